@@ -1,0 +1,190 @@
+"""What an engine is: a small class that turns a clip into patches.
+
+An engine sees no files, no sockets and no colour management. The worker hands it a `Clip`, takes
+the `Patch`es that it yields, and does the rest: way back to the plate, paste, grain headers, EXR.
+"""
+
+from __future__ import annotations
+
+import abc
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar, Literal, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from void_bridge.job import Job
+from void_bridge.pixels.box import Box
+
+Array = NDArray[np.float32]
+Role = Literal["paste", "remove", "affected", "keep", "exclude"]
+
+
+@runtime_checkable
+class Clip(Protocol):
+    """A shot as an engine sees it: an ordered run of frames over one raster.
+
+    Index `i` runs over `range(len(frames))`: the frames that were read, in time order, handles
+    included. `wanted` are the indices whose patches are still to be made, ascending: the delivered
+    frames, less those that an earlier attempt finished. An engine may look at every frame but
+    yields patches for `wanted` alone.
+    """
+
+    frames: Sequence[int]
+    wanted: Sequence[int]
+    height: int
+    width: int
+    pixel_aspect: float
+    exposure: float  # stops that bring the plate to a normal exposure, fixed for the whole job
+
+    def plate(self, index: int, box: Box | None = None) -> Array:
+        """Shape [H, W, 3] of `box` (default: the raster). Linear, working space, RGB as stored, finite; HDR and negatives are normal."""
+        ...
+
+    def matte(self, role: Role, index: int, box: Box | None = None) -> Array:
+        """Shape [H, W], in [0, 1]. `paste` is what may change; above 0 the engine's pixels show."""
+        ...
+
+
+@runtime_checkable
+class ModelClip(Clip, Protocol):
+    """A clip framed for a model: canvas size, display-like model domain, quadmask, a pre-roll frame at index 0."""
+
+    preroll: bool
+
+    def quadmask(self, index: int) -> NDArray[np.uint8]:
+        """Shape [H, W], values 0 object, 63 overlap, 127 affected, 255 keep."""
+        ...
+
+
+@dataclass(frozen=True)
+class Patch:
+    """New pixels of one frame. Outside `box` the plate stays.
+
+    rgb: shape [box.height, box.width, 3], float32, in the domain of the clip.
+    confidence: shape [box.height, box.width], in [0, 1]; 1 means seen in another frame, 0 made up.
+    generated: False where the engine had nothing to change in this frame.
+    """
+
+    index: int
+    box: Box
+    rgb: Array
+    confidence: Array | None = None
+    generated: bool = True
+
+
+class Context(Protocol):
+    """What the worker offers a running engine."""
+
+    job: Job
+    scratch: Path  # a folder of this job that survives a crash; empty at the first attempt
+    report: dict[str, object]  # what the job says it did: plain values by name
+
+    def progress(self, stage: str, done: int, total: int) -> None:
+        """Steps done of a named stage. Raises Cancelled once the job is cancelled: a safe point."""
+        ...
+
+    def check(self) -> None:
+        """A safe point without progress. Raises Cancelled once the job is cancelled."""
+        ...
+
+    def preview(self, index: int, rgb_u8: NDArray[np.uint8]) -> None:
+        """Show what is in the making. Shape [h, w, 3], display-encoded, a few hundred pixels wide."""
+        ...
+
+
+def rng(seed: int, *keys: object) -> np.random.Generator:
+    """A generator for one draw of a job, the same whatever was drawn before it.
+
+    >>> float(rng(7, "grain", 1001).random()) == float(rng(7, "grain", 1001).random())
+    True
+    """
+    digest = hashlib.blake2b(repr((seed, *keys)).encode(), digest_size=16).digest()
+    return np.random.default_rng(int.from_bytes(digest, "little"))
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What an engine asks of a worker before it is given a job."""
+
+    modules: tuple[str, ...] = ()
+    gpu: bool = False
+    weights: bool = False
+
+
+class Engine(abc.ABC):
+    """One way of making clean frames. Subclass it and register it as an entry point (CONTRIBUTING.md).
+
+    domain: "plate" engines get linear pixels at plate resolution, "model" engines a `ModelClip`.
+    access: "stream" engines take the wanted frames once, in order; "random" ones look anywhere.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[str]
+    summary: ClassVar[str]
+    needs: ClassVar[Needs] = Needs()
+    domain: ClassVar[Literal["plate", "model"]] = "plate"
+    access: ClassVar[Literal["stream", "random"]] = "random"
+
+    @abc.abstractmethod
+    def run(self, clip: Clip, context: Context) -> Iterator[Patch]:
+        """Yield one patch for each index of `clip.wanted`, in that order.
+
+        Raises:
+            Cancelled: at a safe point, after the job was cancelled.
+            OutOfMemory: the device or the machine has too little memory for this clip.
+            EngineError: anything else that stops this job and not the worker.
+        """
+
+
+@dataclass
+class ArrayClip:
+    """A clip held in memory, for tests, benches and notebooks.
+
+    plates: shape [T, H, W, 3]; mattes: role -> shape [T, H, W]; a role that is absent is all 0.
+    """
+
+    plates: Array
+    mattes: dict[str, Array]
+    first_frame: int = 1
+    pixel_aspect: float = 1.0
+    exposure: float = 0.0
+    wanted: Sequence[int] = field(default=())
+
+    def __post_init__(self) -> None:
+        self.frames = range(self.first_frame, self.first_frame + len(self.plates))
+        self.wanted = self.wanted or range(len(self.plates))
+        self.height, self.width = self.plates.shape[1:3]
+
+    def plate(self, index: int, box: Box | None = None) -> Array:
+        return self._cut(self.plates[index], box)
+
+    def matte(self, role: Role, index: int, box: Box | None = None) -> Array:
+        if role in self.mattes:
+            return self._cut(self.mattes[role][index], box)
+        height, width = (box.height, box.width) if box else (self.height, self.width)
+        return np.zeros((height, width), np.float32)
+
+    def _cut(self, image: Array, box: Box | None) -> Array:
+        return np.ascontiguousarray(image[box.slices] if box else image, dtype=np.float32)
+
+
+@dataclass
+class SilentContext:
+    """A context that nobody watches, for tests, benches and notebooks."""
+
+    job: Job
+    scratch: Path
+    report: dict[str, object] = field(default_factory=dict)
+
+    def progress(self, stage: str, done: int, total: int) -> None:
+        pass
+
+    def check(self) -> None:
+        pass
+
+    def preview(self, index: int, rgb_u8: NDArray[np.uint8]) -> None:
+        pass

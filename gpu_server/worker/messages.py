@@ -1,0 +1,176 @@
+"""What a server and its worker processes say to each other, over the worker's stdin and stdout.
+
+The worker ends when its stdin does. Each attempt at a job has a number; the server ignores what
+comes from an attempt that is no longer the job's.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import BinaryIO, ClassVar, Literal
+
+import msgpack
+
+from void_bridge.errors import ProtocolError
+from void_bridge.job import Job
+from void_bridge.typed import from_plain, to_plain
+
+_LENGTH = struct.Struct("<I")
+_MESSAGE_BYTES_MAX = 64 * 2**20
+
+
+class WorkerMessage:
+    """Base of all; `type` is its name on the pipe."""
+
+    type: ClassVar[str]
+
+
+# --- server to worker ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class RunJob(WorkerMessage):
+    """Do a job, or what is left of it.
+
+    files: path as the job names it -> where the bytes lie on this machine.
+    frames_dir: folder of this attempt for result frames. scratch: folder of the job for anything an
+    engine wants to find again after a crash. finished: frame numbers published by earlier attempts.
+    """
+
+    type: ClassVar[str] = "run"
+    id: str
+    attempt: int
+    job: Job
+    files: dict[str, str]
+    frames_dir: str
+    scratch: str
+    finished: tuple[int, ...] = ()
+    previews: bool = True
+
+
+@dataclass(frozen=True)
+class CancelJob(WorkerMessage):
+    type: ClassVar[str] = "cancel"
+    id: str
+
+
+@dataclass(frozen=True)
+class FreeMemory(WorkerMessage):
+    """Give device memory back; answered by Freed once it is done."""
+
+    type: ClassVar[str] = "free"
+
+
+# --- worker to server ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Ready(WorkerMessage):
+    type: ClassVar[str] = "ready"
+    device: str
+    engines: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Resolved(WorkerMessage):
+    """The job with everything filled in that was left open (engine, exposure); kept for later attempts."""
+
+    type: ClassVar[str] = "resolved"
+    id: str
+    attempt: int
+    job: Job
+
+
+@dataclass(frozen=True)
+class Advance(WorkerMessage):
+    """Progress of a stage; also what the deadline on progress listens to."""
+
+    type: ClassVar[str] = "advance"
+    id: str
+    attempt: int
+    stage: str
+    done: int
+    total: int
+    seconds_left: float | None = None
+
+
+@dataclass(frozen=True)
+class FrameWritten(WorkerMessage):
+    """A result frame is whole and synced at `path`. digest: blake2b-256 in hex."""
+
+    type: ClassVar[str] = "frame"
+    id: str
+    attempt: int
+    frame: int
+    path: str
+    size: int
+    digest: str
+
+
+@dataclass(frozen=True)
+class PreviewImage(WorkerMessage):
+    """png: an encoded picture of a frame in the making."""
+
+    type: ClassVar[str] = "preview"
+    id: str
+    attempt: int
+    frame: int
+    png: bytes
+
+
+@dataclass(frozen=True)
+class DeviceFree(WorkerMessage):
+    """The engine is through with this job; the next may come while its frames are being encoded."""
+
+    type: ClassVar[str] = "device_free"
+    id: str
+    attempt: int
+
+
+@dataclass(frozen=True)
+class Ended(WorkerMessage):
+    """The last word on an attempt. code and message are set when it failed."""
+
+    type: ClassVar[str] = "ended"
+    id: str
+    attempt: int
+    state: Literal["done", "failed", "cancelled"]
+    code: str = ""
+    message: str = ""
+    report: dict[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Freed(WorkerMessage):
+    type: ClassVar[str] = "freed"
+
+
+_TYPES = {cls.type: cls for cls in WorkerMessage.__subclasses__()}
+
+
+def send(stream: BinaryIO, message: WorkerMessage) -> None:
+    """Write one message and flush. Raises OSError when the other end is gone."""
+    payload = msgpack.packb({"type": message.type, "body": to_plain(message)})
+    stream.write(_LENGTH.pack(len(payload)) + payload)
+    stream.flush()
+
+
+def receive(stream: BinaryIO) -> Iterator[WorkerMessage]:
+    """Messages until the other end closes.
+
+    Raises:
+        ProtocolError: bytes that are no message.
+    """
+    while len(head := stream.read(_LENGTH.size)) == _LENGTH.size:
+        (length,) = _LENGTH.unpack(head)
+        if length > _MESSAGE_BYTES_MAX:
+            raise ProtocolError(f"got a worker message of {length} bytes, expected at most {_MESSAGE_BYTES_MAX}")
+        payload = stream.read(length)
+        if len(payload) < length:
+            return
+        data = msgpack.unpackb(payload)
+        if data.get("type") not in _TYPES:
+            raise ProtocolError(f"unknown worker message {data.get('type')!r}")
+        yield from_plain(_TYPES[data["type"]], data["body"], where=data["type"], error=ProtocolError)

@@ -1,0 +1,68 @@
+"""Messages to wire frames and back: a MessagePack header, then raw buffers.
+
+    [header, buffer, ...]    header = {"type": text, "n": request number, "body": fields}
+
+Pixels never enter MessagePack. Caps are checked before anything is decoded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Sequence, Tuple
+
+import msgpack
+
+from void_bridge.errors import ProtocolError
+from void_bridge.protocol.messages import MESSAGES, Message
+from void_bridge.typed import from_plain, nearest, to_plain
+
+HEADER_BYTES_MAX = 16 * 2**20
+PART_BYTES = 2 * 2**20
+BUFFERS_MAX = 1
+
+
+@dataclass(frozen=True)
+class Envelope:
+    """A message with the number of its request (0: unasked) and its buffers."""
+
+    message: Message
+    number: int = 0
+    buffers: Tuple[Any, ...] = ()
+
+
+def encode(envelope: Envelope) -> Sequence[Any]:
+    """Wire frames of an envelope; the buffers are passed on without a copy."""
+    header = {"type": envelope.message.type, "n": envelope.number, "body": to_plain(envelope.message)}
+    return [msgpack.packb(header), *envelope.buffers]
+
+
+def decode(frames: Sequence[Any]) -> Envelope:
+    """The envelope in wire frames (bytes-like).
+
+    Raises:
+        ProtocolError: too many or too large frames, not MessagePack, an unknown type, a wrong field.
+    """
+    if not 1 <= len(frames) <= 1 + BUFFERS_MAX:
+        raise ProtocolError(f"got {len(frames)} frames in a message, expected 1 to {1 + BUFFERS_MAX}")
+    if len(frames[0]) > HEADER_BYTES_MAX:
+        raise ProtocolError(f"got a header of {len(frames[0])} bytes, expected at most {HEADER_BYTES_MAX}")
+    if any(len(buffer) > PART_BYTES for buffer in frames[1:]):
+        raise ProtocolError(f"got a buffer over {PART_BYTES} bytes; send larger files in parts")
+    header = _unpacked(frames[0])
+    kind, number = header.get("type"), header.get("n", 0)
+    if not isinstance(kind, str) or kind not in MESSAGES:
+        raise ProtocolError(f"unknown message {str(kind)[:40]!r}{nearest(str(kind)[:40], MESSAGES)}")
+    if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number < 2**63:
+        raise ProtocolError(f"{kind}: got request number {str(number)[:40]!r}, expected a whole number")
+    message = from_plain(MESSAGES[kind], header.get("body", {}), where=kind, error=ProtocolError)
+    return Envelope(message, number, tuple(frames[1:]))
+
+
+def _unpacked(frame: Any) -> Any:
+    try:
+        header = msgpack.unpackb(frame, strict_map_key=True, max_ext_len=0)
+    except (ValueError, msgpack.UnpackException, RecursionError) as exc:
+        raise ProtocolError(f"cannot read a message header: {exc or type(exc).__name__}") from exc
+    if not isinstance(header, dict):
+        raise ProtocolError(f"got a header of type {type(header).__name__}, expected a table")
+    return header
