@@ -48,6 +48,10 @@ class Clip(Protocol):
         """Shape [H, W], in [0, 1]. `paste` is what may change; above 0 the engine's pixels show."""
         ...
 
+    def matte_box(self, role: Role, index: int) -> Box:
+        """The smallest box around everything above 0 in a matte; empty where there is nothing."""
+        ...
+
 
 @runtime_checkable
 class ModelClip(Clip, Protocol):
@@ -120,6 +124,7 @@ class Engine(abc.ABC):
 
     domain: "plate" engines get linear pixels at plate resolution, "model" engines a `ModelClip`.
     access: "stream" engines take the wanted frames once, in order; "random" ones look anywhere.
+    stages: what share of a job each stage that it reports takes, about; for the time left.
     """
 
     name: ClassVar[str]
@@ -128,6 +133,7 @@ class Engine(abc.ABC):
     needs: ClassVar[Needs] = Needs()
     domain: ClassVar[Literal["plate", "model"]] = "plate"
     access: ClassVar[Literal["stream", "random"]] = "random"
+    stages: ClassVar[dict[str, float]] = {}
 
     @abc.abstractmethod
     def run(self, clip: Clip, context: Context) -> Iterator[Patch]:
@@ -167,6 +173,12 @@ class ArrayClip:
             return self._cut(self.mattes[role][index], box)
         height, width = (box.height, box.width) if box else (self.height, self.width)
         return np.zeros((height, width), np.float32)
+
+    def matte_box(self, role: Role, index: int) -> Box:
+        rows, columns = np.nonzero(self.matte(role, index) > 0)
+        if not len(rows):
+            return Box(0, 0, 0, 0)
+        return Box(int(rows.min()), int(columns.min()), int(rows.max()) + 1, int(columns.max()) + 1)
 
     def _cut(self, image: Array, box: Box | None) -> Array:
         return np.ascontiguousarray(image[box.slices] if box else image, dtype=np.float32)

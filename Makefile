@@ -1,0 +1,54 @@
+# Two commands matter: `make demo` and `make test`. Every target sets up what it needs in .venv.
+
+VENV := .venv
+BIN := $(VENV)/bin
+# The first interpreter that really runs and is new enough for the server.
+FIND_PYTHON := for p in python3.11 python3.12 python3.13 python3; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; exit 0; }; done; \
+	echo "void-bridge needs Python 3.11 or later; install it, or call make PYTHON=/path/to/python3.11" >&2; exit 1
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: setup demo test check format bench clean
+
+## make demo: remove an object from footage of its own, through a real server (installs base and server, no torch)
+demo: $(VENV)/base.stamp
+	$(BIN)/void-bridge demo --out demo_out
+
+## make test: everything; what needs data that is not there skips, and says so
+test: $(VENV)/full.stamp
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+## make check: style, types, import rules, the oldest Python that hosts run
+check: $(VENV)/full.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/vermin --quiet --no-tips --eval-annotations --target=3.9- --violations void_bridge host_plugins
+
+format: $(VENV)/full.stamp
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+## make bench: the numbers of docs/benchmarks.md, as ratios in one run
+bench: $(VENV)/full.stamp
+	$(BIN)/void-bridge bench --out docs/benchmarks.md
+
+## make setup: .venv with everything, torch included
+setup: $(VENV)/full.stamp
+
+$(BIN)/python:
+	@python=$(or $(PYTHON),$$($(FIND_PYTHON))) && echo "making $(VENV) with $$python" && $$python -m venv $(VENV)
+
+$(VENV)/base.stamp: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "installing void-bridge with its server into $(VENV)"
+	$(PIP_INSTALL) --editable '.[server]'
+	@touch $@
+
+$(VENV)/full.stamp: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "installing void-bridge with everything its tests need into $(VENV) (about 2 GB)"
+	$(PIP_INSTALL) --editable '.[server,void,farm,dev]'
+	@touch $@ $(VENV)/base.stamp
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info demo_out

@@ -1,0 +1,115 @@
+"""The worker process: takes jobs from its server's pipe, one on the device at a time.
+
+While the last frames of a job are being encoded the next one may already run: `DeviceFree` says so.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import queue
+import signal
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import BinaryIO
+
+import cv2
+
+from gpu_server.engines.registry import engine_names
+from gpu_server.worker.messages import (
+    CancelJob,
+    DeviceFree,
+    Freed,
+    FreeMemory,
+    Ready,
+    RunJob,
+    WorkerMessage,
+    receive,
+    send,
+)
+from gpu_server.worker.run import JobRun
+
+log = logging.getLogger(__name__)
+
+
+def main() -> int:
+    commands, replies = _claim_pipes()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    _die_with_parent()
+    threads = int(os.environ.get("VOID_BRIDGE_THREADS") or 0) or len(os.sched_getaffinity(0))
+    cv2.setNumThreads(threads)
+    Worker(commands, replies, threads).serve()
+    return 0
+
+
+def _claim_pipes() -> tuple[BinaryIO, BinaryIO]:
+    """The message pipes; what a library prints goes to the log instead."""
+    commands = os.fdopen(os.dup(0), "rb")
+    replies = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    with open(os.devnull, "rb") as nothing:
+        os.dup2(nothing.fileno(), 0)
+    return commands, replies
+
+
+def _die_with_parent() -> None:
+    """On Linux the kernel ends this process with its server, even while a library holds the interpreter."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform == "linux":
+        set_parent_death_signal = 1
+        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
+
+
+class Worker:
+    """Reads commands on a thread of its own, so that a cancel reaches a running job."""
+
+    def __init__(self, commands: BinaryIO, replies: BinaryIO, threads: int) -> None:
+        self._commands, self._replies, self._threads = commands, replies, threads
+        self._lock = threading.Lock()
+        self._work: queue.SimpleQueue[RunJob | FreeMemory] = queue.SimpleQueue()
+        self._cancels: dict[str, threading.Event] = {}
+
+    def serve(self) -> None:
+        """Work until the server closes the pipe, which ends the process at once."""
+        threading.Thread(target=self._read, name="commands", daemon=True).start()
+        self._send(Ready(device="cpu", engines=engine_names()))
+        with ThreadPoolExecutor(self._threads, "frames") as pool:
+            while True:
+                command = self._work.get()
+                if isinstance(command, RunJob):
+                    self._run(command, pool)
+                else:
+                    self._send(Freed())
+
+    def _read(self) -> None:
+        for message in receive(self._commands):
+            if isinstance(message, RunJob):
+                self._cancels[message.id] = threading.Event()
+                self._work.put(message)
+            elif isinstance(message, CancelJob) and message.id in self._cancels:
+                self._cancels[message.id].set()
+            elif isinstance(message, FreeMemory):
+                self._work.put(message)
+        log.info("the server closed the pipe; leaving")
+        os._exit(0)
+
+    def _run(self, command: RunJob, pool: ThreadPoolExecutor) -> None:
+        log.info("job %s attempt %d: started", command.id, command.attempt)
+        run = JobRun(command, self._send, self._cancels[command.id], pool, self._threads)
+        run.produce()
+        self._send(DeviceFree(command.id, command.attempt))
+        threading.Thread(target=self._conclude, args=(run, command), name=f"finish-{command.id}").start()
+
+    def _conclude(self, run: JobRun, command: RunJob) -> None:
+        ended = run.conclude()
+        log.info("job %s attempt %d: %s %s", command.id, command.attempt, ended.state, ended.message)
+        self._cancels.pop(command.id, None)
+        self._send(ended)
+
+    def _send(self, message: WorkerMessage) -> None:
+        with self._lock:
+            send(self._replies, message)
+
+
