@@ -111,5 +111,3 @@ class Worker:
     def _send(self, message: WorkerMessage) -> None:
         with self._lock:
             send(self._replies, message)
-
-

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import zlib
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from void_bridge.errors import full_disk_named
 from void_bridge.pixels.box import Box
-from void_bridge.pixels.composite import matte_box
+from void_bridge.pixels.mattes import matte_box
 
 Array = NDArray[np.float32]
 
@@ -36,22 +35,17 @@ class PlateStore:
         """Shape [box.height, box.width, 3]. Reads the rows of the box and nothing else."""
         row_bytes = self._shape[1] * 3 * self._dtype.itemsize
         with open(self._path(index), "rb") as handle:
-            rows = np.fromfile(
-                handle, self._dtype, box.height * self._shape[1] * 3, offset=box.y0 * row_bytes
-            ).reshape(box.height, self._shape[1], 3)
+            rows = np.fromfile(handle, self._dtype, box.height * self._shape[1] * 3, offset=box.y0 * row_bytes).reshape(
+                box.height, self._shape[1], 3
+            )
         return rows[:, box.x0 : box.x1].astype(np.float32)
-
-    def drop(self) -> None:
-        for path in self._folder.iterdir():
-            path.unlink()
-        os.rmdir(self._folder)
 
     def _path(self, index: int) -> Path:
         return self._folder / f"{index:06d}.rgb"
 
 
 class MatteShelf:
-    """Mattes of a shot, packed: 8 bits a pixel inside the box of each. What was above 0 stays above 0."""
+    """Mattes of a shot, packed in memory: half precision inside the box of each."""
 
     def __init__(self, height: int, width: int) -> None:
         self._shape = height, width
@@ -61,8 +55,7 @@ class MatteShelf:
         """matte: shape [H, W], in [0, 1]."""
         box = matte_box(matte)
         if not box.empty:
-            levels = np.ceil(matte[box.slices] * 255).astype(np.uint8)
-            self._packed[role, index] = box, zlib.compress(levels.tobytes(), 1)
+            self._packed[role, index] = box, zlib.compress(matte[box.slices].astype(np.float16).tobytes(), 1)
 
     def box(self, role: str, index: int) -> Box:
         return self._packed[role, index][0] if (role, index) in self._packed else Box(0, 0, 0, 0)
@@ -72,8 +65,8 @@ class MatteShelf:
         result = np.zeros(box.shape, np.float32)
         if (role, index) in self._packed:
             held, packed = self._packed[role, index]
-            levels = np.frombuffer(zlib.decompress(packed), np.uint8).reshape(held.shape)
+            plane = np.frombuffer(zlib.decompress(packed), np.float16).reshape(held.shape)
             shared = held & box
             if not shared.empty:
-                result[shared.relative_to(box).slices] = levels[shared.relative_to(held).slices] / np.float32(255)
+                result[shared.relative_to(box).slices] = plane[shared.relative_to(held).slices]
         return result

@@ -1,0 +1,1 @@
+"""`make bench`: the numbers of the design, as ratios in one run."""

@@ -1,0 +1,188 @@
+"""`void-bridge demo`: the whole loop on footage of its own, and what came of it in figures and a picture."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import cv2
+import numpy as np
+from rich.console import Console
+
+from gpu_server import metrics
+from gpu_server.footage import Frame, Scene
+from gpu_server.private_server import private_server
+from void_bridge.cli.command import Command
+from void_bridge.cli.main import main as command_line
+from void_bridge.client.launch import child_environment
+from void_bridge.config import Config
+from void_bridge.errors import EngineError
+from void_bridge.pixels.box import Box
+from void_bridge.pixels.contact_sheet import contact_sheet
+from void_bridge.pixels.exr import ExrFrame, ExrPart, read_frame, write_frame
+from void_bridge.pixels.overlay import overlay
+from void_bridge.sequence import Sequence
+
+FIRST_FRAME = 1001
+SPACE = "Linear Rec.709 (sRGB)"
+"""Of the built-in config: footage is made in these primaries."""
+
+
+@dataclass(frozen=True)
+class Places:
+    """Sequences of the demo below one folder."""
+
+    out: Path
+
+    @property
+    def plate(self) -> Sequence:
+        return Sequence.parse(str(self.out / "plate" / "plate.####.exr"))
+
+    @property
+    def matte(self) -> Sequence:
+        return Sequence.parse(str(self.out / "roto" / "roto.####.exr"))
+
+    @property
+    def result(self) -> Sequence:
+        return Sequence.parse(str(self.out / "clean" / "clean.####.exr"))
+
+
+def _configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", type=Path, default=Path("void_demo"), metavar="DIR", help="folder to make")
+    parser.add_argument("--size", default="960x540", metavar="WxH", help="of the footage (default %(default)s)")
+    parser.add_argument("--length", type=int, default=24, metavar="N", help="frames (default %(default)s)")
+
+
+def _run(args: argparse.Namespace) -> int:
+    console = Console(stderr=True)
+    width, height = (int(n) for n in args.size.split("x"))
+    scene = Scene("pan_zoom_rotation", height, width, args.length, seed=1)
+    places = Places(args.out.absolute())
+    for folder in ("plate", "roto", "clean"):
+        shutil.rmtree(places.out / folder, ignore_errors=True)
+    console.print(f"making {args.length} frames of {args.size} HDR footage in {places.out}")
+    _write_footage(scene, places)
+    code = _remove(places)
+    if code:
+        raise EngineError(f"the demo's job ended with exit code {code}; the server's log is in {places.out / 'server'}")
+    report = _report(scene, places)
+    (places.out / "report.md").write_text(report, encoding="utf-8")
+    _write_sheet(scene, places)
+    console.print(report, markup=False, highlight=False)
+    console.print(f"look at {places.out / 'contact_sheet.png'}", soft_wrap=True)
+    return 0
+
+
+def _write_footage(scene: Scene, places: Places) -> None:
+    def write(index: int) -> None:
+        frame = scene.frame(index)
+        window = Box(0, 0, scene.height, scene.width)
+        header = {"framesPerSecond": Fraction(24, 1)}
+        half = {name: _half(frame.plate[..., axis]) for axis, name in enumerate("RGB")}
+        half["A"] = np.ones(window.shape, np.float16)
+        _write(places.plate, index, half, window, header)
+        mattes = {"void_bridge.remove": _half(frame.remove), "void_bridge.affected": _half(frame.affected)}
+        _write(places.matte, index, mattes, window, header)
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(write, range(scene.frames)))
+
+
+def _write(sequence: Sequence, index: int, channels: dict, window: Box, header: dict) -> None:
+    path = sequence.path(FIRST_FRAME + index)
+    write_frame(ExrFrame((ExrPart(channels, window, window, header=dict(header)),)), path)
+
+
+def _half(plane: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(plane, dtype=np.float16)
+
+
+def _remove(places: Places) -> int:
+    with private_server(places.out / "server") as server, _environment(server.config):
+        return command_line(
+            [
+                *("remove", str(places.plate), "-o", str(places.result)),
+                *("--remove", f"{places.matte}:void_bridge.remove", "--affected", f"{places.matte}:void_bridge.affected"),
+                *("--colorspace", SPACE, "--engine", "propagate"),
+            ]
+        )
+
+
+@contextmanager
+def _environment(config: Config) -> Iterator[None]:
+    before = dict(os.environ)
+    os.environ.update(child_environment(config))
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Of one frame, inside the matte: PSNR in dB of the result and of OpenCV's inpainting; pixels changed outside."""
+
+    result_db: float
+    inpainted_db: float
+    changed_outside: int
+
+
+def _scores(scene: Scene, places: Places, index: int) -> Scores:
+    frame = scene.frame(index)
+    plate, result = (read_frame(s.path(FIRST_FRAME + index)).parts[0].channels for s in (places.plate, places.result))
+    rgb = _rgb(result)
+    weight = result["void_bridge.paste"]
+    hole = np.maximum(frame.remove, frame.affected) > 0.01
+    inpainted = metrics.inpainted(_rgb(plate), hole)
+    changed = sum(int(np.count_nonzero((plate[c] != result[c]) & (weight == 0))) for c in "RGBA")
+    return Scores(
+        metrics.psnr(rgb, frame.background, hole), metrics.psnr(inpainted, frame.background, hole), changed
+    )
+
+
+def _rgb(channels: dict[str, np.ndarray]) -> np.ndarray:
+    return np.stack([channels[c].astype(np.float32) for c in "RGB"], -1)
+
+
+def _report(scene: Scene, places: Places) -> str:
+    scores = [_scores(scene, places, index) for index in range(0, scene.frames, 4)]
+    ours, theirs = (np.mean([getattr(s, name) for s in scores]) for name in ("result_db", "inpainted_db"))
+    highlight = max(float(scene.frame(i).background.max()) for i in (0, scene.frames - 1))
+    return (
+        f"# VOID Bridge demo: {scene.frames} frames, {scene.width}x{scene.height}, camera {scene.camera}\n\n"
+        "| inside the matte, against the known background | PSNR, display-encoded |\n|---|---|\n"
+        f"| void-bridge, engine propagate | {ours:.1f} dB |\n"
+        f"| OpenCV inpainting, frame by frame | {theirs:.1f} dB |\n\n"
+        f"Pixels of R, G, B or A changed where the paste matte is 0: {sum(s.changed_outside for s in scores)}.\n"
+        f"Brightest background value: {highlight:.1f}. Every 4th frame was measured.\n"
+    )
+
+
+def _write_sheet(scene: Scene, places: Places) -> None:
+    indices = [round(share * (scene.frames - 1)) for share in (0, 0.33, 0.67, 1)]
+    rows: dict[str, list[np.ndarray]] = {"plate": [], "matte": [], "result": [], "background": []}
+    for index in indices:
+        frame = scene.frame(index)
+        plate = metrics.display_u8(frame.plate)
+        rows["plate"].append(plate)
+        rows["matte"].append(overlay(plate, _planes(frame)))
+        result = read_frame(places.result.path(FIRST_FRAME + index)).parts[0].channels
+        rows["result"].append(metrics.display_u8(_rgb(result)))
+        rows["background"].append(metrics.display_u8(frame.background))
+    sheet = contact_sheet(rows, [str(FIRST_FRAME + i) for i in indices])
+    cv2.imwrite(str(places.out / "contact_sheet.png"), sheet[:, :, ::-1])
+
+
+def _planes(frame: Frame) -> object:
+    raise NotImplementedError
+
+
+COMMAND = Command("demo", "remove an object from footage of its own, through a real server", _configure, _run)

@@ -1,0 +1,68 @@
+"""A server for one purpose: `demo`, `bench` and tests start one, with a spool of its own, and end it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from void_bridge.client.launch import child_environment
+from void_bridge.config import Config, load
+from void_bridge.connection import connection_path
+from void_bridge.errors import NoServer
+
+START_S = 60.0
+STOP_S = 30.0
+
+
+@dataclass(frozen=True)
+class PrivateServer:
+    """config: what a client needs to reach it. process: the server; its workers are its children."""
+
+    config: Config
+    process: subprocess.Popen[bytes]
+
+
+@contextmanager
+def private_server(folder: Path, **settings: object) -> Iterator[PrivateServer]:
+    """A running `void-bridge serve` that keeps everything below `folder`.
+
+    Args:
+        settings: of void_bridge.config.Config, over those of the machine.
+
+    Raises:
+        NoServer: it ended, or did not come up; the log is named.
+    """
+    own = {"spool": folder / "spool", "runtime_dir": folder / "run", "connect": "", "autostart": False}
+    config = load({**own, **settings}).config
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / "server.log", "wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "void_bridge.cli", "serve"],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=child_environment(config),
+        )
+    try:
+        _wait_until_up(process, connection_path(config.runtime_dir), folder / "server.log")
+        yield PrivateServer(config, process)
+    finally:
+        process.terminate()
+        try:
+            process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _wait_until_up(process: subprocess.Popen[bytes], connection: Path, log: Path) -> None:
+    deadline = time.monotonic() + START_S
+    while not connection.exists():
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise NoServer(f"the server did not start; see {log}")
+        time.sleep(0.02)

@@ -1,0 +1,121 @@
+"""The way back: a patch pasted into its plate, encoded, synced, announced."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpu_server.engines.base import Engine, Patch
+from gpu_server.worker.messages import FrameWritten, RunJob
+from gpu_server.worker.shot import ShotFrame
+from void_bridge.atomic import write_bytes
+from void_bridge.job import Job
+from void_bridge.pixels.composite import paste
+from void_bridge.pixels.exr import ExrFrame, encode_frame
+
+PASTE_CHANNEL = "void_bridge.paste"
+CONFIDENCE_CHANNEL = "void_bridge.confidence"
+
+Array = NDArray[np.float32]
+HeaderValue = str | int | float
+
+
+def void_headers(job: Job, engine: Engine) -> dict[str, HeaderValue]:
+    """What a result frame says of its making; nothing that differs between two runs of the same job."""
+    return {
+        "void_bridge/engine": engine.name,
+        "void_bridge/version": engine.version,
+        "void_bridge/seed": str(job.seed),
+        "void_bridge/prompt": job.prompt,
+    }
+
+
+def composite(shot_frame: ShotFrame, patch: Patch, headers: dict[str, HeaderValue], confidence: bool) -> ExrFrame:
+    """The plate with the patch pasted into RGB by the paste matte, and our channels and headers added."""
+    part, window = shot_frame.part, shot_frame.window
+    weight = shot_frame.paste[window.slices]
+    channels = dict(part.channels)
+    region = patch.box & window
+    if patch.generated and not region.empty:
+        here, there = region.relative_to(window).slices, region.relative_to(patch.box).slices
+        for axis, name in enumerate(shot_frame.rgb_channels):
+            merged = channels[name].copy()
+            merged[here] = paste(merged[here], patch.rgb[(*there, axis)], weight[here])
+            channels[name] = merged
+    channels[PASTE_CHANNEL] = weight.astype(np.float16)
+    if confidence:
+        channels[CONFIDENCE_CHANNEL] = _confidence(patch, shot_frame, weight)
+    generated = {"void_bridge/generated": "yes" if patch.generated else "no"}
+    header = {**part.header, **headers, **generated}
+    parts = list(shot_frame.exr.parts)
+    parts[shot_frame.picture] = dataclasses.replace(part, channels=channels, header=header)
+    return ExrFrame(tuple(parts))
+
+
+def _confidence(patch: Patch, shot_frame: ShotFrame, weight: Array) -> NDArray[np.float16]:
+    """1 where the plate stays, the engine's own where it does not. Shape [h, w] of the data window."""
+    whole = np.ones(shot_frame.raster.shape, np.float32)
+    if patch.confidence is not None:
+        whole[patch.box.slices] = patch.confidence
+    return np.where(weight > 0, whole[shot_frame.window.slices], 1).astype(np.float16)
+
+
+class Finisher:
+    """Pastes and encodes patches on a thread pool, a bounded number at a time."""
+
+    def __init__(
+        self,
+        run: RunJob,
+        headers: dict[str, HeaderValue],
+        take: Callable[[int], ShotFrame],
+        pool: ThreadPoolExecutor,
+        slots: int,
+        announce: Callable[[FrameWritten], None],
+    ) -> None:
+        self._run, self._headers, self._take = run, headers, take
+        self._pool, self._announce = pool, announce
+        self._slots = threading.BoundedSemaphore(slots)
+        self._pending: list[Future[None]] = []
+
+    def submit(self, patch: Patch, check: Callable[[], None]) -> None:
+        """Hand a patch over; waits for a free slot. Raises what an earlier patch failed with."""
+        while not self._slots.acquire(timeout=0.2):
+            check()
+        self._raise_failures()
+        self._pending.append(self._pool.submit(self._finish, patch))
+
+    def conclude(self, abandon: bool) -> None:
+        """Wait until all patches are announced; `abandon`: let none begin that hasn't. Raises the first failure."""
+        failures = []
+        for future in self._pending:
+            if not (abandon and future.cancel()):
+                failures.append(future.exception())
+        for failure in filter(None, failures):
+            raise failure
+
+    def _raise_failures(self) -> None:
+        done = [future for future in self._pending if future.done()]
+        self._pending = [future for future in self._pending if not future.done()]
+        for future in done:
+            future.result()
+
+    def _finish(self, patch: Patch) -> None:
+        try:
+            shot_frame = self._take(patch.index)
+            frame = composite(shot_frame, patch, self._headers, self._run.job.confidence)
+            data = encode_frame(frame)
+            path = Path(self._run.frames_dir) / f"{shot_frame.frame}.exr"
+            write_bytes(path, data, durable=True)
+            digest = hashlib.blake2b(data, digest_size=32).hexdigest()
+            self._announce(
+                FrameWritten(self._run.id, self._run.attempt, shot_frame.frame, str(path), len(data), digest)
+            )
+        finally:
+            self._slots.release()

@@ -1,0 +1,139 @@
+"""One attempt at a job, from EXR to EXR.
+
+shot -> resolve -> clip -> engine -> finisher      produce() runs until the engine is through,
+                                                   conclude() until the last frame is announced
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import shutil
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from gpu_server.engines.base import Clip, Engine, Patch
+from gpu_server.engines.registry import make_engine
+from gpu_server.worker.clip import StreamClip
+from gpu_server.worker.context import RunContext, Send, StageClock
+from gpu_server.worker.finish import Finisher, void_headers
+from gpu_server.worker.messages import Ended, Resolved, RunJob
+from gpu_server.worker.model_clip import FramedClip
+from gpu_server.worker.reader import HeldFrames, stored_clip
+from gpu_server.worker.shot import Shot
+from void_bridge.errors import Cancelled, InternalError, OutOfMemory, VoidBridgeError
+from void_bridge.job import Job
+from void_bridge.pixels.exposure import measure_exposure
+
+log = logging.getLogger(__name__)
+
+EXPOSURE_SAMPLES = 5
+DECODE_SHARE = 0.1
+
+ToPlate = Callable[[Patch], Patch]
+
+
+class JobRun:
+    """Does what is left of a job. `produce` and `conclude` never raise: `conclude` says how it ended."""
+
+    def __init__(
+        self, run: RunJob, send: Send, cancelled: threading.Event, pool: ThreadPoolExecutor, threads: int
+    ) -> None:
+        self._run, self._send, self._cancelled = run, send, cancelled
+        self._pool, self._slots = pool, threads + 1
+        self._report: dict[str, object] = {}
+        self._finisher: Finisher | None = None
+        self._failure: VoidBridgeError | None = None
+
+    def produce(self) -> None:
+        try:
+            self._produce()
+        except BaseException as exc:
+            self._failure = _as_ours(exc, self._run.id)
+
+    def conclude(self) -> Ended:
+        if self._finisher:
+            try:
+                self._finisher.conclude(abandon=self._failure is not None)
+            except BaseException as exc:
+                self._failure = self._failure or _as_ours(exc, self._run.id)
+        failure, told = self._failure, (self._run.id, self._run.attempt)
+        if failure is None:
+            shutil.rmtree(self._run.scratch, ignore_errors=True)
+            return Ended(*told, "done", report=self._report)
+        return Ended(*told, "cancelled" if isinstance(failure, Cancelled) else "failed", failure.code, failure.message)
+
+    def _produce(self) -> None:
+        shot = Shot(self._run.job, self._run.files)
+        job, engine = _resolved(self._run.job, shot)
+        shot.job = job
+        self._send(Resolved(self._run.id, self._run.attempt, job))
+        context = self._context(job, engine)
+        wanted = [i for i in shot.wanted if shot.frames[i] not in set(self._run.finished)]
+        frames = HeldFrames(shot, wanted if engine.access == "stream" else (), self._pool, self._slots)
+        headers = void_headers(job, engine)
+        self._finisher = Finisher(self._run, headers, frames.take, self._pool, self._slots, self._send)
+        clip, to_plate = self._clip(engine, shot, wanted, frames, context)
+        untouched = 0
+        for patch in engine.run(clip, context):
+            untouched += not patch.generated
+            self._finisher.submit(to_plate(patch), context.check)
+        context.clock.enter("")
+        self._report = {**context.report, "seconds_by_stage": context.clock.seconds}
+        if untouched:
+            warnings = [*self._report.get("warnings", ()), _empty_matte(untouched, len(wanted))]
+            self._report["warnings"] = warnings
+
+    def _context(self, job: Job, engine: Engine) -> RunContext:
+        stages = engine.stages if engine.access == "stream" else {"decode": DECODE_SHARE, **engine.stages}
+        return RunContext(self._run, job, self._send, self._cancelled, StageClock(stages))
+
+    def _clip(
+        self, engine: Engine, shot: Shot, wanted: Sequence[int], frames: HeldFrames, context: RunContext
+    ) -> tuple[Clip, ToPlate]:
+        """The shot in the engine's domain, and the way its patches go back to the plate's."""
+        if engine.access == "stream":
+            return StreamClip(shot, wanted, frames.get), _as_it_is
+        stored = stored_clip(shot, wanted, context, self._pool, self._slots)
+        if engine.domain == "plate":
+            return stored, _as_it_is
+        framed = FramedClip(stored, context.job)
+        context.report.update(framed.report())
+        return framed, framed.to_plate
+
+
+def _as_it_is(patch: Patch) -> Patch:
+    return patch
+
+
+def _resolved(job: Job, shot: Shot) -> tuple[Job, Engine]:
+    """The job with engine and exposure filled in, and its engine.
+
+    Raises:
+        EngineError: the engine is not ready on this machine.
+    """
+    engine = make_engine(job.engine)
+    exposure = job.colour.exposure
+    if exposure is None:
+        sampled = np.linspace(0, len(shot.frames) - 1, EXPOSURE_SAMPLES).round().astype(int)
+        exposure = measure_exposure(shot.load(int(i)).rgb() for i in np.unique(sampled))
+    return job.replace(engine=engine.name, colour=dataclasses.replace(job.colour, exposure=exposure)), engine
+
+
+def _empty_matte(untouched: int, wanted: int) -> str:
+    if untouched == wanted:
+        return "the matte is empty in every frame: the result is the plate"
+    return f"the matte is empty in {untouched} of {wanted} frames, which stay the plate"
+
+
+def _as_ours(exc: BaseException, job_id: str) -> VoidBridgeError:
+    """Every failure as one of the tree; what nobody foresaw is logged whole."""
+    if isinstance(exc, VoidBridgeError):
+        return exc
+    if isinstance(exc, MemoryError):
+        return OutOfMemory("the machine has too little memory for this job; use fewer workers or a smaller plate")
+    log.error("job %s: unexpected", job_id, exc_info=exc)
+    return InternalError(f"{type(exc).__name__}: {exc}; the worker's log has the details")
