@@ -109,7 +109,12 @@ def _remove(places: Places) -> int:
         return command_line(
             [
                 *("remove", str(places.plate), "-o", str(places.result)),
-                *("--remove", f"{places.matte}:void_bridge.remove", "--affected", f"{places.matte}:void_bridge.affected"),
+                *(
+                    "--remove",
+                    f"{places.matte}:void_bridge.remove",
+                    "--affected",
+                    f"{places.matte}:void_bridge.affected",
+                ),
                 *("--colorspace", SPACE, "--engine", "propagate"),
             ]
         )
@@ -143,9 +148,7 @@ def _scores(scene: Scene, places: Places, index: int) -> Scores:
     hole = np.maximum(frame.remove, frame.affected) > 0.01
     inpainted = metrics.inpainted(_rgb(plate), hole)
     changed = sum(int(np.count_nonzero((plate[c] != result[c]) & (weight == 0))) for c in "RGBA")
-    return Scores(
-        metrics.psnr(rgb, frame.background, hole), metrics.psnr(inpainted, frame.background, hole), changed
-    )
+    return Scores(metrics.psnr(rgb, frame.background, hole), metrics.psnr(inpainted, frame.background, hole), changed)
 
 
 def _rgb(channels: dict[str, np.ndarray]) -> np.ndarray:

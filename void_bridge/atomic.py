@@ -23,7 +23,8 @@ def replacing(path: Path, durable: bool = False) -> Iterator[Path]:
     Raises:
         DiskFull, OutputError: naming `path`, which is left as it was.
     """
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{TEMPORARY_SUFFIX}")
+    # Cut, for a name may be as long as the file system allows.
+    temporary = path.with_name(f".{path.name[:40]}.{uuid.uuid4().hex[:8]}{TEMPORARY_SUFFIX}")
     with full_disk_named(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
-from typing import Iterable, Iterator, Tuple
+from typing import AbstractSet, Iterable, Iterator, Tuple
 
-import fileseq
+from fileseq.exceptions import FileSeqException
+from fileseq.frameset import FrameSet
 
 from void_bridge.errors import FrameRangeError
 
@@ -22,6 +24,7 @@ class FrameRange:
     """
 
     __slots__ = ("_frames",)
+    _frames: Tuple[int, ...]
 
     def __init__(self, frames: Iterable[int]) -> None:
         object.__setattr__(self, "_frames", tuple(sorted(set(frames))))
@@ -38,11 +41,13 @@ class FrameRange:
         """
         stripped = text.strip()
         try:
-            frames = fileseq.FrameSet(stripped)
+            if re.search(r"\d\s+\d", stripped):  # which FrameSet reads as one number
+                raise ValueError("two numbers without a comma")
+            frames = FrameSet(stripped)
             if not 0 < len(frames) <= _MAX_FRAMES:
                 raise FrameRangeError(f"got {len(frames)} frames in {text!r}, expected 1 to {_MAX_FRAMES}")
             numbers = list(frames)
-        except (fileseq.FileSeqException, ValueError) as exc:
+        except (FileSeqException, ValueError) as exc:
             raise FrameRangeError(
                 f"cannot read frame range {text!r}; expected for example 1001-1046, 1-9x2 or -5--1,7"
             ) from exc
@@ -89,13 +94,13 @@ class FrameRange:
         return hash(self._frames)
 
     def __str__(self) -> str:
-        return str(fileseq.framesToFrameRange(self._frames)) if self._frames else ""
+        return str(FrameSet.framesToFrameRange(self._frames)) if self._frames else ""
 
     def __repr__(self) -> str:
         return f"FrameRange({str(self)!r})"
 
 
-def _unbroken(wanted: Iterable[int], held: set) -> Iterator[int]:
+def _unbroken(wanted: Iterable[int], held: AbstractSet[int]) -> Iterator[int]:
     for frame in wanted:
         if frame not in held:
             return

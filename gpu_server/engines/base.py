@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from void_bridge.job import Job
 from void_bridge.pixels.box import Box
+from void_bridge.pixels.mattes import PlaneRole
 
 Array = NDArray[np.float32]
-Role = Literal["paste", "remove", "affected", "keep", "exclude"]
 
 
 @runtime_checkable
@@ -44,11 +44,11 @@ class Clip(Protocol):
         """Shape [H, W, 3] of `box` (default: the raster). Linear, working space, RGB as stored, finite; HDR and negatives are normal."""
         ...
 
-    def matte(self, role: Role, index: int, box: Box | None = None) -> Array:
+    def matte(self, role: PlaneRole, index: int, box: Box | None = None) -> Array:
         """Shape [H, W], in [0, 1]. `paste` is what may change; above 0 the engine's pixels show."""
         ...
 
-    def matte_box(self, role: Role, index: int) -> Box:
+    def matte_box(self, role: PlaneRole, index: int) -> Box:
         """The smallest box around everything above 0 in a matte; empty where there is nothing."""
         ...
 
@@ -168,13 +168,13 @@ class ArrayClip:
     def plate(self, index: int, box: Box | None = None) -> Array:
         return self._cut(self.plates[index], box)
 
-    def matte(self, role: Role, index: int, box: Box | None = None) -> Array:
+    def matte(self, role: PlaneRole, index: int, box: Box | None = None) -> Array:
         if role in self.mattes:
             return self._cut(self.mattes[role][index], box)
         height, width = (box.height, box.width) if box else (self.height, self.width)
         return np.zeros((height, width), np.float32)
 
-    def matte_box(self, role: Role, index: int) -> Box:
+    def matte_box(self, role: PlaneRole, index: int) -> Box:
         rows, columns = np.nonzero(self.matte(role, index) > 0)
         if not len(rows):
             return Box(0, 0, 0, 0)

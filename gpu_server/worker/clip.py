@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from gpu_server.engines.base import Role
-from gpu_server.worker.shot import Shot, ShotFrame
 from gpu_server.worker.store import MatteShelf, PlateStore
 from void_bridge.pixels.box import Box
+from void_bridge.pixels.mattes import PlaneRole
+from void_bridge.pixels.shot import Shot, ShotFrame
 
 Array = NDArray[np.float32]
 
@@ -38,10 +38,10 @@ class StreamClip(_ShotClip):
     def plate(self, index: int, box: Box | None = None) -> Array:
         return self._load(index).rgb(box or self.whole)
 
-    def matte(self, role: Role, index: int, box: Box | None = None) -> Array:
+    def matte(self, role: PlaneRole, index: int, box: Box | None = None) -> Array:
         return self._load(index).matte(role)[(box or self.whole).slices]
 
-    def matte_box(self, role: Role, index: int) -> Box:
+    def matte_box(self, role: PlaneRole, index: int) -> Box:
         return self._load(index).matte_box(role)
 
 
@@ -55,8 +55,8 @@ class StoredClip(_ShotClip):
     def plate(self, index: int, box: Box | None = None) -> Array:
         return self._plates.get(index, box or self.whole)
 
-    def matte(self, role: Role, index: int, box: Box | None = None) -> Array:
+    def matte(self, role: PlaneRole, index: int, box: Box | None = None) -> Array:
         return self._mattes.get(role, index, box or self.whole)
 
-    def matte_box(self, role: Role, index: int) -> Box:
+    def matte_box(self, role: PlaneRole, index: int) -> Box:
         return self._mattes.box(role, index)

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from gpu_server.engines.base import Engine, Patch
 from gpu_server.worker.messages import FrameWritten, RunJob
-from gpu_server.worker.shot import ShotFrame
 from void_bridge.atomic import write_bytes
 from void_bridge.job import Job
 from void_bridge.pixels.composite import paste
 from void_bridge.pixels.exr import ExrFrame, encode_frame
+from void_bridge.pixels.shot import ShotFrame
 
 PASTE_CHANNEL = "void_bridge.paste"
 CONFIDENCE_CHANNEL = "void_bridge.confidence"

@@ -7,14 +7,14 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from gpu_server.engines.base import Patch, Role
+from gpu_server.engines.base import Patch
 from gpu_server.worker.clip import StoredClip
-from void_bridge.job import MATTE_ROLES, Job
+from void_bridge.job import MATTE_ROLES
 from void_bridge.pixels.box import Box
-from void_bridge.pixels.framing import Framing, hold_framing
-from void_bridge.pixels.mattes import MattePlanes
+from void_bridge.pixels.mattes import MattePlanes, PlaneRole
 from void_bridge.pixels.model_domain import bound_highlights, from_model, highlight_ceiling, to_model
-from void_bridge.pixels.quadmask import condition, preroll_plan
+from void_bridge.pixels.quadmask import preroll_plan
+from void_bridge.pixels.shot import Shot
 
 Array = NDArray[np.float32]
 
@@ -22,15 +22,14 @@ ENLARGEMENT_WARNING = 1.5
 
 
 class FramedClip:
-    """A `ModelClip` over a stored one. Its index 0 is the pre-roll, which is never wanted."""
+    """A `ModelClip` over a stored one, in the shot's framing. Index 0 is the pre-roll, which is never wanted."""
 
     preroll = True
 
-    def __init__(self, stored: StoredClip, job: Job) -> None:
-        self._stored, self._job = stored, job
-        everything = range(len(stored.frames))
-        region = Box.around(stored.matte_box("paste", i) for i in everything)
-        self._framing = hold_framing(stored.whole, region, job.canvas_size, stored.pixel_aspect)
+    def __init__(self, stored: StoredClip, shot: Shot) -> None:
+        self._stored, self._shot = stored, shot
+        self._framing, self._colour = shot.framing, shot.job.colour
+        self._inside = self._framing.inside.relative_to(shot.raster)
         delivered = [stored.frames[i] for i in stored.wanted]
         self._plan = preroll_plan(stored.frames, delivered)
         self.frames = [stored.frames[i] for i in self._plan]
@@ -41,34 +40,31 @@ class FramedClip:
 
     def plate(self, index: int, box: Box | None = None) -> Array:
         """Shape [H, W, 3] of the canvas, in the model domain."""
-        linear = self._stored.plate(self._plan[index], self._framing.inside)
-        return self._cut(to_model(self._framing.to_canvas(linear), self._job.colour), box)
+        linear = self._stored.plate(self._plan[index], self._inside)
+        return self._cut(to_model(self._framing.to_canvas(linear), self._colour), box)
 
-    def matte(self, role: Role, index: int, box: Box | None = None) -> Array:
-        plane = self._stored.matte(role, self._plan[index], self._framing.inside)
+    def matte(self, role: PlaneRole, index: int, box: Box | None = None) -> Array:
+        plane = self._stored.matte(role, self._plan[index], self._inside)
         return self._cut(np.clip(self._framing.to_canvas(plane), 0, 1), box)
 
-    def matte_box(self, role: Role, index: int) -> Box:
+    def matte_box(self, role: PlaneRole, index: int) -> Box:
         """The whole canvas where the matte has anything: what it touches there depends on the resampling."""
         empty = self._stored.matte_box(role, self._plan[index]).empty
         return Box(0, 0, 0, 0) if empty else Box(0, 0, self.height, self.width)
 
     def quadmask(self, index: int) -> NDArray[np.uint8]:
-        planes = MattePlanes(
-            self._stored.whole.shape, **{role: self._stored.matte(role, self._plan[index]) for role in MATTE_ROLES}
-        )
-        job = self._job
-        return condition(planes, self._framing, job.threshold, job.condition_dilate, clear_affected=index == 0)
+        planes = {role: self._stored.matte(role, self._plan[index]) for role in MATTE_ROLES}
+        return self._shot.quadmask(MattePlanes(self._stored.whole.shape, **planes), clear_affected=index == 0)
 
     def to_plate(self, patch: Patch) -> Patch:
         """A patch of the whole canvas, in the model domain, as linear pixels of the plate."""
-        index, inside = self._plan[patch.index], self._framing.inside
-        linear = self._framing.from_canvas(from_model(patch.rgb, self._job.colour))
-        bounded = bound_highlights(linear, highlight_ceiling(self._stored.plate(index, inside)))
+        index = self._plan[patch.index]
+        linear = self._framing.from_canvas(from_model(patch.rgb, self._colour))
+        bounded = bound_highlights(linear, highlight_ceiling(self._stored.plate(index, self._inside)))
         confidence = patch.confidence
         if confidence is not None:
             confidence = np.clip(self._framing.from_canvas(confidence), 0, 1)
-        return dataclasses.replace(patch, index=index, box=inside, rgb=bounded, confidence=confidence)
+        return dataclasses.replace(patch, index=index, box=self._inside, rgb=bounded, confidence=confidence)
 
     def report(self) -> dict[str, object]:
         """How much the patch is enlarged on the way back, with a warning where that shows."""
@@ -79,10 +75,6 @@ class FramedClip:
                 f"the patch is enlarged {times} x; a larger --canvas or a smaller matte keeps more detail"
             ]
         return told
-
-    @property
-    def framing(self) -> Framing:
-        return self._framing
 
     def _cut(self, image: Array, box: Box | None) -> Array:
         return np.ascontiguousarray(image[box.slices] if box else image)

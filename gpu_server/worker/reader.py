@@ -4,24 +4,50 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 
-from gpu_server.engines.base import Role
 from gpu_server.worker.clip import StoredClip
 from gpu_server.worker.context import RunContext
-from gpu_server.worker.shot import Shot, ShotFrame
 from gpu_server.worker.store import MatteShelf, PlateStore
+from void_bridge.errors import MissingFrames
+from void_bridge.job import Job
+from void_bridge.pixels.mattes import PlaneRole
+from void_bridge.pixels.shot import Shot, ShotFrame
+from void_bridge.sequence import Sequence
 
-ROLES: tuple[Role, ...] = ("paste", "remove", "affected", "keep", "exclude")
+ROLES: tuple[PlaneRole, ...] = ("paste", "remove", "affected", "keep", "exclude")
+
+
+def opened_shot(job: Job, files: Mapping[str, str]) -> Shot:
+    """The shot of a job, with as many handles as came along.
+
+    files: path as the job names it -> file on this machine.
+
+    Raises:
+        MissingFrames, UnreadableFile, NoSuchChannel.
+    """
+
+    def locate(sequence: Sequence, frame: int) -> Path:
+        path = files.get(str(sequence.path(frame)))
+        if path is None:
+            raise MissingFrames(f"frame {frame} of {sequence} did not come with the job; submit the job again")
+        return Path(path)
+
+    plate, frames, handles = Sequence.parse(job.plate), job.frames, job.handles
+    reach = handles * max(1, frames.last - frames.first)
+    around = range(frames.first - reach, frames.last + reach + 1) if handles else ()
+    sent = [frame for frame in around if str(plate.path(frame)) in files]
+    return Shot(job, frames.with_handles(handles, sent), locate)
 
 
 class HeldFrames:
     """Wanted frames in order, decoded `ahead` of the engine and held until the finisher takes them."""
 
-    def __init__(self, shot: Shot, order: Sequence[int], pool: ThreadPoolExecutor, ahead: int) -> None:
+    def __init__(self, shot: Shot, order: Iterable[int], pool: ThreadPoolExecutor, ahead: int) -> None:
         self._shot, self._pool, self._ahead = shot, pool, ahead
         self._coming = deque(order)
         self._held: dict[int, Future[ShotFrame]] = {}
@@ -50,7 +76,7 @@ class HeldFrames:
 
 
 def stored_clip(
-    shot: Shot, wanted: Sequence[int], context: RunContext, pool: ThreadPoolExecutor, at_once: int
+    shot: Shot, wanted: list[int], context: RunContext, pool: ThreadPoolExecutor, at_once: int
 ) -> StoredClip:
     """Decode the whole shot to scratch, `at_once` frames at a time. Raises what a frame fails with, Cancelled."""
     height, width = shot.raster.shape

@@ -22,11 +22,11 @@ from gpu_server.worker.context import RunContext, Send, StageClock
 from gpu_server.worker.finish import Finisher, void_headers
 from gpu_server.worker.messages import Ended, Resolved, RunJob
 from gpu_server.worker.model_clip import FramedClip
-from gpu_server.worker.reader import HeldFrames, stored_clip
-from gpu_server.worker.shot import Shot
+from gpu_server.worker.reader import HeldFrames, opened_shot, stored_clip
 from void_bridge.errors import Cancelled, InternalError, OutOfMemory, VoidBridgeError
 from void_bridge.job import Job
 from void_bridge.pixels.exposure import measure_exposure
+from void_bridge.pixels.shot import Shot
 
 log = logging.getLogger(__name__)
 
@@ -67,12 +67,13 @@ class JobRun:
         return Ended(*told, "cancelled" if isinstance(failure, Cancelled) else "failed", failure.code, failure.message)
 
     def _produce(self) -> None:
-        shot = Shot(self._run.job, self._run.files)
+        shot = opened_shot(self._run.job, self._run.files)
         job, engine = _resolved(self._run.job, shot)
         shot.job = job
         self._send(Resolved(self._run.id, self._run.attempt, job))
         context = self._context(job, engine)
-        wanted = [i for i in shot.wanted if shot.frames[i] not in set(self._run.finished)]
+        delivered = set(shot.frames if job.deliver_handles else job.frames) - set(self._run.finished)
+        wanted = [i for i, frame in enumerate(shot.frames) if frame in delivered]
         frames = HeldFrames(shot, wanted if engine.access == "stream" else (), self._pool, self._slots)
         headers = void_headers(job, engine)
         self._finisher = Finisher(self._run, headers, frames.take, self._pool, self._slots, self._send)
@@ -100,7 +101,7 @@ class JobRun:
         stored = stored_clip(shot, wanted, context, self._pool, self._slots)
         if engine.domain == "plate":
             return stored, _as_it_is
-        framed = FramedClip(stored, context.job)
+        framed = FramedClip(stored, shot)
         context.report.update(framed.report())
         return framed, framed.to_plate
 

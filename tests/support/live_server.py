@@ -193,7 +193,7 @@ class Client:
         found = read_connection(connection_path(settings.runtime_dir))
         keys = (found.server_public, found.client_public, found.client_secret)
         control = Peer(found.control_address, *keys)
-        return cls(control, Peer(control.welcome.data_address, *keys))
+        return cls(control, Peer(control.welcome.data_address.replace("*", "127.0.0.1"), *keys))
 
     def submit(self, submit: Submit) -> Submitted:
         return self.control.ask(submit)
@@ -285,7 +285,7 @@ def make_submit(
 
 
 def input_file(path: str, transport: str) -> InputFile:
-    facts = os.stat(path)
+    facts = Path(path).stat()
     if transport == "path":
         return InputFile(path, facts.st_size, mtime_ns=facts.st_mtime_ns)
     return InputFile(path, facts.st_size, digest_of(Path(path).read_bytes()))

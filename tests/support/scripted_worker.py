@@ -43,7 +43,7 @@ _cancelled: dict[str, threading.Event] = {}
 
 
 class Stopped(Exception):
-    pass
+    """The job was cancelled."""
 
 
 def say(message):
@@ -62,7 +62,7 @@ def run(command: RunJob) -> None:
     script = json.loads(command.job.prompt or "{}")
     key = (command.id, command.attempt)
     if "say" in script:
-        print(script["say"], file=sys.stderr, flush=True)
+        sys.stderr.write(script["say"] + "\n")
     if "resolve" in script and command.job.colour.exposure is None:
         colour = type(command.job.colour)(
             command.job.colour.space, command.job.colour.config, exposure=script["resolve"]

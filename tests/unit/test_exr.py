@@ -30,7 +30,15 @@ from tests.support.exrs import (
 )
 from void_bridge.errors import DiskFull, OutputError
 from void_bridge.pixels.box import Box
-from void_bridge.pixels.exr import decode_frame, encode_frame, read_frame, read_info, write_frame, write_simple
+from void_bridge.pixels.exr import (
+    decode_frame,
+    encode_frame,
+    read_frame,
+    read_info,
+    set_threads,
+    write_frame,
+    write_simple,
+)
 
 ROOT = Path(__file__).parents[2]
 SHAPE = (37, 53)
@@ -231,13 +239,13 @@ def test_write_simple_takes_windows_header_and_compression(tmp_path):
 
 
 def test_an_attribute_that_cannot_be_written_is_named():
-    with pytest.raises(OutputError, match="cannot encode the frame as EXR: .*check the headers"):
+    with pytest.raises(OutputError, match=r"cannot encode the frame as EXR: .*check the headers"):
         encode_frame(frame(part(rgba(SHAPE), broken={1, 2})))
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises((OutputError, DiskFull), match="file/f.exr"):
+    with pytest.raises((OutputError, DiskFull), match=r"file/f.exr"):
         write_simple(tmp_path / "file" / "f.exr", rgba(SHAPE))
 
 
@@ -257,3 +265,13 @@ def test_a_window_attribute_of_the_same_name_does_not_win():
 def test_a_tile_description_on_scanlines_is_left_out():
     data = with_attribute(openexr_bytes(rgba(SHAPE)), "note", "tiledesc", bytes(9))
     assert_same_pixels(decode_frame(encode_frame(decode_frame(data))), frame(part(rgba(SHAPE))))
+
+
+def test_threads_are_set_for_the_process():
+    before = OpenEXR.global_thread_count()
+    try:
+        set_threads(2)
+        assert OpenEXR.global_thread_count() == 2
+        assert_same_pixels(round_trip(part(rgba((300, 20)))), frame(part(rgba((300, 20)))))
+    finally:
+        set_threads(before)

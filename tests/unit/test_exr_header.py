@@ -103,9 +103,7 @@ def test_no_more_than_the_header_is_read():
     assert stream.total == 1 << 16
 
 
-@pytest.mark.parametrize(
-    "declared, storage", [(OpenEXR.scanlineimage, "scanline"), (OpenEXR.tiledimage, "tiled")]
-)
+@pytest.mark.parametrize("declared, storage", [(OpenEXR.scanlineimage, "scanline"), (OpenEXR.tiledimage, "tiled")])
 def test_storage_is_read(declared, storage):
     header = {"tiles": tiles(16, 16)} if storage == "tiled" else {}
     assert info_of(openexr_bytes(rgba(SHAPE), type=declared, **header)).picture.storage == storage
@@ -218,7 +216,7 @@ def test_what_is_no_sound_exr_is_named_with_the_reason(tmp_path, data, reason):
 
 @pytest.mark.parametrize("read", [read_info, read_frame])
 def test_a_file_that_is_not_there_is_named(tmp_path, read):
-    with pytest.raises(UnreadableFile, match="gone.exr: No such file"):
+    with pytest.raises(UnreadableFile, match=r"gone.exr: No such file"):
         read(tmp_path / "gone.exr")
     with pytest.raises(UnreadableFile, match="Is a directory"):
         read(tmp_path)

@@ -47,6 +47,12 @@ def test_ten_bits_keep_what_eight_would_lose(tmp_path: Path) -> None:
     np.testing.assert_allclose(greys, [0, 437 / 876, 438 / 876, 1], atol=1e-5)
 
 
+def test_ten_bits_in_full_range_reach_white(tmp_path: Path) -> None:
+    frames = [flat(y, 512, 512, dtype=np.uint16) for y in (0, 511, 1023)]
+    movie = write_planes(tmp_path / "deep.mp4", frames, "yuv444p10le", color_range=FULL)
+    np.testing.assert_allclose([frame[0, 0, 1] for frame in read_rgb(movie)], [0, 511 / 1023, 1], atol=1e-3)
+
+
 def test_subsampled_chroma_reaches_every_pixel(tmp_path: Path) -> None:
     y, u, v = flat(*RED_709)
     movie = write_planes(tmp_path / "red.mp4", [[y, u[::2, ::2], v[::2, ::2]]], "yuv420p", matrix=BT709)

@@ -58,6 +58,15 @@ def decode(frames: Sequence[Any]) -> Envelope:
     return Envelope(message, number, tuple(frames[1:]))
 
 
+def request_number(frames: Sequence[Any]) -> int:
+    """The number in a message that may be broken otherwise, so that its refusal can be matched; 0 if there is none."""
+    try:
+        number = _unpacked(frames[0]).get("n", 0) if frames and len(frames[0]) <= HEADER_BYTES_MAX else 0
+    except ProtocolError:
+        return 0
+    return number if isinstance(number, int) and not isinstance(number, bool) and 0 <= number < 2**63 else 0
+
+
 def _unpacked(frame: Any) -> Any:
     try:
         header = msgpack.unpackb(frame, strict_map_key=True, max_ext_len=0)

@@ -63,7 +63,7 @@ class JobStatus:
     """A job as its server sees it.
 
     frames: how many will be delivered; frames_done: published so far. created: seconds since the epoch.
-    job: the job as it runs, with engine and exposure filled in once they are known.
+    attempt: number of the latest one. seconds: that it has been running for, over all attempts.
     """
 
     id: str
@@ -105,7 +105,8 @@ class Hello(Message):
 
 @dataclass(frozen=True)
 class Welcome(Message):
-    """data_address: URL of the data socket. roots: folders that `path` transport may read.
+    """data_address: URL of the data socket; host `*` there means the host of the control socket's URL.
+    roots: folders that `path` transport may read.
 
     window: how many parts may be on their way in one direction. part_bytes: their size.
     """
@@ -183,7 +184,7 @@ class Watch(Message):
 
 @dataclass(frozen=True)
 class StatusReply(Message):
-    """Answers get_status, watch and cancel; comes unasked, with number 0, to those who watch."""
+    """Answers get_status, watch, cancel and fetched; comes unasked, with number 0, to those who watch."""
 
     type: ClassVar[str] = "status"
     status: JobStatus
@@ -246,6 +247,17 @@ class Result(Message):
     job: Job
     frames: Tuple[ResultFrame, ...]
     report: Dict[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Fetched(Message):
+    """The client holds every frame of a finished job: the server may drop its files when it needs room.
+
+    Answered by `status`.
+    """
+
+    type: ClassVar[str] = "fetched"
+    id: str
 
 
 # --- data socket ------------------------------------------------------------------------------

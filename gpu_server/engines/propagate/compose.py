@@ -1,0 +1,141 @@
+"""One frame filled: pixels that other frames saw, over pixels made up once, over a smooth ground."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from gpu_server.engines.base import Array, Clip
+from gpu_server.engines.propagate.camera import Camera
+from gpu_server.engines.propagate.encoding import decode, encode
+from gpu_server.engines.propagate.flow import complete, resized_grid
+from gpu_server.engines.propagate.gather import Mix, Sample, lifted, mapped, mix, sample, tiles
+from gpu_server.engines.propagate.grain import Grain
+from gpu_server.engines.propagate.link import Link, colour_cells, hole_context, make_link
+from gpu_server.engines.propagate.store import Encoded, FrameStore
+from gpu_server.engines.propagate.survey import Survey, scaling
+from void_bridge.pixels.box import Box
+
+_RIM = 8  # pixels around a tile, for what looks at neighbours
+_GRAIN_OF_MADE_UP = 0.1  # share of variance that it keeps after its grain was taken
+
+
+@dataclass(frozen=True)
+class MadeUp:
+    """What no frame saw, synthesised in one frame.
+
+    frame: the one it was made in. mask: shape [h, w] of that frame's proxy. box: in pixels of the plate; picture:
+    shape [*box.shape, 3], encoded, float16, without grain.
+    """
+
+    frame: int
+    mask: NDArray[np.bool_]
+    box: Box
+    picture: Encoded
+
+
+@dataclass(frozen=True)
+class Filled:
+    """A frame's hole, filled. rgb: shape [*box.shape, 3], linear. seen: shape box.shape: confidence, in [0, 1]."""
+
+    box: Box
+    rgb: Array
+    seen: Array
+
+
+@dataclass(frozen=True)
+class Layer:
+    encoded: Array
+    weight: Array
+    grain: Array | float
+
+
+@dataclass(frozen=True)
+class Composer:
+    clip: Clip
+    survey: Survey
+    camera: Camera
+    store: FrameStore
+    grain: Grain
+    grain_seed: int | None  # None: no new grain
+    check: Callable[[], None] = lambda: None
+
+    def fill(self, target: int, sources: Sequence[int], made_up: Sequence[MadeUp], box: Box | None = None) -> Filled:
+        """box: in pixels of the plate; the hole's, if none is given."""
+        box = box or self.survey.boxes[target]
+        exposure = self.clip.exposure
+        links = [make_link(self.survey, self.camera, target, s, exposure) for s in sources]
+        carried = [self._carry(target, m) for m in made_up]
+        ground = _ground(self.survey, target, exposure)
+        rgb = decode(self.store.frame(target)[box.slices], exposure)
+        seen = np.zeros(box.shape, np.float32)
+        hole = self.store.hole(target, box)
+        for tile in tiles(box):
+            self.check()
+            inside = tile.relative_to(box).slices
+            if hole[inside].any():
+                encoded, confidence = self._tile(target, tile, links, carried, ground)
+                rgb[inside] = np.where(hole[inside][..., None], decode(encoded, exposure), rgb[inside])
+                seen[inside] = np.where(hole[inside], confidence, 0)
+        return Filled(box, rgb, seen)
+
+    def _tile(
+        self, target: int, tile: Box, links: Sequence[Link], carried: Sequence[tuple[MadeUp, Link]], ground: Array
+    ) -> tuple[Array, Array]:
+        around = tile.grown(_RIM) & Box(0, 0, self.clip.height, self.clip.width)
+        offered = (sample(self.survey, k, self.store.frame(k.source), target, around) for k in links)
+        samples = [s for s in offered if s.usable.any()]
+        found = mix(samples, self.grain.resampled) if samples else None
+        base = self._lowest(around, ground, target)
+        layers = [self._made_up_layer(target, around, m, k) for m, k in reversed(carried)]
+        encoded, left = _stacked(base, [*layers, *([_seen_layer(found)] if found else [])])
+        if self.grain_seed is not None:
+            key = (self.clip.frames[target], tile.y0, tile.x0)
+            encoded = encoded + self.grain.make(encoded, 1 - left, self.grain_seed, *key)
+        cut = tile.relative_to(around).slices
+        confidence = found.seen * found.agreement if found else np.zeros(around.shape, np.float32)
+        return encoded[cut], confidence[cut]
+
+    def _carry(self, target: int, made_up: MadeUp) -> tuple[MadeUp, Link]:
+        return made_up, make_link(self.survey, self.camera, target, made_up.frame, self.clip.exposure, made_up.mask)
+
+    def _made_up_layer(self, target: int, tile: Box, made_up: MadeUp, link: Link) -> Layer:
+        picture: Sample = sample(self.survey, link, made_up.picture, target, tile, made_up.box)
+        return Layer(picture.encoded, picture.usable, _GRAIN_OF_MADE_UP)
+
+    def _lowest(self, tile: Box, ground: Array, target: int) -> Layer:
+        survey = self.survey
+        (h, w), (gh, gw) = survey.shape, survey.colour_valid.shape[1:]
+        grid = mapped(resized_grid(*tile.slices, survey.to_proxy), scaling(gw / w, gh / h))
+        picture = lifted(ground, grid, colour_cells(survey, hole_context(survey, target)))
+        return Layer(picture, np.ones(tile.shape, np.float32), 0.0)
+
+
+def _seen_layer(found: Mix) -> Layer:
+    return Layer(found.encoded, found.seen, found.grain)
+
+
+def _stacked(base: Layer, layers: Sequence[Layer]) -> tuple[Array, Array]:
+    """Each layer over those before it: picture, shape [H, W, 3], and share of grain's variance, shape [H, W]."""
+    picture, grain = base.encoded, np.zeros(base.weight.shape, np.float32)
+    for layer in layers:
+        weight = layer.weight
+        picture = picture + weight[..., None] * (layer.encoded - picture)
+        grain = np.square(1 - weight) * grain + np.square(weight) * layer.grain
+    return picture, grain
+
+
+def _ground(survey: Survey, target: int, exposure: float) -> Array:
+    """Shape [gh, gw, 3], encoded: the surroundings' colours, run smoothly into the hole; over its context's cells."""
+    cells = colour_cells(survey, hole_context(survey, target)).slices
+    colour = encode(survey.colour[target][cells].astype(np.float32), exposure)
+    return complete(colour, survey.colour_valid[target][cells].astype(np.float32), 1.5)
+
+
+def dilated(mask: NDArray[np.bool_], pixels: int) -> NDArray[np.bool_]:
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * pixels + 1,) * 2)
+    return np.asarray(cv2.dilate(mask.astype(np.uint8), disc), bool)

@@ -1,0 +1,219 @@
+"""Clean plates from the shot itself: every hidden pixel is looked for in the other frames. No weights, no GPU."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as StillRunning
+from contextlib import contextmanager
+from dataclasses import replace
+from threading import Event
+from typing import ClassVar, TypeVar
+
+import cv2
+import numpy as np
+
+from gpu_server.engines.base import Array, Clip, Context, Engine, Patch
+from gpu_server.engines.propagate.camera import Camera, solve_camera
+from gpu_server.engines.propagate.compose import Composer, Filled, MadeUp
+from gpu_server.engines.propagate.encoding import encode, preview
+from gpu_server.engines.propagate.gather import resampled, to_plate
+from gpu_server.engines.propagate.flow import resized_grid, source_places
+from gpu_server.engines.propagate.grain import Grain, GrainSampler
+from gpu_server.engines.propagate.invent import invent
+from gpu_server.engines.propagate.movers import movers
+from gpu_server.engines.propagate.sources import choose_sources, never_seen
+from gpu_server.engines.propagate.store import FrameStore
+from gpu_server.engines.propagate.survey import Survey, survey
+from void_bridge.errors import Cancelled
+from void_bridge.pixels.box import Box
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+_STORE_BYTES = 420_000_000
+_FRAME_BYTES_IN_FLIGHT = 300_000_000
+_POLL_S = 0.25
+_PREVIEW_EVERY = 8
+
+
+class PropagateEngine(Engine):
+    name: ClassVar[str] = "propagate"
+    version: ClassVar[str] = "1"
+    summary: ClassVar[str] = "real pixels from other frames of the shot; runs on any CPU, needs no weights"
+
+    def run(self, clip: Clip, context: Context) -> Iterator[Patch]:
+        with _one_thread_per_call(), _pool(clip) as pool:
+            yield from _Run(clip, context, pool).patches()
+
+
+class _Run:
+    def __init__(self, clip: Clip, context: Context, pool: _Pool) -> None:
+        self.clip, self.context, self.pool = clip, context, pool
+
+    def patches(self) -> Iterator[Patch]:
+        look = survey(self.clip, self.context)
+        if all(look.boxes[i].empty for i in self.clip.wanted):
+            self.context.report.update(seen_share=0.0, synthesised_share=0.0)
+            yield from (_nothing(i) for i in self.clip.wanted)
+            return
+        camera = solve_camera(look, self.context)
+        look = look.without(list(self._each("movers", lambda i: movers(look, camera, i), range(look.frames))))
+        camera = replace(camera, survey=look)
+        sources = dict(enumerate(self._each("sources", lambda i: choose_sources(look, camera, i), range(look.frames))))
+        unseen = dict(enumerate(self._each("hidden", lambda i: never_seen(look, camera, i, sources[i]), range(look.frames))))
+        self._report(look, camera, sources, unseen)
+        store = FrameStore(self.clip, _STORE_BYTES)
+        seed = self.context.job.seed
+        grain = measure_grain(self.clip, look, camera, store, self.context)
+        composer = Composer(self.clip, look, camera, store, grain, None, self.pool.check)
+        made_up = self._invent(composer, unseen, sources, seed)
+        composer = Composer(
+            self.clip, look, camera, store, grain, seed if self.context.job.grain else None, self.pool.check
+        )
+        yield from self._fill(composer, sources, made_up)
+
+    def _invent(
+        self, composer: Composer, unseen: dict[int, Array], sources: dict[int, list[int]], seed: int
+    ) -> list[MadeUp]:
+        made: list[MadeUp] = []
+        self.context.progress("invent", 0, 1)
+        for one in self._apart(lambda: invent(composer, unseen, sources, seed)):
+            made.append(one)
+            self.context.preview(one.frame, preview(one.picture.astype(np.float32)))
+        self.context.progress("invent", 1, 1)
+        self.context.report["synthesised_frames"] = len(made)
+        return made
+
+    def _apart(self, make: Callable[[], Iterator[T]]) -> Iterator[T]:
+        """Run a generator in the pool, item by item, so that a cancel is heard while it works."""
+        items = make()
+        end = object()
+        while (item := self.pool.result(self.pool.submit(next, items, end), self.context)) is not end:
+            yield item  # type: ignore[misc]
+
+    def _fill(self, composer: Composer, sources: dict[int, list[int]], made_up: Sequence[MadeUp]) -> Iterator[Patch]:
+        def fill(index: int) -> Filled | None:
+            if composer.survey.boxes[index].empty:
+                return None
+            return composer.fill(index, sources[index], made_up)
+
+        for done, (index, filled) in enumerate(zip(self.clip.wanted, self._each("fill", fill, self.clip.wanted), strict=True)):
+            if filled is None:
+                yield _nothing(index)
+                continue
+            if done % _PREVIEW_EVERY == 0:
+                self.context.preview(index, preview(encode(filled.rgb, self.clip.exposure)))
+            yield Patch(index, filled.box, filled.rgb, filled.seen)
+
+    def _each(self, stage: str, work: Callable[[int], R], indices: Sequence[int]) -> Iterator[R]:
+        """`work` for every index, in order, a few at a time."""
+        waiting: deque[Future[R]] = deque()
+        todo = iter(indices)
+        for done in range(len(indices)):
+            while len(waiting) < self.pool.workers + 1 and (index := next(todo, None)) is not None:
+                waiting.append(self.pool.submit(work, index))
+            self.context.progress(stage, done, len(indices))
+            yield self.pool.result(waiting.popleft(), self.context)
+        self.context.progress(stage, len(indices), len(indices))
+
+    def _report(self, look: Survey, camera: Camera, sources: dict[int, list[int]], unseen: dict[int, Array]) -> None:
+        hidden = max(1, sum(int(look.hole(i).sum()) for i in range(look.frames)))
+        made_up = sum(int(mask.sum()) for mask in unseen.values()) / hidden
+        used = [len(s) for i, s in sources.items() if not look.boxes[i].empty]
+        self.context.report.update(
+            camera=camera.kind,
+            seen_share=round(1 - made_up, 4),
+            synthesised_share=round(made_up, 4),
+            sources_per_frame=round(float(np.mean(used)), 1) if used else 0.0,
+        )
+
+
+def measure_grain(clip: Clip, look: Survey, camera: Camera, store: FrameStore, context: Context) -> Grain:
+    """Grain of the plate, from up to six pairs of neighbours spread over the shot."""
+    sampler = GrainSampler()
+    pairs = np.unique(np.linspace(0, look.frames - 2, 6).astype(int)) if look.frames > 1 else []
+    for i in pairs:
+        context.check()
+        motion = camera.rough(int(i), int(i) + 1)
+        exact = np.array_equal(motion, np.eye(3))
+        here, there = store.frame(int(i)), store.frame(int(i) + 1)
+        for window in _grain_windows(clip, look, int(i)):
+            grid = resized_grid(*window.slices, look.to_proxy)
+            x, y = source_places(grid, motion, None, window)
+            valid = _nearest(~look.invalid(i), grid[..., 0], grid[..., 1]) & _nearest(~look.invalid(i + 1), x, y)
+            moved = there[window.slices].astype(np.float32) if exact else resampled(there, *to_plate(look, x, y))
+            sampler.add(here[window.slices].astype(np.float32), moved, valid, exact)
+    return sampler.result()
+
+
+def _grain_windows(clip: Clip, look: Survey, index: int) -> list[Box]:
+    size = 128
+    across, down = look.scale
+    found = []
+    for y in range(8, clip.height - size - 8, size):
+        for x in range(8, clip.width - size - 8, size):
+            part = look.invalid(index)[int(y * down) : int((y + size) * down), int(x * across) : int((x + size) * across)]
+            if part.mean() < 0.3:
+                found.append(Box(y, x, y + size, x + size))
+    return found[:: max(1, len(found) // 14)]
+
+
+def _nearest(mask: Array, x: Array, y: Array) -> Array:
+    return cv2.remap(mask.astype(np.uint8), x, y, cv2.INTER_NEAREST, borderValue=0) > 0
+
+
+def _nothing(index: int) -> Patch:
+    return Patch(index, Box(0, 0, 0, 0), np.zeros((0, 0, 3), np.float32), np.zeros((0, 0), np.float32), generated=False)
+
+
+class _Pool:
+    """Threads that stop at their next safe point once the job has ended."""
+
+    def __init__(self, workers: int) -> None:
+        self.workers = workers
+        self._threads = ThreadPoolExecutor(workers, thread_name_prefix="propagate")
+        self._ended = Event()
+
+    def submit(self, work: Callable[..., R], *arguments: object) -> Future[R]:
+        return self._threads.submit(work, *arguments)
+
+    def check(self) -> None:
+        if self._ended.is_set():
+            raise Cancelled("the job has ended")
+
+    def result(self, future: Future[R], context: Context) -> R:
+        while True:
+            context.check()
+            try:
+                return future.result(timeout=_POLL_S)
+            except StillRunning:
+                if future.done():
+                    raise
+
+    def close(self) -> None:
+        self._ended.set()
+        self._threads.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _pool(clip: Clip) -> Iterator[_Pool]:
+    frame_bytes = clip.height * clip.width * 16
+    pool = _Pool(int(np.clip(_FRAME_BYTES_IN_FLIGHT // frame_bytes, 2, min(8, os.cpu_count() or 2))))
+    try:
+        yield pool
+    finally:
+        pool.close()
+
+
+@contextmanager
+def _one_thread_per_call() -> Iterator[None]:
+    """OpenCV's own threads split the work by their number, and its results with it."""
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)

@@ -1,0 +1,163 @@
+"""Pixels of the sources, laid over a target and mixed: tile by tile, at the plate's resolution."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from gpu_server.engines.base import Array
+from gpu_server.engines.propagate.encoding import with_gain
+from gpu_server.engines.propagate.flow import resized_grid, source_places
+from gpu_server.engines.propagate.link import Link, colour_cells
+from gpu_server.engines.propagate.store import Encoded
+from gpu_server.engines.propagate.survey import Survey, scaling
+from void_bridge.pixels.box import Box
+
+_TILE = 320
+_RIM = 8  # pixels around a tile, for what looks at neighbours
+_LIKE = 0.035  # encoded: how far sources may differ and still be mixed
+_LOWEST_WEIGHT = 1e-5
+_REACH_FRAMES = 12.0
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What one source offers for one tile.
+
+    encoded: shape [H, W, 3]. usable: shape [H, W], in [0, 1]. prior: how much this source is believed, above 0.
+    exact: its pixels are not resampled and carry all of their grain.
+    """
+
+    encoded: Array
+    usable: Array
+    prior: float
+    exact: bool
+
+
+@dataclass(frozen=True)
+class Mix:
+    """encoded: shape [H, W, 3]; seen: shape [H, W], in [0, 1], 0 where no source offers anything.
+
+    agreement: shape [H, W], in [0, 1]. grain: shape [H, W]: share of the grain's variance that is left.
+    """
+
+    encoded: Array
+    seen: Array
+    agreement: Array
+    grain: Array
+
+
+def tiles(box: Box) -> Iterator[Box]:
+    for y in range(box.y0, box.y1, _TILE):
+        for x in range(box.x0, box.x1, _TILE):
+            yield Box(y, x, y + _TILE, x + _TILE) & box
+
+
+def sample(survey: Survey, link: Link, frame: Encoded, target: int, tile: Box, held: Box | None = None) -> Sample:
+    """The source's pixels for `tile`, a box in pixels of the plate, its light matched to the target's.
+
+    held: what of the source `frame` holds, in pixels of the plate; all of it, if not given.
+    """
+    corner = held or Box(0, 0, 0, 0)
+    proxy_grid = resized_grid(*tile.slices, survey.to_proxy)
+    usable = lifted(link.usable, proxy_grid, link.box)
+    if link.exact:
+        picture = _cut(frame, tile.moved(-corner.y0, -corner.x0))
+    else:
+        x, y = to_plate(survey, *source_places(proxy_grid, link.motion, link.residual, link.box))
+        picture = resampled(frame, x - np.float32(corner.x0), y - np.float32(corner.y0))
+    cells = colour_cells(survey, link.box)
+    (h, w), (gh, gw) = survey.shape, survey.colour_valid.shape[1:]
+    offset = lifted(link.offset, mapped(proxy_grid, scaling(gw / w, gh / h)), cells)
+    prior = np.exp(-abs(link.source - target) / _REACH_FRAMES) + 0.02
+    prior *= link.sharpness / (1 + np.square(link.mismatch / 0.05))
+    return Sample(with_gain(picture, link.gain) + offset, usable, float(prior), link.exact)
+
+
+def mix(samples: Sequence[Sample], resampled_grain: float) -> Mix:
+    """The mean of those sources that agree with the one that most agree with.
+
+    resampled_grain: share of the grain's variance that a resampled picture keeps.
+    """
+    pictures = [s.encoded for s in samples]
+    beliefs = [s.usable * np.float32(s.prior) for s in samples]
+    distances = _distances_from_medoid(pictures, beliefs)
+    total = np.zeros(beliefs[0].shape, np.float32)
+    picture, squares, apart = np.zeros(pictures[0].shape, np.float32), np.zeros_like(total), np.zeros_like(total)
+    for s, belief, distance in zip(samples, beliefs, distances, strict=True):
+        weight = belief * np.exp(-np.square(distance / _LIKE))
+        total += weight
+        picture += weight[..., None] * s.encoded
+        squares += np.square(weight) * np.float32(1.0 if s.exact else resampled_grain)
+        apart += belief * np.minimum(distance, 4 * _LIKE)
+    believed = np.maximum(sum(beliefs), 1e-12)
+    safe = np.maximum(total, 1e-12)
+    seen = np.max([s.usable for s in samples], axis=0)
+    seen = np.where(total > _LOWEST_WEIGHT, np.maximum(seen, 1e-3), 0)
+    agreement = np.exp(-np.square(apart / believed / _LIKE))
+    return Mix(picture / safe[..., None], seen.astype(np.float32), agreement.astype(np.float32), squares / np.square(safe))
+
+
+def _distances_from_medoid(pictures: Sequence[Array], beliefs: Sequence[Array]) -> list[Array]:
+    """Shape [H, W] each: how far every source is from the one nearest to all others, by belief; encoded."""
+    small = [cv2.blur(p.mean(axis=-1), (5, 5)) for p in pictures]
+    count = len(small)
+    apart = {(i, j): np.abs(small[i] - small[j]) for i in range(count) for j in range(i + 1, count)}
+
+    def between(i: int, j: int) -> Array:
+        return apart[min(i, j), max(i, j)]
+
+    best = np.full(small[0].shape, np.inf, np.float32)
+    centre = np.zeros(small[0].shape, np.intp)
+    everything = np.maximum(sum(beliefs), 1e-12)
+    for i in range(count):
+        cost = sum((beliefs[j] * np.minimum(between(i, j), 4 * _LIKE) for j in range(count) if j != i), np.float32(0))
+        # Among equals the one believed most: it decides where only two differ.
+        cost = cost / everything + np.float32(0.02) * (1 - beliefs[i] / everything) + 10 * (beliefs[i] <= 0)
+        nearer = cost < best
+        best, centre = np.where(nearer, cost, best), np.where(nearer, i, centre)
+    middle = np.choose(centre, small)
+    return [np.abs(s - middle) for s in small]
+
+
+def _cut(frame: Encoded, box: Box) -> Array:
+    """A box of a picture; beyond its border, the border goes on."""
+    height, width = frame.shape[:2]
+    if box.y0 >= 0 and box.x0 >= 0 and box.y1 <= height and box.x1 <= width:
+        return frame[box.slices].astype(np.float32)
+    rows = np.clip(np.arange(box.y0, box.y1), 0, height - 1)
+    columns = np.clip(np.arange(box.x0, box.x1), 0, width - 1)
+    return frame[np.ix_(rows, columns)].astype(np.float32)
+
+
+def resampled(frame: Encoded, x: Array, y: Array) -> Array:
+    """Lanczos, which in the logarithmic domain has no highlights to ring around."""
+    height, width = frame.shape[:2]
+    left, right = max(0, int(x.min()) - 6), min(width, int(x.max()) + 8)
+    top, bottom = max(0, int(y.min()) - 6), min(height, int(y.max()) + 8)
+    if left >= right or top >= bottom:
+        return np.zeros((*x.shape, 3), np.float32)
+    part = frame[top:bottom, left:right].astype(np.float32)
+    return cv2.remap(part, x - left, y - top, cv2.INTER_LANCZOS4, borderMode=cv2.BORDER_REPLICATE)
+
+
+def to_plate(survey: Survey, x: Array, y: Array) -> tuple[Array, Array]:
+    back = np.linalg.inv(survey.to_proxy)
+    return x * np.float32(back[0, 0]) + np.float32(back[0, 2]), y * np.float32(back[1, 1]) + np.float32(back[1, 2])
+
+
+def mapped(grid: Array, step: NDArray[np.float64]) -> Array:
+    scale = np.array([step[0, 0], step[1, 1]], np.float32)
+    return grid * scale + np.array([step[0, 2], step[1, 2]], np.float32)
+
+
+def lifted(small: Array, grid: Array, box: Box) -> Array:
+    """A small picture that covers `box`, read at points of its raster. grid: shape [H, W, 2]."""
+    x = np.ascontiguousarray(grid[..., 0] - np.float32(box.x0))
+    y = np.ascontiguousarray(grid[..., 1] - np.float32(box.y0))
+    return cv2.remap(small, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+

@@ -1,0 +1,141 @@
+"""One source of one frame: where its pixels are, which of them may be used, and how to match their light."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from gpu_server.engines.base import Array
+from gpu_server.engines.propagate.camera import Camera, Map
+from gpu_server.engines.propagate.encoding import encode
+from gpu_server.engines.propagate.flow import complete, residual_flow, resized_grid, source_places, warped_mask
+from gpu_server.engines.propagate.survey import Mask, Survey, scaling
+from void_bridge.pixels.box import Box
+
+_CONTEXT_PX = 48  # proxy pixels around the hole
+_FADE_PX = 8.0  # over which a source fades in from the border of what it hides
+_GAIN_MATTERS = 0.004
+_LARGEST_OFFSET = 0.12
+_OFFSET_SIGMA = 3.0  # cells of the colour grid
+
+
+@dataclass(frozen=True)
+class Link:
+    """From the pixels of a target's proxy to a source's.
+
+    box: the part of the target's proxy that is covered. residual: shape [*box.shape, 2] or None (see `residual_flow`).
+    usable: shape box.shape, in [0, 1]: weight of the source by what it hides, fading in from its borders.
+    gain: shape [3], linear. offset: shape [gh, gw, 3], encoded, over `box` on the colour grid; added after the gain.
+    mismatch: encoded, how different source and target still are around the hole. sharpness: in [0, 1].
+    """
+
+    source: int
+    box: Box
+    motion: Map
+    residual: Array | None
+    usable: Array
+    gain: Array
+    offset: Array
+    mismatch: float
+    sharpness: float
+
+    @property
+    def exact(self) -> bool:
+        """Pixels lie on pixels: nothing is resampled."""
+        return self.residual is None and np.array_equal(self.motion, np.eye(3))
+
+
+def make_link(
+    survey: Survey, camera: Camera, target: int, source: int, exposure: float, made_up: Mask | None = None
+) -> Link:
+    """made_up: shape [h, w] of the source's proxy: use that, and nothing else of the source."""
+    box = hole_context(survey, target)
+    motion = camera.precise(target, source)
+    residual = residual_flow(survey, target, source, motion, box)
+    unusable = survey.invalid(source) if made_up is None else ~made_up
+    hidden = _hidden_there(unusable, motion, residual, box)
+    gain, offset, mismatch = _match_light(survey, target, source, motion, residual, box, exposure)
+    zoom = float(np.sqrt(abs(np.linalg.det(motion[:2, :2]))))
+    usable = _faded(hidden) if made_up is None else (~hidden).astype(np.float32)
+    return Link(source, box, motion, residual, usable, gain, offset, mismatch, min(1.0, zoom) ** 2)
+
+
+def hole_context(survey: Survey, target: int) -> Box:
+    """The hole's box in the proxy, and some of what is around it."""
+    rows, columns = np.flatnonzero(survey.hole(target).any(1)), np.flatnonzero(survey.hole(target).any(0))
+    if not len(rows):
+        return Box(0, 0, 0, 0)
+    height, width = survey.shape
+    around = Box(int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1).grown(_CONTEXT_PX)
+    return around & Box(0, 0, height, width)
+
+
+def _hidden_there(unusable: Mask, motion: Map, residual: Array | None, box: Box) -> Mask:
+    if residual is None:
+        place = motion @ np.array([[1, 0, box.x0], [0, 1, box.y0], [0, 0, 1]], np.float64)
+        return warped_mask(unusable, place, (box.width, box.height))
+    x, y = source_places(_pixels(box), motion, residual, box)
+    bad = unusable.astype(np.uint8) * 255
+    return np.asarray(cv2.remap(bad, x, y, cv2.INTER_LINEAR, borderValue=255) > 8, bool)
+
+
+def _faded(hidden: Mask) -> Array:
+    """Weight by distance from what is hidden or out of the picture."""
+    if not hidden.any():
+        return np.ones(hidden.shape, np.float32)
+    distance = cv2.distanceTransform((~hidden).astype(np.uint8), cv2.DIST_L2, 3)
+    return np.asarray(np.clip((distance - 0.5) / _FADE_PX, 0, 1), np.float32)
+
+
+def _pixels(box: Box) -> Array:
+    return resized_grid(slice(box.y0, box.y1), slice(box.x0, box.x1), np.eye(3))
+
+
+def colour_cells(survey: Survey, box: Box) -> Box:
+    """The cells of the colour grid that a box of the proxy touches."""
+    (h, w), (gh, gw) = survey.shape, survey.colour_valid.shape[1:]
+    across, down = gw / w, gh / h
+    return Box(int(box.y0 * down), int(box.x0 * across), min(gh, -int(-box.y1 * down // 1)), min(gw, -int(-box.x1 * across // 1)))
+
+
+def _match_light(
+    survey: Survey, target: int, source: int, motion: Map, residual: Array | None, box: Box, exposure: float
+) -> tuple[Array, Array, float]:
+    cells = colour_cells(survey, box)
+    (h, w), (gh, gw) = survey.shape, survey.colour_valid.shape[1:]
+    to_proxy, to_cells = scaling(w / gw, h / gh), scaling(gw / w, gh / h)
+    grid = resized_grid(slice(cells.y0, cells.y1), slice(cells.x0, cells.x1), to_proxy)
+    x, y = source_places(grid, motion, residual, box)
+    x, y = x * np.float32(to_cells[0, 0]) + np.float32(to_cells[0, 2]), y * np.float32(to_cells[1, 1]) + np.float32(to_cells[1, 2])
+    there = cv2.remap(survey.colour[source].astype(np.float32), x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    seen = cv2.remap(survey.colour_valid[source].astype(np.float32), x, y, cv2.INTER_LINEAR, borderValue=0) > 0.999
+    here = survey.colour[target][cells.slices].astype(np.float32)
+    both = seen & survey.colour_valid[target][cells.slices]
+    gain = _gain(here, there, both)
+    difference = encode(here, exposure) - encode(there * gain, exposure)
+    return gain, *_offset(difference, both)
+
+
+def _gain(here: Array, there: Array, both: Array) -> Array:
+    """Shape [3]: by how much the target is brighter; 1 where that cannot be told or doesn't matter."""
+    gain = np.ones(3, np.float32)
+    for channel in range(3):
+        a, b = here[both, channel], there[both, channel]
+        bright = (a > 0.005) & (b > 0.005)
+        if bright.sum() >= 24:
+            ratio = float(np.clip(np.median(np.log(a[bright] / b[bright])), -2, 2))
+            gain[channel] = np.exp(ratio) if abs(ratio) > _GAIN_MATTERS else 1.0
+    return gain
+
+
+def _offset(difference: Array, both: Array) -> tuple[Array, float]:
+    """A smooth correction of what the gain leaves, and how much remains after it."""
+    if both.sum() < 24:
+        return np.zeros(difference.shape, np.float32), 0.1
+    strength = np.max(np.abs(difference), axis=-1)
+    trust = both / (1 + np.square(strength / 0.04))
+    smooth = complete(difference, trust.astype(np.float32), _OFFSET_SIGMA)
+    left = np.abs(difference - smooth)[both]
+    return np.clip(smooth, -_LARGEST_OFFSET, _LARGEST_OFFSET), float(1.25 * left.mean())

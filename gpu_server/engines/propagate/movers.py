@@ -1,0 +1,47 @@
+"""Things that move on their own: a hand that passes in front of the hole is no background, though nobody masked it."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from gpu_server.engines.base import Array
+from gpu_server.engines.propagate.camera import Camera, Map
+from gpu_server.engines.propagate.flow import Overlay, overlay, resized_grid, source_places
+from gpu_server.engines.propagate.survey import Mask, Survey
+from void_bridge.pixels.box import Box
+
+_MOVES_PX = 1.5  # proxy pixels a frame, beyond the camera's motion
+_VISIBLE = 8.0  # of 255: how much the picture must change with it
+_AMBIENT = 0.4  # where more of the frame moves than this, it is water or leaves, and that is background
+_AROUND_PX = 5
+
+
+def movers(survey: Survey, camera: Camera, frame: int) -> Mask:
+    """Shape [h, w]: what moves in this frame against one of its neighbours, other than by the camera's travel."""
+    found = np.zeros(survey.shape, bool)
+    raster = Box(0, 0, *survey.shape)
+    for neighbour in (frame - 1, frame + 1):
+        if 0 <= neighbour < survey.frames:
+            motion = camera.rough(frame, neighbour)
+            over = overlay(survey, frame, neighbour, motion, raster)
+            found |= over.usable & _changed(over) & (_own_motion(over.flow, motion, raster) > _MOVES_PX)
+    if found.sum() > _AMBIENT * max(1, int((~survey.gone(frame)).sum())):
+        return np.zeros_like(found)
+    core = cv2.morphologyEx(found.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * _AROUND_PX + 1,) * 2)
+    return np.asarray(cv2.dilate(core, disc), bool)
+
+
+def _changed(over: Overlay) -> Mask:
+    return cv2.GaussianBlur(cv2.absdiff(over.here, over.there).astype(np.float32), (0, 0), 2.0) > _VISIBLE
+
+
+def _own_motion(flow: Array, motion: Map, raster: Box) -> Array:
+    """Shape [h, w], in pixels: what of the flow isn't parallax, which runs along the camera's own motion and is less."""
+    grid = resized_grid(*raster.slices, np.eye(3))
+    x, y = source_places(grid, motion, None, raster)
+    camera = np.stack([x, y], axis=-1) - grid
+    speed, length = np.linalg.norm(camera, axis=-1), np.linalg.norm(flow, axis=-1)
+    across = np.abs(camera[..., 0] * flow[..., 1] - camera[..., 1] * flow[..., 0]) / np.maximum(speed, 1e-6)
+    return np.where(length < speed, across, length)

@@ -1,0 +1,66 @@
+"""Which frames saw what is hidden: sources of a frame, and what no frame saw."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpu_server.engines.propagate.camera import Camera, apply, lookup
+from gpu_server.engines.propagate.survey import Survey
+
+Mask = NDArray[np.bool_]
+
+MOST_SOURCES = 8
+_CELL = 4  # proxy pixels
+_UNSEEN_STEP = 2
+_LEAST_NEW = 2  # cells that nobody else saw, for which a source is worth having
+_WORTH = (1.0, 0.4, 0.25, 0.12, 0.06)  # of the first, second ... source of a place
+_REACH_FRAMES = 10.0
+
+
+def hidden_points(survey: Survey, frame: int, step: int) -> NDArray[np.float64]:
+    """Shape [N, 2]: (x, y) of every `step`-th hole pixel of a proxy."""
+    y, x = np.nonzero(survey.hole(frame)[::step, ::step])
+    return np.column_stack([x, y]).astype(np.float64) * step
+
+
+def choose_sources(survey: Survey, camera: Camera, target: int) -> list[int]:
+    """At most 8 frames, the most useful first: near in time, on both sides of it, together seeing all that was ever seen."""
+    points = hidden_points(survey, target, _CELL)
+    if not len(points):
+        return []
+    others = [i for i in range(survey.frames) if i != target]
+    sees = np.array([_sees(survey, camera, target, i, points) for i in others]).reshape(len(others), len(points))
+    near = np.array([np.exp(-abs(i - target) / _REACH_FRAMES) + 0.03 for i in others])
+    worth = np.append(_WORTH, 0.0)
+    taken, times_seen = [], np.zeros(len(points), np.intp)
+    while len(taken) < MOST_SOURCES:
+        gain = (sees @ worth[np.minimum(times_seen, len(_WORTH))]) * near
+        # Whatever else is near, nothing may be left unseen that somebody saw.
+        new = sees @ (times_seen == 0)
+        gain += 10 * new * near
+        best = int(np.argmax(gain)) if len(gain) else -1
+        if best < 0 or (new[best] < _LEAST_NEW and gain[best] < 0.004 * len(points) * near[best]):
+            break
+        taken.append(others[best])
+        times_seen += sees[best]
+        sees[best] = False
+    return taken
+
+
+def never_seen(survey: Survey, camera: Camera, target: int, sources: Sequence[int]) -> Mask:
+    """Shape [h, w]: hole pixels of the target's proxy that are hidden in all its sources too."""
+    points = hidden_points(survey, target, _UNSEEN_STEP)
+    for source in sources:
+        points = points[~_sees(survey, camera, target, source, points)]
+    unseen = np.zeros(survey.shape, bool)
+    y, x = points[:, 1].astype(np.intp), points[:, 0].astype(np.intp)
+    for dy, dx in np.ndindex(_UNSEEN_STEP, _UNSEEN_STEP):
+        unseen[np.minimum(y + dy, survey.shape[0] - 1), np.minimum(x + dx, survey.shape[1] - 1)] = True
+    return unseen & survey.hole(target)
+
+
+def _sees(survey: Survey, camera: Camera, target: int, source: int, points: NDArray[np.float64]) -> Mask:
+    return lookup(~survey.invalid(source), apply(camera.rough(target, source), points))

@@ -1,0 +1,48 @@
+"""Plates at full resolution, encoded, a bounded number of bytes of them at a time."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpu_server.engines.base import Clip
+from gpu_server.engines.propagate.encoding import encode
+from void_bridge.pixels.box import Box
+
+Encoded = NDArray[np.float16]
+
+
+class FrameStore:
+    """Encoded frames of a clip, shape [H, W, 3], float16, the ones last used kept."""
+
+    def __init__(self, clip: Clip, budget_bytes: int) -> None:
+        self._clip = clip
+        self._most = max(2, budget_bytes // (clip.height * clip.width * 6))
+        self._held: OrderedDict[int, Encoded] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def frame(self, index: int) -> Encoded:
+        with self._lock:  # the clip reads for one thread at a time
+            if index in self._held:
+                self._held.move_to_end(index)
+                return self._held[index]
+            frame = self._read(index)
+            self._held[index] = frame
+            while len(self._held) > self._most:
+                self._held.popitem(last=False)
+            return frame
+
+    def hole(self, index: int, box: Box) -> NDArray[np.bool_]:
+        """Shape [box.height, box.width]: what may change."""
+        with self._lock:
+            return self._clip.matte("paste", index, box) > 0
+
+    def _read(self, index: int) -> Encoded:
+        frame = np.empty((self._clip.height, self._clip.width, 3), np.float16)
+        plate = self._clip.plate(index)
+        for top in range(0, self._clip.height, 256):
+            frame[top : top + 256] = encode(plate[top : top + 256], self._clip.exposure)
+        return frame

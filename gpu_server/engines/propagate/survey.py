@@ -1,0 +1,156 @@
+"""One look at every frame: small pictures and small masks, all that is kept in memory of a shot."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from gpu_server.engines.base import Array, Clip, Context, PlaneRole
+from gpu_server.engines.propagate.encoding import encode
+from void_bridge.pixels.box import Box
+from void_bridge.pixels.mattes import PlaneRole
+
+Mask = NDArray[np.bool_]
+
+PROXY_WIDTH = 960
+COLOUR_STEP = 4  # proxy pixels a side of one cell of the colour grid
+_HOLE, _INVALID, _GONE = np.uint8(1), np.uint8(2), np.uint8(4)
+_TOUCHED = 0.01
+_MARGIN = 2  # proxy pixels around everything that may not be a source
+_DETAIL_SIGMA = 14.0
+_DETAIL_GAIN = 230.0
+_KEEP_IS_AN_ACTOR = 0.5  # a keep matte larger than this share of the frame protects; it doesn't mark a foreground
+
+
+@dataclass(frozen=True)
+class Survey:
+    """Proxies of a shot of T frames; h, w the proxy's size, gh, gw that of the colour grid.
+
+    detail: shape [T, h, w], uint8: encoded luminance without its low frequencies, 128 in the middle.
+    flags: shape [T, h, w], uint8: the masks of `hole`, `invalid` and `gone`.
+    colour: shape [T, gh, gw, 3], float16, linear means. colour_valid: shape [T, gh, gw]: cells free of anything invalid.
+    boxes: of each frame's hole, in pixels of the plate; empty where nothing may change.
+    scale: proxy pixels per pixel of the plate, across and down.
+    """
+
+    detail: NDArray[np.uint8]
+    flags: NDArray[np.uint8]
+    colour: NDArray[np.float16]
+    colour_valid: Mask
+    boxes: tuple[Box, ...]
+    scale: tuple[float, float]
+
+    def hole(self, frame: int) -> Mask:
+        """Shape [h, w]: what may change."""
+        return np.asarray(self.flags[frame] & _HOLE, bool)
+
+    def invalid(self, frame: int) -> Mask:
+        """Shape [h, w]: not a source of pixels; the hole among it."""
+        return np.asarray(self.flags[frame] & _INVALID, bool)
+
+    def gone(self, frame: int) -> Mask:
+        """Shape [h, w]: shows nothing of the background. What is only affected still shows where things are."""
+        return np.asarray(self.flags[frame] & _GONE, bool)
+
+    def without(self, movers: Sequence[Mask]) -> Survey:
+        """The same with more that is neither a source nor background. movers: shape [h, w] for each frame."""
+        flags, colour_valid = self.flags.copy(), self.colour_valid.copy()
+        for i, mask in enumerate(movers):
+            flags[i] |= mask * (_INVALID | _GONE)
+            colour_valid[i] &= ~_touched(mask, (colour_valid.shape[1], colour_valid.shape[2]))
+        return replace(self, flags=flags, colour_valid=colour_valid)
+
+    @property
+    def frames(self) -> int:
+        return len(self.detail)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.detail.shape[1], self.detail.shape[2]
+
+    @property
+    def to_proxy(self) -> NDArray[np.float64]:
+        """Shape [3, 3]: (x, y, 1) of a plate's pixel to the proxy's; pixel centres are whole numbers."""
+        return scaling(*self.scale)
+
+
+def scaling(across: float, down: float) -> NDArray[np.float64]:
+    """Shape [3, 3]: pixel centres of a picture to those of the same picture resized by these factors."""
+    return np.array([[across, 0, 0.5 * across - 0.5], [0, down, 0.5 * down - 0.5], [0, 0, 1]])
+
+
+def survey(clip: Clip, context: Context) -> Survey:
+    """Read every frame once."""
+    count, (h, w) = len(clip.frames), proxy_shape(clip.height, clip.width)
+    gh, gw = -(-h // COLOUR_STEP), -(-w // COLOUR_STEP)
+    detail = np.empty((count, h, w), np.uint8)
+    flags = np.zeros((count, h, w), np.uint8)
+    colour, colour_valid = np.empty((count, gh, gw, 3), np.float16), np.empty((count, gh, gw), bool)
+    boxes = []
+    for i in range(count):
+        context.progress("look", i, count)
+        paste = clip.matte("paste", i) > 0
+        boxes.append(bounding_box(paste))
+        hole = _touched(paste, (h, w))
+        invalid, gone = _unusable(clip, i, hole)
+        flags[i] = hole * _HOLE | invalid * _INVALID | gone * _GONE
+        small = _shrink(clip.plate(i), (h, w))
+        detail[i] = _detail(small, clip.exposure)
+        colour[i] = np.clip(_shrink(small, (gh, gw)), -6e4, 6e4)
+        colour_valid[i] = ~_touched(invalid, (gh, gw))
+    context.progress("look", count, count)
+    return Survey(detail, flags, colour, colour_valid, tuple(boxes), (w / clip.width, h / clip.height))
+
+
+def proxy_shape(height: int, width: int) -> tuple[int, int]:
+    shrink = min(1.0, PROXY_WIDTH / max(width, height))
+    return max(1, round(height * shrink)), max(1, round(width * shrink))
+
+
+def bounding_box(mask: Mask) -> Box:
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(rows):
+        return Box(0, 0, 0, 0)
+    return Box(int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1)
+
+
+def _unusable(clip: Clip, index: int, hole: Mask) -> tuple[Mask, Mask]:
+    """What is `invalid` and what is `gone`."""
+    shape = (hole.shape[0], hole.shape[1])
+
+    def touched(role: PlaneRole, above: float) -> Mask:
+        return _touched(clip.matte(role, index) > above, shape)
+
+    affected = touched("affected", _TOUCHED)
+    other = touched("remove", _TOUCHED) | touched("exclude", _TOUCHED)
+    keep = touched("keep", 0.5)
+    if keep.mean() < _KEEP_IS_AN_ACTOR:
+        other |= keep
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * _MARGIN + 1,) * 2)
+    invalid = cv2.dilate((hole | affected | other).astype(np.uint8), disc)
+    around_affected = cv2.dilate(affected.astype(np.uint8), np.ones((13, 13), np.uint8)) > 0
+    gone = cv2.dilate((other | (hole & ~around_affected)).astype(np.uint8), disc)
+    return np.asarray(invalid, bool), np.asarray(gone, bool)
+
+
+def _touched(mask: Mask, shape: tuple[int, int]) -> Mask:
+    """Cells of a smaller raster that hold any pixel of the mask."""
+    if mask.shape == shape:
+        return mask
+    return _shrink(mask.astype(np.float32), shape) > 1e-6
+
+
+def _shrink(image: Array, shape: tuple[int, int]) -> Array:
+    if image.shape[:2] == shape:
+        return image
+    return np.asarray(cv2.resize(image, (shape[1], shape[0]), interpolation=cv2.INTER_AREA), np.float32)
+
+
+def _detail(linear: Array, exposure: float) -> NDArray[np.uint8]:
+    luminance = encode(linear @ np.array([0.25, 0.6, 0.15], np.float32), exposure)
+    fine = luminance - cv2.GaussianBlur(luminance, (0, 0), _DETAIL_SIGMA)
+    return np.asarray(np.clip(fine * _DETAIL_GAIN + 128.5, 0, 255), np.uint8)

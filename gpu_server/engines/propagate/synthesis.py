@@ -1,0 +1,213 @@
+"""Filling what no frame of a shot ever saw, with texture and structure from around the hole.
+
+Coarse to fine, each level in turn matches the patches over the hole to source patches and paints
+the hole from them (Wexler, Shechtman and Irani, PAMI 2007). Colours are compared in a perceptual
+encoding; two more channels carry how much fine detail there is, so that a smooth source never
+stands in for a textured one (Newson et al., Video Inpainting of Complex Scenes, SIAM 2014). What
+comes out are copied source pixels, so grain and detail are real; `stitching` joins them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from gpu_server.engines.base import rng
+from gpu_server.engines.propagate.encoding import decode, encode
+from gpu_server.engines.propagate.membrane import Array, Mask, membrane
+from gpu_server.engines.propagate.patchmatch import Field, Index, patch_centres
+from gpu_server.engines.propagate.stitching import stitch
+
+Window = tuple[slice, slice]
+
+_NEAR_PX = 16  # holes nearer to each other than twice this are filled together
+_LEAST_CONTEXT_PX, _CONTEXT = 64, 0.75  # the least, and a share of the hole's size
+_MOST_HOLE, _MOST_AREA = 400_000, 1_600_000  # pixels of a level that patches are matched on
+_COARSEST_DEPTH_PX = 3.0  # from the rim to the middle of the hole
+_FEWEST_SOURCES = 100
+_STARTS, _START_TARGETS = 6, 5_000  # the starts compete up to a level of so many patches
+_COARSE_FALLOFF, _FALLOFF = 1.3, 1.1
+_ROUNDS = ((20_000, 8), (100_000, 4), (np.inf, 2))  # by the number of patches
+_DETAIL_WEIGHT, _DETAIL_SIDE_PX = 10.0, 15
+_DARKEST = 1e-6  # a median below this counts as this
+
+
+def synthesise(image: Array, hole: Mask, source: Mask, seed: int) -> Array:
+    """Fill a hole so that texture and structure go on.
+
+    image: shape [H, W, 3], float32, linear, finite, any range; ignored inside the hole.
+    hole: shape [H, W], what to fill. source: shape [H, W], what may be copied; pixels that are in
+    neither are context. Returns shape [H, W, 3]: `image` bit for bit outside the hole; inside, within
+    the range of the source pixels around it. Where no 7 x 7 patch of source is to be had, the smooth
+    continuation of the rim; all 0 if the hole covers everything. The same seed gives the same picture.
+    """
+    assert image.ndim == 3 and image.shape[2] == 3 and hole.shape == source.shape == image.shape[:2]
+    result = np.array(image, np.float32)
+    if hole.all():
+        result[:] = 0
+        return result
+    source = source & ~hole
+    missing = hole.copy()
+    for number, (cluster, window) in enumerate(_clusters(hole)):
+        window = _surroundings(cluster, window, source)
+        inside = cluster[window]
+        result[window][inside] = _fill(result[window], inside, missing[window], source[window], (seed, number))
+        missing[window][inside] = False
+    return result
+
+
+def _clusters(hole: Mask) -> Iterator[tuple[Mask, Window]]:
+    """Hole pixels near to each other: a mask over the raster, and the window around them."""
+    grown = cv2.dilate(hole.astype(np.uint8), np.ones((2 * _NEAR_PX + 1, 2 * _NEAR_PX + 1), np.uint8))
+    count, labels, boxes, _ = cv2.connectedComponentsWithStats(grown, connectivity=8, ltype=cv2.CV_32S)
+    for label in range(1, count):
+        x, y, width, height = (int(value) for value in boxes[label, :4])
+        yield hole & (labels == label), np.s_[y : y + height, x : x + width]
+
+
+def _surroundings(cluster: Mask, window: Window, source: Mask) -> Window:
+    """A window with context, and with twice as many source pixels as are to be filled if there are any."""
+    wanted = 2 * np.count_nonzero(cluster[window])
+    rows, columns = window
+    margin = max(_LEAST_CONTEXT_PX, round(_CONTEXT * max(rows.stop - rows.start, columns.stop - columns.start)))
+    while True:
+        wider = _grown(rows, margin, source.shape[0]), _grown(columns, margin, source.shape[1])
+        if np.count_nonzero(source[wider]) >= wanted or source[wider].shape == source.shape:
+            return wider
+        margin *= 2
+
+
+def _grown(run: slice, by: int, end: int) -> slice:
+    return slice(max(run.start - by, 0), min(run.stop + by, end))
+
+
+def _fill(image: Array, hole: Mask, missing: Mask, source: Mask, seed: tuple[int, int]) -> Array:
+    """The pixels of one cluster's hole, in raster order. missing: all holes that are still to be filled."""
+    sample = image[source if patch_centres(source).any() else ~missing]
+    exposure = _exposure(sample)
+    encoded = membrane(encode(image, exposure), ~missing)
+    if patch_centres(source).any():
+        origins = _origins(encoded, hole, missing, source, seed)
+        encoded = stitch(encoded, hole, source, origins)
+    return np.clip(decode(encoded[hole], exposure), sample.min(0), sample.max(0))
+
+
+def _exposure(pixels: Array) -> float:
+    """Stops that bring the median to a middle grey."""
+    return float(np.log2(0.18 / max(float(np.median(np.abs(pixels.mean(1)))), _DARKEST)))
+
+
+def _origins(encoded: Array, hole: Mask, missing: Mask, source: Mask, seed: tuple[int, int]) -> Index:
+    """Row and column of a source pixel for each pixel of the hole. Shape [2, n]."""
+    levels = _pyramid(encoded, hole, missing, source)
+    field, at = _best_start(levels, seed)
+    while at > 0 and levels[at - 1].small_enough:
+        at -= 1
+        field = _refined(field, levels[at], rng(*seed, "synthesis", at))
+    field.search()
+    origins = field.origins()
+    for coarse, fine in zip(levels[at:0:-1], levels[at - 1 :: -1], strict=False):
+        origins = _enlarged(origins, coarse.hole, fine.hole)
+    return origins
+
+
+@dataclass(frozen=True)
+class _Level:
+    """picture: shape [H, W, 5], encoded colour and detail. hole and source: shape [H, W]."""
+
+    picture: Array
+    hole: Mask
+    source: Mask
+
+    @property
+    def small_enough(self) -> bool:
+        return np.count_nonzero(self.hole) <= _MOST_HOLE and self.hole.size <= _MOST_AREA
+
+    def halved(self) -> _Level:
+        height, width = self.hole.shape
+        odd = ((0, height % 2), (0, width % 2))
+        picture = np.pad(self.picture, (*odd, (0, 0)), "edge")
+        known = ~np.pad(self.hole, odd, "edge")
+        share = _half(known.astype(np.float32))
+        mean = _half(picture * known[..., None]) / np.maximum(share, 0.25)[..., None]
+        return _Level(mean, share < 1, _half(np.pad(self.source, odd).astype(np.float32)) == 1)
+
+
+def _half(image: Array) -> Array:
+    return cv2.resize(image, (image.shape[1] // 2, image.shape[0] // 2), interpolation=cv2.INTER_AREA)
+
+
+def _pyramid(encoded: Array, hole: Mask, missing: Mask, source: Mask) -> list[_Level]:
+    """Finest level first, down to one whose hole is about as wide as a patch."""
+    detail = membrane(_detail(encoded, ~missing), ~missing)
+    levels = [_Level(np.concatenate([encoded, detail], -1), hole, source)]
+    while _depth(levels[-1].hole) > _COARSEST_DEPTH_PX or not levels[-1].small_enough:
+        coarser = levels[-1].halved()
+        if np.count_nonzero(patch_centres(coarser.source)) < _FEWEST_SOURCES and levels[-1].small_enough:
+            break
+        levels.append(coarser)
+    return levels
+
+
+def _depth(hole: Mask) -> float:
+    return float(cv2.distanceTransform(np.pad(hole, 1).astype(np.uint8), cv2.DIST_L2, 5).max())
+
+
+def _detail(encoded: Array, known: Mask) -> Array:
+    """How much neighbours differ, across and down, on the mean around each pixel. Shape [H, W, 2]."""
+    tone, side = encoded.mean(-1), (_DETAIL_SIDE_PX, _DETAIL_SIDE_PX)
+    means = []
+    for axis in (1, 0):
+        step = np.abs(np.diff(tone, axis=axis, append=tone.take([-1], axis)))
+        seen = (known & np.roll(known, -1, axis)).astype(np.float32)
+        means.append(cv2.blur(step * seen, side) / np.maximum(cv2.blur(seen, side), 1e-3))
+    return _DETAIL_WEIGHT * np.stack(means, -1)
+
+
+def _best_start(levels: list[_Level], seed: tuple[int, int]) -> tuple[Field, int]:
+    """Fill the coarse levels from the rim's smooth continuation and from scattered pixels; keep the best fit."""
+    tries = [_coarse(levels, rng(*seed, "synthesis", "start", n), scattered=n % 2 == 1) for n in range(_STARTS)]
+    return min(tries, key=lambda one: float(one[0].cost.mean()))
+
+
+def _coarse(levels: list[_Level], random: np.random.Generator, scattered: bool) -> tuple[Field, int]:
+    at = len(levels) - 1
+    last = levels[at]
+    field = Field(membrane(last.picture, ~last.hole), last.hole, last.source, random)
+    if scattered:
+        field.vote(_COARSE_FALLOFF)
+    _improve(field, 16, _COARSE_FALLOFF)
+    while at > 0 and levels[at - 1].small_enough and 4 * len(field.targets) <= _START_TARGETS:
+        at -= 1
+        field = _refined(field, levels[at], random)
+    field.search()
+    return field, at
+
+
+def _refined(coarse: Field, level: _Level, random: np.random.Generator) -> Field:
+    field = Field(level.picture, level.hole, level.source, random)
+    coarse.hand_down(field)
+    field.copy()
+    _improve(field, next(rounds for most, rounds in _ROUNDS if len(field.targets) <= most), _FALLOFF)
+    return field
+
+
+def _improve(field: Field, rounds: int, falloff: float) -> None:
+    """Votes find what fits together; the last round brings the sharpness of single source pixels back."""
+    for _ in range(rounds - 1):
+        field.search()
+        field.vote(falloff)
+    field.search()
+    field.copy()
+
+
+def _enlarged(origins: Index, coarse_hole: Mask, fine_hole: Mask) -> Index:
+    """The same offsets for a level of twice the resolution."""
+    number = np.zeros(coarse_hole.shape, np.int32)
+    number[coarse_hole] = np.arange(origins.shape[1], dtype=np.int32)
+    y, x = np.nonzero(fine_hole)
+    parent = number[y // 2, x // 2]
+    return np.stack([origins[0][parent] * 2 + y % 2, origins[1][parent] * 2 + x % 2]).astype(np.int32)

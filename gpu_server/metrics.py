@@ -1,0 +1,67 @@
+"""How good a clean plate is, measured against a background that is known. Used by tests, `make bench` and the demo.
+
+Everything is measured on display-encoded values (sRGB, clipped to [0, 1]): what an eye compares.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from gpu_server.engines.base import Array
+
+Mask = NDArray[np.bool_]
+
+
+def display(linear: Array, exposure: float = 0.0) -> Array:
+    """sRGB encoding (IEC 61966-2-1) of linear values, clipped to [0, 1]. Any shape; `exposure` in stops."""
+    x = np.clip(np.asarray(linear, np.float32) * np.float32(2.0**exposure), 0, 1)
+    return np.where(x <= 0.0031308, 12.92 * x, 1.055 * np.power(x, 1 / 2.4) - 0.055).astype(np.float32)
+
+
+def psnr(result: Array, truth: Array, mask: Mask) -> float:
+    """Peak signal-to-noise ratio in dB inside `mask`. Pictures [..., H, W, 3] linear, mask [..., H, W]."""
+    error = (display(result) - display(truth))[mask]
+    return float(-10 * np.log10(np.mean(np.square(error, dtype=np.float64)) + 1e-12))
+
+
+def grain_level(picture: Array, clean: Array, mask: Mask) -> float:
+    """Standard deviation of the fine detail that `picture` has more than `clean`, inside `mask`; robust, display-encoded.
+
+    One frame: pictures [H, W, 3], mask [H, W]. Fine: what a Gaussian of 2 pixels takes away.
+    """
+    residual = display(picture) - display(clean)
+    fine = residual - cv2.GaussianBlur(residual, (0, 0), 2.0)
+    return float(1.4826 * np.median(np.abs(fine[mask]))) if mask.any() else 0.0
+
+
+def grain_ratio(result: Array, clean: Array, inside: Mask, outside: Mask) -> float:
+    """Grain inside over grain outside of one result; 1 is a perfect match. Shapes as in `grain_level`."""
+    return grain_level(result, clean, inside) / max(grain_level(result, clean, outside), 1e-9)
+
+
+def flicker(result: Array, to_world: NDArray[np.float64], mask: Mask) -> float:
+    """Temporal standard deviation along the true motion, inside `mask`, display-encoded.
+
+    result: shape [T, H, W, 3]. to_world: shape [T, 3, 3], (x, y, 1) of a frame to the world's. mask: shape [T, H, W].
+    Each frame is laid over the one before it; where both are in the mask, half the mean squared difference is a variance.
+    """
+    size = (result.shape[2], result.shape[1])
+    total, count = 0.0, 0
+    shown = display(result[0])
+    for i in range(len(result) - 1):
+        following = display(result[i + 1])
+        step = np.linalg.inv(to_world[i + 1]) @ to_world[i]
+        if np.allclose(step, np.eye(3), atol=1e-9):
+            moved, both = following, mask[i] & mask[i + 1]
+        else:
+            inverse = cv2.INTER_LANCZOS4 | cv2.WARP_INVERSE_MAP
+            moved = cv2.warpPerspective(following, step, size, flags=inverse)
+            kept = cv2.warpPerspective(mask[i + 1].astype(np.float32), step, size, flags=cv2.WARP_INVERSE_MAP)
+            both = mask[i] & (kept > 0.99)
+        difference = (moved - shown)[both]
+        total += 0.5 * float(np.sum(np.square(difference, dtype=np.float64)))
+        count += difference.size
+        shown = following
+    return float(np.sqrt(total / max(1, count)))

@@ -1,0 +1,258 @@
+"""A server from start to end: folder, journal, keys, sockets, threads, and the file by which clients find it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import signal
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+import zmq
+
+from gpu_server.server.catalog import Catalog
+from gpu_server.server.control import ControlLoop
+from gpu_server.server.data import WINDOW, DataLoop
+from gpu_server.server.dispatch import Dispatcher
+from gpu_server.server.jobs import JobRecord, JobTable
+from gpu_server.server.journal import Journal, JournalThread
+from gpu_server.server.ledger import Ledger
+from gpu_server.server.security import Gatekeeper, make_keys
+from gpu_server.server.service import JobService
+from gpu_server.server.settings import ServerSettings, split_bind
+from gpu_server.server.spool import Spool
+from void_bridge import __version__
+from void_bridge.connection import (
+    Connection,
+    connection_path,
+    host_identity,
+    installation_id,
+    remove_connection,
+    write_connection,
+)
+from void_bridge.errors import Refused
+from void_bridge.protocol.framing import HEADER_BYTES_MAX, PART_BYTES
+from void_bridge.protocol.messages import PROTOCOL_VERSION, Welcome
+
+log = logging.getLogger(__name__)
+
+_POOL_THREADS = 4
+_CURVE_OVERHEAD = 1024
+_HANDSHAKE_MS = 10_000
+_SIGNAL_CHECK_S = 0.5
+
+
+class Server:
+    """Use as: `server = Server(settings); server.start(); ...; server.stop()`, or `run(settings)`.
+
+    Raises from the constructor:
+        Refused: the spool is in use, or the address needs keys that are not there.
+        UsageError: an address that cannot be listened on.
+    """
+
+    def __init__(self, settings: ServerSettings) -> None:
+        self.settings = settings
+        self._stop_reasons: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._keys = make_keys(settings)
+        self._spool = Spool(settings.spool)
+        try:
+            self._build()
+        except BaseException:
+            self._spool.close()
+            raise
+
+    def _build(self) -> None:
+        settings = self.settings
+        journal = Journal(self._spool.journal_path)
+        records, catalog = recover(journal, self._spool)
+        self._writer = JournalThread(journal)
+        self._pool = ThreadPoolExecutor(_POOL_THREADS, "pool")
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._gatekeeper = Gatekeeper(self._context, self._keys)
+        try:
+            control_router, data_router = self._bind_both()
+        except BaseException:
+            self._gatekeeper.stop()
+            self._context.destroy(linger=0)
+            journal.close()
+            raise
+        table = JobTable()
+        self._control = ControlLoop(control_router, self._welcome, settings, table, lambda: self.ask_to_stop("idle"))
+        mailbox = self._control.mailbox
+        self._ledger = Ledger(table, catalog, self._writer, mailbox, self._control.changed)
+        previewed = self._control.previewed
+        self._dispatcher = Dispatcher(settings, self._ledger, self._spool, self._pool, mailbox, previewed)
+        self._service = JobService(
+            settings, self._ledger, self._dispatcher, self._spool, self._pool, mailbox, self._control.is_present
+        )
+        self._data = DataLoop(
+            data_router,
+            self._welcome,
+            catalog,
+            self._spool,
+            self._pool,
+            self._writer,
+            mailbox,
+            self._service.blob_stored,
+            settings.upload_patience_s,
+        )
+        self._control.dispatcher, self._control.service = self._dispatcher, self._service
+        self._control.beside = self._data
+        for record in records:
+            self._ledger.admit(record)
+
+    def _bind_both(self) -> tuple[zmq.Socket[bytes], zmq.Socket[bytes]]:
+        """The control socket where asked; the data socket on the next port, or any if the first is any."""
+        host, port = split_bind(self.settings.bind)
+        control, control_port = self._bind(host, port, HEADER_BYTES_MAX)
+        data, data_port = self._bind(host, port + 1 if port else None, PART_BYTES)
+        near = "127.0.0.1" if host in ("0.0.0.0", "*", "localhost") else host
+        self.control_address = f"tcp://{near}:{control_port}"
+        self._local_data_address = f"tcp://{near}:{data_port}"
+        self._data_address = f"tcp://{'*' if host in ('0.0.0.0', '*') else near}:{data_port}"
+        return control, data
+
+    def _bind(self, host: str, port: int | None, frame_bytes_max: int) -> tuple[zmq.Socket[bytes], int]:
+        router = self._context.socket(zmq.ROUTER)
+        self._gatekeeper.guard(router)
+        router.setsockopt(zmq.MAXMSGSIZE, frame_bytes_max + _CURVE_OVERHEAD)
+        router.setsockopt(zmq.RCVHWM, 2 * WINDOW)
+        router.setsockopt(zmq.SNDHWM, 4 * WINDOW)
+        router.setsockopt(zmq.ROUTER_MANDATORY, 1)
+        router.setsockopt(zmq.HANDSHAKE_IVL, _HANDSHAKE_MS)
+        address = f"tcp://{'127.0.0.1' if host == 'localhost' else host}:{port or '*'}"
+        try:
+            router.bind(address)
+        except zmq.ZMQError as exc:
+            router.close()
+            raise Refused(f"cannot listen on {address}: {exc}; choose another address with --bind") from exc
+        return router, int(router.getsockopt_string(zmq.LAST_ENDPOINT).rpartition(":")[2])
+
+    def _welcome(self) -> Welcome:
+        return Welcome(
+            protocol=PROTOCOL_VERSION,
+            server=f"void-bridge {__version__}",
+            installation=installation_id(),
+            host=host_identity(),
+            data_address=self._data_address,
+            window=WINDOW,
+            part_bytes=PART_BYTES,
+            roots=self.settings.allowed_roots,
+            engines=self.settings.engines,
+        )
+
+    def start(self) -> None:
+        """Answer clients, and be found by them."""
+        self._writer.start()
+        self._control.start()
+        self._data.start()
+        self._control.mailbox.post(self._dispatcher.fill if self.settings.autostarted else self._dispatcher.start_all)
+        self._connection = Connection(
+            control_address=self.control_address,
+            data_address=self._local_data_address,
+            server_public=self._keys.server_public.decode(),
+            client_public=self._keys.client_public.decode(),
+            client_secret=self._keys.client_secret.decode(),
+            server_pid=os.getpid(),
+            installation=installation_id(),
+            version=__version__,
+        )
+        runtime_dir = self.settings.runtime_dir
+        self._connection_paths = (connection_path(runtime_dir), connection_path(runtime_dir, self.control_address))
+        for path in reversed(self._connection_paths):
+            write_connection(path, self._connection)
+        log.info("listening on %s, spool %s", self.control_address, self.settings.spool)
+
+    def ask_to_stop(self, reason: str) -> None:
+        """Have `wait` return. From any thread, and from a signal handler."""
+        self._stop_reasons.put(reason)
+
+    def wait(self) -> str:
+        """Wait until somebody asks the server to stop; returns why."""
+        while True:
+            # Not for ever: a signal that comes just before the wait is handled only once that is over.
+            with suppress(queue.Empty):
+                return self._stop_reasons.get(timeout=_SIGNAL_CHECK_S)
+
+    def stop(self, patience_s: float = 10.0) -> None:
+        """End the workers and everything else. Jobs that run stay as they are; the next start goes on with them."""
+        for path in self._connection_paths:
+            remove_connection(path, self._connection)
+        self._end_workers(patience_s)
+        for loop in (self._data, self._control):
+            loop.stop()
+            loop.join()
+        self._pool.shutdown()
+        self._writer.stop()
+        self._writer.join()
+        self._gatekeeper.stop()
+        self._context.destroy(linger=200)
+        self._spool.close()
+
+    def _end_workers(self, patience_s: float) -> None:
+        told = threading.Event()
+        processes = []
+
+        def close() -> None:
+            self._service.is_closing = True
+            processes.extend(self._dispatcher.close())
+            told.set()
+
+        self._control.mailbox.post(close)
+        told.wait(patience_s)
+        deadline = time.monotonic() + patience_s
+        for process in processes:
+            if not process.join(max(0.0, deadline - time.monotonic())):
+                process.kill()
+                process.join(patience_s)
+
+
+def recover(journal: Journal, spool: Spool) -> tuple[list[JobRecord], Catalog]:
+    """Jobs as they go on after a start, and what the spool holds. What was running is queued again."""
+    records = journal.jobs()
+    damaged = spool.sweep(journal.blobs(), [record.id for record in records])
+    journal.remove_blobs(damaged)
+    catalog = Catalog()
+    for digest, size in journal.blobs().items():
+        catalog.hold(digest, size)
+    for record in records:
+        if not record.is_final:
+            _resume(record, journal, spool, catalog)
+        for frame in record.frames.values():
+            catalog.publish(record.id, frame)
+    return records, catalog
+
+
+def _resume(record: JobRecord, journal: Journal, spool: Spool, catalog: Catalog) -> None:
+    for frame in list(record.frames.values()):
+        if not spool.holds(frame):
+            del record.frames[frame.frame]
+            journal.remove_frame(record.id, frame.frame)
+    lacking = any(catalog.lacks(digest) for digest in record.blob_sizes)
+    record.state = "receiving" if lacking else "queued"
+    journal.set_state(record.id, record.state, **record.outcome())
+
+
+def run(settings: ServerSettings) -> None:
+    """Serve until SIGTERM, SIGINT or, if autostarted, idleness. A second signal ends at once.
+
+    Raises:
+        Refused, UsageError: see Server.
+    """
+    server = Server(settings)
+    signals: list[int] = []
+
+    def on_signal(number: int, _: object) -> None:
+        signals.append(number)
+        if len(signals) > 1:
+            os._exit(128 + number)
+        server.ask_to_stop(signal.Signals(number).name)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, on_signal)
+    server.start()
+    log.info("stopping (%s)", server.wait())
+    server.stop()

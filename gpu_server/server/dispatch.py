@@ -1,0 +1,392 @@
+"""Jobs to workers and back: who runs what, what their words change, when patience ends.
+
+On the control thread. A worker may hold two jobs: one on its device, and one whose frames are still
+being encoded. Every job that a worker holds is an `Assignment` with the number of its attempt; words
+about any other attempt are ignored.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gpu_server.server.inputs import check_unchanged
+from gpu_server.server.jobs import LOSSES_MAX, JobRecord
+from gpu_server.server.ledger import Ledger
+from gpu_server.server.scheduler import next_job
+from gpu_server.server.settings import ServerSettings
+from gpu_server.server.sockets import Mailbox
+from gpu_server.server.spool import Spool
+from gpu_server.server.supervisor import Gone, WorkerProcess
+from gpu_server.worker import messages as worker
+from void_bridge.errors import InternalError, VoidBridgeError, WorkerLost
+from void_bridge.protocol.messages import Failure, Progress, ResultFrame
+
+log = logging.getLogger(__name__)
+
+_JOBS_PER_WORKER = 2
+_FOREVER = float("inf")
+_STARTS_MAX = 3  # workers that end before they are ready, in a row, before the queue is given up
+
+
+@dataclass
+class Assignment:
+    """A job that a worker holds. Times are monotonic; kill_at is set once it was told to cancel."""
+
+    attempt: int
+    last_word: float
+    kill_at: float | None = None
+
+
+@dataclass
+class Worker:
+    """A place for a worker process. end_by: it was told to end, and is killed then. blamed: jobs it was killed for."""
+
+    index: int
+    process: WorkerProcess | None = None
+    ready: bool = False
+    device: str = "cpu"
+    started: float = 0.0
+    on_device: str | None = None
+    assignments: dict[str, Assignment] = field(default_factory=dict)
+    end_by: float | None = None
+    blamed: set[str] = field(default_factory=set)
+
+    @property
+    def takes_jobs(self) -> bool:
+        free = self.on_device is None and len(self.assignments) < _JOBS_PER_WORKER
+        return self.ready and free and self.end_by is None
+
+    @property
+    def is_idle(self) -> bool:
+        return self.process is not None and not self.assignments and self.end_by is None
+
+
+@dataclass
+class Freeing:
+    """Somebody waits for these processes to go."""
+
+    processes: set[WorkerProcess]
+    then: Callable[[], object]
+
+
+class Dispatcher:
+    """`on_preview(job id, frame, png)` gets pictures in the making."""
+
+    def __init__(
+        self,
+        settings: ServerSettings,
+        ledger: Ledger,
+        spool: Spool,
+        pool: Executor,
+        mailbox: Mailbox,
+        on_preview: Callable[[str, int, bytes], None],
+    ) -> None:
+        self._settings, self._ledger, self._spool = settings, ledger, spool
+        self._pool, self._mailbox, self._on_preview = pool, mailbox, on_preview
+        self.workers = [Worker(index) for index in range(settings.workers)]
+        self._last_served: dict[str, float] = {}
+        self._failed_starts = 0
+        self._closing = False
+        self._freeing: list[Freeing] = []
+
+    # --- giving work -----------------------------------------------------------------------------
+
+    def start_all(self) -> None:
+        """Start every worker now, rather than with the first job."""
+        for place in self.workers:
+            if place.process is None:
+                self._start(place)
+
+    def fill(self) -> None:
+        """Give queued jobs to workers that take one; start workers for the rest."""
+        if self._closing:
+            return
+        queued = self._ledger.table.in_state("queued")
+        for place in self.workers:
+            if queued and place.takes_jobs:
+                self._assign(place, self._next_of(queued))
+                queued = self._ledger.table.in_state("queued")
+        coming = sum(place.process is not None and not place.ready for place in self.workers)
+        for place in [place for place in self.workers if place.process is None][: max(0, len(queued) - coming)]:
+            self._start(place)
+
+    def _next_of(self, queued: list[JobRecord]) -> JobRecord:
+        running = Counter(record.user for record in self._ledger.table.in_state("running"))
+        chosen = next_job(queued, running, self._last_served)
+        assert chosen is not None
+        return self._ledger.table.get(chosen)
+
+    def _start(self, place: Worker) -> None:
+        place.ready, place.started, place.end_by, place.blamed = False, time.monotonic(), None, set()
+
+        def heard(message: worker.WorkerMessage) -> None:
+            self._mailbox.post(lambda: self._heard(place, process, message))
+
+        def gone(how: Gone) -> None:
+            self._mailbox.post(lambda: self._gone(place, process, how))
+
+        command, name = self._settings.worker_command, f"worker-{place.index}"
+        process = place.process = WorkerProcess(name, command, self._environment(), heard, gone)
+
+    def _environment(self) -> dict[str, str]:
+        environment = {**os.environ, "VOID_BRIDGE_THREADS": str(self._settings.threads)}
+        if self._settings.models:
+            environment["VOID_BRIDGE_MODELS"] = str(self._settings.models)
+        return environment
+
+    def _assign(self, place: Worker, record: JobRecord) -> None:
+        self._last_served[record.user] = time.monotonic()
+        place.on_device = record.id
+        assignment = place.assignments[record.id] = Assignment(record.attempt + 1, time.monotonic())
+
+        def prepared(error: VoidBridgeError | None) -> None:
+            if place.assignments.get(record.id) is assignment:
+                self._launch(place, record, assignment.attempt, error)
+
+        def journaled(_: object, error: VoidBridgeError | None) -> None:
+            self._in_pool(lambda: self._prepare(record, assignment.attempt), prepared)
+
+        self._ledger.begin(record, journaled)
+
+    def _prepare(self, record: JobRecord, attempt: int) -> None:
+        check_unchanged(record.inputs if record.transport == "path" else (), record.files)
+        self._spool.prepare_attempt(record.id, attempt)
+
+    def _launch(self, place: Worker, record: JobRecord, attempt: int, error: VoidBridgeError | None) -> None:
+        if error and record.is_running_attempt(attempt):
+            self._ledger.finish(record, "failed", Failure(error.code, error.message))
+        if not record.is_running_attempt(attempt):
+            self._release(place, record)
+            return
+        assert place.process is not None
+        log.info("[%s] attempt %d starts on worker-%d", record.id, attempt, place.index)
+        place.assignments[record.id].last_word = time.monotonic()
+        inline = {item.path: str(self._spool.blob_path(item.digest)) for item in record.inputs if item.digest}
+        place.process.send(
+            worker.RunJob(
+                id=record.id,
+                attempt=attempt,
+                job=record.resolved or record.job,
+                files=record.files or inline,
+                frames_dir=str(self._spool.frames_dir(record.id, attempt)),
+                scratch=str(self._spool.scratch_dir(record.id)),
+                finished=tuple(sorted(record.frames)),
+            )
+        )
+
+    # --- what workers say ------------------------------------------------------------------------
+
+    def _heard(self, place: Worker, process: WorkerProcess, message: worker.WorkerMessage) -> None:
+        if place.process is not process:
+            return
+        if isinstance(message, worker.Ready):
+            log.info("worker-%d is ready on %s", place.index, message.device)
+            place.ready, place.device, self._failed_starts = True, message.device, 0
+            self.fill()
+            return
+        job_id, attempt = getattr(message, "id", ""), getattr(message, "attempt", 0)
+        assignment = place.assignments.get(job_id)
+        if assignment is None or assignment.attempt != attempt:
+            log.debug("[%s] a late %s of attempt %s is ignored", job_id, message.type, attempt)
+            return
+        assignment.last_word = time.monotonic()
+        record = self._ledger.table.get(job_id)
+        if record.is_running_attempt(attempt):
+            self._heard_of(record, message)
+        if isinstance(message, worker.DeviceFree) and place.on_device == job_id:
+            place.on_device = None
+            self.fill()
+        elif isinstance(message, worker.Ended) and not self._closing:
+            self._ended(place, record, message)
+
+    def _heard_of(self, record: JobRecord, message: worker.WorkerMessage) -> None:
+        if isinstance(message, worker.Advance):
+            progress = Progress(message.stage, message.done, message.total, message.seconds_left)
+            self._ledger.advance(record, progress)
+        elif isinstance(message, worker.FrameWritten):
+            self._publish(record, message)
+        elif isinstance(message, worker.Resolved):
+            self._ledger.resolve(record, message.job)
+        elif isinstance(message, worker.PreviewImage):
+            self._on_preview(record.id, message.frame, message.png)
+
+    def _publish(self, record: JobRecord, written: worker.FrameWritten) -> None:
+        attempt = written.attempt
+
+        def fail(failure: Failure) -> None:
+            if record.is_running_attempt(attempt):
+                self.cancel(record)
+                self._ledger.finish(record, "failed", failure)
+
+        if Path(written.path).parent != self._spool.frames_dir(record.id, attempt):
+            error = InternalError(f"the worker wrote frame {written.frame} as {written.path}, outside its folder")
+            fail(Failure(error.code, error.message))
+            return
+        frame = ResultFrame(written.frame, written.digest, written.size, written.path)
+        self._ledger.publish(record, attempt, frame, fail)
+
+    def _ended(self, place: Worker, record: JobRecord, ended: worker.Ended) -> None:
+        if ended.state == "done" and record.is_running_attempt(ended.attempt):
+            self._in_pool(
+                lambda: check_unchanged(record.inputs if record.transport == "path" else (), record.files),
+                lambda error: self._ledger.do(lambda _: None, lambda *_: self._finish_done(record, ended, error)),
+            )
+        elif ended.state == "failed" and record.is_running_attempt(ended.attempt):
+            self._ledger.finish(record, "failed", Failure(ended.code or "engine", ended.message or "the engine failed"))
+        elif record.is_running_attempt(ended.attempt):
+            self._ledger.finish(record, "cancelled")
+        self._release(place, record)
+
+    def _finish_done(self, record: JobRecord, ended: worker.Ended, error: VoidBridgeError | None) -> None:
+        """Once every frame of the attempt is in the table."""
+        if not record.is_running_attempt(ended.attempt):
+            return
+        lacking = [frame for frame in record.delivered if frame not in record.frames]
+        if lacking and not error:
+            error = InternalError(
+                f"the worker ended job {record.id} without frames {lacking[:5]}; see the server's log"
+            )
+        if error:
+            self._ledger.finish(record, "failed", Failure(error.code, error.message))
+        else:
+            self._ledger.finish_done(record, ended.attempt, ended.report)
+
+    def _release(self, place: Worker, record: JobRecord) -> None:
+        """The worker holds this job no longer."""
+        place.assignments.pop(record.id, None)
+        if place.on_device == record.id:
+            place.on_device = None
+        self.tidy(record)
+        self.fill()
+
+    def held_jobs(self) -> frozenset[str]:
+        return frozenset(job_id for place in self.workers for job_id in place.assignments)
+
+    def tidy(self, record: JobRecord) -> None:
+        """Remove what engines left behind, once a job has ended and no worker holds it."""
+        if record.is_final and record.id not in self.held_jobs():
+            self._pool.submit(self._spool.remove_scratch, record.id)
+
+    # --- when things end -------------------------------------------------------------------------
+
+    def cancel(self, record: JobRecord) -> None:
+        """Tell the worker that holds a job, if any, to stop; it is killed if it does not."""
+        for place in self.workers:
+            assignment = place.assignments.get(record.id)
+            if assignment and place.process and assignment.kill_at is None:
+                on_cpu = place.device == "cpu"
+                grace_s = self._settings.cancel_grace_cpu_s if on_cpu else self._settings.cancel_grace_gpu_s
+                assignment.kill_at = time.monotonic() + grace_s
+                place.process.send(worker.CancelJob(record.id))
+
+    def tick(self, now: float) -> None:
+        """Kill what has used up its time."""
+        for place in self.workers:
+            if place.process is None or place.blamed:
+                continue
+            late = {
+                job_id
+                for job_id, held in place.assignments.items()
+                if now > (held.kill_at or held.last_word + self._settings.hang_s)
+            }
+            if late:
+                log.warning("worker-%d is killed: no end or progress of %s in time", place.index, ", ".join(late))
+                place.blamed = late
+                place.process.kill()
+            elif now > (place.end_by or (_FOREVER if place.ready else place.started + self._settings.hang_s)):
+                place.process.kill()
+
+    def _gone(self, place: Worker, process: WorkerProcess, how: Gone) -> None:
+        assert place.process is process
+        log.info("worker-%d has ended with %s", place.index, how)
+        held, blamed, was_ready = dict(place.assignments), place.blamed, place.ready
+        was_told = place.end_by is not None
+        self._note_gone(process)
+        place.process, place.ready, place.on_device = None, False, None
+        place.assignments.clear()
+        if self._closing:
+            return
+        for job_id, assignment in held.items():
+            record = self._ledger.table.get(job_id)
+            if record.is_running_attempt(assignment.attempt):
+                self._lost(record, how, hung=job_id in blamed, charged=not blamed or job_id in blamed)
+            self.tidy(record)
+        if not was_ready and not was_told:
+            self._start_failed(how)
+        self.fill()
+
+    def _lost(self, record: JobRecord, how: Gone, hung: bool, charged: bool) -> None:
+        record.losses += charged
+        reason = f"made no progress for {self._settings.hang_s:.0f} s" if hung else f"ended with {how}"
+        log.warning("[%s] its worker %s", record.id, reason)
+        if record.losses > LOSSES_MAX:
+            error = WorkerLost(f"the worker {reason}, at {record.losses} attempts; see the server's log")
+            self._ledger.finish(record, "failed", Failure(error.code, error.message))
+        else:
+            self._ledger.queue(record)
+
+    def _start_failed(self, how: Gone) -> None:
+        self._failed_starts += 1
+        if self._failed_starts < _STARTS_MAX:
+            return
+        self._failed_starts = 0
+        error = WorkerLost(f"worker processes cannot start: {how}; see the server's log")
+        for record in self._ledger.table.in_state("queued"):
+            self._ledger.finish(record, "failed", Failure(error.code, error.message))
+
+    def free(self, then: Callable[[int], object]) -> None:
+        """End idle workers, which gives back all of their devices' memory; `then(count)` once they have gone."""
+        idle = [place for place in self.workers if place.is_idle]
+        ending = {place.process for place in idle if place.process}
+        for place in idle:
+            self._end(place)
+        if ending:
+            self._freeing.append(Freeing(ending, lambda: then(len(idle))))
+        else:
+            then(0)
+
+    def close(self) -> list[WorkerProcess]:
+        """Tell every worker to end and give no more work; jobs stay as they are, to be resumed."""
+        self._closing = True
+        for place in self.workers:
+            if place.process:
+                self._end(place)
+        return [place.process for place in self.workers if place.process]
+
+    def _end(self, place: Worker) -> None:
+        assert place.process is not None
+        on_cpu = place.device == "cpu"
+        place.end_by = time.monotonic() + (
+            self._settings.cancel_grace_cpu_s if on_cpu else self._settings.cancel_grace_gpu_s
+        )
+        place.process.end()
+
+    def _note_gone(self, process: WorkerProcess) -> None:
+        for waiting in list(self._freeing):
+            waiting.processes.discard(process)
+            if not waiting.processes:
+                self._freeing.remove(waiting)
+                waiting.then()
+
+    def _in_pool(self, work: Callable[[], None], then: Callable[[VoidBridgeError | None], None]) -> None:
+        """Do something slow elsewhere; `then` is called here, with what went wrong."""
+
+        def run() -> None:
+            error: VoidBridgeError | None = None
+            try:
+                work()
+            except VoidBridgeError as exc:
+                error = exc
+            except Exception as exc:
+                log.exception("background work failed")
+                error = InternalError(f"the server failed: {type(exc).__name__}: {exc}; see its log")
+            self._mailbox.post(then, error)
+
+        self._pool.submit(run)

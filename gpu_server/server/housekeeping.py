@@ -1,0 +1,47 @@
+"""What may go when the spool is over its limit. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from gpu_server.server.jobs import JobRecord
+
+
+@dataclass(frozen=True)
+class Removal:
+    """Blobs and jobs to remove. left_bytes: what the spool holds afterwards."""
+
+    blobs: frozenset[str]
+    jobs: tuple[str, ...]
+    left_bytes: int
+
+
+def plan_removal(
+    jobs: Iterable[JobRecord], blobs: Mapping[str, int], limit_bytes: int, busy: frozenset[str] = frozenset()
+) -> Removal:
+    """Choose what to remove to come under a limit: inputs that no job needs any more, then ended jobs, oldest first.
+
+    An unfetched result stays, and everything of a job that has not ended; so the limit may not be met.
+
+    Args:
+        jobs: all, oldest first. blobs: digest -> size in bytes. busy: jobs that a worker still holds.
+    """
+    records = list(jobs)
+    needed = {digest for record in records if not record.is_final for digest in record.blob_sizes}
+    left = sum(blobs.values()) + sum(_result_bytes(record) for record in records)
+    chosen_blobs, chosen_jobs = set(), []
+    for digest, size in blobs.items():
+        if left > limit_bytes and digest not in needed:
+            chosen_blobs.add(digest)
+            left -= size
+    for record in records:
+        removable = record.state in ("failed", "cancelled") or (record.state == "done" and record.fetched)
+        if left > limit_bytes and removable and record.id not in busy:
+            chosen_jobs.append(record.id)
+            left -= _result_bytes(record)
+    return Removal(frozenset(chosen_blobs), tuple(chosen_jobs), left)
+
+
+def _result_bytes(record: JobRecord) -> int:
+    return sum(frame.size for frame in record.frames.values())

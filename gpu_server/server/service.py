@@ -1,0 +1,234 @@
+"""What clients may ask of a server, without the wire. On the control thread; slow work goes to a pool."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from functools import partial
+
+from gpu_server.server.dispatch import Dispatcher
+from gpu_server.server.housekeeping import plan_removal
+from gpu_server.server.inputs import resolve_inputs
+from gpu_server.server.jobs import JobRecord, check_output_free
+from gpu_server.server.journal import Journal
+from gpu_server.server.ledger import Ledger
+from gpu_server.server.settings import ServerSettings
+from gpu_server.server.sockets import Mailbox
+from gpu_server.server.spool import Spool
+from void_bridge.errors import DiskFull, Refused, UsageError, VoidBridgeError
+from void_bridge.pathmap import PathMap
+from void_bridge.protocol.messages import ErrorReply, Message, Result, Submit, Submitted
+from void_bridge.typed import nearest
+
+log = logging.getLogger(__name__)
+
+Answer = Callable[[Message], object]
+
+
+@dataclass
+class _Pending:
+    """A submission whose commit is on its way. afterwards: what came for it in the meantime."""
+
+    record: JobRecord
+    answers: list[Answer]
+    afterwards: list[Callable[[], None]] = field(default_factory=list)
+
+
+class JobService:
+    """`is_present(client)` tells whether a client has been heard of lately."""
+
+    def __init__(
+        self,
+        settings: ServerSettings,
+        ledger: Ledger,
+        dispatcher: Dispatcher,
+        spool: Spool,
+        pool: Executor,
+        mailbox: Mailbox,
+        is_present: Callable[[bytes], bool],
+    ) -> None:
+        self._settings, self._ledger, self._dispatcher = settings, ledger, dispatcher
+        self._spool, self._pool, self._mailbox = spool, pool, mailbox
+        self._is_present = is_present
+        self._path_map = PathMap.parse(settings.path_map)
+        self._pending: dict[str, _Pending] = {}
+        self.is_closing = False
+
+    # --- submitting ------------------------------------------------------------------------------
+
+    def submit(self, submit: Submit, client: bytes, answer: Answer) -> None:
+        """Accept a job; `answer` gets `submitted` once it is journaled, or the error.
+
+        Raises:
+            ProtocolError: fields that cannot be.
+            UsageError: an engine that this server does not have.
+            Refused: the id or the output belongs to another job, or the server is about to stop.
+            DiskFull: the spool's limit.
+        """
+        known = self._known(submit)
+        if known is not None:
+            known.client = client
+            answer(_submitted(known))
+        elif submit.id in self._pending:
+            self._pending[submit.id].answers.append(answer)
+        else:
+            self._accept(submit, client, answer)
+
+    def _known(self, submit: Submit) -> JobRecord | None:
+        pending = self._pending.get(submit.id)
+        known = self._ledger.table.get(submit.id) if submit.id in self._ledger.table else None
+        found = known or (pending.record if pending else None)
+        if found and not found.is_same(submit):
+            raise Refused(f"job id {submit.id} belongs to another job; leave the id out of job.json to submit anew")
+        return known
+
+    def _accept(self, submit: Submit, client: bytes, answer: Answer) -> None:
+        record = JobRecord.from_submit(submit, client, time.time())
+        if self.is_closing:
+            raise Refused("this server is about to stop; submit again in a moment")
+        self._check_engine(submit.job.engine)
+        self._cancel_abandoned(submit.job.output)
+        active = [*self._ledger.table.active(), *(pending.record for pending in self._pending.values())]
+        check_output_free(submit.job.output, active)
+        self._pending[record.id] = _Pending(record, [answer])
+        if submit.transport == "path":
+            self._pool.submit(self._resolve, record)
+        else:
+            record.state = "receiving"
+            try:
+                self._make_room(record)
+            except VoidBridgeError:
+                del self._pending[record.id]
+                raise
+            self._journal(record)
+
+    def _check_engine(self, name: str) -> None:
+        if name != "auto" and name not in self._settings.engines:
+            known = ", ".join(("auto", *self._settings.engines))
+            raise UsageError(
+                f"unknown engine {name[:40]!r}, this server has {known}{nearest(name[:40], self._settings.engines)}"
+            )
+
+    def _cancel_abandoned(self, output: str) -> None:
+        """A job whose submitter went away before it was uploaded does not hold its output."""
+        for record in self._ledger.table.in_state("receiving"):
+            is_still = time.monotonic() - record.touched > self._settings.upload_patience_s
+            if record.job.output == output and is_still and not self._is_present(record.client):
+                self._ledger.finish(record, "cancelled")
+
+    def _resolve(self, record: JobRecord) -> None:
+        """In the pool: disks may be slow."""
+        error: VoidBridgeError | None = None
+        try:
+            record.files = resolve_inputs(record.inputs, self._settings.allowed_roots, self._path_map)
+        except VoidBridgeError as exc:
+            error = exc
+        except (OSError, ValueError) as exc:
+            error = Refused(f"cannot look at the job's paths: {exc}")
+        self._mailbox.post(self._resolved, record, error)
+
+    def _resolved(self, record: JobRecord, error: VoidBridgeError | None) -> None:
+        if error:
+            self._admitted(record, error)
+        else:
+            self._journal(record)
+
+    def _journal(self, record: JobRecord) -> None:
+        self._ledger.do(lambda journal: journal.add_job(record), lambda _, error: self._admitted(record, error))
+
+    def _admitted(self, record: JobRecord, error: VoidBridgeError | None) -> None:
+        pending = self._pending.pop(record.id)
+        if error:
+            for answer in pending.answers:
+                answer(ErrorReply(error.code, error.message))
+        else:
+            log.info("[%s] submitted by %s: %d files, %s", record.id, record.user, len(record.inputs), record.transport)
+            self._ledger.admit(record)
+            for answer in pending.answers:
+                answer(_submitted(record))
+        for call in pending.afterwards:
+            call()
+        self._dispatcher.fill()
+
+    # --- everything else -------------------------------------------------------------------------
+
+    def blob_stored(self, digest: str, size: int) -> None:
+        self._ledger.blob_stored(digest, size)
+        self._dispatcher.fill()
+
+    def cancel(
+        self, job_id: str, answer: Callable[[JobRecord], object], fail: Callable[[VoidBridgeError], object]
+    ) -> None:
+        """Cancel a job that has not ended; the others stay as they are."""
+        if job_id in self._pending:
+            self._pending[job_id].afterwards.append(lambda: self.cancel(job_id, answer, fail))
+            return
+        try:
+            record = self._ledger.table.get(job_id)
+        except VoidBridgeError as exc:
+            fail(exc)
+            return
+        if not record.is_final:
+            self._ledger.finish(record, "cancelled")
+            self._dispatcher.cancel(record)
+            self._dispatcher.fill()
+        answer(record)
+
+    def result(self, job_id: str) -> Result:
+        record = self._ledger.table.get(job_id)
+        frames = tuple(record.frames[number] for number in sorted(record.frames))
+        return Result(record.status(), record.resolved or record.job, frames, record.report)
+
+    def fetched(self, job_id: str) -> JobRecord:
+        record = self._ledger.table.get(job_id)
+        if record.is_final and not record.fetched:
+            self._ledger.set_fetched(record)
+        return record
+
+    @property
+    def has_work(self) -> bool:
+        """Something runs or could run now."""
+        return bool(self._pending or self._ledger.table.in_state("queued", "running"))
+
+    # --- room ------------------------------------------------------------------------------------
+
+    def _make_room(self, record: JobRecord) -> None:
+        limit = self._settings.spool_limit_bytes
+        if not limit:
+            return
+        coming = sum(size for digest, size in record.blob_sizes.items() if self._ledger.catalog.lacks(digest))
+        left = self.collect(limit - coming)
+        if left + coming > limit:
+            raise DiskFull(
+                f"the job needs {coming / 1e9:.2f} GB and the server's spool holds {left / 1e9:.2f} of "
+                f"{limit / 1e9:.2f} GB in jobs that run or were not fetched; fetch those, or raise spool_limit_gb"
+            )
+
+    def collect(self, limit_bytes: int) -> int:
+        """Remove what is no longer needed until the spool is within a limit. Returns the bytes left."""
+        jobs = [*self._ledger.table, *(pending.record for pending in self._pending.values())]
+        plan = plan_removal(jobs, self._ledger.catalog.held(), limit_bytes, self._dispatcher.held_jobs())
+        self._ledger.catalog.drop(set(plan.blobs))
+        for job_id in plan.jobs:
+            self._remove_job(job_id)
+        if plan.blobs:
+            self._ledger.do(partial(self._remove_blobs, set(plan.blobs)))
+        return plan.left_bytes
+
+    def _remove_job(self, job_id: str) -> None:
+        self._ledger.table.remove(job_id)
+        self._ledger.catalog.withdraw(job_id)
+        self._ledger.do(lambda journal: journal.remove_job(job_id))
+        self._pool.submit(self._spool.remove_job, job_id)
+
+    def _remove_blobs(self, digests: set[str], journal: Journal) -> None:
+        """On the journal's thread, so that the same blob put again is stored behind this."""
+        journal.remove_blobs(digests)
+        self._spool.remove_blobs(digests)
+
+
+def _submitted(record: JobRecord) -> Submitted:
+    return Submitted(record.status(), tuple(sorted(record.missing)))

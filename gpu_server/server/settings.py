@@ -1,0 +1,92 @@
+"""What a server is told when it starts."""
+
+from __future__ import annotations
+
+import re
+import sys
+from dataclasses import dataclass, field
+from importlib.metadata import entry_points
+from pathlib import Path
+
+from void_bridge.config import Config
+from void_bridge.errors import UsageError
+
+ENGINE_GROUP = "void_bridge.engines"
+_LOOPBACK_HOSTS = {"127.0.0.1", "localhost"}
+
+
+def engine_names() -> tuple[str, ...]:
+    """Engines that are installed, by their entry points: nothing is imported."""
+    return tuple(sorted({entry.name for entry in entry_points(group=ENGINE_GROUP)}))
+
+
+@dataclass(frozen=True)
+class ServerSettings:
+    """Folders are absolute; times in seconds; a `spool_limit_bytes` of 0 is none.
+
+    autostarted: a client started this server, so that it leaves when idle and logs to a file.
+    cancel_grace_*: how long a cancelled worker may take to its next safe point before it is ended.
+    ping_deadline_s: a client silent for so long has gone. upload_patience_s: an upload still for so long is given up.
+    """
+
+    spool: Path
+    runtime_dir: Path
+    bind: str = "tcp://127.0.0.1:*"
+    keys: Path | None = None
+    models: Path | None = None
+    threads: int = 0
+    workers: int = 1
+    roots: tuple[str, ...] = ()
+    path_map: tuple[str, ...] = ()
+    spool_limit_bytes: int = 0
+    idle_free_s: float = 120.0
+    idle_exit_s: float = 1800.0
+    hang_s: float = 600.0
+    cancel_grace_cpu_s: float = 5.0
+    cancel_grace_gpu_s: float = 30.0
+    ping_deadline_s: float = 30.0
+    upload_patience_s: float = 60.0
+    autostarted: bool = False
+    engines: tuple[str, ...] = field(default_factory=engine_names)
+    worker_command: tuple[str, ...] = (sys.executable, "-m", "gpu_server.worker")
+
+    @classmethod
+    def from_config(cls, config: Config, autostarted: bool = False) -> ServerSettings:
+        return cls(
+            spool=config.spool,
+            runtime_dir=config.runtime_dir,
+            bind=config.bind,
+            keys=config.keys,
+            models=config.models,
+            threads=config.threads,
+            workers=config.workers,
+            roots=config.roots,
+            path_map=config.path_map,
+            spool_limit_bytes=int(config.spool_limit_gb * 1e9),
+            idle_free_s=config.idle_free_s,
+            idle_exit_s=config.idle_exit_s,
+            hang_s=config.hang_s,
+            autostarted=autostarted,
+        )
+
+    @property
+    def allowed_roots(self) -> tuple[str, ...]:
+        """Folders for `path` transport. On loopback every client is this user, who may read what this user may."""
+        return self.roots or ((Path.cwd().anchor,) if is_loopback(self.bind) else ())
+
+
+def split_bind(url: str) -> tuple[str, int | None]:
+    """Host and port of `tcp://HOST:PORT`; port `*` is None.
+
+    Raises:
+        UsageError: another scheme, no host, no port.
+    """
+    match = re.fullmatch(r"tcp://(\*|[A-Za-z0-9_.-]+):(\*|[0-9]{1,5})", url)
+    if not match or match[2] == "0" or (match[2] != "*" and int(match[2]) > 65534):
+        raise UsageError(f"cannot listen on {url!r}; expected tcp://HOST:PORT, for example tcp://127.0.0.1:5570")
+    return match[1], None if match[2] == "*" else int(match[2])
+
+
+def is_loopback(url: str) -> bool:
+    host, _ = split_bind(url)
+    return host in _LOOPBACK_HOSTS

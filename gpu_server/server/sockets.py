@@ -1,0 +1,190 @@
+"""A thread that owns one ROUTER socket: receives with caps, knows its clients, never stops for a bad message."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import zmq
+
+from void_bridge.errors import InternalError, ProtocolError, VersionMismatch, VoidBridgeError
+from void_bridge.protocol.framing import BUFFERS_MAX, Envelope, decode, encode, request_number
+from void_bridge.protocol.messages import PROTOCOL_VERSION, ErrorReply, Hello, Message, Ping, Pong, Welcome
+
+log = logging.getLogger(__name__)
+
+_SESSIONS_MAX = 4096
+_BATCH_MAX = 64  # messages taken before posted calls get their turn
+_TICK_S = 0.1
+
+
+class Mailbox:
+    """Calls that other threads want made on the thread that polls `fileno()`. `post` never blocks."""
+
+    def __init__(self) -> None:
+        self._calls: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
+        self._reader, self._writer = socket.socketpair()
+        self._reader.setblocking(False)
+        self._writer.setblocking(False)
+
+    def fileno(self) -> int:
+        return self._reader.fileno()
+
+    def post(self, call: Callable[..., object], *args: Any) -> None:
+        self._calls.append((call, args))
+        with suppress(OSError):  # full: a wake-up is on its way; closed: nobody listens any more
+            self._writer.send(b"\0")
+
+    def run(self) -> None:
+        """Make the calls that are there now."""
+        with suppress(BlockingIOError):
+            self._reader.recv(4096)
+        for _ in range(len(self._calls)):
+            call, args = self._calls.popleft()
+            try:
+                call(*args)
+            except Exception:
+                log.exception("a posted call failed")
+
+    def close(self) -> None:
+        self._reader.close()
+        self._writer.close()
+
+
+@dataclass
+class Session:
+    """A client that said hello. last_seen: monotonic seconds."""
+
+    last_seen: float
+    host: str
+
+
+class RouterLoop(threading.Thread):
+    """Subclasses answer messages in `handle` and do what is due in `tick`."""
+
+    def __init__(self, name: str, router: zmq.Socket[bytes], welcome: Callable[[], Welcome]) -> None:
+        super().__init__(name=name)
+        self.mailbox = Mailbox()
+        self.sessions: OrderedDict[bytes, Session] = OrderedDict()
+        self._router = router
+        self._welcome = welcome
+        self._running = True
+        self.last_heard = time.monotonic()  # of any client, to be read by any thread
+
+    def handle(self, client: bytes, envelope: Envelope) -> None:
+        raise NotImplementedError
+
+    def tick(self, now: float) -> None:
+        pass
+
+    def takes_input(self) -> bool:
+        """False while what has been taken already fills the memory set aside for it."""
+        return True
+
+    def stop(self) -> None:
+        """Leave the loop and close the socket. From any thread."""
+        self.mailbox.post(self._stop)
+
+    def run(self) -> None:
+        poller = zmq.Poller()
+        poller.register(self.mailbox.fileno(), zmq.POLLIN)
+        while self._running:
+            poller.register(self._router, zmq.POLLIN if self.takes_input() else 0)
+            ready = dict(poller.poll(int(_TICK_S * 1000)))
+            self.mailbox.run()
+            if self._router in ready:
+                self._take_messages()
+            try:
+                self.tick(time.monotonic())
+            except Exception:
+                log.exception("%s: a periodic task failed", self.name)
+        self._router.close(linger=200)
+        self.mailbox.close()
+
+    def reply(self, client: bytes, number: int, message: Message, *buffers: Any) -> bool:
+        """Send without waiting; False if the client has gone or takes nothing."""
+        try:
+            self._router.send_multipart([client, *encode(Envelope(message, number, buffers))], zmq.NOBLOCK, copy=False)
+        except zmq.Again:
+            log.debug("a client takes nothing; dropped %s", message.type)
+            return False
+        except zmq.ZMQError as exc:
+            if exc.errno != zmq.EHOSTUNREACH:
+                raise
+            self.sessions.pop(client, None)
+            return False
+        return True
+
+    def refuse(self, client: bytes, number: int, error: Exception) -> None:
+        if not isinstance(error, VoidBridgeError):
+            log.error("a request failed", exc_info=error)
+            error = InternalError(f"the server failed at this request: {type(error).__name__}; see its log")
+        self.reply(client, number, ErrorReply(error.code, error.message))
+
+    def _stop(self) -> None:
+        self._running = False
+
+    def _take_messages(self) -> None:
+        for _ in range(_BATCH_MAX):
+            if not (self._running and self.takes_input()):
+                return
+            try:
+                client, frames = _receive_capped(self._router)
+            except zmq.Again:
+                return
+            self._answer(client, frames)
+
+    def _answer(self, client: bytes, frames: list[Any]) -> None:
+        try:
+            envelope = decode(frames)
+        except Exception as exc:
+            self.refuse(client, request_number(frames), exc)
+            return
+        try:
+            self._check_in(client, envelope)
+        except Exception as exc:
+            self.refuse(client, envelope.number, exc)
+
+    def _check_in(self, client: bytes, envelope: Envelope) -> None:
+        session = self.sessions.get(client)
+        if session:
+            session.last_seen = self.last_heard = time.monotonic()
+        if isinstance(envelope.message, Ping):
+            self.reply(client, envelope.number, Pong())
+        elif isinstance(envelope.message, Hello):
+            self._greet(client, envelope.message)
+            self.reply(client, envelope.number, self._welcome())
+        elif session is None:
+            raise ProtocolError(f"got {envelope.message.type} before hello; say hello first")
+        else:
+            self.handle(client, envelope)
+
+    def _greet(self, client: bytes, hello: Hello) -> None:
+        if hello.protocol.partition(".")[0] != PROTOCOL_VERSION.partition(".")[0]:
+            raise VersionMismatch(
+                f"client {hello.client[:40]} speaks protocol {hello.protocol[:20]!r}, this server {PROTOCOL_VERSION}; "
+                "install the same version of void-bridge on both sides"
+            )
+        self.sessions[client] = Session(time.monotonic(), hello.host)
+        self.sessions.move_to_end(client)
+        while len(self.sessions) > _SESSIONS_MAX:
+            self.sessions.popitem(last=False)
+
+
+def _receive_capped(router: zmq.Socket[bytes]) -> tuple[bytes, list[Any]]:
+    """A client's name and the frames of its message, of which no more are kept than the cap and one to tell."""
+    frame = router.recv(zmq.NOBLOCK, copy=False)
+    client = frame.bytes
+    frames: list[Any] = []
+    while frame.more:
+        frame = router.recv(zmq.NOBLOCK, copy=False)
+        if len(frames) <= 1 + BUFFERS_MAX:
+            frames.append(frame.buffer)
+    return client, frames

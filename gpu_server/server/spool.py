@@ -1,0 +1,127 @@
+"""Files of a server: blobs by digest, result frames by attempt, uploads in the making.
+
+<spool>/lock, journal.sqlite, logs/
+<spool>/incoming/*                         uploads until they are whole
+<spool>/blobs/<2>/<digest>                 inputs, named by blake2b-256 of their bytes
+<spool>/jobs/<id>/attempt-<n>/, scratch/   what workers write
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import uuid
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from void_bridge.atomic import sync_folder
+from void_bridge.errors import Refused, full_disk_named
+from void_bridge.protocol.messages import ResultFrame
+
+
+class Spool:
+    """One folder, which one server at a time uses."""
+
+    def __init__(self, root: Path) -> None:
+        """Take the folder into use, making it if need be.
+
+        Raises:
+            Refused: another server uses it.
+            OutputError, DiskFull: it cannot be made.
+        """
+        self.root = root
+        self.journal_path = root / "journal.sqlite"
+        self.logs = root / "logs"
+        self._incoming, self._blobs, self._jobs = root / "incoming", root / "blobs", root / "jobs"
+        with full_disk_named(root):
+            root.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._lock = _lock(root / "lock")
+            for folder in (self._incoming, self._blobs, self._jobs, self.logs):
+                folder.mkdir(exist_ok=True)
+
+    def close(self) -> None:
+        """Let another server use it."""
+        self._lock.close()
+
+    def blob_path(self, digest: str) -> Path:
+        return self._blobs / digest[:2] / digest
+
+    def frames_dir(self, job_id: str, attempt: int) -> Path:
+        return self._jobs / job_id / f"attempt-{attempt}"
+
+    def scratch_dir(self, job_id: str) -> Path:
+        return self._jobs / job_id / "scratch"
+
+    def new_upload(self) -> Path:
+        return self._incoming / uuid.uuid4().hex
+
+    def adopt(self, upload: Path, digest: str) -> None:
+        """Make a whole, synced upload a blob, durably."""
+        target = self.blob_path(digest)
+        with full_disk_named(target):
+            if not target.parent.exists():
+                target.parent.mkdir()
+                sync_folder(self._blobs)
+            os.replace(upload, target)
+            sync_folder(target.parent)
+
+    def prepare_attempt(self, job_id: str, attempt: int) -> None:
+        """Make the empty folders that a worker writes to."""
+        with full_disk_named(self._jobs / job_id):
+            shutil.rmtree(self.frames_dir(job_id, attempt), ignore_errors=True)
+            self.frames_dir(job_id, attempt).mkdir(parents=True)
+            self.scratch_dir(job_id).mkdir(exist_ok=True)
+
+    def holds(self, frame: ResultFrame) -> bool:
+        """A published frame is still there, whole."""
+        path = Path(frame.path)
+        return path.is_file() and path.stat().st_size == frame.size
+
+    def remove_blobs(self, digests: Iterable[str]) -> None:
+        for digest in digests:
+            with suppress(OSError):
+                self.blob_path(digest).unlink()
+
+    def remove_job(self, job_id: str) -> None:
+        shutil.rmtree(self._jobs / job_id, ignore_errors=True)
+
+    def remove_scratch(self, job_id: str) -> None:
+        shutil.rmtree(self.scratch_dir(job_id), ignore_errors=True)
+
+    def sweep(self, blobs: Mapping[str, int], jobs: Iterable[str]) -> set[str]:
+        """Remove what the journal does not know; return the digests of blobs that it knows but are not whole here."""
+        for upload in self._incoming.iterdir():
+            upload.unlink()
+        known = set(jobs)
+        for folder in self._jobs.iterdir():
+            if folder.name not in known:
+                shutil.rmtree(folder, ignore_errors=True)
+        present = {path.name: path for path in self._blobs.glob("*/*")}
+        for name, path in present.items():
+            if name not in blobs:
+                path.unlink()
+        return {digest for digest, size in blobs.items() if _size(present.get(digest)) != size}
+
+
+def _size(path: Path | None) -> int:
+    return path.stat().st_size if path else -1
+
+
+def _lock(path: Path) -> BinaryIO:
+    handle = open(path, "a+b")  # noqa: SIM115  held until the server ends
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(handle.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as exc:
+        handle.close()
+        raise Refused(f"another server uses the spool {path.parent}; stop it or give another --spool") from exc
+    return handle

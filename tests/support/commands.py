@@ -1,0 +1,17 @@
+"""Commands run in this process, as the command line does."""
+
+from __future__ import annotations
+
+import argparse
+
+from void_bridge.cli.command import Command
+from void_bridge.cli.console import Outcome
+
+
+def run_command(command: Command, *words: object) -> int:
+    """The exit code; errors are raised."""
+    parser = argparse.ArgumentParser()
+    command.configure(parser)
+    arguments = parser.parse_args([str(word) for word in words])
+    arguments.outcome = Outcome("--json" in words)
+    return command.run(arguments)

@@ -1,0 +1,83 @@
+"""Files appear whole or not at all."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from void_bridge.atomic import TEMPORARY_SUFFIX, replacing, sync_folder, write_bytes
+from void_bridge.errors import OutputError
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.parametrize("durable", [False, True])
+def test_a_file_is_written_with_its_folders(tmp_path, durable):
+    write_bytes(tmp_path / "a" / "b" / "f.exr", b"new", durable)
+    assert (tmp_path / "a" / "b" / "f.exr").read_bytes() == b"new"
+    assert names(tmp_path / "a" / "b") == ["f.exr"]
+
+
+def test_nobody_sees_half_a_file(tmp_path):
+    target = tmp_path / "f.exr"
+    target.write_bytes(b"old")
+    with replacing(target) as temporary:
+        temporary.write_bytes(b"ne")
+        assert target.read_bytes() == b"old"
+        assert temporary.parent == tmp_path
+        assert temporary.name.startswith(".") and temporary.name.endswith(TEMPORARY_SUFFIX)
+        temporary.write_bytes(b"new")
+    assert target.read_bytes() == b"new"
+    assert names(tmp_path) == ["f.exr"]
+
+
+@pytest.mark.parametrize("stop", [ZeroDivisionError, KeyboardInterrupt, SystemExit])
+def test_what_is_stopped_leaves_things_as_they_were(tmp_path, stop):
+    (tmp_path / "f.exr").write_bytes(b"old")
+    with pytest.raises(stop), replacing(tmp_path / "f.exr") as temporary:
+        temporary.write_bytes(b"ne")
+        raise stop
+    assert (tmp_path / "f.exr").read_bytes() == b"old"
+    assert names(tmp_path) == ["f.exr"]
+
+
+def test_two_writers_do_not_meet(tmp_path):
+    with replacing(tmp_path / "f") as one, replacing(tmp_path / "f") as other:
+        one.write_bytes(b"one")
+        other.write_bytes(b"other")
+    assert (tmp_path / "f").read_bytes() == b"one"
+    assert names(tmp_path) == ["f"]
+
+
+def test_a_folder_in_the_way_is_named_and_left(tmp_path):
+    (tmp_path / "f.exr").mkdir()
+    with pytest.raises(OutputError, match=r"cannot write .*f.exr: "):
+        write_bytes(tmp_path / "f.exr", b"new")
+    assert names(tmp_path) == ["f.exr"]
+
+
+def test_a_file_in_the_place_of_a_folder_is_named(tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(OutputError, match=r"cannot write .*file/f.exr: "):
+        write_bytes(tmp_path / "file" / "f.exr", b"new")
+
+
+def test_nothing_written_is_an_error_and_no_file(tmp_path):
+    with pytest.raises(OutputError, match=r"f.exr"), replacing(tmp_path / "f.exr"):
+        pass
+    assert names(tmp_path) == []
+
+
+def test_a_name_as_long_as_the_system_allows_is_written(tmp_path):
+    longest = os.pathconf(tmp_path, "PC_NAME_MAX")
+    write_bytes(tmp_path / ("f" * longest), b"new")
+    assert names(tmp_path) == ["f" * longest]
+
+
+def test_a_folder_is_synced_that_is_there(tmp_path):
+    sync_folder(tmp_path)
+    with pytest.raises(FileNotFoundError):
+        sync_folder(tmp_path / "gone")

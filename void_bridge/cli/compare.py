@@ -1,0 +1,60 @@
+"""`void-bridge compare`: a movie that shows a job's frames before and after."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+from void_bridge.cli.command import Command
+from void_bridge.cli.connecting import add_job_argument, connected, job_id, loaded_config
+from void_bridge.cli.progress_bar import progress_bar
+from void_bridge.errors import OutputError, UsageError
+from void_bridge.job import JOB_FILE_NAME, Job, JobFile
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    add_job_argument(parser)
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="MOVIE", help="the MP4 to write")
+    parser.add_argument("--display", default="", metavar="NAME", help="OCIO display (default: the config's)")
+    parser.add_argument("--view", default="", metavar="NAME", help="OCIO view (default: the display's)")
+    parser.add_argument("--exposure", type=float, default=0.0, metavar="STOPS", help="added before the view")
+    parser.add_argument("--width", type=int, default=1920, metavar="PX", help="of the movie, at most (default: 1920)")
+    parser.add_argument("--overwrite", action="store_true", help="replace MOVIE if it is there")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from void_bridge.pixels.compare import Look, write_comparison
+
+    started_s = time.monotonic()
+    movie: Path = arguments.output
+    if movie.suffix.lower() != ".mp4":
+        raise UsageError(f"got {movie}, expected the name of an .mp4")
+    if arguments.width < 64:
+        raise UsageError(f"got width {arguments.width}, expected 64 or more")
+    if movie.exists() and not arguments.overwrite:
+        raise OutputError(f"{movie} is already there; choose another name with -o, or give --overwrite")
+    job = _job(arguments)
+    look = Look(arguments.display, arguments.view, arguments.exposure, arguments.width)
+    with progress_bar("compare") as on_frame:
+        write_comparison(job, movie, look, on_frame)
+    seconds = round(time.monotonic() - started_s, 3)
+    arguments.outcome.set(state="done", output=str(movie), frames=len(job.frames), seconds=seconds)
+    arguments.outcome.summary(f"{movie}: frames {job.frames}, before and after side by side, then a wipe")
+    return 0
+
+
+def _job(arguments: argparse.Namespace) -> Job:
+    """Of a job.json, the folder of one, or a server. Raises InputError, UnknownJob, NoServer."""
+    path = Path(arguments.job)
+    if path.is_dir():
+        path = path / JOB_FILE_NAME
+    if path.is_file() or path.suffix.lower() == ".json":
+        return JobFile.read(path).job
+    with connected(arguments, loaded_config(arguments)) as client:
+        return client.result(job_id(arguments.job)).job
+
+
+COMMAND = Command(
+    "compare", "write a movie of a job's frames before and after, through an OCIO display", configure, run
+)

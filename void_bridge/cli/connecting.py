@@ -1,0 +1,45 @@
+"""Options and words that commands share which talk to a server."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from void_bridge.cli.console import say
+from void_bridge.client import Client, connect
+from void_bridge.config import Config, load
+from void_bridge.errors import UsageError
+from void_bridge.job import JobFile
+
+
+def add_server_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--connect", metavar="URL", help="server to use (default: the local one)")
+    parser.add_argument("--no-autostart", dest="autostart", action="store_false", default=None, help="start no server")
+    parser.add_argument("--json", action="store_true", help="end with one line of JSON on standard output")
+
+
+def add_job_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("job", metavar="JOB", help="a job's id, or the job.json beside its output")
+    add_server_options(parser)
+
+
+def loaded_config(arguments: argparse.Namespace, **more: Any) -> Config:
+    """The configuration under the options of `add_server_options`. Raises ConfigError."""
+    return load({"connect": arguments.connect, "autostart": arguments.autostart, **more}).config
+
+
+def connected(arguments: argparse.Namespace, config: Config) -> Client:
+    """Raises NoServer, VersionMismatch, Refused."""
+    return connect(config, notice=say)
+
+
+def job_id(text: str) -> str:
+    """The id that JOB stands for. Raises UsageError, InputError."""
+    path = Path(text)
+    if not text.lower().endswith(".json") and not path.is_file():
+        return text
+    found = JobFile.read(path).id
+    if not found:
+        raise UsageError(f"{path} has not been submitted; use void-bridge remove {path}")
+    return found

@@ -1,0 +1,68 @@
+"""What commands write: results on standard output, everything else on standard error."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Dict
+
+from void_bridge.errors import Cancelled, VoidBridgeError
+from void_bridge.protocol.messages import JobStatus
+
+_JOB_FIELDS = {"job": "", "state": "", "output": "", "frames": 0, "engine": "", "seconds": 0.0}
+
+
+def say(text: str) -> None:
+    """A line for people, on standard error."""
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+
+
+def tell(text: str) -> None:
+    """A line of result, on standard output."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+class Outcome:
+    """What `--json` prints, once, as the last line of standard output.
+
+    At least job, state, output, frames (count), engine, seconds, and error {code, message} where there is one.
+    """
+
+    def __init__(self, is_json: bool) -> None:
+        self.is_json = is_json
+        self._values: Dict[str, object] = {}
+        self._job_fields: Dict[str, object] = dict(_JOB_FIELDS)
+
+    def set(self, **values: object) -> None:
+        self._values.update(values)
+
+    def set_other(self, **values: object) -> None:
+        """For commands that are not about one job."""
+        self._job_fields = {}
+        self.set(**values)
+
+    def set_status(self, status: JobStatus) -> None:
+        self.set(
+            job=status.id,
+            state="queued" if status.state == "receiving" else status.state,
+            frames=status.frames_done,
+            frames_wanted=status.frames,
+            engine=status.engine,
+            seconds=round(status.seconds, 3),
+        )
+        if status.error:
+            self.set(error={"code": status.error.code, "message": status.error.message})
+
+    def fail(self, error: VoidBridgeError) -> None:
+        self.set(state="cancelled" if isinstance(error, Cancelled) else "failed")
+        self.set(error={"code": error.code, "message": error.message})
+
+    def summary(self, text: str) -> None:
+        """The words that end a command: a result, unless that is JSON."""
+        (say if self.is_json else tell)(text)
+
+    def write(self) -> None:
+        if self.is_json and self._values:
+            tell(json.dumps({**self._job_fields, **self._values}, ensure_ascii=False))

@@ -1,0 +1,74 @@
+"""`void-bridge ingest`: a movie or a VOID sample folder as EXR sequences and a job.json."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import re
+import time
+from pathlib import Path
+from typing import Optional, Tuple
+
+from void_bridge.cli.command import Command
+from void_bridge.cli.console import say
+from void_bridge.cli.progress_bar import progress_bar
+from void_bridge.config import load
+from void_bridge.errors import UsageError
+from void_bridge.frames import FrameRange
+from void_bridge.job import JOB_FILE_NAME, JobFile
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("source", type=Path, metavar="FOLDER|VIDEO", help="a VOID sample folder or a movie")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="folder to write to")
+    parser.add_argument("--size", metavar="WxH", help="resize, for example 1920x1080 (default: as the movie is)")
+    parser.add_argument("--frames", metavar="RANGE", help="which frames; the movie's first is 1001 (default: all)")
+    parser.add_argument("--quadmask", type=Path, metavar="VIDEO", help="the quadmask that goes with the movie")
+    parser.add_argument("--colorspace", metavar="NAME", help="working space of the EXRs (default: scene_linear)")
+    parser.add_argument("--overwrite", action="store_true", help="replace what an earlier ingest left in DIR")
+    parser.add_argument("--json", action="store_true", help="end with one line of JSON on standard output")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from void_bridge.pixels.colour import explain_colour
+    from void_bridge.pixels.ingest import find_source, ingest
+
+    started_s = time.monotonic()
+    size = parse_size(arguments.size) if arguments.size else None
+    frames = FrameRange.parse(arguments.frames) if arguments.frames else None
+    source = find_source(arguments.source, arguments.quadmask)
+    colour, why = explain_colour(arguments.colorspace, load({}).config.ocio)
+    # Nothing in a display-referred movie is above 1: with this curve a model sees the movie's own values.
+    colour = dataclasses.replace(colour, curve="srgb", exposure=0.0)
+    with progress_bar("ingest") as on_frame:
+        written, job_file = ingest(
+            source,
+            arguments.output,
+            colour,
+            size=size,
+            frames=frames,
+            overwrite=arguments.overwrite,
+            on_frame=on_frame,
+        )
+    say(why)
+    seconds = round(time.monotonic() - started_s, 3)
+    arguments.outcome.set_other(state="done", output=str(arguments.output), frames=len(written), seconds=seconds)
+    arguments.outcome.summary(_summary(arguments.output, written, job_file))
+    return 0
+
+
+def _summary(folder: Path, written: FrameRange, job_file: Optional[JobFile]) -> str:
+    if job_file:
+        return f"{folder}: frames {written}; run void-bridge remove {folder / JOB_FILE_NAME}"
+    return f"{folder}: frames {written}; no quadmask, so no job.json: give mattes to void-bridge remove"
+
+
+def parse_size(text: str) -> Tuple[int, int]:
+    """Width and height. Raises UsageError."""
+    match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", text)
+    if not match or not int(match[1]) or not int(match[2]):
+        raise UsageError(f"got size {text!r}, expected WIDTHxHEIGHT in pixels, such as 1920x1080")
+    return int(match[1]), int(match[2])
+
+
+COMMAND = Command("ingest", "turn a movie or a VOID sample folder into EXR sequences and a job.json", configure, run)

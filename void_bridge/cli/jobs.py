@@ -1,0 +1,157 @@
+"""`void-bridge status`, `watch`, `cancel`, `fetch`, `jobs` and `free`: what becomes of jobs."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+import time
+
+from rich.console import Console
+from rich.table import Table
+
+from void_bridge.cli.command import Command
+from void_bridge.cli.connecting import add_job_argument, add_server_options, connected, job_id, loaded_config
+from void_bridge.cli.console import tell
+from void_bridge.cli.follow import FrameWriter, follow, summarise
+from void_bridge.cli.progress import duration_text, progress_view, status_text
+from void_bridge.job import Job
+from void_bridge.protocol.messages import JobStatus
+from void_bridge.sequence import Sequence, output_sequence
+from void_bridge.typed import to_plain
+
+
+def run_status(arguments: argparse.Namespace) -> int:
+    with connected(arguments, loaded_config(arguments)) as client:
+        result = client.result(job_id(arguments.job))
+    arguments.outcome.set_status(result.status)
+    arguments.outcome.set(output=result.job.output, progress=to_plain(result.status.progress))
+    arguments.outcome.summary(_line(result.status))
+    return 0
+
+
+def run_watch(arguments: argparse.Namespace) -> int:
+    with connected(arguments, loaded_config(arguments)) as client:
+        with progress_view() as view:
+            status = follow(client, job_id(arguments.job), view)
+        return summarise(client, status, None, arguments.outcome)
+
+
+def run_cancel(arguments: argparse.Namespace) -> int:
+    with connected(arguments, loaded_config(arguments)) as client:
+        status = client.cancel(job_id(arguments.job))
+    arguments.outcome.set_status(status)
+    arguments.outcome.summary(_line(status))
+    return 0
+
+
+def configure_fetch(parser: argparse.ArgumentParser) -> None:
+    add_job_argument(parser)
+    parser.add_argument("-o", "--output", metavar="OUT", help="name.####.exr or a folder (default: as submitted)")
+    parser.add_argument("--overwrite", action="store_true", help="replace another job's frames in OUT")
+    parser.add_argument("--no-wait", action="store_true", help="take the frames that are there and leave")
+
+
+def run_fetch(arguments: argparse.Namespace) -> int:
+    """Wait for the job to end, unless told not to, and write every frame that is not there yet."""
+    with connected(arguments, loaded_config(arguments)) as client:
+        id = job_id(arguments.job)
+        output = _output(arguments.output, client.result(id).job) if arguments.output else None
+        writer = FrameWriter(client, id, output, arguments.overwrite)
+        if arguments.no_wait:
+            writer.finish()
+            return _summarise_so_far(client.status(id), writer, arguments)
+        with progress_view() as view:
+            status = follow(client, id, view, writer)
+        code = summarise(client, status, writer, arguments.outcome)
+        arguments.outcome.set(**({"output": output} if output else {}))
+        return code
+
+
+def _summarise_so_far(status: JobStatus, writer: FrameWriter, arguments: argparse.Namespace) -> int:
+    arguments.outcome.set_status(status)
+    arguments.outcome.set(frames=len(writer.paths), output=str(writer.paths[0].parent) if writer.paths else "")
+    arguments.outcome.summary(f"{len(writer.paths)} of {status.frames} frames are here; the job is {status.state}")
+    return 0
+
+
+def _output(argument: str, job: Job) -> str:
+    """A folder gets the names that the job's own output has."""
+    if argument.lower().endswith(".exr"):
+        return output_sequence(argument, Sequence.parse(job.plate)).absolute().pattern
+    own = Sequence.parse(job.output)
+    return dataclasses.replace(own, folder=os.path.join(argument, "")).absolute().pattern  # noqa: PTH118
+
+
+def configure_jobs(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--limit", type=int, default=100, metavar="N", help="how many, the newest first (default 100)")
+    add_server_options(parser)
+
+
+def run_jobs(arguments: argparse.Namespace) -> int:
+    with connected(arguments, loaded_config(arguments)) as client:
+        jobs = client.jobs(arguments.limit)
+    arguments.outcome.set_other(jobs=[to_plain(status) for status in jobs])
+    if not arguments.json:
+        _show(jobs)
+    return 0
+
+
+def run_free(arguments: argparse.Namespace) -> int:
+    arguments.autostart = False  # a server that does not run holds nothing
+    with connected(arguments, loaded_config(arguments)) as client:
+        workers = client.free()
+    arguments.outcome.set_other(workers=workers)
+    arguments.outcome.summary(f"{workers} idle workers give their memory back")
+    return 0
+
+
+def _show(jobs: tuple[JobStatus, ...]) -> None:
+    console = Console()
+    if not console.is_terminal:
+        for status in jobs:
+            tell(_line(status))
+    elif jobs:
+        console.print(jobs_table(jobs))
+    else:
+        tell("no jobs")
+
+
+def jobs_table(jobs: tuple[JobStatus, ...]) -> Table:
+    """A row for each job: id, user, state, stage, frames, engine, time."""
+    table = Table(box=None, pad_edge=False)
+    for name in ("job", "user", "priority", "state", "stage", "frames", "engine", "took", "left", "submitted"):
+        table.add_column(name)
+    for status in jobs:
+        table.add_row(*_cells(status))
+    return table
+
+
+def _cells(status: JobStatus) -> tuple[str, ...]:
+    step = status.progress
+    running = status.state == "running"
+    return (
+        status.id,
+        status.user,
+        str(status.priority),
+        status.state,
+        f"{step.stage} {step.done}/{step.total}" if running and step.stage else "",
+        f"{status.frames_done}/{status.frames}",
+        status.engine,
+        duration_text(status.seconds),
+        duration_text(step.seconds_left) if running and step.seconds_left is not None else "",
+        time.strftime("%Y-%m-%d %H:%M", time.localtime(status.created)),
+    )
+
+
+def _line(status: JobStatus) -> str:
+    reason = f": {status.error.message}" if status.error else ""
+    return f"{status.id} {status_text(status)}, {status.engine}, {duration_text(status.seconds)}{reason}"
+
+
+STATUS = Command("status", "say how a job stands", add_job_argument, run_status)
+WATCH = Command("watch", "follow a job to its end", add_job_argument, run_watch)
+CANCEL = Command("cancel", "cancel a job", add_job_argument, run_cancel)
+FETCH = Command("fetch", "bring a job's frames home, waiting for those to come", configure_fetch, run_fetch)
+JOBS = Command("jobs", "list the server's jobs", configure_jobs, run_jobs)
+FREE = Command("free", "have idle workers give their memory back", add_server_options, run_free)

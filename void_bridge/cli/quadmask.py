@@ -1,0 +1,98 @@
+"""`void-bridge quadmask`: see what a job's mattes come to before it runs."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Tuple
+
+from void_bridge.cli.command import Command
+from void_bridge.cli.job_options import add_job_options, job_from_arguments
+from void_bridge.errors import OutputError, UsageError
+from void_bridge.job import Job
+from void_bridge.sequence import Sequence
+
+if TYPE_CHECKING:
+    from void_bridge.pixels.shot import Shot
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    add_job_options(parser)
+    group = parser.add_argument_group("writing")
+    group.add_argument(
+        "--preview", metavar="PNG|MP4", help="the mattes over the plate: all frames as MP4 or name.####.png, or one"
+    )
+    group.add_argument("--overwrite", action="store_true", help="replace frames and previews that are there")
+    group.add_argument("--json", action="store_true", help="end with one line of JSON on standard output")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from void_bridge.cli.progress_bar import progress_bar
+    from void_bridge.client.inputs import frames_read
+    from void_bridge.client.output import check_free
+    from void_bridge.config import load
+    from void_bridge.pixels.matte_look import MatteLook
+    from void_bridge.pixels.shot import Shot
+
+    started_s = time.monotonic()
+    job = job_from_arguments(arguments, load({}).config)
+    if not job.output:
+        raise UsageError("got no output; give -o name.####.exr or -o FOLDER")
+    previews = _previews(arguments.preview, job) if arguments.preview else ()
+    if not arguments.overwrite:
+        check_free(job)
+        _refuse_used(previews)
+    shot = Shot(job, frames_read(job))
+    look = MatteLook(shot)
+    with progress_bar("quadmask") as on_frame:
+        look.write_quadmasks(on_frame)
+    for path, frame in previews:
+        if path.suffix.lower() == ".mp4":
+            with progress_bar("preview") as on_frame:
+                look.write_movie(path, on_frame)
+        else:
+            look.write_still(path, frame)
+    seconds = round(time.monotonic() - started_s, 3)
+    arguments.outcome.set(state="done", output=job.output, frames=len(job.frames), seconds=seconds)
+    arguments.outcome.summary(_summary(shot))
+    return 0
+
+
+Preview = Tuple[Path, int]
+
+
+def _previews(argument: str, job: Job) -> Tuple[Preview, ...]:
+    """Files to write and the frame of each, which for a movie is the first. Raises UsageError."""
+    suffix = Path(argument).suffix.lower()
+    if suffix == ".mp4":
+        return ((Path(argument), job.frames.first),)
+    if suffix != ".png":
+        raise UsageError(f"got preview {argument!r}, expected the name of a .png or an .mp4")
+    sequence = Sequence.parse(argument)
+    if sequence.is_still:
+        return ((sequence.path(job.frames.first), job.frames.frames[len(job.frames) // 2]),)
+    return tuple((sequence.path(frame), frame) for frame in job.frames)
+
+
+def _refuse_used(previews: Tuple[Preview, ...]) -> None:
+    for path, _ in previews:
+        if path.exists():
+            raise OutputError(f"{path} is already there; choose another name, or give --overwrite")
+
+
+def _summary(shot: Shot) -> str:
+    job, framing = shot.job, shot.framing
+    if shot.region.empty:
+        return f"{job.output}: the mattes are empty in frames {job.frames}, so nothing would change"
+    crop, times = framing.crop, framing.enlargement
+    height, width = framing.canvas
+    return (
+        f"{job.output}: frames {job.frames}; the model sees {crop.width}x{crop.height} pixels "
+        f"at {crop.x0},{crop.y0} as {width}x{height}, so its patch is enlarged {times:.2f} x"
+    )
+
+
+COMMAND = Command(
+    "quadmask", "write the quadmask that the model would get, and a preview of the mattes", configure, run
+)

@@ -1,0 +1,73 @@
+"""`void-bridge remove` and `submit`: make a job of the options and hand it over; `remove` brings the frames home."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Optional
+
+from void_bridge.cli.command import Command
+from void_bridge.cli.connecting import add_server_options, connected, loaded_config
+from void_bridge.cli.console import say
+from void_bridge.cli.follow import FrameWriter, ask_to_cancel, follow, summarise
+from void_bridge.cli.job_options import add_job_options, job_from_arguments
+from void_bridge.cli.progress import ProgressView, progress_view
+from void_bridge.client import Client
+from void_bridge.config import Config
+from void_bridge.job import Job
+from void_bridge.protocol.messages import JobStatus
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    add_job_options(parser)
+    group = parser.add_argument_group("running")
+    group.add_argument("--transport", choices=("auto", "inline", "path"), help="how files reach the server")
+    group.add_argument("--priority", type=int, metavar="N", help="0 to 100, the highest goes first (default: 50)")
+    group.add_argument("--overwrite", action="store_true", help="replace another job's frames in OUT")
+    add_server_options(parser)
+
+
+def run_remove(arguments: argparse.Namespace) -> int:
+    config, job = _prepared(arguments)
+    with connected(arguments, config) as client:
+        id: Optional[str] = None
+        try:
+            with progress_view() as view:
+                status = _submitted(client, job, arguments, view)
+                id = status.id
+                writer = FrameWriter(client, id, None, arguments.overwrite)
+                status = follow(client, id, view, writer)
+        except KeyboardInterrupt:
+            if id is not None:
+                ask_to_cancel(client, id)
+            raise
+        return summarise(client, status, writer, arguments.outcome)
+
+
+def run_submit(arguments: argparse.Namespace) -> int:
+    config, job = _prepared(arguments)
+    with connected(arguments, config) as client:
+        with progress_view() as view:
+            status = _submitted(client, job, arguments, view)
+        arguments.outcome.set(output=client.result(status.id).job.output)
+        arguments.outcome.summary(status.id)
+        say(f"job {status.id} is {status.state}; void-bridge fetch {status.id} brings its frames")
+    return 0
+
+
+def _prepared(arguments: argparse.Namespace) -> tuple[Config, Job]:
+    config = loaded_config(arguments, transport=arguments.transport, priority=arguments.priority)
+    job = job_from_arguments(arguments, config)
+    arguments.outcome.set(output=job.output)
+    stops = f", exposure {job.colour.exposure:+g} stops" if job.colour.exposure else ""
+    say(f"frames {job.frames}, {job.colour.space} of {job.colour.config}{stops}")
+    return config, job
+
+
+def _submitted(client: Client, job: Job, arguments: argparse.Namespace, view: ProgressView) -> JobStatus:
+    status = client.submit(job, overwrite=arguments.overwrite, on_progress=view.show_step)
+    arguments.outcome.set_status(status)
+    return status
+
+
+REMOVE = Command("remove", "remove an object from a shot: submit, watch, fetch", configure, run_remove)
+SUBMIT = Command("submit", "submit a job and leave; prints its id", configure, run_submit)

@@ -1,0 +1,166 @@
+"""Submitting a job, watching it, and bringing its frames home."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Callable, Iterator, List, Optional, Tuple, Type
+
+from void_bridge import hooks
+from void_bridge.client.fetch import Fetcher, OnFrame
+from void_bridge.client.inputs import OnProgress
+from void_bridge.client.link import Link
+from void_bridge.client.session import Session
+from void_bridge.client.submit import submit
+from void_bridge.client.watch import Event, watch
+from void_bridge.config import Config
+from void_bridge.job import Job
+from void_bridge.protocol import messages as m
+from void_bridge.protocol.messages import JobStatus, Result, Welcome
+
+
+def _no_notice(text: str) -> None:
+    pass
+
+
+def _no_progress(stage: str, done: int, total: int) -> None:
+    pass
+
+
+def _no_frame(frame: int, path: Path) -> None:
+    pass
+
+
+def connect(
+    config: Config, url: Optional[str] = None, *, autostart: bool = True, notice: Callable[[str], None] = _no_notice
+) -> Client:
+    """A client of the server at `url` (default: `config.connect`, else the local one).
+
+    Args:
+        autostart: start a local server if none answers, unless `config.autostart` is off.
+        notice: told in words when something takes longer: a server starts, or does not answer.
+
+    Raises:
+        NoServer, VersionMismatch, Refused
+    """
+    config = config.replace(connect=url) if url else config
+    link = Link(config, autostart and config.autostart, notice)
+    try:
+        return Client(Session(config, link, notice))
+    except BaseException:
+        link.close()
+        raise
+
+
+class Client:
+    """One thread may call anything while others watch or fetch.
+
+    A server that goes away is waited for, for a minute, and started again where it was a local one;
+    then NoServer is raised, which every method may raise.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._fetcher = Fetcher(session)
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Jobs go on without this client. A fetch in another thread ends after the frame at hand; end a watch first."""
+        if self._fetcher.stop():
+            self._session.link.close()
+
+    @property
+    def server(self) -> Welcome:
+        """What the server said about itself."""
+        return self._session.welcome
+
+    def submit(
+        self,
+        job: Job,
+        *,
+        id: Optional[str] = None,
+        transport: Optional[str] = None,
+        priority: Optional[int] = None,
+        overwrite: bool = False,
+        on_progress: OnProgress = _no_progress,
+    ) -> JobStatus:
+        """Hand a job over. Returns once everything that it reads is durable on the server.
+
+        The same job again goes on where it was, unless it failed or was cancelled. `job.json` beside
+        the output holds its number from the moment the server knows the job.
+
+        Args:
+            id: of the job; default: that of the same job in its output folder, else a new one.
+            transport: auto, inline or path; default: as configured.
+            priority: 0 to 100, the highest goes first; default: as configured.
+            overwrite: the output folder may hold another job's frames; they are replaced.
+            on_progress: told stage ("hash" in files, "send" in bytes), done and total.
+
+        Raises:
+            MissingFrames, UnreadableFile: of the plate and the mattes.
+            OutputError: the plate would be overwritten, or the folder is another job's.
+            Refused: the server does not take the job.
+        """
+        config = self._session.config
+        job = hooks.prepared(job, config)
+        chosen = config.priority if priority is None else priority
+        return submit(self._session, job, id, transport or config.transport, chosen, overwrite, on_progress)
+
+    def watch(self, id: str, previews: bool = False) -> Iterator[Event]:
+        """States of a job, at most five a second, the last one final; with `previews` pictures in between.
+
+        Raises:
+            UnknownJob
+        """
+        return watch(self._session, id, previews)
+
+    def fetch(
+        self, id: str, output: Optional[str] = None, *, overwrite: bool = False, on_frame: OnFrame = _no_frame
+    ) -> List[Path]:
+        """Write every published frame that is not there yet, and once the job is done `report.json`.
+
+        Args:
+            output: another pattern than the job's own.
+            on_frame: told number and path of each frame that was written.
+
+        Returns:
+            The paths of all frames that are published so far.
+
+        Raises:
+            UnknownJob. OutputError: the folder is another job's, or a file there is not the job's.
+            DiskFull: nothing half-written is left.
+        """
+        return self._fetcher.fetch(id, output, overwrite, on_frame)
+
+    def result(self, id: str) -> Result:
+        """What a job has published so far. Raises UnknownJob."""
+        return self._session.ask(m.GetResult(id), m.Result)
+
+    def status(self, id: str) -> JobStatus:
+        """Raises UnknownJob."""
+        return self._session.ask(m.GetStatus(id), m.StatusReply).status
+
+    def cancel(self, id: str) -> JobStatus:
+        """Raises UnknownJob."""
+        return self._session.ask(m.Cancel(id), m.StatusReply).status
+
+    def jobs(self, limit: int = 100) -> Tuple[JobStatus, ...]:
+        return self._session.ask(m.ListJobs(limit), m.JobList).jobs
+
+    def free(self) -> int:
+        """Have idle workers give their device memory back. Returns how many will."""
+        return self._session.ask(m.Free(), m.Freed).workers
+
+    def ping(self) -> float:
+        """Seconds that the server took to answer."""
+        began = time.monotonic()
+        self._session.ask(m.Ping(), m.Pong)
+        return time.monotonic() - began

@@ -1,0 +1,99 @@
+"""Bringing published frames home: each written whole, once, and checked."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import BinaryIO, Callable, List, Optional
+
+from void_bridge import hooks
+from void_bridge.atomic import replacing
+from void_bridge.client import output as places
+from void_bridge.client.session import Session
+from void_bridge.client.transfer import copy, download
+from void_bridge.errors import Cancelled, OutputError
+from void_bridge.job import JOB_FILE_NAME, Job, JobFile
+from void_bridge.pathmap import PathMap
+from void_bridge.protocol.messages import Fetched, GetResult, Result, ResultFrame, StatusReply
+from void_bridge.sequence import Sequence
+
+_STOP_S = 10.0
+
+OnFrame = Callable[[int, Path], None]
+
+
+class Fetcher:
+    """Remembers which frames it has written, so that fetching while a job runs costs little."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._map = PathMap.parse(session.config.path_map)
+        self._written = places.Written()
+        self._lock = threading.Lock()
+        self._stopping = threading.Event()
+
+    def stop(self) -> bool:
+        """End a fetch that is going on in another thread. False if that does not end soon."""
+        self._stopping.set()
+        idle = self._lock.acquire(timeout=_STOP_S)
+        if idle:
+            self._lock.release()
+        return idle
+
+    def fetch(self, id: str, output: Optional[str], overwrite: bool, on_frame: OnFrame) -> List[Path]:
+        """What `Client.fetch` says."""
+        with self._lock:
+            self._check_open()
+            result = self._session.ask(GetResult(id), Result)
+            job = result.job.replace(output=output or self._map.here(result.job.output))
+            self._claim(job, id, overwrite)
+            sequence = Sequence.parse(job.output)
+            paths = [Path(str(sequence.path(frame.frame))) for frame in result.frames]
+            for frame, path in zip(result.frames, paths):
+                self._check_open()
+                if not self._written.holds(path, frame):
+                    self._bring(id, frame, path, overwrite)
+                    on_frame(frame.frame, path)
+            if result.status.state == "done":
+                places.write_report(places.output_folder(job), result)
+                self._session.ask(Fetched(id), StatusReply)
+                hooks.announce(job, paths, result.report, self._session.config)
+            return paths
+
+    def _check_open(self) -> None:
+        if self._stopping.is_set():
+            raise Cancelled("the client was closed while it fetched; fetch again to get the rest")
+
+    def _claim(self, job: Job, id: str, overwrite: bool) -> None:
+        folder = places.output_folder(job)
+        held = places.job_file_there(job, unreadable_is_none=overwrite)
+        if held and held.id not in ("", id) and not overwrite:
+            raise OutputError(f"{folder} holds job {held.id}; choose another place with -o, or give --overwrite")
+        places.check_inputs_safe(job)
+        if held is None or held.id != id:
+            JobFile(job, id).write(folder / JOB_FILE_NAME)
+
+    def _bring(self, id: str, frame: ResultFrame, path: Path, overwrite: bool) -> None:
+        if path.exists() and not overwrite:
+            raise OutputError(f"{path} is not frame {frame.frame} of job {id}; move it away, or give --overwrite")
+
+        def once() -> None:
+            with replacing(path) as temporary, open(temporary, "wb") as target:
+                if not self._copied(frame, target):
+                    with self._session.data_channel() as channel:
+                        download(channel, id, frame, target)
+
+        self._session.patiently(once)
+        self._written.note(path, frame)
+
+    def _copied(self, frame: ResultFrame, target: BinaryIO) -> bool:
+        """Copy from the server's disk where this machine can read it."""
+        if self._session.config.transport == "inline" or not frame.path or not self._session.is_same_host():
+            return False
+        try:
+            source = open(self._map.here(frame.path), "rb")  # noqa: SIM115  closed below
+        except OSError:
+            return False
+        with source:
+            copy(source, frame, target)
+        return True

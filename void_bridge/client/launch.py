@@ -1,0 +1,117 @@
+"""Starting a local server: detached, logging to a file, holding nothing of the program that started it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterator, List
+
+from void_bridge.config import Config, as_environment
+from void_bridge.connection import connection_path
+from void_bridge.errors import NoServer, full_disk_named
+
+START_S = 90.0
+_POLL_S = 0.05
+_HOSTS_OWN = ("PYTHON", "QT_", "QML", "__PYVENV")
+_started: List[subprocess.Popen[bytes]] = []  # kept, so that a server that outlives its client is no leak
+
+
+def start_server(config: Config, answers: Callable[[], bool], notice: Callable[[str], None]) -> None:
+    """Start the local server of this installation, unless `answers` says that somebody just has.
+
+    Two clients that come at once start one server: the second waits for the first.
+
+    Raises:
+        NoServer: no Python to start it with, or it did not come up; the log is named.
+    """
+    command = [_executable(config), "-m", "void_bridge.cli", "serve", "--autostarted"]
+    log = config.runtime_dir / "server.log"
+    with full_disk_named(config.runtime_dir):
+        config.runtime_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with _only_one(config.runtime_dir / "start.lock"):
+        if answers():
+            return
+        notice(f"starting a local server; its log is {log}")
+        process = _spawn(command, config, log)
+        _wait_for_file(process, connection_path(config.runtime_dir), log)
+
+
+def _executable(config: Config) -> str:
+    path = Path(config.executable or sys.executable or "")
+    if config.executable or path.name.lower().startswith(("python", "pypy")):
+        return str(path)
+    raise NoServer(f"no server runs, and {path.name or 'this program'} cannot start one; run void-bridge serve")
+
+
+def child_environment(config: Config) -> Dict[str, str]:
+    """The environment of a server: without the host's Python and Qt, with this client's configuration."""
+    kept = {name: text for name, text in os.environ.items() if not name.startswith(_HOSTS_OWN)}
+    return {**kept, **as_environment(config)}
+
+
+def _spawn(command: List[str], config: Config, log: Path) -> subprocess.Popen[bytes]:
+    detached: Dict[str, Any] = {"start_new_session": True}
+    if sys.platform == "win32":
+        flags = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW | subprocess.DETACHED_PROCESS
+        detached = {"creationflags": flags}
+    try:
+        with open(log, "ab") as output:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                close_fds=True,
+                cwd=str(config.runtime_dir),
+                env=child_environment(config),
+                **detached,
+            )
+    except OSError as exc:
+        raise NoServer(f"cannot start a server with {command[0]}: {exc.strerror or exc}; set `executable`") from exc
+    _started[:] = [child for child in _started if child.poll() is None] + [process]
+    return process
+
+
+def _wait_for_file(process: subprocess.Popen[bytes], path: Path, log: Path) -> None:
+    before = _stamp(path)
+    deadline = time.monotonic() + START_S
+    while _stamp(path) in (0, before):
+        if process.poll() is not None:
+            raise NoServer(f"the server that was started ended at once: {_last_line(log)}; see {log}")
+        if time.monotonic() > deadline:
+            raise NoServer(f"the server that was started is not ready after {START_S:.0f} s; see {log}")
+        time.sleep(_POLL_S)
+
+
+def _stamp(path: Path) -> int:
+    """Changes with every new file at `path`; 0 when there is none."""
+    try:
+        facts = path.stat()
+    except OSError:
+        return 0
+    return facts.st_mtime_ns + facts.st_ino
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    return lines[-1][:300] if lines else "it said nothing"
+
+
+@contextmanager
+def _only_one(path: Path) -> Iterator[None]:
+    """Hold a lock among this user's processes; it goes with the process that holds it."""
+    with open(path, "a+b") as handle:
+        if sys.platform == "win32":
+            import msvcrt
+
+            handle.seek(0)
+            msvcrt.locking(handle.fileno(), msvcrt.LK_LOCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,131 @@
+"""The connection file: how a client finds a server, and the keys that only its user holds.
+
+A server writes it when it starts and removes it when it leaves. It lies in a folder that only its
+user can enter and is found by the address asked for; without one, by this installation, so that a
+client never talks to the local server of another.
+"""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+import json
+import os
+import platform
+import re
+import stat
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Optional
+
+import void_bridge
+from void_bridge.atomic import replacing
+from void_bridge.errors import NoServer, Refused
+from void_bridge.typed import from_plain, to_plain
+
+
+@dataclass(frozen=True)
+class Connection:
+    """What a client needs to reach a server. Keys are Z85 text; addresses are URLs.
+
+    installation, version: of the server; server_pid: its process on this machine.
+    """
+
+    control_address: str
+    server_public: str
+    client_public: str
+    client_secret: str
+    server_pid: int
+    installation: str
+    version: str
+    data_address: str = ""
+
+
+def installation_id() -> str:
+    """A short name for this copy of void-bridge and the Python that runs it."""
+    package = Path(void_bridge.__file__).resolve().parent
+    parts = (os.path.realpath(sys.prefix), str(package), void_bridge.__version__)
+    return hashlib.blake2b("\n".join(parts).encode(), digest_size=6).hexdigest()
+
+
+def host_identity() -> str:
+    """This machine and user, as `hello` and `welcome` carry it: where both agree, both see the same disks."""
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError, ImportError):
+        user = "unknown"
+    return f"{user}@{platform.node()}"
+
+
+def connection_path(runtime_dir: Path, url: Optional[str] = None) -> Path:
+    """Where the file lies for the server at `url`; None: the local server of this installation."""
+    if not url:
+        return runtime_dir / f"local-{installation_id()}.json"
+    address = url.strip().rstrip("/").replace("//localhost:", "//127.0.0.1:")
+    readable = re.sub(r"[^A-Za-z0-9.]+", "-", address)[:80]
+    return runtime_dir / f"{readable}-{hashlib.blake2b(address.encode(), digest_size=4).hexdigest()}.json"
+
+
+def write_connection(path: Path, connection: Connection) -> None:
+    """Write for this user's eyes alone.
+
+    Raises:
+        Refused: the folder belongs to somebody else.
+        OutputError, DiskFull: it cannot be written.
+    """
+    with replacing(path) as temporary:
+        _make_private(path.parent)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(descriptor, "w", encoding="utf-8") as handle:
+            json.dump(to_plain(connection), handle, indent=2)
+
+
+def read_connection(path: Path) -> Connection:
+    """Read a file that nobody but this user can read or have written.
+
+    Raises:
+        NoServer: there is no such file.
+        Refused: others can read it, another user owns it, or it is not a connection file.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+    except FileNotFoundError:
+        raise NoServer(f"no server has left a connection file at {path}; start one with void-bridge serve") from None
+    except OSError as exc:
+        raise Refused(f"cannot read connection file {path}: {exc.strerror or exc}; remove it and start again") from exc
+    with open(descriptor, encoding="utf-8") as handle:
+        _check_private(os.fstat(handle.fileno()), path)
+        try:
+            data = json.load(handle)
+        except ValueError as exc:
+            raise Refused(f"cannot read connection file {path}: {exc}; remove it and start the server again") from exc
+    return from_plain(Connection, data, where=str(path), error=Refused)
+
+
+def remove_connection(path: Path, connection: Connection) -> None:
+    """Remove the file unless another server has replaced it since."""
+    try:
+        if read_connection(path) == connection:
+            path.unlink()
+    except (NoServer, Refused, OSError):
+        pass
+
+
+def _make_private(folder: Path) -> None:
+    if os.name == "nt":  # a profile's folders are private already
+        return
+    facts = os.lstat(folder)
+    if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != os.getuid():
+        raise Refused(f"{folder} is not a folder of this user's own; set VOID_BRIDGE_RUNTIME_DIR to one that is")
+    if stat.S_IMODE(facts.st_mode) != 0o700:
+        folder.chmod(0o700)
+
+
+def _check_private(facts: os.stat_result, path: Path) -> None:
+    if os.name == "nt":
+        return
+    if facts.st_uid != os.getuid():
+        raise Refused(f"connection file {path} belongs to another user; remove it or set VOID_BRIDGE_RUNTIME_DIR")
+    if facts.st_mode & 0o077:
+        raise Refused(f"connection file {path} can be read by others; remove it and start the server again")

@@ -1,0 +1,55 @@
+"""Site hooks: Python callables of a studio's own, named in the configuration as `module:function`.
+
+resolve_output(job: Job) -> str | None      another output pattern
+before_submit(job: Job) -> Job | None       another job; raise a VoidBridgeError to refuse it
+after_result(job: Job, paths: list[Path], report: dict) -> None    every frame is on disk
+"""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any, Callable, Dict, List
+
+from void_bridge.config import Config
+from void_bridge.errors import ConfigError, VoidBridgeError
+from void_bridge.job import Job
+
+
+def prepared(job: Job, config: Config) -> Job:
+    """The job as the site wants it. Raises ConfigError: a hook that cannot be called or failed."""
+    if config.resolve_output:
+        output = _call(config.resolve_output, "resolve_output", str, job)
+        job = job.replace(output=output) if output else job
+    if config.before_submit:
+        job = _call(config.before_submit, "before_submit", Job, job) or job
+    return job
+
+
+def announce(job: Job, paths: List[Path], report: Dict[str, object], config: Config) -> None:
+    """Tell the site that a result is whole. Raises ConfigError."""
+    if config.after_result:
+        _call(config.after_result, "after_result", object, job, paths, report)
+
+
+def _call(name: str, key: str, expected: type, *args: object) -> Any:
+    try:
+        returned = _named(name, key)(*args)
+    except VoidBridgeError:
+        raise
+    except Exception as exc:
+        raise ConfigError(f"{key} {name} failed: {type(exc).__name__}: {exc}") from exc
+    if returned is not None and not isinstance(returned, expected):
+        raise ConfigError(f"{key} {name} returned {type(returned).__name__}, expected {expected.__name__} or None")
+    return returned
+
+
+def _named(name: str, key: str) -> Callable[..., object]:
+    module, _, function = name.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError, ValueError) as exc:
+        raise ConfigError(f"{key}: cannot find {name!r}: {exc}; expected module:function on the Python path") from exc
+    if not callable(found):
+        raise ConfigError(f"{key}: {name!r} is {type(found).__name__}, expected a function")
+    return found  # type: ignore[no-any-return]

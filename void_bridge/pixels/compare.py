@@ -1,0 +1,162 @@
+"""A movie for a review: the shot before and after, side by side, then under a moving wipe.
+
+First the clip once with both pictures at half size, before on the left; then once at full size,
+a line moving across and back: before on its left, after on its right. A short clip is repeated.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Callable, Iterator, List, Tuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from void_bridge.job import Colour, Job
+from void_bridge.pixels.box import Box
+from void_bridge.pixels.colour import to_display
+from void_bridge.pixels.exr import ExrFrame, read_frame, rgb_names
+from void_bridge.pixels.exr_header import read_info
+from void_bridge.pixels.movie import write_movie
+from void_bridge.sequence import Sequence
+
+Image = NDArray[np.uint8]
+
+_LARGEST_HALF = 65504.0
+_SHORTEST_PART_S = 3
+_BACKDROP = 18
+_LINE = 200
+
+
+@dataclass(frozen=True)
+class Look:
+    """How linear pixels are shown. display, view: empty for the config's default. width: of the movie, at most."""
+
+    display: str = ""
+    view: str = ""
+    exposure_stops: float = 0.0
+    width: int = 1920
+
+
+def write_comparison(
+    job: Job, path: Path, look: Look, on_frame: Callable[[int, int], None] = lambda done, total: None
+) -> None:
+    """Write the movie of a job whose frames are all there.
+
+    Args:
+        on_frame: called with the frames rendered and their count.
+
+    Raises:
+        MissingFrames, UnreadableFile, NoSuchChannel, ColourError, OutputError, DiskFull.
+    """
+    plates, results = Sequence.parse(job.plate), Sequence.parse(job.output)
+    plates.require(job.frames)
+    results.require(job.frames)
+    first = read_info(plates.path(job.frames.first))
+    size = _movie_size(first.display_window, first.pixel_aspect, look.width)
+    rate = first.frames_per_second or Fraction(24)
+    # Rendered pictures wait in a file, so that a long shot needs no memory and is rendered once.
+    with (
+        tempfile.TemporaryFile(prefix="void-bridge-") as store,
+        ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool,
+    ):
+        shape = (len(job.frames), 2, size[1], size[0], 3)
+        pictures = np.memmap(store, np.uint8, "w+", shape=shape)
+        paths = [files.path(frame) for frame in job.frames for files in (plates, results)]
+        rendered = pool.map(lambda file: _picture(file, job.colour, look, size), paths)
+        for index, picture in enumerate(rendered):
+            pictures[index // 2, index % 2] = picture
+            on_frame(index // 2 + 1, len(job.frames))
+        write_movie(path, _movie(pictures, list(job.frames), rate), rate)
+        del pictures
+
+
+def _movie_size(window: Box, pixel_aspect: float, most: int) -> Tuple[int, int]:
+    """Width and height in square pixels, even."""
+    wide = window.width * pixel_aspect
+    scale = min(1.0, most / wide)
+    return max(2, round(wide * scale / 2) * 2), max(2, round(window.height * scale / 2) * 2)
+
+
+def _picture(path: Path, colour: Colour, look: Look, size: Tuple[int, int]) -> Image:
+    linear = cv2.resize(_displayed_rgb(read_frame(path), path), size, interpolation=cv2.INTER_AREA)
+    exposed = np.asarray(linear * math.pow(2.0, look.exposure_stops), np.float32)
+    shown = to_display(exposed, colour, look.display, look.view)
+    return np.asarray(np.rint(shown.clip(0, 1) * 255), np.uint8)
+
+
+def _displayed_rgb(frame: ExrFrame, path: Path) -> NDArray[np.float32]:
+    """The display window's pixels, shape [H, W, 3], black where there is no data."""
+    part, names = frame.picture, rgb_names(frame, str(path))
+    window = part.display_window
+    seen = window & part.data_window
+    rgb = np.zeros((*window.shape, 3), np.float32)
+    if not seen.empty:
+        source, target = seen.relative_to(part.data_window).slices, seen.relative_to(window).slices
+        for index, name in enumerate(names):
+            rgb[..., index][target] = part.channels[name][source]
+    return np.nan_to_num(rgb, copy=False, nan=0.0, posinf=_LARGEST_HALF, neginf=-_LARGEST_HALF)
+
+
+def _movie(pictures: NDArray[np.uint8], frames: List[int], rate: Fraction) -> Iterator[Image]:
+    repeats = max(1, math.ceil(_SHORTEST_PART_S * rate / len(frames)))
+    order = list(range(len(frames))) * repeats
+    for index in order:
+        yield _side_by_side(pictures[index, 0], pictures[index, 1], frames[index])
+    for step, index in enumerate(order):
+        phase = (step + 0.5) / len(order)
+        share = 0.5 + 0.5 * math.cos(2 * math.pi * phase)
+        yield _wiped(pictures[index, 0], pictures[index, 1], frames[index], share)
+
+
+def _side_by_side(before: Image, after: Image, frame: int) -> Image:
+    height, width = before.shape[:2]
+    half = (width // 2, height // 2)
+    canvas = np.full_like(before, _BACKDROP)
+    top = (height - half[1]) // 2
+    for column, (picture, label) in enumerate(((before, "before"), (after, "after"))):
+        panel = cv2.resize(picture, half, interpolation=cv2.INTER_AREA)
+        canvas[top : top + half[1], column * half[0] : (column + 1) * half[0]] = panel
+        _write(canvas, label, column * half[0], top + half[1])
+    _write(canvas, str(frame), 0, height)
+    return canvas
+
+
+def _wiped(before: Image, after: Image, frame: int, share: float) -> Image:
+    """`share` of the width shows before, the rest after."""
+    height, width = before.shape[:2]
+    edge = round(share * width)
+    canvas = np.concatenate([before[:, :edge], after[:, edge:]], axis=1)
+    canvas[:, max(0, edge - 1) : edge + 1] = _LINE
+    _write(canvas, str(frame), 0, height)
+    gap = height // 60
+    if edge > width // 8:
+        _write(canvas, "before", edge - gap - _text_width("before", height), height)
+    if edge < width - width // 8:
+        _write(canvas, "after", edge, height)
+    return canvas
+
+
+def _write(canvas: Image, text: str, left: int, bottom: int) -> None:
+    """Small and light, with a dark edge, in the corner above `left`, `bottom`."""
+    height = canvas.shape[0]
+    gap, scale = max(4, height // 60), _text_scale(height)
+    origin = (left + gap, bottom - gap)
+    for shade, weight in ((0, 3), (225, 1)):
+        cv2.putText(canvas, text, origin, cv2.FONT_HERSHEY_SIMPLEX, scale, (shade,) * 3, weight, cv2.LINE_AA)
+
+
+def _text_scale(height: int) -> float:
+    return max(0.35, height / 1500)
+
+
+def _text_width(text: str, height: int) -> int:
+    (width, _), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, _text_scale(height), 1)
+    return int(width) + max(4, height // 60)

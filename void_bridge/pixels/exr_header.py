@@ -1,0 +1,281 @@
+"""What an EXR file says about itself, read without touching a pixel.
+
+The layout is that of "OpenEXR File Layout" (openexr.com): a magic number, a version field with
+flags, then for each part its attributes (name, type, size, value), each list closed by a zero byte.
+Reading it here keeps a file from being decoded, or memory from being taken, on the word of a
+header that makes no sense.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import BinaryIO, Callable, Dict, Literal, Optional, Tuple
+
+from void_bridge.errors import UnreadableFile
+from void_bridge.pixels.box import Box
+from void_bridge.pixels.exr_channels import picture_index
+
+_MAX_HEADER_BYTES = 64 * 2**20
+_BLOCK_BYTES = 1 << 16
+_MAX_WINDOW = 2**30
+
+_MAGIC = 20000630
+_TILED, _DEEP, _MULTIPART = 0x200, 0x800, 0x1000
+_VERSION_FLAGS = _TILED | 0x400 | _DEEP | _MULTIPART
+
+PixelType = Literal["uint", "half", "float"]
+Storage = Literal["scanline", "tiled", "deep"]
+_PIXEL_TYPES: Tuple[PixelType, ...] = ("uint", "half", "float")
+BYTES_PER_PIXEL: Dict[str, int] = {"uint": 4, "half": 2, "float": 4}
+
+COMPRESSIONS = (
+    *("none", "rle", "zips", "zip", "piz", "pxr24", "b44", "b44a", "dwaa", "dwab"),
+    *("htj2k256", "htj2k32", "lj2k", "zstd"),
+)
+
+
+@dataclass(frozen=True)
+class ChannelInfo:
+    """One channel: its pixel type and how many pixels apart its samples are."""
+
+    type: PixelType
+    x_sampling: int = 1
+    y_sampling: int = 1
+
+
+@dataclass(frozen=True)
+class ExrPartInfo:
+    """One part, as its header has it.
+
+    channels: name -> ChannelInfo, sorted as in the file.
+    compression: one of COMPRESSIONS.
+    tile: width and height of tiles, in pixels; (0, 0) in scanlines.
+    frames_per_second: None where the header has none.
+    attributes: those whose values are text, whole numbers, numbers, rationals or tuples of floats.
+    raw: every attribute, as (type, value in bytes).
+    """
+
+    name: str
+    data_window: Box
+    display_window: Box
+    channels: Dict[str, ChannelInfo]
+    compression: str
+    storage: Storage
+    tile: Tuple[int, int]
+    pixel_aspect: float
+    frames_per_second: Optional[Fraction]
+    attributes: Dict[str, object]
+    raw: Dict[str, Tuple[str, bytes]]
+
+    @property
+    def decoded_bytes(self) -> int:
+        return self.data_window.height * self.data_window.width * self.bytes_per_pixel
+
+    @property
+    def bytes_per_pixel(self) -> int:
+        return sum(BYTES_PER_PIXEL[channel.type] for channel in self.channels.values())
+
+
+@dataclass(frozen=True)
+class ExrInfo:
+    """What the header says of a frame's parts; windows and so on are those of the picture."""
+
+    parts: Tuple[ExrPartInfo, ...]
+
+    @property
+    def picture(self) -> ExrPartInfo:
+        return self.parts[picture_index(self)]
+
+    @property
+    def data_window(self) -> Box:
+        return self.picture.data_window
+
+    @property
+    def display_window(self) -> Box:
+        return self.picture.display_window
+
+    @property
+    def pixel_aspect(self) -> float:
+        return self.picture.pixel_aspect
+
+    @property
+    def frames_per_second(self) -> Optional[Fraction]:
+        return self.picture.frames_per_second
+
+
+def read_info(path: Path) -> ExrInfo:
+    """Windows, channels, compression and attributes of a file; no pixel is decoded.
+
+    Raises:
+        UnreadableFile: not there, not an EXR, cut off, or a header that makes no sense.
+    """
+    try:
+        with open(path, "rb") as handle:
+            return parse_info(handle, str(path))
+    except OSError as exc:
+        raise UnreadableFile(f"cannot read {path}: {exc.strerror or exc}; expected an EXR file") from exc
+
+
+def parse_info(stream: BinaryIO, name: str) -> ExrInfo:
+    """As read_info, from the start of a stream; `name` is for messages."""
+    data = b""
+    while True:
+        block = stream.read(max(_BLOCK_BYTES, len(data)))
+        data += block
+        try:
+            return _parsed(data)
+        except _Incomplete:
+            if not block or len(data) > _MAX_HEADER_BYTES:
+                reason = "it is empty" if not data else "its header is cut off"
+                raise UnreadableFile(f"cannot read {name}: {reason}; render or copy that file again") from None
+        except (ValueError, LookupError, struct.error) as exc:
+            raise UnreadableFile(f"cannot read {name}: {exc}; expected a sound EXR file") from exc
+
+
+class _Incomplete(Exception):
+    """More bytes are needed."""
+
+
+class _Cursor:
+    """Reads forward through bytes."""
+
+    def __init__(self, data: bytes, position: int = 0) -> None:
+        self.data = data
+        self.position = position
+
+    def take(self, count: int) -> bytes:
+        if count < 0:
+            raise ValueError("its header holds a negative size")
+        end = self.position + count
+        if end > len(self.data):
+            raise _Incomplete
+        taken = self.data[self.position : end]
+        self.position = end
+        return taken
+
+    def text(self) -> str:
+        """A zero-terminated name of at most 255 bytes."""
+        end = self.data.find(b"\0", self.position, self.position + 256)
+        if end < 0:
+            if self.position + 256 > len(self.data):
+                raise _Incomplete
+            raise ValueError("its header holds a name of more than 255 bytes")
+        name = self.take(end - self.position).decode("utf-8", "surrogateescape")
+        self.position += 1
+        return name
+
+    def int32(self) -> int:
+        return int(struct.unpack("<i", self.take(4))[0])
+
+
+def _parsed(data: bytes) -> ExrInfo:
+    cursor = _Cursor(data)
+    if data and not struct.pack("<I", _MAGIC).startswith(data[:4]):
+        raise ValueError("it is not an EXR file")
+    _, version = struct.unpack("<II", cursor.take(8))
+    if version & 0xFF != 2 or version & ~0xFF & ~_VERSION_FLAGS:
+        raise ValueError(f"its EXR version {version:#x} is unknown")
+    parts = [_part(_attributes(cursor), version)]
+    while version & _MULTIPART:
+        raw = _attributes(cursor)
+        if not raw:
+            break
+        parts.append(_part(raw, version))
+    return ExrInfo(tuple(parts))
+
+
+def _attributes(cursor: _Cursor) -> Dict[str, Tuple[str, bytes]]:
+    raw: Dict[str, Tuple[str, bytes]] = {}
+    while True:
+        name = cursor.text()
+        if not name:
+            return raw
+        kind = cursor.text()
+        raw[name] = (kind, cursor.take(cursor.int32()))
+
+
+def _part(raw: Dict[str, Tuple[str, bytes]], version: int) -> ExrPartInfo:
+    for name in ("channels", "compression", "dataWindow", "displayWindow"):
+        if name not in raw:
+            raise ValueError(f"its header lacks {name!r}")
+    attributes = {name: value for name, (kind, data) in raw.items() if (value := _value(kind, data)) is not None}
+    compression = raw["compression"][1][0]
+    if compression >= len(COMPRESSIONS):
+        raise ValueError(f"its compression {compression} is unknown")
+    fps = attributes.get("framesPerSecond")
+    aspect = attributes.get("pixelAspectRatio")
+    return ExrPartInfo(
+        name=str(attributes.get("name", "")),
+        data_window=_window("dataWindow", raw["dataWindow"][1]),
+        display_window=_window("displayWindow", raw["displayWindow"][1]),
+        channels=_channels(raw["channels"][1]),
+        compression=COMPRESSIONS[compression],
+        storage=_storage(str(attributes.get("type", "")), version),
+        tile=struct.unpack("<IIB", raw["tiles"][1])[:2] if "tiles" in raw else (0, 0),
+        pixel_aspect=aspect if isinstance(aspect, float) and 0 < aspect < float("inf") else 1.0,
+        frames_per_second=fps if isinstance(fps, Fraction) else None,
+        attributes=attributes,
+        raw=raw,
+    )
+
+
+def _storage(declared: str, version: int) -> Storage:
+    if version & _DEEP or declared.startswith("deep"):
+        return "deep"
+    return "tiled" if version & _TILED or declared == "tiledimage" else "scanline"
+
+
+def _window(name: str, data: bytes) -> Box:
+    x0, y0, x1, y1 = struct.unpack("<4i", data)
+    if x1 < x0 or y1 < y0 or max(abs(value) for value in (x0, y0, x1, y1)) > _MAX_WINDOW:
+        raise ValueError(f"its {name} ({x0}, {y0})-({x1}, {y1}) makes no sense")
+    return Box(y0, x0, y1 + 1, x1 + 1)
+
+
+def _channels(data: bytes) -> Dict[str, ChannelInfo]:
+    cursor = _Cursor(data)
+    channels: Dict[str, ChannelInfo] = {}
+    try:
+        while name := cursor.text():
+            kind, _, x_sampling, y_sampling = struct.unpack("<iB3xii", cursor.take(16))
+            if not 0 <= kind < len(_PIXEL_TYPES) or x_sampling < 1 or y_sampling < 1:
+                raise ValueError(f"its channel {name!r} makes no sense")
+            channels[name] = ChannelInfo(_PIXEL_TYPES[kind], x_sampling, y_sampling)
+    except _Incomplete:
+        raise ValueError("its channel list is cut off") from None
+    if not channels:
+        raise ValueError("it has no channels")
+    return channels
+
+
+def text_of(data: bytes) -> str:
+    """Text of an attribute. Files older than the rule say Latin-1 where the rule is UTF-8."""
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
+
+
+_FLOATS = {"float": "<f", "v2f": "<2f", "v3f": "<3f", "chromaticities": "<8f", "double": "<d"}
+
+
+def _value(kind: str, data: bytes) -> Optional[object]:
+    readers: Dict[str, Callable[[bytes], object]] = {
+        "string": text_of,
+        "int": lambda d: struct.unpack("<i", d)[0],
+        "rational": rational_of,
+    }
+    if kind in readers:
+        return readers[kind](data)
+    if kind in _FLOATS:
+        values = struct.unpack(_FLOATS[kind], data)
+        return values if len(values) > 1 else values[0]
+    return None
+
+
+def rational_of(data: bytes) -> Optional[Fraction]:
+    numerator, denominator = struct.unpack("<iI", data)
+    return Fraction(numerator, denominator) if denominator else None

@@ -1,0 +1,76 @@
+"""EXR files and attributes that are not handed to OpenEXR as they are."""
+
+from __future__ import annotations
+
+import struct
+from typing import List, Optional, Tuple
+
+from void_bridge.errors import UnreadableFile
+from void_bridge.pixels.exr_header import ExrInfo, ExrPartInfo, rational_of, text_of
+
+MAX_PART_PIXELS = 2**28  # 16384 x 16384
+MAX_FRAME_BYTES = 16 * 2**30
+_MAX_TILE = 4096
+
+
+def refuse_unreadable(info: ExrInfo, name: str) -> None:
+    """Refuse what is not read here, before memory is taken for it.
+
+    Raises:
+        UnreadableFile: deep or subsampled pixels, more of them than MAX_PART_PIXELS or MAX_FRAME_BYTES,
+            or tiles larger than both the picture and 4096 pixels.
+    """
+    for part in info.parts:
+        problem = _problem(part)
+        if problem:
+            raise UnreadableFile(f"{name} {problem}")
+    total_bytes = sum(part.decoded_bytes for part in info.parts)
+    if total_bytes > MAX_FRAME_BYTES:
+        raise UnreadableFile(
+            f"{name} claims {total_bytes / 2**30:.0f} GiB of pixels; expected at most"
+            f" {MAX_FRAME_BYTES >> 30}: check the file"
+        )
+
+
+def _problem(part: ExrPartInfo) -> Optional[str]:
+    if part.storage == "deep":
+        return "holds deep pixels; expected flat ones: flatten them with DeepToImage"
+    for name, channel in part.channels.items():
+        if (channel.x_sampling, channel.y_sampling) != (1, 1):
+            step = f"{channel.x_sampling}x{channel.y_sampling}"
+            return f"holds channel {name!r} at {step} subsampling; expected full resolution: render it as RGB"
+    height, width = part.data_window.shape
+    if height * width > MAX_PART_PIXELS:
+        return f"claims {width}x{height} pixels; expected at most {MAX_PART_PIXELS}: check the file"
+    if part.storage == "tiled":
+        tile_width, tile_height = part.tile
+        if not (0 < tile_width <= max(width, _MAX_TILE) and 0 < tile_height <= max(height, _MAX_TILE)):
+            return f"claims tiles of {tile_width}x{tile_height}; expected at most {_MAX_TILE}: check the file"
+    return None
+
+
+def attributes_openexr_refuses(info: ExrInfo) -> List[Tuple[int, str]]:
+    """(part, attribute) of values over which OpenEXR's Python module refuses a whole file."""
+    return [
+        (index, name)
+        for index, part in enumerate(info.parts)
+        for name, (kind, data) in part.raw.items()
+        if _refused(kind, data)
+    ]
+
+
+def _refused(kind: str, data: bytes) -> bool:
+    if kind == "string":
+        return text_of(data) != data.decode("utf-8", "replace")
+    if kind == "rational":
+        return rational_of(data) is None
+    return kind == "keycode" and not _sound_keycode(data)
+
+
+def _sound_keycode(data: bytes) -> bool:
+    """Ranges of ImfKeyCode.h."""
+    if len(data) != 28:
+        return False
+    values = struct.unpack("<7i", data)
+    limits = ((0, 99), (0, 99), (0, 999999), (0, 9999), (0, 119), (1, 15), (20, 120))
+    return all(low <= value <= high for value, (low, high) in zip(values, limits))

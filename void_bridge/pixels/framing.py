@@ -1,0 +1,115 @@
+"""From the plate to the model's frame, held for the whole shot, and the exact way back.
+
+The crop holds everything that may change, at any frame, and context around it, in square pixels at
+the canvas's aspect. It is never smaller than the canvas where the plate has the pixels, so that no
+plate is enlarged for nothing: an object that fits goes through the model one to one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Tuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from void_bridge.pixels.box import Box
+from void_bridge.pixels.resample import Image, resample
+
+CONTEXT = 0.5
+"""Context on each side, as a share of the region's size: the region is then half as high and wide as the crop."""
+
+ASPECT_TOLERANCE = 0.02
+"""A whole plate this near to the canvas's aspect is fitted as it is, as the model was trained: 16:9 on a 7:4 canvas."""
+
+NEARLY_WHOLE = 0.85
+"""From this share of the plate's height on, all of it is taken."""
+
+
+@dataclass(frozen=True)
+class Framing:
+    """What the model sees of a raster.
+
+    raster, crop: in the same coordinates. Where the crop sticks out of the raster, the plate is mirrored
+    there. canvas: height and width of the model's frame, in pixels.
+    """
+
+    raster: Box
+    crop: Box
+    canvas: Tuple[int, int]
+
+    @property
+    def inside(self) -> Box:
+        """The part of the crop that the raster has: what `to_canvas` takes and `from_canvas` gives."""
+        return self.crop & self.raster
+
+    @property
+    def enlargement(self) -> float:
+        """How much the model's pixels are enlarged on the way back; below 1 they shrink."""
+        return max(self.crop.height / self.canvas[0], self.crop.width / self.canvas[1])
+
+    def to_canvas(self, image: Image) -> Image:
+        """Shape [h, w] or [h, w, C] of `inside` -> the canvas, float32. Averages when it shrinks."""
+        return resample(np.asarray(self.padded(image), np.float32), *self.canvas)
+
+    def from_canvas(self, image: Image) -> Image:
+        """The canvas, shape [H, W] or [H, W, C] -> shape of `inside`."""
+        assert image.shape[:2] == self.canvas, f"an image of {image.shape} for a canvas of {self.canvas}"
+        cropped = resample(image, *self.crop.shape)[self._inside_crop.slices]
+        return np.ascontiguousarray(cropped)
+
+    def padded(self, image: NDArray[np.generic]) -> NDArray[np.generic]:
+        """An image of `inside` mirrored out to the crop, of its own type."""
+        assert image.shape[:2] == self.inside.shape, f"an image of {image.shape} for a crop of {self.inside.shape}"
+        inner = self._inside_crop
+        borders = (inner.y0, self.crop.height - inner.y1, inner.x0, self.crop.width - inner.x1)
+        if not any(borders):
+            return image
+        return np.asarray(cv2.copyMakeBorder(np.ascontiguousarray(image), *borders, cv2.BORDER_REFLECT))
+
+    @property
+    def _inside_crop(self) -> Box:
+        return self.inside.relative_to(self.crop)
+
+
+def hold_framing(
+    raster: Box, region: Box, canvas: Tuple[int, int], pixel_aspect: float = 1.0, context: float = CONTEXT
+) -> Framing:
+    """One framing for a shot.
+
+    Args:
+        raster: all there is of the plate.
+        region: around everything that may change, over all frames; empty, it counts as the raster.
+        canvas: height and width of the model's frame.
+        pixel_aspect: width of a plate's pixel over its height.
+        context: on each side, as a share of the region's size. It gives way before the crop leaves the raster.
+    """
+    region = region & raster
+    if region.empty:
+        region = raster
+    aspect = canvas[1] / canvas[0] / pixel_aspect  # of the crop, in plate pixels
+    largest_height = min(raster.height, raster.width / aspect)  # that stays inside the raster
+    with_context = min(_height_around(region, aspect) * (1 + 2 * context), _height_around(raster, aspect))
+    wanted = max(with_context, min(canvas[0], largest_height))
+    plate_aspect = raster.width / raster.height
+    if wanted >= NEARLY_WHOLE * largest_height and abs(plate_aspect / aspect - 1) <= ASPECT_TOLERANCE:
+        return Framing(raster, raster, canvas)
+    height = max(min(wanted, largest_height), _height_around(region, aspect))
+    rows, columns = round(height), round(height * aspect)
+    rows, columns = max(rows, region.height), max(columns, region.width)
+    top = _placed(region.y0, region.y1, rows, raster.y0, raster.y1)
+    left = _placed(region.x0, region.x1, columns, raster.x0, raster.x1)
+    return Framing(raster, Box(top, left, top + rows, left + columns), canvas)
+
+
+def _height_around(box: Box, aspect: float) -> float:
+    """Of the smallest crop with this aspect that holds the box."""
+    return max(box.height, box.width / aspect)
+
+
+def _placed(low: int, high: int, size: int, raster_low: int, raster_high: int) -> int:
+    """Where a run of `size` pixels begins: centred on low..high inside the raster; a longer one is centred on that."""
+    if size >= raster_high - raster_low:
+        return raster_low - (size - (raster_high - raster_low)) // 2
+    return min(max((low + high - size) // 2, raster_low), raster_high - size)

@@ -1,0 +1,53 @@
+"""Pixels that are no numbers: healed for the engines, which must never see one."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from void_bridge.pixels.box import Box
+from void_bridge.pixels.mattes import Mask, matte_box
+
+Image = NDArray[np.float32]
+
+
+def heal(rgb: Image) -> Image:
+    """Shape [H, W, 3], with every pixel that holds a NaN or an infinity replaced.
+
+    Each takes its nearest finite pixel, then the median of its 3x3 neighbourhood, so that a firefly
+    beside it doesn't grow. Where nothing is finite the result is 0. A finite image comes back as it is.
+    """
+    if _all_finite(rgb):
+        return rgb
+    red, green, blue = np.moveaxis(~np.isfinite(rgb), 2, 0)
+    broken: Mask = red | green | blue
+    if broken.all():
+        return np.zeros_like(rgb)
+    box = _with_a_finite_pixel(broken)
+    healed: Image = rgb.copy()
+    healed[box.slices] = _from_neighbours(rgb[box.slices], broken[box.slices])
+    return healed
+
+
+def _all_finite(rgb: Image) -> bool:
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(rgb.sum())) or bool(np.isfinite(rgb).all())
+
+
+def _with_a_finite_pixel(broken: Mask) -> Box:
+    """Around what is broken, one pixel wider: there the nearest finite ones are, unless the image ends."""
+    return matte_box(broken).grown(1) & Box(0, 0, *broken.shape)
+
+
+def _from_neighbours(rgb: Image, broken: Mask) -> Image:
+    _, nearest = cv2.distanceTransformWithLabels(
+        broken.view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    # Labels count the finite pixels in an order of OpenCV's own: read back which label is which.
+    source = np.zeros(nearest.max() + 1, np.int64)
+    source[nearest[~broken]] = np.flatnonzero(~broken)
+    filled: Image = rgb.reshape(-1, 3)[source[nearest]]
+    result: Image = filled.copy()
+    result[broken] = cv2.medianBlur(np.ascontiguousarray(filled), 3)[broken]
+    return result

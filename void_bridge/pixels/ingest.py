@@ -1,0 +1,189 @@
+"""A movie, or a VOID sample folder, as EXR sequences and a job.json.
+
+DIR/plate/plate.1001.exr        half RGB, linear, in the working space
+DIR/quadmask/quadmask.1001.exr  half Y, the mask's luma / 255
+DIR/job.json                    where there is a quadmask; it delivers to DIR/clean/clean.####.exr
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import count, zip_longest
+from pathlib import Path
+from typing import Any, Callable, Deque, Dict, Iterator, Optional, Tuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from void_bridge.errors import FrameRangeError, InputError, OutputError, SizeMismatch
+from void_bridge.frames import FrameRange
+from void_bridge.job import JOB_FILE_NAME, Colour, Job, JobFile, MatteSource
+from void_bridge.pixels.colour import from_encoded_srgb, interop_id
+from void_bridge.pixels.exr import write_simple
+from void_bridge.pixels.movie import MovieInfo, probe_movie, read_luma, read_rgb
+from void_bridge.sequence import Sequence
+
+FIRST_FRAME = 1001
+
+Size = Tuple[int, int]
+Pixels = Tuple[NDArray[np.float32], Optional[NDArray[np.uint8]]]
+
+
+@dataclass(frozen=True)
+class Source:
+    """What is ingested: a movie, and the quadmask and prompt that go with it, if any."""
+
+    plate: Path
+    quadmask: Optional[Path] = None
+    prompt: str = ""
+
+
+def find_source(path: Path, quadmask: Optional[Path] = None) -> Source:
+    """What there is in a sample folder, or at a movie; `quadmask` wins over the folder's.
+
+    Raises:
+        InputError: no input_video.mp4, several quadmasks, a prompt.json that cannot be read.
+    """
+    if not path.is_dir():
+        return Source(path, quadmask)
+    plate = path / "input_video.mp4"
+    if not plate.is_file():
+        raise InputError(f"got {path} without input_video.mp4, expected a VOID sample folder or a movie")
+    found = sorted(path.glob("*quadmask*.mp4"))
+    if len(found) > 1 and not quadmask:
+        raise InputError(f"got {len(found)} quadmasks in {path}; choose one with --quadmask {found[0]}")
+    return Source(plate, quadmask or (found[0] if found else None), _prompt(path / "prompt.json"))
+
+
+def _prompt(path: Path) -> str:
+    if not path.exists():
+        return ""
+    try:
+        return str(json.loads(path.read_text(encoding="utf-8"))["bg"]).strip()
+    except (OSError, ValueError, KeyError, TypeError) as exc:
+        raise InputError(f'cannot read {path}: {exc!r}; expected {{"bg": "what is behind the object"}}') from exc
+
+
+def ingest(
+    source: Source,
+    folder: Path,
+    colour: Colour,
+    *,
+    size: Optional[Size] = None,
+    frames: Optional[FrameRange] = None,
+    overwrite: bool = False,
+    on_frame: Callable[[int, int], None] = lambda done, total: None,
+) -> Tuple[FrameRange, Optional[JobFile]]:
+    """Write a source as EXR sequences.
+
+    The movie is read as sRGB, display-referred, with BT.709 primaries. Its plate is resized in
+    linear light, area-averaged; the quadmask takes the nearest pixel, so that it keeps its values.
+
+    Args:
+        size: width and height to resize to. None: as the movie is.
+        frames: which to write; the first frame of the movie is 1001. None: all.
+        on_frame: called with the frames done and their count, 0 where the movie doesn't say.
+
+    Returns:
+        The frames written, and the job in job.json: None without a quadmask, as nothing says what is to go.
+
+    Raises:
+        UnreadableFile, SizeMismatch, FrameRangeError, ColourError, OutputError, DiskFull.
+    """
+    _refuse_used(folder, overwrite)
+    info = probe_movie(source.plate)
+    wanted = frames or (FrameRange(range(FIRST_FRAME, FIRST_FRAME + info.frames)) if info.frames else None)
+    writer = _FrameWriter(folder, colour, info, size or (info.width, info.height))
+    written = []
+    workers = min(4, os.cpu_count() or 1)
+    with ThreadPoolExecutor(workers) as pool:
+        running: Deque[Future[None]] = deque()
+        for number, pixels in _numbered(source, frames):
+            running.append(pool.submit(writer.write, number, pixels))
+            written.append(number)
+            if len(running) > workers:
+                running.popleft().result()
+            on_frame(len(written), len(wanted) if wanted else 0)
+        for future in running:
+            future.result()
+    absent = sorted(set(frames or ()) - set(written))
+    if absent:
+        raise FrameRangeError(f"got frames {FrameRange(absent)}, which {source.plate} doesn't have; its first is 1001")
+    done = FrameRange(written)
+    return done, _job_file(source, folder, done, colour) if source.quadmask else None
+
+
+def _refuse_used(folder: Path, overwrite: bool) -> None:
+    used = [*folder.glob("plate/*.exr"), *folder.glob("quadmask/*.exr"), *folder.glob(JOB_FILE_NAME)]
+    if used and not overwrite:
+        raise OutputError(f"{used[0]} is already there; choose another folder with -o, or give --overwrite")
+
+
+def _numbered(source: Source, frames: Optional[FrameRange]) -> Iterator[Tuple[int, Pixels]]:
+    indices = {frame - FIRST_FRAME for frame in frames} if frames else None
+    numbers: Iterator[int] = iter(frames) if frames else count(FIRST_FRAME)
+    plates = read_rgb(source.plate, indices)
+    if not source.quadmask:
+        yield from ((number, (rgb, None)) for number, rgb in zip(numbers, plates))
+        return
+    for rgb, mask in zip_longest(plates, read_luma(source.quadmask, indices)):
+        number = next(numbers)
+        if rgb is None or mask is None:
+            shorter, longer = (source.plate, source.quadmask) if rgb is None else (source.quadmask, source.plate)
+            raise SizeMismatch(f"{shorter} has no frame {number}, {longer} has; give --frames to use fewer")
+        yield number, (rgb, mask)
+
+
+@dataclass(frozen=True)
+class _FrameWriter:
+    folder: Path
+    colour: Colour
+    info: MovieInfo
+    size: Size
+
+    def write(self, number: int, pixels: Pixels) -> None:
+        rgb, mask = pixels
+        linear = _resized(from_encoded_srgb(rgb, self.colour), self.size).astype(np.float16)
+        header = {**self._header(), **interop_id(self.colour)}
+        planes = {name: np.ascontiguousarray(linear[..., i]) for i, name in enumerate("RGB")}
+        write_simple(_sequence(self.folder, "plate").path(number), planes, header=header)
+        if mask is not None:
+            nearest = cv2.resize(mask, self.size, interpolation=cv2.INTER_NEAREST_EXACT)
+            plane = (nearest / np.float32(255)).astype(np.float16)
+            write_simple(_sequence(self.folder, "quadmask").path(number), {"Y": plane}, header=self._header())
+
+    def _header(self) -> Dict[str, Any]:
+        stretch = (self.info.width / self.size[0]) / (self.info.height / self.size[1])
+        aspect = round(float(self.info.pixel_aspect) * stretch, 6)
+        return {"framesPerSecond": self.info.rate, "pixelAspectRatio": aspect}
+
+
+def _resized(rgb: NDArray[np.float32], size: Size) -> NDArray[np.float32]:
+    height, width = rgb.shape[:2]
+    if (width, height) == size:
+        return rgb
+    shrinks = size[0] <= width and size[1] <= height
+    return np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR), np.float32)
+
+
+def _sequence(folder: Path, name: str) -> Sequence:
+    return Sequence.parse(str(folder / name / f"{name}.####.exr")).absolute()
+
+
+def _job_file(source: Source, folder: Path, frames: FrameRange, colour: Colour) -> JobFile:
+    job = Job(
+        plate=_sequence(folder, "plate").pattern,
+        frames=frames,
+        output=_sequence(folder, "clean").pattern,
+        colour=colour,
+        quadmask=MatteSource(_sequence(folder, "quadmask").pattern),
+        prompt=source.prompt,
+    )
+    job_file = JobFile(job)
+    job_file.write(folder / JOB_FILE_NAME)
+    return job_file

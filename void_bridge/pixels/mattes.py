@@ -1,0 +1,181 @@
+"""Mattes over a raster, and what they let change.
+
+A *raster* is a box in EXR pixel coordinates that every plane of a shot is laid over: the union of
+the plate's data windows. Windows that are smaller than it or offset from it thus fall into place.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Optional, Tuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from void_bridge.errors import SizeMismatch
+from void_bridge.job import MatteRole
+from void_bridge.pixels.box import Box
+from void_bridge.pixels.levels import AFFECTED, OVERLAP, requantise
+
+Plane = NDArray[np.float32]
+PlaneRole = Literal["paste", "remove", "affected", "keep", "exclude"]
+Mask = NDArray[np.bool_]
+
+PRESENT = 0.01
+"""Above this a matte counts for pasting; so near to 1, `keep` counts as whole."""
+
+
+@dataclass(frozen=True)
+class MattePlanes:
+    """The mattes of one frame. Each plane has shape [H, W], in [0, 1]; None stands for all 0."""
+
+    shape: Tuple[int, int]
+    remove: Optional[Plane] = None
+    affected: Optional[Plane] = None
+    keep: Optional[Plane] = None
+    exclude: Optional[Plane] = None
+
+    def __post_init__(self) -> None:
+        for plane in (self.remove, self.affected, self.keep, self.exclude):
+            assert plane is None or plane.shape == self.shape, f"a plane of {plane.shape} in a raster of {self.shape}"
+
+    def plane(self, role: MatteRole) -> Plane:
+        """The matte of a role, or zeros."""
+        plane: Optional[Plane] = getattr(self, role)
+        return np.zeros(self.shape, np.float32) if plane is None else plane
+
+
+def check_same_format(plate_name: str, plate_display: Box, matte_name: str, matte_display: Box) -> None:
+    """Both display windows have to be the same; data windows may differ.
+
+    Raises:
+        SizeMismatch: they are not.
+    """
+    if plate_display != matte_display:
+        raise SizeMismatch(
+            f"{matte_name} is {_format(matte_display)}, but {plate_name} is {_format(plate_display)}; "
+            "reformat the matte to the plate's format (its data window may stay smaller) and write it again"
+        )
+
+
+def _format(display: Box) -> str:
+    size = f"{display.width}x{display.height}"
+    return size if (display.x0, display.y0) == (0, 0) else f"{size} at {display.x0},{display.y0}"
+
+
+def plane_over(channel: NDArray[np.generic], data_window: Box, raster: Box, invert: bool = False) -> Plane:
+    """Lay one channel of a matte over the raster.
+
+    Args:
+        channel: shape [h, w] of `data_window`; half, float or uint. An integer counts as present from 1 on.
+        invert: swap what is in and what is out, also outside the data window.
+
+    Returns:
+        Shape [H, W] of `raster`, in [0, 1]. Outside the data window and where the channel is NaN the
+        matte is 0 before it is inverted.
+    """
+    plane = _laid_over(channel, data_window, raster, 0.0)
+    cv2.patchNaNs(plane, 0.0)
+    np.clip(plane, 0, 1, out=plane)
+    return np.subtract(1, plane, out=plane) if invert else plane
+
+
+def planes_from_quadmask(
+    channel: NDArray[np.generic], data_window: Box, raster: Box, invert: bool = False
+) -> MattePlanes:
+    """Remove and affected from a quadmask that somebody made, as numbers up to 255 or up to 1.
+
+    Integers are always up to 255; other frames are where something in them exceeds 2. Drift of a
+    codec is tolerated (see `requantise`). Outside the data window, and where it is NaN, is keep.
+    """
+    laid = _laid_over(channel, data_window, raster, np.nan)
+    if not np.issubdtype(channel.dtype, np.integer) and not np.any(laid > 2):
+        laid *= 255
+    values = requantise(255 - laid if invert else laid)
+    return MattePlanes(
+        shape=raster.shape,
+        remove=(values <= OVERLAP).astype(np.float32),
+        affected=((values >= OVERLAP) & (values <= AFFECTED)).astype(np.float32),
+    )
+
+
+def _laid_over(channel: NDArray[np.generic], data_window: Box, raster: Box, outside: float) -> Plane:
+    assert channel.shape == data_window.shape, f"a channel of {channel.shape} in a window of {data_window.shape}"
+    if data_window == raster:
+        return channel.astype(np.float32)
+    plane = np.full(raster.shape, outside, np.float32)
+    common = data_window & raster
+    if not common.empty:
+        plane[common.relative_to(raster).slices] = channel[common.relative_to(data_window).slices]
+    return plane
+
+
+def paste_area(planes: MattePlanes, snapped: Optional[Mask] = None) -> Mask:
+    """Where remove or affected is present, or it is snapped, and keep is not whole. Shape [H, W]."""
+    area = np.zeros(planes.shape, np.bool_) if snapped is None else snapped.copy()
+    for plane in (planes.remove, planes.affected):
+        if plane is not None:
+            area |= plane > PRESENT
+    if planes.keep is not None:
+        area &= planes.keep < 1 - PRESENT
+    return area
+
+
+def paste_matte(planes: MattePlanes, dilate: int = 0, feather: int = 0, snapped: Optional[Mask] = None) -> Plane:
+    """How much of the new pixels shows: 1 over the paste area, so that blurred edges go whole, less keep.
+
+    Args:
+        dilate: pixels by which the area grows at full weight, by Euclidean distance.
+        feather: pixels behind those over which it fades; nothing changes farther away.
+        snapped: shape [H, W]; an area that joins what is drawn (`--paste snapped`).
+
+    Returns:
+        Shape [H, W], in [0, 1], at half precision, so that the channel `void_bridge.paste` tells all of
+        it. Exactly 0 where keep is whole, whatever the growth.
+    """
+    weight = grown(paste_area(planes, snapped), dilate, feather)
+    box = matte_box(weight)
+    if planes.keep is not None and not box.empty:
+        weight[box.slices] = (weight[box.slices] * _let_through(planes.keep[box.slices])).astype(np.float16)
+    return weight
+
+
+def _let_through(keep: Plane) -> Plane:
+    """What is left beside keep; traces at both ends count as nothing and as all."""
+    passed = 1 - keep
+    passed[keep >= 1 - PRESENT] = 0
+    passed[keep <= PRESENT] = 1
+    return passed
+
+
+def grown(area: Mask, dilate: int, feather: int = 0) -> Plane:
+    """1 over the area and `dilate` pixels around it, by Euclidean distance, fading over `feather` more. [H, W]."""
+    if dilate == feather == 0:
+        return area.astype(np.float32)
+    weight = np.zeros(area.shape, np.float32)
+    held = matte_box(area)
+    if held.empty:
+        return weight
+    box = held.grown(dilate + feather) & Box(0, 0, *area.shape)
+    # OpenCV measures the distance to the nearest zero.
+    outside = np.ascontiguousarray(~area[box.slices]).view(np.uint8)
+    distance = np.asarray(cv2.distanceTransform(outside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE), np.float32)
+    weight[box.slices] = _falloff(distance, dilate, feather).astype(np.float16)
+    return weight
+
+
+def _falloff(distance: Plane, dilate: int, feather: int) -> Plane:
+    """1 as far as `dilate`, then a smooth step (3t^2 - 2t^3) down to 0 half a pixel behind `dilate + feather`."""
+    falloff = (distance <= dilate).astype(np.float32)
+    fading = (distance > dilate) & (distance <= dilate + feather)
+    t = (dilate + feather + 0.5 - distance[fading]) / (feather + 0.5)
+    falloff[fading] = t * t * (3 - 2 * t)
+    return falloff
+
+
+def matte_box(matte: NDArray[np.generic]) -> Box:
+    """The smallest box around everything that isn't 0; an empty box where there is nothing. Shape [H, W]."""
+    present = np.ascontiguousarray(matte != 0).view(np.uint8)
+    x, y, width, height = cv2.boundingRect(present)
+    return Box(y, x, y + height, x + width)

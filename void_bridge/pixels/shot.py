@@ -1,0 +1,149 @@
+"""A job's files as decoded frames: the plate as it came, its mattes over one raster."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from pathlib import Path
+from typing import Callable, Dict, Optional, Tuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from void_bridge.frames import FrameRange
+from void_bridge.job import Job
+from void_bridge.pixels.box import Box
+from void_bridge.pixels.exr import ExrFrame, ExrPart, read_frame
+from void_bridge.pixels.exr_channels import picture_index, rgb_names
+from void_bridge.pixels.exr_header import read_info
+from void_bridge.pixels.framing import Framing, hold_framing
+from void_bridge.pixels.heal import heal
+from void_bridge.pixels.matte_reader import MatteReader
+from void_bridge.pixels.mattes import MattePlanes, PlaneRole, matte_box, paste_area, paste_matte
+from void_bridge.pixels.quadmask import Quadmask, condition, snapped_area
+from void_bridge.sequence import Sequence
+
+Array = NDArray[np.float32]
+Locate = Callable[[Sequence, int], Path]
+
+_READERS = 2
+
+
+def as_named(sequence: Sequence, frame: int) -> Path:
+    """The file where the job says that it lies."""
+    return sequence.path(frame)
+
+
+@dataclass
+class ShotFrame:
+    """One frame in memory.
+
+    picture: the part that holds the plate's RGB; rgb_channels: their names in it.
+    planes, paste: mattes over the shot's raster, shape [H, W], in [0, 1].
+    """
+
+    frame: int
+    exr: ExrFrame
+    picture: int
+    rgb_channels: Tuple[str, str, str]
+    raster: Box
+    planes: MattePlanes
+    paste: Array
+
+    @property
+    def part(self) -> ExrPart:
+        return self.exr.parts[self.picture]
+
+    @property
+    def window(self) -> Box:
+        """The picture's data window, counted from the raster's corner."""
+        return self.part.data_window.relative_to(self.raster)
+
+    def rgb(self, box: Optional[Box] = None) -> Array:
+        """Shape [H, W, 3] of `box` (default: the raster), linear, healed. Black outside the data window."""
+        box = box or Box(0, 0, *self.raster.shape)
+        shared = box & self.window
+        result = np.zeros((*box.shape, 3), np.float32)
+        if not shared.empty:
+            there = shared.relative_to(self.window).slices
+            view = result[shared.relative_to(box).slices]
+            for axis, name in enumerate(self.rgb_channels):
+                view[..., axis] = self.part.channels[name][there]
+        return heal(result)
+
+    def matte(self, role: PlaneRole) -> Array:
+        return self.paste if role == "paste" else self.planes.plane(role)
+
+    def matte_box(self, role: PlaneRole) -> Box:
+        return self._paste_box if role == "paste" else matte_box(self.matte(role))
+
+    @cached_property
+    def _paste_box(self) -> Box:
+        return matte_box(self.paste)
+
+
+class Shot:
+    """The frames of a job.
+
+    frames: what is read, handles included. locate: where a frame's bytes lie on this machine.
+    raster: the union of the plate's data windows, in EXR pixel coordinates.
+    half: whether half precision holds every value of the plate's RGB.
+
+    Raises:
+        UnreadableFile, NoSuchChannel, MissingFrames: from the constructor, which reads every header.
+    """
+
+    def __init__(self, job: Job, frames: FrameRange, locate: Locate = as_named) -> None:
+        self.job, self.frames = job, frames.frames
+        self._plate, self._locate = Sequence.parse(job.plate), locate
+        infos = [read_info(locate(self._plate, frame)) for frame in frames]
+        pictures = [(info.parts[picture_index(info)], rgb_names(info, str(self._plate))) for info in infos]
+        first = pictures[0][0]
+        self.pixel_aspect = first.pixel_aspect
+        self.rate = first.frames_per_second or Fraction(24)
+        self.raster = Box.around(part.data_window for part, _ in pictures)
+        self.half = all(part.channels[name].type == "half" for part, names in pictures for name in names)
+        self._mattes = MatteReader(job, self.raster, first.display_window, locate)
+
+    def load(self, index: int) -> ShotFrame:
+        """Decode a frame and its mattes; a file that holds several of them is decoded once.
+
+        Raises:
+            UnreadableFile, NoSuchChannel, SizeMismatch, MissingFrames.
+        """
+        path = self._locate(self._plate, self.frames[index])
+        plate = read_frame(path)
+        planes = self.planes(index, {path: plate})
+        names = rgb_names(plate, str(path))
+        return ShotFrame(
+            self.frames[index], plate, picture_index(plate), names, self.raster, planes, self.paste(planes)
+        )
+
+    def planes(self, index: int, decoded: Optional[Dict[Path, ExrFrame]] = None) -> MattePlanes:
+        """The mattes of a frame. Raises as `load`."""
+        return self._mattes.planes(self.frames[index], decoded)
+
+    def paste(self, planes: MattePlanes) -> Array:
+        """What may change, shape [H, W] of the raster, in [0, 1]."""
+        snapped = snapped_area(self.quadmask(planes), self.framing) if self.job.paste == "snapped" else None
+        return paste_matte(planes, self.job.dilate, self.job.feather, snapped)
+
+    def quadmask(self, planes: MattePlanes, clear_affected: bool = False) -> Quadmask:
+        """What conditions a model on a frame with these mattes, shape of the canvas."""
+        made = self.job.quadmask is not None
+        return condition(planes, self.framing, self.job.threshold, self.job.condition_dilate, clear_affected, made=made)
+
+    @cached_property
+    def framing(self) -> Framing:
+        """A model's framing, held over the shot."""
+        return hold_framing(self.raster, self.region, self.job.canvas_size, self.pixel_aspect)
+
+    @cached_property
+    def region(self) -> Box:
+        """Around all that is drawn, in EXR pixel coordinates; empty where nothing is. Decodes every matte."""
+        with ThreadPoolExecutor(_READERS) as pool:
+            drawn = list(pool.map(lambda i: matte_box(paste_area(self.planes(i))), range(len(self.frames))))
+        region = Box.around(drawn)
+        return region if region.empty else region.moved(self.raster.y0, self.raster.x0)

@@ -1,0 +1,169 @@
+"""File sequences as a value: a pattern, the files it names, the frames that are there.
+
+Read: `name.####.exr` (a digit for each #, as in Nuke), `name.%04d.exr`, `name.1001-1046#.exr` (one #
+behind a range is four digits, as in fileseq). A name without a frame token is a still: one file
+that stands for every frame.
+"""
+
+from __future__ import annotations
+
+import ntpath
+import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Optional, Set, Tuple
+
+from fileseq.constants import PAD_STYLE_HASH1
+from fileseq.exceptions import FileSeqException
+from fileseq.filesequence import FileSequence
+
+from void_bridge.errors import MissingFrames, UnreadableFile, UsageError
+from void_bridge.frames import FrameRange
+
+_FRAME_TOKEN = re.compile(r"#+|@+|%\d*d|\$F\d*")
+_OTHER_FORMATS = {".avi", ".dpx", ".jpeg", ".jpg", ".mov", ".mp4", ".mxf", ".png", ".tif", ".tiff"}
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """A sequence of files, or a still.
+
+    folder: with its last separator, or empty; base and extension: what stands before and behind the number.
+    digits: the least number of characters of a frame number, its minus sign included; 0 is a still.
+    given: the frames named in the pattern itself, which do not change what it matches.
+
+    >>> Sequence.parse("/p/plate.%04d.exr").path(-3).name
+    'plate.-003.exr'
+    """
+
+    folder: str
+    base: str
+    digits: int
+    extension: str
+    given: Optional[FrameRange] = field(default=None, compare=False)
+
+    @classmethod
+    def parse(cls, text: str) -> Sequence:
+        """Raises UsageError: empty, a folder, or frame tokens that cannot be read."""
+        folder, name = _split(text)
+        if not name or name in (".", ".."):
+            raise UsageError(f"got the folder {text!r}, expected files in it, such as name.####.exr")
+        try:
+            found = FileSequence(name, pad_style=PAD_STYLE_HASH1)
+        except FileSeqException as exc:
+            raise _unreadable(text) from exc
+        padding, given = str(found.padding()), _given(found)
+        if not padding or padding not in name:
+            base, digits, extension = _still(name)
+        elif _FRAME_TOKEN.fullmatch(padding):
+            base, extension = str(found.basename()), str(found.extension())
+            digits = 4 if given and padding == "#" else int(found.zfill())
+        else:
+            raise _unreadable(text)
+        if _FRAME_TOKEN.search(base + extension):
+            raise _unreadable(text)
+        return cls(folder, base, digits, extension, given)
+
+    @property
+    def is_still(self) -> bool:
+        return self.digits == 0
+
+    @property
+    def pattern(self) -> str:
+        """The same sequence with a # for each digit; `parse` reads it back."""
+        return f"{self.folder}{self.base}{'#' * self.digits}{self.extension}"
+
+    def __str__(self) -> str:
+        return self.pattern
+
+    def path(self, frame: int) -> Path:
+        return Path(self.folder + self._name(frame))
+
+    def absolute(self) -> Sequence:
+        """The same from the root. A path with a drive or share stays as it is on every system."""
+        if ntpath.splitdrive(self.folder)[0]:
+            return self
+        folder = os.path.join(os.path.abspath(self.folder or "."), "")  # noqa: PTH100, PTH118  keeps symbolic links
+        return Sequence(folder, self.base, self.digits, self.extension, self.given)
+
+    def frames_on_disk(self) -> FrameRange:
+        """The frames that are there, maybe none, from one listing of the folder.
+
+        A still has one frame: the number in its name, else 1.
+
+        Raises:
+            UnreadableFile: the folder cannot be listed.
+        """
+        if self.is_still:
+            return (self.given or FrameRange([1])) if self.path(1).is_file() else FrameRange([])
+        number = re.compile(re.escape(self.base) + r"(-?\d+)" + re.escape(self.extension))
+        matches = (number.fullmatch(name) for name in self._listing())
+        frames = ((int(match[1]), match[0]) for match in matches if match)
+        return FrameRange(frame for frame, name in frames if name == self._name(frame))
+
+    def require(self, frames: FrameRange) -> None:
+        """Raises MissingFrames unless every one of `frames` is on disk."""
+        held = set(frames) if self.is_still and self.path(1).is_file() else set(self.frames_on_disk())
+        missing = FrameRange(frame for frame in frames if frame not in held)
+        if not missing:
+            return
+        there = f"the folder has {FrameRange(held)}" if held else "none of it is there"
+        raise MissingFrames(f"missing {missing} of {frames} in {self}; {there}: render them or give other --frames")
+
+    def _name(self, frame: int) -> str:
+        number = f"{frame:0{self.digits}d}" if self.digits else ""
+        return f"{self.base}{number}{self.extension}"
+
+    def _listing(self) -> Set[str]:
+        try:
+            return set(os.listdir(self.folder or "."))  # noqa: PTH208  names alone, no stat
+        except (FileNotFoundError, NotADirectoryError):
+            return set()
+        except OSError as exc:
+            raise UnreadableFile(f"cannot list {self.folder}: {exc.strerror}; check its permissions") from exc
+
+
+def output_sequence(argument: str, plate: Sequence) -> Sequence:
+    """Where frames go: `argument` is a pattern that ends in .exr, or a folder for `<plate>_void.####.exr`.
+
+    Raises:
+        UsageError: another file format, or one file for a sequence of frames.
+    """
+    suffix = Path(argument).suffix.lower()
+    if suffix == ".exr":
+        return _output_pattern(argument, plate)
+    if suffix in _OTHER_FORMATS or not argument or _FRAME_TOKEN.search(_split(argument)[1]):
+        raise UsageError(f"got output {argument!r}, expected name.####.exr or a folder")
+    folder = argument if argument[-1] in "/\\" else argument + _separator(argument)
+    return Sequence(folder, f"{plate.base.rstrip('._- ') or 'plate'}_void.", plate.digits or 4, ".exr")
+
+
+def _output_pattern(argument: str, plate: Sequence) -> Sequence:
+    output = Sequence.parse(argument)
+    if output.is_still and not plate.is_still:
+        raise UsageError(f"got output {argument!r} for a sequence, expected a frame token such as name.####.exr")
+    return output
+
+
+def _separator(path: str) -> str:
+    return "\\" if "\\" in path and "/" not in path else "/"
+
+
+def _split(text: str) -> Tuple[str, str]:
+    cut = max(text.rfind("/"), text.rfind("\\")) + 1
+    return text[:cut], text[cut:]
+
+
+def _still(name: str) -> Tuple[str, int, str]:
+    stem, dot, extension = name.rpartition(".")
+    return (stem, 0, dot + extension) if stem else (name, 0, "")
+
+
+def _given(found: FileSequence) -> Optional[FrameRange]:
+    text = str(found.frameRange() or "")
+    return FrameRange.parse(text) if text else None
+
+
+def _unreadable(text: str) -> UsageError:
+    return UsageError(f"cannot read {text!r} as files; expected name.####.exr, name.%04d.exr or name.1001-1046#.exr")
