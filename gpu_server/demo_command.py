@@ -17,7 +17,7 @@ import numpy as np
 from rich.console import Console
 
 from gpu_server import metrics
-from gpu_server.footage import Frame, Scene
+from gpu_server.footage import Scene
 from gpu_server.private_server import private_server
 from void_bridge.cli.command import Command
 from void_bridge.cli.main import main as command_line
@@ -27,6 +27,7 @@ from void_bridge.errors import EngineError
 from void_bridge.pixels.box import Box
 from void_bridge.pixels.contact_sheet import contact_sheet
 from void_bridge.pixels.exr import ExrFrame, ExrPart, read_frame, write_frame
+from void_bridge.pixels.mattes import MattePlanes
 from void_bridge.pixels.overlay import overlay
 from void_bridge.sequence import Sequence
 
@@ -176,16 +177,13 @@ def _write_sheet(scene: Scene, places: Places) -> None:
         frame = scene.frame(index)
         plate = metrics.display_u8(frame.plate)
         rows["plate"].append(plate)
-        rows["matte"].append(overlay(plate, _planes(frame)))
+        planes = MattePlanes(frame.remove.shape, remove=frame.remove, affected=frame.affected)
+        rows["matte"].append(overlay(plate, planes))
         result = read_frame(places.result.path(FIRST_FRAME + index)).parts[0].channels
         rows["result"].append(metrics.display_u8(_rgb(result)))
         rows["background"].append(metrics.display_u8(frame.background))
     sheet = contact_sheet(rows, [str(FIRST_FRAME + i) for i in indices])
     cv2.imwrite(str(places.out / "contact_sheet.png"), sheet[:, :, ::-1])
-
-
-def _planes(frame: Frame) -> object:
-    raise NotImplementedError
 
 
 COMMAND = Command("demo", "remove an object from footage of its own, through a real server", _configure, _run)

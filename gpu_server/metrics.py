@@ -65,3 +65,20 @@ def flicker(result: Array, to_world: NDArray[np.float64], mask: Mask) -> float:
         count += difference.size
         shown = following
     return float(np.sqrt(total / max(1, count)))
+
+
+def flicker_ratio(result: Array, to_world: NDArray[np.float64], mask: Mask) -> float:
+    """Flicker inside `mask` over flicker outside it. Shapes as in `flicker`."""
+    return flicker(result, to_world, mask) / max(flicker(result, to_world, ~mask), 1e-9)
+
+
+def display_u8(linear: Array) -> NDArray[np.uint8]:
+    """A picture to look at. Any shape."""
+    return np.rint(display(linear) * 255).astype(np.uint8)
+
+
+def inpainted(plate: Array, hole: Mask) -> Array:
+    """What OpenCV's inpainting (Telea, radius 3) makes of one frame alone. Shapes [H, W, 3] linear and [H, W]."""
+    filled = cv2.inpaint(display_u8(plate), hole.astype(np.uint8), 3, cv2.INPAINT_TELEA) / np.float32(255)
+    linear = np.where(filled <= 0.04045, filled / 12.92, np.power((filled + 0.055) / 1.055, 2.4))
+    return np.where(hole[..., None], linear, plate).astype(np.float32)

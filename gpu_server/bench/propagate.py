@@ -44,7 +44,7 @@ def quality(camera: Camera, height: int = 540, width: int = 960, frames: int = 2
         camera,
         _mean_psnr(result, footage, hole),
         _mean_psnr(inpainted, footage, hole),
-        metrics.grain_ratio(result, hole),
+        _grain(result, footage, hole),
         metrics.flicker_ratio(result, footage.to_world, hole),
         seconds / frames,
     )
@@ -72,6 +72,11 @@ def _job(frames: int) -> Job:
         colour=Colour("ACEScg", "ocio://cg-config-v2.2.0_aces-v1.3_ocio-v2.4", exposure=0.0),
         remove=MatteSource("roto.####.exr"),
     )
+
+
+def _grain(result: np.ndarray, footage: Footage, hole: np.ndarray) -> float:
+    rows = zip(result, footage.backgrounds, hole, strict=True)
+    return float(np.mean([metrics.grain_ratio(picture, clean, h, ~h) for picture, clean, h in rows if h.any()]))
 
 
 def _mean_psnr(pictures: np.ndarray, footage: Footage, hole: np.ndarray) -> float:

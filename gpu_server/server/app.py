@@ -42,6 +42,7 @@ log = logging.getLogger(__name__)
 _POOL_THREADS = 4
 _CURVE_OVERHEAD = 1024
 _HANDSHAKE_MS = 10_000
+_HEARTBEAT_MS = 10_000  # a machine that went away without a word is let go after three
 _SIGNAL_CHECK_S = 0.5
 
 
@@ -66,7 +67,7 @@ class Server:
 
     def _build(self) -> None:
         settings = self.settings
-        journal = Journal(self._spool.journal_path)
+        journal = self._journal = Journal(self._spool.journal_path)
         records, catalog = recover(journal, self._spool)
         self._writer = JournalThread(journal)
         self._pool = ThreadPoolExecutor(_POOL_THREADS, "pool")
@@ -123,6 +124,8 @@ class Server:
         router.setsockopt(zmq.SNDHWM, 4 * WINDOW)
         router.setsockopt(zmq.ROUTER_MANDATORY, 1)
         router.setsockopt(zmq.HANDSHAKE_IVL, _HANDSHAKE_MS)
+        router.setsockopt(zmq.HEARTBEAT_IVL, _HEARTBEAT_MS)
+        router.setsockopt(zmq.HEARTBEAT_TIMEOUT, 3 * _HEARTBEAT_MS)
         address = f"tcp://{'127.0.0.1' if host == 'localhost' else host}:{port or '*'}"
         try:
             router.bind(address)
@@ -145,11 +148,25 @@ class Server:
         )
 
     def start(self) -> None:
-        """Answer clients, and be found by them."""
+        """Answer clients, and be found by them.
+
+        Raises:
+            Refused, OutputError: the connection file cannot be written; the server has ended then.
+        """
+        try:
+            self._write_connection()
+        except BaseException:
+            self._journal.close()
+            self._let_go()
+            raise
         self._writer.start()
         self._control.start()
         self._data.start()
         self._control.mailbox.post(self._dispatcher.fill if self.settings.autostarted else self._dispatcher.start_all)
+        log.info("listening on %s, spool %s", self.control_address, self.settings.spool)
+
+    def _write_connection(self) -> None:
+        """For clients that ask for this address, and for those that ask for none."""
         self._connection = Connection(
             control_address=self.control_address,
             data_address=self._local_data_address,
@@ -160,11 +177,10 @@ class Server:
             installation=installation_id(),
             version=__version__,
         )
-        runtime_dir = self.settings.runtime_dir
-        self._connection_paths = (connection_path(runtime_dir), connection_path(runtime_dir, self.control_address))
-        for path in reversed(self._connection_paths):
+        folder = self.settings.runtime_dir
+        self._connection_paths = (connection_path(folder, self.control_address), connection_path(folder))
+        for path in self._connection_paths:
             write_connection(path, self._connection)
-        log.info("listening on %s, spool %s", self.control_address, self.settings.spool)
 
     def ask_to_stop(self, reason: str) -> None:
         """Have `wait` return. From any thread, and from a signal handler."""
@@ -188,6 +204,9 @@ class Server:
         self._pool.shutdown()
         self._writer.stop()
         self._writer.join()
+        self._let_go()
+
+    def _let_go(self) -> None:
         self._gatekeeper.stop()
         self._context.destroy(linger=200)
         self._spool.close()

@@ -103,8 +103,8 @@ class ControlLoop(RouterLoop):
             self._watchers.previewed(job_id)
 
     def is_present(self, client: bytes) -> bool:
-        session = self.sessions.get(client)
-        return session is not None and time.monotonic() - session.last_seen <= self._settings.ping_deadline_s
+        last_heard = self.sessions.get(client, float("-inf"))
+        return time.monotonic() - last_heard <= self._settings.ping_deadline_s
 
     def tick(self, now: float) -> None:
         self.dispatcher.tick(now)

@@ -21,11 +21,12 @@ from gpu_server.server.sockets import Mailbox, RouterLoop
 from gpu_server.server.spool import Spool
 from void_bridge.errors import InputError, InternalError, ProtocolError, ServerError, VoidBridgeError, full_disk_named
 from void_bridge.protocol.framing import PART_BYTES, Envelope
-from void_bridge.protocol.messages import Get, Part, Put, PutDone, ResultFrame, Welcome
+from void_bridge.protocol.messages import ErrorReply, Get, Message, Part, Put, PutDone, ResultFrame, Welcome
 
 log = logging.getLogger(__name__)
 
 WINDOW = 8
+_BEGIN_ANEW = ErrorReply(ProtocolError.code, "this upload was given up; begin the blob anew, at offset 0")
 _IN_MEMORY_BYTES = 96 * 2**20  # parts taken and not written yet, or read and not sent yet, of all clients together
 
 
@@ -33,7 +34,8 @@ _IN_MEMORY_BYTES = 96 * 2**20  # parts taken and not written yet, or read and no
 class Upload:
     """A blob on its way from one client. Either the loop has it or, while `busy`, one task of the pool.
 
-    accepted: bytes taken off the wire; last_part: when, monotonic.
+    accepted: bytes taken off the wire; last_part: when, monotonic. dropped: what its parts are answered
+    with, once it is given up.
     """
 
     client: bytes
@@ -44,7 +46,7 @@ class Upload:
     accepted: int = 0
     written: int = 0
     busy: bool = False
-    dropped: bool = False
+    dropped: Message | None = None
     parts: deque[tuple[int, Any]] = field(default_factory=deque)
     hasher: Any = field(default_factory=lambda: hashlib.blake2b(digest_size=32))
     file: BinaryIO | None = None
@@ -92,14 +94,15 @@ class DataLoop(RouterLoop):
     def _put(self, client: bytes, number: int, put: Put, buffers: tuple[Any, ...]) -> None:
         size = self._catalog.wanted_size(put.digest)
         if size is None:
-            self._drop(self._uploads.get((client, put.digest)))
-            self.reply(client, number, PutDone(put.digest, put.size, True))
+            done = PutDone(put.digest, put.size, True)
+            self._drop(self._uploads.get((client, put.digest)), done)
+            self.reply(client, number, done)
             return
         if len(buffers) != 1 or put.size != size:
             raise ProtocolError(f"got {len(buffers)} buffers and size {put.size} for a blob of {size} bytes")
         upload = self._upload_at(client, put)
         if put.offset + len(buffers[0]) > size or (size and not len(buffers[0])):
-            self._drop(upload)
+            self._drop(upload, _BEGIN_ANEW)
             raise ProtocolError(f"got {len(buffers[0])} bytes at {put.offset} of a blob of {size} bytes")
         upload.accepted += len(buffers[0])
         upload.last_part = time.monotonic()
@@ -111,11 +114,13 @@ class DataLoop(RouterLoop):
         """The upload that a part continues; offset 0 begins anew."""
         upload = self._uploads.get((client, put.digest))
         if put.offset == 0:
-            self._drop(upload)
+            self._drop(upload, _BEGIN_ANEW)
+            if sum(under_way.client == client for under_way in self._uploads.values()) >= WINDOW:
+                raise ProtocolError(f"got more than {WINDOW} blobs at once; put one whole before the next")
             upload = Upload(client, put.digest, put.size, self._spool.new_upload(), time.monotonic())
             self._uploads[client, put.digest] = upload
         if upload is None or upload.accepted != put.offset:
-            self._drop(upload)
+            self._drop(upload, _BEGIN_ANEW)
             raise ProtocolError(
                 f"got offset {put.offset} of blob {put.digest[:16]}, expected {upload.accepted if upload else 0}; "
                 "send its parts in order, from 0"
@@ -132,9 +137,10 @@ class DataLoop(RouterLoop):
         upload.busy = False
         self._return_credit(upload.client, len(part))
         if upload.dropped:
-            self._drop(upload)
+            self.reply(upload.client, number, upload.dropped)
+            self._pool.submit(_discard, upload)
         elif error:
-            self._drop(upload)
+            self._drop(upload, _BEGIN_ANEW)
             self.refuse(upload.client, number, error)
         elif upload.written == upload.size:
             self._store(upload, number)
@@ -165,21 +171,21 @@ class DataLoop(RouterLoop):
 
     def _answer_stored(self, upload: Upload, number: int, error: VoidBridgeError | None) -> None:
         if error:
-            self._drop(upload)
+            self._pool.submit(_discard, upload)
             self.refuse(upload.client, number, error)
         else:
             self.reply(upload.client, number, PutDone(upload.digest, upload.size, True))
 
-    def _drop(self, upload: Upload | None) -> None:
-        """Forget an upload and its file; one that a task works on goes when that is through."""
+    def _drop(self, upload: Upload | None, answer: Message) -> None:
+        """Give an upload up and answer its parts; one that a task works on goes when that is through."""
         if upload is None:
             return
-        upload.dropped = True
-        if self._uploads.get((upload.client, upload.digest)) is upload:
-            del self._uploads[upload.client, upload.digest]
+        upload.dropped = answer
+        del self._uploads[upload.client, upload.digest]
         while upload.parts:
-            _, part = upload.parts.popleft()
+            number, part = upload.parts.popleft()
             self._return_credit(upload.client, len(part))
+            self.reply(upload.client, number, answer)
         if not upload.busy:
             self._pool.submit(_discard, upload)
 
@@ -187,7 +193,7 @@ class DataLoop(RouterLoop):
         for upload in list(self._uploads.values()):
             if now - upload.last_part > self._upload_patience_s:
                 log.info("an upload stopped at %d of %d bytes; dropped", upload.accepted, upload.size)
-                self._drop(upload)
+                self._drop(upload, _BEGIN_ANEW)
 
     # --- frames out ------------------------------------------------------------------------------
 

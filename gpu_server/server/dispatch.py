@@ -104,6 +104,11 @@ class Dispatcher:
             if place.process is None:
                 self._start(place)
 
+    def warm_up(self) -> None:
+        """Have at least one worker, as a job is on its way."""
+        if not self._closing and all(place.process is None for place in self.workers):
+            self._start(self.workers[0])
+
     def fill(self) -> None:
         """Give queued jobs to workers that take one; start workers for the rest."""
         if self._closing:

@@ -277,7 +277,7 @@ class JournalThread(threading.Thread):
             return self._journal.attempt_change(change), None
         except VoidBridgeError as exc:
             return None, exc
-        except (sqlite3.Error, OSError, ValueError, TypeError) as exc:
+        except Exception as exc:  # whatever it is, the next change must still be made
             return None, _named(exc)
 
 

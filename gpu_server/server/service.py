@@ -147,6 +147,7 @@ class JobService:
         else:
             log.info("[%s] submitted by %s: %d files, %s", record.id, record.user, len(record.inputs), record.transport)
             self._ledger.admit(record)
+            self._dispatcher.warm_up()
             for answer in pending.answers:
                 answer(_submitted(record))
         for call in pending.afterwards:

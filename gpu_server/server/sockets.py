@@ -9,7 +9,6 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 import zmq
@@ -58,21 +57,13 @@ class Mailbox:
         self._writer.close()
 
 
-@dataclass
-class Session:
-    """A client that said hello. last_seen: monotonic seconds."""
-
-    last_seen: float
-    host: str
-
-
 class RouterLoop(threading.Thread):
     """Subclasses answer messages in `handle` and do what is due in `tick`."""
 
     def __init__(self, name: str, router: zmq.Socket[bytes], welcome: Callable[[], Welcome]) -> None:
         super().__init__(name=name)
         self.mailbox = Mailbox()
-        self.sessions: OrderedDict[bytes, Session] = OrderedDict()
+        self.sessions: OrderedDict[bytes, float] = OrderedDict()  # client -> last heard of, monotonic; latest last
         self._router = router
         self._welcome = welcome
         self._running = True
@@ -153,18 +144,21 @@ class RouterLoop(threading.Thread):
             self.refuse(client, envelope.number, exc)
 
     def _check_in(self, client: bytes, envelope: Envelope) -> None:
-        session = self.sessions.get(client)
-        if session:
-            session.last_seen = self.last_heard = time.monotonic()
+        if client in self.sessions:
+            self._note(client)
         if isinstance(envelope.message, Ping):
             self.reply(client, envelope.number, Pong())
         elif isinstance(envelope.message, Hello):
             self._greet(client, envelope.message)
             self.reply(client, envelope.number, self._welcome())
-        elif session is None:
+        elif client not in self.sessions:
             raise ProtocolError(f"got {envelope.message.type} before hello; say hello first")
         else:
             self.handle(client, envelope)
+
+    def _note(self, client: bytes) -> None:
+        self.sessions[client] = self.last_heard = time.monotonic()
+        self.sessions.move_to_end(client)
 
     def _greet(self, client: bytes, hello: Hello) -> None:
         if hello.protocol.partition(".")[0] != PROTOCOL_VERSION.partition(".")[0]:
@@ -172,8 +166,8 @@ class RouterLoop(threading.Thread):
                 f"client {hello.client[:40]} speaks protocol {hello.protocol[:20]!r}, this server {PROTOCOL_VERSION}; "
                 "install the same version of void-bridge on both sides"
             )
-        self.sessions[client] = Session(time.monotonic(), hello.host)
-        self.sessions.move_to_end(client)
+        self._note(client)
+        log.debug("%s: hello from %s of %s", self.name, hello.client[:80], hello.host[:80])
         while len(self.sessions) > _SESSIONS_MAX:
             self.sessions.popitem(last=False)
 

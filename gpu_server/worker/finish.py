@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import threading
 from collections.abc import Callable
@@ -53,10 +52,7 @@ def composite(shot_frame: ShotFrame, patch: Patch, headers: dict[str, HeaderValu
     if confidence:
         channels[CONFIDENCE_CHANNEL] = _confidence(patch, shot_frame, weight)
     generated = {"void_bridge/generated": "yes" if patch.generated else "no"}
-    header = {**part.header, **headers, **generated}
-    parts = list(shot_frame.exr.parts)
-    parts[shot_frame.picture] = dataclasses.replace(part, channels=channels, header=header)
-    return ExrFrame(tuple(parts))
+    return shot_frame.exr.with_picture(channels, {**headers, **generated})
 
 
 def _confidence(patch: Patch, shot_frame: ShotFrame, weight: Array) -> NDArray[np.float16]:

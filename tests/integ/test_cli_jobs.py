@@ -11,7 +11,7 @@ import sys
 import numpy as np
 import pytest
 
-from tests.support.client_jobs import config_for
+from tests.support.client_jobs import config_for, make_job
 from tests.support.live_server import eventually, running, settings
 from tests.support.shots import write_matte, write_plate
 from void_bridge.client import connect
@@ -179,6 +179,32 @@ def test_doctor_finds_the_server(tmp_path, server):
     assert "scripted" in findings["answer"]["detail"]
     assert {finding["state"] for finding in findings.values()} <= {"ok", "note"}, err
     assert code == 0
+
+
+_LITTLE_ROOM = """
+import resource, sys
+from void_bridge.cli.main import main
+resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("transport", ["inline", "path"])
+def test_a_disk_that_takes_no_more_leaves_no_half_frame(tmp_path, server, transport):
+    with connect(config_for(tmp_path)) as client:
+        id = client.submit(make_job(tmp_path, size=100_000)).id
+        list(client.watch(id))
+    process = subprocess.run(
+        [sys.executable, "-c", _LITTLE_ROOM, "fetch", id, "-o", tmp_path / "copy", "--json"],
+        capture_output=True,
+        env={**environment(tmp_path), "VOID_BRIDGE_TRANSPORT": transport},
+        text=True,
+        timeout=60,
+    )
+    assert process.returncode == 2
+    assert json.loads(process.stdout)["error"]["code"] == "output"
+    assert "cannot write" in process.stderr and "clean.1001.exr" in process.stderr
+    assert [path.name for path in (tmp_path / "copy").iterdir()] == ["job.json"]
 
 
 def test_a_reader_that_goes_away_is_no_error(tmp_path):

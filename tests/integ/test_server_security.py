@@ -13,7 +13,7 @@ from gpu_server.server.app import Server
 from tests.support.live_server import Client, Peer, eventually, make_plate, make_submit, running, settings
 from void_bridge import connection
 from void_bridge.connection import connection_path, read_connection
-from void_bridge.errors import ProtocolError, Refused, UsageError, VersionMismatch
+from void_bridge.errors import OutputError, ProtocolError, Refused, UsageError, VersionMismatch
 from void_bridge.protocol.messages import PROTOCOL_VERSION, GetStatus, Hello, ListJobs, Ping, Pong
 
 
@@ -88,6 +88,15 @@ def test_the_connection_files_go_with_the_server(tmp_path):
     with running(settings(tmp_path)) as server:
         assert len(list(server.settings.runtime_dir.glob("*.json"))) == 2
     assert not list(server.settings.runtime_dir.glob("*.json"))
+
+
+def test_a_server_that_cannot_leave_its_file_ends_and_lets_go(tmp_path):
+    (tmp_path / "run").write_text("in the way")
+    with pytest.raises(OutputError, match="run"), running(settings(tmp_path)):
+        pass
+    (tmp_path / "run").unlink()
+    with running(settings(tmp_path)):
+        pass
 
 
 def test_one_server_at_a_time_uses_a_spool(server):

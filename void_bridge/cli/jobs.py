@@ -20,6 +20,9 @@ from void_bridge.protocol.messages import JobStatus
 from void_bridge.sequence import Sequence, output_sequence
 from void_bridge.typed import to_plain
 
+_WIDE = 110
+_WIDE_COLUMNS = ("priority", "submitted")
+
 
 def run_status(arguments: argparse.Namespace) -> int:
     with connected(arguments, loaded_config(arguments)) as client:
@@ -112,18 +115,20 @@ def _show(jobs: tuple[JobStatus, ...]) -> None:
         for status in jobs:
             tell(_line(status))
     elif jobs:
-        console.print(jobs_table(jobs))
+        console.print(jobs_table(jobs, console.width))
     else:
         tell("no jobs")
 
 
-def jobs_table(jobs: tuple[JobStatus, ...]) -> Table:
-    """A row for each job: id, user, state, stage, frames, engine, time."""
+def jobs_table(jobs: tuple[JobStatus, ...], width: int) -> Table:
+    """A row for each job, with less of it where the terminal has few columns."""
     table = Table(box=None, pad_edge=False)
-    for name in ("job", "user", "priority", "state", "stage", "frames", "engine", "took", "left", "submitted"):
-        table.add_column(name)
+    wide = width >= _WIDE
+    table.add_column("job", no_wrap=True, min_width=12)
+    for name in ("state", "stage", "frames", "took", "left", "engine", "user", *_WIDE_COLUMNS[: 2 * wide]):
+        table.add_column(name, no_wrap=True)
     for status in jobs:
-        table.add_row(*_cells(status))
+        table.add_row(*_cells(status)[: len(table.columns)])
     return table
 
 
@@ -132,14 +137,14 @@ def _cells(status: JobStatus) -> tuple[str, ...]:
     running = status.state == "running"
     return (
         status.id,
-        status.user,
-        str(status.priority),
         status.state,
         f"{step.stage} {step.done}/{step.total}" if running and step.stage else "",
         f"{status.frames_done}/{status.frames}",
-        status.engine,
         duration_text(status.seconds),
         duration_text(step.seconds_left) if running and step.seconds_left is not None else "",
+        status.engine,
+        status.user,
+        str(status.priority),
         time.strftime("%Y-%m-%d %H:%M", time.localtime(status.created)),
     )
 

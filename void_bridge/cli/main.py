@@ -35,18 +35,26 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     outcome = Outcome("--json" in words)
     try:
-        code = _run(words, outcome)
-    except VoidBridgeError as exc:
-        code = _failed(exc, outcome)
-    except KeyboardInterrupt:
-        code = _failed(Cancelled("interrupted"), outcome)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads; leave without a word
+        code = _guarded(words, outcome)
+        outcome.write()
+    except BrokenPipeError:  # nobody reads any more; leave without a word
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except Exception as exc:
-        code = _failed(InternalError(f"{type(exc).__name__}: {exc}; a defect: set {_DEBUG}=1 to see where"), outcome)
-    outcome.write()
     return code
+
+
+def _guarded(words: List[str], outcome: Outcome) -> int:
+    try:
+        return _run(words, outcome)
+    except VoidBridgeError as exc:
+        return _failed(exc, outcome)
+    except KeyboardInterrupt:
+        return _failed(Cancelled("interrupted"), outcome)
+    except BrokenPipeError:
+        raise
+    except Exception as exc:
+        defect = f"{type(exc).__name__}: {exc}; a defect: set {_DEBUG}=1 to see where"
+        return _failed(InternalError(defect), outcome)
 
 
 def _run(words: List[str], outcome: Outcome) -> int:

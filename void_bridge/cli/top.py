@@ -31,18 +31,18 @@ def run(arguments: argparse.Namespace) -> int:
     with connected(arguments, loaded_config(arguments)) as client, Live(console=console, screen=True) as live:
         try:
             while True:
-                live.update(screen(client, arguments.limit), refresh=True)
+                live.update(screen(client, arguments.limit, console.width), refresh=True)
                 time.sleep(_EVERY_S)
         except KeyboardInterrupt:
             return 0
 
 
-def screen(client: Client, limit: int) -> RenderableType:
+def screen(client: Client, limit: int, width: int) -> RenderableType:
     jobs = client.jobs(limit)
     counts = {state: sum(status.state == state for status in jobs) for state in ("running", "queued")}
     server = client.server
     head = f"{server.server} on {server.host}: {counts['running']} running, {counts['queued']} queued (Ctrl-C leaves)"
-    return Group(Text(head), Text(), jobs_table(jobs))
+    return Group(Text(head), Text(), jobs_table(jobs, width))
 
 
 TOP = Command("top", "show the server's jobs, live", configure, run)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from contextlib import suppress
 from typing import List, Optional, Tuple
 
@@ -12,9 +13,20 @@ from void_bridge.client.session import Session
 from void_bridge.client.transfer import upload
 from void_bridge.errors import OutputError, ProtocolError, Refused, UnknownJob
 from void_bridge.job import JOB_FILE_NAME, Job, JobFile, new_job_id
-from void_bridge.protocol.messages import Cancel, GetStatus, InputFile, JobStatus, StatusReply, Submit, Submitted
+from void_bridge.protocol.messages import (
+    Cancel,
+    GetStatus,
+    InputFile,
+    JobStatus,
+    Ping,
+    Pong,
+    StatusReply,
+    Submit,
+    Submitted,
+)
 
 _UPLOADS_MAX = 5
+_PING_S = 5.0
 
 
 def submit(
@@ -113,12 +125,15 @@ def _complete(session: Session, message: Submit, submitted: Submitted, on_progre
 
 def _upload(session: Session, files: List[InputFile], on_progress: OnProgress) -> None:
     total = sum(file.size for file in files)
-    sent = 0
+    sent, pinged = 0, time.monotonic()
 
     def count(more: int) -> None:
-        nonlocal sent
+        nonlocal sent, pinged
         sent += more
         on_progress("send", sent, total)
+        if time.monotonic() - pinged > _PING_S:  # the control socket must not take this client for gone
+            session.ask(Ping(), Pong)
+            pinged = time.monotonic()
 
     with session.data_channel() as channel:
         upload(channel, files, count)

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Callable, Iterator, List, Tuple
+from typing import BinaryIO, Callable, Iterator, List, Tuple
 
 import cv2
 import numpy as np
@@ -62,20 +62,15 @@ def write_comparison(
     first = read_info(plates.path(job.frames.first))
     size = _movie_size(first.display_window, first.pixel_aspect, look.width)
     rate = first.frames_per_second or Fraction(24)
+    paths = [files.path(frame) for frame in job.frames for files in (plates, results)]
     # Rendered pictures wait in a file, so that a long shot needs no memory and is rendered once.
-    with (
-        tempfile.TemporaryFile(prefix="void-bridge-") as store,
-        ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool,
-    ):
-        shape = (len(job.frames), 2, size[1], size[0], 3)
-        pictures = np.memmap(store, np.uint8, "w+", shape=shape)
-        paths = [files.path(frame) for frame in job.frames for files in (plates, results)]
-        rendered = pool.map(lambda file: _picture(file, job.colour, look, size), paths)
-        for index, picture in enumerate(rendered):
-            pictures[index // 2, index % 2] = picture
-            on_frame(index // 2 + 1, len(job.frames))
-        write_movie(path, _movie(pictures, list(job.frames), rate), rate)
-        del pictures
+    with tempfile.TemporaryFile(prefix="void-bridge-") as store:
+        with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+            rendered = pool.map(lambda file: _picture(file, job.colour, look, size), paths)
+            for index, picture in enumerate(rendered):
+                store.write(picture.tobytes())
+                on_frame(index // 2 + 1, len(job.frames))
+        write_movie(path, _movie(store, size, list(job.frames), rate), rate)
 
 
 def _movie_size(window: Box, pixel_aspect: float, most: int) -> Tuple[int, int]:
@@ -105,15 +100,24 @@ def _displayed_rgb(frame: ExrFrame, path: Path) -> NDArray[np.float32]:
     return np.nan_to_num(rgb, copy=False, nan=0.0, posinf=_LARGEST_HALF, neginf=-_LARGEST_HALF)
 
 
-def _movie(pictures: NDArray[np.uint8], frames: List[int], rate: Fraction) -> Iterator[Image]:
+def _movie(store: BinaryIO, size: Tuple[int, int], frames: List[int], rate: Fraction) -> Iterator[Image]:
     repeats = max(1, math.ceil(_SHORTEST_PART_S * rate / len(frames)))
     order = list(range(len(frames))) * repeats
     for index in order:
-        yield _side_by_side(pictures[index, 0], pictures[index, 1], frames[index])
+        yield _side_by_side(*_stored_pair(store, size, index), frames[index])
     for step, index in enumerate(order):
         phase = (step + 0.5) / len(order)
         share = 0.5 + 0.5 * math.cos(2 * math.pi * phase)
-        yield _wiped(pictures[index, 0], pictures[index, 1], frames[index], share)
+        yield _wiped(*_stored_pair(store, size, index), frames[index], share)
+
+
+def _stored_pair(store: BinaryIO, size: Tuple[int, int], index: int) -> Tuple[Image, Image]:
+    """Before and after of a frame."""
+    width, height = size
+    pair_bytes = 2 * height * width * 3
+    store.seek(index * pair_bytes)
+    before, after = np.frombuffer(store.read(pair_bytes), np.uint8).reshape(2, height, width, 3)
+    return before, after
 
 
 def _side_by_side(before: Image, after: Image, frame: int) -> Image:

@@ -40,13 +40,12 @@ def as_named(sequence: Sequence, frame: int) -> Path:
 class ShotFrame:
     """One frame in memory.
 
-    picture: the part that holds the plate's RGB; rgb_channels: their names in it.
+    rgb_channels: names of red, green and blue in the part that is the picture.
     planes, paste: mattes over the shot's raster, shape [H, W], in [0, 1].
     """
 
     frame: int
     exr: ExrFrame
-    picture: int
     rgb_channels: Tuple[str, str, str]
     raster: Box
     planes: MattePlanes
@@ -54,7 +53,7 @@ class ShotFrame:
 
     @property
     def part(self) -> ExrPart:
-        return self.exr.parts[self.picture]
+        return self.exr.picture
 
     @property
     def window(self) -> Box:
@@ -117,9 +116,7 @@ class Shot:
         plate = read_frame(path)
         planes = self.planes(index, {path: plate})
         names = rgb_names(plate, str(path))
-        return ShotFrame(
-            self.frames[index], plate, picture_index(plate), names, self.raster, planes, self.paste(planes)
-        )
+        return ShotFrame(self.frames[index], plate, names, self.raster, planes, self.paste(planes))
 
     def planes(self, index: int, decoded: Optional[Dict[Path, ExrFrame]] = None) -> MattePlanes:
         """The mattes of a frame. Raises as `load`."""

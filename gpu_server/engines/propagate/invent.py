@@ -16,10 +16,10 @@ from void_bridge.pixels.box import Box
 
 Mask = NDArray[np.bool_]
 
-_MOST_FRAMES = 5
+_MOST_FRAMES = 4
 _SEAM_PX = 10  # proxy pixels by which the made up reaches under what was seen
-_LEAST_PX = 24  # proxy pixels, a frame: less is left to the smooth ground
-_CONTEXT = 0.75  # of the hole's size, on each side: where texture is taken from
+_LEAST_SHARE = 2e-4  # of a frame: less is left to the smooth ground
+_CONTEXT = 0.8  # of the hole's size, on each side: where texture is taken from
 
 
 def invent(composer: Composer, unseen: Mapping[int, Mask], sources: Mapping[int, list[int]], seed: int) -> Iterator[MadeUp]:
@@ -31,7 +31,7 @@ def invent(composer: Composer, unseen: Mapping[int, Mask], sources: Mapping[int,
     done: list[MadeUp] = []
     while len(done) < _MOST_FRAMES:
         frame = _most_hidden(left)
-        if left[frame].sum() < _LEAST_PX:
+        if left[frame].mean() <= _LEAST_SHARE:
             return
         made = _make(composer, frame, left[frame], sources[frame], done, seed)
         yield made
@@ -63,9 +63,7 @@ def _make(composer: Composer, frame: int, unseen: Mask, sources: list[int], done
     picture = encode(composer.fill(frame, sources, done, box).rgb, clip.exposure)
     hole = _at_plate(survey, mask, box) & composer.store.hole(frame, box)
     bad = _at_plate(survey, survey.invalid(frame) & mask, box) | hole
-    import time; t0=time.time()
     made = synthesise(decode(picture, clip.exposure), hole, ~bad, seed)
-    print('SYN',frame,hole.shape,hole.sum(),time.time()-t0)
     calm = np.where(hole[..., None], composer.grain.without(encode(made, clip.exposure)), picture)
     return MadeUp(frame, mask, box, calm.astype(np.float16))
 

@@ -17,6 +17,7 @@ Mask = NDArray[np.bool_]
 
 _RESIDUAL = np.array([[0, 0.25, 0], [0.25, -1, 0.25], [0, 0.25, 0]], np.float32)
 _DAMPING = 0.8
+_CYCLES, _SWEEPS = 3, 3
 _COARSEST = 4  # pixels on the short side of the smallest grid
 
 
@@ -39,7 +40,8 @@ def membrane(values: Array, known: Mask) -> Array:
     grids = _grids(hole)
     for channel in range(values.shape[2]):
         rim = np.where(original, inside[..., channel], 0)
-        solved = _full_multigrid(_pad(rim, grids[0].shape), grids)[: hole.shape[0], : hole.shape[1]]
+        fixed = _pad(rim, grids[0].shape)
+        solved = _solve(fixed, np.zeros_like(fixed), grids)[: hole.shape[0], : hole.shape[1]]
         low, high = rim[original].min(), rim[original].max()
         inside[..., channel][hole] = np.clip(solved[hole], low, high)
     return filled
@@ -60,9 +62,9 @@ def poisson(start: Array, hole: Mask, rhs: Array) -> Array:
     inside, hole = solved[window], hole[window]
     grids = _grids(hole)
     for channel in range(start.shape[2]):
-        u = _pad(inside[..., channel], grids[0].shape)
-        f = _pad(np.where(hole, rhs[window][..., channel], 0), grids[0].shape)
-        inside[..., channel][hole] = _cycles(u, f, grids, count=4)[: hole.shape[0], : hole.shape[1]][hole]
+        guess = np.ascontiguousarray(inside[..., channel])
+        misfit = _pad(np.where(hole, rhs[window][..., channel] - _residual(guess), 0), grids[0].shape)
+        inside[..., channel] += _solve(np.zeros_like(misfit), misfit, grids)[: hole.shape[0], : hole.shape[1]]
     return solved
 
 
@@ -102,20 +104,19 @@ def _double(image: Array) -> Array:
     return cv2.resize(image, (image.shape[1] * 2, image.shape[0] * 2), interpolation=cv2.INTER_LINEAR)
 
 
-def _full_multigrid(values: Array, grids: list[Array]) -> Array:
-    """The membrane of `values`, solved on the coarsest grid first, each solution the next one's first guess."""
+def _solve(values: Array, rhs: Array, grids: list[Array]) -> Array:
+    """Full multigrid: solved on the coarsest grid first, each solution the next one's first guess.
+
+    values: what is fixed; read outside the hole. rhs: read inside.
+    """
     hole = grids[0] > 0
     if len(grids) == 1:
         u = np.where(hole, values[~hole].mean(), values)
     else:
-        coarse_known = _halve((~hole).astype(np.float32))
-        coarse = _halve(values * ~hole) / np.maximum(coarse_known, 0.25)
-        u = np.where(hole, _double(_full_multigrid(coarse, grids[1:])), values)
-    return _cycles(u, np.zeros_like(u), grids, count=3)
-
-
-def _cycles(u: Array, rhs: Array, grids: list[Array], count: int) -> Array:
-    for _ in range(count):
+        known_share = _halve((~hole).astype(np.float32))
+        coarse = _halve(values * ~hole) / np.maximum(known_share, 0.25)
+        u = np.where(hole, _double(_solve(coarse, 4 * _halve(rhs * hole), grids[1:])), values)
+    for _ in range(_CYCLES):
         _v_cycle(u, rhs, grids)
     return u
 
@@ -126,21 +127,27 @@ def _v_cycle(u: Array, rhs: Array, grids: list[Array]) -> None:
     if len(grids) == 1:
         _smooth(u, rhs, weight, sweeps=4 * max(u.shape) if max(u.shape) <= 64 else 8)
         return
-    _smooth(u, rhs, weight, sweeps=2)
-    residual = _residual(u, rhs)
-    residual *= weight > 0
-    coarse_rhs = -4 * _halve(residual)
-    correction = np.zeros_like(coarse_rhs)
-    _v_cycle(correction, coarse_rhs, grids[1:])
-    u += _double(correction) * (weight > 0)
-    _smooth(u, rhs, weight, sweeps=2)
+    hole = weight > 0
+    _smooth(u, rhs, weight, _SWEEPS)
+    residual = (_residual(u) - rhs) * hole
+    correction = np.zeros_like(u[::2, ::2])
+    _v_cycle(correction, -4 * _halve(residual), grids[1:])
+    step = _double(correction) * hole
+    u += np.float32(_best_length(step, residual, hole)) * step
+    _smooth(u, rhs, weight, _SWEEPS)
+
+
+def _best_length(step: Array, residual: Array, hole: Mask) -> float:
+    """How far to go for the least energy: coarse holes are smaller than fine ones, and their steps too short."""
+    bend = -float(np.vdot(step, _residual(step) * hole))
+    return float(np.vdot(step, residual)) / bend if bend > 0 else 0.0
 
 
 def _smooth(u: Array, rhs: Array, weight: Array, sweeps: int) -> None:
     for _ in range(sweeps):
-        u += weight * _residual(u, rhs)
+        u += weight * (_residual(u) - rhs)
 
 
-def _residual(u: Array, rhs: Array) -> Array:
-    """mean4(u) - u - rhs, free at the edges."""
-    return cv2.filter2D(u, -1, _RESIDUAL, borderType=cv2.BORDER_REPLICATE) - rhs
+def _residual(u: Array) -> Array:
+    """mean4(u) - u, free at the edges."""
+    return cv2.filter2D(u, -1, _RESIDUAL, borderType=cv2.BORDER_REPLICATE)

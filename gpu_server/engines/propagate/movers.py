@@ -12,6 +12,7 @@ from gpu_server.engines.propagate.survey import Mask, Survey
 from void_bridge.pixels.box import Box
 
 _MOVES_PX = 1.5  # proxy pixels a frame, beyond the camera's motion
+_MOVES_A_LITTLE_PX = 0.5  # what touches a mover and moves at least this much belongs to it
 _VISIBLE = 8.0  # of 255: how much the picture must change with it
 _AMBIENT = 0.4  # where more of the frame moves than this, it is water or leaves, and that is background
 _AROUND_PX = 5
@@ -19,18 +20,28 @@ _AROUND_PX = 5
 
 def movers(survey: Survey, camera: Camera, frame: int) -> Mask:
     """Shape [h, w]: what moves in this frame against one of its neighbours, other than by the camera's travel."""
-    found = np.zeros(survey.shape, bool)
+    surely, maybe = np.zeros(survey.shape, bool), np.zeros(survey.shape, bool)
     raster = Box(0, 0, *survey.shape)
     for neighbour in (frame - 1, frame + 1):
         if 0 <= neighbour < survey.frames:
             motion = camera.rough(frame, neighbour)
             over = overlay(survey, frame, neighbour, motion, raster)
-            found |= over.usable & _changed(over) & (_own_motion(over.flow, motion, raster) > _MOVES_PX)
-    if found.sum() > _AMBIENT * max(1, int((~survey.gone(frame)).sum())):
-        return np.zeros_like(found)
-    core = cv2.morphologyEx(found.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+            own = _own_motion(over.flow, motion, raster)
+            surely |= over.usable & _changed(over) & (own > _MOVES_PX)
+            maybe |= over.usable & (own > _MOVES_A_LITTLE_PX)
+    if surely.sum() > _AMBIENT * max(1, int((~survey.gone(frame)).sum())):
+        return np.zeros_like(surely)
+    core = cv2.morphologyEx(surely.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)) > 0
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * _AROUND_PX + 1,) * 2)
-    return np.asarray(cv2.dilate(core, disc), bool)
+    return np.asarray(cv2.dilate(_touching(core, maybe | core).astype(np.uint8), disc), bool)
+
+
+def _touching(core: Mask, whole: Mask) -> Mask:
+    """The connected parts of `whole` that hold some of `core`."""
+    _, labels = cv2.connectedComponents(whole.astype(np.uint8))
+    kept = np.zeros(int(labels.max()) + 1, bool)
+    kept[labels[core]] = True
+    return np.asarray(kept[labels], bool)
 
 
 def _changed(over: Overlay) -> Mask:

@@ -18,55 +18,96 @@ Index = NDArray[np.int32]
 
 RADIUS = 3  # patches are 7 x 7
 _COMPONENTS = 20
-_BASIS_PATCHES = 6000
+_BASIS_PATCHES = 3000
 _CHUNK = 1 << 14  # patches looked at together
 _WEAR = 0.5  # what a second use of the same patch costs, in mean costs
 _SHARED_TRIALS = 2
 _PATCH = np.ones((2 * RADIUS + 1, 2 * RADIUS + 1), np.uint8)
 
 
-class Field:
-    """One pyramid level: its picture, the patches to be matched, and the patches they may match.
+class Exemplars:
+    """One pyramid level: its picture outside the hole, the patches to be matched, and those they may match.
 
     Pixels are counted by flat positions in the raster, padded by RADIUS so that a patch around any
-    pixel stays inside. Targets are the pixels whose patch touches the hole; `match` holds the source
-    position of each, `cost` the squared distance of the two patches and what wear adds to it.
+    pixel stays inside. Targets are the pixels whose patch touches the hole.
     """
 
     def __init__(self, picture: Array, hole: Mask, source: Mask, rng: np.random.Generator) -> None:
         """picture: shape [H, W, C], perceptual. hole, source: shape [H, W], disjoint; a patch must fit into source."""
-        self._rng = rng
+        self.picture = picture
         self.height, self.width = hole.shape[0] + 2 * RADIUS, hole.shape[1] + 2 * RADIUS
         self.hole = np.flatnonzero(np.pad(hole, RADIUS)).astype(np.int32)
         touched = cv2.dilate(hole.astype(np.uint8), _PATCH) > 0
         self.targets = np.flatnonzero(np.pad(touched, RADIUS)).astype(np.int32)
-        self._number = np.full(self.height * self.width, -1, np.int32)
-        self._number[self.targets] = np.arange(len(self.targets), dtype=np.int32)
+        self.number = self._numbers(self.targets)
         depth = cv2.distanceTransform(np.pad(hole, RADIUS).astype(np.uint8), cv2.DIST_L2, 5)
-        self._depth = depth.ravel()[self.targets]
-        self._sources = np.flatnonzero(np.pad(patch_centres(source), RADIUS)).astype(np.int32)
-        self._row = np.full(self.height * self.width, -1, np.int32)
-        self._row[self._sources] = np.arange(len(self._sources), dtype=np.int32)
-        rows, columns = np.divmod(np.arange(_PATCH.size), _PATCH.shape[1])
-        nearest_last = np.argsort(-np.hypot(rows - RADIUS, columns - RADIUS), kind="stable")
-        self._window = ((rows - RADIUS) * self.width + columns - RADIUS)[nearest_last].astype(np.int32)
-        self._show(picture)
-        self._learn_components()
-        self._worn = np.zeros(len(self._sources), np.float32)
-        self.match = self._anywhere(len(self.targets))
-        self.cost = np.zeros(len(self.targets), np.float32)
+        self.depth = depth.ravel()[self.targets]
+        self.sources = np.flatnonzero(np.pad(patch_centres(source), RADIUS)).astype(np.int32)
+        self.row = self._numbers(self.sources)
+        rows, columns = np.divmod(np.arange(_PATCH.size), _PATCH.shape[1]) - np.int32(RADIUS)
+        nearest_last = np.argsort(-np.hypot(rows, columns), kind="stable")
+        self.window = (rows * self.width + columns)[nearest_last].astype(np.int32)
+        self._learn_components(rng)
+
+    def pixels(self, picture: Array) -> Array:
+        """Shape [H, W, C] to [positions, C]."""
+        padded = cv2.copyMakeBorder(picture, RADIUS, RADIUS, RADIUS, RADIUS, cv2.BORDER_REFLECT_101)
+        return padded.reshape(-1, picture.shape[2])
+
+    def features(self, pixels: Array, centres: Index) -> Array:
+        """The principal components of the patches around some positions."""
+        features = np.empty((len(centres), self._basis.shape[1]), np.float32)
+        for start in range(0, len(centres), _CHUNK):
+            part = slice(start, start + _CHUNK)
+            np.matmul(self._patches(pixels, centres[part]), self._basis, out=features[part])
+        return features
+
+    def _numbers(self, positions: Index) -> Index:
+        numbers = np.full(self.height * self.width, -1, np.int32)
+        numbers[positions] = np.arange(len(positions), dtype=np.int32)
+        return numbers
+
+    def _patches(self, pixels: Array, centres: Index) -> Array:
+        return pixels.take(centres[:, None] + self.window, axis=0).reshape(len(centres), -1)
+
+    def _learn_components(self, rng: np.random.Generator) -> None:
+        pixels, some = self.pixels(self.picture), self.sources
+        if len(some) > _BASIS_PATCHES:
+            some = np.sort(rng.choice(some, _BASIS_PATCHES, replace=False))
+        patches = self._patches(pixels, some)
+        patches -= patches.mean(0)
+        directions = np.linalg.eigh((patches.T @ patches).astype(np.float64))[1][:, ::-1]
+        self._basis = np.ascontiguousarray(directions[:, :_COMPONENTS], np.float32)
+        self.source_features = self.features(pixels, self.sources)
+
+
+class Field:
+    """A filling of one level's hole: its picture, and the `match` of each target.
+
+    match: a source position for each target. cost: the squared distance of the two patches, and what wear adds to it.
+    """
+
+    def __init__(self, level: Exemplars, rng: np.random.Generator) -> None:
+        """Scattered matches, over the picture of `level`."""
+        self.level = level
+        self._rng = rng
+        self._pixels = level.pixels(level.picture)
+        self._worn = np.zeros(len(level.sources), np.float32)
+        self.match = self._anywhere(len(level.targets))
+        self.cost = np.zeros(len(level.targets), np.float32)
 
     @property
     def picture(self) -> Array:
         """Shape [H, W, C]."""
-        return self._pixels.reshape(self.height, self.width, -1)[RADIUS:-RADIUS, RADIUS:-RADIUS]
+        padded = self._pixels.reshape(self.level.height, self.level.width, -1)
+        return padded[RADIUS:-RADIUS, RADIUS:-RADIUS]
 
     def search(self) -> None:
         """Improve `match` for the picture as it is now."""
-        self._features = self._project(self.targets)
-        self.cost = self._distance(np.arange(len(self.targets)), self.match)
+        self._features = self.level.features(self._pixels, self.level.targets)
+        self.cost = self._distance(np.arange(len(self.level.targets)), self.match)
         for jump in (8, 4, 2, 1):
-            for step in (jump, -jump, jump * self.width, -jump * self.width):
+            for step in (jump, -jump, jump * self.level.width, -jump * self.level.width):
                 self._spread(step)
         self._wander()
         self._weigh_use()
@@ -78,11 +119,11 @@ class Field:
         """
         likely = max(float(np.percentile(self.cost, 75)), 1e-8)
         weight = np.exp(-self.cost / (2 * likely)) + 1e-6
-        weight *= np.maximum(falloff**-self._depth, 1e-4)
-        total = np.zeros((len(self.hole), 1), np.float32)
-        colour = np.zeros((len(self.hole), self._pixels.shape[1]), np.float32)
-        for step in self._window:
-            voter = self._number.take(self.hole + step)
+        weight *= np.maximum(falloff**-self.level.depth, 1e-4)
+        total = np.zeros((len(self.level.hole), 1), np.float32)
+        colour = np.zeros((len(self.level.hole), self._pixels.shape[1]), np.float32)
+        for step in self.level.window:
+            voter = self.level.number.take(self.level.hole + step)
             counts = np.where(voter >= 0, weight.take(voter, mode="clip"), 0).astype(np.float32)[:, None]
             proposal = self._pixels.take(self.match.take(voter, mode="clip") - step, axis=0)
             proposal *= counts
@@ -96,62 +137,42 @@ class Field:
 
     def origins(self) -> Index:
         """For each pixel of the hole, in raster order, the row and column of one source pixel. Shape [2, n]."""
-        return np.stack(np.divmod(self._agreed(), self.width)) - RADIUS
+        return np.stack(np.divmod(self._agreed(), self.level.width)) - RADIUS
 
     def hand_down(self, finer: Field) -> None:
         """Start the level of twice the resolution from the matches of this one."""
-        y, x = (axis - RADIUS for axis in np.divmod(finer.targets, finer.width))
-        parent = self._number[(y // 2 + RADIUS) * self.width + x // 2 + RADIUS]
-        my, mx = (axis - RADIUS for axis in np.divmod(self.match[parent], self.width))
-        match = (my * 2 + y % 2 + RADIUS) * finer.width + mx * 2 + x % 2 + RADIUS
-        fits = (parent >= 0) & (finer._row.take(match, mode="clip") >= 0)
+        y, x = (axis - RADIUS for axis in np.divmod(finer.level.targets, finer.level.width))
+        parent = self.level.number[(y // 2 + RADIUS) * self.level.width + x // 2 + RADIUS]
+        my, mx = (axis - RADIUS for axis in np.divmod(self.match[parent], self.level.width))
+        match = (my * 2 + y % 2 + RADIUS) * finer.level.width + mx * 2 + x % 2 + RADIUS
+        fits = (parent >= 0) & (finer.level.row.take(match, mode="clip") >= 0)
         finer.match = np.where(fits, match, finer.match).astype(np.int32)
 
-    def _show(self, picture: Array) -> None:
-        padded = cv2.copyMakeBorder(picture, RADIUS, RADIUS, RADIUS, RADIUS, cv2.BORDER_REFLECT_101)
-        self._pixels = padded.reshape(-1, picture.shape[2])
-
     def _paint(self, colour: Array) -> None:
-        self._pixels[self.hole] = colour
-        self._show(self.picture)
+        self._pixels[self.level.hole] = colour
+        self._pixels = self.level.pixels(self.picture)
 
     def _anywhere(self, count: int) -> Index:
-        return self._sources[self._rng.integers(len(self._sources), size=count)]
-
-    def _learn_components(self) -> None:
-        some = self._sources if len(self._sources) <= _BASIS_PATCHES else np.sort(self._anywhere(_BASIS_PATCHES))
-        patches = self._patches(some).astype(np.float64)
-        patches -= patches.mean(0)
-        directions = np.linalg.eigh(patches.T @ patches)[1][:, ::-1]
-        self._basis = np.ascontiguousarray(directions[:, :_COMPONENTS], np.float32)
-        self._source_features = self._project(self._sources)
-
-    def _patches(self, centres: Index) -> Array:
-        return self._pixels.take(centres[:, None] + self._window, axis=0).reshape(len(centres), -1)
-
-    def _project(self, centres: Index) -> Array:
-        features = np.empty((len(centres), self._basis.shape[1]), np.float32)
-        for start in range(0, len(centres), _CHUNK):
-            part = slice(start, start + _CHUNK)
-            np.matmul(self._patches(centres[part]), self._basis, out=features[part])
-        return features
+        return self.level.sources[self._rng.integers(len(self.level.sources), size=count)]
 
     def _distance(self, which: NDArray[np.int64], match: Index) -> Array:
         """Cost of a match for each of some targets, given by number."""
         cost = np.empty(len(which), np.float32)
         for start in range(0, len(which), _CHUNK):
             part = slice(start, start + _CHUNK)
-            row = self._row.take(match[part])
+            row = self.level.row.take(match[part])
             difference = self._features.take(which[part], axis=0)
-            difference -= self._source_features.take(row, axis=0)
+            difference -= self.level.source_features.take(row, axis=0)
             np.einsum("nk,nk->n", difference, difference, out=cost[part])
             cost[part] += self._worn.take(row)
         return cost
 
     def _try(self, candidates: Index, worth: Mask | bool = True) -> None:
         """Keep what is better. candidates: a position for each target, anywhere. worth: which to look at."""
-        which = np.flatnonzero(worth & (candidates != self.match) & (self._row.take(candidates, mode="clip") >= 0))
-        which = which[(candidates[which] >= 0) & (candidates[which] < len(self._row))]
+        which = np.flatnonzero(
+            worth & (candidates != self.match) & (candidates >= 0) & (candidates < len(self.level.row))
+        )
+        which = which[self.level.row[candidates[which]] >= 0]
         candidates = candidates[which]
         cost = self._distance(which, candidates)
         better = cost < self.cost[which]
@@ -160,27 +181,27 @@ class Field:
 
     def _spread(self, step: int) -> None:
         """Try each neighbour's offset."""
-        neighbour = self._number.take(self.targets + step, mode="clip")
+        neighbour = self.level.number.take(self.level.targets + step, mode="clip")
         self._try(self.match.take(neighbour, mode="clip") - np.int32(step), neighbour >= 0)
 
     def _wander(self) -> None:
         """Try a place anywhere, the offsets of other targets anywhere, and places ever nearer to the match."""
-        count = len(self.targets)
+        targets, width, count = self.level.targets, np.int32(self.level.width), len(self.level.targets)
         self._try(self._anywhere(count))
         for _ in range(_SHARED_TRIALS):
-            self._try(self.targets + (self.match - self.targets)[self._rng.integers(count, size=count)])
-        radius = max(self.height, self.width)
+            self._try(targets + (self.match - targets)[self._rng.integers(count, size=count)])
+        radius = max(self.level.height, self.level.width)
         while radius >= 1:
             moves = self._rng.integers(-radius, radius + 1, size=(2, count), dtype=np.int32)
-            y, x = np.divmod(self.match, np.int32(self.width)) + moves
-            self._try(y * np.int32(self.width) + x, (x >= 0) & (x < self.width) & (y >= 0) & (y < self.height))
+            y, x = np.divmod(self.match, width) + moves
+            self._try(y * width + x, (x >= 0) & (x < width))
             radius //= 2
 
     def _weigh_use(self) -> None:
         """Make patches dearer that are copied more often than their share: smears and repetition wear them out."""
-        used = np.bincount(self.match, minlength=len(self._row)).astype(np.float32)
-        used = cv2.blur(used.reshape(self.height, self.width), _PATCH.shape).ravel()[self._sources]
-        share = np.float32(max(1.0, 2 * len(self.targets) / len(self._sources)))
+        used = np.bincount(self.match, minlength=len(self.level.row)).astype(np.float32)
+        used = cv2.blur(used.reshape(self.level.height, -1), _PATCH.shape).ravel()[self.level.sources]
+        share = np.float32(max(1.0, 2 * len(self.level.targets) / len(self.level.sources)))
         self._worn = np.float32(_WEAR * self.cost.mean()) * np.maximum(used / share - 1, 0)
 
     def _agreed(self) -> Index:
@@ -188,10 +209,10 @@ class Field:
 
         Boyer and Moore's majority vote; the nearest patches come last and win where there is no majority.
         """
-        best = np.zeros(len(self.hole), np.int32)
-        lead = np.full(len(self.hole), -1, np.int32)
-        for step in self._window:
-            voter = self._number.take(self.hole + step)
+        best = np.zeros(len(self.level.hole), np.int32)
+        lead = np.full(len(self.level.hole), -1, np.int32)
+        for step in self.level.window:
+            voter = self.level.number.take(self.level.hole + step)
             proposal = self.match.take(voter, mode="clip") - step
             lead += np.where(voter < 0, 0, np.where(proposal == best, 1, -1)).astype(np.int32)
             swap = (lead < 0) & (voter >= 0)

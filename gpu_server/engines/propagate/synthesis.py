@@ -10,7 +10,7 @@ comes out are copied source pixels, so grain and detail are real; `stitching` jo
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -18,7 +18,7 @@ import numpy as np
 from gpu_server.engines.base import rng
 from gpu_server.engines.propagate.encoding import decode, encode
 from gpu_server.engines.propagate.membrane import Array, Mask, membrane
-from gpu_server.engines.propagate.patchmatch import Field, Index, patch_centres
+from gpu_server.engines.propagate.patchmatch import Exemplars, Field, Index, patch_centres
 from gpu_server.engines.propagate.stitching import stitch
 
 Window = tuple[slice, slice]
@@ -28,8 +28,9 @@ _LEAST_CONTEXT_PX, _CONTEXT = 64, 0.75  # the least, and a share of the hole's s
 _MOST_HOLE, _MOST_AREA = 400_000, 1_600_000  # pixels of a level that patches are matched on
 _COARSEST_DEPTH_PX = 3.0  # from the rim to the middle of the hole
 _FEWEST_SOURCES = 100
-_STARTS, _START_TARGETS = 6, 5_000  # the starts compete up to a level of so many patches
+_STARTS, _START_HOLE = 6, 3_000  # the starts compete up to a level with a hole of so many pixels
 _COARSE_FALLOFF, _FALLOFF = 1.3, 1.1
+_COARSE_ROUNDS = 16
 _ROUNDS = ((20_000, 8), (100_000, 4), (np.inf, 2))  # by the number of patches
 _DETAIL_WEIGHT, _DETAIL_SIDE_PX = 10.0, 15
 _DARKEST = 1e-6  # a median below this counts as this
@@ -106,7 +107,8 @@ def _origins(encoded: Array, hole: Mask, missing: Mask, source: Mask, seed: tupl
     field, at = _best_start(levels, seed)
     while at > 0 and levels[at - 1].small_enough:
         at -= 1
-        field = _refined(field, levels[at], rng(*seed, "synthesis", at))
+        random = rng(*seed, "synthesis", at)
+        field = _refined(field, levels[at].exemplars(random), random)
     field.search()
     origins = field.origins()
     for coarse, fine in zip(levels[at:0:-1], levels[at - 1 :: -1], strict=False):
@@ -125,6 +127,9 @@ class _Level:
     @property
     def small_enough(self) -> bool:
         return np.count_nonzero(self.hole) <= _MOST_HOLE and self.hole.size <= _MOST_AREA
+
+    def exemplars(self, random: np.random.Generator) -> Exemplars:
+        return Exemplars(self.picture, self.hole, self.source, random)
 
     def halved(self) -> _Level:
         height, width = self.hole.shape
@@ -149,6 +154,8 @@ def _pyramid(encoded: Array, hole: Mask, missing: Mask, source: Mask) -> list[_L
         if np.count_nonzero(patch_centres(coarser.source)) < _FEWEST_SOURCES and levels[-1].small_enough:
             break
         levels.append(coarser)
+    last = levels[-1]
+    levels[-1] = replace(last, picture=membrane(last.picture, ~last.hole))
     return levels
 
 
@@ -168,30 +175,33 @@ def _detail(encoded: Array, known: Mask) -> Array:
 
 
 def _best_start(levels: list[_Level], seed: tuple[int, int]) -> tuple[Field, int]:
-    """Fill the coarse levels from the rim's smooth continuation and from scattered pixels; keep the best fit."""
-    tries = [_coarse(levels, rng(*seed, "synthesis", "start", n), scattered=n % 2 == 1) for n in range(_STARTS)]
-    return min(tries, key=lambda one: float(one[0].cost.mean()))
+    """Fill the coarse levels from the rim's smooth continuation and from scattered pixels; keep the best fit.
+
+    Returns the finest level filled so, and its number.
+    """
+    first = next(n for n, level in enumerate(levels) if level is levels[-1] or level.hole.sum() <= _START_HOLE)
+    coarse_to_fine = [level.exemplars(rng(*seed, "synthesis", "basis")) for level in reversed(levels[first:])]
+    randoms = [rng(*seed, "synthesis", "start", n) for n in range(_STARTS)]
+    starts = [_start(coarse_to_fine, random, scattered=n % 2 == 1) for n, random in enumerate(randoms)]
+    return min(starts, key=lambda field: float(field.cost.mean())), first
 
 
-def _coarse(levels: list[_Level], random: np.random.Generator, scattered: bool) -> tuple[Field, int]:
-    at = len(levels) - 1
-    last = levels[at]
-    field = Field(membrane(last.picture, ~last.hole), last.hole, last.source, random)
+def _start(coarse_to_fine: list[Exemplars], random: np.random.Generator, scattered: bool) -> Field:
+    field = Field(coarse_to_fine[0], random)
     if scattered:
         field.vote(_COARSE_FALLOFF)
-    _improve(field, 16, _COARSE_FALLOFF)
-    while at > 0 and levels[at - 1].small_enough and 4 * len(field.targets) <= _START_TARGETS:
-        at -= 1
-        field = _refined(field, levels[at], random)
+    _improve(field, _COARSE_ROUNDS, _COARSE_FALLOFF)
+    for finer in coarse_to_fine[1:]:
+        field = _refined(field, finer, random)
     field.search()
-    return field, at
+    return field
 
 
-def _refined(coarse: Field, level: _Level, random: np.random.Generator) -> Field:
-    field = Field(level.picture, level.hole, level.source, random)
+def _refined(coarse: Field, level: Exemplars, random: np.random.Generator) -> Field:
+    field = Field(level, random)
     coarse.hand_down(field)
     field.copy()
-    _improve(field, next(rounds for most, rounds in _ROUNDS if len(field.targets) <= most), _FALLOFF)
+    _improve(field, next(rounds for most, rounds in _ROUNDS if len(level.targets) <= most), _FALLOFF)
     return field
 
 
