@@ -13,6 +13,7 @@ from contextlib import suppress
 
 import zmq
 
+from gpu_server.server.background import Background
 from gpu_server.server.catalog import Catalog
 from gpu_server.server.control import ControlLoop
 from gpu_server.server.data import WINDOW, DataLoop
@@ -85,9 +86,10 @@ class Server:
         mailbox = self._control.mailbox
         self._ledger = Ledger(table, catalog, self._writer, mailbox, self._control.changed)
         previewed = self._control.previewed
-        self._dispatcher = Dispatcher(settings, self._ledger, self._spool, self._pool, mailbox, previewed)
+        background = Background(self._pool, mailbox)
+        self._dispatcher = Dispatcher(settings, self._ledger, self._spool, background, mailbox, previewed)
         self._service = JobService(
-            settings, self._ledger, self._dispatcher, self._spool, self._pool, mailbox, self._control.is_present
+            settings, self._ledger, self._dispatcher, self._spool, background, self._control.is_present
         )
         self._data = DataLoop(
             data_router,
@@ -156,6 +158,8 @@ class Server:
         try:
             self._write_connection()
         except BaseException:
+            self._control.mailbox.close()
+            self._data.mailbox.close()
             self._journal.close()
             self._let_go()
             raise

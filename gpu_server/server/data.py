@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import zmq
 
+from gpu_server.server.background import Background
 from gpu_server.server.catalog import Catalog
 from gpu_server.server.journal import Journal, JournalThread
 from gpu_server.server.sockets import Mailbox, RouterLoop
 from gpu_server.server.spool import Spool
-from void_bridge.errors import InputError, InternalError, ProtocolError, ServerError, VoidBridgeError, full_disk_named
+from void_bridge.atomic import sync_file
+from void_bridge.errors import InputError, ProtocolError, ServerError, VoidBridgeError, full_disk_named
 from void_bridge.protocol.framing import PART_BYTES, Envelope
 from void_bridge.protocol.messages import ErrorReply, Get, Message, Part, Put, PutDone, ResultFrame, Welcome
 
@@ -49,7 +51,6 @@ class Upload:
     dropped: Message | None = None
     parts: deque[tuple[int, Any]] = field(default_factory=deque)
     hasher: Any = field(default_factory=lambda: hashlib.blake2b(digest_size=32))
-    file: BinaryIO | None = None
 
 
 class DataLoop(RouterLoop):
@@ -68,7 +69,8 @@ class DataLoop(RouterLoop):
         upload_patience_s: float,
     ) -> None:
         super().__init__("data", router, welcome)
-        self._catalog, self._spool, self._pool = catalog, spool, pool
+        self._catalog, self._spool = catalog, spool
+        self._background = Background(pool, self.mailbox)
         self._writer, self._control, self._on_stored = writer, control, on_stored
         self._upload_patience_s = upload_patience_s
         self._uploads: dict[tuple[bytes, str], Upload] = {}
@@ -115,8 +117,6 @@ class DataLoop(RouterLoop):
         upload = self._uploads.get((client, put.digest))
         if put.offset == 0:
             self._drop(upload, _BEGIN_ANEW)
-            if sum(under_way.client == client for under_way in self._uploads.values()) >= WINDOW:
-                raise ProtocolError(f"got more than {WINDOW} blobs at once; put one whole before the next")
             upload = Upload(client, put.digest, put.size, self._spool.new_upload(), time.monotonic())
             self._uploads[client, put.digest] = upload
         if upload is None or upload.accepted != put.offset:
@@ -131,14 +131,16 @@ class DataLoop(RouterLoop):
         if upload.parts and not upload.busy:
             upload.busy = True
             number, part = upload.parts.popleft()
-            self._in_pool(lambda: _write_part(upload, part), lambda error: self._written(upload, number, part, error))
+            self._background.do(
+                lambda: _write_part(upload, part), lambda error: self._written(upload, number, part, error)
+            )
 
     def _written(self, upload: Upload, number: int, part: Any, error: VoidBridgeError | None) -> None:
         upload.busy = False
         self._return_credit(upload.client, len(part))
         if upload.dropped:
             self.reply(upload.client, number, upload.dropped)
-            self._pool.submit(_discard, upload)
+            self._background.do(lambda: upload.path.unlink(missing_ok=True))
         elif error:
             self._drop(upload, _BEGIN_ANEW)
             self.refuse(upload.client, number, error)
@@ -167,11 +169,11 @@ class DataLoop(RouterLoop):
             else:
                 self._writer.do(adopt, stored)
 
-        self._in_pool(lambda: _check_whole(upload), checked)
+        self._background.do(lambda: _check_whole(upload), checked)
 
     def _answer_stored(self, upload: Upload, number: int, error: VoidBridgeError | None) -> None:
         if error:
-            self._pool.submit(_discard, upload)
+            self._background.do(lambda: upload.path.unlink(missing_ok=True))
             self.refuse(upload.client, number, error)
         else:
             self.reply(upload.client, number, PutDone(upload.digest, upload.size, True))
@@ -187,7 +189,7 @@ class DataLoop(RouterLoop):
             self._return_credit(upload.client, len(part))
             self.reply(upload.client, number, answer)
         if not upload.busy:
-            self._pool.submit(_discard, upload)
+            self._background.do(lambda: upload.path.unlink(missing_ok=True))
 
     def tick(self, now: float) -> None:
         for upload in list(self._uploads.values()):
@@ -211,7 +213,7 @@ class DataLoop(RouterLoop):
             else:
                 self.reply(client, number, Part(get.frame, get.offset, frame.size), read[0])
 
-        self._in_pool(lambda: read.append(_read_part(frame, get.offset)), answer)
+        self._background.do(lambda: read.append(_read_part(frame, get.offset)), answer)
 
     # --- shared ----------------------------------------------------------------------------------
 
@@ -225,44 +227,19 @@ class DataLoop(RouterLoop):
         if not self._credits_used[client]:
             del self._credits_used[client]
 
-    def _in_pool(self, work: Callable[[], None], then: Callable[[VoidBridgeError | None], None]) -> None:
-        def run() -> None:
-            error: VoidBridgeError | None = None
-            try:
-                work()
-            except VoidBridgeError as exc:
-                error = exc
-            except Exception as exc:
-                log.exception("background work failed")
-                error = InternalError(f"the server failed: {type(exc).__name__}; see its log")
-            self.mailbox.post(then, error)
-
-        self._pool.submit(run)
-
 
 def _write_part(upload: Upload, part: Any) -> None:
-    with full_disk_named("the server's spool"):
-        if upload.file is None:
-            upload.file = open(upload.path, "xb")  # noqa: SIM115  closed by _check_whole or _discard
-        upload.file.write(part)
+    with full_disk_named("the server's spool"), open(upload.path, "ab") as file:
+        file.write(part)
     upload.hasher.update(part)
     upload.written += len(part)
 
 
 def _check_whole(upload: Upload) -> None:
-    assert upload.file is not None
     with full_disk_named("the server's spool"):
-        upload.file.flush()
-        os.fsync(upload.file.fileno())
-        upload.file.close()
+        sync_file(upload.path)
     if upload.hasher.hexdigest() != upload.digest:
         raise InputError(f"the bytes put as blob {upload.digest[:16]} are not its own; the file changed: submit again")
-
-
-def _discard(upload: Upload) -> None:
-    if upload.file:
-        upload.file.close()
-    upload.path.unlink(missing_ok=True)
 
 
 def _read_part(frame: ResultFrame, offset: int) -> bytes:

@@ -12,10 +12,9 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import Executor
-from dataclasses import dataclass, field
 from pathlib import Path
 
+from gpu_server.server.background import Background
 from gpu_server.server.inputs import check_unchanged
 from gpu_server.server.jobs import LOSSES_MAX, JobRecord
 from gpu_server.server.ledger import Ledger
@@ -24,56 +23,15 @@ from gpu_server.server.settings import ServerSettings
 from gpu_server.server.sockets import Mailbox
 from gpu_server.server.spool import Spool
 from gpu_server.server.supervisor import Gone, WorkerProcess
+from gpu_server.server.workers import Assignment, Freeing, Worker
 from gpu_server.worker import messages as worker
 from void_bridge.errors import InternalError, VoidBridgeError, WorkerLost
 from void_bridge.protocol.messages import Failure, Progress, ResultFrame
 
 log = logging.getLogger(__name__)
 
-_JOBS_PER_WORKER = 2
 _FOREVER = float("inf")
 _STARTS_MAX = 3  # workers that end before they are ready, in a row, before the queue is given up
-
-
-@dataclass
-class Assignment:
-    """A job that a worker holds. Times are monotonic; kill_at is set once it was told to cancel."""
-
-    attempt: int
-    last_word: float
-    kill_at: float | None = None
-
-
-@dataclass
-class Worker:
-    """A place for a worker process. end_by: it was told to end, and is killed then. blamed: jobs it was killed for."""
-
-    index: int
-    process: WorkerProcess | None = None
-    ready: bool = False
-    device: str = "cpu"
-    started: float = 0.0
-    on_device: str | None = None
-    assignments: dict[str, Assignment] = field(default_factory=dict)
-    end_by: float | None = None
-    blamed: set[str] = field(default_factory=set)
-
-    @property
-    def takes_jobs(self) -> bool:
-        free = self.on_device is None and len(self.assignments) < _JOBS_PER_WORKER
-        return self.ready and free and self.end_by is None
-
-    @property
-    def is_idle(self) -> bool:
-        return self.process is not None and not self.assignments and self.end_by is None
-
-
-@dataclass
-class Freeing:
-    """Somebody waits for these processes to go."""
-
-    processes: set[WorkerProcess]
-    then: Callable[[], object]
 
 
 class Dispatcher:
@@ -84,12 +42,12 @@ class Dispatcher:
         settings: ServerSettings,
         ledger: Ledger,
         spool: Spool,
-        pool: Executor,
+        background: Background,
         mailbox: Mailbox,
         on_preview: Callable[[str, int, bytes], None],
     ) -> None:
         self._settings, self._ledger, self._spool = settings, ledger, spool
-        self._pool, self._mailbox, self._on_preview = pool, mailbox, on_preview
+        self._background, self._mailbox, self._on_preview = background, mailbox, on_preview
         self.workers = [Worker(index) for index in range(settings.workers)]
         self._last_served: dict[str, float] = {}
         self._failed_starts = 0
@@ -156,7 +114,7 @@ class Dispatcher:
                 self._launch(place, record, assignment.attempt, error)
 
         def journaled(_: object, error: VoidBridgeError | None) -> None:
-            self._in_pool(lambda: self._prepare(record, assignment.attempt), prepared)
+            self._background.do(lambda: self._prepare(record, assignment.attempt), prepared)
 
         self._ledger.begin(record, journaled)
 
@@ -239,7 +197,7 @@ class Dispatcher:
 
     def _ended(self, place: Worker, record: JobRecord, ended: worker.Ended) -> None:
         if ended.state == "done" and record.is_running_attempt(ended.attempt):
-            self._in_pool(
+            self._background.do(
                 lambda: check_unchanged(record.inputs if record.transport == "path" else (), record.files),
                 lambda error: self._ledger.do(lambda _: None, lambda *_: self._finish_done(record, ended, error)),
             )
@@ -277,7 +235,7 @@ class Dispatcher:
     def tidy(self, record: JobRecord) -> None:
         """Remove what engines left behind, once a job has ended and no worker holds it."""
         if record.is_final and record.id not in self.held_jobs():
-            self._pool.submit(self._spool.remove_scratch, record.id)
+            self._background.do(lambda: self._spool.remove_scratch(record.id))
 
     # --- when things end -------------------------------------------------------------------------
 
@@ -379,19 +337,3 @@ class Dispatcher:
             if not waiting.processes:
                 self._freeing.remove(waiting)
                 waiting.then()
-
-    def _in_pool(self, work: Callable[[], None], then: Callable[[VoidBridgeError | None], None]) -> None:
-        """Do something slow elsewhere; `then` is called here, with what went wrong."""
-
-        def run() -> None:
-            error: VoidBridgeError | None = None
-            try:
-                work()
-            except VoidBridgeError as exc:
-                error = exc
-            except Exception as exc:
-                log.exception("background work failed")
-                error = InternalError(f"the server failed: {type(exc).__name__}: {exc}; see its log")
-            self._mailbox.post(then, error)
-
-        self._pool.submit(run)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,6 +61,8 @@ def _load(path: Path, secret: bool = False) -> tuple[bytes, bytes]:
         public, private = zmq.auth.load_certificate(str(path))
     except (OSError, ValueError) as exc:
         raise Refused(f"cannot read key {path}: {exc}; make it again with void-bridge keys new") from exc
+    if secret and sys.platform != "win32" and path.stat().st_mode & 0o077:
+        raise Refused(f"others can read {path}; chmod 600 it, or remove it and make new keys with void-bridge keys new")
     if secret and not private:
         raise Refused(f"{path} holds no secret key; make it again with void-bridge keys new")
     return public, private or b""

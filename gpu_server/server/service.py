@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from functools import partial
 
+from gpu_server.server.background import Background
 from gpu_server.server.dispatch import Dispatcher
 from gpu_server.server.housekeeping import plan_removal
 from gpu_server.server.inputs import resolve_inputs
@@ -16,7 +16,6 @@ from gpu_server.server.jobs import JobRecord, check_output_free
 from gpu_server.server.journal import Journal
 from gpu_server.server.ledger import Ledger
 from gpu_server.server.settings import ServerSettings
-from gpu_server.server.sockets import Mailbox
 from gpu_server.server.spool import Spool
 from void_bridge.errors import DiskFull, Refused, UsageError, VoidBridgeError
 from void_bridge.pathmap import PathMap
@@ -46,13 +45,11 @@ class JobService:
         ledger: Ledger,
         dispatcher: Dispatcher,
         spool: Spool,
-        pool: Executor,
-        mailbox: Mailbox,
+        background: Background,
         is_present: Callable[[bytes], bool],
     ) -> None:
         self._settings, self._ledger, self._dispatcher = settings, ledger, dispatcher
-        self._spool, self._pool, self._mailbox = spool, pool, mailbox
-        self._is_present = is_present
+        self._spool, self._background, self._is_present = spool, background, is_present
         self._path_map = PathMap.parse(settings.path_map)
         self._pending: dict[str, _Pending] = {}
         self.is_closing = False
@@ -95,7 +92,7 @@ class JobService:
         check_output_free(submit.job.output, active)
         self._pending[record.id] = _Pending(record, [answer])
         if submit.transport == "path":
-            self._pool.submit(self._resolve, record)
+            self._background.do(partial(self._resolve, record), partial(self._resolved, record))
         else:
             record.state = "receiving"
             try:
@@ -121,14 +118,7 @@ class JobService:
 
     def _resolve(self, record: JobRecord) -> None:
         """In the pool: disks may be slow."""
-        error: VoidBridgeError | None = None
-        try:
-            record.files = resolve_inputs(record.inputs, self._settings.allowed_roots, self._path_map)
-        except VoidBridgeError as exc:
-            error = exc
-        except (OSError, ValueError) as exc:
-            error = Refused(f"cannot look at the job's paths: {exc}")
-        self._mailbox.post(self._resolved, record, error)
+        record.files = resolve_inputs(record.inputs, self._settings.allowed_roots, self._path_map)
 
     def _resolved(self, record: JobRecord, error: VoidBridgeError | None) -> None:
         if error:
@@ -223,7 +213,7 @@ class JobService:
         self._ledger.table.remove(job_id)
         self._ledger.catalog.withdraw(job_id)
         self._ledger.do(lambda journal: journal.remove_job(job_id))
-        self._pool.submit(self._spool.remove_job, job_id)
+        self._background.do(lambda: self._spool.remove_job(job_id))
 
     def _remove_blobs(self, digests: set[str], journal: Journal) -> None:
         """On the journal's thread, so that the same blob put again is stored behind this."""

@@ -15,7 +15,7 @@ from gpu_server.engines.base import Engine, Patch
 from gpu_server.worker.messages import FrameWritten, RunJob
 from void_bridge.atomic import write_bytes
 from void_bridge.job import Job
-from void_bridge.pixels.composite import paste
+from void_bridge.pixels.composite import half, paste_into
 from void_bridge.pixels.exr import ExrFrame, encode_frame
 from void_bridge.pixels.shot import ShotFrame
 
@@ -46,9 +46,9 @@ def composite(shot_frame: ShotFrame, patch: Patch, headers: dict[str, HeaderValu
         here, there = region.relative_to(window).slices, region.relative_to(patch.box).slices
         for axis, name in enumerate(shot_frame.rgb_channels):
             merged = channels[name].copy()
-            merged[here] = paste(merged[here], patch.rgb[(*there, axis)], weight[here])
+            paste_into(merged[here], patch.rgb[(*there, axis)], weight[here])
             channels[name] = merged
-    channels[PASTE_CHANNEL] = weight.astype(np.float16)
+    channels[PASTE_CHANNEL] = half(weight)
     if confidence:
         channels[CONFIDENCE_CHANNEL] = _confidence(patch, shot_frame, weight)
     generated = {"void_bridge/generated": "yes" if patch.generated else "no"}

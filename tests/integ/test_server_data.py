@@ -122,16 +122,6 @@ def test_two_clients_that_race_with_the_same_blobs_each_get_every_answer(served,
     eventually(lambda: not incoming(tmp_path))
 
 
-def test_only_so_many_blobs_are_put_at_once(served, tmp_path):
-    submit = make_submit(make_plate(tmp_path / "plates", "1-9", size=3_000_000), frames="1-9")
-    served.submit(submit)
-    first = [(item, Path(item.path).read_bytes()[:100]) for item in submit.inputs]
-    for item, part in first[:8]:
-        served.data.ask(Put(item.digest, item.size, 0), part)
-    with pytest.raises(ProtocolError, match="more than 8 blobs"):
-        served.data.ask(Put(first[8][0].digest, first[8][0].size, 0), first[8][1])
-
-
 def test_a_client_that_goes_away_leaves_nothing_and_another_completes_the_job(served, wanted, tmp_path):
     submit, data = wanted
     with Client.of(settings(tmp_path)) as gone:

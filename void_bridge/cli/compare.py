@@ -51,7 +51,7 @@ def _job(arguments: argparse.Namespace) -> Job:
         path = path / JOB_FILE_NAME
     if path.is_file() or path.suffix.lower() == ".json":
         return JobFile.read(path).job
-    with connected(arguments, loaded_config(arguments)) as client:
+    with connected(loaded_config(arguments)) as client:
         return client.result(job_id(arguments.job)).job
 
 

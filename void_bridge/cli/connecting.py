@@ -29,7 +29,7 @@ def loaded_config(arguments: argparse.Namespace, **more: Any) -> Config:
     return load({"connect": arguments.connect, "autostart": arguments.autostart, **more}).config
 
 
-def connected(arguments: argparse.Namespace, config: Config) -> Client:
+def connected(config: Config) -> Client:
     """Raises NoServer, VersionMismatch, Refused."""
     return connect(config, notice=say)
 

@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
         findings.append(Finding("config", "bad", exc.message, "correct that value; void-bridge config show"))
     else:
         findings += [_cores(), _memory(), _spool(config), _colour(config), _port(config), _keys(config)]
-        findings.append(_server(arguments, config))
+        findings.append(_server(config))
     outcome.set_other(findings=to_plain(findings))
     outcome.summary("\n".join(line for finding in findings for line in _lines(finding)))
     return 1 if any(finding.state == "bad" for finding in findings) else 0
@@ -158,9 +158,9 @@ def _keys(config: Config) -> Finding:
     return Finding("keys", "ok", "none, and none needed on this machine")
 
 
-def _server(arguments: argparse.Namespace, config: Config) -> Finding:
+def _server(config: Config) -> Finding:
     try:
-        with connected(arguments, config) as client:
+        with connected(config) as client:
             seconds, server = client.ping(), client.server
     except NoServer as exc:
         if config.connect:

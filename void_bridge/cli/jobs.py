@@ -25,7 +25,7 @@ _WIDE_COLUMNS = ("priority", "submitted")
 
 
 def run_status(arguments: argparse.Namespace) -> int:
-    with connected(arguments, loaded_config(arguments)) as client:
+    with connected(loaded_config(arguments)) as client:
         result = client.result(job_id(arguments.job))
     arguments.outcome.set_status(result.status)
     arguments.outcome.set(output=result.job.output, progress=to_plain(result.status.progress))
@@ -34,14 +34,14 @@ def run_status(arguments: argparse.Namespace) -> int:
 
 
 def run_watch(arguments: argparse.Namespace) -> int:
-    with connected(arguments, loaded_config(arguments)) as client:
+    with connected(loaded_config(arguments)) as client:
         with progress_view() as view:
             status = follow(client, job_id(arguments.job), view)
         return summarise(client, status, None, arguments.outcome)
 
 
 def run_cancel(arguments: argparse.Namespace) -> int:
-    with connected(arguments, loaded_config(arguments)) as client:
+    with connected(loaded_config(arguments)) as client:
         status = client.cancel(job_id(arguments.job))
     arguments.outcome.set_status(status)
     arguments.outcome.summary(_line(status))
@@ -57,7 +57,7 @@ def configure_fetch(parser: argparse.ArgumentParser) -> None:
 
 def run_fetch(arguments: argparse.Namespace) -> int:
     """Wait for the job to end, unless told not to, and write every frame that is not there yet."""
-    with connected(arguments, loaded_config(arguments)) as client:
+    with connected(loaded_config(arguments)) as client:
         id = job_id(arguments.job)
         output = _output(arguments.output, client.result(id).job) if arguments.output else None
         writer = FrameWriter(client, id, output, arguments.overwrite)
@@ -92,7 +92,7 @@ def configure_jobs(parser: argparse.ArgumentParser) -> None:
 
 
 def run_jobs(arguments: argparse.Namespace) -> int:
-    with connected(arguments, loaded_config(arguments)) as client:
+    with connected(loaded_config(arguments)) as client:
         jobs = client.jobs(arguments.limit)
     arguments.outcome.set_other(jobs=[to_plain(status) for status in jobs])
     if not arguments.json:
@@ -102,7 +102,7 @@ def run_jobs(arguments: argparse.Namespace) -> int:
 
 def run_free(arguments: argparse.Namespace) -> int:
     arguments.autostart = False  # a server that does not run holds nothing
-    with connected(arguments, loaded_config(arguments)) as client:
+    with connected(loaded_config(arguments)) as client:
         workers = client.free()
     arguments.outcome.set_other(workers=workers)
     arguments.outcome.summary(f"{workers} idle workers give their memory back")

@@ -28,7 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run_remove(arguments: argparse.Namespace) -> int:
     config, job = _prepared(arguments)
-    with connected(arguments, config) as client:
+    with connected(config) as client:
         id: Optional[str] = None
         try:
             with progress_view() as view:
@@ -45,7 +45,7 @@ def run_remove(arguments: argparse.Namespace) -> int:
 
 def run_submit(arguments: argparse.Namespace) -> int:
     config, job = _prepared(arguments)
-    with connected(arguments, config) as client:
+    with connected(config) as client:
         with progress_view() as view:
             status = _submitted(client, job, arguments, view)
         arguments.outcome.set(output=client.result(status.id).job.output)

@@ -28,7 +28,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not console.is_terminal:
         raise UsageError("top needs a terminal; use void-bridge jobs")
     arguments.autostart = False  # there is nothing to see on a server that has just started
-    with connected(arguments, loaded_config(arguments)) as client, Live(console=console, screen=True) as live:
+    with connected(loaded_config(arguments)) as client, Live(console=console, screen=True) as live:
         try:
             while True:
                 live.update(screen(client, arguments.limit, console.width), refresh=True)

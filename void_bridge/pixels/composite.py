@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -30,28 +31,35 @@ def paste(plate: NDArray[Stored], patch: NDArray[np.float32], weight: NDArray[np
     if box.empty:
         return plate
     result: NDArray[Stored] = plate.copy()
-    window = result[box.slices]
-    cut_weight = weight[box.slices]
-    mixed = _mixed(window, patch[box.slices], cut_weight)
-    np.copyto(window, _as_stored(mixed, plate.dtype), where=cut_weight > 0)
+    paste_into(result[box.slices], patch[box.slices], weight[box.slices])
     return result
 
 
+def paste_into(plate: NDArray[Stored], patch: NDArray[np.float32], weight: NDArray[np.float32]) -> None:
+    """As `paste`, in place."""
+    np.copyto(plate, _as_stored(_mixed(plate, patch, weight), plate.dtype), where=weight > 0)
+
+
+def half(values: NDArray[np.float32]) -> NDArray[np.float16]:
+    """Rounded to the nearest half, as numpy does it, by the processor's own instruction. Shape [H, W]."""
+    return np.asarray(cv2.add(np.ascontiguousarray(values), np.zeros(4), dtype=cv2.CV_16F), np.float16)
+
+
 def _mixed(plate: NDArray[Any], patch: NDArray[np.float32], weight: NDArray[np.float32]) -> NDArray[Any]:
+    soft = (weight > 0) & (weight < 1)
+    if not soft.any():
+        return patch
     wide = np.float64 if np.issubdtype(plate.dtype, np.integer) else np.float32
     mixed = patch.astype(wide)
-    soft = (weight > 0) & (weight < 1) & np.isfinite(plate)
-    if soft.any():
-        share = weight[soft]
-        mixed[soft] = mixed[soft] * share + plate[soft].astype(wide) * (1 - share)
+    soft &= np.isfinite(plate)
+    share = weight[soft]
+    mixed[soft] = mixed[soft] * share + plate[soft].astype(wide) * (1 - share)
     return mixed
 
 
 def _as_stored(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
     if np.issubdtype(dtype, np.integer):
-        lowest, largest = np.iinfo(dtype).min, np.iinfo(dtype).max
-        values = np.rint(values)
-    else:
-        lowest, largest = np.finfo(dtype).min, np.finfo(dtype).max
-    stored: NDArray[Any] = np.clip(values, lowest, largest).astype(dtype)
-    return stored
+        limits = np.iinfo(dtype)
+        return np.clip(np.rint(values.astype(np.float64)), limits.min, limits.max).astype(dtype)
+    clipped = np.clip(values, np.finfo(dtype).min, np.finfo(dtype).max)
+    return half(clipped) if dtype == np.float16 else clipped.astype(dtype)

@@ -75,9 +75,15 @@ def plane_over(channel: NDArray[np.generic], data_window: Box, raster: Box, inve
         Shape [H, W] of `raster`, in [0, 1]. Outside the data window and where the channel is NaN the
         matte is 0 before it is inverted.
     """
-    plane = _laid_over(channel, data_window, raster, 0.0)
-    cv2.patchNaNs(plane, 0.0)
-    np.clip(plane, 0, 1, out=plane)
+    assert channel.shape == data_window.shape, f"a channel of {channel.shape} in a window of {data_window.shape}"
+    plane = np.zeros(raster.shape, np.float32)
+    # Most of a matte is 0: touch the rest alone.
+    present = matte_box(_bits(channel)).moved(data_window.y0, data_window.x0) & raster
+    if not present.empty:
+        window = plane[present.relative_to(raster).slices]
+        window[...] = channel[present.relative_to(data_window).slices]
+        window[np.isnan(window)] = 0
+        np.clip(window, 0, 1, out=window)
     return np.subtract(1, plane, out=plane) if invert else plane
 
 
@@ -89,7 +95,11 @@ def planes_from_quadmask(
     Integers are always up to 255; other frames are where something in them exceeds 2. Drift of a
     codec is tolerated (see `requantise`). Outside the data window, and where it is NaN, is keep.
     """
-    laid = _laid_over(channel, data_window, raster, np.nan)
+    assert channel.shape == data_window.shape, f"a channel of {channel.shape} in a window of {data_window.shape}"
+    laid = np.full(raster.shape, np.nan, np.float32)
+    common = data_window & raster
+    if not common.empty:
+        laid[common.relative_to(raster).slices] = channel[common.relative_to(data_window).slices]
     if not np.issubdtype(channel.dtype, np.integer) and not np.any(laid > 2):
         laid *= 255
     values = requantise(255 - laid if invert else laid)
@@ -100,15 +110,8 @@ def planes_from_quadmask(
     )
 
 
-def _laid_over(channel: NDArray[np.generic], data_window: Box, raster: Box, outside: float) -> Plane:
-    assert channel.shape == data_window.shape, f"a channel of {channel.shape} in a window of {data_window.shape}"
-    if data_window == raster:
-        return channel.astype(np.float32)
-    plane = np.full(raster.shape, outside, np.float32)
-    common = data_window & raster
-    if not common.empty:
-        plane[common.relative_to(raster).slices] = channel[common.relative_to(data_window).slices]
-    return plane
+def _bits(channel: NDArray[np.generic]) -> NDArray[np.generic]:
+    return np.ascontiguousarray(channel).view(f"u{channel.dtype.itemsize}")
 
 
 def paste_area(planes: MattePlanes, snapped: Optional[Mask] = None) -> Mask:

@@ -21,7 +21,7 @@ from gpu_server.engines.propagate.survey import Survey, scaling
 from void_bridge.pixels.box import Box
 
 _RIM = 8  # pixels around a tile, for what looks at neighbours
-_GRAIN_OF_MADE_UP = 0.1  # share of variance that it keeps after its grain was taken
+_GRAIN_OF_MADE_UP = 0.25  # share of variance that it keeps after its grain was taken
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from void_bridge.pixels.box import Box
 _TILE = 320
 _RIM = 8  # pixels around a tile, for what looks at neighbours
 _LIKE = 0.035  # encoded: how far sources may differ and still be mixed
-_LOWEST_WEIGHT = 1e-5
+_LOWEST_WEIGHT = 1e-9
 _REACH_FRAMES = 12.0
 
 
@@ -79,7 +79,9 @@ def sample(survey: Survey, link: Link, frame: Encoded, target: int, tile: Box, h
 
 
 def mix(samples: Sequence[Sample], resampled_grain: float) -> Mix:
-    """The mean of those sources that agree with the one that most agree with.
+    """The mean of those sources that agree with the one that most agree with; the better ones count most.
+
+    What is averaged loses detail, and its grain is made again anyway: so weights are squared.
 
     resampled_grain: share of the grain's variance that a resampled picture keeps.
     """
@@ -89,13 +91,13 @@ def mix(samples: Sequence[Sample], resampled_grain: float) -> Mix:
     total = np.zeros(beliefs[0].shape, np.float32)
     picture, squares, apart = np.zeros(pictures[0].shape, np.float32), np.zeros_like(total), np.zeros_like(total)
     for s, belief, distance in zip(samples, beliefs, distances, strict=True):
-        weight = belief * np.exp(-np.square(distance / _LIKE))
+        weight = np.square(belief * np.exp(-np.square(distance / _LIKE)))
         total += weight
         picture += weight[..., None] * s.encoded
         squares += np.square(weight) * np.float32(1.0 if s.exact else resampled_grain)
         apart += belief * np.minimum(distance, 4 * _LIKE)
     believed = np.maximum(sum(beliefs), 1e-12)
-    safe = np.maximum(total, 1e-12)
+    safe = np.maximum(total, 1e-16)
     seen = np.max([s.usable for s in samples], axis=0)
     seen = np.where(total > _LOWEST_WEIGHT, np.maximum(seen, 1e-3), 0)
     agreement = np.exp(-np.square(apart / believed / _LIKE))

@@ -17,6 +17,7 @@ _BLOCK = 16
 _TONES = 12
 _QUIET = 0.35  # quantile of the blocks of a tone that counts as grain alone
 _LAGS = 3
+_INVISIBLE = 1e-4
 _KERNEL = 7
 
 
@@ -45,7 +46,7 @@ class Grain:
         """A picture whose grain is mostly gone and whose edges stay (N. Wiener's filter in a window). Shape [H, W, 3]."""
         mean = cv2.blur(picture, (5, 5))
         variance = np.maximum(cv2.blur(np.square(picture), (5, 5)) - np.square(mean), 1e-12)
-        keep = np.clip(1 - np.square(1.1 * self.strength(picture)) / variance, 0, 1)
+        keep = np.clip(1 - np.square(0.9 * self.strength(picture)) / variance, 0, 1)
         return np.asarray(mean + keep * (picture - mean), np.float32)
 
     def strength(self, clean: Array) -> Array:
@@ -98,7 +99,7 @@ class GrainSampler:
                 centres.append(tones[here].mean())
                 levels.append(np.sqrt(limit))
                 quiet |= here & (variances <= limit).all(axis=-1)
-        if not centres:
+        if not centres or max(map(np.max, levels)) < _INVISIBLE:
             return no_grain()
         calm = blocks[quiet] if quiet.any() else blocks
         correlation = _autocorrelation(calm)
@@ -136,10 +137,11 @@ def _kernel(correlation: Array) -> Array:
     """The zero-phase filter whose own correlation this is."""
     size = 32
     padded = np.zeros((size, size))
-    window = np.outer(*[np.hanning(2 * _LAGS + 3)[1:-1]] * 2)
+    taper = np.array([0.3, 0.8, 1, 1, 1, 0.8, 0.3])
+    window = np.outer(taper, taper)
     for dy in range(-_LAGS, _LAGS + 1):
         for dx in range(-_LAGS, _LAGS + 1):
-            padded[dy, dx] = correlation[dy + _LAGS, dx + _LAGS] * np.sqrt(window[dy + _LAGS, dx + _LAGS])
+            padded[dy, dx] = (correlation * window)[dy + _LAGS, dx + _LAGS]
     amplitude = np.sqrt(np.maximum(np.fft.fft2(padded).real, 0))
     spatial = np.fft.fftshift(np.fft.ifft2(amplitude).real)
     middle, half = size // 2, _KERNEL // 2

@@ -22,6 +22,7 @@ _BASIS_PATCHES = 3000
 _CHUNK = 1 << 14  # patches looked at together
 _WEAR = 0.5  # what a second use of the same patch costs, in mean costs
 _SHARED_TRIALS = 2
+_MOST_GAIN = np.float32(2.0)
 _PATCH = np.ones((2 * RADIUS + 1, 2 * RADIUS + 1), np.uint8)
 
 
@@ -122,14 +123,18 @@ class Field:
         weight *= np.maximum(falloff**-self.level.depth, 1e-4)
         total = np.zeros((len(self.level.hole), 1), np.float32)
         colour = np.zeros((len(self.level.hole), self._pixels.shape[1]), np.float32)
+        square = np.zeros_like(colour)
         for step in self.level.window:
             voter = self.level.number.take(self.level.hole + step)
             counts = np.where(voter >= 0, weight.take(voter, mode="clip"), 0).astype(np.float32)[:, None]
             proposal = self._pixels.take(self.match.take(voter, mode="clip") - step, axis=0)
+            square += counts * proposal * proposal
             proposal *= counts
             colour += proposal
             total += counts
-        self._paint(colour / total)
+        colour /= total
+        self._paint(colour)
+        self._regain(np.maximum(square / total - colour * colour, 0))
 
     def copy(self) -> None:
         """Paint the hole with single source pixels."""
@@ -151,6 +156,17 @@ class Field:
     def _paint(self, colour: Array) -> None:
         self._pixels[self.level.hole] = colour
         self._pixels = self.level.pixels(self.picture)
+
+    def _regain(self, spread: Array) -> None:
+        """Give back the contrast that a vote took: a mean varies less than the values by their spread around it."""
+        spreads = np.zeros_like(self._pixels)
+        spreads[self.level.hole] = spread
+        shape = self.level.height, self.level.width, spread.shape[1]
+        pixels, side = self._pixels.reshape(shape), _PATCH.shape
+        mean = cv2.blur(pixels, side)
+        variance = np.maximum(cv2.blur(pixels * pixels, side) - mean * mean, 1e-6)
+        gain = np.minimum(np.sqrt(1 + cv2.blur(spreads.reshape(shape), side) / variance), _MOST_GAIN)
+        self._paint((mean + (pixels - mean) * gain).reshape(spreads.shape)[self.level.hole])
 
     def _anywhere(self, count: int) -> Index:
         return self.level.sources[self._rng.integers(len(self.level.sources), size=count)]

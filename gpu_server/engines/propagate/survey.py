@@ -21,6 +21,7 @@ COLOUR_STEP = 4  # proxy pixels a side of one cell of the colour grid
 _HOLE, _INVALID, _GONE = np.uint8(1), np.uint8(2), np.uint8(4)
 _TOUCHED = 0.01
 _MARGIN = 2  # proxy pixels around everything that may not be a source
+_SPECK_PX = 6
 _DETAIL_SIGMA = 14.0
 _DETAIL_GAIN = 230.0
 _KEEP_IS_AN_ACTOR = 0.5  # a keep matte larger than this share of the frame protects; it doesn't mark a foreground
@@ -60,7 +61,7 @@ class Survey:
         """The same with more that is neither a source nor background. movers: shape [h, w] for each frame."""
         flags, colour_valid = self.flags.copy(), self.colour_valid.copy()
         for i, mask in enumerate(movers):
-            flags[i] |= mask * (_INVALID | _GONE)
+            flags[i] |= mask * (_INVALID | _GONE) | _closed(mask | self.invalid(i)) * _INVALID
             colour_valid[i] &= ~_touched(mask, (colour_valid.shape[1], colour_valid.shape[2]))
         return replace(self, flags=flags, colour_valid=colour_valid)
 
@@ -130,11 +131,19 @@ def _unusable(clip: Clip, index: int, hole: Mask) -> tuple[Mask, Mask]:
     keep = touched("keep", 0.5)
     if keep.mean() < _KEEP_IS_AN_ACTOR:
         other |= keep
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * _MARGIN + 1,) * 2)
-    invalid = cv2.dilate((hole | affected | other).astype(np.uint8), disc)
+    invalid = cv2.dilate((hole | affected | other).astype(np.uint8), _disc(_MARGIN))
     around_affected = cv2.dilate(affected.astype(np.uint8), np.ones((13, 13), np.uint8)) > 0
-    gone = cv2.dilate((other | (hole & ~around_affected)).astype(np.uint8), disc)
+    gone = cv2.dilate((other | (hole & ~around_affected)).astype(np.uint8), _disc(_MARGIN))
     return np.asarray(invalid, bool), np.asarray(gone, bool)
+
+
+def _closed(mask: Mask) -> Mask:
+    """With its small gaps filled: a speck between hidden things is rarely background."""
+    return np.asarray(cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, _disc(_SPECK_PX)), bool)
+
+
+def _disc(radius: int) -> NDArray[np.uint8]:
+    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1,) * 2), np.uint8)
 
 
 def _touched(mask: Mask, shape: tuple[int, int]) -> Mask:

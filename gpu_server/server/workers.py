@@ -1,0 +1,51 @@
+"""What the dispatcher knows of each worker. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from gpu_server.server.supervisor import WorkerProcess
+
+_JOBS_PER_WORKER = 2
+
+
+@dataclass
+class Assignment:
+    """A job that a worker holds. Times are monotonic; kill_at is set once it was told to cancel."""
+
+    attempt: int
+    last_word: float
+    kill_at: float | None = None
+
+
+@dataclass
+class Worker:
+    """A place for a worker process. end_by: it was told to end, and is killed then. blamed: jobs it was killed for."""
+
+    index: int
+    process: WorkerProcess | None = None
+    ready: bool = False
+    device: str = "cpu"
+    started: float = 0.0
+    on_device: str | None = None
+    assignments: dict[str, Assignment] = field(default_factory=dict)
+    end_by: float | None = None
+    blamed: set[str] = field(default_factory=set)
+
+    @property
+    def takes_jobs(self) -> bool:
+        free = self.on_device is None and len(self.assignments) < _JOBS_PER_WORKER
+        return self.ready and free and self.end_by is None
+
+    @property
+    def is_idle(self) -> bool:
+        return self.process is not None and not self.assignments and self.end_by is None
+
+
+@dataclass
+class Freeing:
+    """Somebody waits for these processes to go."""
+
+    processes: set[WorkerProcess]
+    then: Callable[[], object]
