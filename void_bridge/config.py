@@ -161,9 +161,9 @@ def _file_layer(kind: str, path: Path) -> _Layer:
 
 def _read_toml(path: Path) -> Dict[str, Any]:
     if sys.version_info >= (3, 11):
-        import tomllib
+        import tomllib  # novm
     else:
-        import tomli as tomllib  # type: ignore[import-not-found]
+        import tomli as tomllib
     try:
         content = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):

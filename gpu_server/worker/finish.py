@@ -37,7 +37,10 @@ def void_headers(job: Job, engine: Engine) -> dict[str, HeaderValue]:
 
 
 def composite(shot_frame: ShotFrame, patch: Patch, headers: dict[str, HeaderValue], confidence: bool) -> ExrFrame:
-    """The plate with the patch pasted into RGB by the paste matte, and our channels and headers added."""
+    """The plate with the patch pasted into RGB by the paste matte, and our channels and headers added.
+
+    The pixels of `shot_frame` are used up: the patch goes into them in place.
+    """
     part, window = shot_frame.part, shot_frame.window
     weight = shot_frame.paste[window.slices]
     channels = dict(part.channels)
@@ -45,9 +48,7 @@ def composite(shot_frame: ShotFrame, patch: Patch, headers: dict[str, HeaderValu
     if patch.generated and not region.empty:
         here, there = region.relative_to(window).slices, region.relative_to(patch.box).slices
         for axis, name in enumerate(shot_frame.rgb_channels):
-            merged = channels[name].copy()
-            paste_into(merged[here], patch.rgb[(*there, axis)], weight[here])
-            channels[name] = merged
+            paste_into(channels[name][here], patch.rgb[(*there, axis)], weight[here])
     channels[PASTE_CHANNEL] = half(weight)
     if confidence:
         channels[CONFIDENCE_CHANNEL] = _confidence(patch, shot_frame, weight)
