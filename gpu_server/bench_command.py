@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import os
 import platform
 import tempfile
 from collections.abc import Callable, Iterator
@@ -22,6 +21,7 @@ from gpu_server.private_server import private_server
 from void_bridge import __version__
 from void_bridge.atomic import write_bytes
 from void_bridge.cli.command import Command
+from void_bridge.cores import available_cores
 from void_bridge.errors import UsageError
 
 SHORT_FRAMES, LONG_FRAMES = 24, 96
@@ -60,7 +60,7 @@ def _heading() -> str:
         "# Benchmarks\n\n"
         "Made by `make bench`; every figure comes from one run. Ratios are of interleaved pairs, median (lowest to"
         " highest).\n\n"
-        f"Machine: {_processor()}, {_threads()} cores, {memory_gib:.0f} GiB, {platform.system()};"
+        f"Machine: {_processor()}, {available_cores()} cores, {memory_gib:.0f} GiB, {platform.system()};"
         f" Python {platform.python_version()}, void-bridge {__version__}, {datetime.date.today()}. No GPU was there:"
         " what needs one is not measured."
     )
@@ -74,17 +74,13 @@ def _processor() -> str:
         return platform.processor() or platform.machine()
 
 
-def _threads() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _loop(folder: Path, pairs: int) -> Iterator[str]:
     plate = write_shot(folder / "shot", SHORT_FRAMES)
     with private_server(folder / "server") as server:
-        measured = loop_pairs(server, plate, SHORT_FRAMES, folder, pairs, _threads())
+        measured = loop_pairs(server, plate, SHORT_FRAMES, folder, pairs, available_cores())
         answers = np.array(run_loop(server, passthrough_job(plate, SHORT_FRAMES, folder / "asked")).answers_s) * 1000
     yield "## The loop around an engine that changes nothing\n"
-    yield f"3840x2160 half RGBA with grain, ZIP, {SHORT_FRAMES} frames, {_threads()} threads, {pairs} pairs.\n"
+    yield f"3840x2160 half RGBA with grain, ZIP, {SHORT_FRAMES} frames, {available_cores()} threads, {pairs} pairs.\n"
     yield "| what | got | at least |\n|---|---|---|"
     yield f"| wall time over decode + encode by OpenEXR alone | {_ratio(measured)} | 1.25 x |"
     yield (

@@ -155,7 +155,9 @@ class Scene:
         body = _ellipse(grid_x - x, grid_y - y, 0.52 * half, half, softness=1.5)
         head = _ellipse(grid_x - x - 0.2 * half, grid_y - y + 0.95 * half, 0.32 * half, 0.32 * half, softness=1.5)
         remove = np.maximum(body, head)
-        shadow = _ellipse(grid_x - x - 0.5 * half, grid_y - y - 1.05 * half, 0.9 * half, 0.2 * half, softness=0.06 * half)
+        shadow = _ellipse(
+            grid_x - x - 0.5 * half, grid_y - y - 1.05 * half, 0.9 * half, 0.2 * half, softness=0.06 * half
+        )
         stripes = 0.5 + 0.5 * np.sin((grid_x - x + 0.4 * (grid_y - y)) * (12 / half))
         colour = np.stack([0.55 + 0.3 * stripes, 0.12 + 0.1 * stripes, 0.05 + 0.02 * stripes], -1)
         return remove, shadow, colour.astype(np.float32)

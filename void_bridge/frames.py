@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
-from typing import AbstractSet, Iterable, Iterator, Tuple
+from typing import Container, Iterable, Iterator, Tuple
 
 from fileseq.exceptions import FileSeqException
 from fileseq.frameset import FrameSet
@@ -67,15 +67,14 @@ class FrameRange:
     def frames(self) -> Tuple[int, ...]:
         return self._frames
 
-    def with_handles(self, count: int, available: Iterable[int]) -> FrameRange:
+    def with_handles(self, count: int, available: Container[int]) -> FrameRange:
         """`count` more frames at both ends, at the step found there, as far as `available` has them."""
         if count < 0:
             raise FrameRangeError(f"got handles {count}, expected 0 or more")
-        held = set(available)
         head_step = self._frames[1] - self.first if len(self) > 1 else 1
         tail_step = self.last - self._frames[-2] if len(self) > 1 else 1
-        head = _unbroken((self.first - head_step * i for i in range(1, count + 1)), held)
-        tail = _unbroken((self.last + tail_step * i for i in range(1, count + 1)), held)
+        head = _unbroken((self.first - head_step * i for i in range(1, count + 1)), available)
+        tail = _unbroken((self.last + tail_step * i for i in range(1, count + 1)), available)
         return FrameRange((*self._frames, *head, *tail))
 
     def __iter__(self) -> Iterator[int]:
@@ -100,7 +99,7 @@ class FrameRange:
         return f"FrameRange({str(self)!r})"
 
 
-def _unbroken(wanted: Iterable[int], held: AbstractSet[int]) -> Iterator[int]:
+def _unbroken(wanted: Iterable[int], held: Container[int]) -> Iterator[int]:
     for frame in wanted:
         if frame not in held:
             return

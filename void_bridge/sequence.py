@@ -12,7 +12,7 @@ import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Optional, Set, Tuple
+from typing import Container, Optional, Set, Tuple
 
 from fileseq.constants import PAD_STYLE_HASH1
 from fileseq.exceptions import FileSeqException
@@ -111,6 +111,10 @@ class Sequence:
         there = f"the folder has {FrameRange(held)}" if held else "none of it is there"
         raise MissingFrames(f"missing {missing} of {frames} in {self}; {there}: render them or give other --frames")
 
+    def among(self, names: Container[str]) -> Container[int]:
+        """The frames of this sequence whose paths are among `names`."""
+        return _Named(self, names)
+
     def _name(self, frame: int) -> str:
         number = f"{frame:0{self.digits}d}" if self.digits else ""
         return f"{self.base}{number}{self.extension}"
@@ -122,6 +126,15 @@ class Sequence:
             return set()
         except OSError as exc:
             raise UnreadableFile(f"cannot list {self.folder}: {exc.strerror}; check its permissions") from exc
+
+
+@dataclass(frozen=True)
+class _Named:
+    sequence: Sequence
+    names: Container[str]
+
+    def __contains__(self, frame: object) -> bool:
+        return isinstance(frame, int) and str(self.sequence.path(frame)) in self.names
 
 
 def output_sequence(argument: str, plate: Sequence) -> Sequence:

@@ -139,7 +139,14 @@ def _scalar(hint: Any, value: Any, where: str, error: Type[VoidBridgeError]) -> 
 def _expect(kind: Any, value: Any, where: str, error: Type[VoidBridgeError]) -> Any:
     if isinstance(value, kind):
         return value
-    names = {str: "text", int: "a whole number", float: "a number", bool: "true or false", bytes: "bytes", dict: "a table"}
+    names = {
+        str: "text",
+        int: "a whole number",
+        float: "a number",
+        bool: "true or false",
+        bytes: "bytes",
+        dict: "a table",
+    }
     raise error(f"{where}: got {_kind(value)}, expected {names.get(kind, 'a list')}")
 
 

@@ -101,11 +101,8 @@ class JobRecord:
         job = self.job
         if not (job.deliver_handles and job.handles):
             return job.frames.frames
-        plate, sent = Sequence.parse(job.plate), {item.path for item in self.inputs}
-        frames, reach = job.frames.frames, min(job.handles, len(sent))
-        head_step, tail_step = (frames[1] - frames[0], frames[-1] - frames[-2]) if len(frames) > 1 else (1, 1)
-        near = [edge for i in range(1, reach + 1) for edge in (frames[0] - i * head_step, frames[-1] + i * tail_step)]
-        return job.frames.with_handles(reach, [frame for frame in near if str(plate.path(frame)) in sent]).frames
+        sent = Sequence.parse(job.plate).among({item.path for item in self.inputs})
+        return job.frames.with_handles(job.handles, sent).frames
 
     @property
     def is_final(self) -> bool:

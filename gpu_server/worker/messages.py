@@ -56,13 +56,6 @@ class CancelJob(WorkerMessage):
     id: str
 
 
-@dataclass(frozen=True)
-class FreeMemory(WorkerMessage):
-    """Give device memory back; answered by Freed once it is done."""
-
-    type: ClassVar[str] = "free"
-
-
 # --- worker to server ---------------------------------------------------------------------------
 
 
@@ -140,11 +133,6 @@ class Ended(WorkerMessage):
     code: str = ""
     message: str = ""
     report: dict[str, object] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Freed(WorkerMessage):
-    type: ClassVar[str] = "freed"
 
 
 _TYPES = {cls.type: cls for cls in WorkerMessage.__subclasses__()}

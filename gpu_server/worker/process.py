@@ -21,8 +21,6 @@ from gpu_server.engines.registry import engine_names
 from gpu_server.worker.messages import (
     CancelJob,
     DeviceFree,
-    Freed,
-    FreeMemory,
     Ready,
     RunJob,
     WorkerMessage,
@@ -30,15 +28,16 @@ from gpu_server.worker.messages import (
     send,
 )
 from gpu_server.worker.run import JobRun
+from void_bridge.cores import available_cores
 
 log = logging.getLogger(__name__)
 
 
 def main() -> int:
     commands, replies = _claim_pipes()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
     _die_with_parent()
-    threads = int(os.environ.get("VOID_BRIDGE_THREADS") or 0) or len(os.sched_getaffinity(0))
+    threads = int(os.environ.get("VOID_BRIDGE_THREADS") or 0) or available_cores()
     cv2.setNumThreads(threads)
     Worker(commands, replies, threads).serve()
     return 0
@@ -68,7 +67,7 @@ class Worker:
     def __init__(self, commands: BinaryIO, replies: BinaryIO, threads: int) -> None:
         self._commands, self._replies, self._threads = commands, replies, threads
         self._lock = threading.Lock()
-        self._work: queue.SimpleQueue[RunJob | FreeMemory] = queue.SimpleQueue()
+        self._work: queue.SimpleQueue[RunJob] = queue.SimpleQueue()
         self._cancels: dict[str, threading.Event] = {}
 
     def serve(self) -> None:
@@ -77,11 +76,7 @@ class Worker:
         self._send(Ready(device="cpu", engines=engine_names()))
         with ThreadPoolExecutor(self._threads, "frames") as pool:
             while True:
-                command = self._work.get()
-                if isinstance(command, RunJob):
-                    self._run(command, pool)
-                else:
-                    self._send(Freed())
+                self._run(self._work.get(), pool)
 
     def _read(self) -> None:
         for message in receive(self._commands):
@@ -90,8 +85,6 @@ class Worker:
                 self._work.put(message)
             elif isinstance(message, CancelJob) and message.id in self._cancels:
                 self._cancels[message.id].set()
-            elif isinstance(message, FreeMemory):
-                self._work.put(message)
         log.info("the server closed the pipe; leaving")
         os._exit(0)
 

@@ -37,11 +37,7 @@ def opened_shot(job: Job, files: Mapping[str, str]) -> Shot:
             raise MissingFrames(f"frame {frame} of {sequence} did not come with the job; submit the job again")
         return Path(path)
 
-    plate, frames, handles = Sequence.parse(job.plate), job.frames, job.handles
-    reach = handles * max(1, frames.last - frames.first)
-    around = range(frames.first - reach, frames.last + reach + 1) if handles else ()
-    sent = [frame for frame in around if str(plate.path(frame)) in files]
-    return Shot(job, frames.with_handles(handles, sent), locate)
+    return Shot(job, job.frames.with_handles(job.handles, Sequence.parse(job.plate).among(files)), locate)
 
 
 class HeldFrames:

@@ -81,7 +81,7 @@ def test_without_takes_grain_and_leaves_edges():
     clean = ramp()
     clean[:, 128:] += 0.5
     calm = measured().without(clean + grain_like(5))
-    assert (calm - clean)[:, 20:100].std() < 0.5 * STD
+    assert (calm - clean)[:, 20:100].std() < 0.6 * STD
     assert (calm[:, 128] - calm[:, 127]).mean() > 0.45
 
 

@@ -20,6 +20,7 @@ from void_bridge.cli.connecting import add_server_options, connected, loaded_con
 from void_bridge.cli.console import Outcome
 from void_bridge.client.endpoint import CLIENT_CERTIFICATE, SERVER_CERTIFICATE
 from void_bridge.config import Config
+from void_bridge.cores import available_cores
 from void_bridge.errors import NoServer, VoidBridgeError
 from void_bridge.typed import to_plain
 
@@ -86,7 +87,7 @@ def _packages() -> Iterator[Finding]:
 
 
 def _cores() -> Finding:
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    allowed = available_cores()
     return Finding("cores", "ok", f"{allowed}")
 
 

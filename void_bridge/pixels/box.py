@@ -49,17 +49,13 @@ class Box:
         return self.moved(-outer.y0, -outer.x0)
 
     def __and__(self, other: Box) -> Box:
-        return Box(
-            max(self.y0, other.y0), max(self.x0, other.x0), min(self.y1, other.y1), min(self.x1, other.x1)
-        )
+        return Box(max(self.y0, other.y0), max(self.x0, other.x0), min(self.y1, other.y1), min(self.x1, other.x1))
 
     def __or__(self, other: Box) -> Box:
         """The smallest box around both; an empty one counts for nothing."""
         if self.empty or other.empty:
             return other if self.empty else self
-        return Box(
-            min(self.y0, other.y0), min(self.x0, other.x0), max(self.y1, other.y1), max(self.x1, other.x1)
-        )
+        return Box(min(self.y0, other.y0), min(self.x0, other.x0), max(self.y1, other.y1), max(self.x1, other.x1))
 
     @staticmethod
     def around(boxes: Iterable[Box]) -> Box:

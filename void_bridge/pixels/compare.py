@@ -7,7 +7,6 @@ a line moving across and back: before on its left, after on its right. A short c
 from __future__ import annotations
 
 import math
-import os
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from void_bridge.cores import available_cores
 from void_bridge.job import Colour, Job
 from void_bridge.pixels.box import Box
 from void_bridge.pixels.colour import to_display
@@ -65,7 +65,7 @@ def write_comparison(
     paths = [files.path(frame) for frame in job.frames for files in (plates, results)]
     # Rendered pictures wait in a file, so that a long shot needs no memory and is rendered once.
     with tempfile.TemporaryFile(prefix="void-bridge-") as store:
-        with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+        with ThreadPoolExecutor(min(4, available_cores())) as pool:
             rendered = pool.map(lambda file: _picture(file, job.colour, look, size), paths)
             for index, picture in enumerate(rendered):
                 store.write(picture.tobytes())

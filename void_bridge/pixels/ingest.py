@@ -8,7 +8,6 @@ DIR/job.json                    where there is a quadmask; it delivers to DIR/cl
 from __future__ import annotations
 
 import json
-import os
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from void_bridge.cores import available_cores
 from void_bridge.errors import FrameRangeError, InputError, OutputError, SizeMismatch
 from void_bridge.frames import FrameRange
 from void_bridge.job import JOB_FILE_NAME, Colour, Job, JobFile, MatteSource
@@ -100,7 +100,7 @@ def ingest(
     wanted = frames or (FrameRange(range(FIRST_FRAME, FIRST_FRAME + info.frames)) if info.frames else None)
     writer = _FrameWriter(folder, colour, info, size or (info.width, info.height))
     written = []
-    workers = min(4, os.cpu_count() or 1)
+    workers = min(4, available_cores())
     with ThreadPoolExecutor(workers) as pool:
         running: Deque[Future[None]] = deque()
         for number, pixels in _numbered(source, frames):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Callable, Iterator
@@ -11,6 +10,7 @@ import cv2
 import numpy as np
 
 from void_bridge.atomic import write_bytes
+from void_bridge.cores import available_cores
 from void_bridge.pixels.exr import write_simple
 from void_bridge.pixels.model_domain import to_model
 from void_bridge.pixels.movie import write_movie
@@ -20,7 +20,7 @@ from void_bridge.sequence import Sequence
 
 OnFrame = Callable[[int, int], None]
 
-_THREADS = min(4, os.cpu_count() or 1)
+_THREADS = min(4, available_cores())
 
 
 class MatteLook:

@@ -21,6 +21,7 @@ Map = NDArray[np.float64]  # shape [3, 3], (x, y, 1) to (x, y, 1)
 Points = NDArray[np.float32]  # shape [N, 2]
 
 _CORNERS = 500
+_PRECISE_CORNERS = 250  # the best of them: where the way is nearly known
 _THERE_AND_BACK_PX = 0.5
 _ENOUGH = 24
 _AS_GOOD = 1.06, 0.012  # a simpler motion may be worse by this factor and these pixels
@@ -46,7 +47,7 @@ class Camera:
         guess = self.rough(target, source)
         if target == source or abs(target - source) == 1:
             return guess
-        found = register(self.survey, target, source, guess, self.corners[target])
+        found = register(self.survey, target, source, guess, self.corners[target][:_PRECISE_CORNERS])
         limit = 2.0 + 0.15 * abs(target - source)
         return found if found is not None and corner_shift(self.survey.shape, found, guess) < limit else guess
 

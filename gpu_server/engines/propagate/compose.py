@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
@@ -13,7 +14,7 @@ from gpu_server.engines.base import Array, Clip
 from gpu_server.engines.propagate.camera import Camera
 from gpu_server.engines.propagate.encoding import decode, encode
 from gpu_server.engines.propagate.flow import complete, resized_grid
-from gpu_server.engines.propagate.gather import Mix, Sample, lifted, mapped, mix, sample, tiles
+from gpu_server.engines.propagate.gather import lifted, mapped, mix, sample, tiles
 from gpu_server.engines.propagate.grain import Grain
 from gpu_server.engines.propagate.link import Link, colour_cells, hole_context, make_link
 from gpu_server.engines.propagate.store import Encoded, FrameStore
@@ -69,7 +70,7 @@ class Composer:
         box = box or self.survey.boxes[target]
         exposure = self.clip.exposure
         links = [make_link(self.survey, self.camera, target, s, exposure) for s in sources]
-        carried = [self._carry(target, m) for m in made_up]
+        carried = [(m, make_link(self.survey, self.camera, target, m.frame, exposure, m.mask)) for m in made_up]
         ground = _ground(self.survey, target, exposure)
         rgb = decode(self.store.frame(target)[box.slices], exposure)
         seen = np.zeros(box.shape, np.float32)
@@ -87,12 +88,15 @@ class Composer:
         self, target: int, tile: Box, links: Sequence[Link], carried: Sequence[tuple[MadeUp, Link]], ground: Array
     ) -> tuple[Array, Array]:
         around = tile.grown(_RIM) & Box(0, 0, self.clip.height, self.clip.width)
-        offered = (sample(self.survey, k, self.store.frame(k.source), target, around) for k in links)
-        samples = [s for s in offered if s.usable.any()]
+        offered = [sample(self.survey, k, partial(self.store.frame, k.source), target, around) for k in links]
+        samples = [s for s in offered if s is not None]
         found = mix(samples, self.grain.resampled) if samples else None
         base = self._lowest(around, ground, target)
-        layers = [self._made_up_layer(target, around, m, k) for m, k in reversed(carried)]
-        encoded, left = _stacked(base, [*layers, *([_seen_layer(found)] if found else [])])
+        made = [sample(self.survey, k, lambda m=m: m.picture, target, around, m.box) for m, k in reversed(carried)]
+        layers = [Layer(s.encoded, s.usable, _GRAIN_OF_MADE_UP) for s in made if s is not None]
+        if found:
+            layers.append(Layer(found.encoded, found.seen, found.grain))
+        encoded, left = _stacked(base, layers)
         if self.grain_seed is not None:
             key = (self.clip.frames[target], tile.y0, tile.x0)
             encoded = encoded + self.grain.make(encoded, 1 - left, self.grain_seed, *key)
@@ -100,23 +104,12 @@ class Composer:
         confidence = found.seen * found.agreement if found else np.zeros(around.shape, np.float32)
         return encoded[cut], confidence[cut]
 
-    def _carry(self, target: int, made_up: MadeUp) -> tuple[MadeUp, Link]:
-        return made_up, make_link(self.survey, self.camera, target, made_up.frame, self.clip.exposure, made_up.mask)
-
-    def _made_up_layer(self, target: int, tile: Box, made_up: MadeUp, link: Link) -> Layer:
-        picture: Sample = sample(self.survey, link, made_up.picture, target, tile, made_up.box)
-        return Layer(picture.encoded, picture.usable, _GRAIN_OF_MADE_UP)
-
     def _lowest(self, tile: Box, ground: Array, target: int) -> Layer:
         survey = self.survey
         (h, w), (gh, gw) = survey.shape, survey.colour_valid.shape[1:]
         grid = mapped(resized_grid(*tile.slices, survey.to_proxy), scaling(gw / w, gh / h))
         picture = lifted(ground, grid, colour_cells(survey, hole_context(survey, target)))
         return Layer(picture, np.ones(tile.shape, np.float32), 0.0)
-
-
-def _seen_layer(found: Mix) -> Layer:
-    return Layer(found.encoded, found.seen, found.grain)
 
 
 def _stacked(base: Layer, layers: Sequence[Layer]) -> tuple[Array, Array]:

@@ -19,8 +19,8 @@ from gpu_server.engines.base import Array, Clip, Context, Engine, Patch
 from gpu_server.engines.propagate.camera import Camera, solve_camera
 from gpu_server.engines.propagate.compose import Composer, Filled, MadeUp
 from gpu_server.engines.propagate.encoding import encode, preview
-from gpu_server.engines.propagate.gather import resampled, to_plate
 from gpu_server.engines.propagate.flow import resized_grid, source_places
+from gpu_server.engines.propagate.gather import resampled, to_plate
 from gpu_server.engines.propagate.grain import Grain, GrainSampler
 from gpu_server.engines.propagate.invent import invent
 from gpu_server.engines.propagate.movers import movers

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -57,19 +57,23 @@ def tiles(box: Box) -> Iterator[Box]:
             yield Box(y, x, y + _TILE, x + _TILE) & box
 
 
-def sample(survey: Survey, link: Link, frame: Encoded, target: int, tile: Box, held: Box | None = None) -> Sample:
-    """The source's pixels for `tile`, a box in pixels of the plate, its light matched to the target's.
+def sample(
+    survey: Survey, link: Link, frame: Callable[[], Encoded], target: int, tile: Box, held: Box | None = None
+) -> Sample | None:
+    """The source's pixels for `tile`, a box in pixels of the plate, its light matched to the target's; None if it has none.
 
-    held: what of the source `frame` holds, in pixels of the plate; all of it, if not given.
+    frame: gives the source's picture. held: what of the source that picture holds, in pixels of the plate; all of it, if not given.
     """
     corner = held or Box(0, 0, 0, 0)
     proxy_grid = resized_grid(*tile.slices, survey.to_proxy)
     usable = lifted(link.usable, proxy_grid, link.box)
+    if not usable.any():
+        return None
     if link.exact:
-        picture = _cut(frame, tile.moved(-corner.y0, -corner.x0))
+        picture = _cut(frame(), tile.moved(-corner.y0, -corner.x0))
     else:
         x, y = to_plate(survey, *source_places(proxy_grid, link.motion, link.residual, link.box))
-        picture = resampled(frame, x - np.float32(corner.x0), y - np.float32(corner.y0))
+        picture = resampled(frame(), x - np.float32(corner.x0), y - np.float32(corner.y0))
     cells = colour_cells(survey, link.box)
     (h, w), (gh, gw) = survey.shape, survey.colour_valid.shape[1:]
     offset = lifted(link.offset, mapped(proxy_grid, scaling(gw / w, gh / h)), cells)

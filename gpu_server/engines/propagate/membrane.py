@@ -35,7 +35,7 @@ def membrane(values: Array, known: Mask) -> Array:
     if not known.any():
         filled[:] = 0
         return filled
-    window = _window(~known)
+    window = with_rim(~known)
     inside, hole, original = filled[window], ~known[window], known[window]
     grids = _grids(hole)
     for channel in range(values.shape[2]):
@@ -58,7 +58,7 @@ def poisson(start: Array, hole: Mask, rhs: Array) -> Array:
     solved = np.array(start, np.float32)
     if not hole.any() or hole.all():
         return solved
-    window = _window(hole)
+    window = with_rim(hole)
     inside, hole = solved[window], hole[window]
     grids = _grids(hole)
     for channel in range(start.shape[2]):
@@ -68,7 +68,7 @@ def poisson(start: Array, hole: Mask, rhs: Array) -> Array:
     return solved
 
 
-def _window(hole: Mask) -> tuple[slice, slice]:
+def with_rim(hole: Mask) -> tuple[slice, slice]:
     """The hole's bounding box and one pixel around it: all that the solution depends on."""
     rows, columns = np.flatnonzero(hole.any(1)), np.flatnonzero(hole.any(0))
     return slice(max(rows[0] - 1, 0), rows[-1] + 2), slice(max(columns[0] - 1, 0), columns[-1] + 2)

@@ -14,12 +14,12 @@ from void_bridge.pixels.box import Box
 _MOVES_PX = 1.5  # proxy pixels a frame, beyond the camera's motion
 _MOVES_A_LITTLE_PX = 0.5  # what touches a mover and moves at least this much belongs to it
 _VISIBLE = 8.0  # of 255: how much the picture must change with it
-_AMBIENT = 0.4  # where more of the frame moves than this, it is water or leaves, and that is background
+_AMBIENT = 0.3  # where more of the frame moves than this, it is water or leaves, and that is background
 _AROUND_PX = 5
 
 
 def movers(survey: Survey, camera: Camera, frame: int) -> Mask:
-    """Shape [h, w]: what moves in this frame against one of its neighbours, other than by the camera's travel."""
+    """Shape [h, w]: what moves in this frame against one of its neighbours, beyond what the camera's travel explains."""
     surely, maybe = np.zeros(survey.shape, bool), np.zeros(survey.shape, bool)
     raster = Box(0, 0, *survey.shape)
     for neighbour in (frame - 1, frame + 1):
@@ -29,11 +29,12 @@ def movers(survey: Survey, camera: Camera, frame: int) -> Mask:
             own = _own_motion(over.flow, motion, raster)
             surely |= over.usable & _changed(over) & (own > _MOVES_PX)
             maybe |= over.usable & (own > _MOVES_A_LITTLE_PX)
-    if surely.sum() > _AMBIENT * max(1, int((~survey.gone(frame)).sum())):
-        return np.zeros_like(surely)
     core = cv2.morphologyEx(surely.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)) > 0
+    found = _touching(core, maybe | core)
+    if found.sum() > _AMBIENT * max(1, int((~survey.gone(frame)).sum())):
+        return np.zeros_like(found)
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * _AROUND_PX + 1,) * 2)
-    return np.asarray(cv2.dilate(_touching(core, maybe | core).astype(np.uint8), disc), bool)
+    return np.asarray(cv2.dilate(found.astype(np.uint8), disc), bool)
 
 
 def _touching(core: Mask, whole: Mask) -> Mask:
@@ -49,10 +50,8 @@ def _changed(over: Overlay) -> Mask:
 
 
 def _own_motion(flow: Array, motion: Map, raster: Box) -> Array:
-    """Shape [h, w], in pixels: what of the flow isn't parallax, which runs along the camera's own motion and is less."""
+    """Shape [h, w], in pixels: what of the flow can't be parallax, which is less than the camera's own motion there."""
     grid = resized_grid(*raster.slices, np.eye(3))
     x, y = source_places(grid, motion, None, raster)
-    camera = np.stack([x, y], axis=-1) - grid
-    speed, length = np.linalg.norm(camera, axis=-1), np.linalg.norm(flow, axis=-1)
-    across = np.abs(camera[..., 0] * flow[..., 1] - camera[..., 1] * flow[..., 0]) / np.maximum(speed, 1e-6)
-    return np.where(length < speed, across, length)
+    speed = np.hypot(x - grid[..., 0], y - grid[..., 1])
+    return np.asarray(np.linalg.norm(flow, axis=-1) - speed, np.float32)

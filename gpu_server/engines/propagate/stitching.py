@@ -11,33 +11,36 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from gpu_server.engines.propagate.membrane import Array, Mask, poisson
+from gpu_server.engines.propagate.membrane import Array, Mask, poisson, with_rim
 
 _SEAM, _EDGE = 0.05, 0.15  # misfits in the perceptual encoding: below healed, above kept
 _STRIP = 64  # rows at a time, for the sake of memory
 
 
 def stitch(encoded: Array, hole: Mask, source: Mask, origins: NDArray[np.int32]) -> Array:
-    """Fill a hole with copied pixels, seams healed.
+    """Copied pixels for a hole, seams healed.
 
     encoded: shape [H, W, 3], perceptual, read outside the hole. hole, source: shape [H, W], disjoint.
     origins: shape [2, n], row and column of a source pixel for each hole pixel in raster order.
-    Returns shape [H, W, 3].
+    Returns shape [n, 3].
     """
-    flat_origins = np.arange(hole.size, dtype=np.int32).reshape(hole.shape)
-    flat_origins[hole] = origins[0] * hole.shape[1] + origins[1]
+    window = with_rim(hole)
+    inside = hole[window]
+    y, x = (np.arange(run.start, run.stop, dtype=np.int32)[: inside.shape[axis]] for axis, run in enumerate(window))
+    flat_origins = y[:, None] * np.int32(hole.shape[1]) + x
+    flat_origins[inside] = origins[0] * hole.shape[1] + origins[1]
     copied = encoded.reshape(-1, 3)[flat_origins]
     rhs = np.zeros_like(copied)
     for step in ((0, 1), (1, 0)):
-        for top in range(0, hole.shape[0], _STRIP):
-            rows = slice(top, min(top + _STRIP + step[0], hole.shape[0]))
-            height, width = rows.stop - rows.start - step[0], hole.shape[1] - step[1]
+        for top in range(0, inside.shape[0], _STRIP):
+            strip = flat_origins[top : top + _STRIP + step[0]]
+            height, width = strip.shape[0] - step[0], strip.shape[1] - step[1]
             first, second = np.s_[:height, :width], np.s_[step[0] :, step[1] :]
-            strip = flat_origins[rows]
-            wanted = _difference(encoded, source, strip[first], strip[second], step)
-            rhs[rows][first] += wanted / 4
-            rhs[rows][second] -= wanted / 4
-    return poisson(copied, hole, rhs)
+            wanted = _difference(encoded, source, strip[first], strip[second], step) / 4
+            here = rhs[top : top + strip.shape[0]]
+            here[first] += wanted
+            here[second] -= wanted
+    return poisson(copied, inside, rhs)[inside]
 
 
 def _difference(
@@ -52,9 +55,8 @@ def _difference(
     before, has_before = _neighbour(source, second, (-step[0], -step[1]))
     copied = pixels[second] - pixels[first]
     count = (has_after.astype(np.float32) + has_before)[..., None]
-    seen = (pixels[after] - pixels[first]) * has_after[..., None] + (pixels[second] - pixels[before]) * has_before[
-        ..., None
-    ]
+    seen = (pixels[after] - pixels[first]) * has_after[..., None]
+    seen += (pixels[second] - pixels[before]) * has_before[..., None]
     seen = np.where(count > 0, seen / np.maximum(count, 1), copied)
     misfit = copied - seen
     edge = np.clip((np.abs(misfit).max(-1, keepdims=True) - _SEAM) / (_EDGE - _SEAM), 0, 1)

@@ -87,18 +87,30 @@ def _grown(run: slice, by: int, end: int) -> slice:
 
 def _fill(image: Array, hole: Mask, missing: Mask, source: Mask, seed: tuple[int, int]) -> Array:
     """The pixels of one cluster's hole, in raster order. missing: all holes that are still to be filled."""
-    sample = image[source if patch_centres(source).any() else ~missing]
-    exposure = _exposure(sample)
-    encoded = membrane(encode(image, exposure), ~missing)
-    if patch_centres(source).any():
-        origins = _origins(encoded, hole, missing, source, seed)
-        encoded = stitch(encoded, hole, source, origins)
-    return np.clip(decode(encoded[hole], exposure), sample.min(0), sample.max(0))
+    copies = bool(patch_centres(source).any())
+    sample = source if copies else ~missing
+    exposure = _exposure(image, sample)
+    planes = [encode(image[..., channel], exposure) for channel in range(3)]
+    encoded = membrane(np.stack(planes, -1), ~missing)
+    if copies:
+        filled = stitch(encoded, hole, source, _origins(encoded, hole, missing, source, seed))
+    else:
+        filled = encoded[hole]
+    low, high = (limit(image, sample) for limit in (_lowest, _highest))
+    return np.clip(decode(filled, exposure), low, high)
 
 
-def _exposure(pixels: Array) -> float:
+def _exposure(image: Array, sample: Mask) -> float:
     """Stops that bring the median to a middle grey."""
-    return float(np.log2(0.18 / max(float(np.median(np.abs(pixels.mean(1)))), _DARKEST)))
+    return float(np.log2(0.18 / max(float(np.median(np.abs(image.mean(-1)[sample]))), _DARKEST)))
+
+
+def _lowest(image: Array, sample: Mask) -> Array:
+    return image.min((0, 1), initial=np.inf, where=sample[..., None])
+
+
+def _highest(image: Array, sample: Mask) -> Array:
+    return image.max((0, 1), initial=-np.inf, where=sample[..., None])
 
 
 def _origins(encoded: Array, hole: Mask, missing: Mask, source: Mask, seed: tuple[int, int]) -> Index:
@@ -118,9 +130,9 @@ def _origins(encoded: Array, hole: Mask, missing: Mask, source: Mask, seed: tupl
 
 @dataclass(frozen=True)
 class _Level:
-    """picture: shape [H, W, 5], encoded colour and detail. hole and source: shape [H, W]."""
+    """planes: encoded colours and detail, each of shape [H, W], like hole and source."""
 
-    picture: Array
+    planes: list[Array]
     hole: Mask
     source: Mask
 
@@ -129,16 +141,15 @@ class _Level:
         return np.count_nonzero(self.hole) <= _MOST_HOLE and self.hole.size <= _MOST_AREA
 
     def exemplars(self, random: np.random.Generator) -> Exemplars:
-        return Exemplars(self.picture, self.hole, self.source, random)
+        return Exemplars(np.stack(self.planes, -1), self.hole, self.source, random)
 
     def halved(self) -> _Level:
         height, width = self.hole.shape
         odd = ((0, height % 2), (0, width % 2))
-        picture = np.pad(self.picture, (*odd, (0, 0)), "edge")
         known = ~np.pad(self.hole, odd, "edge")
         share = _half(known.astype(np.float32))
-        mean = _half(picture * known[..., None]) / np.maximum(share, 0.25)[..., None]
-        return _Level(mean, share < 1, _half(np.pad(self.source, odd).astype(np.float32)) == 1)
+        planes = [_half(np.pad(plane, odd, "edge") * known) / np.maximum(share, 0.25) for plane in self.planes]
+        return _Level(planes, share < 1, _half(np.pad(self.source, odd).astype(np.float32)) == 1)
 
 
 def _half(image: Array) -> Array:
@@ -148,14 +159,15 @@ def _half(image: Array) -> Array:
 def _pyramid(encoded: Array, hole: Mask, missing: Mask, source: Mask) -> list[_Level]:
     """Finest level first, down to one whose hole is about as wide as a patch."""
     detail = membrane(_detail(encoded, ~missing), ~missing)
-    levels = [_Level(np.concatenate([encoded, detail], -1), hole, source)]
+    planes = [layers[..., channel] for layers in (encoded, detail) for channel in range(layers.shape[2])]
+    levels = [_Level(planes, hole, source)]
     while _depth(levels[-1].hole) > _COARSEST_DEPTH_PX or not levels[-1].small_enough:
         coarser = levels[-1].halved()
         if np.count_nonzero(patch_centres(coarser.source)) < _FEWEST_SOURCES and levels[-1].small_enough:
             break
         levels.append(coarser)
     last = levels[-1]
-    levels[-1] = replace(last, picture=membrane(last.picture, ~last.hole))
+    levels[-1] = replace(last, planes=list(np.moveaxis(membrane(np.stack(last.planes, -1), ~last.hole), -1, 0)))
     return levels
 
 
