@@ -5,12 +5,12 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from gpu_server.engines.base import Array
-from gpu_server.engines.propagate.camera import Camera, Map
-from gpu_server.engines.propagate.flow import Overlay, overlay, resized_grid, source_places
+from gpu_server.engines.propagate.camera import Camera, corner_shift
+from gpu_server.engines.propagate.flow import Overlay, overlay
 from gpu_server.engines.propagate.survey import Mask, Survey
 from void_bridge.pixels.box import Box
 
+_STEADY_PX = 0.6  # proxy pixels a frame: the camera is nearly still
 _MOVES_PX = 1.5  # proxy pixels a frame, beyond the camera's motion
 _MOVES_A_LITTLE_PX = 0.5  # what touches a mover and moves at least this much belongs to it
 _VISIBLE = 8.0  # of 255: how much the picture must change with it
@@ -19,14 +19,19 @@ _AROUND_PX = 5
 
 
 def movers(survey: Survey, camera: Camera, frame: int) -> Mask:
-    """Shape [h, w]: what moves in this frame against one of its neighbours, beyond what the camera's travel explains."""
+    """Shape [h, w]: what moves in this frame against one of its neighbours, as far as that can be told.
+
+    Under a travelling camera everything moves, each by its depth: only a camera that is nearly still tells movers.
+    """
     surely, maybe = np.zeros(survey.shape, bool), np.zeros(survey.shape, bool)
     raster = Box(0, 0, *survey.shape)
     for neighbour in (frame - 1, frame + 1):
-        if 0 <= neighbour < survey.frames:
-            motion = camera.rough(frame, neighbour)
+        if not 0 <= neighbour < survey.frames:
+            continue
+        motion = camera.rough(frame, neighbour)
+        if corner_shift(survey.shape, motion, np.eye(3)) < _STEADY_PX:
             over = overlay(survey, frame, neighbour, motion, raster)
-            own = _own_motion(over.flow, motion, raster)
+            own = np.linalg.norm(over.flow, axis=-1)
             surely |= over.usable & _changed(over) & (own > _MOVES_PX)
             maybe |= over.usable & (own > _MOVES_A_LITTLE_PX)
     core = cv2.morphologyEx(surely.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)) > 0
@@ -47,11 +52,3 @@ def _touching(core: Mask, whole: Mask) -> Mask:
 
 def _changed(over: Overlay) -> Mask:
     return cv2.GaussianBlur(cv2.absdiff(over.here, over.there).astype(np.float32), (0, 0), 2.0) > _VISIBLE
-
-
-def _own_motion(flow: Array, motion: Map, raster: Box) -> Array:
-    """Shape [h, w], in pixels: what of the flow can't be parallax, which is less than the camera's own motion there."""
-    grid = resized_grid(*raster.slices, np.eye(3))
-    x, y = source_places(grid, motion, None, raster)
-    speed = np.hypot(x - grid[..., 0], y - grid[..., 1])
-    return np.asarray(np.linalg.norm(flow, axis=-1) - speed, np.float32)

@@ -28,6 +28,7 @@ _LEAST_CONTEXT_PX, _CONTEXT = 64, 0.75  # the least, and a share of the hole's s
 _MOST_HOLE, _MOST_AREA = 400_000, 1_600_000  # pixels of a level that patches are matched on
 _COARSEST_DEPTH_PX = 3.0  # from the rim to the middle of the hole
 _FEWEST_SOURCES = 100
+_SLIVER = 2_000  # pixels; less is not worth more than two starts
 _STARTS, _START_HOLE = 6, 3_000  # the starts compete up to a level with a hole of so many pixels
 _COARSE_FALLOFF, _FALLOFF = 1.6, 1.1
 _COARSE_ROUNDS = 16
@@ -90,12 +91,8 @@ def _fill(image: Array, hole: Mask, missing: Mask, source: Mask, seed: tuple[int
     copies = bool(patch_centres(source).any())
     sample = source if copies else ~missing
     exposure = _exposure(image, sample)
-    planes = [encode(image[..., channel], exposure) for channel in range(3)]
-    encoded = membrane(np.stack(planes, -1), ~missing)
-    if copies:
-        filled = stitch(encoded, hole, source, _origins(encoded, hole, missing, source, seed))
-    else:
-        filled = encoded[hole]
+    encoded = membrane(np.stack([encode(image[..., channel], exposure) for channel in range(3)], -1), ~missing)
+    filled = stitch(encoded, hole, source, _origins(encoded, hole, missing, source, seed)) if copies else encoded[hole]
     low, high = (limit(image, sample) for limit in (_lowest, _highest))
     return np.clip(decode(filled, exposure), low, high)
 
@@ -158,9 +155,7 @@ def _half(image: Array) -> Array:
 
 def _pyramid(encoded: Array, hole: Mask, missing: Mask, source: Mask) -> list[_Level]:
     """Finest level first, down to one whose hole is about as wide as a patch."""
-    detail = membrane(_detail(encoded, ~missing), ~missing)
-    planes = [layers[..., channel] for layers in (encoded, detail) for channel in range(layers.shape[2])]
-    levels = [_Level(planes, hole, source)]
+    levels = [_Level([*np.moveaxis(encoded, -1, 0), *_detail(encoded, ~missing)], hole, source)]
     while _depth(levels[-1].hole) > _COARSEST_DEPTH_PX or not levels[-1].small_enough:
         coarser = levels[-1].halved()
         if np.count_nonzero(patch_centres(coarser.source)) < _FEWEST_SOURCES and levels[-1].small_enough:
@@ -175,15 +170,15 @@ def _depth(hole: Mask) -> float:
     return float(cv2.distanceTransform(np.pad(hole, 1).astype(np.uint8), cv2.DIST_L2, 5).max())
 
 
-def _detail(encoded: Array, known: Mask) -> Array:
-    """How much neighbours differ, across and down, on the mean around each pixel. Shape [H, W, 2]."""
+def _detail(encoded: Array, known: Mask) -> list[Array]:
+    """How much neighbours differ, across and down, on the mean around each pixel: two planes of shape [H, W]."""
     tone, side = encoded.mean(-1), (_DETAIL_SIDE_PX, _DETAIL_SIDE_PX)
-    means = []
+    planes = []
     for axis in (1, 0):
-        step = np.abs(np.diff(tone, axis=axis, append=tone.take([-1], axis)))
         seen = (known & np.roll(known, -1, axis)).astype(np.float32)
-        means.append(cv2.blur(step * seen, side) / np.maximum(cv2.blur(seen, side), 1e-3))
-    return _DETAIL_WEIGHT * np.stack(means, -1)
+        step = np.abs(np.diff(tone, axis=axis, append=tone.take([-1], axis))) * seen
+        planes.append(_DETAIL_WEIGHT * cv2.blur(step, side) / np.maximum(cv2.blur(seen, side), 1e-3))
+    return planes
 
 
 def _best_start(levels: list[_Level], seed: tuple[int, int]) -> tuple[Field, int]:
@@ -193,7 +188,8 @@ def _best_start(levels: list[_Level], seed: tuple[int, int]) -> tuple[Field, int
     """
     first = next(n for n, level in enumerate(levels) if level is levels[-1] or level.hole.sum() <= _START_HOLE)
     coarse_to_fine = [level.exemplars(rng(*seed, "synthesis", "basis")) for level in reversed(levels[first:])]
-    randoms = [rng(*seed, "synthesis", "start", n) for n in range(_STARTS)]
+    count = _STARTS if levels[0].hole.sum() > _SLIVER else 2
+    randoms = [rng(*seed, "synthesis", "start", n) for n in range(count)]
     starts = [_start(coarse_to_fine, random, scattered=n % 2 == 1) for n, random in enumerate(randoms)]
     return min(starts, key=lambda field: float(field.cost.mean())), first
 
