@@ -100,6 +100,7 @@ class Dispatcher:
 
     def _environment(self) -> dict[str, str]:
         environment = {**os.environ, "VOID_BRIDGE_THREADS": str(self._settings.threads)}
+        environment.setdefault("OPENBLAS_NUM_THREADS", "1")  # frames run side by side already
         if self._settings.models:
             environment["VOID_BRIDGE_MODELS"] = str(self._settings.models)
         return environment

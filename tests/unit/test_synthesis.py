@@ -187,6 +187,13 @@ def test_more_than_is_matched_at_full_resolution_is_still_copied(monkeypatch):
     assert 0.6 < np.log(filled[hole]).var() / np.log(image[~hole]).var() < 1.4
 
 
+def test_a_source_too_thin_for_the_coarse_levels_leaves_the_smooth_continuation(monkeypatch):
+    monkeypatch.setattr("gpu_server.engines.propagate.synthesis._MOST_HOLE", 400)
+    image, hole = np.full((SIDE, SIDE, 3), 0.3, np.float32), np.zeros((SIDE, SIDE), bool)
+    hole[8:-8, 8:-8] = True
+    np.testing.assert_allclose(fill(image, hole), image, rtol=1e-3)
+
+
 def test_the_membrane_of_a_harmonic_function_is_that_function():
     y, x = (axis / SIDE for axis in grid())
     values = np.stack([x * x - y * y, x * y], -1).astype(np.float32)

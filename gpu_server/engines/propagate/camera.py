@@ -25,6 +25,7 @@ _PRECISE_CORNERS = 250  # the best of them: where the way is nearly known
 _THERE_AND_BACK_PX = 0.5
 _ENOUGH = 24
 _AS_GOOD = 1.06, 0.012  # a simpler motion may be worse by this factor and these pixels
+_AS_STILL = 1.25, 0.03  # and none at all by these: what then remains is less than resampling costs
 
 
 @dataclass
@@ -120,8 +121,11 @@ def simplest_motion(here: NDArray[np.float64], there: NDArray[np.float64]) -> Ma
         reach = max(3.0 * 1.2 * float(np.median(error)), 0.05)
         weight = np.square(np.clip(1 - np.square(error / reach), 0, 1)) + 1e-9
         full = _homography(here, there, weight)
-    best = _spread(full, here, there, weight) * _AS_GOOD[0] + _AS_GOOD[1]
-    ladder: tuple[Callable[..., Map], ...] = (_identity, _shift, _similarity, _affine)
+    spread = _spread(full, here, there, weight)
+    if _spread(np.eye(3), here, there, weight) <= spread * _AS_STILL[0] + _AS_STILL[1]:
+        return np.eye(3)
+    best = spread * _AS_GOOD[0] + _AS_GOOD[1]
+    ladder: tuple[Callable[..., Map], ...] = (_shift, _similarity, _affine)
     for fit in ladder:
         motion = fit(here, there, weight)
         if _spread(motion, here, there, weight) <= best:
@@ -161,10 +165,6 @@ def normalised(motion: Map) -> Map:
 def _spread(motion: Map, here: Map, there: Map, weight: Map) -> float:
     squared = np.sum(np.square(apply(motion, here) - there), axis=1)
     return float(np.sqrt(np.sum(weight * squared) / np.sum(weight)))
-
-
-def _identity(here: Map, there: Map, weight: Map) -> Map:
-    return np.eye(3)
 
 
 def _shift(here: Map, there: Map, weight: Map) -> Map:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from gpu_server.engines.base import Array
 from gpu_server.engines.propagate.camera import Camera, corner_shift
 from gpu_server.engines.propagate.flow import Overlay, overlay
 from gpu_server.engines.propagate.survey import Mask, Survey
 from void_bridge.pixels.box import Box
 
-_STEADY_PX = 0.6  # proxy pixels a frame: the camera is nearly still
+_STEADY_PX = 1.0  # proxy pixels a frame: the camera is nearly still
 _MOVES_PX = 1.5  # proxy pixels a frame, beyond the camera's motion
-_MOVES_A_LITTLE_PX = 0.5  # what touches a mover and moves at least this much belongs to it
+_MOVES_A_LITTLE_PX = 0.8  # what touches a mover and moves at least this much belongs to it
 _VISIBLE = 8.0  # of 255: how much the picture must change with it
-_AMBIENT = 0.3  # where more of the frame moves than this, it is water or leaves, and that is background
+_AMBIENT = 0.45  # where more of the frame moves than this, it is water or leaves, and that is background
 _AROUND_PX = 5
 
 
@@ -31,13 +32,13 @@ def movers(survey: Survey, camera: Camera, frame: int) -> Mask:
         motion = camera.rough(frame, neighbour)
         if corner_shift(survey.shape, motion, np.eye(3)) < _STEADY_PX:
             over = overlay(survey, frame, neighbour, motion, raster)
-            own = np.linalg.norm(over.flow, axis=-1)
-            surely |= over.usable & _changed(over) & (own > _MOVES_PX)
-            maybe |= over.usable & (own > _MOVES_A_LITTLE_PX)
+            own, change = np.linalg.norm(over.flow, axis=-1), _change(over)
+            surely |= over.usable & (change > _VISIBLE) & (own > _MOVES_PX)
+            maybe |= over.usable & (change > _VISIBLE / 2) & (own > _MOVES_A_LITTLE_PX)
     core = cv2.morphologyEx(surely.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)) > 0
+    if core.sum() > _AMBIENT * max(1, int((~survey.gone(frame)).sum())):
+        return np.zeros_like(core)
     found = _touching(core, maybe | core)
-    if found.sum() > _AMBIENT * max(1, int((~survey.gone(frame)).sum())):
-        return np.zeros_like(found)
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * _AROUND_PX + 1,) * 2)
     return np.asarray(cv2.dilate(found.astype(np.uint8), disc), bool)
 
@@ -50,5 +51,5 @@ def _touching(core: Mask, whole: Mask) -> Mask:
     return np.asarray(kept[labels], bool)
 
 
-def _changed(over: Overlay) -> Mask:
-    return cv2.GaussianBlur(cv2.absdiff(over.here, over.there).astype(np.float32), (0, 0), 2.0) > _VISIBLE
+def _change(over: Overlay) -> Array:
+    return np.asarray(cv2.GaussianBlur(cv2.absdiff(over.here, over.there).astype(np.float32), (0, 0), 2.0), np.float32)

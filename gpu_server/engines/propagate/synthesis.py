@@ -88,11 +88,14 @@ def _grown(run: slice, by: int, end: int) -> slice:
 
 def _fill(image: Array, hole: Mask, missing: Mask, source: Mask, seed: tuple[int, int]) -> Array:
     """The pixels of one cluster's hole, in raster order. missing: all holes that are still to be filled."""
-    copies = bool(patch_centres(source).any())
-    sample = source if copies else ~missing
+    sample = source if patch_centres(source).any() else ~missing
     exposure = _exposure(image, sample)
     encoded = membrane(np.stack([encode(image[..., channel], exposure) for channel in range(3)], -1), ~missing)
-    filled = stitch(encoded, hole, source, _origins(encoded, hole, missing, source, seed)) if copies else encoded[hole]
+    levels = _pyramid(encoded, hole, missing, source)
+    if patch_centres(levels[-1].source).any():
+        filled = stitch(encoded, hole, source, _origins(levels, seed))
+    else:
+        filled = encoded[hole]
     low, high = (limit(image, sample) for limit in (_lowest, _highest))
     return np.clip(decode(filled, exposure), low, high)
 
@@ -110,9 +113,8 @@ def _highest(image: Array, sample: Mask) -> Array:
     return image.max((0, 1), initial=-np.inf, where=sample[..., None])
 
 
-def _origins(encoded: Array, hole: Mask, missing: Mask, source: Mask, seed: tuple[int, int]) -> Index:
+def _origins(levels: list[_Level], seed: tuple[int, int]) -> Index:
     """Row and column of a source pixel for each pixel of the hole. Shape [2, n]."""
-    levels = _pyramid(encoded, hole, missing, source)
     field, at = _best_start(levels, seed)
     while at > 0 and levels[at - 1].small_enough:
         at -= 1
