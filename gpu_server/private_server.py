@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from void_bridge.client.launch import child_environment
+from void_bridge.client.launch import child_environment, stamp, wait_until_up
 from void_bridge.config import Config, load
 from void_bridge.connection import connection_path
-from void_bridge.errors import NoServer
 
-START_S = 60.0
 STOP_S = 30.0
 
 
@@ -40,7 +37,8 @@ def private_server(folder: Path, **settings: object) -> Iterator[PrivateServer]:
     own = {"spool": folder / "spool", "runtime_dir": folder / "run", "connect": "", "autostart": False}
     config = load({**own, **settings}).config
     folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / "server.log", "wb") as log:
+    before = stamp(connection_path(config.runtime_dir))
+    with open(folder / "server.log", "ab") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "void_bridge.cli", "serve"],
             stdin=subprocess.DEVNULL,
@@ -49,7 +47,7 @@ def private_server(folder: Path, **settings: object) -> Iterator[PrivateServer]:
             env=child_environment(config),
         )
     try:
-        _wait_until_up(process, connection_path(config.runtime_dir), folder / "server.log")
+        wait_until_up(process, config, before, folder / "server.log")
         yield PrivateServer(config, process)
     finally:
         process.terminate()
@@ -58,11 +56,3 @@ def private_server(folder: Path, **settings: object) -> Iterator[PrivateServer]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-
-
-def _wait_until_up(process: subprocess.Popen[bytes], connection: Path, log: Path) -> None:
-    deadline = time.monotonic() + START_S
-    while not connection.exists():
-        if process.poll() is not None or time.monotonic() > deadline:
-            raise NoServer(f"the server did not start; see {log}")
-        time.sleep(0.02)

@@ -17,7 +17,9 @@ def grain_like(seed: int, sigma: float = 0.7) -> np.ndarray:
 
 
 def ramp() -> np.ndarray:
-    return np.repeat(np.linspace(0.2, 0.8, SHAPE[1], dtype=np.float32)[None, :, None], SHAPE[0], 0) * np.ones(3, np.float32)
+    return np.repeat(np.linspace(0.2, 0.8, SHAPE[1], dtype=np.float32)[None, :, None], SHAPE[0], 0) * np.ones(
+        3, np.float32
+    )
 
 
 def measured(sigma: float = 0.7):

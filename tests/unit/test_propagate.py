@@ -96,7 +96,10 @@ def test_parallax_is_carried_as_far_as_flow_goes(tmp_path):
     result = outcome(PropagateEngine(), footage_clip(footage), tmp_path)
     matte = matte_of(footage)
     inpainted = np.stack([metrics.inpainted(p, m) for p, m in zip(footage.plates, footage_hole(footage), strict=True)])
-    assert metrics.psnr(result.pasted, footage.backgrounds, matte) > metrics.psnr(inpainted, footage.backgrounds, matte) + 5
+    assert (
+        metrics.psnr(result.pasted, footage.backgrounds, matte)
+        > metrics.psnr(inpainted, footage.backgrounds, matte) + 5
+    )
 
 
 def still_object(**options) -> tuple:
@@ -117,7 +120,9 @@ def test_made_up_pixels_get_living_grain(tmp_path):
     footage = still_object()
     result = outcome(PropagateEngine(), footage_clip(footage), tmp_path)
     inside, outside = footage.remove > 0.9, outside_of(footage)
-    ratio = metrics.flicker(result.pasted, footage.to_world, inside) / metrics.flicker(result.pasted, footage.to_world, outside)
+    ratio = metrics.flicker(result.pasted, footage.to_world, inside) / metrics.flicker(
+        result.pasted, footage.to_world, outside
+    )
     assert 0.7 <= ratio <= 1.25
 
 

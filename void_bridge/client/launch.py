@@ -36,8 +36,9 @@ def start_server(config: Config, answers: Callable[[], bool], notice: Callable[[
         if answers():
             return
         notice(f"starting a local server; its log is {log}")
+        before = stamp(connection_path(config.runtime_dir))
         process = _spawn(command, config, log)
-        _wait_for_file(process, connection_path(config.runtime_dir), log)
+        wait_until_up(process, config, before, log)
 
 
 def _executable(config: Config) -> str:
@@ -76,10 +77,18 @@ def _spawn(command: List[str], config: Config, log: Path) -> subprocess.Popen[by
     return process
 
 
-def _wait_for_file(process: subprocess.Popen[bytes], path: Path, log: Path) -> None:
-    before = _stamp(path)
+def wait_until_up(process: subprocess.Popen[bytes], config: Config, before: int, log: Path) -> None:
+    """Until a server that has just been started can be found.
+
+    Args:
+        before: the `stamp` of its connection file from before it was started: a killed one leaves its own.
+
+    Raises:
+        NoServer: it ended, or takes too long; the log is named.
+    """
+    path = connection_path(config.runtime_dir)
     deadline = time.monotonic() + START_S
-    while _stamp(path) in (0, before):
+    while stamp(path) in (0, before):
         if process.poll() is not None:
             raise NoServer(f"the server that was started ended at once: {_last_line(log)}; see {log}")
         if time.monotonic() > deadline:
@@ -87,7 +96,7 @@ def _wait_for_file(process: subprocess.Popen[bytes], path: Path, log: Path) -> N
         time.sleep(_POLL_S)
 
 
-def _stamp(path: Path) -> int:
+def stamp(path: Path) -> int:
     """Changes with every new file at `path`; 0 when there is none."""
     try:
         facts = path.stat()

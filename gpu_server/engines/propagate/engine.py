@@ -63,7 +63,9 @@ class _Run:
         look = look.without(list(self._each("movers", lambda i: movers(look, camera, i), range(look.frames))))
         camera = replace(camera, survey=look)
         sources = dict(enumerate(self._each("sources", lambda i: choose_sources(look, camera, i), range(look.frames))))
-        unseen = dict(enumerate(self._each("hidden", lambda i: never_seen(look, camera, i, sources[i]), range(look.frames))))
+        unseen = dict(
+            enumerate(self._each("hidden", lambda i: never_seen(look, camera, i, sources[i]), range(look.frames)))
+        )
         self._report(look, camera, sources, unseen)
         store = FrameStore(self.clip, _STORE_BYTES)
         seed = self.context.job.seed
@@ -100,7 +102,9 @@ class _Run:
                 return None
             return composer.fill(index, sources[index], made_up)
 
-        for done, (index, filled) in enumerate(zip(self.clip.wanted, self._each("fill", fill, self.clip.wanted), strict=True)):
+        for done, (index, filled) in enumerate(
+            zip(self.clip.wanted, self._each("fill", fill, self.clip.wanted), strict=True)
+        ):
             if filled is None:
                 yield _nothing(index)
                 continue
@@ -155,7 +159,9 @@ def _grain_windows(clip: Clip, look: Survey, index: int) -> list[Box]:
     found = []
     for y in range(8, clip.height - size - 8, size):
         for x in range(8, clip.width - size - 8, size):
-            part = look.invalid(index)[int(y * down) : int((y + size) * down), int(x * across) : int((x + size) * across)]
+            part = look.invalid(index)[
+                int(y * down) : int((y + size) * down), int(x * across) : int((x + size) * across)
+            ]
             if part.mean() < 0.3:
                 found.append(Box(y, x, y + size, x + size))
     return found[:: max(1, len(found) // 14)]

@@ -199,5 +199,3 @@ def resized_grid(rows: slice, columns: slice, step: Map) -> Array:
     x = np.arange(columns.start, columns.stop, dtype=np.float64) * step[0, 0] + step[0, 2]
     y = np.arange(rows.start, rows.stop, dtype=np.float64) * step[1, 1] + step[1, 2]
     return np.stack(np.meshgrid(x, y), axis=-1).astype(np.float32)
-
-

@@ -105,7 +105,9 @@ def mix(samples: Sequence[Sample], resampled_grain: float) -> Mix:
     seen = np.max([s.usable for s in samples], axis=0)
     seen = np.where(total > _LOWEST_WEIGHT, np.maximum(seen, 1e-3), 0)
     agreement = np.exp(-np.square(apart / believed / _LIKE))
-    return Mix(picture / safe[..., None], seen.astype(np.float32), agreement.astype(np.float32), squares / np.square(safe))
+    return Mix(
+        picture / safe[..., None], seen.astype(np.float32), agreement.astype(np.float32), squares / np.square(safe)
+    )
 
 
 def _distances_from_medoid(pictures: Sequence[Array], beliefs: Sequence[Array]) -> list[Array]:
@@ -166,4 +168,3 @@ def lifted(small: Array, grid: Array, box: Box) -> Array:
     x = np.ascontiguousarray(grid[..., 0] - np.float32(box.x0))
     y = np.ascontiguousarray(grid[..., 1] - np.float32(box.y0))
     return cv2.remap(small, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-

@@ -22,7 +22,9 @@ _LEAST_SHARE = 2e-4  # of a frame: less is left to the smooth ground
 _CONTEXT = 0.8  # of the hole's size, on each side: where texture is taken from
 
 
-def invent(composer: Composer, unseen: Mapping[int, Mask], sources: Mapping[int, list[int]], seed: int) -> Iterator[MadeUp]:
+def invent(
+    composer: Composer, unseen: Mapping[int, Mask], sources: Mapping[int, list[int]], seed: int
+) -> Iterator[MadeUp]:
     """Make up what is hidden in every frame; later ones hold what earlier ones don't cover.
 
     unseen: frame -> shape [h, w] of its proxy, for every frame. sources: frame -> frames that it is filled from.

@@ -97,7 +97,12 @@ def colour_cells(survey: Survey, box: Box) -> Box:
     """The cells of the colour grid that a box of the proxy touches."""
     (h, w), (gh, gw) = survey.shape, survey.colour_valid.shape[1:]
     across, down = gw / w, gh / h
-    return Box(int(box.y0 * down), int(box.x0 * across), min(gh, -int(-box.y1 * down // 1)), min(gw, -int(-box.x1 * across // 1)))
+    return Box(
+        int(box.y0 * down),
+        int(box.x0 * across),
+        min(gh, -int(-box.y1 * down // 1)),
+        min(gw, -int(-box.x1 * across // 1)),
+    )
 
 
 def _match_light(
@@ -108,7 +113,10 @@ def _match_light(
     to_proxy, to_cells = scaling(w / gw, h / gh), scaling(gw / w, gh / h)
     grid = resized_grid(slice(cells.y0, cells.y1), slice(cells.x0, cells.x1), to_proxy)
     x, y = source_places(grid, motion, residual, box)
-    x, y = x * np.float32(to_cells[0, 0]) + np.float32(to_cells[0, 2]), y * np.float32(to_cells[1, 1]) + np.float32(to_cells[1, 2])
+    x, y = (
+        x * np.float32(to_cells[0, 0]) + np.float32(to_cells[0, 2]),
+        y * np.float32(to_cells[1, 1]) + np.float32(to_cells[1, 2]),
+    )
     there = cv2.remap(survey.colour[source].astype(np.float32), x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     seen = cv2.remap(survey.colour_valid[source].astype(np.float32), x, y, cv2.INTER_LINEAR, borderValue=0) > 0.999
     here = survey.colour[target][cells.slices].astype(np.float32)
