@@ -13,7 +13,7 @@ import numpy as np
 import psutil
 from rich.console import Console
 
-from gpu_server.bench.loop import LoopPairs, loop_pairs, run_loop
+from gpu_server.bench.loop import LoopPairs, loop_pairs, watch_loop
 from gpu_server.bench.propagate import Quality, quality
 from gpu_server.bench.shots import passthrough_job, write_shot
 from gpu_server.footage import Camera
@@ -78,7 +78,7 @@ def _loop(folder: Path, pairs: int) -> Iterator[str]:
     plate = write_shot(folder / "shot", SHORT_FRAMES)
     with private_server(folder / "server") as server:
         measured = loop_pairs(server, plate, SHORT_FRAMES, folder, pairs, available_cores())
-        answers = np.array(run_loop(server, passthrough_job(plate, SHORT_FRAMES, folder / "asked")).answers_s) * 1000
+        answers = np.array(watch_loop(server, passthrough_job(plate, SHORT_FRAMES, folder / "asked")).answers_s) * 1000
     yield "## The loop around an engine that changes nothing\n"
     yield f"3840x2160 half RGBA with grain, ZIP, {SHORT_FRAMES} frames, {available_cores()} threads, {pairs} pairs.\n"
     yield "| what | got | at least |\n|---|---|---|"
@@ -101,7 +101,7 @@ def _memory(folder: Path, _: int) -> Iterator[str]:
         for frames in (SHORT_FRAMES, LONG_FRAMES):
             with private_server(folder / f"server-{engine}-{frames}") as server:
                 job = passthrough_job(plate, frames, folder / f"{engine}-{frames}").replace(engine=engine)
-                peaks[engine, frames] = run_loop(server, job).peak_pss_bytes / 2**30
+                peaks[engine, frames] = watch_loop(server, job).peak_pss_bytes / 2**30
     yield "## Memory\n"
     yield "3840x2160 half RGBA, a matte over a quarter; sum of PSS of client, server and worker at its peak.\n"
     yield f"| engine | {SHORT_FRAMES} frames | {LONG_FRAMES} frames | ratio | at least |\n|---|---|---|---|---|"

@@ -44,7 +44,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class Footage:
-    """A whole clip: as `Frame`, with time in front. to_world: shape [T, 3, 3], pixel of a frame (x, y, 1) to the world's."""
+    """A whole clip: as `Frame`, time in front. to_world: shape [T, 3, 3], pixel of a frame (x, y, 1) to the world's."""
 
     plates: Array
     backgrounds: Array

@@ -27,7 +27,7 @@ def psnr(result: Array, truth: Array, mask: Mask) -> float:
 
 
 def grain_level(picture: Array, clean: Array, mask: Mask) -> float:
-    """Standard deviation of the fine detail that `picture` has more than `clean`, inside `mask`; robust, display-encoded.
+    """Standard deviation of the fine detail that `picture` has more than `clean`, inside `mask`; robust.
 
     One frame: pictures [H, W, 3], mask [H, W]. Fine: what a Gaussian of 2 pixels takes away.
     """
@@ -45,7 +45,7 @@ def flicker(result: Array, to_world: NDArray[np.float64], mask: Mask) -> float:
     """Temporal standard deviation along the true motion, inside `mask`, display-encoded.
 
     result: shape [T, H, W, 3]. to_world: shape [T, 3, 3], (x, y, 1) of a frame to the world's. mask: shape [T, H, W].
-    Each frame is laid over the one before it; where both are in the mask, half the mean squared difference is a variance.
+    Each frame is laid over the one before; where both are in the mask, half the mean squared difference is a variance.
     """
     size = (result.shape[2], result.shape[1])
     total, count = 0.0, 0

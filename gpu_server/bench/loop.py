@@ -16,8 +16,11 @@ import psutil
 
 from gpu_server.bench.shots import passthrough_job
 from gpu_server.private_server import PrivateServer
+from void_bridge.cli.follow import FrameWriter
 from void_bridge.client import connect
+from void_bridge.errors import EngineError
 from void_bridge.job import Job
+from void_bridge.protocol.messages import JobStatus
 from void_bridge.sequence import Sequence
 
 SAMPLE_S = 0.2
@@ -25,23 +28,36 @@ ASK_S = 0.02
 
 
 @dataclass(frozen=True)
-class Loop:
-    """One job through a running server. seconds: submit to last frame in place. peak_pss_bytes: of all
-    processes together. answers_s: how long the server took to answer while the job ran."""
+class Watched:
+    """One job, watched while it ran. peak_pss_bytes: of client, server and workers together.
+    answers_s: how long the server took to answer."""
 
-    seconds: float
     peak_pss_bytes: int
     answers_s: tuple[float, ...]
 
 
-def run_loop(server: PrivateServer, job: Job) -> Loop:
-    """Submit, watch and fetch, as `void-bridge remove` does."""
-    with Sampler(server.process.pid) as memory, Asker(server) as asker, connect(server.config) as client:
+def run_loop(server: PrivateServer, job: Job) -> float:
+    """Submit, watch and fetch, as `void-bridge remove` does. Returns the seconds that it took."""
+    with connect(server.config) as client:
         began = time.perf_counter()
         status = client.submit(job, overwrite=True)
-        client.fetch(status.id, follow=True)
+        writer = FrameWriter(client, status.id, None, overwrite=True)
+        for event in client.watch(status.id):
+            if isinstance(event, JobStatus):
+                writer.more(event.frames_done)
+        writer.finish()
         seconds = time.perf_counter() - began
-    return Loop(seconds, memory.peak_bytes, tuple(asker.seconds))
+        ended = client.status(status.id)
+    if ended.state != "done":
+        raise EngineError(f"the bench's job {ended.id} is {ended.state}: {ended.error}")
+    return seconds
+
+
+def watch_loop(server: PrivateServer, job: Job) -> Watched:
+    """As run_loop, while memory is sampled and the server asked for signs of life, which costs time."""
+    with Sampler(server.process.pid) as memory, Asker(server) as asker:
+        run_loop(server, job)
+    return Watched(memory.peak_bytes, tuple(asker.seconds))
 
 
 def openexr_seconds(plate: Sequence, frames: int, output: Path, threads: int) -> float:
@@ -78,7 +94,7 @@ def loop_pairs(
     loops, bares = [], []
     for _ in range(pairs + 1):
         bares.append(openexr_seconds(plate, frames, folder / "bare", threads))
-        loops.append(run_loop(server, passthrough_job(plate, frames, folder / "loop")).seconds)
+        loops.append(run_loop(server, passthrough_job(plate, frames, folder / "loop")))
         for made in ("bare", "loop"):
             shutil.rmtree(folder / made)
     counted = list(zip(loops[1:], bares[1:], strict=True))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,7 @@ from void_bridge.pixels.shot import ShotFrame
 
 PASTE_CHANNEL = "void_bridge.paste"
 CONFIDENCE_CHANNEL = "void_bridge.confidence"
+WRITERS = 2
 
 Array = NDArray[np.float32]
 HeaderValue = str | int | float
@@ -65,7 +66,7 @@ def _confidence(patch: Patch, shot_frame: ShotFrame, weight: Array) -> NDArray[n
 
 
 class Finisher:
-    """Pastes and encodes patches on a thread pool, a bounded number at a time."""
+    """Pastes and encodes patches on a thread pool, a bounded number at a time; writing waits on threads of its own."""
 
     def __init__(
         self,
@@ -78,41 +79,43 @@ class Finisher:
     ) -> None:
         self._run, self._headers, self._take = run, headers, take
         self._pool, self._announce = pool, announce
-        self._slots = threading.BoundedSemaphore(slots)
-        self._pending: list[Future[None]] = []
+        self._disk = ThreadPoolExecutor(WRITERS, "disk")
+        self._slots = threading.BoundedSemaphore(slots + WRITERS)
+        self._pending: list[Future[Future[None]]] = []
 
     def submit(self, patch: Patch, check: Callable[[], None]) -> None:
         """Hand a patch over; waits for a free slot. Raises what an earlier patch failed with."""
         while not self._slots.acquire(timeout=0.2):
             check()
         self._raise_failures()
-        self._pending.append(self._pool.submit(self._finish, patch))
+        self._pending.append(self._pool.submit(self._encode, patch))
 
     def conclude(self, abandon: bool) -> None:
         """Wait until all patches are announced; `abandon`: let none begin that hasn't. Raises the first failure."""
-        failures = []
-        for future in self._pending:
-            if not (abandon and future.cancel()):
-                failures.append(future.exception())
-        for failure in filter(None, failures):
-            raise failure
+        begun = [future for future in self._pending if not (abandon and future.cancel())]
+        wait(begun)
+        self._disk.shutdown()
+        for future in begun:
+            future.result().result()
 
     def _raise_failures(self) -> None:
-        done = [future for future in self._pending if future.done()]
-        self._pending = [future for future in self._pending if not future.done()]
-        for future in done:
-            future.result()
+        while self._pending and self._pending[0].done() and self._pending[0].result().done():
+            self._pending.pop(0).result().result()
 
-    def _finish(self, patch: Patch) -> None:
+    def _encode(self, patch: Patch) -> Future[None]:
         try:
             shot_frame = self._take(patch.index)
-            frame = composite(shot_frame, patch, self._headers, self._run.job.confidence)
-            data = encode_frame(frame)
-            path = Path(self._run.frames_dir) / f"{shot_frame.frame}.exr"
+            data = encode_frame(composite(shot_frame, patch, self._headers, self._run.job.confidence))
+            return self._disk.submit(self._publish, shot_frame.frame, data)
+        except BaseException:
+            self._slots.release()
+            raise
+
+    def _publish(self, frame: int, data: bytes) -> None:
+        try:
+            path = Path(self._run.frames_dir) / f"{frame}.exr"
             write_bytes(path, data, durable=True)
             digest = hashlib.blake2b(data, digest_size=32).hexdigest()
-            self._announce(
-                FrameWritten(self._run.id, self._run.attempt, shot_frame.frame, str(path), len(data), digest)
-            )
+            self._announce(FrameWritten(self._run.id, self._run.attempt, frame, str(path), len(data), digest))
         finally:
             self._slots.release()

@@ -76,7 +76,7 @@ def test_it_says_what_it_did(cleaned):
 
 
 def test_some_frames_alone_are_the_same_bytes(cleaned, tmp_path):
-    camera, footage, result = cleaned
+    _, footage, result = cleaned
     wanted = (3, 11)
     again = outcome(PropagateEngine(), footage_clip(footage, wanted=wanted), tmp_path)
     assert [p.index for p in again.patches] == list(wanted)

@@ -2,7 +2,7 @@
 
 Corners are tracked (B. Lucas and T. Kanade, 1981, in pyramids after J.-Y. Bouguet) there and back, a homography is
 agreed on by random sampling, and the simplest motion that explains the tracks as well is taken: none, a shift, a
-similarity, an affine map, a homography. So a locked-off camera gives the identity exactly and pixels are never resampled.
+similarity, an affine map, a homography. So a locked-off camera gives the identity exactly, and nothing is resampled.
 """
 
 from __future__ import annotations

@@ -72,12 +72,14 @@ class Composer:
         links = [make_link(self.survey, self.camera, target, s, exposure) for s in sources]
         carried = [(m, make_link(self.survey, self.camera, target, m.frame, exposure, m.mask)) for m in made_up]
         ground = _ground(self.survey, target, exposure)
-        rgb = decode(self.store.frame(target)[box.slices], exposure)
+        rgb = np.empty((*box.shape, 3), np.float32)
         seen = np.zeros(box.shape, np.float32)
         hole = self.store.hole(target, box)
+        plate = self.store.frame(target)
         for tile in tiles(box):
             self.check()
             inside = tile.relative_to(box).slices
+            rgb[inside] = decode(plate[tile.slices], exposure)
             if hole[inside].any():
                 encoded, confidence = self._tile(target, tile, links, carried, ground)
                 rgb[inside] = np.where(hole[inside][..., None], decode(encoded, exposure), rgb[inside])

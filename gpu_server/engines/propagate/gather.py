@@ -60,9 +60,9 @@ def tiles(box: Box) -> Iterator[Box]:
 def sample(
     survey: Survey, link: Link, frame: Callable[[], Encoded], target: int, tile: Box, held: Box | None = None
 ) -> Sample | None:
-    """The source's pixels for `tile`, a box in pixels of the plate, its light matched to the target's; None if it has none.
+    """The source's pixels for `tile`, its light matched to the target's; None if it has none there.
 
-    frame: gives the source's picture. held: what of the source that picture holds, in pixels of the plate; all of it, if not given.
+    frame: gives the source's picture. tile, and held, what of the source that picture holds: in pixels of the plate.
     """
     corner = held or Box(0, 0, 0, 0)
     proxy_grid = resized_grid(*tile.slices, survey.to_proxy)

@@ -37,13 +37,13 @@ class Grain:
     resampled: float
 
     def make(self, clean: Array, missing: Array, seed: int, *keys: object) -> Array:
-        """New grain for a picture. clean: shape [H, W, 3], encoded. missing: shape [H, W], share of variance, in [0, 1]."""
+        """New grain. clean: shape [H, W, 3], encoded. missing: shape [H, W], share of the variance, in [0, 1]."""
         noise = rng(seed, "grain", *keys).standard_normal(clean.shape, np.float32)
         soft = cv2.filter2D(noise, -1, self.kernel, borderType=cv2.BORDER_REFLECT) @ self.mixing.T
         return np.asarray(soft * self.strength(clean) * np.sqrt(np.clip(missing, 0, 1))[..., None], np.float32)
 
     def without(self, picture: Array) -> Array:
-        """A picture whose grain is mostly gone and whose edges stay (N. Wiener's filter in a window). Shape [H, W, 3]."""
+        """A picture whose grain is mostly gone and whose edges stay: N. Wiener's filter, local. Shape [H, W, 3]."""
         mean = cv2.blur(picture, (5, 5))
         variance = np.maximum(cv2.blur(np.square(picture), (5, 5)) - np.square(mean), 1e-12)
         keep = np.clip(1 - np.square(0.9 * self.strength(picture)) / variance, 0, 1)
@@ -73,7 +73,7 @@ class GrainSampler:
         self._exact: list[bool] = []
 
     def add(self, here: Array, there: Array, valid: Array, exact: bool) -> None:
-        """Two registered pictures, shape [H, W, 3], encoded. valid: shape [H, W], bool. exact: `there` is not resampled."""
+        """Two registered pictures, shape [H, W, 3], encoded. valid: shape [H, W]. exact: `there` isn't resampled."""
         blocks, means = _blocks((here - there) / np.float32(np.sqrt(2))), _blocks(here).mean(axis=(1, 2))
         whole = _blocks(valid.astype(np.float32)[..., None]).min(axis=(1, 2, 3)) > 0.5
         blocks, means = blocks[whole], means[whole]

@@ -21,13 +21,17 @@ _REACH_FRAMES = 10.0
 
 
 def hidden_points(survey: Survey, frame: int, step: int) -> NDArray[np.float64]:
-    """Shape [N, 2]: (x, y) of every `step`-th hole pixel of a proxy."""
-    y, x = np.nonzero(survey.hole(frame)[::step, ::step])
-    return np.column_stack([x, y]).astype(np.float64) * step
+    """Shape [N, 2]: (x, y) of one hole pixel from every cell, `step` pixels a side, that holds any."""
+    height, width = survey.shape
+    padded = np.pad(survey.hole(frame), ((0, -height % step), (0, -width % step)))
+    cells = padded.reshape(padded.shape[0] // step, step, padded.shape[1] // step, step).swapaxes(1, 2)
+    y, x = np.nonzero(cells.any(axis=(2, 3)))
+    first = cells[y, x].reshape(-1, step * step).argmax(axis=1)
+    return np.column_stack([x * step + first % step, y * step + first // step]).astype(np.float64)
 
 
 def choose_sources(survey: Survey, camera: Camera, target: int) -> list[int]:
-    """At most 8 frames, the most useful first: near in time, on both sides of it, together seeing all that was ever seen."""
+    """At most 8 frames, the most useful first: near in time, together seeing as much as was ever seen."""
     points = hidden_points(survey, target, _CELL)
     if not len(points):
         return []
@@ -57,6 +61,7 @@ def never_seen(survey: Survey, camera: Camera, target: int, sources: Sequence[in
         points = points[~_sees(survey, camera, target, source, points)]
     unseen = np.zeros(survey.shape, bool)
     y, x = points[:, 1].astype(np.intp), points[:, 0].astype(np.intp)
+    y, x = y - y % _UNSEEN_STEP, x - x % _UNSEEN_STEP
     for dy, dx in np.ndindex(_UNSEEN_STEP, _UNSEEN_STEP):
         unseen[np.minimum(y + dy, survey.shape[0] - 1), np.minimum(x + dx, survey.shape[1] - 1)] = True
     return unseen & survey.hole(target)

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from gpu_server.engines.base import Array, Clip, Context, PlaneRole
 from gpu_server.engines.propagate.encoding import encode
 from void_bridge.pixels.box import Box
-from void_bridge.pixels.mattes import PlaneRole
 
 Mask = NDArray[np.bool_]
 
@@ -33,7 +32,7 @@ class Survey:
 
     detail: shape [T, h, w], uint8: encoded luminance without its low frequencies, 128 in the middle.
     flags: shape [T, h, w], uint8: the masks of `hole`, `invalid` and `gone`.
-    colour: shape [T, gh, gw, 3], float16, linear means. colour_valid: shape [T, gh, gw]: cells free of anything invalid.
+    colour: shape [T, gh, gw, 3], float16, linear means. colour_valid: shape [T, gh, gw]: cells with nothing invalid.
     boxes: of each frame's hole, in pixels of the plate; empty where nothing may change.
     scale: proxy pixels per pixel of the plate, across and down.
     """
