@@ -24,11 +24,11 @@ Send = Callable[[WorkerMessage], None]
 class StageClock:
     """Seconds spent in each stage, and an estimate of those to come.
 
-    weights: the share of the job that each stage takes, about; a stage that is not named counts little.
+    weights: the share of the job that each stage takes, about. Without any, a job is one stage.
     """
 
     def __init__(self, weights: dict[str, float]) -> None:
-        self._weights = weights or {"": 1.0}
+        self._weights = weights
         self._started = self._stage_started = time.monotonic()
         self.stage = ""
         self.seconds: dict[str, float] = {}
@@ -41,12 +41,12 @@ class StageClock:
 
     def seconds_left(self, done: int, total: int) -> float | None:
         """None until there is something to go by."""
-        names = list(self._weights)
+        weights = self._weights or {self.stage: 1.0}
+        names = list(weights)
         if self.stage not in names:
             return None
-        before = sum(self._weights[name] for name in names[: names.index(self.stage)])
-        share = before + self._weights[self.stage] * done / max(total, 1)
-        fraction = share / sum(self._weights.values())
+        before = sum(weights[name] for name in names[: names.index(self.stage)])
+        fraction = (before + weights[self.stage] * done / max(total, 1)) / sum(weights.values())
         elapsed = time.monotonic() - self._started
         return round(elapsed * (1 - fraction) / fraction, 1) if fraction > 0.02 else None
 

@@ -158,7 +158,15 @@ def receive(stream: BinaryIO) -> Iterator[WorkerMessage]:
         payload = stream.read(length)
         if len(payload) < length:
             return
+        yield _decoded(payload)
+
+
+def _decoded(payload: bytes) -> WorkerMessage:
+    try:
         data = msgpack.unpackb(payload)
-        if data.get("type") not in _TYPES:
-            raise ProtocolError(f"unknown worker message {data.get('type')!r}")
-        yield from_plain(_TYPES[data["type"]], data["body"], where=data["type"], error=ProtocolError)
+    except (ValueError, msgpack.UnpackException) as exc:
+        raise ProtocolError(f"cannot read a worker message: {exc or type(exc).__name__}") from exc
+    kind = data.get("type") if isinstance(data, dict) else None
+    if kind not in _TYPES:
+        raise ProtocolError(f"unknown worker message {str(kind)[:40]!r}")
+    return from_plain(_TYPES[kind], data.get("body"), where=kind, error=ProtocolError)

@@ -43,6 +43,15 @@ class PropagateEngine(Engine):
     name: ClassVar[str] = "propagate"
     version: ClassVar[str] = "1"
     summary: ClassVar[str] = "real pixels from other frames of the shot; runs on any CPU, needs no weights"
+    stages: ClassVar[dict[str, float]] = {
+        "look": 0.02,
+        "camera": 0.01,
+        "movers": 0.05,
+        "sources": 0.01,
+        "hidden": 0.01,
+        "invent": 0.1,
+        "fill": 0.8,
+    }
 
     def run(self, clip: Clip, context: Context) -> Iterator[Patch]:
         with _one_thread_per_call(), _pool(clip) as pool:

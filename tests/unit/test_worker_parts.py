@@ -1,0 +1,72 @@
+"""The worker's small parts: stores, clock, pipe messages."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+
+from gpu_server.worker.context import StageClock
+from gpu_server.worker.messages import Advance, CancelJob, receive, send
+from gpu_server.worker.store import MatteShelf, PlateStore
+from void_bridge.errors import ProtocolError
+from void_bridge.pixels.box import Box
+
+
+def test_a_stored_plate_is_read_by_box(tmp_path):
+    plate = np.random.default_rng(1).normal(0, 3, (20, 30, 3)).astype(np.float16)
+    store = PlateStore(tmp_path / "plates", 20, 30, np.float16)
+    store.put(4, plate.astype(np.float32))
+    box = Box(3, 5, 17, 29)
+    assert np.array_equal(store.get(4, box), plate[box.slices].astype(np.float32))
+
+
+def test_a_shelved_matte_comes_back_as_it_was_also_across_its_edge():
+    matte = np.zeros((20, 30), np.float32)
+    matte[5:9, 6:12] = np.linspace(0.001, 1, 24, dtype=np.float16).reshape(4, 6)
+    shelf = MatteShelf(20, 30)
+    shelf.put("remove", 2, matte)
+    assert shelf.box("remove", 2) == Box(5, 6, 9, 12)
+    for box in (Box(0, 0, 20, 30), Box(7, 0, 20, 9), Box(0, 0, 3, 3)):
+        assert np.array_equal(shelf.get("remove", 2, box), matte[box.slices])
+
+
+def test_a_matte_that_was_never_shelved_is_empty():
+    shelf = MatteShelf(4, 5)
+    assert shelf.box("keep", 0).empty
+    assert not shelf.get("keep", 0, Box(0, 0, 4, 5)).any()
+
+
+def test_time_left_follows_the_shares_of_the_stages(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr("gpu_server.worker.context.time.monotonic", lambda: now[0])
+    clock = StageClock({"camera": 1.0, "fill": 3.0})
+    clock.enter("camera")
+    now[0] += 10
+    assert clock.seconds_left(10, 10) == pytest.approx(30)
+    clock.enter("fill")
+    now[0] += 15
+    assert clock.seconds_left(1, 2) == pytest.approx(15)
+    assert clock.seconds == {"camera": 10}
+
+
+def test_pipe_messages_come_back_as_they_went():
+    pipe = io.BytesIO()
+    messages = [Advance("job", 1, "fill", 3, 9, 1.5), CancelJob("job")]
+    for message in messages:
+        send(pipe, message)
+    pipe.seek(0)
+    assert list(receive(pipe)) == messages
+
+
+@pytest.mark.parametrize(
+    "data", [b"\xff\xff\xff\xff", b"\x02\x00\x00\x00\x80\x80", b"\x01\x00\x00\x00\xc1", b"\x01\x00\x00\x00\x07"]
+)
+def test_bytes_that_are_no_message_are_refused(data):
+    with pytest.raises(ProtocolError):
+        list(receive(io.BytesIO(data)))
+
+
+def test_a_pipe_that_ends_within_a_message_just_ends():
+    assert list(receive(io.BytesIO(b"\x05\x00\x00\x00\x81"))) == []
