@@ -1,0 +1,1 @@
+"""What makes clean frames: base.py is the interface, registry.py finds engines by name."""

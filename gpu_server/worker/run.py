@@ -25,6 +25,7 @@ from gpu_server.worker.model_clip import FramedClip
 from gpu_server.worker.reader import HeldFrames, opened_shot, stored_clip
 from void_bridge.errors import Cancelled, InternalError, OutOfMemory, VoidBridgeError
 from void_bridge.job import Job
+from void_bridge.pixels.colour import check_colour
 from void_bridge.pixels.exposure import measure_exposure
 from void_bridge.pixels.shot import Shot
 
@@ -115,8 +116,11 @@ def _resolved(job: Job, shot: Shot) -> tuple[Job, Engine]:
 
     Raises:
         EngineError: the engine is not ready on this machine.
+        ColourError: the OCIO config is not the one that the job was made with.
     """
     engine = make_engine(job.engine)
+    if engine.domain == "model":
+        check_colour(job.colour)
     exposure = job.colour.exposure
     if exposure is None:
         sampled = np.linspace(0, len(shot.frames) - 1, EXPOSURE_SAMPLES).round().astype(int)

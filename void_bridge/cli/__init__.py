@@ -1,0 +1,1 @@
+"""The command line. Commands are entry points of the packages that own them."""

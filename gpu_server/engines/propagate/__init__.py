@@ -1,0 +1,1 @@
+"""Clean plates from the shot itself, without weights. engine.py shows the way through."""
