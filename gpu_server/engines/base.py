@@ -41,7 +41,10 @@ class Clip(Protocol):
     exposure: float  # stops that bring the plate to a normal exposure, fixed for the whole job
 
     def plate(self, index: int, box: Box | None = None) -> Array:
-        """Shape [H, W, 3] of `box` (default: the raster). Linear, working space, RGB as stored, finite; HDR and negatives are normal."""
+        """Shape [H, W, 3] of `box` (default: the raster). Linear, in the working space, RGB as stored.
+
+        Finite; highlights far above 1 and negatives are normal.
+        """
         ...
 
     def matte(self, role: PlaneRole, index: int, box: Box | None = None) -> Array:

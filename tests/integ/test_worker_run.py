@@ -67,7 +67,10 @@ def test_layers_of_any_type_parts_and_headers_come_through(tmp_path):
         "studio/shot": "sh010",
     }
     plate = Sequence.parse(str(tmp_path / "plate.####.exr"))
-    parts = (ExrPart(beauty, window, display, "rgba", dict(header)), ExrPart(deep_types, window, display, "data", dict(header)))
+    parts = (
+        ExrPart(beauty, window, display, "rgba", dict(header)),
+        ExrPart(deep_types, window, display, "data", dict(header)),
+    )
     write_frame(ExrFrame(parts), plate.path(7))
     roto = write_matte(tmp_path, [7], HOLE, data_window=window, display_window=display)
     _, written, _ = run_job(make_job(plate, [7], roto), files_of(plate, roto), tmp_path)

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -129,8 +128,3 @@ def _ground(survey: Survey, target: int, exposure: float) -> Array:
     cells = colour_cells(survey, hole_context(survey, target)).slices
     colour = encode(survey.colour[target][cells].astype(np.float32), exposure)
     return complete(colour, survey.colour_valid[target][cells].astype(np.float32), 1.5)
-
-
-def dilated(mask: NDArray[np.bool_], pixels: int) -> NDArray[np.bool_]:
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * pixels + 1,) * 2)
-    return np.asarray(cv2.dilate(mask.astype(np.uint8), disc), bool)

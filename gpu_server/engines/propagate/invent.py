@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpu_server.engines.propagate.camera import Camera, apply, lookup
-from gpu_server.engines.propagate.compose import Composer, MadeUp, dilated
+from gpu_server.engines.propagate.compose import Composer, MadeUp
 from gpu_server.engines.propagate.encoding import decode, encode
-from gpu_server.engines.propagate.survey import Survey, bounding_box
+from gpu_server.engines.propagate.survey import Survey, bounding_box, grown
 from gpu_server.engines.propagate.synthesis import synthesise
 from void_bridge.pixels.box import Box
 
@@ -58,7 +58,7 @@ def _not_covered(survey: Survey, camera: Camera, frame: int, mask: Mask, made: M
 
 def _make(composer: Composer, frame: int, unseen: Mask, sources: list[int], done: list[MadeUp], seed: int) -> MadeUp:
     survey, clip = composer.survey, composer.clip
-    mask = dilated(unseen, _SEAM_PX) & survey.hole(frame)
+    mask = grown(unseen, _SEAM_PX) & survey.hole(frame)
     hole_box = _plate_box(survey, mask, Box(0, 0, clip.height, clip.width))
     context = max(64, round(_CONTEXT * max(hole_box.shape)))
     box = hole_box.grown(context) & Box(0, 0, clip.height, clip.width)

@@ -8,7 +8,7 @@ import numpy as np
 from gpu_server.engines.base import Array
 from gpu_server.engines.propagate.camera import Camera, corner_shift
 from gpu_server.engines.propagate.flow import Overlay, overlay
-from gpu_server.engines.propagate.survey import Mask, Survey
+from gpu_server.engines.propagate.survey import Mask, Survey, grown
 from void_bridge.pixels.box import Box
 
 _STEADY_PX = 1.0  # proxy pixels a frame: the camera is nearly still
@@ -39,8 +39,7 @@ def movers(survey: Survey, camera: Camera, frame: int) -> Mask:
     if core.sum() > _AMBIENT * max(1, int((~survey.gone(frame)).sum())):
         return np.zeros_like(core)
     found = _touching(core, maybe | core)
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * _AROUND_PX + 1,) * 2)
-    return np.asarray(cv2.dilate(found.astype(np.uint8), disc), bool)
+    return grown(found, _AROUND_PX)
 
 
 def _touching(core: Mask, whole: Mask) -> Mask:

@@ -12,7 +12,7 @@ from gpu_server.engines.propagate.survey import Survey
 
 Mask = NDArray[np.bool_]
 
-MOST_SOURCES = 8
+MOST_SOURCES = 6
 _CELL = 4  # proxy pixels
 _UNSEEN_STEP = 2
 _LEAST_NEW = 2  # cells that nobody else saw, for which a source is worth having
@@ -31,7 +31,7 @@ def hidden_points(survey: Survey, frame: int, step: int) -> NDArray[np.float64]:
 
 
 def choose_sources(survey: Survey, camera: Camera, target: int) -> list[int]:
-    """At most 8 frames, the most useful first: near in time, together seeing as much as was ever seen."""
+    """At most 6 frames, the most useful first: near in time, together seeing as much as was ever seen."""
     points = hidden_points(survey, target, _CELL)
     if not len(points):
         return []

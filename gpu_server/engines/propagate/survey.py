@@ -20,7 +20,9 @@ COLOUR_STEP = 4  # proxy pixels a side of one cell of the colour grid
 _HOLE, _INVALID, _GONE = np.uint8(1), np.uint8(2), np.uint8(4)
 _TOUCHED = 0.01
 _MARGIN = 2  # proxy pixels around everything that may not be a source
+_FEATHER_PX = 6  # how far the hole may reach beyond what is affected
 _SPECK_PX = 6
+_BETWEEN_PX = 24
 _DETAIL_SIGMA = 14.0
 _DETAIL_GAIN = 230.0
 _KEEP_IS_AN_ACTOR = 0.5  # a keep matte larger than this share of the frame protects; it doesn't mark a foreground
@@ -60,7 +62,10 @@ class Survey:
         """The same with more that is neither a source nor background. movers: shape [h, w] for each frame."""
         flags, colour_valid = self.flags.copy(), self.colour_valid.copy()
         for i, mask in enumerate(movers):
-            flags[i] |= mask * (_INVALID | _GONE) | _closed(mask | self.invalid(i)) * _INVALID
+            hidden = mask | self.invalid(i)
+            # What of a mover lies between it and the hole was hidden in the frames that it was compared with.
+            between = _closed(hidden, _BETWEEN_PX) & grown(mask, _BETWEEN_PX) if mask.any() else mask
+            flags[i] |= mask * (_INVALID | _GONE) | (_closed(hidden, _SPECK_PX) | between) * _INVALID
             colour_valid[i] &= ~_touched(mask, (colour_valid.shape[1], colour_valid.shape[2]))
         return replace(self, flags=flags, colour_valid=colour_valid)
 
@@ -130,15 +135,19 @@ def _unusable(clip: Clip, index: int, hole: Mask) -> tuple[Mask, Mask]:
     keep = touched("keep", 0.5)
     if keep.mean() < _KEEP_IS_AN_ACTOR:
         other |= keep
-    invalid = cv2.dilate((hole | affected | other).astype(np.uint8), _disc(_MARGIN))
-    around_affected = cv2.dilate(affected.astype(np.uint8), np.ones((13, 13), np.uint8)) > 0
-    gone = cv2.dilate((other | (hole & ~around_affected)).astype(np.uint8), _disc(_MARGIN))
-    return np.asarray(invalid, bool), np.asarray(gone, bool)
+    invalid = grown(hole | affected | other, _MARGIN)
+    gone = grown(other | (hole & ~grown(affected, _FEATHER_PX)), _MARGIN)
+    return invalid, gone
 
 
-def _closed(mask: Mask) -> Mask:
+def _closed(mask: Mask, radius: int) -> Mask:
     """With its small gaps filled: a speck between hidden things is rarely background."""
-    return np.asarray(cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, _disc(_SPECK_PX)), bool)
+    return np.asarray(cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, _disc(radius)), bool)
+
+
+def grown(mask: Mask, radius: int) -> Mask:
+    """Shape [h, w]: grown outward by a disc."""
+    return np.asarray(cv2.dilate(mask.astype(np.uint8), _disc(radius)), bool)
 
 
 def _disc(radius: int) -> NDArray[np.uint8]:
