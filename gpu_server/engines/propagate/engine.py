@@ -26,7 +26,7 @@ from gpu_server.engines.propagate.invent import invent
 from gpu_server.engines.propagate.movers import movers
 from gpu_server.engines.propagate.sources import choose_sources, never_seen
 from gpu_server.engines.propagate.store import FrameStore
-from gpu_server.engines.propagate.survey import Survey, survey
+from gpu_server.engines.propagate.survey import Mask, Survey, survey
 from void_bridge.errors import Cancelled
 from void_bridge.pixels.box import Box
 
@@ -87,7 +87,7 @@ class _Run:
         yield from self._fill(composer, sources, made_up)
 
     def _invent(
-        self, composer: Composer, unseen: dict[int, Array], sources: dict[int, list[int]], seed: int
+        self, composer: Composer, unseen: dict[int, Mask], sources: dict[int, list[int]], seed: int
     ) -> list[MadeUp]:
         made: list[MadeUp] = []
         self.context.progress("invent", 0, 1)
@@ -132,7 +132,7 @@ class _Run:
             yield self.pool.result(waiting.popleft(), self.context)
         self.context.progress(stage, len(indices), len(indices))
 
-    def _report(self, look: Survey, camera: Camera, sources: dict[int, list[int]], unseen: dict[int, Array]) -> None:
+    def _report(self, look: Survey, camera: Camera, sources: dict[int, list[int]], unseen: dict[int, Mask]) -> None:
         hidden = max(1, sum(int(look.hole(i).sum()) for i in range(look.frames)))
         made_up = sum(int(mask.sum()) for mask in unseen.values()) / hidden
         used = [len(s) for i, s in sources.items() if not look.boxes[i].empty]
@@ -176,7 +176,7 @@ def _grain_windows(clip: Clip, look: Survey, index: int) -> list[Box]:
     return found[:: max(1, len(found) // 14)]
 
 
-def _nearest(mask: Array, x: Array, y: Array) -> Array:
+def _nearest(mask: Mask, x: Array, y: Array) -> Mask:
     return cv2.remap(mask.astype(np.uint8), x, y, cv2.INTER_NEAREST, borderValue=0) > 0
 
 

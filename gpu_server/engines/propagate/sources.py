@@ -12,7 +12,7 @@ from gpu_server.engines.propagate.survey import Survey
 
 Mask = NDArray[np.bool_]
 
-MOST_SOURCES = 6
+ENOUGH_SOURCES, MOST_SOURCES = 6, 8  # the last ones are taken only for what else nobody saw
 _CELL = 4  # proxy pixels
 _UNSEEN_STEP = 2
 _LEAST_NEW = 2  # cells that nobody else saw, for which a source is worth having
@@ -31,7 +31,7 @@ def hidden_points(survey: Survey, frame: int, step: int) -> NDArray[np.float64]:
 
 
 def choose_sources(survey: Survey, camera: Camera, target: int) -> list[int]:
-    """At most 6 frames, the most useful first: near in time, together seeing as much as was ever seen."""
+    """At most 8 frames, the most useful first: near in time, together seeing as much as was ever seen."""
     points = hidden_points(survey, target, _CELL)
     if not len(points):
         return []
@@ -40,13 +40,13 @@ def choose_sources(survey: Survey, camera: Camera, target: int) -> list[int]:
     near = np.array([np.exp(-abs(i - target) / _REACH_FRAMES) + 0.03 for i in others])
     worth = np.append(_WORTH, 0.0)
     taken, times_seen = [], np.zeros(len(points), np.intp)
-    while len(taken) < MOST_SOURCES:
-        gain = (sees @ worth[np.minimum(times_seen, len(_WORTH))]) * near
+    while len(taken) < MOST_SOURCES and len(others):
+        new = (sees @ (times_seen == 0)) * near
+        more = (sees @ worth[np.minimum(times_seen, len(_WORTH))]) * near
         # Whatever else is near, nothing may be left unseen that somebody saw.
-        new = sees @ (times_seen == 0)
-        gain += 10 * new * near
-        best = int(np.argmax(gain)) if len(gain) else -1
-        if best < 0 or (new[best] < _LEAST_NEW and gain[best] < 0.004 * len(points) * near[best]):
+        best = int(np.argmax(new if len(taken) >= ENOUGH_SOURCES else more + 10 * new))
+        worthwhile = len(taken) < ENOUGH_SOURCES and more[best] >= 0.004 * len(points) * near[best]
+        if new[best] < _LEAST_NEW * near[best] and not worthwhile:
             break
         taken.append(others[best])
         times_seen += sees[best]
