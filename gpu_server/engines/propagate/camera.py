@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -51,6 +52,15 @@ class Camera:
         found = register(self.survey, target, source, guess, self.corners[target][:_PRECISE_CORNERS])
         limit = 2.0 + 0.15 * abs(target - source)
         return found if found is not None and corner_shift(self.survey.shape, found, guess) < limit else guess
+
+    def speed(self, frame: int, neighbour: int) -> float:
+        """How far a corner moves at most, in pixels."""
+        return corner_shift(self.survey.shape, self.rough(frame, neighbour), np.eye(3))
+
+    @cached_property
+    def usual_speed(self) -> float:
+        """Median over the shot, pixels a frame."""
+        return float(np.median([self.speed(i, i + 1) for i in range(self.survey.frames - 1)] or [0.0]))
 
     @property
     def kind(self) -> str:

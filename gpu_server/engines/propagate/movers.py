@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from gpu_server.engines.base import Array
-from gpu_server.engines.propagate.camera import Camera, corner_shift
+from gpu_server.engines.propagate.camera import Camera
 from gpu_server.engines.propagate.flow import Overlay, overlay
 from gpu_server.engines.propagate.survey import Mask, Survey, grown
 from void_bridge.pixels.box import Box
@@ -22,16 +22,16 @@ _AROUND_PX = 5
 def movers(survey: Survey, camera: Camera, frame: int) -> Mask:
     """Shape [h, w]: what moves in this frame against one of its neighbours, as far as that can be told.
 
-    Under a travelling camera everything moves, each by its depth: only a camera that is nearly still tells movers.
+    Under a travelling camera everything moves, each by its depth: movers are told apart only in a shot whose camera is
+    nearly still.
     """
     surely, maybe = np.zeros(survey.shape, bool), np.zeros(survey.shape, bool)
     raster = Box(0, 0, *survey.shape)
     for neighbour in (frame - 1, frame + 1):
         if not 0 <= neighbour < survey.frames:
             continue
-        motion = camera.rough(frame, neighbour)
-        if corner_shift(survey.shape, motion, np.eye(3)) < _STEADY_PX:
-            over = overlay(survey, frame, neighbour, motion, raster)
+        if max(camera.usual_speed, camera.speed(frame, neighbour)) < _STEADY_PX:
+            over = overlay(survey, frame, neighbour, camera.rough(frame, neighbour), raster)
             own, change = np.linalg.norm(over.flow, axis=-1), _change(over)
             surely |= over.usable & (change > _VISIBLE) & (own > _MOVES_PX)
             maybe |= over.usable & (change > _VISIBLE / 2) & (own > _MOVES_A_LITTLE_PX)
