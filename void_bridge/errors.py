@@ -20,6 +20,7 @@
     │   └── UnknownJob      unknown_job
     ├── EngineError         engine           the engine failed
     │   ├── OutOfMemory     out_of_memory
+    │   ├── DeviceLost      device_lost      the GPU has gone; its worker leaves
     │   └── WorkerLost      worker_lost
     ├── Cancelled           cancelled
     └── InternalError       internal         a defect of ours
@@ -129,6 +130,10 @@ class EngineError(VoidBridgeError):
 
 class OutOfMemory(EngineError):
     code = "out_of_memory"
+
+
+class DeviceLost(EngineError):
+    code = "device_lost"
 
 
 class WorkerLost(EngineError):

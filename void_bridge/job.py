@@ -79,6 +79,11 @@ class Job:
     threshold: where a matte counts for conditioning, in (0, 1).
     condition_dilate: pixels by which `remove` grows for conditioning alone.
     dilate, feather: pixels by which the paste matte grows outward, at full weight and fading.
+    steps, guidance: of a diffusion model; without a guidance scale each pass takes its own.
+    precision, attention, step_cache, flow: how a model computes, by name; `auto` takes what fits the machine.
+    model_fps: `12` shows the model 12 frames a second and carries the frames between by flow.
+    pad: what a short shot is filled up to, `even` (a whole pair of latents) or `reference` (85 frames).
+    full_fill: publish what the engine made, unmasked, as the layer `void_bridge_fill`.
     """
 
     plate: str
@@ -105,6 +110,15 @@ class Job:
     grain: bool = True
     canvas: str = "384x672"
     confidence: bool = False
+    steps: int = 30
+    guidance: Optional[float] = None
+    precision: Literal["auto", "float32", "bf16", "fp8-stored", "fp8"] = "auto"
+    attention: str = "sdpa"
+    step_cache: str = "off"
+    flow: Literal["auto", "dis", "raft"] = "auto"
+    model_fps: Literal["native", "12"] = "native"
+    pad: Literal["even", "reference"] = "even"
+    full_fill: bool = False
 
     def __post_init__(self) -> None:
         _check_range("handles", self.handles, 0, 10_000)
@@ -112,6 +126,9 @@ class Job:
         _check_range("feather", self.feather, 0, 1_000)
         _check_range("condition_dilate", self.condition_dilate, 0, 1_000)
         _check_range("seed", self.seed, 0, 2**63 - 1)
+        _check_range("steps", self.steps, 1, 1_000)
+        if self.guidance is not None and not 1 <= self.guidance <= 100:
+            raise UsageError(f"got guidance {self.guidance}, expected 1 (none) to 100")
         if not 0 < self.threshold < 1:
             raise UsageError(f"got threshold {self.threshold}, expected a number between 0 and 1")
         if self.quadmask and (self.remove or self.affected):

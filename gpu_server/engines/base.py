@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import abc
 import hashlib
+import importlib.util
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -73,6 +74,8 @@ class Patch:
 
     rgb: shape [box.height, box.width, 3], float32, in the domain of the clip.
     confidence: shape [box.height, box.width], in [0, 1]; 1 means seen in another frame, 0 made up.
+    trip: shape as `rgb`: the plate's own way through the engine's model, with nothing removed. What differs
+        from it was changed; the rest is the plate's, whose detail then comes back.
     generated: False where the engine had nothing to change in this frame.
     """
 
@@ -80,6 +83,7 @@ class Patch:
     box: Box
     rgb: Array
     confidence: Array | None = None
+    trip: Array | None = None
     generated: bool = True
 
 
@@ -88,6 +92,8 @@ class Context(Protocol):
 
     job: Job
     scratch: Path  # a folder of this job that survives a crash; empty at the first attempt
+    cache: Path  # a folder that all jobs share, for what is found again by content; may be emptied at any time
+    models: Path  # where weights lie
     report: dict[str, object]  # what the job says it did: plain values by name
 
     def progress(self, stage: str, done: int, total: int) -> None:
@@ -125,6 +131,8 @@ class Needs:
 class Engine(abc.ABC):
     """One way of making clean frames. Subclass it and register it as an entry point (CONTRIBUTING.md).
 
+    A worker keeps one object of each engine and runs one job at a time on it: what is costly to load may stay.
+
     domain: "plate" engines get linear pixels at plate resolution, "model" engines a `ModelClip`.
     access: "stream" engines take the wanted frames once, in order; "random" ones look anywhere.
     stages: what share of a job each stage that it reports takes, about; for the time left.
@@ -137,6 +145,18 @@ class Engine(abc.ABC):
     domain: ClassVar[Literal["plate", "model"]] = "plate"
     access: ClassVar[Literal["stream", "random"]] = "random"
     stages: ClassVar[dict[str, float]] = {}
+
+    def missing(self, models: Path, job: Job | None = None) -> str:
+        """What it lacks on this machine for a job (without one, to be chosen by `auto`); empty when it is ready.
+
+        models: where weights lie.
+        """
+        absent = [name for name in self.needs.modules if importlib.util.find_spec(name) is None]
+        return ", ".join(absent)
+
+    def headers(self, job: Job) -> dict[str, str]:
+        """What else result frames say of their making, by name below `void_bridge/`; asked after `run` has begun."""
+        return {}
 
     @abc.abstractmethod
     def run(self, clip: Clip, context: Context) -> Iterator[Patch]:
@@ -194,6 +214,11 @@ class SilentContext:
     job: Job
     scratch: Path
     report: dict[str, object] = field(default_factory=dict)
+    models: Path = Path()
+
+    @property
+    def cache(self) -> Path:
+        return self.scratch / "cache"
 
     def progress(self, stage: str, done: int, total: int) -> None:
         pass

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 from importlib.metadata import entry_points
+from pathlib import Path
 
 from gpu_server.engines.base import Engine
 from void_bridge.errors import EngineError, UsageError
+from void_bridge.job import Job
 from void_bridge.typed import nearest
 
 GROUP = "void_bridge.engines"
@@ -18,23 +19,34 @@ def engine_names() -> tuple[str, ...]:
     return tuple(sorted({point.name for point in entry_points(group=GROUP)}))
 
 
-def make_engine(name: str) -> Engine:
-    """A new engine; `auto` takes the first of AUTO_ORDER that is ready on this machine.
+class Engines:
+    """The engines of one process, each made once, so that what it loaded stays warm from job to job."""
 
-    Raises:
-        UsageError: no engine of that name.
-        EngineError: it is there, but what it needs is not.
-    """
-    if name == "auto":
-        return next(engine for engine in map(_load, _known(AUTO_ORDER)) if not _missing(engine))
-    engine = _load(name)
-    if missing := _missing(engine):
-        raise EngineError(f"engine {name} needs {missing}; install it, or use --engine propagate")
-    return engine
+    def __init__(self) -> None:
+        self._made: dict[str, Engine] = {}
 
+    def for_job(self, job: Job, models: Path = Path()) -> Engine:
+        """The job's engine; `auto` takes the first of AUTO_ORDER that is ready on this machine.
 
-def _known(names: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(name for name in names if name in engine_names())
+        models: where weights lie.
+
+        Raises:
+            UsageError: no engine of that name.
+            EngineError: it is there, but what it needs is not.
+        """
+        if job.engine == "auto":
+            known = [self.named(name) for name in AUTO_ORDER if name in engine_names()]
+            return next(engine for engine in known if not engine.missing(models))
+        engine = self.named(job.engine)
+        if missing := engine.missing(models, job):
+            raise EngineError(f"engine {job.engine} needs {missing}; or use --engine propagate, which needs no weights")
+        return engine
+
+    def named(self, name: str) -> Engine:
+        """Raises UsageError: no engine of that name."""
+        if name not in self._made:
+            self._made[name] = _load(name)
+        return self._made[name]
 
 
 def _load(name: str) -> Engine:
@@ -42,7 +54,3 @@ def _load(name: str) -> Engine:
         engine: Engine = point.load()()
         return engine
     raise UsageError(f"no engine {name!r}{nearest(name, engine_names())} known: {', '.join(engine_names())}")
-
-
-def _missing(engine: Engine) -> str:
-    return ", ".join(module for module in engine.needs.modules if importlib.util.find_spec(module) is None)

@@ -96,13 +96,12 @@ class Dispatcher:
             self._mailbox.post(lambda: self._gone(place, process, how))
 
         command, name = self._settings.worker_command, f"worker-{place.index}"
-        process = place.process = WorkerProcess(name, command, self._environment(), heard, gone)
+        process = place.process = WorkerProcess(name, command, self._environment(place.index), heard, gone)
 
-    def _environment(self) -> dict[str, str]:
-        environment = {**os.environ, "VOID_BRIDGE_THREADS": str(self._settings.threads)}
+    def _environment(self, index: int) -> dict[str, str]:
+        told = {"VOID_BRIDGE_THREADS": str(self._settings.threads), "VOID_BRIDGE_WORKER": str(index)}
+        environment = {**os.environ, **told}
         environment.setdefault("OPENBLAS_NUM_THREADS", "1")  # frames run side by side already
-        if self._settings.models:
-            environment["VOID_BRIDGE_MODELS"] = str(self._settings.models)
         return environment
 
     def _assign(self, place: Worker, record: JobRecord) -> None:
@@ -141,6 +140,8 @@ class Dispatcher:
                 files=record.files or inline,
                 frames_dir=str(self._spool.frames_dir(record.id, attempt)),
                 scratch=str(self._spool.scratch_dir(record.id)),
+                cache=str(self._spool.cache),
+                models=str(self._settings.models or ""),
                 finished=tuple(sorted(record.frames)),
             )
         )

@@ -4,6 +4,7 @@
 <spool>/incoming/*                         uploads until they are whole
 <spool>/blobs/<2>/<digest>                 inputs, named by blake2b-256 of their bytes
 <spool>/jobs/<id>/attempt-<n>/, scratch/   what workers write
+<spool>/cache/                             what engines find again by content; the workers keep it small
 """
 
 from __future__ import annotations
@@ -34,12 +35,12 @@ class Spool:
         """
         self.root = root
         self.journal_path = root / "journal.sqlite"
-        self.logs = root / "logs"
+        self.logs, self.cache = root / "logs", root / "cache"
         self._incoming, self._blobs, self._jobs = root / "incoming", root / "blobs", root / "jobs"
         with full_disk_named(root):
             root.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._lock = _lock(root / "lock")
-            for folder in (self._incoming, self._blobs, self._jobs, self.logs):
+            for folder in (self._incoming, self._blobs, self._jobs, self.logs, self.cache):
                 folder.mkdir(exist_ok=True)
 
     def close(self) -> None:

@@ -56,7 +56,7 @@ class RunContext:
 
     def __init__(self, run: RunJob, job: Job, send: Send, cancelled: threading.Event, clock: StageClock) -> None:
         self.job = job
-        self.scratch = Path(run.scratch)
+        self.scratch, self.cache, self.models = Path(run.scratch), Path(run.cache), Path(run.models)
         self.report: dict[str, object] = {}
         self.clock = clock
         self._run, self._send, self._cancelled = run, send, cancelled

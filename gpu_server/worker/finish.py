@@ -34,6 +34,7 @@ def void_headers(job: Job, engine: Engine) -> dict[str, HeaderValue]:
         "void_bridge/version": engine.version,
         "void_bridge/seed": str(job.seed),
         "void_bridge/prompt": job.prompt,
+        **{f"void_bridge/{name}": value for name, value in engine.headers(job).items()},
     }
 
 

@@ -36,7 +36,8 @@ class RunJob(WorkerMessage):
 
     files: path as the job names it -> where the bytes lie on this machine.
     frames_dir: folder of this attempt for result frames. scratch: folder of the job for anything an
-    engine wants to find again after a crash. finished: frame numbers published by earlier attempts.
+    engine wants to find again after a crash. cache: folder that all jobs share. models: where weights lie.
+    finished: frame numbers published by earlier attempts.
     """
 
     type: ClassVar[str] = "run"
@@ -46,6 +47,8 @@ class RunJob(WorkerMessage):
     files: dict[str, str]
     frames_dir: str
     scratch: str
+    cache: str = ""
+    models: str = ""
     finished: tuple[int, ...] = ()
     previews: bool = True
 

@@ -17,7 +17,8 @@ from typing import BinaryIO
 
 import cv2
 
-from gpu_server.engines.registry import engine_names
+from gpu_server.engines.registry import Engines, engine_names
+from gpu_server.worker.device import claim_device
 from gpu_server.worker.messages import (
     CancelJob,
     DeviceFree,
@@ -29,8 +30,11 @@ from gpu_server.worker.messages import (
 )
 from gpu_server.worker.run import JobRun
 from void_bridge.cores import available_cores
+from void_bridge.errors import DeviceLost
 
 log = logging.getLogger(__name__)
+
+_DEVICE_LOST_EXIT = 75
 
 
 def main() -> int:
@@ -39,7 +43,8 @@ def main() -> int:
     _die_with_parent()
     threads = int(os.environ.get("VOID_BRIDGE_THREADS") or 0) or available_cores()
     cv2.setNumThreads(threads)
-    Worker(commands, replies, threads).serve()
+    device = claim_device(int(os.environ.get("VOID_BRIDGE_WORKER") or 0))
+    Worker(commands, replies, threads, device).serve()
     return 0
 
 
@@ -64,16 +69,17 @@ def _die_with_parent() -> None:
 class Worker:
     """Reads commands on a thread of its own, so that a cancel reaches a running job."""
 
-    def __init__(self, commands: BinaryIO, replies: BinaryIO, threads: int) -> None:
-        self._commands, self._replies, self._threads = commands, replies, threads
+    def __init__(self, commands: BinaryIO, replies: BinaryIO, threads: int, device: str) -> None:
+        self._commands, self._replies, self._threads, self._device = commands, replies, threads, device
         self._lock = threading.Lock()
         self._work: queue.SimpleQueue[RunJob] = queue.SimpleQueue()
         self._cancels: dict[str, threading.Event] = {}
+        self._engines = Engines()
 
     def serve(self) -> None:
         """Work until the server closes the pipe, which ends the process at once."""
         threading.Thread(target=self._read, name="commands", daemon=True).start()
-        self._send(Ready(device="cpu", engines=engine_names()))
+        self._send(Ready(self._device, engines=engine_names()))
         with ThreadPoolExecutor(self._threads, "frames") as pool:
             while True:
                 self._run(self._work.get(), pool)
@@ -90,7 +96,7 @@ class Worker:
 
     def _run(self, command: RunJob, pool: ThreadPoolExecutor) -> None:
         log.info("job %s attempt %d: started", command.id, command.attempt)
-        run = JobRun(command, self._send, self._cancels[command.id], pool, self._threads)
+        run = JobRun(command, self._engines, self._send, self._cancels[command.id], pool, self._threads)
         run.produce()
         self._send(DeviceFree(command.id, command.attempt))
         threading.Thread(target=self._conclude, args=(run, command), name=f"finish-{command.id}").start()
@@ -100,6 +106,9 @@ class Worker:
         log.info("job %s attempt %d: %s %s", command.id, command.attempt, ended.state, ended.message)
         self._cancels.pop(command.id, None)
         self._send(ended)
+        if ended.code == DeviceLost.code:
+            log.error("the device has gone; leaving, so that a new worker can look for it")
+            os._exit(_DEVICE_LOST_EXIT)
 
     def _send(self, message: WorkerMessage) -> None:
         with self._lock:

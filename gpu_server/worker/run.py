@@ -12,11 +12,12 @@ import shutil
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 
 from gpu_server.engines.base import Clip, Engine, Patch
-from gpu_server.engines.registry import make_engine
+from gpu_server.engines.registry import Engines
 from gpu_server.worker.clip import StreamClip
 from gpu_server.worker.context import RunContext, Send, StageClock
 from gpu_server.worker.finish import Finisher, void_headers
@@ -41,9 +42,15 @@ class JobRun:
     """Does what is left of a job. `produce` and `conclude` never raise: `conclude` says how it ended."""
 
     def __init__(
-        self, run: RunJob, send: Send, cancelled: threading.Event, pool: ThreadPoolExecutor, threads: int
+        self,
+        run: RunJob,
+        engines: Engines,
+        send: Send,
+        cancelled: threading.Event,
+        pool: ThreadPoolExecutor,
+        threads: int,
     ) -> None:
-        self._run, self._send, self._cancelled = run, send, cancelled
+        self._run, self._engines, self._send, self._cancelled = run, engines, send, cancelled
         self._pool, self._slots = pool, threads + 1
         self._report: dict[str, object] = {}
         self._finisher: Finisher | None = None
@@ -69,7 +76,8 @@ class JobRun:
 
     def _produce(self) -> None:
         shot = opened_shot(self._run.job, self._run.files)
-        job, engine = _resolved(self._run.job, shot)
+        engine = self._engines.for_job(self._run.job, Path(self._run.models))
+        job = _resolved(self._run.job, shot, engine)
         shot.job = job
         self._send(Resolved(self._run.id, self._run.attempt, job))
         context = self._context(job, engine)
@@ -111,21 +119,19 @@ def _as_it_is(patch: Patch) -> Patch:
     return patch
 
 
-def _resolved(job: Job, shot: Shot) -> tuple[Job, Engine]:
-    """The job with engine and exposure filled in, and its engine.
+def _resolved(job: Job, shot: Shot, engine: Engine) -> Job:
+    """The job with engine and exposure filled in.
 
     Raises:
-        EngineError: the engine is not ready on this machine.
         ColourError: the OCIO config is not the one that the job was made with.
     """
-    engine = make_engine(job.engine)
     if engine.domain == "model":
         check_colour(job.colour)
     exposure = job.colour.exposure
     if exposure is None:
         sampled = np.linspace(0, len(shot.frames) - 1, EXPOSURE_SAMPLES).round().astype(int)
         exposure = measure_exposure(shot.load(int(i)).rgb() for i in np.unique(sampled))
-    return job.replace(engine=engine.name, colour=dataclasses.replace(job.colour, exposure=exposure)), engine
+    return job.replace(engine=engine.name, colour=dataclasses.replace(job.colour, exposure=exposure))
 
 
 def _empty_matte(untouched: int, wanted: int) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from gpu_server.engines.registry import Engines
 from gpu_server.worker.messages import Ended, FrameWritten, RunJob
 from gpu_server.worker.run import JobRun
 from void_bridge.frames import FrameRange
@@ -68,14 +69,24 @@ def files_of(*sequences: Sequence):
     return {str(s.path(f)): str(s.path(f)) for s in sequences for f in s.frames_on_disk()}
 
 
-def run_job(job: Job, files, folder: Path, finished=(), cancelled=None, attempt=1):
+def run_job(job: Job, files, folder: Path, finished=(), cancelled=None, attempt=1, models=Path(), engines=None):
     """Do a job in this process, as a worker does. Returns its last word and the decoded frames by number."""
     said: queue.SimpleQueue = queue.SimpleQueue()
     frames_dir, scratch = folder / f"attempt-{attempt}", folder / "scratch"
     scratch.mkdir(parents=True, exist_ok=True)
-    command = RunJob("job", attempt, job, files, str(frames_dir), str(scratch), tuple(finished))
+    command = RunJob(
+        "job",
+        attempt,
+        job,
+        files,
+        str(frames_dir),
+        str(scratch),
+        cache=str(folder / "cache"),
+        models=str(models),
+        finished=tuple(finished),
+    )
     with ThreadPoolExecutor(2) as pool:
-        run = JobRun(command, said.put, cancelled or threading.Event(), pool, threads=2)
+        run = JobRun(command, engines or Engines(), said.put, cancelled or threading.Event(), pool, threads=2)
         run.produce()
         ended = run.conclude()
     messages = []

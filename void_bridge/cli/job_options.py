@@ -14,6 +14,7 @@ from void_bridge.frames import FrameRange
 from void_bridge.job import Job, JobFile, MatteSource
 from void_bridge.sequence import Sequence, output_sequence
 
+PRECISIONS = ("auto", "float32", "bf16", "fp8-stored", "fp8")
 MATTE_OPTIONS = ("remove", "affected", "keep", "exclude", "quadmask")
 _MATTE_HELP = {
     "remove": "the object",
@@ -37,6 +38,15 @@ _PLAIN = (
     "paste",
     "canvas",
     "confidence",
+    "steps",
+    "guidance",
+    "precision",
+    "attention",
+    "step_cache",
+    "flow",
+    "model_fps",
+    "pad",
+    "full_fill",
 )
 
 
@@ -49,6 +59,7 @@ def add_job_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--deliver-handles", action="store_true", default=None, help="write the handles too")
     _add_matte_options(parser)
     _add_engine_options(parser)
+    _add_model_options(parser)
     _add_look_options(parser)
 
 
@@ -71,6 +82,18 @@ def _add_engine_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--canvas", metavar="HxW", help="the model's frame (default: 384x672)")
 
 
+def _add_model_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("model", "how a model engine computes")
+    group.add_argument("--steps", type=int, metavar="N", help="denoising steps of each pass (default: 30)")
+    group.add_argument("--guidance", type=float, metavar="X", help="guidance scale (default: 1 in pass 1, 6 in pass 2)")
+    group.add_argument("--precision", choices=PRECISIONS, help="default: auto, what fits the device")
+    group.add_argument("--attention", metavar="NAME", help="sdpa, sdpa-cudnn, or another that is installed")
+    group.add_argument("--step-cache", metavar="NAME", help="skip what hardly changes between steps (default: off)")
+    group.add_argument("--flow", choices=("auto", "dis", "raft"), help="optical flow (default: auto)")
+    group.add_argument("--model-fps", choices=("native", "12"), help="12: as in training; frames between by flow")
+    group.add_argument("--pad", choices=("even", "reference"), help="fill a short shot up to (default: even)")
+
+
 def _add_look_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("pixels")
     group.add_argument("--colorspace", metavar="NAME", help="working space of the plate (default: scene_linear)")
@@ -84,6 +107,7 @@ def _add_look_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--paste", choices=("drawn", "snapped"), help="what may change (default: drawn)")
     group.add_argument("--grain", choices=("on", "off"), help="regrain where interpolation took it (default: on)")
     group.add_argument("--confidence", action="store_true", default=None, help="write a confidence channel")
+    group.add_argument("--full-fill", action="store_true", default=None, help="write the unmasked fill as a layer")
 
 
 def job_from_arguments(arguments: argparse.Namespace, config: Config) -> Job:
