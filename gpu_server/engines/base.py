@@ -95,6 +95,7 @@ class Context(Protocol):
     cache: Path  # a folder that all jobs share, for what is found again by content; may be emptied at any time
     models: Path  # where weights lie
     report: dict[str, object]  # what the job says it did: plain values by name
+    headers: dict[str, str]  # what result frames say of their making, by name below void_bridge/; set before a patch
 
     def progress(self, stage: str, done: int, total: int) -> None:
         """Steps done of a named stage. Raises Cancelled once the job is cancelled: a safe point."""
@@ -154,10 +155,6 @@ class Engine(abc.ABC):
         absent = [name for name in self.needs.modules if importlib.util.find_spec(name) is None]
         return ", ".join(absent)
 
-    def headers(self, job: Job) -> dict[str, str]:
-        """What else result frames say of their making, by name below `void_bridge/`; asked after `run` has begun."""
-        return {}
-
     @abc.abstractmethod
     def run(self, clip: Clip, context: Context) -> Iterator[Patch]:
         """Yield one patch for each index of `clip.wanted`, in that order.
@@ -214,6 +211,7 @@ class SilentContext:
     job: Job
     scratch: Path
     report: dict[str, object] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
     models: Path = Path()
 
     @property

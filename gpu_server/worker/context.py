@@ -58,6 +58,7 @@ class RunContext:
         self.job = job
         self.scratch, self.cache, self.models = Path(run.scratch), Path(run.cache), Path(run.models)
         self.report: dict[str, object] = {}
+        self.headers: dict[str, str] = {}
         self.clock = clock
         self._run, self._send, self._cancelled = run, send, cancelled
         self._last_progress = self._last_preview = 0.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
@@ -27,14 +27,14 @@ Array = NDArray[np.float32]
 HeaderValue = str | int | float
 
 
-def void_headers(job: Job, engine: Engine) -> dict[str, HeaderValue]:
+def void_headers(job: Job, engine: Engine, more: Mapping[str, str]) -> dict[str, HeaderValue]:
     """What a result frame says of its making; nothing that differs between two runs of the same job."""
     return {
         "void_bridge/engine": engine.name,
         "void_bridge/version": engine.version,
         "void_bridge/seed": str(job.seed),
         "void_bridge/prompt": job.prompt,
-        **{f"void_bridge/{name}": value for name, value in engine.headers(job).items()},
+        **{f"void_bridge/{name}": value for name, value in more.items()},
     }
 
 
@@ -72,7 +72,7 @@ class Finisher:
     def __init__(
         self,
         run: RunJob,
-        headers: dict[str, HeaderValue],
+        headers: Callable[[], dict[str, HeaderValue]],
         take: Callable[[int], ShotFrame],
         pool: ThreadPoolExecutor,
         slots: int,
@@ -106,7 +106,7 @@ class Finisher:
     def _encode(self, patch: Patch) -> Future[None]:
         try:
             shot_frame = self._take(patch.index)
-            data = encode_frame(composite(shot_frame, patch, self._headers, self._run.job.confidence))
+            data = encode_frame(composite(shot_frame, patch, self._headers(), self._run.job.confidence))
             return self._disk.submit(self._publish, shot_frame.frame, data)
         except BaseException:
             self._slots.release()

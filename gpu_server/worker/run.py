@@ -84,8 +84,14 @@ class JobRun:
         delivered = set(shot.frames if job.deliver_handles else job.frames) - set(self._run.finished)
         wanted = [i for i, frame in enumerate(shot.frames) if frame in delivered]
         frames = HeldFrames(shot, wanted if engine.access == "stream" else (), self._pool, self._slots)
-        headers = void_headers(job, engine)
-        self._finisher = Finisher(self._run, headers, frames.take, self._pool, self._slots, self._send)
+        self._finisher = Finisher(
+            self._run,
+            lambda: void_headers(job, engine, context.headers),
+            frames.take,
+            self._pool,
+            self._slots,
+            self._send,
+        )
         clip, to_plate = self._clip(engine, shot, wanted, frames, context)
         untouched = 0
         for patch in engine.run(clip, context):

@@ -4,7 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from gpu_server.engines.propagate.grain import GrainSampler, no_grain
+from gpu_server.engines.base import rng
+from void_bridge.pixels.grain import GrainSampler, no_grain
 
 SHAPE = (256, 256, 3)
 STD = 0.02
@@ -50,7 +51,7 @@ def test_strength_follows_the_tone():
 
 @pytest.mark.parametrize("sigma", [0.0, 0.7, 1.0])
 def test_made_grain_is_as_strong_and_as_soft(sigma):
-    made = measured(sigma).make(ramp(), np.ones(SHAPE[:2], np.float32), 3, 1)
+    made = measured(sigma).make(ramp(), np.ones(SHAPE[:2], np.float32), rng(3, 1))
     assert made.std() == pytest.approx(STD, rel=0.08)
     assert neighbours_alike(made) == pytest.approx(neighbours_alike(grain_like(9, sigma)), abs=0.08)
 
@@ -58,16 +59,16 @@ def test_made_grain_is_as_strong_and_as_soft(sigma):
 def test_only_what_is_missing_is_made():
     grain, missing = measured(), np.zeros(SHAPE[:2], np.float32)
     missing[:, 128:] = 0.25
-    made = grain.make(ramp(), missing, 3, 1)
+    made = grain.make(ramp(), missing, rng(3, 1))
     assert not made[:, :128].any()
     assert made[:, 128:].std() == pytest.approx(STD / 2, rel=0.1)
 
 
 def test_draws_are_keyed_by_seed_and_frame():
     grain, missing = measured(), np.ones(SHAPE[:2], np.float32)
-    first = grain.make(ramp(), missing, 3, 1001)
-    np.testing.assert_array_equal(first, grain.make(ramp(), missing, 3, 1001))
-    for other in (grain.make(ramp(), missing, 3, 1002), grain.make(ramp(), missing, 4, 1001)):
+    first = grain.make(ramp(), missing, rng(3, 1001))
+    np.testing.assert_array_equal(first, grain.make(ramp(), missing, rng(3, 1001)))
+    for other in (grain.make(ramp(), missing, rng(3, 1002)), grain.make(ramp(), missing, rng(4, 1001))):
         assert abs(np.corrcoef(first.ravel(), other.ravel())[0, 1]) < 0.02
 
 
@@ -91,4 +92,4 @@ def test_nothing_valid_means_no_grain():
     sampler = GrainSampler()
     sampler.add(ramp(), ramp() + grain_like(0), np.zeros(SHAPE[:2], bool), exact=True)
     assert not sampler.result().strength(ramp()).any()
-    assert not no_grain().make(ramp(), np.ones(SHAPE[:2], np.float32), 1).any()
+    assert not no_grain().make(ramp(), np.ones(SHAPE[:2], np.float32), rng(1)).any()

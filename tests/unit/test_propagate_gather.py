@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gpu_server.engines.propagate.encoding import decode, encode, with_gain
 from gpu_server.engines.propagate.gather import Sample, mix, resampled, tiles
 from void_bridge.pixels.box import Box
+from void_bridge.pixels.encoding import decode, encode, with_gain
 
 VALUES = np.array([-3.0, -0.01, 0.0, 1e-4, 0.18, 1.0, 40.0, 1000.0], np.float32)
 

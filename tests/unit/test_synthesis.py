@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from gpu_server.engines.propagate.membrane import membrane, poisson
 from gpu_server.engines.propagate.synthesis import synthesise
+from void_bridge.pixels.membrane import membrane, poisson
 
 SIDE = 128
 

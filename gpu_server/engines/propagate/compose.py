@@ -9,16 +9,16 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from gpu_server.engines.base import Array, Clip
+from gpu_server.engines.base import Array, Clip, rng
 from gpu_server.engines.propagate.camera import Camera
-from gpu_server.engines.propagate.encoding import decode, encode
 from gpu_server.engines.propagate.flow import complete, resized_grid
 from gpu_server.engines.propagate.gather import lifted, mapped, mix, sample, tiles
-from gpu_server.engines.propagate.grain import Grain
 from gpu_server.engines.propagate.link import Link, colour_cells, hole_context, make_link
 from gpu_server.engines.propagate.store import Encoded, FrameStore
 from gpu_server.engines.propagate.survey import Survey, scaling
 from void_bridge.pixels.box import Box
+from void_bridge.pixels.encoding import decode, encode
+from void_bridge.pixels.grain import Grain
 
 _RIM = 8  # pixels around a tile, for what looks at neighbours
 _GRAIN_OF_MADE_UP = 0.25  # share of variance that it keeps after its grain was taken
@@ -99,8 +99,8 @@ class Composer:
             layers.append(Layer(found.encoded, found.seen, found.grain))
         encoded, left = _stacked(base, layers)
         if self.grain_seed is not None:
-            key = (self.clip.frames[target], tile.y0, tile.x0)
-            encoded = encoded + self.grain.make(encoded, 1 - left, self.grain_seed, *key)
+            draws = rng(self.grain_seed, "grain", self.clip.frames[target], tile.y0, tile.x0)
+            encoded = encoded + self.grain.make(encoded, 1 - left, draws)
         cut = tile.relative_to(around).slices
         confidence = found.seen * found.agreement if found else np.zeros(around.shape, np.float32)
         return encoded[cut], confidence[cut]

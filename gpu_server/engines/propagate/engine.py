@@ -18,10 +18,8 @@ import numpy as np
 from gpu_server.engines.base import Array, Clip, Context, Engine, Patch
 from gpu_server.engines.propagate.camera import Camera, solve_camera
 from gpu_server.engines.propagate.compose import Composer, Filled, MadeUp
-from gpu_server.engines.propagate.encoding import encode, preview
 from gpu_server.engines.propagate.flow import resized_grid, source_places
 from gpu_server.engines.propagate.gather import resampled, to_plate
-from gpu_server.engines.propagate.grain import Grain, GrainSampler
 from gpu_server.engines.propagate.invent import invent
 from gpu_server.engines.propagate.movers import movers
 from gpu_server.engines.propagate.sources import choose_sources, never_seen
@@ -29,6 +27,8 @@ from gpu_server.engines.propagate.store import FrameStore
 from gpu_server.engines.propagate.survey import Mask, Survey, survey
 from void_bridge.errors import Cancelled
 from void_bridge.pixels.box import Box
+from void_bridge.pixels.encoding import encode, preview
+from void_bridge.pixels.grain import Grain, GrainSampler
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from gpu_server.engines.base import Array
 from gpu_server.engines.propagate.camera import Map
-from gpu_server.engines.propagate.membrane import membrane
 from gpu_server.engines.propagate.survey import Survey
 from void_bridge.pixels.box import Box
+from void_bridge.pixels.membrane import membrane
 
 Mask = NDArray[np.bool_]
 

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpu_server.engines.base import Array
-from gpu_server.engines.propagate.encoding import with_gain
 from gpu_server.engines.propagate.flow import resized_grid, source_places
 from gpu_server.engines.propagate.link import Link, colour_cells
 from gpu_server.engines.propagate.store import Encoded
 from gpu_server.engines.propagate.survey import Survey, scaling
 from void_bridge.pixels.box import Box
+from void_bridge.pixels.encoding import with_gain
 
 _TILE = 320
 _RIM = 8  # pixels around a tile, for what looks at neighbours

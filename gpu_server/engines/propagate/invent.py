@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from gpu_server.engines.propagate.camera import Camera, apply, lookup
 from gpu_server.engines.propagate.compose import Composer, MadeUp
-from gpu_server.engines.propagate.encoding import decode, encode
 from gpu_server.engines.propagate.survey import Survey, bounding_box, grown
 from gpu_server.engines.propagate.synthesis import synthesise
 from void_bridge.pixels.box import Box
+from void_bridge.pixels.encoding import decode, encode
 
 Mask = NDArray[np.bool_]
 

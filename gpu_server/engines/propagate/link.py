@@ -9,10 +9,10 @@ import numpy as np
 
 from gpu_server.engines.base import Array
 from gpu_server.engines.propagate.camera import Camera, Map
-from gpu_server.engines.propagate.encoding import encode
 from gpu_server.engines.propagate.flow import complete, residual_flow, resized_grid, source_places, warped_mask
 from gpu_server.engines.propagate.survey import Mask, Survey, scaling
 from void_bridge.pixels.box import Box
+from void_bridge.pixels.encoding import encode
 
 _CONTEXT_PX = 48  # proxy pixels around the hole
 _FADE_PX = 8.0  # over which a source fades in from the border of what it hides

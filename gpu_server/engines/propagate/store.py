@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpu_server.engines.base import Clip
-from gpu_server.engines.propagate.encoding import encode
 from void_bridge.pixels.box import Box
+from void_bridge.pixels.encoding import encode
 
 Encoded = NDArray[np.float16]
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpu_server.engines.base import Array, Clip, Context, PlaneRole
-from gpu_server.engines.propagate.encoding import encode
 from void_bridge.pixels.box import Box
+from void_bridge.pixels.encoding import encode
 
 Mask = NDArray[np.bool_]
 

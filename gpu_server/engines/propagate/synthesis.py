@@ -16,10 +16,10 @@ import cv2
 import numpy as np
 
 from gpu_server.engines.base import rng
-from gpu_server.engines.propagate.encoding import decode, encode
-from gpu_server.engines.propagate.membrane import Array, Mask, membrane
 from gpu_server.engines.propagate.patchmatch import Exemplars, Field, Index, patch_centres
 from gpu_server.engines.propagate.stitching import stitch
+from void_bridge.pixels.encoding import decode, encode
+from void_bridge.pixels.membrane import Array, Mask, membrane
 
 Window = tuple[slice, slice]
 
