@@ -17,8 +17,8 @@ from typing import BinaryIO
 
 import cv2
 
+from gpu_server.device import claim_device
 from gpu_server.engines.registry import Engines, engine_names
-from gpu_server.worker.device import claim_device
 from gpu_server.worker.messages import (
     CancelJob,
     DeviceFree,

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
+from gpu_server.frame_files import FrameFiles
 from gpu_server.worker.clip import StoredClip
 from gpu_server.worker.context import RunContext
-from gpu_server.worker.store import MatteShelf, PlateStore
+from gpu_server.worker.matte_shelf import MatteShelf
 from void_bridge.errors import MissingFrames
 from void_bridge.job import Job
 from void_bridge.pixels.mattes import PlaneRole
@@ -76,7 +77,7 @@ def stored_clip(
 ) -> StoredClip:
     """Decode the whole shot to scratch, `at_once` frames at a time. Raises what a frame fails with, Cancelled."""
     height, width = shot.raster.shape
-    plates = PlateStore(context.scratch / "plates", height, width, np.float16 if shot.half else np.float32)
+    plates = FrameFiles(context.scratch / "plates", height, width, np.float16 if shot.half else np.float32)
     mattes = MatteShelf(height, width)
 
     def store(index: int) -> None:

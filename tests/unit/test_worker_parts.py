@@ -7,16 +7,17 @@ import io
 import numpy as np
 import pytest
 
+from gpu_server.frame_files import FrameFiles
 from gpu_server.worker.context import StageClock
+from gpu_server.worker.matte_shelf import MatteShelf
 from gpu_server.worker.messages import Advance, CancelJob, receive, send
-from gpu_server.worker.store import MatteShelf, PlateStore
 from void_bridge.errors import ProtocolError
 from void_bridge.pixels.box import Box
 
 
 def test_a_stored_plate_is_read_by_box(tmp_path):
     plate = np.random.default_rng(1).normal(0, 3, (20, 30, 3)).astype(np.float16)
-    store = PlateStore(tmp_path / "plates", 20, 30, np.float16)
+    store = FrameFiles(tmp_path / "plates", 20, 30, np.float16)
     store.put(4, plate.astype(np.float32))
     box = Box(3, 5, 17, 29)
     assert np.array_equal(store.get(4, box), plate[box.slices].astype(np.float32))

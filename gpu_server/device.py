@@ -15,8 +15,8 @@ def claim_device(worker: int) -> str:
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     places = [name.strip() for name in visible.split(",") if name.strip()] if visible is not None else None
     if places is None:
-        places = [str(index) for index in range(_gpu_count())]
-    elif places and not _gpu_count():
+        places = [str(index) for index in range(gpu_count())]
+    elif places and not gpu_count():
         places = []
     if not places:
         return "cpu"
@@ -24,7 +24,7 @@ def claim_device(worker: int) -> str:
     return "cuda:0"
 
 
-def _gpu_count() -> int:
+def gpu_count() -> int:
     """As NVIDIA's management library counts them, which opens no device. 0 without a driver."""
     try:
         library = ctypes.CDLL("nvml.dll" if sys.platform == "win32" else "libnvidia-ml.so.1")

@@ -1,0 +1,43 @@
+"""Frames of a shot on scratch disk, within reach of what looks anywhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from void_bridge.errors import full_disk_named
+from void_bridge.pixels.box import Box
+
+Array = NDArray[np.float32]
+
+
+class FrameFiles:
+    """RGB planes as raw files, one a frame: written once, read by box.
+
+    dtype float16 for half plates, else float32; float16 holds what a half plate holds, exactly.
+    """
+
+    def __init__(self, folder: Path, height: int, width: int, dtype: DTypeLike) -> None:
+        self._folder, self._shape, self._dtype = folder, (height, width, 3), np.dtype(dtype)
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def put(self, index: int, rgb: Array) -> None:
+        """rgb: shape [H, W, 3]. Raises DiskFull, OutputError."""
+        path = self._path(index)
+        with full_disk_named(path):
+            rgb.astype(self._dtype).tofile(path)
+
+    def get(self, index: int, box: Box | None = None) -> Array:
+        """Shape [H, W, 3] of the box (default: the frame). Reads its rows and nothing else."""
+        box = box or Box(0, 0, *self._shape[:2])
+        row_bytes = self._shape[1] * 3 * self._dtype.itemsize
+        with open(self._path(index), "rb") as handle:
+            rows = np.fromfile(handle, self._dtype, box.height * self._shape[1] * 3, offset=box.y0 * row_bytes).reshape(
+                box.height, self._shape[1], 3
+            )
+        return rows[:, box.x0 : box.x1].astype(np.float32)
+
+    def _path(self, index: int) -> Path:
+        return self._folder / f"{index:06d}.rgb"

@@ -1,0 +1,58 @@
+"""What is found again by content: between jobs, under a limit, and never half."""
+
+import os
+
+import numpy as np
+
+from gpu_server.engines.void.cache import ContentCache, content_key
+
+LATENTS = np.arange(24, dtype=np.float32).reshape(1, 2, 3, 4)
+
+
+def test_an_array_comes_back_as_it_was(tmp_path):
+    ContentCache(tmp_path / "cache").put("a", LATENTS)
+    found = ContentCache(tmp_path / "cache").get("a")
+    assert found is not None and found.dtype == np.float32 and np.array_equal(found, LATENTS)
+
+
+def test_what_was_never_made_is_none(tmp_path):
+    assert ContentCache(tmp_path / "not there").get("a") is None
+
+
+def test_a_damaged_file_counts_as_never_made_and_goes(tmp_path):
+    cache = ContentCache(tmp_path)
+    cache.put("a", LATENTS)
+    path = next(tmp_path.iterdir())
+    path.write_bytes(path.read_bytes()[:100])
+    assert cache.get("a") is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_least_recently_used_go_first(tmp_path):
+    cache = ContentCache(tmp_path, limit_bytes=3 * 240)
+    for age, key in enumerate("abc"):
+        cache.put(key, LATENTS)
+        os.utime(tmp_path / f"{key}.npy", (age, age))
+    cache.get("a")
+    cache.put("d", LATENTS)
+    assert [key for key in "abcd" if cache.get(key) is not None] == ["a", "c", "d"]
+
+
+def test_a_place_that_cannot_be_written_keeps_nothing_and_fails_nobody(tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    cache = ContentCache(tmp_path / "file" / "cache")
+    cache.put("a", LATENTS)
+    assert cache.get("a") is None
+
+
+def test_keys_tell_type_shape_and_bytes_apart():
+    keys = {
+        content_key(LATENTS),
+        content_key(LATENTS.astype(np.float64)),
+        content_key(LATENTS.reshape(-1)),
+        content_key(LATENTS + 1),
+        content_key(LATENTS, LATENTS),
+        content_key("1"),
+        content_key(1),
+    }
+    assert len(keys) == 7
