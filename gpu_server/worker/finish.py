@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,7 @@ from void_bridge.pixels.shot import ShotFrame
 
 PASTE_CHANNEL = "void_bridge.paste"
 CONFIDENCE_CHANNEL = "void_bridge.confidence"
+FULL_FILL_LAYER = "void_bridge_fill"
 WRITERS = 2
 
 Array = NDArray[np.float32]
@@ -38,7 +40,7 @@ def void_headers(job: Job, engine: Engine, more: Mapping[str, str]) -> dict[str,
     }
 
 
-def composite(shot_frame: ShotFrame, patch: Patch, headers: dict[str, HeaderValue], confidence: bool) -> ExrFrame:
+def composite(shot_frame: ShotFrame, patch: Patch, headers: dict[str, HeaderValue], job: Job) -> ExrFrame:
     """The plate with the patch pasted into RGB by the paste matte, and our channels and headers added.
 
     The pixels of `shot_frame` are used up: the patch goes into them in place.
@@ -46,16 +48,31 @@ def composite(shot_frame: ShotFrame, patch: Patch, headers: dict[str, HeaderValu
     part, window = shot_frame.part, shot_frame.window
     weight = shot_frame.paste[window.slices]
     channels = dict(part.channels)
+    if job.full_fill:
+        channels.update(_full_fill(shot_frame, patch))
     region = patch.box & window
     if patch.generated and not region.empty:
         here, there = region.relative_to(window).slices, region.relative_to(patch.box).slices
         for axis, name in enumerate(shot_frame.rgb_channels):
             paste_into(channels[name][here], patch.rgb[(*there, axis)], weight[here])
     channels[PASTE_CHANNEL] = half(weight)
-    if confidence:
+    if job.confidence:
         channels[CONFIDENCE_CHANNEL] = _confidence(patch, shot_frame, weight)
     generated = {"void_bridge/generated": "yes" if patch.generated else "no"}
     return shot_frame.exr.with_picture(channels, {**headers, **generated})
+
+
+def _full_fill(shot_frame: ShotFrame, patch: Patch) -> dict[str, NDArray[np.floating[Any]]]:
+    """The patch over the plate without any matte, as R, G and B of a layer of its own, in the plate's types."""
+    channels = {}
+    region = patch.box & shot_frame.window
+    here, there = region.relative_to(shot_frame.window).slices, region.relative_to(patch.box).slices
+    for axis, (name, short) in enumerate(zip(shot_frame.rgb_channels, "RGB", strict=True)):
+        plane = shot_frame.part.channels[name].copy()
+        if patch.generated and not region.empty:
+            paste_into(plane[here], patch.rgb[(*there, axis)], np.ones(region.shape, np.float32))
+        channels[f"{FULL_FILL_LAYER}.{short}"] = plane
+    return channels
 
 
 def _confidence(patch: Patch, shot_frame: ShotFrame, weight: Array) -> NDArray[np.float16]:
@@ -106,7 +123,7 @@ class Finisher:
     def _encode(self, patch: Patch) -> Future[None]:
         try:
             shot_frame = self._take(patch.index)
-            data = encode_frame(composite(shot_frame, patch, self._headers(), self._run.job.confidence))
+            data = encode_frame(composite(shot_frame, patch, self._headers(), self._run.job))
             return self._disk.submit(self._publish, shot_frame.frame, data)
         except BaseException:
             self._slots.release()

@@ -263,3 +263,18 @@ def test_a_lossy_plate_comes_back_lossless(tmp_path):
     _, written, _ = run_job(make_job(plate, [1], roto), files_of(plate, roto), tmp_path)
     before, after = read_frame(plate.path(1)).parts[0], written[1].parts[0]
     assert all(same_bits(before.channels[n][HOLE == 0], after.channels[n][HOLE == 0]) for n in "RGBA")
+
+
+def test_the_unmasked_fill_comes_as_a_layer_of_its_own_on_request(shot, tmp_path):
+    plate, roto = shot
+    job = make_job(plate, FRAMES, roto, engine="roundtrip", full_fill=True)
+    _, written, _ = run_job(job, files_of(plate, roto), tmp_path)
+    channels, before = written[1002].parts[0].channels, read_frame(plate.path(1002)).parts[0].channels
+    inside = HOLE > 0.5
+    for name in "RGB":
+        fill = channels[f"void_bridge_fill.{name}"]
+        assert fill.dtype == before[name].dtype
+        assert same_bits(fill[inside], channels[name][inside])
+        assert not same_bits(fill[~inside], before[name][~inside]), (
+            "the engine's own pixels also where nothing is pasted"
+        )
