@@ -1,0 +1,170 @@
+"""The models from their files, by memory map: built without memory, then given one tensor after the other.
+
+A tensor that `place` returns as it came is a view of the mapped file: it takes no memory of its own until it is used,
+and the system may drop its pages again. One that `place` casts or moves to a device is copied once, by itself.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from diffusers import AutoencoderKLCogVideoX, CogVideoXDDIMScheduler, CogVideoXTransformer3DModel
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+from transformers import T5Config, T5EncoderModel, T5Tokenizer
+
+from gpu_server.engines.void.checkpoint.layout import (
+    PATCH_WEIGHT,
+    VOID_CHANNELS,
+    Layout,
+    common_prefix,
+    resolve,
+)
+from gpu_server.engines.void.lengths import LATENT_CHANNELS
+from void_bridge.errors import UnreadableFile
+
+Place = Callable[[str, Tensor], Tensor]
+Module = TypeVar("Module", bound=torch.nn.Module)
+
+_TIED = "encoder.embed_tokens.weight"
+
+
+def keep(name: str, tensor: Tensor) -> Tensor:
+    """The tensor as it lies in the file."""
+    return tensor
+
+
+def empty_transformer(config: dict[str, Any], in_channels: int = VOID_CHANNELS) -> CogVideoXTransformer3DModel:
+    """A transformer of shapes alone, on the meta device, from the `config.json` of the base."""
+    return _empty(CogVideoXTransformer3DModel, {**config, "in_channels": in_channels})
+
+
+def load_transformer(folder: Path, pass_number: int, place: Place = keep) -> CogVideoXTransformer3DModel:
+    """The transformer of pass 1 or 2, taking 48 channels.
+
+    A checkpoint of 33 channels is widened; see `widened`.
+
+    Args:
+        folder: the models folder.
+        place: gets each tensor's name and the tensor, and returns what the model shall hold, of the same shape:
+            cast, moved to a device, or as it came. Called once a tensor, in the file's order.
+
+    Raises:
+        UnreadableFile: a file is missing, damaged, or does not fit the base's `config.json`.
+    """
+    layout = resolve(folder)
+    path = layout.pass_file(pass_number)
+    model = empty_transformer(layout.config("transformer"))
+    width = model.get_parameter(PATCH_WEIGHT).shape[1]
+
+    def fitted(name: str, tensor: Tensor) -> Tensor:
+        if name == PATCH_WEIGHT and tensor.shape[1] < width:
+            tensor = widened(tensor, _base_patch_weight(layout), width)
+        return place(name, tensor)
+
+    return _filled(model, _tensors([path], fitted), path)
+
+
+def load_vae(folder: Path, place: Place = keep) -> AutoencoderKLCogVideoX:
+    """The video autoencoder. Arguments and errors as for `load_transformer`."""
+    layout = resolve(folder)
+    model = _empty(AutoencoderKLCogVideoX, layout.config("vae"))
+    return _filled(model, _tensors(layout.weight_files("vae"), place), layout.part("vae"))
+
+
+def load_text_encoder(folder: Path, place: Place = keep) -> T5EncoderModel:
+    """The T5 encoder, its embedding tied to the shared one. Arguments and errors as for `load_transformer`."""
+    layout = resolve(folder)
+    with torch.device("meta"):
+        model = T5EncoderModel(T5Config(**layout.config("text_encoder")))
+    state = dict(_tensors(layout.weight_files("text_encoder"), place))
+    shared = state.get("shared.weight", state.get(_TIED))
+    if shared is not None:
+        state.update({"shared.weight": shared, _TIED: shared})
+    model = _filled(model, state.items(), layout.part("text_encoder"))
+    model.encoder.embed_tokens.weight = model.shared.weight
+    return model
+
+
+def load_tokenizer(folder: Path) -> T5Tokenizer:
+    """Raises UnreadableFile."""
+    path = resolve(folder).part("tokenizer")
+    try:
+        return T5Tokenizer.from_pretrained(str(path), local_files_only=True)
+    except (OSError, ValueError, ImportError) as exc:
+        raise UnreadableFile(f"cannot read the tokenizer in {path}: {exc}; run void-bridge models check") from exc
+
+
+def load_scheduler(folder: Path) -> CogVideoXDDIMScheduler:
+    """Raises UnreadableFile."""
+    return CogVideoXDDIMScheduler(**_known(CogVideoXDDIMScheduler, resolve(folder).config("scheduler")))
+
+
+def widened(narrow: Tensor, base: Tensor, width: int) -> Tensor:
+    """The patch embedding of a 33-channel checkpoint for 48 channels.
+
+    A channel is 8 columns (2 latents in time, 2 x 2 in space), channels in the order noise, mask, video. Noise and
+    video come from the checkpoint, the mask from the base; the base's single mask channel serves for each of the 16
+    latents of the mask.
+
+    Args:
+        narrow: shape [D, 264], of the checkpoint. base: shape [D, 264] or [D, width], of the base transformer.
+
+    Returns:
+        Shape [D, width], in the type of `narrow`.
+
+    Source: the reference (Netflix/void-model), predict_v2v.py, keeps the first and last 128 columns of the checkpoint.
+    """
+    columns = width // VOID_CHANNELS * LATENT_CHANNELS
+    middle = base[:, columns:-columns]
+    repeats = (width - 2 * columns) // middle.shape[1]
+    parts = [narrow[:, :columns], middle.repeat(1, repeats).to(narrow.dtype), narrow[:, -columns:]]
+    return torch.cat(parts, dim=1)
+
+
+def _base_patch_weight(layout: Layout) -> Tensor:
+    for name, tensor in _tensors(layout.weight_files("transformer"), keep, only=PATCH_WEIGHT):
+        if name == PATCH_WEIGHT:
+            return tensor
+    raise UnreadableFile(f"{layout.part('transformer')} holds no {PATCH_WEIGHT}; run void-bridge models check")
+
+
+def _empty(cls: type[Module], config: dict[str, Any]) -> Module:
+    with torch.device("meta"):
+        return cls(**_known(cls, config))
+
+
+def _known(cls: type, config: dict[str, Any]) -> dict[str, Any]:
+    """What a class takes of a configuration, which also holds notes for other programs."""
+    taken = inspect.signature(cls.__init__).parameters
+    return {key: value for key, value in config.items() if key in taken}
+
+
+def _tensors(files: Iterable[Path], place: Place, only: str = "") -> Iterator[tuple[str, Tensor]]:
+    for path in files:
+        try:
+            with safe_open(path, framework="pt") as reader:
+                stored = list(reader.keys())
+                prefix = common_prefix(stored)
+                for key in stored:
+                    name = key.removeprefix(prefix)
+                    if not only or name == only:
+                        yield name, place(name, reader.get_tensor(key))
+        except (OSError, SafetensorError) as exc:
+            raise UnreadableFile(f"cannot read {path}: {exc}; run void-bridge models check") from exc
+
+
+def _filled(model: Module, tensors: Iterable[tuple[str, Tensor]], source: Path) -> Module:
+    model.requires_grad_(False)
+    try:
+        model.load_state_dict(dict(tensors), strict=True, assign=True)
+    except RuntimeError as exc:
+        first = str(exc).strip().splitlines()[-1].strip()
+        raise UnreadableFile(
+            f"{source} does not fit its config.json: {first[:300]}; run void-bridge models check"
+        ) from exc
+    return model.eval()
