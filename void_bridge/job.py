@@ -79,6 +79,7 @@ class Job:
     threshold: where a matte counts for conditioning, in (0, 1).
     condition_dilate: pixels by which `remove` grows for conditioning alone.
     dilate, feather: pixels by which the paste matte grows outward, at full weight and fading.
+    framing: whether the crop that a model sees is held for the shot or follows what is drawn.
     steps, guidance: of a diffusion model; without a guidance scale each pass takes its own.
     precision, attention, step_cache, flow: how a model computes, by name; `auto` takes what fits the machine.
     model_fps: `12` shows the model 12 frames a second and carries the frames between by flow.
@@ -109,6 +110,7 @@ class Job:
     paste: Literal["drawn", "snapped"] = "drawn"
     grain: bool = True
     canvas: str = "384x672"
+    framing: Literal["held", "moving"] = "held"
     confidence: bool = False
     steps: int = 30
     guidance: Optional[float] = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import cached_property, reduce
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,61 +21,95 @@ Array = NDArray[np.float32]
 
 ENLARGEMENT_WARNING = 1.5
 
+_CEILING_SAMPLES = 8
+"""Frames of a shot in which lights are looked for that others hide."""
+
 
 class FramedClip:
-    """A `ModelClip` over a stored one, in the shot's framing. Index 0 is the pre-roll, which is never wanted."""
+    """A `ModelClip` over a stored one, in the shot's framings. Index 0 is the pre-roll, which is never wanted."""
 
     preroll = True
 
     def __init__(self, stored: StoredClip, shot: Shot) -> None:
-        self._stored, self._shot = stored, shot
-        self._framing, self._colour = shot.framing, shot.job.colour
-        self._inside = self._framing.inside.relative_to(shot.raster)
+        self._stored, self._shot, self._colour = stored, shot, shot.job.colour
         delivered = [stored.frames[i] for i in stored.wanted]
         self._plan = preroll_plan(stored.frames, delivered)
+        self._framings = [shot.framings[i] for i in self._plan]
         self.frames = [stored.frames[i] for i in self._plan]
         self.wanted = [place for place, i in enumerate(self._plan) if place and i in set(stored.wanted)]
-        self.height, self.width = self._framing.canvas
+        self.height, self.width = shot.job.canvas_size
         self.pixel_aspect = 1.0
         self.exposure = stored.exposure
 
+    def inside(self, index: int) -> Box:
+        """What the model sees of a frame, counted from the raster's corner."""
+        return self._framings[index].inside.relative_to(self._shot.raster)
+
     def plate(self, index: int, box: Box | None = None) -> Array:
         """Shape [H, W, 3] of the canvas, in the model domain."""
-        linear = self._stored.plate(self._plan[index], self._inside)
-        return self._cut(to_model(self._framing.to_canvas(linear), self._colour), box)
+        linear = self._stored.plate(self._plan[index], self.inside(index))
+        return self._cut(to_model(self._framings[index].to_canvas(linear), self._colour), box)
 
     def matte(self, role: PlaneRole, index: int, box: Box | None = None) -> Array:
-        plane = self._stored.matte(role, self._plan[index], self._inside)
-        return self._cut(np.clip(self._framing.to_canvas(plane), 0, 1), box)
+        if self.matte_box(role, index).empty:
+            return np.zeros(box.shape if box else (self.height, self.width), np.float32)
+        plane = self._stored.matte(role, self._plan[index], self.inside(index))
+        return self._cut(np.clip(self._framings[index].to_canvas(plane), 0, 1), box)
 
     def matte_box(self, role: PlaneRole, index: int) -> Box:
         """The whole canvas where the matte has anything: what it touches there depends on the resampling."""
-        empty = self._stored.matte_box(role, self._plan[index]).empty
-        return Box(0, 0, 0, 0) if empty else Box(0, 0, self.height, self.width)
+        seen = self._stored.matte_box(role, self._plan[index]) & self.inside(index)
+        return Box(0, 0, 0, 0) if seen.empty else Box(0, 0, self.height, self.width)
 
     def quadmask(self, index: int) -> NDArray[np.uint8]:
-        planes = {role: self._stored.matte(role, self._plan[index]) for role in MATTE_ROLES}
-        return self._shot.quadmask(MattePlanes(self._stored.whole.shape, **planes), clear_affected=index == 0)
+        there = [role for role in MATTE_ROLES if not self._stored.matte_box(role, self._plan[index]).empty]
+        planes = {role: self._stored.matte(role, self._plan[index]) for role in there}
+        mattes = MattePlanes(self._stored.whole.shape, **planes)
+        return self._shot.quadmask(self._plan[index], mattes, clear_affected=index == 0)
 
     def to_plate(self, patch: Patch) -> Patch:
         """A patch of the whole canvas, in the model domain, as linear pixels of the plate."""
-        index = self._plan[patch.index]
-        linear = self._framing.from_canvas(from_model(patch.rgb, self._colour))
-        bounded = bound_highlights(linear, highlight_ceiling(self._stored.plate(index, self._inside)))
+        framing, inside = self._framings[patch.index], self.inside(patch.index)
+        linear = framing.from_canvas(from_model(patch.rgb, self._colour))
+        rgb = bound_highlights(linear, self._ceiling(patch.index))
         confidence = patch.confidence
         if confidence is not None:
-            confidence = np.clip(self._framing.from_canvas(confidence), 0, 1)
-        return dataclasses.replace(patch, index=index, box=self._inside, rgb=bounded, confidence=confidence)
+            confidence = np.clip(framing.from_canvas(confidence), 0, 1)
+        return dataclasses.replace(patch, index=self._plan[patch.index], box=inside, rgb=rgb, confidence=confidence)
+
+    def _ceiling(self, index: int) -> Array:
+        """How bright a patch may be, shape of `inside`: as what this frame shows around it, or another one did."""
+        inside = self.inside(index)
+        here = highlight_ceiling(self._stored.plate(self._plan[index], inside))
+        return np.maximum(here, self._shot_ceiling[inside.relative_to(self._around).slices])
+
+    @cached_property
+    def _shot_ceiling(self) -> Array:
+        """Shape of `_around`."""
+        sampled = np.unique(np.linspace(0, len(self._stored.frames) - 1, _CEILING_SAMPLES).round().astype(int))
+        ceilings = (highlight_ceiling(self._stored.plate(int(i), self._around)) for i in sampled)
+        return reduce(np.maximum, ceilings)
+
+    @cached_property
+    def _around(self) -> Box:
+        """All that the model sees of the shot, counted from the raster's corner."""
+        return Box.around(self.inside(index) for index in range(len(self.frames)))
 
     def report(self) -> dict[str, object]:
-        """How much the patch is enlarged on the way back, with a warning where that shows."""
-        times = round(self._framing.enlargement, 2)
-        told: dict[str, object] = {"enlargement": times}
+        """Whether the crop moves, how much the patch is enlarged on the way back; a warning where that shows."""
+        times = round(self._framings[0].enlargement, 2)
+        told: dict[str, object] = {"framing": self._kind, "enlargement": times}
         if times > ENLARGEMENT_WARNING:
+            other = ", --framing moving" if self._shot.job.framing == "held" else ""
             told["warnings"] = [
-                f"the patch is enlarged {times} x; a larger --canvas or a smaller matte keeps more detail"
+                f"the patch is enlarged {times} x; a larger --canvas{other} or a smaller matte keeps more detail"
             ]
         return told
+
+    @property
+    def _kind(self) -> str:
+        """What the framing came to: a moving one is held where a path would win little."""
+        return "moving" if len(set(self._framings)) > 1 else "held"
 
     def _cut(self, image: Array, box: Box | None) -> Array:
         return np.ascontiguousarray(image[box.slices] if box else image)

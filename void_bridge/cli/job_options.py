@@ -37,6 +37,7 @@ _PLAIN = (
     "feather",
     "paste",
     "canvas",
+    "framing",
     "confidence",
     "steps",
     "guidance",
@@ -80,6 +81,7 @@ def _add_engine_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--fill", choices=("model", "hybrid"), help="hybrid: real pixels where another frame saw them")
     group.add_argument("--seed", type=int, metavar="N", help="of every draw (default: 0)")
     group.add_argument("--canvas", metavar="HxW", help="the model's frame (default: 384x672)")
+    group.add_argument("--framing", choices=("held", "moving"), help="moving: the crop follows what is drawn")
 
 
 def _add_model_options(parser: argparse.ArgumentParser) -> None:

@@ -82,14 +82,14 @@ def _refuse_used(previews: Tuple[Preview, ...]) -> None:
 
 
 def _summary(shot: Shot) -> str:
-    job, framing = shot.job, shot.framing
+    job, first = shot.job, shot.framings[0]
     if shot.region.empty:
         return f"{job.output}: the mattes are empty in frames {job.frames}, so nothing would change"
-    crop, times = framing.crop, framing.enlargement
-    height, width = framing.canvas
+    places = " to ".join(dict.fromkeys(f"{f.crop.x0},{f.crop.y0}" for f in (first, shot.framings[-1])))
+    height, width = first.canvas
     return (
-        f"{job.output}: frames {job.frames}; the model sees {crop.width}x{crop.height} pixels "
-        f"at {crop.x0},{crop.y0} as {width}x{height}, so its patch is enlarged {times:.2f} x"
+        f"{job.output}: frames {job.frames}; the model sees {first.crop.width}x{first.crop.height} pixels "
+        f"at {places} as {width}x{height}, so its patch is enlarged {first.enlargement:.2f} x"
     )
 
 

@@ -1,4 +1,4 @@
-"""From the plate to the model's frame, held for the whole shot, and the exact way back.
+"""From the plate to the model's frame, and the exact way back. `framing_path` lets the crop move.
 
 The crop holds everything that may change, at any frame, and context around it, in square pixels at
 the canvas's aspect. It is never smaller than the canvas where the plate has the pixels, so that no
@@ -85,22 +85,33 @@ def hold_framing(
         pixel_aspect: width of a plate's pixel over its height.
         context: on each side, as a share of the region's size. It gives way before the crop leaves the raster.
     """
-    region = region & raster
-    if region.empty:
-        region = raster
+    region = _within(region, raster)
+    rows, columns = crop_shape(raster, region, canvas, pixel_aspect, context)
+    top = _placed(region.y0, region.y1, rows, raster.y0, raster.y1)
+    left = _placed(region.x0, region.x1, columns, raster.x0, raster.x1)
+    return Framing(raster, Box(top, left, top + rows, left + columns), canvas)
+
+
+def crop_shape(
+    raster: Box, region: Box, canvas: Tuple[int, int], pixel_aspect: float = 1.0, context: float = CONTEXT
+) -> Tuple[int, int]:
+    """Rows and columns of the crop around a region; the raster's own where it is taken whole. As `hold_framing`."""
+    region = _within(region, raster)
     aspect = canvas[1] / canvas[0] / pixel_aspect  # of the crop, in plate pixels
     largest_height = min(raster.height, raster.width / aspect)  # that stays inside the raster
     with_context = min(_height_around(region, aspect) * (1 + 2 * context), _height_around(raster, aspect))
     wanted = max(with_context, min(canvas[0], largest_height))
     plate_aspect = raster.width / raster.height
     if wanted >= NEARLY_WHOLE * largest_height and abs(plate_aspect / aspect - 1) <= ASPECT_TOLERANCE:
-        return Framing(raster, raster, canvas)
+        return raster.shape
     height = max(min(wanted, largest_height), _height_around(region, aspect))
     rows, columns = round(height), round(height * aspect)
-    rows, columns = max(rows, region.height), max(columns, region.width)
-    top = _placed(region.y0, region.y1, rows, raster.y0, raster.y1)
-    left = _placed(region.x0, region.x1, columns, raster.x0, raster.x1)
-    return Framing(raster, Box(top, left, top + rows, left + columns), canvas)
+    return max(rows, region.height), max(columns, region.width)
+
+
+def _within(region: Box, raster: Box) -> Box:
+    inside = region & raster
+    return raster if inside.empty else inside
 
 
 def _height_around(box: Box, aspect: float) -> float:

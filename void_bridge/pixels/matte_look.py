@@ -32,11 +32,12 @@ class MatteLook:
 
     def write_quadmasks(self, on_frame: OnFrame = lambda done, total: None) -> None:
         """The delivered frames as EXRs of canvas size: half Y, the value / 255. Raises OutputError, DiskFull too."""
-        output, crop = Sequence.parse(self._job.output), self._shot.framing.crop
-        header = {"void_bridge/crop": f"{crop.x0} {crop.y0} {crop.x1 - 1} {crop.y1 - 1}"}
+        output, framings = Sequence.parse(self._job.output), self._shot.framings
 
         def write(index: int) -> None:
-            plane = (self._shot.quadmask(self._shot.planes(index)) / np.float32(255)).astype(np.float16)
+            crop = framings[index].crop
+            header = {"void_bridge/crop": f"{crop.x0} {crop.y0} {crop.x1 - 1} {crop.y1 - 1}"}
+            plane = (self._shot.quadmask(index, self._shot.planes(index)) / np.float32(255)).astype(np.float16)
             write_simple(output.path(self._shot.frames[index]), {"Y": plane}, header=header)
 
         with ThreadPoolExecutor(_THREADS) as pool:
@@ -63,5 +64,5 @@ class MatteLook:
         frame = self._shot.load(index)
         encoded = to_model(frame.rgb(), self._job.colour)
         picture = np.asarray(np.rint(encoded.clip(0, 1) * 255), np.uint8)
-        seen = self._shot.framing.crop.relative_to(self._shot.raster)
+        seen = self._shot.framings[index].crop.relative_to(self._shot.raster)
         return overlay(picture, frame.planes, frame.paste, seen)

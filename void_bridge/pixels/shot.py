@@ -19,6 +19,7 @@ from void_bridge.pixels.exr import ExrFrame, ExrPart, read_frame
 from void_bridge.pixels.exr_channels import picture_index, rgb_names
 from void_bridge.pixels.exr_header import read_info
 from void_bridge.pixels.framing import Framing, hold_framing
+from void_bridge.pixels.framing_path import move_framing
 from void_bridge.pixels.heal import heal
 from void_bridge.pixels.matte_reader import MatteReader
 from void_bridge.pixels.mattes import MattePlanes, PlaneRole, matte_box, paste_area, paste_matte
@@ -116,31 +117,46 @@ class Shot:
         plate = read_frame(path)
         planes = self.planes(index, {path: plate})
         names = rgb_names(plate, str(path))
-        return ShotFrame(self.frames[index], plate, names, self.raster, planes, self.paste(planes))
+        return ShotFrame(self.frames[index], plate, names, self.raster, planes, self.paste(index, planes))
 
     def planes(self, index: int, decoded: Optional[Dict[Path, ExrFrame]] = None) -> MattePlanes:
         """The mattes of a frame. Raises as `load`."""
         return self._mattes.planes(self.frames[index], decoded)
 
-    def paste(self, planes: MattePlanes) -> Array:
-        """What may change, shape [H, W] of the raster, in [0, 1]."""
-        snapped = snapped_area(self.quadmask(planes), self.framing) if self.job.paste == "snapped" else None
+    def paste(self, index: int, planes: MattePlanes) -> Array:
+        """What may change in a frame with these mattes, shape [H, W] of the raster, in [0, 1]."""
+        snapped = None
+        if self.job.paste == "snapped":
+            snapped = snapped_area(self.quadmask(index, planes), self.framings[index])
         return paste_matte(planes, self.job.dilate, self.job.feather, snapped)
 
-    def quadmask(self, planes: MattePlanes, clear_affected: bool = False) -> Quadmask:
+    def quadmask(self, index: int, planes: MattePlanes, clear_affected: bool = False) -> Quadmask:
         """What conditions a model on a frame with these mattes, shape of the canvas."""
-        made = self.job.quadmask is not None
-        return condition(planes, self.framing, self.job.threshold, self.job.condition_dilate, clear_affected, made=made)
+        job, framing = self.job, self.framings[index]
+        made = job.quadmask is not None
+        return condition(planes, framing, job.threshold, job.condition_dilate, clear_affected, made=made)
 
     @cached_property
-    def framing(self) -> Framing:
-        """A model's framing, held over the shot."""
-        return hold_framing(self.raster, self.region, self.job.canvas_size, self.pixel_aspect)
+    def framings(self) -> Tuple[Framing, ...]:
+        """A model's framing of each frame, all of one size; a held one comes again and again. Decodes every matte."""
+        canvas = self.job.canvas_size
+        if self.job.framing == "moving":
+            growth = self.job.dilate + self.job.feather
+            return move_framing(self.raster, self.drawn, canvas, self.pixel_aspect, growth)
+        return (hold_framing(self.raster, self.region, canvas, self.pixel_aspect),) * len(self.frames)
 
-    @cached_property
+    @property
     def region(self) -> Box:
         """Around all that is drawn, in EXR pixel coordinates; empty where nothing is. Decodes every matte."""
+        return Box.around(self.drawn)
+
+    @cached_property
+    def drawn(self) -> Tuple[Box, ...]:
+        """Around what is drawn in each frame, in EXR pixel coordinates; empty where nothing is. Decodes every matte."""
+
+        def box(index: int) -> Box:
+            found = matte_box(paste_area(self.planes(index)))
+            return found if found.empty else found.moved(self.raster.y0, self.raster.x0)
+
         with ThreadPoolExecutor(_READERS) as pool:
-            drawn = list(pool.map(lambda i: matte_box(paste_area(self.planes(i))), range(len(self.frames))))
-        region = Box.around(drawn)
-        return region if region.empty else region.moved(self.raster.y0, self.raster.x0)
+            return tuple(pool.map(box, range(len(self.frames))))

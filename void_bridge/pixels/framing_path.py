@@ -1,0 +1,140 @@
+"""A crop that moves with what may change: one size for the whole shot, its place a smooth path.
+
+Along each axis the path x minimises
+
+    sum (x[t-1] - 2 x[t] + x[t+1])^2  +  FOLLOW  sum (x[t] - centred[t])^2
+
+between bounds of each frame that keep everything drawn inside the crop, with half of the context, and the
+crop inside the raster. Without bounds that is the Whittaker-Henderson smoother, a low-pass filter
+(Whittaker, "On a new method of graduation", 1922); with them it is a quadratic programme, solved by
+accelerated projected gradients (Nesterov, "Introductory lectures on convex optimization", 2004, 2.2.4).
+
+The size is the smallest, from the largest that one frame needs alone, with which the path moves calmly: a
+matte that jumps gets a crop that holds both places. Where little would be won, the crop is held.
+
+Places are whole plate pixels: each pixel of the plate is then resampled in the same way wherever the crop
+lies, so that grain doesn't pulse, and at one to one every bit comes back.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Iterator, Sequence, Tuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from void_bridge.pixels.box import Box
+from void_bridge.pixels.framing import CONTEXT, Framing, crop_shape, hold_framing
+
+Array = NDArray[np.float64]
+Shape = Tuple[int, int]
+
+FOLLOW = (2 * math.sin(math.pi / 48)) ** 4
+"""Weight of the centre against smoothness: a to and fro of 48 frames is followed half way, a faster one less."""
+
+SPEED = 1 / 16
+"""Of the crop's size, a frame, at most: every place of the background stays in view for 16 frames."""
+
+ACCELERATION = SPEED / 12
+"""Of the crop's size, a frame a frame, at most: a dozen frames to the largest speed."""
+
+WORTH_MOVING = 1.15
+"""The held crop has to be this many times higher, or it is taken."""
+
+_GROWTH = 1.1  # from one size that is tried to the next
+_STEPS = 6000  # a thousandth of a pixel is reached in about 2000
+_SETTLED = 1e-6  # pixels in a step
+
+
+def move_framing(
+    raster: Box, drawn: Sequence[Box], canvas: Shape, pixel_aspect: float = 1.0, growth: int = 0
+) -> Tuple[Framing, ...]:
+    """A framing for each frame of a shot, all of the same size.
+
+    Args:
+        raster: all there is of the plate.
+        drawn: around what may change in each frame, in the raster's coordinates; where it is empty the
+            path goes on between its neighbours.
+        canvas: height and width of the model's frame.
+        pixel_aspect: width of a plate's pixel over its height.
+        growth: pixels around what is drawn that may change as well: the crop holds them where it can.
+    """
+    drawn = [box & raster for box in drawn]
+    held = hold_framing(raster, Box.around(drawn), canvas, pixel_aspect)
+    present = [box for box in drawn if not box.empty]
+    if present:
+        shapes = [crop_shape(raster, box, canvas, pixel_aspect) for box in present]
+        smallest = max(rows for rows, _ in shapes), max(columns for _, columns in shapes)
+        for shape in _sizes(smallest, held.crop.shape, raster):
+            path = _path(raster, drawn, shape, growth)
+            if _is_calm(path, shape):
+                corners = np.rint(path).astype(int).tolist()
+                return tuple(Framing(raster, Box(y, x, y + shape[0], x + shape[1]), canvas) for y, x in corners)
+    return (held,) * len(drawn)
+
+
+def _sizes(smallest: Shape, held: Shape, raster: Box) -> Iterator[Shape]:
+    """Those that are worth moving, in ascending order. A larger one than the smallest stays inside the raster."""
+    shape, scale = smallest, 1.0
+    while shape[0] * WORTH_MOVING <= held[0]:
+        yield shape
+        scale *= _GROWTH
+        shape = round(smallest[0] * scale), round(smallest[1] * scale)
+        if shape[0] > raster.height or shape[1] > raster.width:
+            return
+
+
+def _is_calm(path: Array, shape: Shape) -> bool:
+    size = np.array(shape)
+    speeds, accelerations = np.abs(np.diff(path, axis=0)), np.abs(np.diff(path, 2, axis=0))
+    return bool((speeds <= SPEED * size).all() and (accelerations <= ACCELERATION * size).all())
+
+
+def _path(raster: Box, drawn: Sequence[Box], shape: Shape, growth: int) -> Array:
+    """Where the crop's corner lies: shape [T, 2], row and column, before it is rounded to whole pixels."""
+    size = np.array(shape)
+    first, last = np.array([raster.y0, raster.x0]), np.array([raster.y1, raster.x1]) - size
+    outside = first > last  # the crop is larger than the raster, which lies in its middle
+    middle = first - (first - last) // 2
+    first, last = np.where(outside, middle, first), np.where(outside, middle, last)
+    begins = np.array([[box.y0, box.x0] for box in drawn])
+    ends = np.array([[box.y1, box.x1] for box in drawn])
+    wanted = np.rint(np.maximum((ends - begins) * CONTEXT / 2, growth)).astype(int)
+    margins = np.minimum(wanted, (size - (ends - begins)) // 2)
+    present = np.array([not box.empty for box in drawn])
+    low = np.clip(np.where(present[:, None], ends + margins - size, first), first, last)
+    high = np.clip(np.where(present[:, None], begins - margins, last), first, last)
+    centred = np.clip((begins + ends - size) / 2, first, last)
+    return smoothest(_between(centred, present), low, high)
+
+
+def _between(centred: Array, present: NDArray[np.bool_]) -> Array:
+    """The rows that are present, and straight lines between them; before the first and behind the last, those."""
+    every, known = np.arange(len(centred)), np.flatnonzero(present)
+    return np.stack([np.interp(every, known, axis[known]) for axis in centred.T], axis=1)
+
+
+def smoothest(centred: Array, low: NDArray[np.int_], high: NDArray[np.int_]) -> Array:
+    """The path that minimises what the module says, between bounds. All shape [T, axes]; low <= high."""
+    largest = 16 + FOLLOW  # eigenvalue of the quadratic form
+    ratio = math.sqrt(FOLLOW / largest)
+    momentum = (1 - ratio) / (1 + ratio)
+    path = ahead = np.clip(centred, low, high)
+    for _ in range(_STEPS):
+        slope = _bending(ahead) + FOLLOW * (ahead - centred)
+        before, path = path, np.clip(ahead - slope / largest, low, high)
+        ahead = path + momentum * (path - before)
+        if np.abs(path - before).max() < _SETTLED:
+            break
+    return path
+
+
+def _bending(path: Array) -> Array:
+    """The gradient of half the sum of squared second differences, along the first axis."""
+    second = np.diff(path, 2, axis=0)
+    gradient = np.zeros_like(path)
+    gradient[:-2] += second
+    gradient[1:-1] -= 2 * second
+    gradient[2:] += second
+    return gradient
