@@ -1,0 +1,81 @@
+"""What is alive besides the weights at the worst moment of each phase, in bytes. Estimates.
+
+The transformer's and the text encoder's are counted from their widest moments as diffusers and transformers compute
+them, one operation after the other; a compiled block needs less. Attention is taken to materialise no scores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gpu_server.engines.void.checkpoint.layout import VOID_CHANNELS
+from gpu_server.engines.void.lengths import CELL
+from gpu_server.engines.void.planner.spec import TextSizes, TransformerSizes, VaeSizes
+from gpu_server.engines.void.planner.vae_walk import decode_elements, encode_elements
+from gpu_server.engines.void.planner.weights import ELEMENT_BYTES, Precision
+
+_FLOAT = 4
+_DECODE_BATCHES = (1, 2, 2)
+"""Latents: the first alone, then pairs; from the third batch on nothing changes."""
+
+
+def transformer_bytes(sizes: TransformerSizes, latents: tuple[int, int, int], batch: int, precision: Precision) -> int:
+    """One call of the transformer over a window. `latents`: count, height, width. `batch`: 2 under guidance."""
+    element = ELEMENT_BYTES[precision]
+    tokens = sizes.tokens(latents)
+    states = tokens * sizes.width * element
+    widest = max(_rotation(sizes, tokens, element), _feed_forward(sizes, states, precision, batch))
+    return batch * (widest + _inputs(sizes, latents, element))
+
+
+def _rotation(sizes: TransformerSizes, tokens: int, element: int) -> int:
+    """The rotary embedding of the queries, in float32.
+
+    Alive: the stream, its norm, prompt and pictures together, query, key, value; the rotated copy, two float32
+    products and their sum.
+    """
+    seen = (tokens - sizes.text_tokens) * sizes.width
+    return (6 * tokens * sizes.width + seen) * element + 3 * seen * _FLOAT
+
+
+def _feed_forward(sizes: TransformerSizes, states: int, precision: Precision, batch: int) -> int:
+    """Alive: the stream before and after attention, what attention gave, the norm; the wide states twice.
+
+    A stored 8-bit weight is widened at its use. A computed one has the wide states narrowed, through float32, twice.
+    """
+    wide = states * sizes.feed_forward // sizes.width
+    if precision == "fp8":
+        in_float = wide * _FLOAT // ELEMENT_BYTES[precision]
+        return 4 * states + wide + 2 * in_float + wide // ELEMENT_BYTES[precision]
+    widened = 2 * sizes.feed_forward * sizes.width * ELEMENT_BYTES[precision] if precision == "fp8-stored" else 0
+    return max(4 * states + 2 * wide, 5 * states + wide + widened // batch)
+
+
+def _inputs(sizes: TransformerSizes, latents: tuple[int, int, int], element: int) -> int:
+    """Latents, prompt, and the tables of the rotary embedding."""
+    count, height, width = latents
+    tables = 2 * (sizes.tokens(latents) - sizes.text_tokens) * sizes.head_size * _FLOAT
+    return (VOID_CHANNELS * count * height * width + sizes.text_tokens * sizes.text_width) * element + tables
+
+
+def latents_bytes(sizes: TransformerSizes, latents: tuple[int, int, int]) -> int:
+    """A whole shot between the phases: latents before and after a step, conditioning; float32."""
+    count, height, width = latents
+    return count * height * width * (VOID_CHANNELS + sizes.out_channels) * _FLOAT
+
+
+def text_bytes(sizes: TextSizes, tokens: int, precision: Precision) -> int:
+    """The encoder over one prompt: attention with its scores, position bias and softmax in float32."""
+    scores = 7 * sizes.heads * tokens * tokens * _FLOAT
+    return scores + 4 * tokens * sizes.width * ELEMENT_BYTES[precision]
+
+
+def decode_bytes(sizes: VaeSizes, picture: tuple[int, int], precision: Precision) -> int:
+    """Latents to frames over `picture` (height, width in pixels): the canvas, or one tile of it."""
+    latents = (picture[0] // CELL, picture[1] // CELL)
+    return decode_elements(sizes, latents, _DECODE_BATCHES) * ELEMENT_BYTES[precision]
+
+
+def encode_bytes(sizes: VaeSizes, picture: tuple[int, int], batches: Sequence[int], precision: Precision) -> int:
+    """Frames to latents over `picture` (height, width in pixels), `batches` frames at a time."""
+    return encode_elements(sizes, picture, batches) * ELEMENT_BYTES[precision]

@@ -1,0 +1,186 @@
+"""The rungs of plans, from the widest to the smallest, and the one that a machine has room for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from gpu_server.engines.void.planner.parts import parts_of
+from gpu_server.engines.void.planner.plan import PHASES, Phase, Plan, Request
+from gpu_server.engines.void.planner.spec import ModelSpec
+from gpu_server.engines.void.planner.weights import Precision, is_narrow
+from void_bridge.errors import OutOfMemory, UsageError
+
+GIB = 2**30
+CONTEXT_BYTES = GIB // 2
+"""CUDA's own context with the libraries' kernels."""
+SLACK = 0.05
+"""Of the memory: fragmentation, and what kernels allocate inside one call."""
+COMPUTED_FP8 = (8, 9)
+"""Compute capability from which a GPU multiplies 8-bit floats."""
+
+_TILES: tuple[tuple[int, int] | None, ...] = (None, (256, 384), (192, 256))
+
+
+@dataclass(frozen=True)
+class Room:
+    """Memory to be had, in bytes. device: free memory of the GPU before the model is loaded, None without a GPU.
+
+    capability: the GPU's compute capability. host: free memory of the machine; None where nobody asked.
+    """
+
+    device: int | None
+    capability: tuple[int, int] = (0, 0)
+    host: int | None = None
+
+    @property
+    def usable(self) -> int:
+        """Of the GPU's memory, what a plan may use."""
+        return max(0, int((self.device or 0) * (1 - SLACK)) - CONTEXT_BYTES)
+
+    def lacks(self, plan: Plan) -> str:
+        """Why a plan does not fit; '' where it does."""
+        phase, need = max(plan.peaks.items(), key=lambda item: item[1])
+        if plan.device == "cuda" and need > self.usable:
+            return f"{phase} takes {need / GIB:.1f} GiB of {self.usable / GIB:.1f}"
+        phase, need = max(plan.host_peaks.items(), key=lambda item: item[1])
+        if self.host is not None and need > self.host:
+            return (
+                f"{phase} takes {need / GIB:.1f} GiB of the machine's memory, of which {self.host / GIB:.1f} are free"
+            )
+        return ""
+
+
+def rungs(spec: ModelSpec, request: Request, room: Room) -> tuple[Plan, ...]:
+    """Every plan for this kind of device, the widest first.
+
+    What changes no pixel comes first: one pass's transformer at a time, swapped out while the VAE works, the halves of
+    a guided step one by one, T5 on the CPU. Then narrow weights, then a tiled VAE, then streamed blocks.
+
+    Raises:
+        UsageError: a precision that this device does not compute.
+    """
+    plans = _cuda_plans(request, room) if room.device is not None else _cpu_plans(request)
+    return tuple(replace(plan, parts=parts_of(plan, spec, request)) for plan in plans)
+
+
+def _cuda_plans(request: Request, room: Room) -> Iterator[Plan]:
+    wanted = _cuda_precisions(request.precision, room.capability)
+    for tile in _tiles(request):
+        for precision in wanted:
+            yield from _placed("cuda", precision, tile, request, streamed=False)
+    for tile in _tiles(request):
+        yield from _placed("cuda", wanted[-1], tile, request, streamed=True)
+
+
+def _cuda_precisions(wanted: Precision | Literal["auto"], capability: tuple[int, int]) -> Sequence[Precision]:
+    computes = capability >= COMPUTED_FP8
+    if wanted == "auto":
+        return ("bf16", "fp8", "fp8-stored") if computes else ("bf16", "fp8-stored")
+    if wanted == "fp8" and not computes:
+        got = "{}.{}".format(*capability)
+        raise UsageError(f"got precision fp8 and compute capability {got}, expected 8.9 or later: choose fp8-stored")
+    return (wanted,)
+
+
+def _cpu_plans(request: Request) -> Iterator[Plan]:
+    """Without a GPU bf16 is slower than float32, and saves memory alone."""
+    auto: Sequence[Precision] = ("float32", "bf16", "fp8-stored")
+    for precision in auto if request.precision == "auto" else (request.precision,):
+        for tile in _tiles(request):
+            yield from _placed("cpu", precision, tile, request, streamed=False)
+
+
+def _tiles(request: Request) -> Iterator[tuple[int, int] | None]:
+    for tile in _TILES:
+        if tile is None or any(side < whole for side, whole in zip(tile, request.canvas)):
+            yield tile
+
+
+def _placed(
+    device: Literal["cuda", "cpu"], precision: Precision, tile: tuple[int, int] | None, request: Request, streamed: bool
+) -> Iterator[Plan]:
+    """Plans that differ in placement and batches alone."""
+    kept_and_swapped = [("device", count, "device") for count in range(len(request.passes), 0, -1)]
+    placements = [("blocks", 1, "offloaded")] if streamed else [*kept_and_swapped, ("swapped", 1, "offloaded")]
+    batches = ("together", "one by one") if request.guided else ("together",)
+    for transformer, kept, vae in placements:
+        for guidance in batches:
+            for text in ("device", "cpu") if device == "cuda" else ("cpu",):
+                yield Plan(device, precision, transformer, kept, text, vae, tile, guidance, request.attention)
+
+
+def choose(spec: ModelSpec, request: Request, room: Room) -> Plan:
+    """The first rung that fits, with the reasons why.
+
+    Raises:
+        OutOfMemory: none does; says what the smallest one takes, or which precision would fit.
+        UsageError: a precision that this device does not compute.
+    """
+    refused: list[tuple[Plan, str]] = []
+    for plan in rungs(spec, request, room):
+        lack = room.lacks(plan)
+        if not lack:
+            return replace(plan, why=(*_reasons(plan, room), *_wider(refused)))
+        refused.append((plan, lack))
+    raise OutOfMemory(_nothing_fits(spec, request, room, refused))
+
+
+def next_rung(spec: ModelSpec, request: Request, room: Room, failed: Plan, phase: Phase | None = None) -> Plan | None:
+    """The plan to go on with after `failed` ran out of memory in `phase` (None: nobody knows where).
+
+    It is the next one down that fits on paper and takes less there; None where there is none.
+    """
+    phases = (phase,) if phase else PHASES
+    need = _peak(failed, phases)
+    below = iter(rungs(spec, request, room))
+    for plan in below:
+        if plan.name == failed.name:
+            break
+    for plan in below:
+        if _peak(plan, phases) < need and not room.lacks(plan):
+            return replace(plan, why=(f"'{failed.name}' ran out of memory{f' in {phase}' if phase else ''}",))
+    return None
+
+
+def _peak(plan: Plan, phases: Sequence[Phase]) -> int:
+    peaks = plan.peaks if plan.device == "cuda" else plan.host_peaks
+    return max(peaks[phase] for phase in phases)
+
+
+def _reasons(plan: Plan, room: Room) -> Iterator[str]:
+    if plan.device == "cuda":
+        yield (
+            f"{room.usable / GIB:.1f} GiB of {(room.device or 0) / GIB:.1f} may be used: {CONTEXT_BYTES / GIB:.1f} GiB"
+            f" are CUDA's own, {SLACK:.0%} are left for fragmentation and for what kernels allocate"
+        )
+    if plan.precision == "fp8":
+        yield "8-bit weights, multiplied as such: the GPU can; estimated for uncompiled blocks"
+    elif is_narrow(plan.precision):
+        yield "8-bit weights, widened where they are used"
+    if plan.transformer == "swapped":
+        yield "the transformer leaves the device while the VAE and T5 work"
+    if plan.vae_tile:
+        yield "the VAE works in tiles, which differ a little from whole frames"
+    if plan.guidance == "one by one":
+        yield "the two halves of a guided step run one after the other"
+
+
+def _wider(refused: Sequence[tuple[Plan, str]]) -> Iterator[str]:
+    """Of each wider kind of plan, why its smallest variant does not fit."""
+    smallest = {(plan.precision, plan.transformer, plan.passes_kept, plan.vae_tile): plan.name for plan, _ in refused}
+    reasons = {plan.name: reason for plan, reason in refused}
+    for name in smallest.values():
+        yield f"not '{name}': {reasons[name]}"
+
+
+def _nothing_fits(spec: ModelSpec, request: Request, room: Room, refused: Sequence[tuple[Plan, str]]) -> str:
+    plan, lack = refused[-1]
+    canvas = "{}x{}".format(*request.canvas)
+    start = f"no plan for {canvas} fits: of '{plan.name}', the smallest, {lack}"
+    if request.precision != "auto":
+        for other in rungs(spec, replace(request, precision="auto"), room):
+            if not room.lacks(other):
+                return f"{start}; '{other.name}' fits: choose --precision auto or {other.precision}"
+    return f"{start}; free memory, or choose a smaller --canvas"

@@ -1,0 +1,156 @@
+"""The sizes of a model that memory depends on: the published ones, or those of a models folder."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from gpu_server.engines.void.checkpoint.expected import (
+    FULL_CONFIG,
+    FULL_TEXT_CONFIG,
+    FULL_VAE_CONFIG,
+    Config,
+    Shapes,
+    parameters,
+    text_encoder_shapes,
+    transformer_shapes,
+    vae_shapes,
+)
+from gpu_server.engines.void.checkpoint.layout import VOID_CHANNELS, resolve
+from gpu_server.engines.void.precision.layers import role_of, split_name
+
+
+@dataclass(frozen=True)
+class TransformerSizes:
+    """The transformer of one pass. Parameters: all but `narrow` and `table` ones are `rest`.
+
+    narrow: weights of attention and feed-forward, the ones that 8 bits hold. scales: their rows, which have a scale
+    each. table: the AdaLN linears, whose outputs depend on the timestep alone. outputs: of these, for one timestep.
+    blocks_rest: what of `rest` lies in the blocks.
+    """
+
+    width: int
+    head_size: int
+    layers: int
+    patch: int
+    patch_frames: int
+    out_channels: int
+    text_width: int
+    text_tokens: int
+    narrow: int
+    scales: int
+    table: int
+    outputs: int
+    rest: int
+    blocks_rest: int
+
+    @property
+    def feed_forward(self) -> int:
+        return 4 * self.width
+
+    @property
+    def parameters(self) -> int:
+        return self.narrow + self.table + self.rest
+
+    def tokens(self, latents: tuple[int, int, int]) -> int:
+        """Tokens of a window, the prompt's included. `latents`: count, height, width."""
+        count, height, width = latents
+        return self.text_tokens + (count // self.patch_frames) * (height // self.patch) * (width // self.patch)
+
+
+@dataclass(frozen=True)
+class VaeSizes:
+    """channels: of the levels, finest first. layers: residual blocks a level. time_halvings: of the encoder."""
+
+    channels: tuple[int, ...]
+    layers: int
+    latent_channels: int
+    picture_channels: int
+    time_halvings: int
+    parameters: int
+
+
+@dataclass(frozen=True)
+class TextSizes:
+    width: int
+    heads: int
+    parameters: int
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    transformer: TransformerSizes
+    vae: VaeSizes
+    text: TextSizes
+
+
+@cache
+def full_size() -> ModelSpec:
+    """The published model.
+
+    >>> full_size().transformer.parameters, full_size().vae.parameters, full_size().text.parameters
+    (5571462784, 215583907, 4762310656)
+    """
+    return _spec(FULL_CONFIG, FULL_VAE_CONFIG, FULL_TEXT_CONFIG)
+
+
+def read_spec(folder: Path) -> ModelSpec:
+    """The model that the config.json files of a models folder describe.
+
+    Raises:
+        UnreadableFile: a config.json is missing or is not JSON.
+        InputError: a config.json lacks a size.
+    """
+    layout = resolve(folder)
+    return _spec(layout.config("transformer"), layout.config("vae"), layout.config("text_encoder"))
+
+
+def _spec(transformer: Config, vae: Config, text: Config) -> ModelSpec:
+    return ModelSpec(
+        _transformer(transformer, transformer_shapes(transformer, VOID_CHANNELS)),
+        _vae(vae, parameters(vae_shapes(vae))),
+        TextSizes(text["d_model"], text["num_heads"], parameters(text_encoder_shapes(text))),
+    )
+
+
+def _transformer(config: Config, shapes: Shapes) -> TransformerSizes:
+    by_role: dict[str, Shapes] = {"narrow": {}, "table": {}, "wide": {}}
+    for name, shape in shapes.items():
+        module, kind = split_name(name)
+        role = role_of(module)
+        by_role["wide" if role == "narrow" and kind == "bias" else role][name] = shape
+    rest = by_role["wide"]
+    return TransformerSizes(
+        width=config["num_attention_heads"] * config["attention_head_dim"],
+        head_size=config["attention_head_dim"],
+        layers=config["num_layers"],
+        patch=config["patch_size"],
+        patch_frames=config["patch_size_t"],
+        out_channels=config["out_channels"],
+        text_width=config["text_embed_dim"],
+        text_tokens=config["max_text_seq_length"],
+        narrow=parameters(by_role["narrow"]),
+        scales=_rows(by_role["narrow"].values()),
+        table=parameters(by_role["table"]),
+        outputs=_rows(shape for shape in by_role["table"].values() if len(shape) == 2),
+        rest=parameters(rest),
+        blocks_rest=parameters({name: shape for name, shape in rest.items() if name.startswith("transformer_blocks.")}),
+    )
+
+
+def _rows(shapes: Iterable[tuple[int, ...]]) -> int:
+    return sum(shape[0] for shape in shapes)
+
+
+def _vae(config: Config, count: int) -> VaeSizes:
+    return VaeSizes(
+        channels=tuple(config["block_out_channels"]),
+        layers=config["layers_per_block"],
+        latent_channels=config["latent_channels"],
+        picture_channels=config["in_channels"],
+        time_halvings=int(math.log2(config["temporal_compression_ratio"])),
+        parameters=count,
+    )
