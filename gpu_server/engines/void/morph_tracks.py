@@ -1,0 +1,217 @@
+"""Following one thing through a result: for every pixel of its first sight, where that is in the other frames.
+
+Flow is chained from frame to frame, each step taken between pictures that are already pulled back onto the first
+sight, so that it is small however fast the thing moves or turns; then compared with the first sight itself, so that
+the chain does not drift.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from gpu_server.engines.void.flow import Flow
+from gpu_server.engines.void.morph_footage import Array, Footage, Map, Mask
+from gpu_server.engines.void.morph_objects import Thing
+
+_MARGIN = 0.35  # of the radius, around the thing
+_LEAST_MARGIN = 8
+_LARGEST_CROP = 112  # samples along the longer side
+_SEARCH = 40  # samples around the expected place
+_SURE = 0.75  # correlation at which no search is needed
+_LOST = 0.35  # correlation of neighbouring frames below which the thing is lost
+_THERE_AND_BACK = 0.6  # samples
+_LEAST_INSIDE = 0.6  # of the thing, within the frame
+
+
+@dataclass(frozen=True)
+class Sight:
+    """A thing on a grid of its own. grid: shape [h, w, 2], where each sample is in its frame; unit: pixels a sample."""
+
+    picture: Array  # [h, w, 3]
+    mask: Mask  # [h, w]
+    grid: Array
+    unit: float
+    radius: float  # samples
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The thing in another frame. there: shape [h, w, 2], where each sample of the first sight is now."""
+
+    frame: int
+    there: Array
+    picture: Array  # pulled back: [h, w, 3]
+    within: Mask  # within the frame
+    valid: Mask  # and followed there and back
+    motion: Map  # the similarity nearest to `there`
+
+
+def first_sight(footage: Footage, thing: Thing) -> Sight:
+    rows, columns = np.nonzero(thing.mask)
+    margin = max(_LEAST_MARGIN, _MARGIN * thing.radius)
+    top, left = rows.min() - margin, columns.min() - margin
+    height, width = np.ptp(rows) + 1 + 2 * margin, np.ptp(columns) + 1 + 2 * margin
+    unit = max(1.0, max(height, width) / _LARGEST_CROP)
+    ys, xs = np.arange(0, height, unit, np.float32) + top, np.arange(0, width, unit, np.float32) + left
+    grid = np.stack(np.meshgrid(xs, ys), axis=-1).astype(np.float32)
+    mask = _sample(thing.mask.astype(np.float32), grid) > 0.5
+    return Sight(pull_back(footage, thing.frame, grid, unit), mask, grid, unit, thing.radius / unit)
+
+
+def pull_back(footage: Footage, frame: int, there: Array, unit: float) -> Array:
+    """Shape [h, w, 3], in [0, 1]: the frame at `there`, smoothed first where samples are further apart than pixels."""
+    picture = footage.made[frame]
+    left, top = np.floor(there.min(axis=(0, 1))).astype(int) - 4
+    right, bottom = np.ceil(there.max(axis=(0, 1))).astype(int) + 5
+    left, top = int(np.clip(left, 0, picture.shape[1] - 2)), int(np.clip(top, 0, picture.shape[0] - 2))
+    part = picture[top : max(bottom, top + 2), left : max(right, left + 2)].astype(np.float32) / np.float32(255)
+    if unit > 1.2:
+        part = cv2.GaussianBlur(part, (0, 0), 0.4 * unit)
+    return _sample(part, there - np.float32([left, top]))
+
+
+def follow(footage: Footage, thing: Thing, sight: Sight, flow: Flow, direction: int, reach: int) -> Iterator[Seen]:
+    """The frames after (`direction` 1) or before (-1) the first sight, until the thing is lost or leaves."""
+    speed, motion = np.eye(3), np.eye(3)
+    there, last = sight.grid, sight.picture
+    end = footage.frames if direction > 0 else -1
+    stop = min(end, thing.frame + reach + 1) if direction > 0 else max(end, thing.frame - reach - 1)
+    for frame in range(thing.frame + direction, stop, direction):
+        step = _expected_step(footage, frame, sight, there, last, motion, speed)
+        if step is None:
+            return
+        there = _apply(step, there)
+        there, _ = _refined(footage, frame, sight, there, last, flow, limit=np.inf)
+        there, valid = _refined(footage, frame, sight, there, sight.picture, flow, limit=max(2.0, 0.15 * sight.radius))
+        fitted = similarity(sight.grid, there, sight.mask & valid)
+        within = _inside(footage, there)
+        inside = within & sight.mask
+        if fitted is None or inside.sum() < _LEAST_INSIDE * sight.mask.sum():
+            return
+        picture = pull_back(footage, frame, there, sight.unit)
+        if _alike(last, picture, inside) < _LOST:
+            return
+        speed, motion, last = fitted @ np.linalg.inv(motion), fitted, picture
+        yield Seen(frame, there, picture, within, valid, motion)
+
+
+def similarity(here: Array, there: Array, mask: Mask) -> Map | None:
+    """Shape [3, 3]: turn, scale and shift that most of the samples agree on."""
+    before, after = here[mask], there[mask]
+    if len(before) < 12:
+        return None
+    every = max(1, len(before) // 300)
+    before, after = (np.ascontiguousarray(p[::every]) for p in (before, after))
+    fitted, _ = cv2.estimateAffinePartial2D(before, after, method=cv2.LMEDS)
+    return None if fitted is None else np.vstack([fitted, [0, 0, 1]])
+
+
+def _expected_step(
+    footage: Footage, frame: int, sight: Sight, there: Array, last: Array, motion: Map, speed: Map
+) -> Map | None:
+    """The rigid step from the frame before: the last one again, unless a search around it finds a better one."""
+    best, best_alike = None, -1.0
+    for step in (speed, np.eye(3)):
+        moved = _apply(step, there)
+        alike = _alike(last, pull_back(footage, frame, moved, sight.unit), sight.mask & _inside(footage, moved))
+        if alike > _SURE:
+            return step
+        if alike > best_alike:
+            best, best_alike = step, alike
+    for step in (speed, np.eye(3)):
+        shifted = _searched(footage, frame, sight, there, last, step)
+        moved = _apply(shifted, there)
+        alike = _alike(last, pull_back(footage, frame, moved, sight.unit), sight.mask & _inside(footage, moved))
+        if alike > best_alike + 0.02:
+            best, best_alike = shifted, alike
+        if alike > _SURE:
+            break
+    return best
+
+
+def _searched(footage: Footage, frame: int, sight: Sight, there: Array, last: Array, step: Map) -> Map:
+    """`step` and the shift in pixels after which the frame looks most like the last picture."""
+    moved = _apply(step, there)
+    fitted = similarity(sight.grid, moved, sight.mask)
+    if fitted is None:
+        return step
+    reach = _SEARCH * sight.unit
+    height, width = sight.mask.shape
+    unit = sight.unit
+    ys = np.arange(-_SEARCH, height + _SEARCH, dtype=np.float32) * unit + sight.grid[0, 0, 1]
+    xs = np.arange(-_SEARCH, width + _SEARCH, dtype=np.float32) * unit + sight.grid[0, 0, 0]
+    wide = _apply(fitted, np.stack(np.meshgrid(xs, ys), axis=-1).astype(np.float32))
+    around = pull_back(footage, frame, wide, unit)
+    template = np.ascontiguousarray(last[::2, ::2])
+    weight = np.repeat(sight.mask[::2, ::2, None].astype(np.float32), 3, axis=2)
+    found = cv2.matchTemplate(np.ascontiguousarray(around[::2, ::2]), template, cv2.TM_CCOEFF_NORMED, mask=weight)
+    found = np.where(np.isfinite(found), found, -1)
+    _, _, _, (x, y) = cv2.minMaxLoc(found)
+    offset = fitted[:2, :2] @ np.array([2 * x * unit - reach, 2 * y * unit - reach])
+    shift = np.eye(3)
+    shift[:2, 2] = offset
+    return shift @ step
+
+
+def _refined(
+    footage: Footage, frame: int, sight: Sight, there: Array, wanted: Array, flow: Flow, limit: float
+) -> tuple[Array, Mask]:
+    """`there`, corrected by the flow from `wanted` to the frame pulled back, and where that was found there and back.
+
+    A correction above `limit` samples is not believed.
+    """
+    pulled = _matched(pull_back(footage, frame, there, sight.unit), wanted, sight.mask)
+    out, back = flow.between(wanted, pulled), flow.between(pulled, wanted)
+    own = _own_grid(sight.mask.shape)
+    error = np.linalg.norm(out + _sample(back, own + out), axis=-1)
+    size = np.linalg.norm(out, axis=-1)
+    found = (error < _THERE_AND_BACK + 0.1 * size) & _inside(footage, there)
+    weight = (found & sight.mask & (size < limit)).astype(np.float32)
+    smooth = _smoothed(out, weight, max(1.5, 0.05 * sight.radius))
+    return _sample(there, own + smooth), found
+
+
+def _smoothed(field: Array, weight: Array, sigma: float) -> Array:
+    """A field of which samples without weight take after those around, and far from any become 0."""
+    total = cv2.GaussianBlur(weight, (0, 0), sigma)
+    wide = cv2.GaussianBlur(weight, (0, 0), 4 * sigma)
+    near = cv2.GaussianBlur(field * weight[..., None], (0, 0), sigma)
+    far = cv2.GaussianBlur(field * weight[..., None], (0, 0), 4 * sigma)
+    return (near + 0.02 * far) / (total + 0.02 * wide + 1e-5)[..., None]
+
+
+def _matched(picture: Array, wanted: Array, mask: Mask) -> Array:
+    """The picture at the brightness of another: flow is misled by a change of light."""
+    gain = (float(wanted[mask].mean()) + 0.02) / (float(picture[mask].mean()) + 0.02)
+    return picture * np.float32(np.clip(gain, 0.25, 4.0))
+
+
+def _alike(one: Array, other: Array, mask: Mask) -> float:
+    """Correlation over the mask, all channels together; -1 where there is too little to compare."""
+    if mask.sum() < 12:
+        return -1.0
+    a, b = one[mask] - one[mask].mean(axis=0), other[mask] - other[mask].mean(axis=0)
+    return float((a * b).sum() / np.sqrt(float((a * a).sum()) * float((b * b).sum()) + 1e-9))
+
+
+def _inside(footage: Footage, there: Array) -> Mask:
+    height, width = footage.changed[0].shape
+    x, y = there[..., 0], there[..., 1]
+    return (x > 0.5) & (y > 0.5) & (x < width - 1.5) & (y < height - 1.5)
+
+
+def _apply(motion: Map, points: Array) -> Array:
+    return (points @ motion[:2, :2].T + motion[:2, 2]).astype(np.float32)
+
+
+def _own_grid(shape: tuple[int, ...]) -> Array:
+    return np.stack(np.meshgrid(np.arange(shape[1]), np.arange(shape[0])), axis=-1).astype(np.float32)
+
+
+def _sample(image: NDArray[np.float32], at: Array) -> Array:
+    return cv2.remap(image, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
