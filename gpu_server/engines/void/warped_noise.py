@@ -1,0 +1,82 @@
+"""Flow-warped noise of a clip, frame by frame in bounded memory."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice, pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpu_server.engines.void.flow import Flow
+from gpu_server.engines.void.lengths import FRAMES_A_LATENT, LATENT_CHANNELS
+from gpu_server.engines.void.noise_field import NoiseField
+from void_bridge.errors import InputError
+
+Array = NDArray[np.float32]
+
+_AHEAD = 3
+
+
+def warped_noise(
+    flows: Iterable[Array],
+    latents: int,
+    shape: tuple[int, int],
+    seed: int,
+    channels: int = LATENT_CHANNELS,
+) -> Array:
+    """Shape [latents, channels, h, w], N(0, 1): latent k holds the noise of frame 4 k.
+
+    Args:
+        flows: flow k, shape [8 h, 8 w, 2] (x and y in canvas pixels), takes what is at p in frame k to p + flow[p] in
+            frame k + 1. Taken one by one, 4 (latents - 1) of them. Where it is not finite, new noise takes over.
+        shape: h and w in latents.
+        seed: the same seed and flows give the same bytes.
+
+    Raises:
+        SizeMismatch: a flow of another shape.
+        InputError: too few flows.
+    """
+    noise = np.empty((latents, channels, *shape), np.float32)
+    field = NoiseField(shape, seed, channels)
+    noise[0] = field.latents()
+    wanted = FRAMES_A_LATENT * (latents - 1)
+    frame = 0
+    for frame, flow in enumerate(islice(flows, wanted), start=1):
+        field.move(flow)
+        if frame % FRAMES_A_LATENT == 0:
+            noise[frame // FRAMES_A_LATENT] = field.latents()
+    if frame < wanted:
+        raise InputError(f"got {frame} flows for {latents} latents, expected {wanted}: one between every two frames")
+    return noise
+
+
+def noise_of_frames(
+    flows: Iterable[Array], shape: tuple[int, int], seed: int, channels: int = LATENT_CHANNELS
+) -> Iterator[Array]:
+    """The noise of every frame, shape [channels, h, w]: one more than there are flows. Otherwise as `warped_noise`."""
+    field = NoiseField(shape, seed, channels)
+    yield field.latents()
+    for flow in flows:
+        field.move(flow)
+        yield field.latents()
+
+
+def flow_sequence(frames: Iterable[Array], flow: Flow) -> Iterator[Array]:
+    """The flow from each frame to the next: one fewer than there are frames, a few ahead of the consumer on a thread.
+
+    frames: shape [H, W, 3] each, as `Flow.between` takes them; read in order, on the consumer's own thread.
+    """
+    pending: deque[Future[Array]] = deque()
+    pool = ThreadPoolExecutor(1, "flow")
+    try:
+        for here, there in pairwise(frames):
+            pending.append(pool.submit(flow.between, here, there))
+            if len(pending) > _AHEAD:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)

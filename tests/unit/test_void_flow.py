@@ -1,0 +1,93 @@
+"""Optical flow: direction and size, the same whatever runs it, and what is said where RAFT is missing."""
+
+from __future__ import annotations
+
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import cv2
+import numpy as np
+import pytest
+
+from gpu_server.engines.void.flow import FLOWS, DenseInverseSearch, make_flow
+from void_bridge.errors import UsageError
+
+HEIGHT, WIDTH = 128, 192
+
+
+def textured(seed: int = 0) -> np.ndarray:
+    spots = np.random.default_rng(seed).random((HEIGHT, WIDTH, 3), np.float32)
+    soft = cv2.GaussianBlur(spots, (0, 0), 3)
+    return (soft - soft.min()) / (soft.max() - soft.min())
+
+
+def moved(picture: np.ndarray, x: float, y: float) -> np.ndarray:
+    shift = np.array([[1, 0, x], [0, 1, y]], np.float32)
+    return cv2.warpAffine(picture, shift, (WIDTH, HEIGHT), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT)
+
+
+@pytest.fixture
+def opencv_threads():
+    before = cv2.getNumThreads()
+    yield cv2.setNumThreads
+    cv2.setNumThreads(before)
+
+
+@pytest.fixture
+def no_torchvision(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torchvision", None)
+    monkeypatch.delitem(sys.modules, "gpu_server.engines.void.raft", raising=False)
+
+
+@pytest.mark.parametrize("name", FLOWS)
+@pytest.mark.parametrize("shift", [(3.0, 0.0), (0.0, -2.0), (-1.4, 2.3)])
+def test_it_points_from_here_to_there_in_pixels(name, shift):
+    try:
+        flow = make_flow(name)
+    except UsageError as missing:
+        pytest.skip(missing.message)
+    here = textured()
+    found = flow.between(here, moved(here, *shift))
+    assert found.shape == (HEIGHT, WIDTH, 2)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(np.median(found[16:-16, 16:-16], axis=(0, 1)), shift, atol=0.15)
+
+
+def test_the_same_whatever_the_number_of_threads(opencv_threads):
+    here, there = textured(), moved(textured(), 4.3, 1.1)
+    found = []
+    for threads in (1, 2, 5):
+        opencv_threads(threads)
+        found.append(DenseInverseSearch().between(here, there).tobytes())
+    assert len(set(found)) == 1
+
+
+def test_one_flow_serves_many_threads():
+    flow = DenseInverseSearch()
+    pairs = [(textured(seed), moved(textured(seed), seed, -seed)) for seed in range(6)]
+    alone = [flow.between(*pair) for pair in pairs]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda pair: flow.between(*pair), pairs))
+    np.testing.assert_array_equal(together, alone)
+
+
+def test_pictures_with_values_that_are_no_numbers():
+    here = textured()
+    here[20:40, 20:40] = np.nan
+    here[60:70] = np.inf
+    here[80:90] = -np.inf
+    assert np.isfinite(DenseInverseSearch().between(here, textured(1))).all()
+
+
+def test_a_flow_of_another_name():
+    with pytest.raises(UsageError, match=r"farneback.*dis, raft, auto"):
+        make_flow("farneback")
+
+
+def test_raft_without_torchvision_says_what_to_install(no_torchvision):
+    with pytest.raises(UsageError, match=r"torchvision.*install.*--flow dis"):
+        make_flow("raft")
+
+
+def test_auto_without_torchvision_is_dis(no_torchvision):
+    assert make_flow("auto").name == "dis"
