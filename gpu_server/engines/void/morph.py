@@ -7,16 +7,17 @@ for rigid parts with or without hinges between them, or its change of looks afte
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
 from gpu_server.engines.void.flow import Flow
 from gpu_server.engines.void.morph_footage import Array, Footage, read_footage
+from gpu_server.engines.void.morph_meetings import Track, without_meetings
 from gpu_server.engines.void.morph_objects import Thing, find_things
-from gpu_server.engines.void.morph_scores import strain, unlike
-from gpu_server.engines.void.morph_tracks import Seen, Sight, first_sight, follow
+from gpu_server.engines.void.morph_scores import noise_between, strain, unlike
+from gpu_server.engines.void.morph_tracks import first_sight, follow
 
 THRESHOLD = 1.0
 _STRAIN_SCALE = 0.12  # the strain that is worth a score of 1
@@ -26,6 +27,7 @@ _RUN_OVERLAP = 24
 _KEYS_EVERY = 24
 _REACH = 40  # frames to each side of a key
 _THINGS_A_KEY = 5
+_FEWEST_FRAMES = 3
 _WORST = 0.3  # the share of the frames that a score is made of
 _WORST_FRAMES = 5
 
@@ -101,11 +103,15 @@ def check_morphing(
 def judge(footage: Footage, flow: Flow) -> list[ObjectScore]:
     scores = []
     for key in _keys(footage.frames):
-        for thing in find_things(footage, key)[:_THINGS_A_KEY]:
-            scored = _scored(footage, thing, flow)
-            if scored:
-                scores.append(scored)
+        tracks = [_track(footage, thing, flow) for thing in find_things(footage, key)[:_THINGS_A_KEY]]
+        scores += [_scored(footage, track) for track in without_meetings(tracks) if len(track.seen) >= _FEWEST_FRAMES]
     return scores
+
+
+def _track(footage: Footage, thing: Thing, flow: Flow) -> Track:
+    sight = first_sight(footage, thing)
+    seen = [s for way in (1, -1) for s in follow(footage, thing, sight, flow, way, _REACH)]
+    return Track(thing, sight, seen)
 
 
 def _runs(frames: int) -> Iterator[range]:
@@ -120,12 +126,9 @@ def _keys(frames: int) -> list[int]:
     return sorted({int((i + 0.5) * frames / count) for i in range(count)})
 
 
-def _scored(footage: Footage, thing: Thing, flow: Flow) -> ObjectScore | None:
-    sight = first_sight(footage, thing)
-    seen = [s for way in (1, -1) for s in follow(footage, thing, sight, flow, way, _REACH)]
-    if len(seen) < 3:
-        return None
-    noise = 0.0
+def _scored(footage: Footage, track: Track) -> ObjectScore:
+    thing, sight, seen = track.thing, track.sight, track.seen
+    noise = noise_between(sight, seen)
     strains = np.array([strain(sight, s) for s in seen])
     unlikes = np.array([unlike(sight, s, noise) for s in seen])
     y, x = (float(np.mean(axis)) for axis in np.nonzero(thing.mask))

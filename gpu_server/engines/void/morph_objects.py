@@ -12,8 +12,8 @@ from gpu_server.engines.void.morph_footage import Footage, Mask, blurred
 _WITNESSES = 9  # other frames that are asked
 _NEAREST_WITNESS = 3  # frames away
 _BACKGROUND_SHARE = 0.55  # of the witnesses that show the same at the camera's place
-_SMALLEST_SHARE = 0.0008  # of the picture
-_SMALLEST_PX = 80
+_SMALLEST_SHARE = 0.0015  # of the picture
+_SMALLEST_PX = 200
 
 
 @dataclass(frozen=True)

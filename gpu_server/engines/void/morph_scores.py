@@ -10,17 +10,20 @@ from gpu_server.engines.void.morph_tracks import Seen, Sight
 
 _NEIGHBOURHOOD = 0.3  # of the radius
 _PATCH = 0.2  # of the radius
-_TYPICAL = 0.5
+_TYPICAL = 0.4
+_TYPICAL_LOOKS = 0.4
+_FADED = 0.6  # of the contrast: what a change of light may leave
 _SCALES = (0.8, 2.0)  # samples of blur at which looks are compared
 _LEAST_CONTRAST = 0.012
 
 
 def strain(sight: Sight, seen: Seen) -> float:
     """The typical local stretch, as a logarithm: 0 for rigid parts at one common scale, hinges between them or not."""
-    core = (sight.mask & seen.valid).astype(np.float32)
-    if core.sum() < 0.3 * sight.mask.sum():
+    core = (sight.mask & seen.valid)[::2, ::2].astype(np.float32)
+    if core.sum() < 0.3 * sight.mask[::2, ::2].sum():
         return 0.0
-    jacobian, known = _local_jacobian(sight.grid, seen.there, core, max(3.0, _NEIGHBOURHOOD * sight.radius))
+    sigma = max(3.0, _NEIGHBOURHOOD * sight.radius) / 2
+    jacobian, known = _local_jacobian(sight.grid[::2, ::2], seen.there[::2, ::2], core, sigma)
     large, small = _singular_values(jacobian[known & (core > 0)])
     if not len(large):
         return 0.0
@@ -56,6 +59,16 @@ def _singular_values(matrices: Array) -> tuple[Array, Array]:
     return np.log(np.maximum(plus + minus, 1e-3)), np.log(np.maximum(np.abs(plus - minus), 1e-3))
 
 
+def noise_between(sight: Sight, seen: list[Seen]) -> float:
+    """Standard deviation of what differs between neighbouring frames of a thing: grain, and what sampling does."""
+    levels = []
+    for one, other in zip(seen, seen[1:], strict=False):
+        difference = (one.picture[..., 0] - other.picture[..., 0])[sight.core]
+        if abs(one.frame - other.frame) == 1:
+            levels.append(1.4826 * float(np.median(np.abs(difference - np.median(difference)))) / np.sqrt(2))
+    return float(np.median(levels)) if levels else 0.0
+
+
 def unlike(sight: Sight, seen: Seen, noise: float) -> float:
     """How much of the looks is gone, 0 to 1, after each patch's own gain and without what grain explains."""
     inside = sight.mask & seen.within
@@ -65,22 +78,28 @@ def unlike(sight: Sight, seen: Seen, noise: float) -> float:
 
 
 def _unlike_at(sight: Sight, seen: Seen, inside: Mask, noise: float, scale: float) -> float:
-    size = max(3.0, _PATCH * sight.radius)
     weight = inside.astype(np.float32)
-    total = cv2.GaussianBlur(weight, (0, 0), size) + 1e-6
 
     def mean(values: Array) -> Array:
-        return cv2.GaussianBlur(values * weight[..., None], (0, 0), size) / total[..., None]
+        return cv2.GaussianBlur(values * weight, (0, 0), size)[::2, ::2] / total
 
-    a, b = (cv2.GaussianBlur(p, (0, 0), scale) for p in (sight.picture, seen.picture))
+    size = max(3.0, _PATCH * sight.radius)
+    total = cv2.GaussianBlur(weight, (0, 0), size)[::2, ::2] + 1e-6
+    light = (mean(seen.picture[..., 1]) + 0.02) / (mean(sight.picture[..., 1]) + 0.02)
+    a, b = (cv2.GaussianBlur(p[..., 0], (0, 0), scale) for p in (sight.picture, seen.picture))
     ma, mb = mean(a), mean(b)
-    light = (mb.mean(axis=2, keepdims=True) + 0.02) / (ma.mean(axis=2, keepdims=True) + 0.02)
-    b, mb = b / light, mb / light
-    aa, bb, ab = (
-        (mean(p * q) - mp * mq).sum(axis=2) for p, q, mp, mq in ((a, a, ma, ma), (b, b, mb, mb), (a, b, ma, mb))
-    )
-    grain = 3 * (noise / (3.5 * scale)) ** 2
-    aa, bb = np.maximum(aa - grain, 1e-9), np.maximum(bb - grain / light[..., 0] ** 2, 1e-9)
-    like = np.clip(ab / np.maximum(aa, bb), 0, 1)
-    textured = inside * np.maximum(np.maximum(aa, bb) - 3 * _LEAST_CONTRAST**2 - 2 * grain, 0) ** 0.5
-    return float(1 - (like * textured).sum() / textured.sum()) if textured.sum() > 1e-3 * inside.sum() else 0.0
+    aa, bb, ab = mean(a * a) - ma * ma, (mean(b * b) - mb * mb) / light**2, (mean(a * b) - ma * mb) / light
+    grain = (noise / (3.5 * scale)) ** 2
+    aa, bb = np.maximum(aa - grain, 1e-9), np.maximum(bb - grain / light**2, 1e-9)
+    contrast = np.maximum(aa, bb)
+    textured = weight[::2, ::2] * np.sqrt(np.maximum(contrast - _LEAST_CONTRAST**2 - 2 * grain, 0))
+    if textured.sum() < 1e-3 * weight.sum():
+        return 0.0
+    like = np.clip(ab / np.sqrt(aa * bb), 0, 1) * np.minimum(1, np.sqrt(np.minimum(aa / bb, bb / aa)) / _FADED)
+    return _weighted_quantile(1 - like[textured > 0], textured[textured > 0], _TYPICAL_LOOKS)
+
+
+def _weighted_quantile(values: Array, weights: Array, share: float) -> float:
+    order = np.argsort(values)
+    reached = np.cumsum(weights[order])
+    return float(values[order][np.searchsorted(reached, share * reached[-1])])

@@ -18,25 +18,35 @@ from gpu_server.engines.void.flow import Flow
 from gpu_server.engines.void.morph_footage import Array, Footage, Map, Mask
 from gpu_server.engines.void.morph_objects import Thing
 
+_FLAT = 0.02  # contrast that is no texture
+_LUMA = np.array([0.2126, 0.7152, 0.0722])
 _MARGIN = 0.35  # of the radius, around the thing
 _LEAST_MARGIN = 8
-_LARGEST_CROP = 112  # samples along the longer side
+_LARGEST_CROP = 80  # samples along the longer side
 _SEARCH = 40  # samples around the expected place
 _SURE = 0.75  # correlation at which no search is needed
-_LOST = 0.35  # correlation of neighbouring frames below which the thing is lost
+_LEAST_ALIKE = 0.5  # correlation of neighbouring frames after a rigid step, below which the thing is lost
+_LOST = 0.4  # correlation around a sample in neighbouring frames, below which that is hidden
+_SMOOTHING = 0.12  # of the radius: finer deformation is taken for noise
 _THERE_AND_BACK = 0.6  # samples
 _LEAST_INSIDE = 0.6  # of the thing, within the frame
+_LEAST_ALIVE = 0.35  # of the thing, seen all the way
 
 
 @dataclass(frozen=True)
 class Sight:
-    """A thing on a grid of its own. grid: shape [h, w, 2], where each sample is in its frame; unit: pixels a sample."""
+    """A thing on a grid of its own. grid: shape [h, w, 2], where each sample is in its frame; unit: pixels a sample.
 
-    picture: Array  # [h, w, 3]
+    channels: shape [2, 3], from RGB to what is looked at: the direction of colour with most contrast, and luma.
+    """
+
+    picture: Array  # [h, w, 2]
     mask: Mask  # [h, w]
+    core: Mask  # without its outermost samples, where flow takes after the background
     grid: Array
     unit: float
     radius: float  # samples
+    channels: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -60,16 +70,32 @@ def first_sight(footage: Footage, thing: Thing) -> Sight:
     ys, xs = np.arange(0, height, unit, np.float32) + top, np.arange(0, width, unit, np.float32) + left
     grid = np.stack(np.meshgrid(xs, ys), axis=-1).astype(np.float32)
     mask = _sample(thing.mask.astype(np.float32), grid) > 0.5
-    return Sight(pull_back(footage, thing.frame, grid, unit), mask, grid, unit, thing.radius / unit)
+    core = cv2.erode(mask.astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))) > 0
+    channels = _channels(footage.made[thing.frame][thing.mask])
+    return Sight(
+        _pulled(footage, thing.frame, grid, unit, channels), mask, core, grid, unit, thing.radius / unit, channels
+    )
 
 
-def pull_back(footage: Footage, frame: int, there: Array, unit: float) -> Array:
-    """Shape [h, w, 3], in [0, 1]: the frame at `there`, smoothed first where samples are further apart than pixels."""
+def _channels(colours: NDArray[np.uint8]) -> NDArray[np.float64]:
+    _, vectors = np.linalg.eigh(np.cov(colours.T.astype(np.float64)) + np.eye(3) * 1e-3)
+    axis = vectors[:, -1] * (1 if vectors[:, -1].sum() >= 0 else -1)
+    return np.stack([axis, _LUMA])
+
+
+def pull_back(footage: Footage, frame: int, there: Array, sight: Sight) -> Array:
+    """Shape [h, w, 2], the channels of the frame at `there`."""
+    return _pulled(footage, frame, there, sight.unit, sight.channels)
+
+
+def _pulled(footage: Footage, frame: int, there: Array, unit: float, channels: NDArray[np.float64]) -> Array:
+    """Smoothed first where samples are further apart than pixels."""
     picture = footage.made[frame]
     left, top = np.floor(there.min(axis=(0, 1))).astype(int) - 4
     right, bottom = np.ceil(there.max(axis=(0, 1))).astype(int) + 5
     left, top = int(np.clip(left, 0, picture.shape[1] - 2)), int(np.clip(top, 0, picture.shape[0] - 2))
     part = picture[top : max(bottom, top + 2), left : max(right, left + 2)].astype(np.float32) / np.float32(255)
+    part = cv2.transform(part, channels)
     if unit > 1.2:
         part = cv2.GaussianBlur(part, (0, 0), 0.4 * unit)
     return _sample(part, there - np.float32([left, top]))
@@ -78,26 +104,26 @@ def pull_back(footage: Footage, frame: int, there: Array, unit: float) -> Array:
 def follow(footage: Footage, thing: Thing, sight: Sight, flow: Flow, direction: int, reach: int) -> Iterator[Seen]:
     """The frames after (`direction` 1) or before (-1) the first sight, until the thing is lost or leaves."""
     speed, motion = np.eye(3), np.eye(3)
-    there, last = sight.grid, sight.picture
+    there, last, alive = sight.grid, sight.picture, sight.mask
+    near = max(2.0, 0.15 * sight.radius)
     end = footage.frames if direction > 0 else -1
     stop = min(end, thing.frame + reach + 1) if direction > 0 else max(end, thing.frame - reach - 1)
     for frame in range(thing.frame + direction, stop, direction):
-        step = _expected_step(footage, frame, sight, there, last, motion, speed)
+        step = _expected_step(footage, frame, sight, alive, there, last, motion, speed)
         if step is None:
             return
         there = _apply(step, there)
-        there, _ = _refined(footage, frame, sight, there, last, flow, limit=np.inf)
-        there, valid = _refined(footage, frame, sight, there, sight.picture, flow, limit=max(2.0, 0.15 * sight.radius))
-        fitted = similarity(sight.grid, there, sight.mask & valid)
-        within = _inside(footage, there)
-        inside = within & sight.mask
-        if fitted is None or inside.sum() < _LEAST_INSIDE * sight.mask.sum():
+        there, _ = _refined(footage, frame, sight, alive, there, last, flow, np.inf)
+        there, valid = _refined(footage, frame, sight, alive, there, sight.picture, flow, near)
+        picture, within = pull_back(footage, frame, there, sight), _inside(footage, there)
+        alive = alive & (_locally_alike(last, picture, alive, near) > _LOST) & within
+        fitted = similarity(sight.grid, there, alive & valid)
+        if fitted is None or alive.sum() < _LEAST_ALIVE * sight.mask.sum():
             return
-        picture = pull_back(footage, frame, there, sight.unit)
-        if _alike(last, picture, inside) < _LOST:
+        if (within & sight.mask).sum() < _LEAST_INSIDE * sight.mask.sum():
             return
         speed, motion, last = fitted @ np.linalg.inv(motion), fitted, picture
-        yield Seen(frame, there, picture, within, valid, motion)
+        yield Seen(frame, there, picture, within, valid & alive, motion)
 
 
 def similarity(here: Array, there: Array, mask: Mask) -> Map | None:
@@ -112,26 +138,23 @@ def similarity(here: Array, there: Array, mask: Mask) -> Map | None:
 
 
 def _expected_step(
-    footage: Footage, frame: int, sight: Sight, there: Array, last: Array, motion: Map, speed: Map
+    footage: Footage, frame: int, sight: Sight, alive: Mask, there: Array, last: Array, motion: Map, speed: Map
 ) -> Map | None:
-    """The rigid step from the frame before: the last one again, unless a search around it finds a better one."""
-    best, best_alike = None, -1.0
-    for step in (speed, np.eye(3)):
+    """The rigid step from the frame before: the last one again, or what a search around it finds; None: lost."""
+
+    def alike(step: Map) -> float:
         moved = _apply(step, there)
-        alike = _alike(last, pull_back(footage, frame, moved, sight.unit), sight.mask & _inside(footage, moved))
-        if alike > _SURE:
-            return step
-        if alike > best_alike:
-            best, best_alike = step, alike
-    for step in (speed, np.eye(3)):
-        shifted = _searched(footage, frame, sight, there, last, step)
-        moved = _apply(shifted, there)
-        alike = _alike(last, pull_back(footage, frame, moved, sight.unit), sight.mask & _inside(footage, moved))
-        if alike > best_alike + 0.02:
-            best, best_alike = shifted, alike
-        if alike > _SURE:
+        return _alike(last, pull_back(footage, frame, moved, sight), alive & _inside(footage, moved))
+
+    steps = [speed, np.eye(3)]
+    found = [alike(step) for step in steps]
+    for step in steps[:2]:
+        if max(found) > _SURE:
             break
-    return best
+        steps.append(_searched(footage, frame, sight, there, last, step))
+        found.append(alike(steps[-1]))
+    best = int(np.argmax(found))
+    return steps[best] if found[best] > _LEAST_ALIKE else None
 
 
 def _searched(footage: Footage, frame: int, sight: Sight, there: Array, last: Array, step: Map) -> Map:
@@ -146,10 +169,9 @@ def _searched(footage: Footage, frame: int, sight: Sight, there: Array, last: Ar
     ys = np.arange(-_SEARCH, height + _SEARCH, dtype=np.float32) * unit + sight.grid[0, 0, 1]
     xs = np.arange(-_SEARCH, width + _SEARCH, dtype=np.float32) * unit + sight.grid[0, 0, 0]
     wide = _apply(fitted, np.stack(np.meshgrid(xs, ys), axis=-1).astype(np.float32))
-    around = pull_back(footage, frame, wide, unit)
-    template = np.ascontiguousarray(last[::2, ::2])
-    weight = np.repeat(sight.mask[::2, ::2, None].astype(np.float32), 3, axis=2)
-    found = cv2.matchTemplate(np.ascontiguousarray(around[::2, ::2]), template, cv2.TM_CCOEFF_NORMED, mask=weight)
+    around = pull_back(footage, frame, wide, sight)
+    template, weight = np.ascontiguousarray(last[::2, ::2, 0]), sight.mask[::2, ::2].astype(np.float32)
+    found = cv2.matchTemplate(np.ascontiguousarray(around[::2, ::2, 0]), template, cv2.TM_CCOEFF_NORMED, mask=weight)
     found = np.where(np.isfinite(found), found, -1)
     _, _, _, (x, y) = cv2.minMaxLoc(found)
     offset = fitted[:2, :2] @ np.array([2 * x * unit - reach, 2 * y * unit - reach])
@@ -159,20 +181,21 @@ def _searched(footage: Footage, frame: int, sight: Sight, there: Array, last: Ar
 
 
 def _refined(
-    footage: Footage, frame: int, sight: Sight, there: Array, wanted: Array, flow: Flow, limit: float
+    footage: Footage, frame: int, sight: Sight, alive: Mask, there: Array, wanted: Array, flow: Flow, limit: float
 ) -> tuple[Array, Mask]:
     """`there`, corrected by the flow from `wanted` to the frame pulled back, and where that was found there and back.
 
     A correction above `limit` samples is not believed.
     """
-    pulled = _matched(pull_back(footage, frame, there, sight.unit), wanted, sight.mask)
-    out, back = flow.between(wanted, pulled), flow.between(pulled, wanted)
+    here = _for_flow(wanted, alive)
+    pulled = _for_flow(pull_back(footage, frame, there, sight), alive)
+    out, back = flow.between(here, pulled), flow.between(pulled, here)
     own = _own_grid(sight.mask.shape)
     error = np.linalg.norm(out + _sample(back, own + out), axis=-1)
     size = np.linalg.norm(out, axis=-1)
     found = (error < _THERE_AND_BACK + 0.1 * size) & _inside(footage, there)
-    weight = (found & sight.mask & (size < limit)).astype(np.float32)
-    smooth = _smoothed(out, weight, max(1.5, 0.05 * sight.radius))
+    weight = (found & sight.core & alive & (size < limit)).astype(np.float32)
+    smooth = _smoothed(out, weight, max(1.5, _SMOOTHING * sight.radius))
     return _sample(there, own + smooth), found
 
 
@@ -185,18 +208,39 @@ def _smoothed(field: Array, weight: Array, sigma: float) -> Array:
     return (near + 0.02 * far) / (total + 0.02 * wide + 1e-5)[..., None]
 
 
-def _matched(picture: Array, wanted: Array, mask: Mask) -> Array:
-    """The picture at the brightness of another: flow is misled by a change of light."""
-    gain = (float(wanted[mask].mean()) + 0.02) / (float(picture[mask].mean()) + 0.02)
-    return picture * np.float32(np.clip(gain, 0.25, 4.0))
+def _for_flow(picture: Array, mask: Mask) -> Array:
+    """Shape [h, w, 3]: the thing alone, at a brightness and contrast of its own: flow expects neither to change.
+
+    What is around it is replaced by what its edge fades into, so that the background does not draw the flow along.
+    """
+    values = picture[..., 0][mask]
+    level = (picture[..., 0] - values.mean()) / max(4 * float(values.std()), 0.08)
+    weight = mask.astype(np.float32)
+    around = cv2.GaussianBlur(level * weight, (0, 0), 3) / (cv2.GaussianBlur(weight, (0, 0), 3) + 1e-3)
+    return cv2.cvtColor(np.clip(np.where(mask, level, around) + np.float32(0.5), 0, 1), cv2.COLOR_GRAY2RGB)
 
 
 def _alike(one: Array, other: Array, mask: Mask) -> float:
-    """Correlation over the mask, all channels together; -1 where there is too little to compare."""
+    """Correlation over the mask; -1 where there is too little to compare."""
     if mask.sum() < 12:
         return -1.0
-    a, b = one[mask] - one[mask].mean(axis=0), other[mask] - other[mask].mean(axis=0)
+    a, b = (cv2.GaussianBlur(p[..., 0], (0, 0), 1)[mask] for p in (one, other))
+    a, b = a - a.mean(), b - b.mean()
     return float((a * b).sum() / np.sqrt(float((a * a).sum()) * float((b * b).sum()) + 1e-9))
+
+
+def _locally_alike(one: Array, other: Array, mask: Mask, sigma: float) -> Array:
+    """Correlation around each sample; where there is no texture to compare, 1."""
+    weight = mask.astype(np.float32)
+    total = cv2.GaussianBlur(weight, (0, 0), sigma) + 1e-6
+
+    def mean(values: Array) -> Array:
+        return cv2.GaussianBlur(values * weight, (0, 0), sigma) / total
+
+    a, b = (cv2.GaussianBlur(p[..., 0], (0, 0), 1) for p in (one, other))
+    ma, mb = mean(a), mean(b)
+    aa, bb, ab = mean(a * a) - ma * ma, mean(b * b) - mb * mb, mean(a * b) - ma * mb
+    return (ab + _FLAT**2) / (np.sqrt(np.maximum(aa, 0) * np.maximum(bb, 0)) + _FLAT**2)
 
 
 def _inside(footage: Footage, there: Array) -> Mask:
