@@ -26,7 +26,10 @@ _CEILING_SAMPLES = 8
 
 
 class FramedClip:
-    """A `ModelClip` over a stored one, in the shot's framings. Index 0 is the pre-roll, which is never wanted."""
+    """A `ModelClip` over a stored one. Index 0 is the pre-roll, which is never wanted.
+
+    framings: what the model sees of the plate, by index; the pre-roll is seen as the frame that it repeats.
+    """
 
     preroll = True
 
@@ -34,27 +37,27 @@ class FramedClip:
         self._stored, self._shot, self._colour = stored, shot, shot.job.colour
         delivered = [stored.frames[i] for i in stored.wanted]
         self._plan = preroll_plan(stored.frames, delivered)
-        self._framings = [shot.framings[i] for i in self._plan]
+        self.framings = [shot.framings[i] for i in self._plan]
         self.frames = [stored.frames[i] for i in self._plan]
         self.wanted = [place for place, i in enumerate(self._plan) if place and i in set(stored.wanted)]
         self.height, self.width = shot.job.canvas_size
-        self.pixel_aspect = 1.0
+        self.pixel_aspect, self.rate = 1.0, shot.rate
         self.exposure = stored.exposure
 
     def inside(self, index: int) -> Box:
         """What the model sees of a frame, counted from the raster's corner."""
-        return self._framings[index].inside.relative_to(self._shot.raster)
+        return self.framings[index].inside.relative_to(self._shot.raster)
 
     def plate(self, index: int, box: Box | None = None) -> Array:
         """Shape [H, W, 3] of the canvas, in the model domain."""
         linear = self._stored.plate(self._plan[index], self.inside(index))
-        return self._cut(to_model(self._framings[index].to_canvas(linear), self._colour), box)
+        return self._cut(to_model(self.framings[index].to_canvas(linear), self._colour), box)
 
     def matte(self, role: PlaneRole, index: int, box: Box | None = None) -> Array:
         if self.matte_box(role, index).empty:
             return np.zeros(box.shape if box else (self.height, self.width), np.float32)
         plane = self._stored.matte(role, self._plan[index], self.inside(index))
-        return self._cut(np.clip(self._framings[index].to_canvas(plane), 0, 1), box)
+        return self._cut(np.clip(self.framings[index].to_canvas(plane), 0, 1), box)
 
     def matte_box(self, role: PlaneRole, index: int) -> Box:
         """The whole canvas where the matte has anything: what it touches there depends on the resampling."""
@@ -69,7 +72,7 @@ class FramedClip:
 
     def to_plate(self, patch: Patch) -> Patch:
         """A patch of the whole canvas, in the model domain, as linear pixels of the plate."""
-        framing, inside = self._framings[patch.index], self.inside(patch.index)
+        framing, inside = self.framings[patch.index], self.inside(patch.index)
         linear = framing.from_canvas(from_model(patch.rgb, self._colour))
         rgb = bound_highlights(linear, self._ceiling(patch.index))
         confidence = patch.confidence
@@ -97,7 +100,7 @@ class FramedClip:
 
     def report(self) -> dict[str, object]:
         """Whether the crop moves, how much the patch is enlarged on the way back; a warning where that shows."""
-        times = round(self._framings[0].enlargement, 2)
+        times = round(self.framings[0].enlargement, 2)
         told: dict[str, object] = {"framing": self._kind, "enlargement": times}
         if times > ENLARGEMENT_WARNING:
             other = ", --framing moving" if self._shot.job.framing == "held" else ""
@@ -109,7 +112,7 @@ class FramedClip:
     @property
     def _kind(self) -> str:
         """What the framing came to: a moving one is held where a path would win little."""
-        return "moving" if len(set(self._framings)) > 1 else "held"
+        return "moving" if len(set(self.framings)) > 1 else "held"
 
     def _cut(self, image: Array, box: Box | None) -> Array:
         return np.ascontiguousarray(image[box.slices] if box else image)

@@ -245,6 +245,21 @@ def test_a_trip_to_the_models_domain_and_back_is_half_float_rounding(tmp_path):
     assert float(written[1001].parts[0].channels["R"][24, 30]) == pytest.approx(40.0, rel=2e-3)
 
 
+def test_outside_a_crop_that_moves_every_bit_stays(tmp_path):
+    frames, shape = range(1001, 1021), (64, 160)
+    plate = write_plate(tmp_path, frames, shape)
+    roto = write_matte(tmp_path, frames, lambda frame: disc(shape, (30, 20 + 4 * (frame - 1001)), 9))
+    job = make_job(plate, frames, roto, engine="roundtrip", canvas="16x32", framing="moving", dilate=2, feather=3)
+    ended, written, _ = run_job(job, files_of(plate, roto), tmp_path)
+    assert (ended.state, sorted(written), ended.report["framing"]) == ("done", list(frames), "moving")
+    for frame in frames:
+        before, after = read_frame(plate.path(frame)).parts[0].channels, written[frame].parts[0].channels
+        outside = np.hypot(*(np.indices(shape).T - (30, 20 + 4 * (frame - 1001))).T) > 9 + 2 + 3 + 1
+        assert same_bits(before["R"][outside], after["R"][outside]), frame
+        inside = disc(shape, (30, 20 + 4 * (frame - 1001)), 8) > 0
+        assert np.mean(before["R"][inside] != after["R"][inside]) > 0.9, frame  # it went through the small canvas
+
+
 def test_confidence_is_a_channel_on_request(shot, tmp_path):
     plate, roto = shot
     job = make_job(plate, FRAMES, roto, engine="propagate", confidence=True)

@@ -91,6 +91,24 @@ def test_a_movie_preview_has_every_frame(shot):
     assert (info.width, info.height, info.frames) == (192, 108, 3)
 
 
+def test_a_crop_that_moves_is_said_shown_and_noted_in_every_frame(tmp_path, capsys):
+    frames, plate = range(1001, 1031), Box(0, 0, 216, 384)
+    for frame in frames:
+        write_simple(tmp_path / f"plate.{frame}.exr", {n: np.full(plate.shape, 0.18, np.float16) for n in "RGB"})
+        window = Box(100, 20 + 10 * (frame - 1001), 120, 40 + 10 * (frame - 1001))
+        roto_plane = {"A": np.ones(window.shape, np.float16)}
+        write_simple(tmp_path / f"roto.{frame}.exr", roto_plane, display_window=plate, data_window=window)
+    look = tmp_path / "look.####.png"
+    assert run(tmp_path, "--remove", roto(tmp_path), "--framing", "moving", "--preview", str(look)) == 0
+    assert "at 0,62 to 224,62 as 160x96" in capsys.readouterr().out
+    for frame in frames:
+        corner = tuple(map(int, read_frame(tmp_path / f"cond.{frame}.exr").parts[0].header["void_bridge/crop"].split()))
+        ys, xs = np.nonzero(written(tmp_path, frame) == 0)
+        assert (ys.min() + corner[1], xs.min() + corner[0]) == (100, 20 + 10 * (frame - 1001))
+        picture = cv2.imread(str(tmp_path / f"look.{frame}.png"))
+        assert (picture[corner[1] + 10 : corner[3] - 20, corner[2]] == 170).all()  # the frame's right side
+
+
 def test_json_ends_with_one_object(shot, capsys):
     assert run(shot, "--remove", roto(shot), is_json=True) == 0
     told = json.loads(capsys.readouterr().out.splitlines()[-1])

@@ -19,7 +19,7 @@ lies, so that grain doesn't pulse, and at one to one every bit comes back.
 from __future__ import annotations
 
 import math
-from typing import Iterator, Sequence, Tuple
+from typing import Iterator, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,8 +43,8 @@ WORTH_MOVING = 1.15
 """The held crop has to be this many times higher, or it is taken."""
 
 _GROWTH = 1.1  # from one size that is tried to the next
-_STEPS = 6000  # a thousandth of a pixel is reached in about 2000
-_SETTLED = 1e-6  # pixels in a step
+_STEPS = 6000  # about 3000 are needed
+_SETTLED = 1e-7  # pixels of a step along the gradient: the path is right to a hundredth of a pixel
 
 
 def move_framing(
@@ -67,8 +67,8 @@ def move_framing(
         shapes = [crop_shape(raster, box, canvas, pixel_aspect) for box in present]
         smallest = max(rows for rows, _ in shapes), max(columns for _, columns in shapes)
         for shape in _sizes(smallest, held.crop.shape, raster):
-            path = _path(raster, drawn, shape, growth)
-            if _is_calm(path, shape):
+            path = _calm_path(_bounds(raster, drawn, shape, growth), shape)
+            if path is not None:
                 corners = np.rint(path).astype(int).tolist()
                 return tuple(Framing(raster, Box(y, x, y + shape[0], x + shape[1]), canvas) for y, x in corners)
     return (held,) * len(drawn)
@@ -85,19 +85,19 @@ def _sizes(smallest: Shape, held: Shape, raster: Box) -> Iterator[Shape]:
             return
 
 
-def _is_calm(path: Array, shape: Shape) -> bool:
-    size = np.array(shape)
-    speeds, accelerations = np.abs(np.diff(path, axis=0)), np.abs(np.diff(path, 2, axis=0))
-    return bool((speeds <= SPEED * size).all() and (accelerations <= ACCELERATION * size).all())
+class _Bounds(NamedTuple):
+    """Where the crop's corner may lie in each frame, and where it would be best; each shape [T, 2], row and column."""
+
+    low: NDArray[np.int_]
+    high: NDArray[np.int_]
+    centred: Array
 
 
-def _path(raster: Box, drawn: Sequence[Box], shape: Shape, growth: int) -> Array:
-    """Where the crop's corner lies: shape [T, 2], row and column, before it is rounded to whole pixels."""
+def _bounds(raster: Box, drawn: Sequence[Box], shape: Shape, growth: int) -> _Bounds:
     size = np.array(shape)
     first, last = np.array([raster.y0, raster.x0]), np.array([raster.y1, raster.x1]) - size
-    outside = first > last  # the crop is larger than the raster, which lies in its middle
-    middle = first - (first - last) // 2
-    first, last = np.where(outside, middle, first), np.where(outside, middle, last)
+    middle = first - (first - last) // 2  # where the raster's middle is the crop's, for a crop that is larger
+    first, last = np.where(first > last, middle, first), np.where(first > last, middle, last)
     begins = np.array([[box.y0, box.x0] for box in drawn])
     ends = np.array([[box.y1, box.x1] for box in drawn])
     wanted = np.rint(np.maximum((ends - begins) * CONTEXT / 2, growth)).astype(int)
@@ -106,7 +106,7 @@ def _path(raster: Box, drawn: Sequence[Box], shape: Shape, growth: int) -> Array
     low = np.clip(np.where(present[:, None], ends + margins - size, first), first, last)
     high = np.clip(np.where(present[:, None], begins - margins, last), first, last)
     centred = np.clip((begins + ends - size) / 2, first, last)
-    return smoothest(_between(centred, present), low, high)
+    return _Bounds(low, high, _between(centred, present))
 
 
 def _between(centred: Array, present: NDArray[np.bool_]) -> Array:
@@ -115,18 +115,36 @@ def _between(centred: Array, present: NDArray[np.bool_]) -> Array:
     return np.stack([np.interp(every, known, axis[known]) for axis in centred.T], axis=1)
 
 
-def smoothest(centred: Array, low: NDArray[np.int_], high: NDArray[np.int_]) -> Array:
+def _calm_path(bounds: _Bounds, shape: Shape) -> Optional[Array]:
+    """The smoothest path, shape [T, 2], if it keeps to `SPEED` and `ACCELERATION`."""
+    size = np.array(shape)
+    if not _is_reachable(bounds, SPEED * size):
+        return None
+    path = smoothest(*bounds)
+    speeds, accelerations = np.abs(np.diff(path, axis=0)), np.abs(np.diff(path, 2, axis=0))
+    return path if (speeds <= SPEED * size).all() and (accelerations <= ACCELERATION * size).all() else None
+
+
+def _is_reachable(bounds: _Bounds, speed: Array) -> bool:
+    """Whether some path between the bounds keeps to a speed: from each frame to each later one there is time."""
+    way = np.arange(len(bounds.low))[:, None] * speed
+    forth = np.maximum.accumulate((bounds.low - way)[::-1])[::-1] <= bounds.high - way
+    back = np.maximum.accumulate(bounds.low + way) <= bounds.high + way
+    return bool(forth.all() and back.all())
+
+
+def smoothest(low: NDArray[np.int_], high: NDArray[np.int_], centred: Array) -> Array:
     """The path that minimises what the module says, between bounds. All shape [T, axes]; low <= high."""
     largest = 16 + FOLLOW  # eigenvalue of the quadratic form
     ratio = math.sqrt(FOLLOW / largest)
     momentum = (1 - ratio) / (1 + ratio)
     path = ahead = np.clip(centred, low, high)
     for _ in range(_STEPS):
-        slope = _bending(ahead) + FOLLOW * (ahead - centred)
-        before, path = path, np.clip(ahead - slope / largest, low, high)
-        ahead = path + momentum * (path - before)
-        if np.abs(path - before).max() < _SETTLED:
+        before, slope = path, _bending(ahead) + FOLLOW * (ahead - centred)
+        path = np.clip(ahead - slope / largest, low, high)
+        if np.abs(path - ahead).max() < _SETTLED:
             break
+        ahead = path + momentum * (path - before)
     return path
 
 
