@@ -6,17 +6,15 @@ them, one operation after the other; a compiled block needs less. Attention is t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 
 from gpu_server.engines.void.checkpoint.layout import VOID_CHANNELS
-from gpu_server.engines.void.lengths import CELL
+from gpu_server.engines.void.lengths import CELL, FRAMES_A_LATENT
 from gpu_server.engines.void.planner.spec import TextSizes, TransformerSizes, VaeSizes
-from gpu_server.engines.void.planner.vae_walk import decode_elements, encode_elements
+from gpu_server.engines.void.planner.vae_walk import Alive, decode_elements, encode_elements
 from gpu_server.engines.void.planner.weights import ELEMENT_BYTES, Precision
 
 _FLOAT = 4
-_DECODE_BATCHES = (1, 2, 2)
-"""Latents: the first alone, then pairs; from the third batch on nothing changes."""
 
 
 def transformer_bytes(sizes: TransformerSizes, latents: tuple[int, int, int], batch: int, precision: Precision) -> int:
@@ -29,24 +27,24 @@ def transformer_bytes(sizes: TransformerSizes, latents: tuple[int, int, int], ba
 
 
 def _rotation(sizes: TransformerSizes, tokens: int, element: int) -> int:
-    """The rotary embedding of the queries, in float32.
+    """The rotary embedding of the keys, in float32.
 
-    Alive: the stream, its norm, prompt and pictures together, query, key, value; the rotated copy, two float32
-    products and their sum.
+    Alive: the stream, its norm, prompt and pictures together, query before and after, key, value; of the key its turned
+    copy, two float32 products and their sum.
     """
     seen = (tokens - sizes.text_tokens) * sizes.width
-    return (6 * tokens * sizes.width + seen) * element + 3 * seen * _FLOAT
+    return (7 * tokens * sizes.width + seen) * element + 3 * seen * _FLOAT
 
 
 def _feed_forward(sizes: TransformerSizes, states: int, precision: Precision, batch: int) -> int:
     """Alive: the stream before and after attention, what attention gave, the norm; the wide states twice.
 
-    A stored 8-bit weight is widened at its use. A computed one has the wide states narrowed, through float32, twice.
+    A stored 8-bit weight is widened at its use. A computed one has the wide states narrowed, through float32.
     """
     wide = states * sizes.feed_forward // sizes.width
     if precision == "fp8":
         in_float = wide * _FLOAT // ELEMENT_BYTES[precision]
-        return 4 * states + wide + 2 * in_float + wide // ELEMENT_BYTES[precision]
+        return 4 * states + wide + in_float + wide // ELEMENT_BYTES[precision]
     widened = 2 * sizes.feed_forward * sizes.width * ELEMENT_BYTES[precision] if precision == "fp8-stored" else 0
     return max(4 * states + 2 * wide, 5 * states + wide + widened // batch)
 
@@ -66,16 +64,51 @@ def latents_bytes(sizes: TransformerSizes, latents: tuple[int, int, int]) -> int
 
 def text_bytes(sizes: TextSizes, tokens: int, precision: Precision) -> int:
     """The encoder over one prompt: attention with its scores, position bias and softmax in float32."""
-    scores = 7 * sizes.heads * tokens * tokens * _FLOAT
+    scores = 5 * sizes.heads * tokens * tokens * _FLOAT
     return scores + 4 * tokens * sizes.width * ELEMENT_BYTES[precision]
 
 
-def decode_bytes(sizes: VaeSizes, picture: tuple[int, int], precision: Precision) -> int:
-    """Latents to frames over `picture` (height, width in pixels): the canvas, or one tile of it."""
-    latents = (picture[0] // CELL, picture[1] // CELL)
-    return decode_elements(sizes, latents, _DECODE_BATCHES) * ELEMENT_BYTES[precision]
+@dataclass(frozen=True)
+class VaeWork:
+    """How the VAE is fed. picture: height and width in pixels of what it sees at once, the canvas or one tile of it.
+
+    tiles: their number. latents_at_once: 2, or 1. frames: of the padded shot.
+    """
+
+    picture: tuple[int, int]
+    tiles: int
+    latents_at_once: int
+    frames: int
 
 
-def encode_bytes(sizes: VaeSizes, picture: tuple[int, int], batches: Sequence[int], precision: Precision) -> int:
-    """Frames to latents over `picture` (height, width in pixels), `batches` frames at a time."""
-    return encode_elements(sizes, picture, batches) * ELEMENT_BYTES[precision]
+@dataclass(frozen=True)
+class VaeBytes:
+    """alive: at the worst moment, on the device. waiting: what the other tiles keep, in the machine's memory."""
+
+    alive: int
+    waiting: int
+
+
+def decode_bytes(sizes: VaeSizes, work: VaeWork, precision: Precision) -> VaeBytes:
+    """Latents to frames: the first latent alone; from the third batch on nothing changes."""
+    latents = (work.picture[0] // CELL, work.picture[1] // CELL)
+    count = work.latents_at_once
+    return _vae_bytes(decode_elements(sizes, latents, (1, count, count)), work, precision)
+
+
+def preview_bytes(sizes: VaeSizes, work: VaeWork, precision: Precision) -> int:
+    """One latent to one frame, between two steps."""
+    latents = (work.picture[0] // CELL, work.picture[1] // CELL)
+    return decode_elements(sizes, latents, (1,)).peak * ELEMENT_BYTES[precision]
+
+
+def encode_bytes(sizes: VaeSizes, work: VaeWork, precision: Precision) -> VaeBytes:
+    """Frames to latents: the first batch also takes what does not divide by the others."""
+    full = FRAMES_A_LATENT * work.latents_at_once
+    first = full + work.frames % full
+    return _vae_bytes(encode_elements(sizes, work.picture, (min(first, work.frames), full)), work, precision)
+
+
+def _vae_bytes(alive: Alive, work: VaeWork, precision: Precision) -> VaeBytes:
+    element = ELEMENT_BYTES[precision]
+    return VaeBytes(alive.peak * element, alive.kept * element * work.tiles if work.tiles > 1 else 0)

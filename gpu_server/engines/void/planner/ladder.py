@@ -20,7 +20,9 @@ SLACK = 0.05
 COMPUTED_FP8 = (8, 9)
 """Compute capability from which a GPU multiplies 8-bit floats."""
 
-_TILES: tuple[tuple[int, int] | None, ...] = (None, (256, 384), (192, 256))
+_Saving = tuple[int, tuple[int, int] | None]
+_SAVINGS: tuple[_Saving, ...] = ((2, None), (1, None), (1, (256, 384)), (1, (192, 256)))
+"""What the VAE gives up: latents at once, and the size of a tile."""
 
 
 @dataclass(frozen=True)
@@ -43,12 +45,10 @@ class Room:
         """Why a plan does not fit; '' where it does."""
         phase, need = max(plan.peaks.items(), key=lambda item: item[1])
         if plan.device == "cuda" and need > self.usable:
-            return f"{phase} takes {need / GIB:.1f} GiB of {self.usable / GIB:.1f}"
+            return f"{phase} takes {need / GIB:.1f} GiB of {self.usable / GIB:.1f} of GPU memory"
         phase, need = max(plan.host_peaks.items(), key=lambda item: item[1])
         if self.host is not None and need > self.host:
-            return (
-                f"{phase} takes {need / GIB:.1f} GiB of the machine's memory, of which {self.host / GIB:.1f} are free"
-            )
+            return f"{phase} takes {need / GIB:.1f} GiB of {self.host / GIB:.1f} of host memory"
         return ""
 
 
@@ -56,7 +56,7 @@ def rungs(spec: ModelSpec, request: Request, room: Room) -> tuple[Plan, ...]:
     """Every plan for this kind of device, the widest first.
 
     What changes no pixel comes first: one pass's transformer at a time, swapped out while the VAE works, the halves of
-    a guided step one by one, T5 on the CPU. Then narrow weights, then a tiled VAE, then streamed blocks.
+    a guided step one by one, T5 on the CPU. Then narrow weights; then a VAE in smaller pieces; then streamed blocks.
 
     Raises:
         UsageError: a precision that this device does not compute.
@@ -67,11 +67,11 @@ def rungs(spec: ModelSpec, request: Request, room: Room) -> tuple[Plan, ...]:
 
 def _cuda_plans(request: Request, room: Room) -> Iterator[Plan]:
     wanted = _cuda_precisions(request.precision, room.capability)
-    for tile in _tiles(request):
+    for saving in _savings(request):
         for precision in wanted:
-            yield from _placed("cuda", precision, tile, request, streamed=False)
-    for tile in _tiles(request):
-        yield from _placed("cuda", wanted[-1], tile, request, streamed=True)
+            yield from _placed("cuda", precision, saving, request, streamed=False)
+    for saving in _savings(request):
+        yield from _placed("cuda", wanted[-1], saving, request, streamed=True)
 
 
 def _cuda_precisions(wanted: Precision | Literal["auto"], capability: tuple[int, int]) -> Sequence[Precision]:
@@ -88,27 +88,28 @@ def _cpu_plans(request: Request) -> Iterator[Plan]:
     """Without a GPU bf16 is slower than float32, and saves memory alone."""
     auto: Sequence[Precision] = ("float32", "bf16", "fp8-stored")
     for precision in auto if request.precision == "auto" else (request.precision,):
-        for tile in _tiles(request):
-            yield from _placed("cpu", precision, tile, request, streamed=False)
+        for saving in _savings(request):
+            yield from _placed("cpu", precision, saving, request, streamed=False)
 
 
-def _tiles(request: Request) -> Iterator[tuple[int, int] | None]:
-    for tile in _TILES:
-        if tile is None or any(side < whole for side, whole in zip(tile, request.canvas)):
-            yield tile
+def _savings(request: Request) -> Iterator[_Saving]:
+    for latents, tile in _SAVINGS:
+        if tile is None or any(side < whole for side, whole in zip(tile, request.canvas, strict=True)):
+            yield latents, tile
 
 
 def _placed(
-    device: Literal["cuda", "cpu"], precision: Precision, tile: tuple[int, int] | None, request: Request, streamed: bool
+    device: Literal["cuda", "cpu"], precision: Precision, saving: _Saving, request: Request, streamed: bool
 ) -> Iterator[Plan]:
     """Plans that differ in placement and batches alone."""
+    latents, tile = saving
     kept_and_swapped = [("device", count, "device") for count in range(len(request.passes), 0, -1)]
     placements = [("blocks", 1, "offloaded")] if streamed else [*kept_and_swapped, ("swapped", 1, "offloaded")]
     batches = ("together", "one by one") if request.guided else ("together",)
     for transformer, kept, vae in placements:
         for guidance in batches:
             for text in ("device", "cpu") if device == "cuda" else ("cpu",):
-                yield Plan(device, precision, transformer, kept, text, vae, tile, guidance, request.attention)
+                yield Plan(device, precision, transformer, kept, text, vae, tile, latents, guidance, request.attention)
 
 
 def choose(spec: ModelSpec, request: Request, room: Room) -> Plan:
@@ -122,7 +123,7 @@ def choose(spec: ModelSpec, request: Request, room: Room) -> Plan:
     for plan in rungs(spec, request, room):
         lack = room.lacks(plan)
         if not lack:
-            return replace(plan, why=(*_reasons(plan, room), *_wider(refused)))
+            return replace(plan, why=(*_reasons(plan, room), *_wider(plan, refused)))
         refused.append((plan, lack))
     raise OutOfMemory(_nothing_fits(spec, request, room, refused))
 
@@ -150,35 +151,43 @@ def _peak(plan: Plan, phases: Sequence[Phase]) -> int:
 
 
 def _reasons(plan: Plan, room: Room) -> Iterator[str]:
-    if plan.device == "cuda":
+    on_gpu = plan.device == "cuda"
+    if on_gpu:
         yield (
             f"{room.usable / GIB:.1f} GiB of {(room.device or 0) / GIB:.1f} may be used: {CONTEXT_BYTES / GIB:.1f} GiB"
             f" are CUDA's own, {SLACK:.0%} are left for fragmentation and for what kernels allocate"
         )
     if plan.precision == "fp8":
-        yield "8-bit weights, multiplied as such: the GPU can; estimated for uncompiled blocks"
+        yield "8-bit weights, multiplied as such; compiled blocks take less than the estimate"
     elif is_narrow(plan.precision):
         yield "8-bit weights, widened where they are used"
     if plan.transformer == "swapped":
-        yield "the transformer leaves the device while the VAE and T5 work"
+        yield "the transformer leaves the GPU while T5 and the VAE work" if on_gpu else "one part is loaded at a time"
+    if plan.vae_latents_at_once < 2:
+        yield "the VAE takes one latent at a time, and differs a little from the reference's pairs"
     if plan.vae_tile:
         yield "the VAE works in tiles, which differ a little from whole frames"
     if plan.guidance == "one by one":
         yield "the two halves of a guided step run one after the other"
 
 
-def _wider(refused: Sequence[tuple[Plan, str]]) -> Iterator[str]:
+def _wider(chosen: Plan, refused: Sequence[tuple[Plan, str]]) -> Iterator[str]:
     """Of each wider kind of plan, why its smallest variant does not fit."""
-    smallest = {(plan.precision, plan.transformer, plan.passes_kept, plan.vae_tile): plan.name for plan, _ in refused}
-    reasons = {plan.name: reason for plan, reason in refused}
-    for name in smallest.values():
-        yield f"not '{name}': {reasons[name]}"
+    smallest = {_kind(plan, chosen): (plan.name, lack) for plan, lack in refused}
+    for name, lack in smallest.values():
+        yield f"not '{name}': {lack}"
+
+
+def _kind(plan: Plan, chosen: Plan) -> tuple[object, ...]:
+    """Kinds are told apart by precision and placement; those of the chosen plan also by how the VAE works."""
+    kind = (plan.precision, plan.transformer, plan.passes_kept)
+    same = kind == (chosen.precision, chosen.transformer, chosen.passes_kept)
+    return (*kind, plan.vae_latents_at_once, plan.vae_tile) if same else kind
 
 
 def _nothing_fits(spec: ModelSpec, request: Request, room: Room, refused: Sequence[tuple[Plan, str]]) -> str:
     plan, lack = refused[-1]
-    canvas = "{}x{}".format(*request.canvas)
-    start = f"no plan for {canvas} fits: of '{plan.name}', the smallest, {lack}"
+    start = "no plan for {}x{} fits".format(*request.canvas) + f": of '{plan.name}', the smallest, {lack}"
     if request.precision != "auto":
         for other in rungs(spec, replace(request, precision="auto"), room):
             if not room.lacks(other):

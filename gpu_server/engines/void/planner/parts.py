@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
+from gpu_server.engines.void.lengths import padded_length
 from gpu_server.engines.void.planner import activations
-from gpu_server.engines.void.planner.plan import PHASES, PartBytes, Place, Plan, Request
+from gpu_server.engines.void.planner.plan import PHASES, TILE_OVERLAP, PartBytes, Place, Plan, Request
 from gpu_server.engines.void.planner.spec import ModelSpec
 from gpu_server.engines.void.planner.weights import (
     ELEMENT_BYTES,
@@ -19,8 +21,6 @@ PROCESS_BYTES = 2 * 2**30
 """The worker beside the model, in the machine's memory: Python, torch with its libraries, frames in hand."""
 
 _BLOCKS_IN_FLIGHT = 2
-_FIRST_ENCODED = 8
-"""Frames of a full batch; the first one also takes what is left over of the shot."""
 
 
 def parts_of(plan: Plan, spec: ModelSpec, request: Request) -> tuple[PartBytes, ...]:
@@ -62,25 +62,38 @@ def _activations(plan: Plan, spec: ModelSpec, request: Request) -> Iterator[Part
     here = _on(plan)
     text: Place = here if plan.text_encoder == "device" else "host"
     batch = 2 if request.guided and plan.guidance == "together" else 1
-    tile = _tile(plan, request)
-    first = _FIRST_ENCODED + request.frames % _FIRST_ENCODED
+    work = _vae_work(plan, request)
+    encode = activations.encode_bytes(spec.vae, work, plan.wide)
+    decode = activations.decode_bytes(spec.vae, work, plan.wide)
+    denoise = activations.transformer_bytes(spec.transformer, request.window, batch, plan.precision)
+    if plan.vae == "device":
+        denoise = max(denoise, activations.preview_bytes(spec.vae, work, plan.wide))
     needs = (
         ("text", text, activations.text_bytes(spec.text, spec.transformer.text_tokens, plan.wide)),
-        ("encode", here, activations.encode_bytes(spec.vae, tile, (first, _FIRST_ENCODED), plan.wide)),
-        ("denoise", here, activations.transformer_bytes(spec.transformer, request.window, batch, plan.precision)),
-        ("decode", here, activations.decode_bytes(spec.vae, tile, plan.wide)),
+        ("encode", here, encode.alive),
+        ("denoise", here, denoise),
+        ("decode", here, decode.alive),
     )
     for phase, place, count in needs:
         yield PartBytes(f"{phase}: activations", count, "estimate", _places(**{phase: place}))
     latents = activations.latents_bytes(spec.transformer, request.shot)
     yield PartBytes("latents and conditioning", latents, "estimate", ("-", here, here, here))
+    if work.tiles > 1:
+        yield PartBytes("encode: tiles in waiting", encode.waiting, "estimate", _places(encode="host"))
+        yield PartBytes("decode: tiles in waiting", decode.waiting, "estimate", _places(decode="host"))
 
 
-def _tile(plan: Plan, request: Request) -> tuple[int, int]:
-    height, width = request.canvas
-    if plan.vae_tile is None:
-        return height, width
-    return min(height, plan.vae_tile[0]), min(width, plan.vae_tile[1])
+def _vae_work(plan: Plan, request: Request) -> activations.VaeWork:
+    canvas = request.canvas
+    tile = plan.vae_tile or canvas
+    picture = (min(tile[0], canvas[0]), min(tile[1], canvas[1]))
+    tiles = _tiles_along(canvas[0], picture[0]) * _tiles_along(canvas[1], picture[1])
+    return activations.VaeWork(picture, tiles, plan.vae_latents_at_once, padded_length(request.frames))
+
+
+def _tiles_along(length: int, tile: int) -> int:
+    """Overlapping tiles that cover a length."""
+    return 1 + math.ceil((length - tile) / max(1, tile - TILE_OVERLAP))
 
 
 def _on(plan: Plan) -> Place:

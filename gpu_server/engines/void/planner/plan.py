@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-from gpu_server.engines.void.lengths import WINDOW_LATENTS, latent_count, latent_shape, padded_length
-from gpu_server.engines.void.planner.weights import PRECISIONS, Precision
+from gpu_server.engines.void.lengths import CELL, WINDOW_LATENTS, latent_count, latent_shape, padded_length
+from gpu_server.engines.void.planner.weights import Precision
+from gpu_server.engines.void.precision.layers import PRECISIONS
 from void_bridge.errors import UsageError
+
+TILE_OVERLAP = 64
+"""Pixels that two tiles of the VAE share and are blended over."""
 
 Phase = Literal["text", "encode", "denoise", "decode"]
 PHASES: tuple[Phase, ...] = ("text", "encode", "denoise", "decode")
@@ -75,9 +79,10 @@ class Plan:
     otherwise in host memory (without a GPU: on disk); `blocks` streams its blocks from host memory, one ahead.
     passes_kept: transformers that are loaded at once; with 1, the other pass is read from disk when its turn comes.
     text_encoder: where it runs, once a prompt; then it leaves. vae: `offloaded` is in host memory between uses.
-    vae_tile: height and width in pixels of a tile; None for whole frames. Tiles differ a little from whole frames: a
-    GroupNorm of the VAE sees one tile at a time.
+    vae_latents_at_once: 2 as the reference has it, or 1. vae_tile: height and width in pixels of a tile; None for whole
+    frames. Both change the result a little: a GroupNorm of the VAE sees what it is given at once, and no more.
     guidance: both halves of a guided step in one batch, or one after the other.
+    why: sentences for people.
     """
 
     device: Literal["cuda", "cpu"]
@@ -87,6 +92,7 @@ class Plan:
     text_encoder: Literal["device", "cpu"]
     vae: Literal["device", "offloaded"]
     vae_tile: tuple[int, int] | None
+    vae_latents_at_once: int
     guidance: Literal["together", "one by one"]
     attention: str
     parts: tuple[PartBytes, ...] = ()
@@ -103,11 +109,18 @@ class Plan:
         yield {"device": f"{kept} kept", "swapped": "transformer swapped", "blocks": "blocks streamed"}[
             self.transformer
         ]
-        yield "VAE whole" if self.vae_tile is None else "VAE in tiles of {}x{}".format(*self.vae_tile)
+        batch = "pairs" if self.vae_latents_at_once == 2 else "single latents"
+        yield f"VAE in {batch}" + ("" if self.vae_tile is None else ", tiles of {}x{}".format(*self.vae_tile))
         if self.guidance == "one by one":
             yield "guidance one by one"
         if self.device == "cuda":
             yield f"T5 on the {'GPU' if self.text_encoder == 'device' else 'CPU'}"
+
+    @property
+    def vae_saving(self) -> dict[str, Any]:
+        """What `gpu_server.engines.void.vae.Saving` is made of."""
+        tile = self.vae_tile and (self.vae_tile[0] // CELL, self.vae_tile[1] // CELL)
+        return {"tile": tile, "overlap": TILE_OVERLAP // CELL, "latents_at_once": self.vae_latents_at_once}
 
     @property
     def wide(self) -> Precision:

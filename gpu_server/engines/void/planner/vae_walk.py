@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 from gpu_server.engines.void.planner.spec import VaeSizes
 
@@ -60,25 +61,35 @@ class _Ledger:
         return kept
 
 
-def decode_elements(sizes: VaeSizes, latents: tuple[int, int], batches: Sequence[int]) -> int:
-    """The most elements alive while a video of `latents` (height, width) is decoded, `batches` latents at a time."""
+@dataclass(frozen=True)
+class Alive:
+    """Elements: at the worst moment, and between two batches."""
+
+    peak: int
+    kept: int
+
+
+@cache
+def decode_elements(sizes: VaeSizes, latents: tuple[int, int], batches: tuple[int, ...]) -> Alive:
+    """While a video of `latents` (height, width) is decoded, `batches` latents at a time, the first one alone."""
     ledger, kept = _Ledger(), 0
-    for count in batches:
-        _decode_batch(ledger, sizes, _Size(sizes.latent_channels, count, *latents))
+    for index, count in enumerate(batches):
+        _decode_batch(ledger, sizes, _Size(sizes.latent_channels, count, *latents), first=index == 0)
         kept = ledger.end_batch(kept)
-    return ledger.peak
+    return Alive(ledger.peak, kept)
 
 
-def encode_elements(sizes: VaeSizes, picture: tuple[int, int], batches: Sequence[int]) -> int:
-    """The most elements alive while a video of `picture` (height, width) is encoded, `batches` frames at a time."""
+@cache
+def encode_elements(sizes: VaeSizes, picture: tuple[int, int], batches: tuple[int, ...]) -> Alive:
+    """While a video of `picture` (height, width) is encoded, `batches` frames at a time."""
     ledger, kept = _Ledger(), 0
     for count in batches:
         _encode_batch(ledger, sizes, _Size(sizes.picture_channels, count, *picture))
         kept = ledger.end_batch(kept)
-    return ledger.peak
+    return Alive(ledger.peak, kept)
 
 
-def _decode_batch(ledger: _Ledger, sizes: VaeSizes, latents: _Size) -> None:
+def _decode_batch(ledger: _Ledger, sizes: VaeSizes, latents: _Size, first: bool) -> None:
     ledger.hold(latents)
     hidden = _causal_conv(ledger, latents, sizes.channels[-1])
     hidden = _blocks(ledger, hidden, [hidden.channels] * 2, latents)
@@ -86,7 +97,7 @@ def _decode_batch(ledger: _Ledger, sizes: VaeSizes, latents: _Size) -> None:
         before = hidden
         hidden = _blocks(ledger, before, [channels] * (sizes.layers + 1), latents, owned=False)
         if level < len(sizes.channels) - 1:
-            hidden = _upsample(ledger, hidden, longer=level < sizes.time_halvings and hidden.frames > 1)
+            hidden = _upsample(ledger, hidden, longer=level < sizes.time_halvings and not first)
         ledger.drop(before)
     hidden = _activated(ledger, _norm(ledger, hidden, latents), hidden)
     frames = _causal_conv(ledger, hidden, sizes.picture_channels)

@@ -9,8 +9,6 @@ from gpu_server.engines.void.planner.spec import TransformerSizes
 Precision = Literal["float32", "bf16", "fp8", "fp8-stored"]
 """`fp8`: 8-bit weights, multiplied as such. `fp8-stored`: 8-bit weights, widened where they are used."""
 
-PRECISIONS: tuple[Precision, ...] = ("float32", "bf16", "fp8", "fp8-stored")
-
 ELEMENT_BYTES: dict[Precision, int] = {"float32": 4, "bf16": 2, "fp8": 2, "fp8-stored": 2}
 """What an element takes that is no narrow weight: the other parameters, and the activations."""
 

@@ -1,0 +1,251 @@
+"""Plans for the memory there is, without torch."""
+
+import argparse
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from gpu_server.engines.void.checkpoint.expected import FULL_CONFIG, FULL_TEXT_CONFIG, FULL_VAE_CONFIG
+from gpu_server.engines.void.planner import command
+from gpu_server.engines.void.planner.ladder import GIB, Room, choose, next_rung, rungs
+from gpu_server.engines.void.planner.plan import PHASES, Request
+from gpu_server.engines.void.planner.report import CARDS_GIB, cards, described
+from gpu_server.engines.void.planner.spec import full_size, read_spec
+from void_bridge.cli.console import Outcome
+from void_bridge.errors import InputError, OutOfMemory, UnreadableFile, UsageError
+
+SPEC = full_size()
+NEW, OLD = (8, 9), (8, 6)
+DOCUMENT = Path(__file__).parents[2] / "docs" / "memory.md"
+
+
+def planned(gib, capability=NEW, host=None, **wishes):
+    return choose(SPEC, Request(**wishes), Room(int(gib * GIB), capability, host))
+
+
+@pytest.mark.parametrize("gib", [*CARDS_GIB, 10, 20, 141])
+@pytest.mark.parametrize("capability", [OLD, NEW])
+def test_what_is_chosen_fits_and_nothing_wider_does(gib, capability):
+    room = Room(gib * GIB, capability)
+    plan = choose(SPEC, Request(), room)
+    assert max(plan.peaks.values()) < gib * GIB * 0.95 - GIB / 2 + 1
+    names = [rung.name for rung in rungs(SPEC, Request(), room)]
+    wider = rungs(SPEC, Request(), room)[: names.index(plan.name)]
+    assert all(max(rung.peaks.values()) > room.usable for rung in wider)
+
+
+def test_more_memory_never_gives_a_lower_rung():
+    names = [rung.name for rung in rungs(SPEC, Request(), Room(0, NEW))]
+    places = [names.index(planned(gib).name) for gib in (4, *CARDS_GIB)]
+    assert places == sorted(places, reverse=True)
+
+
+def test_every_rung_has_a_name_of_its_own():
+    for room in (Room(0, NEW), Room(0, OLD), Room(None)):
+        names = [rung.name for rung in rungs(SPEC, Request(), room)]
+        assert len(set(names)) == len(names)
+
+
+def test_known_cards():
+    assert planned(80).passes_kept == 2 and planned(80).precision == "bf16" and planned(80).text_encoder == "device"
+    assert planned(24).transformer == "device" and planned(24).passes_kept == 1
+    assert planned(16).transformer == "swapped" and planned(16).vae_saving["tile"] is None
+    assert planned(16).vae_latents_at_once == 2
+    small = planned(8, OLD)
+    assert small.precision == "fp8-stored" and small.text_encoder == "cpu" and small.vae_tile == (256, 384)
+    assert planned(4).transformer == "blocks"
+
+
+def test_host_memory_counts_what_left_the_gpu():
+    swapped, kept = planned(16), planned(24)
+    weights = sum(part.bytes for part in swapped.parts if part.name in ("attention and feed-forward", "VAE"))
+    assert swapped.host_peaks["text"] - kept.host_peaks["text"] >= weights
+    assert swapped.host_peaks["denoise"] < swapped.host_peaks["decode"]
+
+
+def test_too_little_host_memory_rules_a_plan_out():
+    assert planned(16, host=12 * GIB).transformer == "swapped"
+    assert planned(16, host=8 * GIB).host_peaks != planned(16).host_peaks
+    with pytest.raises(OutOfMemory, match="host memory"):
+        planned(16, host=GIB)
+
+
+def test_computed_fp8_needs_the_gpu_for_it():
+    assert planned(8, NEW).precision == "fp8"
+    assert planned(24, NEW, precision="fp8").precision == "fp8"
+    with pytest.raises(UsageError, match=r"8\.6.*fp8-stored"):
+        planned(24, OLD, precision="fp8")
+
+
+def test_a_named_precision_is_kept():
+    plan = planned(8, precision="bf16")
+    assert (plan.precision, plan.transformer) == ("bf16", "blocks")
+    for precision in ("float32", "bf16", "fp8", "fp8-stored"):
+        assert planned(80, precision=precision).precision == precision
+
+
+def test_a_named_precision_that_does_not_fit_says_what_does():
+    with pytest.raises(OutOfMemory, match=r"of 'float32.*'bf16.*fits: choose --precision auto or bf16"):
+        planned(16, precision="float32", host=16 * GIB)
+
+
+def test_nothing_fits():
+    with pytest.raises(OutOfMemory, match=r"decode takes .* GiB of 0\.\d of GPU memory.*--canvas"):
+        planned(1)
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_after_out_of_memory_each_rung_takes_less_there(phase):
+    room = Room(24 * GIB, NEW)
+    plan = choose(SPEC, Request(), room)
+    walked = [plan]
+    while (plan := next_rung(SPEC, Request(), room, plan, phase)) is not None:
+        assert plan.peaks[phase] < walked[-1].peaks[phase]
+        assert walked[-1].name in plan.why[0] and phase in plan.why[0]
+        walked.append(plan)
+    assert len(walked) >= 2
+    assert walked[-1].peaks[phase] == min(
+        rung.peaks[phase] for rung in rungs(SPEC, Request(), room) if not room.lacks(rung)
+    )
+
+
+def test_after_out_of_memory_somewhere_the_peak_falls():
+    room = Room(24 * GIB, NEW)
+    plan = choose(SPEC, Request(), room)
+    below = next_rung(SPEC, Request(), room, plan)
+    assert max(below.peaks.values()) < max(plan.peaks.values())
+
+
+def test_the_last_rung_has_none_below():
+    room = Room(24 * GIB, NEW)
+    assert next_rung(SPEC, Request(), room, rungs(SPEC, Request(), room)[-1]) is None
+
+
+def test_without_a_gpu():
+    wide = choose(SPEC, Request(), Room(None, host=64 * GIB))
+    assert (wide.device, wide.precision, wide.text_encoder) == ("cpu", "float32", "cpu")
+    assert not any(wide.peaks.values())
+    narrow = choose(SPEC, Request(), Room(None, host=16 * GIB))
+    assert narrow.precision == "bf16" and max(narrow.host_peaks.values()) < 16 * GIB
+    below = next_rung(SPEC, Request(), Room(None, host=16 * GIB), narrow, "decode")
+    assert below.host_peaks["decode"] < narrow.host_peaks["decode"]
+
+
+def test_guidance_costs_a_second_half():
+    once, twice = planned(16, guided=False), planned(16)
+    assert once.guidance == "together" and once.peaks["denoise"] < twice.peaks["denoise"]
+    assert all(rung.guidance == "together" for rung in rungs(SPEC, Request(guided=False), Room(0, NEW)))
+
+
+def test_a_longer_shot_runs_in_windows():
+    long, window = (planned(80, frames=frames) for frames in (1000, 85))
+    share = {plan: next(part for part in plan.parts if part.name.startswith("denoise")) for plan in (long, window)}
+    assert share[long].bytes == share[window].bytes
+    assert planned(80, frames=5).peaks["denoise"] < window.peaks["denoise"]
+
+
+def test_a_request_that_cannot_be():
+    for wrong in ({"canvas": (100, 672)}, {"frames": 0}, {"steps": 0}, {"precision": "int4"}):
+        with pytest.raises(UsageError):
+            Request(**wrong)
+
+
+def test_reasons_name_each_kind_of_wider_plan_once():
+    lines = [line for line in planned(8).why if line.startswith("not ")]
+    assert len(set(lines)) == len(lines) and all(" GiB of " in line for line in lines)
+    assert any("bf16" in line for line in lines)
+
+
+def test_vae_saving_counts_in_latents():
+    assert planned(8, OLD).vae_saving == {"tile": (32, 48), "overlap": 8, "latents_at_once": 1}
+
+
+def test_sizes_come_from_the_models_folder(tmp_path):
+    layers = 2
+    configs = {
+        "transformer": {**FULL_CONFIG, "num_layers": layers},
+        "vae": FULL_VAE_CONFIG,
+        "text_encoder": FULL_TEXT_CONFIG,
+    }
+    for part, config in configs.items():
+        (tmp_path / part).mkdir()
+        (tmp_path / part / "config.json").write_text(json.dumps(config))
+    spec = read_spec(tmp_path)
+    assert spec.transformer.narrow * 42 == SPEC.transformer.narrow * layers
+    assert (spec.vae, spec.text) == (SPEC.vae, SPEC.text)
+    (tmp_path / "transformer" / "config.json").write_text(json.dumps({"num_layers": 2}))
+    with pytest.raises(InputError):
+        read_spec(tmp_path)
+    (tmp_path / "vae" / "config.json").unlink()
+    with pytest.raises(UnreadableFile):
+        read_spec(tmp_path)
+
+
+def run_command(*words):
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    arguments = parser.parse_args(words)
+    arguments.outcome = Outcome(arguments.json)
+    code = command.run(arguments)
+    arguments.outcome.write()
+    return code
+
+
+def test_command_prints_bytes_and_places(capsys):
+    assert run_command("--vram", "16") == 0
+    out = capsys.readouterr().out
+    assert "9,512,681,472" in out and "swapped" in out and "after an out-of-memory error: " in out
+    assert "not 'bf16, transformer kept" in out
+
+
+def test_command_as_json(capsys):
+    assert run_command("--vram", "24", "--json") == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["plan"]["precision"] == "bf16" and said["plan"]["peaks"]["decode"] <= said["usable"]
+    assert said["next"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--vram", "0"),
+        ("--vram", "-4"),
+        ("--vram", "nan"),
+        ("--cpu", "--host", "0"),
+        ("--vram", "16", "--canvas", "385x672"),
+        ("--vram", "16", "--canvas", "large"),
+        ("--vram", "16", "--frames", "0"),
+        ("--vram", "16", "--precision", "int4"),
+        ("--vram", "16", "--capability", "new"),
+    ],
+)
+def test_command_refuses(words):
+    with pytest.raises(UsageError):
+        run_command(*words)
+
+
+def test_every_line_of_a_table_sums_up():
+    plan = planned(8)
+    text = described(plan, None)
+    for phase in PHASES:
+        assert sum(p.bytes for p in plan.parts if p.place(phase) == "device") == plan.peaks[phase]
+        assert f"{plan.peaks[phase] / GIB:.2f}" in text
+
+
+def test_the_document_holds_the_cards_of_today():
+    text = DOCUMENT.read_text()
+    assert text.partition("<!-- cards -->\n")[2].partition("\n<!-- /cards -->")[0] == cards()
+
+
+def test_planning_loads_no_torch():
+    code = f"import sys; import {command.__name__}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_attention_is_handed_on():
+    assert replace(planned(16), parts=()).attention == "sdpa"
+    assert planned(16, attention="sage").attention == "sage"

@@ -1,0 +1,189 @@
+"""Plans against the published model itself, on the meta device: shapes without numbers, every tensor counted."""
+
+import weakref
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="torch is not installed: pip install void-bridge[void]")
+pytest.importorskip("diffusers", reason="diffusers is not installed: pip install void-bridge[void]")
+pytest.importorskip("transformers", reason="transformers is not installed: pip install void-bridge[void]")
+
+from diffusers import AutoencoderKLCogVideoX, CogVideoXTransformer3DModel  # noqa: E402
+from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
+from torch.utils._pytree import tree_leaves  # noqa: E402
+from transformers import T5Config, T5EncoderModel  # noqa: E402
+
+from gpu_server.engines.void.checkpoint.expected import FULL_CONFIG, FULL_TEXT_CONFIG, FULL_VAE_CONFIG  # noqa: E402
+from gpu_server.engines.void.planner import activations, vae_walk  # noqa: E402
+from gpu_server.engines.void.planner.ladder import GIB, Room, choose, rungs  # noqa: E402
+from gpu_server.engines.void.planner.plan import PHASES, Request  # noqa: E402
+from gpu_server.engines.void.planner.spec import VaeSizes, full_size  # noqa: E402
+from gpu_server.engines.void.precision.attention import VoidAttention  # noqa: E402
+from gpu_server.engines.void.precision.float8 import float8_linear  # noqa: E402
+from gpu_server.engines.void.precision.layers import role_of  # noqa: E402
+
+SPEC = full_size()
+DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16, "fp8": torch.bfloat16, "fp8-stored": torch.bfloat16}
+WINDOW = (22, 48, 84)
+TOKENS = 22 * 48 * 84 // 8
+
+
+def built(cls, config, dtype):
+    """A module on the meta device, from the values of a configuration that its class takes."""
+    known = {key: value for key, value in config.items() if not key.startswith("_")}
+    with torch.device("meta"):
+        module = cls(T5Config(**known)) if cls is T5EncoderModel else cls(**known)
+    for tensor in (*module.parameters(), *module.buffers()):
+        tensor.data = tensor.data.to(dtype)
+    return module.eval().requires_grad_(False)
+
+
+def converted(precision, layers=42):
+    """The transformer as a plan has it: narrow linears in 8 bits, AdaLN linears still there."""
+    config = {**FULL_CONFIG, "in_channels": 48, "num_layers": layers}
+    transformer = built(CogVideoXTransformer3DModel, config, DTYPES[precision])
+    for name, module in list(transformer.named_modules()):
+        if precision.startswith("fp8") and isinstance(module, torch.nn.Linear) and role_of(name) == "narrow":
+            weight = torch.empty(module.weight.shape, dtype=torch.float8_e4m3fn, device="meta")
+            scale = torch.empty(weight.shape[0], 1, device="meta")
+            transformer.set_submodule(name, float8_linear(weight, scale, module.bias, computed=precision == "fp8"))
+    return transformer
+
+
+def held(module, left_out=()):
+    """Bytes of a module's parameters and buffers, but for those of some of its children."""
+    gone = {id(t) for name in left_out for t in module.get_submodule(name).parameters()}
+    return sum(t.nbytes for t in (*module.parameters(), *module.buffers()) if id(t) not in gone)
+
+
+def table(transformer, steps, dtype):
+    """Names of the AdaLN linears, and the bytes of their outputs at every step."""
+    linears = {n: m for n, m in transformer.named_modules() if isinstance(m, torch.nn.Linear) and role_of(n) == "table"}
+    return list(linears), sum(linear.out_features for linear in linears.values()) * steps * dtype.itemsize
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp8", "fp8-stored", "float32"])
+def test_a_16_gib_plan_holds_what_the_model_holds(precision):
+    request, room = Request(precision=precision), Room(16 * GIB, (8, 9))
+    plan = choose(SPEC, request, room)
+    dtype = DTYPES[precision]
+    transformer = converted(precision)
+    adaln, outputs = table(transformer, request.steps, dtype)
+    weights = held(transformer, adaln)
+    whole = {
+        "transformer": weights,
+        "vae": held(built(AutoencoderKLCogVideoX, FULL_VAE_CONFIG, dtype)),
+        "text": held(built(T5EncoderModel, FULL_TEXT_CONFIG, dtype)),
+    }
+    for phase in PHASES:
+        expected = outputs * plan.passes_kept
+        if plan.transformer == "device" or (plan.transformer == "swapped" and phase == "denoise"):
+            expected += whole["transformer"] * plan.passes_kept
+        if plan.vae == "device" or phase in ("encode", "decode"):
+            expected += whole["vae"]
+        if plan.text_encoder == "device" and phase == "text":
+            expected += whole["text"]
+        here = [part for part in plan.parts if part.place(phase) == "device"]
+        assert sum(part.bytes for part in here if part.basis == "exact") == expected
+        assert sum(part.bytes for part in here) == plan.peaks[phase] <= room.usable < 16 * GIB
+    in_host = {part.name: part.bytes for part in plan.parts if part.basis == "exact"}
+    assert sum(in_host.values()) == whole["transformer"] + outputs + whole["vae"] + whole["text"]
+
+
+def test_counts_of_the_published_model():
+    sizes = SPEC.transformer
+    assert (sizes.parameters, sizes.narrow) == (5_571_462_784, 4_756_340_736)
+    assert sizes.table == 794_271_744 + 6144 * 513
+    assert (SPEC.text.parameters, SPEC.vae.parameters) == (4_762_310_656, 215_583_907)
+
+
+def test_streamed_blocks_are_counted_twice_at_most():
+    plan = next(rung for rung in rungs(SPEC, Request(), Room(0)) if rung.transformer == "blocks")
+    transformer = converted("fp8-stored", layers=1)
+    block = held(transformer.transformer_blocks[0], ("norm1.linear", "norm2.linear"))
+    in_flight = {part.name: part.bytes for part in plan.parts}
+    assert in_flight["blocks in flight"] == 2 * block
+    ends = held(transformer, ("transformer_blocks", "norm_out.linear"))
+    assert in_flight["embeddings and output in flight"] == ends
+
+
+class Alive(TorchDispatchMode):
+    """Bytes of all storages that operations allocate, and the most at once."""
+
+    def __init__(self):
+        super().__init__()
+        self.peak = self._live = 0
+        self._known = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        given = {t.untyped_storage()._cdata for t in tree_leaves((args, kwargs)) if isinstance(t, torch.Tensor)}
+        for tensor in tree_leaves(out):
+            if isinstance(tensor, torch.Tensor):
+                self._count(tensor.untyped_storage(), given)
+        return out
+
+    def _count(self, storage, given):
+        key = storage._cdata
+        if key in given or key in self._known:
+            return
+        self._known.add(key)
+        self._live += storage.nbytes()
+        self.peak = max(self.peak, self._live)
+        weakref.finalize(storage, self._free, key, storage.nbytes())
+
+    def _free(self, key, count):
+        self._known.discard(key)
+        self._live -= count
+
+
+def peak_of(run):
+    with torch.no_grad(), torch.device("meta"), Alive() as alive:
+        run()
+    return alive.peak
+
+
+def through(stage, shapes):
+    cache = None
+    for shape in shapes:
+        _, cache = stage(torch.empty(shape, dtype=torch.bfloat16), conv_cache=cache)
+
+
+SMALL = {**FULL_VAE_CONFIG, "block_out_channels": [8, 8, 16, 16], "layers_per_block": 1, "norm_num_groups": 4}
+VAES = [(FULL_VAE_CONFIG, SPEC.vae), (SMALL, VaeSizes((8, 8, 16, 16), 1, 16, 3, 2, 0))]
+
+
+@pytest.mark.parametrize(("config", "sizes"), VAES, ids=["published", "small"])
+@pytest.mark.parametrize("size", [(48, 84), (24, 33)])
+def test_vae_estimates(config, sizes, size):
+    vae = built(AutoencoderKLCogVideoX, config, torch.bfloat16)
+    height, width = size[0] * 8, size[1] * 8
+    decoded = peak_of(lambda: through(vae.decoder, [(1, 16, count, *size) for count in (1, 2, 2)]))
+    assert 2 * vae_walk.decode_elements(sizes, size, (1, 2, 2)).peak == pytest.approx(decoded, rel=0.02)
+    for batches in ((13, 8), (5, 4)):
+        encoded = peak_of(lambda b=batches: through(vae.encoder, [(1, 3, count, height, width) for count in b]))
+        assert 2 * vae_walk.encode_elements(sizes, (height, width), batches).peak == pytest.approx(encoded, rel=0.02)
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp8", "fp8-stored", "float32"])
+@pytest.mark.parametrize("batch", [1, 2])
+def test_transformer_estimates(precision, batch):
+    transformer = converted(precision, layers=2)
+    transformer.set_attn_processor(VoidAttention(lambda query, key, value: torch.empty_like(query)))
+    dtype = DTYPES[precision]
+
+    def run():
+        prompt = torch.empty(batch, 226, 4096, dtype=dtype)
+        hidden = torch.empty(batch, 22, 48, 48, 84, dtype=dtype)
+        rotary = (torch.empty(TOKENS, 64), torch.empty(TOKENS, 64))
+        transformer(hidden, prompt, torch.empty(batch), image_rotary_emb=rotary)
+
+    estimate = activations.transformer_bytes(SPEC.transformer, WINDOW, batch, precision)
+    assert estimate == pytest.approx(peak_of(run), rel=0.05)
+
+
+@pytest.mark.parametrize("precision", ["bf16", "float32"])
+def test_text_estimates(precision):
+    encoder = built(T5EncoderModel, {**FULL_TEXT_CONFIG, "num_layers": 1}, DTYPES[precision])
+    peak = peak_of(lambda: encoder(torch.empty(1, 226, dtype=torch.long)))
+    assert 1 <= activations.text_bytes(SPEC.text, 226, precision) / peak <= 1.2
