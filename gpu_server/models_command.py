@@ -9,6 +9,8 @@ from void_bridge.cli.command import Command
 
 _CHECKPOINT = "gpu_server.engines.void.checkpoint"
 _ACTIONS = {
+    "check": ("say what is there, whether it is whole, and what to get", f"{_CHECKPOINT}.check_command"),
+    "fetch": ("get the published weights from the hub", f"{_CHECKPOINT}.fetch_command"),
     "init-tiny": ("write a tiny random checkpoint", f"{_CHECKPOINT}.tiny_command"),
 }
 """Name to its help and the module that does it, which offers `add_arguments(parser)` and `run(arguments)`."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any
 
 from void_bridge.errors import InputError
@@ -16,6 +17,7 @@ Shapes = dict[str, tuple[int, ...]]
 Named = Iterator[tuple[str, tuple[int, ...]]]
 Config = dict[str, Any]
 
+_MOST_TENSORS = 20_000
 FULL_TENSORS = 1024
 FULL_PARAMETERS = 5_571_462_784
 FULL_CONFIG: Config = {
@@ -119,7 +121,10 @@ def parameters(shapes: Shapes) -> int:
 
 def _shapes(part: str, make: Callable[[], Named]) -> Shapes:
     try:
-        return dict(make())
+        found = dict(islice(make(), _MOST_TENSORS + 1))
+        if len(found) > _MOST_TENSORS:
+            raise ValueError(f"over {_MOST_TENSORS} tensors")
+        return found
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as exc:
         raise InputError(f"{part}/config.json is not of the published kind: {exc}; get that file again") from exc
 

@@ -69,22 +69,29 @@ def read_header(path: Path) -> Header:
 
 
 def _length(path: Path, start: bytes, size: int) -> int:
-    if not size:
-        raise UnreadableFile(f"{path.name} is empty: its download never began; get it again")
-    if start.startswith(_LFS):
-        raise UnreadableFile(f"{path.name} is a git-lfs pointer, not the file; run git lfs pull, or download it")
-    if start.lstrip()[:1] == b"<":
-        raise UnreadableFile(f"{path.name} is a web page, not the file; download it from its Files tab, signed in")
-    if start.startswith((b"PK", b"\x80")):
-        raise UnreadableFile(f"{path.name} is a pickle, not safetensors; get the published safetensors file")
-    if len(start) < _LENGTH_BYTES:
-        raise UnreadableFile(f"{path.name} is cut short at {size} bytes; get it again")
+    if start[_LENGTH_BYTES:][:1] != b"{":
+        raise UnreadableFile(f"{path.name} {_what_it_is(start, size)}")
     (length,) = struct.unpack("<Q", start[:_LENGTH_BYTES])
     if not 2 <= length <= _HEADER_LIMIT:
-        raise UnreadableFile(f"{path.name} is not a safetensors file, or damaged; get the published one again")
+        raise UnreadableFile(f"{path.name} is damaged: a header of {length:,} bytes; get it again")
     if length > size - _LENGTH_BYTES:
-        raise UnreadableFile(f"{path.name} is cut short at {size} bytes, within its header; get it again")
+        raise UnreadableFile(f"{path.name} is cut short at {size:,} bytes, within its header; get it again")
     return int(length)
+
+
+def _what_it_is(start: bytes, size: int) -> str:
+    """What lies in the place of a safetensors file, and what to do."""
+    if not size:
+        return "is empty: its download never began; get it again"
+    if size <= _LENGTH_BYTES:
+        return f"is cut short at {size} bytes; get it again"
+    if start.startswith(_LFS):
+        return "is a git-lfs pointer, not the file; run git lfs pull, or download it"
+    if start.lstrip().startswith(b"<"):
+        return "is a web page, not the file; download it from its Files tab, signed in"
+    if start.startswith((b"PK", b"\x80")):
+        return "is a pickle, not safetensors; get the published safetensors file"
+    return "is not a safetensors file, or damaged; get the published one again"
 
 
 def _tensors(path: Path, text: bytes, data_begin: int) -> dict[str, Tensor]:

@@ -66,9 +66,10 @@ class Layout:
 
 
 def resolve(folder: Path) -> Layout:
-    """What lies where in a models folder; nothing needs to be there."""
+    """What lies where in a models folder; nothing needs to be there, and then the base belongs into its sub-folder."""
     nested = folder / BASE_NAME
-    return Layout(folder, nested if nested.is_dir() else folder)
+    is_flat = not nested.is_dir() and any((folder / part).is_dir() for part in BASE_PARTS)
+    return Layout(folder, folder if is_flat else nested)
 
 
 def pass_name(number: int) -> str:
@@ -97,8 +98,10 @@ def read_json(path: Path) -> dict[str, Any]:
         with path.open("rb") as handle:
             data = handle.read(limit + 1)
         found = json.loads(data) if len(data) <= limit else None
+    except FileNotFoundError as exc:
+        raise UnreadableFile(f"{path.parent.name}/{path.name} is not there") from exc
     except OSError as exc:
-        raise UnreadableFile(f"cannot read {path}: {exc.strerror or exc}; get that file") from exc
+        raise UnreadableFile(f"cannot read {path}: {exc.strerror or exc}") from exc
     except (ValueError, RecursionError) as exc:
         raise UnreadableFile(f"{path} is not JSON; get that file again") from exc
     if not isinstance(found, dict):

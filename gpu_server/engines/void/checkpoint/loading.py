@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from transformers import T5Config, T5EncoderModel, T5Tokenizer
 
+from gpu_server.engines.void.checkpoint.header import read_header
 from gpu_server.engines.void.checkpoint.layout import (
     PATCH_WEIGHT,
     VOID_CHANNELS,
@@ -30,6 +31,7 @@ from void_bridge.errors import UnreadableFile
 Place = Callable[[str, Tensor], Tensor]
 Module = TypeVar("Module", bound=torch.nn.Module)
 
+_GROUP_BYTES = 256_000_000
 _TIED = "encoder.embed_tokens.weight"
 
 
@@ -41,6 +43,11 @@ def keep(name: str, tensor: Tensor) -> Tensor:
 def empty_transformer(config: dict[str, Any], in_channels: int = VOID_CHANNELS) -> CogVideoXTransformer3DModel:
     """A transformer of shapes alone, on the meta device, from the `config.json` of the base."""
     return _empty(CogVideoXTransformer3DModel, {**config, "in_channels": in_channels})
+
+
+def empty_vae(config: dict[str, Any]) -> AutoencoderKLCogVideoX:
+    """An autoencoder of shapes alone, on the meta device."""
+    return _empty(AutoencoderKLCogVideoX, config)
 
 
 def load_transformer(folder: Path, pass_number: int, place: Place = keep) -> CogVideoXTransformer3DModel:
@@ -66,14 +73,14 @@ def load_transformer(folder: Path, pass_number: int, place: Place = keep) -> Cog
             tensor = widened(tensor, _base_patch_weight(layout), width)
         return place(name, tensor)
 
-    return _filled(model, _tensors([path], fitted), path)
+    return filled(model, _tensors([path], fitted), path)
 
 
 def load_vae(folder: Path, place: Place = keep) -> AutoencoderKLCogVideoX:
     """The video autoencoder. Arguments and errors as for `load_transformer`."""
     layout = resolve(folder)
-    model = _empty(AutoencoderKLCogVideoX, layout.config("vae"))
-    return _filled(model, _tensors(layout.weight_files("vae"), place), layout.part("vae"))
+    model = empty_vae(layout.config("vae"))
+    return filled(model, _tensors(layout.weight_files("vae"), place), layout.part("vae"))
 
 
 def load_text_encoder(folder: Path, place: Place = keep) -> T5EncoderModel:
@@ -85,7 +92,7 @@ def load_text_encoder(folder: Path, place: Place = keep) -> T5EncoderModel:
     shared = state.get("shared.weight", state.get(_TIED))
     if shared is not None:
         state.update({"shared.weight": shared, _TIED: shared})
-    model = _filled(model, state.items(), layout.part("text_encoder"))
+    model = filled(model, state.items(), layout.part("text_encoder"))
     model.encoder.embed_tokens.weight = model.shared.weight
     return model
 
@@ -147,18 +154,36 @@ def _known(cls: type, config: dict[str, Any]) -> dict[str, Any]:
 def _tensors(files: Iterable[Path], place: Place, only: str = "") -> Iterator[tuple[str, Tensor]]:
     for path in files:
         try:
-            with safe_open(path, framework="pt") as reader:
-                stored = list(reader.keys())
-                prefix = common_prefix(stored)
-                for key in stored:
-                    name = key.removeprefix(prefix)
-                    if not only or name == only:
-                        yield name, place(name, reader.get_tensor(key))
+            for stored, prefix in _groups(path):
+                # Each group is a mapping of its own: its pages leave when no tensor refers to it any more.
+                with safe_open(path, framework="pt") as reader:
+                    for key in stored:
+                        name = key.removeprefix(prefix)
+                        if not only or name == only:
+                            yield name, place(name, reader.get_tensor(key))
         except (OSError, SafetensorError) as exc:
             raise UnreadableFile(f"cannot read {path}: {exc}; run void-bridge models check") from exc
 
 
-def _filled(model: Module, tensors: Iterable[tuple[str, Tensor]], source: Path) -> Module:
+def _groups(path: Path) -> Iterator[tuple[list[str], str]]:
+    """The names of a file, in its order, in groups of about `_GROUP_BYTES`; and the prefix that all of them have."""
+    tensors = read_header(path).tensors
+    prefix = common_prefix(list(tensors))
+    group: list[str] = []
+    for name, tensor in sorted(tensors.items(), key=lambda item: item[1].begin):
+        if group and tensor.end - tensors[group[0]].begin > _GROUP_BYTES:
+            yield group, prefix
+            group = []
+        group.append(name)
+    yield group, prefix
+
+
+def filled(model: Module, tensors: Iterable[tuple[str, Tensor]], source: Path) -> Module:
+    """The model with these tensors in place of its empty ones, ready to be used, not trained.
+
+    Raises:
+        UnreadableFile: other names or shapes than the model's; `source` is where they came from.
+    """
     model.requires_grad_(False)
     try:
         model.load_state_dict(dict(tensors), strict=True, assign=True)
