@@ -20,6 +20,7 @@
     │   └── UnknownJob      unknown_job
     ├── EngineError         engine           the engine failed
     │   ├── OutOfMemory     out_of_memory
+    │   ├── NotFinite       not_finite       NaN or infinity from a model
     │   ├── DeviceLost      device_lost      the GPU has gone; its worker leaves
     │   └── WorkerLost      worker_lost
     ├── Cancelled           cancelled
@@ -134,6 +135,10 @@ class OutOfMemory(EngineError):
 
 class DeviceLost(EngineError):
     code = "device_lost"
+
+
+class NotFinite(EngineError):
+    code = "not_finite"
 
 
 class WorkerLost(EngineError):
