@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
-from itertools import count, repeat
+from itertools import count, islice, repeat
 
 import cv2
 import numpy as np
@@ -28,7 +28,7 @@ def last(flows, frames: int, shape: tuple[int, int] = SMALL) -> tuple[np.ndarray
     """The noise of the first frame, and `frames` further."""
     field = NoiseField(shape, SEED)
     first = field.latents()
-    for _, flow in zip(range(frames), flows):  # noqa: B905: the flows go on for ever
+    for flow in islice(flows, frames):
         field.move(flow)
     return first, field.latents()
 
@@ -66,7 +66,7 @@ def test_every_frame_is_white_over_pan_zoom_rotation_and_swirl():
     ids=["zoom in", "zoom out", "shear", "spin", "disorder"],
 )
 def test_white_however_violent_the_motion(flow):
-    for noise in noise_of_frames(repeat(flow, 6), FULL, SEED):
+    for noise in noise_of_frames(repeat(flow, 4), FULL, SEED):
         assert_white(noise)
 
 

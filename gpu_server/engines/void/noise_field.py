@@ -52,7 +52,7 @@ class NoiseField:
         self._place = np.empty((2, 0), np.float32)
         self._value = np.empty((channels, 0), np.float32)
         self._weight = np.empty(0, np.float32)
-        self._add_new(self._pixels_of(np.arange(self._bins[0] * self._bins[1])), rng(seed, "warped noise", 0))
+        self._add_new(self._places_in(np.arange(self._bins[0] * self._bins[1])), rng(seed, "warped noise", 0))
 
     def latents(self) -> Array:
         """Shape [channels, h, w], N(0, 1), no two values related."""
@@ -86,23 +86,24 @@ class NoiseField:
     def _fill(self, flow: Array, before: Indices, draws: np.random.Generator) -> None:
         """Leave no bin empty. before: by bin, a particle that was in it in the frame before."""
         kept = self._within(self._place)
-        uncovered = self._uncovered(flow, self._place[:, kept])
-        occupied = np.concatenate([self._place[:, kept], uncovered], axis=1)
-        empty = np.flatnonzero(np.bincount(self._bin_of(occupied), minlength=before.size) == 0)
-        centres = self._centres(empty)
+        occupied = self._occupied(kept)
+        uncovered = np.flatnonzero(~occupied)
+        pixels = self._places_of(uncovered)
+        beyond = ~self._within(pixels - _sampled(flow, pixels))
+        occupied[uncovered[beyond]] = True
+        height, width = self._bins
+        empty = np.flatnonzero(~occupied.reshape(height, _BIN, width, _BIN).any(axis=(1, 3)))
+        centres = self._centres_of(empty)
         sources, found = _sources(flow, centres)
         found &= self._within(sources) & _inside(centres, self._canvas)
         self._keep_and_share(kept, before[self._bin_of(sources[:, found])], centres[:, found], draws)
-        self._add_new(np.concatenate([uncovered, self._pixels_of(empty[~found])], axis=1), draws)
+        self._add_new(np.concatenate([pixels[:, beyond], self._places_in(empty[~found])], axis=1), draws)
 
-    def _uncovered(self, flow: Array, occupied: Array) -> Array:
-        """Pixels that the flow brings in from beyond the margin, where no particle is."""
-        grid = np.indices([side * _BIN for side in self._bins], np.float32)[::-1] - np.float32(_MARGIN)
-        grid = grid.reshape(2, -1)
-        columns, rows = _whole(occupied) + _MARGIN
-        free = np.bincount(rows * self._bins[1] * _BIN + columns, minlength=grid.shape[1]) == 0
-        grid = grid[:, free]
-        return grid[:, ~self._within(grid - _sampled(flow, grid))]
+    def _occupied(self, kept: Mask) -> Mask:
+        """By pixel of the canvas and its margin: whether a particle lies on it."""
+        elsewhere = self._bins[0] * self._bins[1] * _BIN**2
+        pixel = np.where(kept, self._pixel_of(self._place), elsewhere)
+        return np.bincount(pixel, minlength=elsewhere + 1)[:elsewhere] > 0
 
     def _keep_and_share(self, kept: Mask, parents: Indices, places: Array, draws: np.random.Generator) -> None:
         """Drop what left. Children at `places` take a share of their parents: n / sqrt(k) and a draw of sum zero."""
@@ -121,11 +122,10 @@ class NoiseField:
     def _thin(self) -> None:
         """Particles of a crowded bin that lie on the same pixel become one, at their centre of gravity."""
         bins = self._bin_of(self._place)
-        crowded = np.bincount(bins, minlength=1)[bins] > _MOST_IN_A_BIN
+        crowded = np.bincount(bins)[bins] > _MOST_IN_A_BIN
         if not crowded.any():
             return
-        columns, rows = _whole(self._place[:, crowded]) + _MARGIN
-        pixels, group = np.unique(rows * self._bins[1] * _BIN + columns, return_inverse=True)
+        pixels, group = np.unique(self._pixel_of(self._place[:, crowded]), return_inverse=True)
         weights = self._weight[crowded].astype(np.float64)
         value, weight = _merged(self._value[:, crowded], weights, group, pixels.size)
         place = _sums(self._place[:, crowded] * weights, group, pixels.size) / weight
@@ -155,12 +155,20 @@ class NoiseField:
         columns, rows = (_whole(place) + _MARGIN) // _BIN
         return rows * self._bins[1] + columns
 
-    def _pixels_of(self, bins: Indices) -> Array:
+    def _pixel_of(self, place: Array) -> Indices:
+        columns, rows = _whole(place) + _MARGIN
+        return rows * (self._bins[1] * _BIN) + columns
+
+    def _places_in(self, bins: Indices) -> Array:
         steps = np.arange(_BIN, dtype=np.float32) - np.float32((_BIN - 1) / 2)
         offsets = np.stack(np.meshgrid(steps, steps)).reshape(2, 1, -1)
-        return (self._centres(bins)[:, :, None] + offsets).reshape(2, -1)
+        return (self._centres_of(bins)[:, :, None] + offsets).reshape(2, -1)
 
-    def _centres(self, bins: Indices) -> Array:
+    def _places_of(self, pixels: Indices) -> Array:
+        rows, columns = np.divmod(pixels, self._bins[1] * _BIN)
+        return np.stack([columns, rows]).astype(np.float32) - np.float32(_MARGIN)
+
+    def _centres_of(self, bins: Indices) -> Array:
         rows, columns = np.divmod(bins, self._bins[1])
         return np.stack([columns, rows]).astype(np.float32) * _BIN + np.float32((_BIN - 1) / 2 - _MARGIN)
 
