@@ -6,6 +6,7 @@ import pytest
 
 from gpu_server.engines.base import rng
 from void_bridge.pixels.grain import GrainSampler, no_grain
+from void_bridge.pixels.plate_grain import measure_grain, regrained, relit
 
 SHAPE = (256, 256, 3)
 STD = 0.02
@@ -93,3 +94,67 @@ def test_nothing_valid_means_no_grain():
     sampler.add(ramp(), ramp() + grain_like(0), np.zeros(SHAPE[:2], bool), exact=True)
     assert not sampler.result().strength(ramp()).any()
     assert not no_grain().make(ramp(), np.ones(SHAPE[:2], np.float32), rng(1)).any()
+
+
+def scenery(seed: int, shift: float = 0.0) -> np.ndarray:
+    """Flat and textured parts, linear, with grain of 5 % and a camera that pans."""
+    draw = np.random.default_rng(0)
+    coarse = draw.standard_normal((24, 24), np.float32)
+    texture = cv2.GaussianBlur(cv2.resize(coarse, (560, 560), interpolation=cv2.INTER_CUBIC), (0, 0), 2)
+    texture[:, :200] = 0
+    clean = 0.18 * np.exp(0.4 * texture)
+    clean = cv2.warpAffine(
+        clean, np.array([[1, 0, shift], [0, 1, 0]], np.float32), (512, 512), flags=cv2.INTER_LANCZOS4
+    )
+    noise = cv2.GaussianBlur(np.random.default_rng(seed).standard_normal((512, 512, 3), np.float32), (0, 0), 0.6)
+    return np.asarray(clean[..., None] * (1 + 0.05 * noise / noise.std()), np.float32)
+
+
+def true_strength() -> float:
+    """0.05 of a value of 0.18, in the encoded domain."""
+    return 0.05 * 9 / 10 / np.log(51)
+
+
+@pytest.mark.parametrize("shift", [0.0, -3.0, -3.4, None])
+def test_grain_of_a_plate_whose_motion_nobody_solved(shift):
+    there = None if shift is None else scenery(2, shift)
+    grain = measure_grain([(scenery(1), there, np.ones((512, 512), bool))], 0.0)
+    flat = np.full((64, 64, 3), np.log(10) / np.log(51), np.float32)
+    assert grain.strength(flat).mean() == pytest.approx(true_strength(), rel=0.15)
+
+
+def test_mattes_are_no_scenery():
+    here, there = scenery(1), scenery(2)
+    here[:, :256] *= 1 + 0.5 * np.random.default_rng(1).standard_normal((512, 256, 1)).astype(np.float32)
+    scenery_alone = np.ones((512, 512), bool)
+    scenery_alone[:, :256] = False
+    grain = measure_grain([(here, there, scenery_alone)], 0.0)
+    flat = np.full((64, 64, 3), np.log(10) / np.log(51), np.float32)
+    assert grain.strength(flat).mean() == pytest.approx(true_strength(), rel=0.15)
+
+
+def test_only_what_is_not_the_plates_is_regrained():
+    grain = measure_grain([(scenery(1), scenery(2), np.ones((512, 512), bool))], 0.0)
+    smooth, of_plate = np.full((128, 128, 3), 0.18, np.float32), np.ones((128, 128), np.float32)
+    of_plate[:, 64:] = 0
+    result = regrained(smooth, of_plate, grain, 0.0, rng(1, 2))
+    np.testing.assert_array_equal(result[:, :64], smooth[:, :64])
+    assert (result[:, 64:] / 0.18).std() == pytest.approx(0.05, rel=0.15)
+    np.testing.assert_array_equal(result, regrained(smooth, of_plate, grain, 0.0, rng(1, 2)))
+
+
+def test_a_relit_plate_has_the_grain_of_its_new_tone():
+    """Grain like a sensor's: in the shade it is stronger against the light than it is in the sun."""
+
+    def plate(seed: int, level: float) -> np.ndarray:
+        noise = cv2.GaussianBlur(np.random.default_rng(seed).standard_normal((256, 256, 3), np.float32), (0, 0), 0.6)
+        return np.asarray(level + 0.01 * np.sqrt(level) * noise / noise.std(), np.float32)
+
+    everything = np.ones((256, 256), bool)
+    pairs = [(plate(i, level), plate(i + 10, level), everything) for i, level in enumerate((0.04, 0.08, 0.16, 0.32))]
+    grain = measure_grain(pairs, 0.0)
+    shade, gain = plate(30, 0.04), np.full((256, 256, 3), 8, np.float32)
+    result = relit(shade, gain, 0.0, grain, 0.0)
+    assert result.mean() == pytest.approx(0.32, rel=0.01)
+    assert result.std() == pytest.approx(plate(31, 0.32).std(), rel=0.25)
+    assert (8 * shade).std() > 2.5 * plate(31, 0.32).std()

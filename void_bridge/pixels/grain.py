@@ -7,6 +7,7 @@ places, by more: the quieter blocks are believed).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Optional, Union
 
 import cv2
 import numpy as np
@@ -43,12 +44,23 @@ class Grain:
         soft = cv2.filter2D(noise, -1, self.kernel, borderType=cv2.BORDER_REFLECT) @ self.mixing.T
         return np.asarray(soft * self.strength(clean) * np.sqrt(np.clip(missing, 0, 1))[..., None], np.float32)
 
-    def without(self, picture: Array) -> Array:
-        """A picture whose grain is mostly gone and whose edges stay: N. Wiener's filter, local. Shape [H, W, 3]."""
+    def without(self, picture: Array, strength: Optional[Array] = None, least: Union[Array, float] = 0.0) -> Array:
+        """A picture whose grain is mostly gone and whose edges stay: N. Wiener's filter, local. Shape [H, W, 3].
+
+        strength: of its grain, shape [H, W, 3]; by default that of the plate at its tones. least: the share of it that
+        stays at least, in [0, 1].
+        """
         mean = cv2.blur(picture, (5, 5))
         variance = np.maximum(cv2.blur(np.square(picture), (5, 5)) - np.square(mean), 1e-12)
-        keep = np.clip(1 - np.square(0.9 * self.strength(picture)) / variance, 0, 1)
+        noise = self.strength(picture) if strength is None else strength
+        in_mean = self._in_the_mean()
+        floor = np.sqrt(np.maximum(np.square(least, dtype=np.float32) - in_mean, 0) / (1 - in_mean))
+        keep = np.clip(1 - np.square(0.9 * noise) / variance, floor, 1)
         return np.asarray(mean + keep * (picture - mean), np.float32)
+
+    def _in_the_mean(self) -> float:
+        """Share of the grain's variance that a mean of 5 x 5 pixels keeps."""
+        return float(np.sum(np.square(cv2.blur(np.pad(self.kernel, 2), (5, 5), borderType=cv2.BORDER_CONSTANT))))
 
     def strength(self, clean: Array) -> Array:
         """Standard deviation of the grain on a picture, shape [H, W, 3] both ways, encoded."""
@@ -73,7 +85,7 @@ class GrainSampler:
         self._blocks: list[Array] = []
         self._exact: list[bool] = []
 
-    def add(self, here: Array, there: Array, valid: Array, exact: bool) -> None:
+    def add(self, here: Array, there: Array, valid: NDArray[np.bool_], exact: bool) -> None:
         """Two registered pictures, shape [H, W, 3], encoded. valid: shape [H, W]. exact: `there` isn't resampled."""
         blocks, means = _blocks((here - there) / np.float32(np.sqrt(2))), _blocks(here).mean(axis=(1, 2))
         whole = _blocks(valid.astype(np.float32)[..., None]).min(axis=(1, 2, 3)) > 0.5

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from fractions import Fraction
+
+import cv2
+import numpy as np
+import pytest
+
+from gpu_server.engines.void.flow import make_flow
+from gpu_server.engines.void.timebase import carry, sampled
+from tests.support.model_frames import code, wall
+
+HEIGHT, WIDTH, RADIUS = 192, 320, 40
+
+
+@pytest.mark.parametrize(
+    ("frames", "rate", "model_fps", "expected"),
+    [
+        (1, Fraction(24), "12", (0,)),
+        (2, Fraction(24), "12", (0, 1)),
+        (5, Fraction(24), "12", (0, 2, 4)),
+        (6, Fraction(24), "12", (0, 2, 5)),
+        (4, Fraction(24000, 1001), "12", (0, 2, 3)),
+        (11, Fraction(60), "12", (0, 5, 10)),
+        (4, Fraction(12), "12", (0, 1, 2, 3)),
+        (4, Fraction(10), "12", (0, 1, 2, 3)),
+        (4, Fraction(60), "native", (0, 1, 2, 3)),
+        (3, Fraction(1000), "12", (0, 2)),
+    ],
+)
+def test_frames_that_the_model_is_given(frames, rate, model_fps, expected):
+    assert sampled(frames, rate, model_fps) == expected
+
+
+@pytest.mark.parametrize("rate", [Fraction(24000, 1001), Fraction(24), Fraction(25), Fraction(30), Fraction(60)])
+@pytest.mark.parametrize("frames", [3, 10, 85, 86, 197, 1000])
+def test_first_and_last_are_there_and_the_rest_is_even(frames, rate):
+    indices = sampled(frames, rate, "12")
+    assert indices[0] == 0 and indices[-1] == frames - 1
+    steps = np.diff(indices)
+    assert steps.min() >= 1 and steps.max() - steps.min() <= 1
+    if frames > 20:
+        assert float(rate / 12) == pytest.approx(steps.mean(), rel=0.06)
+
+
+def scene(time: float, speed: float) -> tuple[np.ndarray, np.ndarray]:
+    """A textured disc that crosses a panning wall, `speed` pixels a frame. Shape [H, W, 3], model domain; [H, W]."""
+
+    def moved(picture: np.ndarray, right: float, down: float) -> np.ndarray:
+        how = {"flags": cv2.INTER_CUBIC, "borderMode": cv2.BORDER_REFLECT}
+        return cv2.warpAffine(picture, np.array([[1, 0, right], [0, 1, down]], np.float32), (WIDTH, HEIGHT), **how)
+
+    far = moved(code(wall(1)), -8 - 2 * time, -8)
+    near = moved(code(wall(9, 0.5) * np.array([1.8, 1, 0.4], np.float32)), -20 + speed * time, -10 + 0.3 * speed * time)
+    y, x = np.mgrid[:HEIGHT, :WIDTH].astype(np.float32)
+    disc = np.clip(RADIUS + 0.5 - np.hypot(x - 90 - speed * time, y - 80 - 0.3 * speed * time), 0, 1)
+    return far + disc[..., None] * (near - far), disc
+
+
+def psnr(result: np.ndarray, truth: np.ndarray, where: np.ndarray) -> float:
+    return float(-10 * np.log10(np.mean(np.square(result - truth)[where])))
+
+
+@pytest.mark.parametrize(("speed", "gain"), [(1, 4), (6, 6), (12, 5)])
+def test_the_frame_between_is_carried_and_not_faded(speed, gain):
+    (before, m0), (truth, m1), (after, m2) = (scene(t, speed) for t in (0, 1, 2))
+    around = cv2.dilate(np.maximum(np.maximum(m0, m1), m2), np.ones((9, 9))) > 0
+    everywhere = np.ones_like(around)
+    between = carry(before, after, 0.5, make_flow())
+    faded = (before + after) / 2
+    assert psnr(between, truth, around) > psnr(faded, truth, around) + gain
+    assert psnr(between, truth, everywhere) > psnr(faded, truth, everywhere) + gain
+
+
+def test_the_moment_counts():
+    (before, _), (after, _) = scene(0, 4), scene(4, 4)
+    truth, _ = scene(1, 4)
+    all_ = np.ones(truth.shape[:2], bool)
+    flow = make_flow()
+    assert psnr(carry(before, after, 0.25, flow), truth, all_) > 3 + psnr(carry(before, after, 0.5, flow), truth, all_)
+
+
+def test_a_still_picture_stays():
+    still, _ = scene(0, 0)
+    np.testing.assert_allclose(carry(still, still, 0.5, make_flow()), still, atol=2e-3)
+
+
+def test_a_cut_gives_finite_pixels_between_the_two():
+    before, _ = scene(0, 0)
+    result = carry(before, np.zeros_like(before), 0.5, make_flow())
+    assert np.isfinite(result).all() and 0 < result.mean() < before.mean()

@@ -1,0 +1,127 @@
+"""A model's frames onto the plate: matched at the seam, enlarged, with the plate's detail and grain.
+
+    look        at the canvas: what the model changed, and how far its exposure and tint are off
+    in_windows  each frame with its neighbours: decisions are steady in time
+    onto_plate  at the plate's resolution: the pixels that the paste matte then cuts
+
+Everything here depends on a frame and its neighbours alone, so that a job which was interrupted gives the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Callable, Deque, Iterable, Iterator, Optional, Sequence, Tuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from void_bridge.pixels.grain import Grain
+from void_bridge.pixels.levels import KEEP, Quadmask
+from void_bridge.pixels.model_domain import bound_highlights, highlight_ceiling
+from void_bridge.pixels.plate_detail import REACH, Change, Resize, decide, find_change, restore
+from void_bridge.pixels.plate_grain import regrained
+from void_bridge.pixels.seam import Match, match, steadied
+
+Array = NDArray[np.float32]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Look:
+    """One frame at the canvas. light: the model's picture, shape [H, W, 3], linear. change: None without a trip."""
+
+    light: Array
+    match: Match
+    change: Optional[Change]
+
+
+@dataclass(frozen=True)
+class OnPlate:
+    """Shape [h, w, 3], linear, twice, and [h, w].
+
+    rgb: what the paste matte cuts. full: the model's own picture everywhere, matched and enlarged, with grain: the full
+    unmasked fill. of_plate: share of the plate's own detail in `rgb`.
+    """
+
+    rgb: Array
+    full: Array
+    of_plate: Array
+
+
+def look(
+    made: Array, trip: Optional[Array], plate: Array, quadmask: Quadmask, linear: Callable[[Array], Array], code: Resize
+) -> Look:
+    """What a model did to one frame.
+
+    Args:
+        made, trip, plate: shape [H, W, 3], in the model domain: the model's picture; the plate's trip through the
+            model's VAE, None where there is none; the plate itself.
+        quadmask: shape [H, W].
+        linear, code: from the model domain to linear light, and back.
+    """
+    light, target, untouched = linear(made), linear(plate), quadmask == KEEP
+    if trip is None:
+        return Look(light, match(light, target, untouched), None)
+    to_trip = match(light, linear(trip), untouched)
+    change = find_change(code(to_trip.apply(light)), trip, linear, quadmask)
+    agreed = (change.size < 1) & (change.object == 0)
+    return Look(light, match(light, target, agreed), change)
+
+
+def in_windows(items: Iterable[T], reach: int = REACH) -> Iterator[Tuple[Sequence[T], int]]:
+    """Each item with up to `reach` neighbours on both sides, and its place among them.
+
+    >>> list(in_windows("abc", reach=1))
+    [(['a', 'b'], 0), (['a', 'b', 'c'], 1), (['b', 'c'], 1)]
+    """
+    window: Deque[T] = deque()
+    before = 0
+    for item in items:
+        window.append(item)
+        if len(window) > 2 * reach + 1:
+            window.popleft()
+            before -= 1
+        if len(window) > before + reach:
+            yield list(window), before
+            before += 1
+    while before < len(window):
+        while before > reach:
+            window.popleft()
+            before -= 1
+        yield list(window), before
+        before += 1
+
+
+def onto_plate(
+    looks: Sequence[Look],
+    at: int,
+    plate: Array,
+    enlarge: Resize,
+    grain: Grain,
+    exposure: float,
+    draws: Optional[np.random.Generator],
+) -> OnPlate:
+    """One frame at the plate's resolution.
+
+    Args:
+        looks: of the frame and its neighbours, as `in_windows` gives them; at: the frame's place.
+        plate: shape [h, w, 3], linear, with its grain.
+        enlarge: the canvas to the plate's resolution, shape [H, W, C] -> [h, w, C].
+        grain, exposure: of the plate (`plate_grain.measure_grain`).
+        draws: of this job and frame; None adds no grain.
+    """
+    now = looks[at]
+    matched = steadied([one.match for one in looks]).apply(now.light)
+    full = bound_highlights(enlarge(matched), highlight_ceiling(plate))
+    rgb, of_plate = full, np.zeros(full.shape[:2], np.float32)
+    changes = [one.change for one in looks if one.change is not None]
+    if len(changes) == len(looks):
+        restored = restore(plate, full, decide(changes, at), enlarge, grain, exposure)
+        rgb, of_plate = restored.rgb, restored.of_plate
+    if draws is not None:
+        state = draws.bit_generator.state
+        rgb = regrained(rgb, of_plate, grain, exposure, draws)
+        draws.bit_generator.state = state
+        full = regrained(full, np.zeros_like(of_plate), grain, exposure, draws)
+    return OnPlate(rgb, full, of_plate)

@@ -1,0 +1,227 @@
+"""The plate's own detail in a model's picture, which is smaller and softer than the plate (docs/decisions/008).
+
+The model's picture is compared with the plate's own trip through the model's VAE, so that what the VAE alone does to a
+picture counts for nothing. Three things can have happened to a pixel:
+
+    nothing     the plate's own pixel comes back, bit for bit
+    shading     a shadow gone, a reflection dimmed: the plate's detail x a smooth gain, in linear light
+    anything    else: the model's pixel
+
+Decisions are made at the model's canvas from a frame and its neighbours, and are soft in space and time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Callable, Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from void_bridge.pixels.grain import Grain
+from void_bridge.pixels.levels import KEEP, OBJECT, OVERLAP, Quadmask
+from void_bridge.pixels.mattes import matte_box
+from void_bridge.pixels.plate_grain import relit
+
+Array = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+Resize = Callable[[Array], Array]
+
+REACH = 2
+"""Frames on each side that a decision looks at."""
+
+_SCALES = ((1.5, 0.012), (6.0, 0.006))  # blur in canvas pixels; change that counts at least, of the display range
+_TIMES_FLOOR = 4.0
+_CARRIED = 1.5  # tolerances of a difference that the wider scale sees: a large one must not spread
+_LARGEST_TOLERANCE = 0.08
+_FLAT = 0.02  # local contrast from which on the model's own error grows with it
+_LEAST_KEEP = 512  # pixels that tell the model's own error
+_AROUND_OBJECT = 3  # canvas pixels that the VAE mixes with the object's
+_TEXTURE_WINDOW = 7.0
+_GAIN_BLUR = 1.5
+_SLOW_EDGE = 0.06  # change of the log gain per pixel, above which a pixel says little of texture
+_FAST_EDGE = (0.08, 0.14)  # from there on no gain at the canvas follows it
+_TINT = (0.25, 0.45)  # of the log gain's channels against their mean
+_LARGEST = (1.6, 2.1)  # log gain
+_DARK = 0.03  # of the usual brightness
+_GUARD = 0.02
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a model changed in one frame, at the canvas.
+
+    size: shape [H, W], in tolerances: 1 is what the model's own error explains. shading: shape [H, W], in [0, 1]: how
+    surely it is shading alone. log_gain: shape [H, W, 3], natural, of linear light + `dark`, so that near black it
+    works as an offset. object: shape [H, W], in [0, 1].
+    """
+
+    size: Array
+    shading: Array
+    log_gain: Array
+    dark: float
+    object: Array
+
+
+@dataclass(frozen=True)
+class Detail:
+    """What a frame takes from its plate, at the canvas.
+
+    kept, shaded: shape [H, W], in [0, 1]. log_gain: shape [H, W, 3]; shaded is (plate + dark) x exp(log_gain) - dark.
+    """
+
+    kept: Array
+    shaded: Array
+    log_gain: Array
+    dark: float
+
+
+@dataclass(frozen=True)
+class Restored:
+    """rgb: shape [h, w, 3], linear. of_plate: shape [h, w], in [0, 1]: share of the plate's own detail in a pixel."""
+
+    rgb: Array
+    of_plate: Array
+
+
+def find_change(made: Array, trip: Array, linear: Resize, quadmask: Quadmask) -> Change:
+    """Compare a model's picture with the plate's trip through its VAE.
+
+    Args:
+        made, trip: shape [H, W, 3], in the model domain, finite. `made` with its exposure matched to `trip`.
+        linear: the model domain to linear light of the working space.
+        quadmask: shape [H, W], 0 object, 63 both, 127 affected, 255 keep.
+    """
+    reference = quadmask == KEEP
+    size = change_size(made, trip, quadmask)
+    light = linear(trip)
+    dark = max(_DARK * float(np.median(np.abs(light))), 1e-6)
+    made_log, trip_log = _logarithm(linear(made), dark), _logarithm(light, dark)
+    ratio = made_log - trip_log
+    log_gain = _blur(ratio, _GAIN_BLUR)
+    shading = _texture_stays(made_log.mean(axis=2), trip_log.mean(axis=2), log_gain.mean(axis=2), reference)
+    shading *= _plausible(log_gain)
+    return Change(size, _blur(shading, 1.0), log_gain, dark, _object(quadmask))
+
+
+def change_size(made: Array, trip: Array, quadmask: Quadmask) -> Array:
+    """Shape [H, W]: how far two pictures are apart, in tolerances; around the object its own change doesn't count.
+
+    The tolerance is four times the difference that is usual where the quadmask says keep, and the model was to change
+    nothing; it grows with local contrast, as the model's error does.
+    """
+    reference, object_ = quadmask == KEEP, _object(quadmask)
+    outside = 1 - object_
+    share = {sigma: np.maximum(_blur(outside, sigma), np.float32(1e-3)) for sigma, _ in _SCALES}
+    difference = (made - trip) * outside[..., None]
+    contrast = np.float32(_FLAT) + np.sqrt(_blur(np.square(trip - _blur(trip, 2.0)).sum(axis=2), 3.0))
+    sizes = []
+    for sigma, least in _SCALES:
+        amount = np.sqrt(np.square(_blur(difference, sigma)).sum(axis=2)) / share[sigma]
+        usual = float(np.median((amount / contrast)[reference])) if reference.sum() >= _LEAST_KEEP else 0.0
+        tolerance = np.clip(_TIMES_FLOOR * usual * contrast, least, _LARGEST_TOLERANCE)
+        sizes.append(amount / tolerance)
+        limit = np.float32(_CARRIED) * tolerance[..., None]
+        difference = np.clip(difference, -limit, limit)
+    return np.asarray(np.maximum(*sizes), np.float32)
+
+
+def decide(changes: Sequence[Change], at: int) -> Detail:
+    """What frame `at` takes from its plate.
+
+    changes: of the frame and up to `REACH` neighbours on each side, in order, so that grain doesn't make decisions
+    flicker. A change counts as soon as it is there.
+    """
+    now = changes[at]
+    size = np.maximum(now.size, _mean([c.size for c in changes]))
+    shading = np.minimum(_step(now.shading, 0.1, 0.5), _mean([c.shading for c in changes]))
+    free = 1 - now.object
+    return Detail(free * (1 - _step(size, 1.0, 2.0)), free * shading, now.log_gain, now.dark)
+
+
+def restore(plate: Array, generated: Array, detail: Detail, enlarge: Resize, grain: Grain, exposure: float) -> Restored:
+    """The model's pixels with the plate's detail back in.
+
+    Args:
+        plate, generated: shape [h, w, 3], linear, at the plate's resolution.
+        enlarge: the canvas to that resolution, shape [H, W, C] -> [h, w, C].
+        grain, exposure: of the plate: relit, it has no more grain than elsewhere at that tone.
+    """
+    planes = enlarge(np.dstack([detail.kept, detail.shaded, detail.log_gain]))
+    kept, shaded = _guarded(planes[..., 0]), _guarded(planes[..., 1])
+    gain = np.exp(np.clip(planes[..., 2:], -_LARGEST[1], _LARGEST[1]))
+    rgb = generated.astype(np.float32)
+    if shaded.any():
+        box = matte_box(shaded).slices
+        lit = relit(plate[box], gain[box], detail.dark, grain, exposure)
+        rgb[box] += shaded[box][..., None] * (lit - rgb[box])
+    rgb += kept[..., None] * (plate - rgb)
+    whole = kept >= 1
+    rgb[whole] = plate[whole]
+    return Restored(np.asarray(rgb, np.float32), np.asarray(kept + (1 - kept) * shaded, np.float32))
+
+
+def _logarithm(light: Array, dark: float) -> Array:
+    return np.asarray(np.log(np.maximum(light, 0) + np.float32(dark)), np.float32)
+
+
+def _texture_stays(made: Array, trip: Array, log_gain: Array, reference: Mask) -> Array:
+    """Shape [H, W], in [0, 1]: whether the texture of `trip` is found again in `made`. All: shape [H, W], logarithms.
+
+    The slope of one picture's fine detail against the other's is 1 under any shading and 0 for another thing's texture.
+    """
+    made_fine, trip_fine = made - _blur(made, 3.0), trip - _blur(trip, 3.0)
+    edge = _slope(log_gain)
+    weight = 1 / (1 + np.square(edge / np.float32(_SLOW_EDGE)))
+    total = _blur(weight, _TEXTURE_WINDOW) + np.float32(1e-6)
+    energy = _blur(weight * np.square(trip_fine), _TEXTURE_WINDOW) / total
+    slope = _blur(weight * made_fine * trip_fine, _TEXTURE_WINDOW) / total / (energy + np.float32(1e-8))
+    apart = np.square(made_fine - trip_fine)
+    noise = float(np.median(_blur(apart, 4.0)[reference])) if reference.sum() >= _LEAST_KEEP else 0.02**2
+    visible = _step(np.sqrt(energy / np.float32(noise + 1e-8)), 0.25, 0.6)
+    alike = _step(slope, 0.4, 0.7) * (1 - _step(slope, 1.5, 2.0))
+    odd = np.sqrt(_blur(weight * apart, 2.0) / (np.float32(noise) + np.float32(0.3) * energy + np.float32(1e-8)))
+    return np.asarray(visible * alike * (1 - _step(odd, 1.6, 2.6)) * (1 - _step(_widest(edge), *_FAST_EDGE)))
+
+
+def _plausible(log_gain: Array) -> Array:
+    """Shape [H, W], in [0, 1]: whether light could have changed so much, and so evenly in colour."""
+    mean = log_gain.mean(axis=2)
+    tint = np.abs(log_gain - mean[..., None]).max(axis=2)
+    return np.asarray((1 - _step(tint, *_TINT)) * (1 - _step(np.abs(log_gain).max(axis=2), *_LARGEST)))
+
+
+def _slope(plane: Array) -> Array:
+    down, right = np.gradient(plane)
+    return np.asarray(np.hypot(down, right), np.float32)
+
+
+def _widest(plane: Array) -> Array:
+    return np.asarray(cv2.dilate(plane, np.ones((3, 3), np.uint8)), np.float32)
+
+
+def _object(quadmask: Quadmask) -> Array:
+    """Shape [H, W]: 1 on the object and as far as the VAE mixes it with its surroundings, softly ending."""
+    solid = ((quadmask == OBJECT) | (quadmask == OVERLAP)).astype(np.uint8)
+    away = cv2.distanceTransform(1 - solid, cv2.DIST_L2, 5) if solid.any() else np.full(solid.shape, 1e3, np.float32)
+    return 1 - _step(away, _AROUND_OBJECT, 2 * _AROUND_OBJECT)
+
+
+def _guarded(weight: Array) -> Array:
+    """An enlarged weight: exactly 0 and 1 where it is all but that."""
+    return np.asarray(np.clip(weight * np.float32(1 + 2 * _GUARD) - np.float32(_GUARD), 0, 1), np.float32)
+
+
+def _mean(planes: Sequence[Array]) -> Array:
+    return np.asarray(sum(planes) / np.float32(len(planes)), np.float32)
+
+
+def _step(values: Array, low: float, high: float) -> Array:
+    """0 up to `low`, 1 from `high` on, smooth between."""
+    x = np.clip((values - np.float32(low)) / np.float32(high - low), 0, 1)
+    return np.asarray(x * x * (3 - 2 * x), np.float32)
+
+
+def _blur(image: Array, sigma: float) -> Array:
+    return np.asarray(cv2.GaussianBlur(image, (0, 0), sigma, borderType=cv2.BORDER_REFLECT), np.float32)

@@ -1,0 +1,127 @@
+"""Grain of a plate whose motion nobody solved, and its way into a picture that is part plate and part model."""
+
+from __future__ import annotations
+
+from typing import Iterable, Iterator, Optional, Tuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from void_bridge.pixels.box import Box
+from void_bridge.pixels.encoding import decode, encode
+from void_bridge.pixels.grain import Grain, GrainSampler
+from void_bridge.pixels.mattes import matte_box
+
+Array = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+Pair = Tuple[Array, Optional[Array], Mask]
+
+_WINDOW = 128
+_WINDOWS_A_PAIR = 14
+_LEAST_VALID = 0.7
+_APART = 8  # pixels; grain is independent from there on
+_WHOLE = 0.1  # pixels off a whole number that count as none
+_LARGEST_SHIFT = _WINDOW / 4
+_LEAST_RESPONSE = 0.05
+_THOROUGH = np.float32(1.3)  # times the strength that is expected: what the filter leaves would still show
+
+
+def measure_grain(pairs: Iterable[Pair], exposure: float) -> Grain:
+    """Grain of a plate from a few frames, each with its next one.
+
+    Windows of a frame are laid over the next by their shift (phase correlation); where there is no next frame or no
+    clear shift, over themselves 8 pixels on, which tells grain in even areas. Of each tone the quieter blocks count.
+
+    Args:
+        pairs: a frame, the next one or None, shape [h, w, 3], linear; and what is scenery in both, shape [h, w].
+        exposure: stops that bring the plate to a normal brightness.
+    """
+    sampler = GrainSampler()
+    for here, there, valid in pairs:
+        first = encode(here, exposure)
+        second = None if there is None else encode(there, exposure)
+        for box in _windows(valid):
+            _add(sampler, first, second, valid, box)
+    return sampler.result()
+
+
+def relit(plate: Array, gain: Array, dark: float, grain: Grain, exposure: float) -> Array:
+    """(plate + dark) x gain - dark, with no more grain than the plate has at the new tone. Shape [h, w, 3], linear."""
+    lit = np.asarray((plate + np.float32(dark)) * gain - np.float32(dark), np.float32)
+    before, after = encode(plate, exposure), encode(lit, exposure)
+    amplified = grain.strength(before) * _steepness(plate, lit, gain, exposure)
+    wanted = np.minimum(grain.strength(after), amplified)
+    if not (amplified > wanted).any():
+        return lit
+    return decode(
+        grain.without(after, _THOROUGH * amplified, wanted / np.maximum(amplified, np.float32(1e-9))), exposure
+    )
+
+
+def regrained(rgb: Array, of_plate: Array, grain: Grain, exposure: float, draws: np.random.Generator) -> Array:
+    """The grain that the pixels lack which are not the plate's.
+
+    Args:
+        rgb: shape [h, w, 3], linear.
+        of_plate: shape [h, w], in [0, 1]: share of the plate's own pixel; where it is 1 the bits stay.
+        draws: belongs to this job and frame.
+    """
+    missing = 1 - np.square(of_plate)
+    box = matte_box(missing)
+    if box.empty:
+        return rgb
+    encoded = encode(rgb[box.slices], exposure)
+    grainy = decode(encoded + grain.make(encoded, missing[box.slices], draws), exposure)
+    result: Array = rgb.copy()
+    np.copyto(result[box.slices], grainy, where=missing[box.slices][..., None] > 0)
+    return result
+
+
+def _steepness(plate: Array, lit: Array, gain: Array, exposure: float) -> Array:
+    """By how much a small step of the encoded plate grows when it is relit. Shape [h, w, 3]."""
+    step = np.float32(1e-3)
+    after: Array = np.abs(encode(lit + step * gain, exposure) - encode(lit, exposure))
+    before = np.abs(encode(plate + step, exposure) - encode(plate, exposure))
+    return np.asarray(after / np.maximum(before, np.float32(1e-9)), np.float32)
+
+
+def _windows(valid: Mask) -> Iterator[Box]:
+    """Up to 14, spread over what is valid; smaller pictures have one."""
+    height, width = valid.shape
+    size_y, size_x = min(_WINDOW, height), min(_WINDOW, width)
+    found = [
+        Box(y, x, y + size_y, x + size_x)
+        for y in range(0, height - size_y + 1, size_y)
+        for x in range(0, width - size_x + 1, size_x)
+        if valid[y : y + size_y, x : x + size_x].mean() >= _LEAST_VALID
+    ]
+    return iter(found[:: max(1, len(found) // _WINDOWS_A_PAIR)])
+
+
+def _add(sampler: GrainSampler, here: Array, there: Optional[Array], valid: Mask, box: Box) -> None:
+    first, fine = here[box.slices], valid[box.slices]
+    shift = None if there is None else _shift(first, there[box.slices])
+    if there is None or shift is None:
+        sampler.add(first[:, :-_APART], first[:, _APART:], fine[:, :-_APART] & fine[:, _APART:], exact=True)
+        return
+    matrix = np.array([[1, 0, box.x0 + shift[0]], [0, 1, box.y0 + shift[1]]])
+    exact = all(float(s).is_integer() for s in shift)
+    how = (cv2.INTER_NEAREST if exact else cv2.INTER_LANCZOS4) | cv2.WARP_INVERSE_MAP
+    size = (box.width, box.height)
+    second = cv2.warpAffine(there, matrix, size, flags=how, borderMode=cv2.BORDER_REFLECT)
+    inside = cv2.warpAffine(valid.view(np.uint8), matrix, size, flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP) > 0
+    sampler.add(first, np.asarray(second, np.float32), fine & inside, exact)
+
+
+def _shift(first: Array, second: Array) -> Optional[Tuple[float, float]]:
+    """x and y in pixels from one window to the other, whole where nearly so; None where it isn't clear."""
+    window = cv2.createHanningWindow((first.shape[1], first.shape[0]), cv2.CV_32F)
+    soft = [cv2.GaussianBlur(p.mean(axis=2), (0, 0), 1.5) for p in (first, second)]
+    (x, y), response = cv2.phaseCorrelate(soft[0], soft[1], window)
+    if response < _LEAST_RESPONSE or max(abs(x), abs(y)) > _LARGEST_SHIFT:
+        return None
+    near_x, near_y = (float(round(v)) if abs(v - round(v)) < _WHOLE else v for v in (x, y))
+    if not (near_x.is_integer() and near_y.is_integer()):
+        return x, y
+    return near_x, near_y
