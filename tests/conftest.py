@@ -1,5 +1,6 @@
-"""Before numpy is imported anywhere: two test processes share two cores."""
+"""Before numpy or torch is imported anywhere: two test processes share two cores, and threads that wait spin."""
 
 import os
 
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+for library in ("OPENBLAS", "OMP"):
+    os.environ.setdefault(f"{library}_NUM_THREADS", "1")

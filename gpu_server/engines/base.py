@@ -11,6 +11,7 @@ import hashlib
 import importlib.util
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import ClassVar, Literal, Protocol, runtime_checkable
 
@@ -62,6 +63,7 @@ class ModelClip(Clip, Protocol):
     """A clip framed for a model: canvas size, display-like model domain, quadmask, a pre-roll frame at index 0."""
 
     preroll: bool
+    rate: Fraction  # frames a second
 
     def quadmask(self, index: int) -> NDArray[np.uint8]:
         """Shape [H, W], values 0 object, 63 overlap, 127 affected, 255 keep."""

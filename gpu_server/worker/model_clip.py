@@ -35,8 +35,8 @@ class FramedClip:
 
     def __init__(self, stored: StoredClip, shot: Shot) -> None:
         self._stored, self._shot, self._colour = stored, shot, shot.job.colour
-        delivered = [stored.frames[i] for i in stored.wanted]
-        self._plan = preroll_plan(stored.frames, delivered)
+        delivered = stored.frames if shot.job.deliver_handles else shot.job.frames
+        self._plan = preroll_plan(stored.frames, tuple(delivered))
         self.framings = [shot.framings[i] for i in self._plan]
         self.frames = [stored.frames[i] for i in self._plan]
         self.wanted = [place for place, i in enumerate(self._plan) if place and i in set(stored.wanted)]

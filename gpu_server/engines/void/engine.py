@@ -1,0 +1,56 @@
+"""The VOID model as an engine. Nothing here loads torch before a job runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal, cast
+
+from gpu_server.device import gpu_count
+from gpu_server.engines.base import Clip, Context, Engine, ModelClip, Needs, Patch
+from gpu_server.engines.void.checkpoint.check import is_ready
+from void_bridge.job import Job
+
+if TYPE_CHECKING:
+    from gpu_server.engines.void.session import Session
+
+
+class VoidEngine(Engine):
+    """Removes the object and what it did to the scene. Its models stay loaded from job to job."""
+
+    name: ClassVar[str] = "void"
+    version: ClassVar[str] = "1"
+    summary: ClassVar[str] = "the VOID video model, both passes; needs its weights, and a GPU to be of use"
+    needs: ClassVar[Needs] = Needs(("torch", "diffusers", "transformers", "sentencepiece"), gpu=True, weights=True)
+    domain: ClassVar[Literal["plate", "model"]] = "model"
+    stages: ClassVar[dict[str, float]] = {
+        "look": 0.02,
+        "prompt": 0.02,
+        "encode": 0.04,
+        "trip": 0.06,
+        "pass 1": 0.4,
+        "decode 1": 0.04,
+        "morph check": 0.02,
+        "flow": 0.02,
+        "pass 2": 0.4,
+        "decode 2": 0.04,
+        "deliver": 0.02,
+    }
+
+    def __init__(self) -> None:
+        self._session: Session | None = None
+
+    def missing(self, models: Path, job: Job | None = None) -> str:
+        if absent := super().missing(models, job):
+            return f"{absent}, which pip install 'void-bridge[void]' brings"
+        if job is None and not gpu_count():
+            return "a GPU"
+        return is_ready(models, (1, 2) if job and job.passes == "2" else (1,))
+
+    def run(self, clip: Clip, context: Context) -> Iterator[Patch]:
+        from gpu_server.engines.void.removal import Removal
+        from gpu_server.engines.void.session import Session
+
+        if self._session is None or not self._session.is_of(context.models):
+            self._session = Session(context.models, context.cache / "compiled")
+        return Removal(cast(ModelClip, clip), context, self._session).patches()

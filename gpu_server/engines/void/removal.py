@@ -1,0 +1,124 @@
+"""One job of the VOID engine: shown frames -> pass 1 -> morph check -> pass 2 -> patches."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+import numpy as np
+
+from gpu_server.engines.base import Array, Context, ModelClip, Patch
+from gpu_server.engines.void.attempts import persisting
+from gpu_server.engines.void.flow import make_flow
+from gpu_server.engines.void.morph import check_morphing
+from gpu_server.engines.void.planner.plan import Plan, Request
+from gpu_server.engines.void.session import Session
+from gpu_server.engines.void.shown import Shown
+from gpu_server.engines.void.stages import GUIDANCE, Stages
+from gpu_server.engines.void.timebase import carry
+from gpu_server.engines.void.timeline import make_timeline
+from gpu_server.frame_files import FrameFiles
+from void_bridge.pixels.box import Box
+
+log = logging.getLogger(__name__)
+
+NOTHING = Box(0, 0, 0, 0)
+
+
+class Removal:
+    """`patches` runs the model, whole, before it yields the first."""
+
+    def __init__(self, clip: ModelClip, context: Context, session: Session) -> None:
+        self._clip, self._context, self._session, self._job = clip, context, session, context.job
+        self._timeline = make_timeline(len(clip.frames), clip.rate, self._job.model_fps, self._job.pad)
+        self._flow = make_flow(self._job.flow)
+
+    def patches(self) -> Iterator[Patch]:
+        touched = {index for index in self._clip.wanted if self._is_touched(index)}
+        if touched:
+            self._warn_of_cut_words()
+            shown = Shown(self._clip, self._timeline, self._context.scratch, self._at("look"))
+            made, trip = persisting(self._session, self._request(), self._context, lambda p: self._made(shown, p))
+        for done, index in enumerate(self._clip.wanted):
+            self._context.progress("deliver", done, len(self._clip.wanted))
+            yield self._patch(index, made, trip) if index in touched else _untouched(index)
+
+    def _request(self) -> Request:
+        passes = (1,) if self._job.passes == "1" or self._session.missing_pass(2) else (1, 2)
+        scale = GUIDANCE[passes[-1]] if self._job.guidance is None else self._job.guidance
+        return Request(
+            canvas=(self._clip.height, self._clip.width),
+            frames=len(self._timeline.order),
+            passes=passes,
+            guided=scale > 1,
+            steps=self._job.steps,
+            precision=self._job.precision,
+            attention=self._job.attention,
+        )
+
+    def _warn_of_cut_words(self) -> None:
+        if cut := self._session.cut_words(self._job.prompt):
+            self._warn(f"the prompt is over 226 tokens; the model does not read its end: {cut!r}")
+
+    def _is_touched(self, index: int) -> bool:
+        return self._job.full_fill or not self._clip.matte_box("paste", index).empty
+
+    def _made(self, shown: Shown, plan: Plan) -> tuple[FrameFiles, FrameFiles]:
+        """What the model made, and the plate's own trip through its autoencoder."""
+        stages = Stages(self._session, plan, shown, self._context, self._flow)
+        scratch = self._context.scratch
+        trip = stages.frames(stages.plate_trip(), "trip", scratch / "trip", np.float16)
+        latents = stages.pass_one()
+        made = stages.frames(latents, "decode 1", scratch / "pass1", np.float32)
+        passes = 1
+        if self._wants_second(made, trip):
+            latents, passes = stages.pass_two(latents, made.get), 2
+            made = stages.frames(latents, "decode 2", scratch / "pass2", np.float32)
+        self._tell(shown, plan, passes)
+        return made, trip
+
+    def _wants_second(self, made: FrameFiles, trip: FrameFiles) -> bool:
+        if self._job.passes != "auto":
+            return self._job.passes == "2"
+        frames = len(self._timeline.sampled)
+        check = check_morphing(made.get, trip.get, frames, self._flow, self._at("morph check"))
+        worst = [self._clip.frames[self._timeline.sampled[place]] for place in check.worst_frames]
+        told = {"score": round(check.score, 3), "threshold": check.threshold, "worst_frames": worst}
+        self._context.report["morph"] = told
+        log.info("morph check: score %(score)s of %(threshold)s, worst frames %(worst_frames)s", told)
+        if check.morphs and (missing := self._session.missing_pass(2)):
+            self._warn(f"pass 1 morphs (score {check.score:.2f}), and pass 2 cannot follow: {missing}")
+            return False
+        return check.morphs
+
+    def _patch(self, index: int, made: FrameFiles, trip: FrameFiles) -> Patch:
+        before, behind, position = self._timeline.around(index)
+        pictures = [self._at_time(files, before, behind, position) for files in (made, trip)]
+        whole = Box(0, 0, self._clip.height, self._clip.width)
+        made_up = np.zeros(whole.shape, np.float32)
+        return Patch(index, whole, pictures[0], made_up, trip=pictures[1])
+
+    def _at_time(self, files: FrameFiles, before: int, behind: int, position: float) -> Array:
+        if before == behind:
+            return files.get(before)
+        return carry(files.get(before), files.get(behind), position, self._flow)
+
+    def _tell(self, shown: Shown, plan: Plan, passes: int) -> None:
+        report, headers = self._context.report, self._context.headers
+        report.update(passes=passes, plan=plan.name, precision=plan.precision, flow=self._flow.name)
+        report.update(frames_shown=len(self._timeline.sampled), frames_with_padding=shown.count)
+        headers.update(precision=plan.precision, passes=str(passes), flow=self._flow.name)
+        for number in range(1, passes + 1):
+            headers[f"weights{number}"] = self._session.identity(f"pass {number}")
+        for note in self._session.notes():
+            self._warn(note)
+
+    def _warn(self, text: str) -> None:
+        self._context.report["warnings"] = [*self._context.report.get("warnings", ()), text]
+
+    def _at(self, stage: str):
+        return lambda done, total: self._context.progress(stage, done, total)
+
+
+def _untouched(index: int) -> Patch:
+    return Patch(index, NOTHING, np.zeros((0, 0, 3), np.float32), generated=False)

@@ -1,0 +1,182 @@
+"""The stages of one job on the model, each found again by content where nothing that it depends on has changed.
+
+prompt, mask and plate latents -> pass 1 -> frames -> (flow -> warped noise -> pass 2 -> frames)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gpu_server.engines.base import Context
+from gpu_server.engines.void.cache import ContentCache, content_key
+from gpu_server.engines.void.conditioning import conditioning, encode_mask, encode_plate
+from gpu_server.engines.void.denoise import Loop, OnStep, denoise, guidance
+from gpu_server.engines.void.flow import Flow
+from gpu_server.engines.void.lengths import CELL
+from gpu_server.engines.void.noise import initial_latents, plate_noise
+from gpu_server.engines.void.planner.plan import Plan
+from gpu_server.engines.void.session import Session
+from gpu_server.engines.void.shown import Shown
+from gpu_server.engines.void.vae import decode, encode
+from gpu_server.engines.void.warped_noise import flow_sequence, warped_noise
+from gpu_server.engines.void.windows import equal_windows
+from gpu_server.frame_files import FrameFiles
+
+NEGATIVE_PROMPT = ""
+GUIDANCE = {1: 1.0, 2: 6.0}
+_PREVIEWS_A_PASS = 6
+
+
+@dataclass(frozen=True)
+class Latents:
+    """values: shape [1, t, C, h, w], float32, on the CPU. key: what they were made from."""
+
+    values: Tensor
+    key: str
+
+
+class Stages:
+    """One job on one plan. Raises NotFinite, Cancelled and what a device raises; a cached stage is not run again."""
+
+    def __init__(self, session: Session, plan: Plan, shown: Shown, context: Context, flow: Flow) -> None:
+        self._session, self._plan, self._shown, self._context = session, plan, shown, context
+        self._job, self._flow = context.job, flow
+        self._cache = ContentCache(context.cache)
+
+    def pass_one(self) -> Latents:
+        count = self._shown.timeline.latents
+        size = (self._shown.size[0] // CELL, self._shown.size[1] // CELL)
+        return self._pass(1, lambda: initial_latents(self._job.seed, count, size), "noise")
+
+    def pass_two(self, first: Latents, frames: Callable[[int], np.ndarray]) -> Latents:
+        """frames: pass 1's, shape [H, W, 3], in the model domain, by place in the timeline's order."""
+        return self._pass(2, lambda: self._warped_noise(frames), f"{first.key} {self._flow.name}")
+
+    def frames(self, latents: Latents, stage: str, folder: Path, dtype: type[np.floating]) -> FrameFiles:
+        """Decode the clip's own frames to a folder, in the model domain; those that only filled up are dropped."""
+        files = FrameFiles(folder, *self._shown.size, dtype)
+        wanted = len(self._shown.timeline.sampled)
+        with self._session.vae(self._plan) as (vae, saving):
+            for place, picture in enumerate(_pictures(decode(vae, latents.values, saving))):
+                self._context.progress(stage, place, wanted)
+                if place == wanted:
+                    break
+                files.put(place, picture)
+        return files
+
+    def plate_trip(self) -> Latents:
+        """The plate's own latents, without the noise that conditions the model."""
+
+        def make() -> Tensor:
+            with self._session.vae(self._plan) as (vae, saving):
+                return encode(vae, self._told("trip", self._shown.frames), self._shown.count, saving)
+
+        return self._kept(content_key("trip", self._shown.plate_key, self._vae_key), make)
+
+    def _pass(self, number: int, noise: Callable[[], Tensor], noise_key: str) -> Latents:
+        job = self._job
+        scale = GUIDANCE[number] if job.guidance is None else job.guidance
+        mask, plate = self._mask(), self._plate()
+        asked = (job.prompt, NEGATIVE_PROMPT, scale, job.steps, job.seed)
+        how = (self._session.identity(f"pass {number}"), self._session.build, self._plan.precision, job.attention, job.step_cache)
+        key = content_key("pass", number, asked, how, mask.key, plate.key, noise_key)
+        return self._kept(key, lambda: self._denoised(number, scale, noise(), conditioning(mask.values, plate.values)))
+
+    def _denoised(self, number: int, scale: float, noise: Tensor, told: Tensor) -> Tensor:
+        prompt = self._embeddings(self._job.prompt)
+        negative = self._embeddings(NEGATIVE_PROMPT) if scale > 1 else None
+        with self._session.denoiser(number, self._plan, self._job) as model:
+            loop = Loop(
+                number,
+                self._job.steps,
+                equal_windows(noise.shape[1]),
+                model.head_size,
+                self._session.device,
+                model.dtype,
+            )
+            scheduler = self._session.scheduler()
+            return denoise(
+                model.denoiser, scheduler, noise, told, guidance(prompt, negative, scale), loop, self._on_step(number)
+            )
+
+    def _on_step(self, number: int) -> OnStep:
+        def on_step(done: int, steps: int, estimate: Tensor) -> None:
+            self._context.progress(f"pass {number}", done, steps)
+            if done % max(1, steps // _PREVIEWS_A_PASS) == 0 and self._plan.vae == "device":
+                self._preview(estimate)
+
+        return on_step
+
+    def _preview(self, estimate: Tensor) -> None:
+        """One frame of the middle of the shot as it looks by now."""
+        middle = estimate.shape[1] // 2
+        with self._session.vae(self._plan) as (vae, saving):
+            (picture,) = _pictures(decode(vae, estimate[:, middle : middle + 1], saving))
+        place = min(middle * 4, len(self._shown.timeline.sampled) - 1)
+        shown = np.clip(picture * 255 + 0.5, 0, 255).astype(np.uint8)
+        self._context.preview(self._shown.timeline.sampled[place], shown)
+
+    def _warped_noise(self, frames: Callable[[int], np.ndarray]) -> Tensor:
+        order = self._shown.timeline.order
+        pictures = (self._tick("flow", place, len(order), frames(at)) for place, at in enumerate(order))
+        size = (self._shown.size[0] // CELL, self._shown.size[1] // CELL)
+        noise = warped_noise(flow_sequence(pictures, self._flow), self._shown.timeline.latents, size, self._job.seed)
+        return torch.from_numpy(noise)[None]
+
+    def _embeddings(self, text: str) -> Tensor:
+        key = content_key("prompt", text, self._session.identity("text_encoder"), self._session.build, self._plan.text_encoder, self._plan.wide)
+
+        def make() -> Tensor:
+            self._context.progress("prompt", 0, 1)
+            return self._session.embeddings(text, self._plan)
+
+        return self._kept(key, make).values
+
+    def _mask(self) -> Latents:
+        def make() -> Tensor:
+            with self._session.vae(self._plan) as (vae, saving):
+                return encode_mask(vae, self._shown.quadmasks, self._shown.count, "three", saving)
+
+        return self._kept(content_key("mask", self._shown.mask_key, self._vae_key), make)
+
+    def _plate(self) -> Latents:
+        seed, size = self._job.seed, self._shown.size
+
+        def make() -> Tensor:
+            with self._session.vae(self._plan) as (vae, saving):
+                noise = lambda start, stop: plate_noise(seed, start, stop, size)  # noqa: E731
+                frames = self._told("encode", self._shown.frames)
+                return encode_plate(vae, frames, noise, self._shown.count, saving=saving)
+
+        return self._kept(content_key("plate", self._shown.plate_key, seed, self._vae_key), make)
+
+    @property
+    def _vae_key(self) -> str:
+        return content_key(self._session.identity("vae"), self._session.build, self._plan.wide, self._plan.vae_tile)
+
+    def _kept(self, key: str, make: Callable[[], Tensor]) -> Latents:
+        found = self._cache.get(key)
+        if found is not None:
+            return Latents(torch.from_numpy(np.array(found)), key)
+        made = make().float()
+        self._cache.put(key, made.numpy())
+        return Latents(made, key)
+
+    def _told(self, stage: str, frames: Callable[[int, int], Tensor]) -> Callable[[int, int], Tensor]:
+        return lambda start, stop: self._tick(stage, start, self._shown.count, frames(start, stop))
+
+    def _tick(self, stage, done, total, value):
+        self._context.progress(stage, done, total)
+        return value
+
+
+def _pictures(chunks: Iterator[Tensor]) -> Iterator[np.ndarray]:
+    """Frames one by one, shape [H, W, 3], black 0, white 1, unclipped."""
+    for chunk in chunks:
+        yield from ((chunk[0] + 1) / 2).permute(1, 2, 3, 0).numpy()

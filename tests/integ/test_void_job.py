@@ -1,0 +1,252 @@
+"""The VOID engine in a worker's run, on a tiny random checkpoint: every pixel is made by the real code, none is seen."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+
+import numpy as np
+import pytest
+from safetensors.torch import load_file, save_file
+
+from gpu_server.engines.registry import Engines
+from gpu_server.engines.void.checkpoint.tiny import write_tiny
+from gpu_server.worker.messages import Advance, FrameWritten
+from tests.support.exrs import same_bits
+from tests.support.shots import disc, files_of, make_job, run_job, write_matte, write_plate
+from void_bridge.job import MatteSource
+from void_bridge.pixels.exr import read_frame
+
+FRAMES = range(1001, 1007)
+SHAPE = (48, 80)
+HOLE = disc(SHAPE, (24, 30), 9)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    write_tiny(folder, seed=3)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def engines():
+    """One worker's engines: what a job leaves loaded is there for the next."""
+    return Engines()
+
+
+@pytest.fixture(scope="module")
+def shot(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("shot")
+    affected = disc(SHAPE, (30, 50), 8)
+    return (
+        write_plate(folder, FRAMES, SHAPE),
+        write_matte(folder, FRAMES, HOLE),
+        write_matte(folder, FRAMES, affected, name="affected"),
+    )
+
+
+@pytest.fixture
+def removal(shot, models, engines):
+    def run(folder, finished=(), cancelled=None, models=models, **options):
+        plate, remove, affected = shot
+        options = {"canvas": "48x80", "steps": 2, "passes": "1", "prompt": "an empty table", **options}
+        job = make_job(plate, FRAMES, remove, engine="void", affected=MatteSource(str(affected)), **options)
+        return run_job(job, files_of(*shot), folder, finished, cancelled, models=models, engines=engines)
+
+    return run
+
+
+def digests(messages):
+    return {m.frame: m.digest for m in messages if isinstance(m, FrameWritten)}
+
+
+def stages(messages):
+    return {m.stage for m in messages if isinstance(m, Advance)}
+
+
+def test_both_passes_make_every_frame_and_touch_nothing_outside(removal, shot, tmp_path):
+    ended, written, messages = removal(tmp_path, passes="2")
+    assert (ended.state, sorted(written)) == ("done", list(FRAMES)), ended.message
+    assert ended.report["passes"] == 2
+    assert {"look", "prompt", "encode", "pass 1", "decode 1", "flow", "pass 2", "decode 2"} <= stages(messages)
+    for frame in FRAMES:
+        before, after = read_frame(shot[0].path(frame)).parts[0], written[frame].parts[0]
+        outside = after.channels["void_bridge.paste"] == 0
+        assert outside.any()
+        for name in "RGBA":
+            assert same_bits(before.channels[name][outside], after.channels[name][outside]), (frame, name)
+            assert np.isfinite(after.channels[name]).all()
+        assert not same_bits(before.channels["R"], after.channels["R"])
+
+
+def test_frames_say_which_weights_made_them(removal, tmp_path):
+    _, written, _ = removal(tmp_path, passes="2")
+    header = written[1001].parts[0].header
+    assert header["void_bridge/engine"] == "void"
+    assert (header["void_bridge/passes"], header["void_bridge/precision"]) == ("2", "float32")
+    assert header["void_bridge/weights1"] != header["void_bridge/weights2"]
+
+
+def test_two_fresh_spools_with_cold_caches_and_a_warm_one_give_the_same_bytes(removal, tmp_path):
+    _, _, first = removal(tmp_path / "a", passes="2")
+    _, _, second = removal(tmp_path / "b", passes="2")
+    _, _, warm = removal(tmp_path / "b", passes="2")
+    assert digests(first) == digests(second) == digests(warm) != {}
+    assert {"encode", "pass 1", "pass 2"} & stages(warm) == set(), "nothing that is known was made again"
+
+
+@pytest.mark.parametrize(
+    ("change", "again"),
+    [
+        ({"prompt": "a wooden table"}, {"prompt", "pass 1"}),
+        ({"seed": 9}, {"encode", "pass 1"}),
+        ({"steps": 3}, {"pass 1"}),
+        ({"passes": "2"}, {"prompt", "pass 2"}),
+        ({"dilate": 2}, set()),
+    ],
+)
+def test_a_change_runs_again_only_what_it_touches(removal, tmp_path, change, again):
+    _, _, first = removal(tmp_path)
+    ended, _, second = removal(tmp_path, **change)
+    assert ended.state == "done", ended.message
+    ran = stages(second) & {"prompt", "encode", "pass 1", "pass 2"}
+    assert ran == again
+    assert digests(second) != digests(first)
+
+
+def test_a_changed_matte_encodes_no_plate_again(removal, shot, tmp_path, models, engines):
+    plate, remove, _ = shot
+    removal(tmp_path)
+    other = write_matte(tmp_path / "other", FRAMES, disc(SHAPE, (30, 20), 6), name="affected")
+    job = make_job(plate, FRAMES, remove, engine="void", affected=MatteSource(str(other)), canvas="48x80", steps=2)
+    job = job.replace(passes="1", prompt="an empty table")
+    ended, _, messages = run_job(
+        job, files_of(plate, remove, other), tmp_path, attempt=2, models=models, engines=engines
+    )
+    assert ended.state == "done", ended.message
+    assert "pass 1" in stages(messages)
+    assert not {"prompt", "encode", "trip"} & (stages(messages) - {"trip"})
+
+
+def test_a_resumed_job_writes_the_rest_with_the_same_bytes(removal, tmp_path):
+    _, _, whole = removal(tmp_path / "a")
+    _, _, rest = removal(tmp_path / "b", finished=[1001, 1002, 1005])
+    assert digests(rest) == {frame: digests(whole)[frame] for frame in (1003, 1004, 1006)}
+
+
+def test_auto_decides_by_the_morph_check_and_tells_the_score(removal, tmp_path):
+    ended, _, _ = removal(tmp_path, passes="auto")
+    told = ended.report["morph"]
+    assert ended.report["passes"] == (2 if told["score"] >= told["threshold"] else 1)
+    assert set(told["worst_frames"]) <= set(FRAMES)
+
+
+def test_twelve_frames_a_second_shows_fewer_and_delivers_all(removal, tmp_path):
+    ended, written, _ = removal(tmp_path, model_fps="12")
+    assert (ended.state, sorted(written)) == ("done", list(FRAMES)), ended.message
+    assert ended.report["frames_shown"] < len(FRAMES) + 1
+
+
+@pytest.mark.parametrize("frames", [1, 2, 9])
+def test_short_shots(models, engines, tmp_path, frames):
+    plate, roto = write_plate(tmp_path, range(frames), SHAPE), write_matte(tmp_path, range(frames), HOLE)
+    job = make_job(plate, range(frames), roto, engine="void", canvas="48x80", steps=1, passes="2")
+    ended, written, _ = run_job(job, files_of(plate, roto), tmp_path, models=models, engines=engines)
+    assert (ended.state, sorted(written)) == ("done", list(range(frames))), ended.message
+
+
+def test_a_cancel_between_steps_ends_the_job_and_the_next_one_runs(removal, tmp_path):
+    cancelled = threading.Event()
+
+    class AfterTheFirstStep(threading.Event):
+        """Set once the denoising has begun."""
+
+        def is_set(self):
+            return cancelled.is_set()
+
+    watched = AfterTheFirstStep()
+    timer = threading.Timer(0.0, cancelled.set)
+    timer.start()
+    timer.join()
+    ended, written, _ = removal(tmp_path / "a", cancelled=watched)
+    assert (ended.state, written) == ("cancelled", {})
+    assert removal(tmp_path / "b")[0].state == "done"
+
+
+def test_a_prompt_that_is_too_long_is_cut_and_says_where(removal, tmp_path):
+    words = " ".join(f"word{i}" for i in range(400))
+    ended, _, _ = removal(tmp_path, prompt=words)
+    assert ended.state == "done"
+    warning = next(text for text in ended.report["warnings"] if "226 tokens" in text)
+    assert "word399" in warning
+
+
+def broken_copy(models, folder, change):
+    shutil.copytree(models, folder)
+    change(folder)
+    return folder
+
+
+def poison(folder):
+    tensors = load_file(folder / "void_pass1.safetensors")
+    tensors["proj_out.bias"][:] = float("nan")
+    save_file(tensors, folder / "void_pass1.safetensors")
+
+
+def halve(folder):
+    path = folder / "void_pass1.safetensors"
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def mistype(folder):
+    tensors = load_file(folder / "void_pass1.safetensors")
+    save_file({name: tensor.double() for name, tensor in tensors.items()}, folder / "void_pass1.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "code", "named"),
+    [
+        (poison, {}, "not_finite", "step 1"),
+        (halve, {}, "engine", "void_pass1.safetensors"),
+        (mistype, {}, "engine", "F64"),
+        (lambda folder: (folder / "void_pass2.safetensors").unlink(), {"passes": "2"}, "engine", "void_pass2"),
+        (shutil.rmtree, {}, "engine", "models"),
+    ],
+    ids=["NaN in the latents", "half a file", "wrong type", "no second pass", "no models folder"],
+)
+def test_bad_weights_fail_by_name_and_the_next_job_runs(removal, models, tmp_path, change, options, code, named):
+    bad = broken_copy(models, tmp_path / "models", change)
+    ended, written, _ = removal(tmp_path / "a", models=bad, **options)
+    assert (ended.state, ended.code, written) == ("failed", code, {})
+    assert named in ended.message
+    assert removal(tmp_path / "b")[0].state == "done"
+
+
+def test_a_narrow_precision_that_gives_nan_is_tried_again_in_a_wider_one(removal, models, tmp_path):
+    bad = broken_copy(models, tmp_path / "models", poison)
+    ended, _, messages = removal(tmp_path / "a", models=bad, precision="bf16")
+    assert (ended.state, ended.code) == ("failed", "not_finite")
+    assert [m.done for m in messages if isinstance(m, Advance) and m.stage == "prompt"] == [0, 0]
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp8-stored", "fp8"])
+def test_every_precision_runs(removal, tmp_path, precision):
+    ended, written, _ = removal(tmp_path, precision=precision, steps=1)
+    assert (ended.state, len(written)) == ("done", len(FRAMES)), ended.message
+    assert ended.report["precision"] == precision
+
+
+def test_a_shot_past_the_window_runs_in_windows(models, engines, tmp_path):
+    frames = range(1, 106)
+    plate, roto = write_plate(tmp_path, frames, (32, 48)), write_matte(tmp_path, frames, disc((32, 48), (16, 20), 6))
+    job = make_job(plate, frames, roto, engine="void", canvas="32x48", steps=1, passes="2")
+    ended, written, _ = run_job(job, files_of(plate, roto), tmp_path, models=models, engines=engines)
+    assert (ended.state, len(written)) == ("done", 105), ended.message
+    assert ended.report["frames_with_padding"] == 109
+
+
+def test_a_report_goes_through_json(removal, tmp_path):
+    ended, _, _ = removal(tmp_path)
+    assert json.loads(json.dumps(ended.report)) == ended.report
