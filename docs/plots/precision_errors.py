@@ -1,0 +1,129 @@
+"""Print the figures of docs/precision.md: errors of precisions, attention and step caches, on random weights.
+
+python docs/plots/precision_errors.py
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from gpu_server.engines.void.checkpoint.loading import load_scheduler
+from gpu_server.engines.void.checkpoint.tiny import write_tiny
+from gpu_server.engines.void.denoise import Denoiser, Loop, denoise, guidance, rotary
+from gpu_server.engines.void.precision.attention import KERNELS, available_attention
+from gpu_server.engines.void.precision.denoiser import OptimisedDenoiser, build_denoiser
+from gpu_server.engines.void.precision.float8 import float8_linear, narrow_weight
+from gpu_server.engines.void.precision.layers import PRECISIONS
+from gpu_server.engines.void.precision.placing import place_transformer
+from gpu_server.engines.void.precision.step_cache import StepCache
+from gpu_server.engines.void.windows import Window
+
+CPU = torch.device("cpu")
+WIDTHS = ((3072, 3072), (3072, 12288), (12288, 3072))
+THRESHOLDS = (0.05, 0.7, 0.8, 0.9)
+STEPS = 30
+WINDOWS = (Window(0, 8), Window(4, 12))
+
+
+def error(got: Tensor, expected: Tensor) -> float:
+    """Relative RMS."""
+    return float((got.float() - expected.float()).norm() / expected.float().norm())
+
+
+def tell(*columns: object) -> None:
+    cells = (f"{column:.4f}" if isinstance(column, float) else str(column) for column in columns)
+    sys.stdout.write("| " + " | ".join(cells) + " |\n")
+
+
+def linears() -> None:
+    tell("linear", "weight", "bf16 vs float32", "stored vs float32", "stored vs bf16", "computed vs float32", "vs bf16")
+    for inputs, outputs in WIDTHS:
+        weight = (torch.randn(outputs, inputs) * inputs**-0.5).bfloat16()
+        values = torch.randn(64, inputs).bfloat16()
+        narrow, scale = narrow_weight(weight)
+        wide, plain = F.linear(values.float(), weight.float()), F.linear(values, weight)
+        made = [float8_linear(narrow, scale, None, computed=computed)(values) for computed in (False, True)]
+        errors = [error(result, expected) for result in made for expected in (wide, plain)]
+        tell(f"{inputs} to {outputs}", error(narrow.float() * scale, weight), error(plain, wide), *errors)
+
+
+def attention() -> None:
+    query, key, value = torch.randn(3, 1, 2000, 4, 64).unbind()
+    expected = KERNELS["sdpa"].product(query, key, value)
+    tell("attention", "float32", "bfloat16")
+    for name in available_attention():
+        product = KERNELS[name].product
+        narrow = product(query.bfloat16(), key.bfloat16(), value.bfloat16())
+        tell(name, f"{error(product(query, key, value), expected):.1e}", error(narrow, expected))
+
+
+class Counting:
+    """Counts the second block's runs: what a step cache left out."""
+
+    def __init__(self, models: Path, threshold: float) -> None:
+        transformer, table = place_transformer(models, 1, "float32", CPU)
+        self.runs = 0
+        transformer.transformer_blocks[1].attn1.register_forward_hook(self._count)
+        self.denoiser = OptimisedDenoiser(transformer, table, StepCache(transformer, "first-block", threshold))
+
+    def _count(self, *_: object) -> None:
+        self.runs += 1
+
+
+def models_folder() -> Path:
+    folder = Path(tempfile.mkdtemp())
+    write_tiny(folder)
+    return folder
+
+
+def loop_of(models: Path) -> Callable[[Denoiser], Tensor]:
+    latents, conditioning, prompt = (
+        torch.randn(1, 12, 16, 8, 12),
+        torch.randn(1, 12, 32, 8, 12),
+        torch.randn(1, 226, 24),
+    )
+
+    def run(denoiser: Denoiser) -> Tensor:
+        guide = guidance(prompt, None, 1)
+        return denoise(denoiser, load_scheduler(models), latents, conditioning, guide, Loop(1, STEPS, WINDOWS))
+
+    return run
+
+
+def precisions(models: Path) -> None:
+    """One call, and a whole loop, against float32."""
+    hidden, prompt, turn = torch.randn(1, 8, 48, 8, 12), torch.randn(1, 226, 24), rotary(64, 4, 4, 6, CPU)
+    run, found = loop_of(models), {}
+    for name in PRECISIONS:
+        denoiser = build_denoiser(models, 1, precision=name, device=CPU)
+        denoiser.start([500])
+        found[name] = denoiser(hidden, prompt, 500, turn), run(denoiser)
+    tell("precision", "one call vs float32", "vs bf16", f"{STEPS} steps vs float32", "vs bf16")
+    for name in PRECISIONS[1:]:
+        tell(name, *(error(found[name][i], found[other][i]) for i in (0, 1) for other in ("float32", "bf16")))
+
+
+def step_caches(models: Path) -> None:
+    run = loop_of(models)
+    expected = run(build_denoiser(models, 1, precision="float32", device=CPU))
+    tell("threshold", "blocks left out", "error")
+    for threshold in THRESHOLDS:
+        counting = Counting(models, threshold)
+        result = run(counting.denoiser)
+        tell(threshold, f"{1 - counting.runs / (STEPS * len(WINDOWS)):.0%}", error(result, expected))
+
+
+if __name__ == "__main__":
+    torch.manual_seed(0)
+    folder = models_folder()
+    linears()
+    attention()
+    precisions(folder)
+    step_caches(folder)

@@ -1,0 +1,1 @@
+"""How the transformer is kept and multiplied: widths, tables, attention, step caches, compilation, offloading."""

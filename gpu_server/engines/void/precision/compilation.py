@@ -1,0 +1,63 @@
+"""Compiling block by block: all blocks share one graph for each shape, kept in a folder from run to run.
+
+diffusers' `compile_repeated_blocks` refuses this transformer. Only a block's own `forward` is compiled: hooks that
+diffusers puts around it (offloading, step caches) stay outside and break no graph.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from diffusers import CogVideoXTransformer3DModel
+from torch import Tensor
+from torch._dynamo.exc import TorchDynamoException
+
+CompileFailed = TorchDynamoException
+"""What a compiled block raises where it could not be compiled; nothing else is taken for it."""
+
+BlockForward = Callable[..., tuple[Tensor, Tensor]]
+
+
+def keep_compiled_in(folder: Path) -> None:
+    """Keep what torch compiles in a folder. For the whole process: torch reads it from the environment."""
+    folder.mkdir(parents=True, exist_ok=True)
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder)
+    os.environ["TRITON_CACHE_DIR"] = str(folder / "triton")
+
+
+class _CompiledForward:
+    """A block's forward, compiled at its first call for each shape.
+
+    The first block gets slices of one tensor and all others whole tensors; with equal strides one graph serves both.
+    """
+
+    def __init__(self, forward: BlockForward, backend: str) -> None:
+        self.plain = forward
+        self.current = torch.compile(forward, dynamic=False, backend=backend)
+
+    def __call__(self, hidden_states: Tensor, encoder_hidden_states: Tensor, **rest: object) -> tuple[Tensor, Tensor]:
+        return self.current(
+            hidden_states=_packed(hidden_states), encoder_hidden_states=_packed(encoder_hidden_states), **rest
+        )
+
+
+class CompiledBlocks:
+    """All blocks of a transformer, compiled. Made before any hook is put around them."""
+
+    def __init__(self, transformer: CogVideoXTransformer3DModel, backend: str = "inductor") -> None:
+        self._forwards = [_CompiledForward(block.forward, backend) for block in transformer.transformer_blocks]
+        for block, forward in zip(transformer.transformer_blocks, self._forwards, strict=True):
+            block.forward = forward
+
+    def undo(self) -> None:
+        """Let the blocks run as they were written."""
+        for forward in self._forwards:
+            forward.current = forward.plain
+
+
+def _packed(tokens: Tensor) -> Tensor:
+    """The same tokens, shape [B, S, C], with the strides of a new tensor; copied only where they lie apart."""
+    return tokens.flatten(0, 1).unflatten(0, tokens.shape[:2])

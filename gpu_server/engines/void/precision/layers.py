@@ -1,0 +1,62 @@
+"""Which layers of the transformer are narrow, which stay wide, and which become a table.
+
+Every module of `CogVideoXTransformer3DModel` that has weights is named here. One that is not stops the load: a layer
+that nobody has thought about is neither narrowed nor left wide by accident.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Literal
+
+from void_bridge.errors import EngineError, UsageError
+
+PRECISIONS = ("float32", "bf16", "fp8-stored", "fp8")
+OFFLOADS = ("none", "blocks")
+
+Role = Literal["narrow", "wide", "table"]
+
+_BLOCK = r"transformer_blocks\.\d+\."
+_ROLES: tuple[tuple[Role, re.Pattern[str]], ...] = (
+    ("narrow", re.compile(_BLOCK + r"(attn1\.to_[qkv]|attn1\.to_out\.0|ff\.net\.0\.proj|ff\.net\.2)")),
+    ("table", re.compile(rf"{_BLOCK}norm[12]\.linear|norm_out\.linear")),
+    ("wide", re.compile(rf"{_BLOCK}(norm[12]\.norm|attn1\.norm_[qk])|norm_final|norm_out\.norm")),
+    ("wide", re.compile(r"patch_embed\.(proj|text_proj)|time_embedding\.linear_[12]|proj_out")),
+)
+
+
+def role_of(module: str) -> Role:
+    """What becomes of a module that has weights, by its name in the transformer.
+
+    narrow: attention projections and feed-forward, 4.76 B of 5.57 B parameters. table: the AdaLN linears, 0.79 B, whose
+    outputs depend on the timestep alone. wide: all others, which are small and near the input or the output.
+
+    >>> role_of("transformer_blocks.41.attn1.to_q"), role_of("proj_out"), role_of("norm_out.linear")
+    ('narrow', 'wide', 'table')
+
+    Raises:
+        EngineError: no such module is known.
+    """
+    for role, pattern in _ROLES:
+        if pattern.fullmatch(module):
+            return role
+    raise EngineError(
+        f"got the layer '{module}', which this transformer should not have; expected the layers of a"
+        " CogVideoXTransformer3DModel: use a published checkpoint and diffusers 0.42"
+    )
+
+
+def split_name(tensor: str) -> tuple[str, str]:
+    """
+    >>> split_name("transformer_blocks.0.ff.net.2.weight")
+    ('transformer_blocks.0.ff.net.2', 'weight')
+    """
+    module, _, parameter = tensor.rpartition(".")
+    return module, parameter
+
+
+def check_name(what: str, name: str, known: Sequence[str]) -> None:
+    """Raises UsageError: the name is not one of those known."""
+    if name not in known:
+        raise UsageError(f"got {what} '{name}', expected one of {', '.join(known)}")
