@@ -111,6 +111,24 @@ def test_the_crop_lies_where_the_matte_says_in_pixels_of_the_raster(tmp_path):
         assert np.abs(np.array([ys.min(), xs.min()]) - expected / scale).max() <= 1
 
 
+def test_the_crop_holds_what_the_paste_matte_grows_by(tmp_path):
+    steady = mover(10, 10, 4)
+
+    def hopping(frame):
+        return steady(frame).moved(round(12 * np.sin(frame * np.pi / 4)), 0)
+
+    clip = framed(tmp_path, lambda _: pattern(1.0, 2), hopping, dilate=10, feather=4)
+    for index in clip.wanted:
+        box = hopping(clip.frames[index]).relative_to(WINDOW).grown(14)
+        assert clip.inside(index) & box == box
+
+
+def test_a_snapped_area_goes_with_the_crop(tmp_path):
+    clip = framed(tmp_path, lambda _: pattern(1.0, 2), mover(40, 30, 6), paste="snapped")
+    for index in clip.wanted:
+        assert 1 <= clip.matte("paste", index).sum() / clip.matte("remove", index).sum() < 1.2
+
+
 def test_the_preroll_is_seen_through_the_framing_of_the_frame_that_it_repeats(tmp_path):
     clip = framed(tmp_path, lambda _: pattern(1.0, 2), mover(40, 30, 6))
     assert clip.frames[0] == clip.frames[1] and clip.inside(0) == clip.inside(1) != clip.inside(2)
