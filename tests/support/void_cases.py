@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -58,8 +58,13 @@ class Case:
 
 
 def find_cases(root: Path) -> list[Case]:
-    """Every case below `root`, whose models lie in `root/model`."""
-    return [Case(path.parent, root / "model") for path in sorted(root.rglob("case.json"))]
+    """Every case in or below `root`, with the models in the nearest folder `model` above it."""
+    return [Case(path.parent, _models(path)) for path in sorted(root.rglob("case.json"))]
+
+
+def _models(case: Path) -> Path:
+    near = (parent / "model" for parent in case.resolve().parents)
+    return next((folder for folder in near if folder.is_dir()), case.parents[2] / "model")
 
 
 def outside_root() -> Path | None:
@@ -69,7 +74,7 @@ def outside_root() -> Path | None:
     return Path(named) if named else beside if beside.is_dir() else None
 
 
-@lru_cache(maxsize=None)
+@cache
 def computed(case: Case) -> Tensors:
     """What this code makes of a case, by the names of the reference's tensors."""
     return dict(_stages(case))
@@ -95,8 +100,7 @@ def _stages(case: Case) -> Iterator[tuple[str, Tensor]]:
 
     latents = inputs["initial_latents"]
     overlap = settings["temporal_overlap_frames"] // FRAMES_A_LATENT
-    count = latents.shape[1]
-    windows = reference_windows(count, min(window_latents(settings["window"]), count), overlap)
+    windows = reference_windows(latents.shape[1], window_latents(settings["window"]), overlap)
     mask, plate = _conditioning(case.models, settings, inputs)
     yield "first_window_mask_latents", mask[:, windows[0].slice]
     yield "first_window_video_latents", plate[:, windows[0].slice]

@@ -6,12 +6,13 @@ from itertools import pairwise
 
 import pytest
 
-torch = pytest.importorskip("torch", reason="the VOID engine needs the extra [void]")
+pytest.importorskip("torch", reason="the VOID engine needs the extra [void]")
 
+import torch
 from diffusers import AutoencoderKLCogVideoX
 
 from gpu_server.engines.void.checkpoint.loading import load_vae
-from gpu_server.engines.void.vae import Saving, decode, decode_chunks, encode, encode_chunks
+from gpu_server.engines.void.vae import WHOLE, Saving, decode, decode_chunks, encode, encode_chunks
 from tests.support.void_cases import COMMITTED
 
 
@@ -27,11 +28,11 @@ def shot(count: int, height: int = 32, width: int = 48) -> torch.Tensor:
     return torch.stack(frames, dim=1)[None]
 
 
-def encoded(vae: AutoencoderKLCogVideoX, frames: torch.Tensor, saving: Saving = Saving()) -> torch.Tensor:
+def encoded(vae: AutoencoderKLCogVideoX, frames: torch.Tensor, saving: Saving = WHOLE) -> torch.Tensor:
     return encode(vae, lambda start, stop: frames[:, :, start:stop], frames.shape[2], saving)
 
 
-def decoded(vae: AutoencoderKLCogVideoX, latents: torch.Tensor, saving: Saving = Saving()) -> torch.Tensor:
+def decoded(vae: AutoencoderKLCogVideoX, latents: torch.Tensor, saving: Saving = WHOLE) -> torch.Tensor:
     return torch.cat(list(decode(vae, latents, saving)), dim=2)
 
 

@@ -98,7 +98,7 @@ class Loop:
     steps: of the scheduler.
     windows: cover all latents; see `windows.equal_windows`.
     head_size: channels of an attention head (`transformer.config.attention_head_dim`).
-    device, dtype: where and in what type the denoiser takes its input. Latents and conditioning may lie elsewhere.
+    device, dtype: where and in what type the denoiser takes its input; latents may lie elsewhere and stay float32.
     """
 
     pass_number: int
@@ -151,15 +151,16 @@ class _Model:
     def __init__(
         self, denoiser: Denoiser, scheduler: Scheduler, conditioning: Tensor, guide: Guidance, loop: Loop
     ) -> None:
-        self._denoiser, self._scheduler, self._conditioning = denoiser, scheduler, conditioning
+        self._denoiser, self._scheduler = denoiser, scheduler
         self._guide, self._loop = guide, loop
         self._embeds = guide.embeds.to(loop.device, loop.dtype)
+        self._conditioning = conditioning.to(loop.device, loop.dtype)
 
     def step(self, latents: Tensor, window: Window, timestep: int, number: int) -> Tensor:
         """The window's latents one step further. Shape [1, window.count, 16, h, w], where `latents` are."""
         part = latents[:, window.slice]
-        hidden = torch.cat([part, self._conditioning[:, window.slice].to(part)], dim=2)
-        hidden = hidden.to(self._loop.device, self._loop.dtype).expand(self._guide.batch, -1, -1, -1, -1)
+        told = self._conditioning[:, window.slice]
+        hidden = torch.cat([part.to(told), told], dim=2).expand(self._guide.batch, -1, -1, -1, -1)
         output = self._denoiser(hidden, self._embeds, timestep, self._rotary(hidden))
         velocity = self._guide.apply(output).to(part)
         moved = self._scheduler.step(velocity, timestep, part, return_dict=False)[0]

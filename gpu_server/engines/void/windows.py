@@ -49,8 +49,7 @@ def reference_windows(latents: int, window: int = WINDOW_LATENTS, overlap: int =
     Raises:
         UsageError: the overlap is no shorter than the window, or a count is odd: the model takes latents in pairs.
     """
-    _check(latents, window, overlap)
-    starts = range(0, max(latents - overlap, 1), window - overlap)
+    starts = _starts(latents, window, overlap)
     windows = tuple(Window(start, min(start + window, latents)) for start in starts)
     if any(w.count % 2 for w in windows):
         raise UsageError(f"got an overlap of {overlap} latents, which leaves an odd last window; give an even one")
@@ -68,8 +67,7 @@ def equal_windows(latents: int, window: int = WINDOW_LATENTS, overlap: int = OVE
     Raises:
         UsageError: as `reference_windows`.
     """
-    _check(latents, window, overlap)
-    starts = range(0, max(latents - overlap, 1), window - overlap)
+    starts = _starts(latents, window, overlap)
     return tuple(Window(max(0, min(start, latents - window)), min(start + window, latents)) for start in starts)
 
 
@@ -88,8 +86,11 @@ def blend_weights(windows: Sequence[Window]) -> list[Array]:
     return weights
 
 
-def _check(latents: int, window: int, overlap: int) -> None:
-    if not 0 <= overlap < window:
-        raise UsageError(f"got an overlap of {overlap} latents, expected less than the window's {window}")
+def _starts(latents: int, window: int, overlap: int) -> Sequence[int]:
     if latents < 2 or latents % 2 or window % 2:
         raise UsageError(f"got {latents} latents in windows of {window}, expected even counts: pad the shot")
+    if latents <= window:
+        return (0,)
+    if not 0 <= overlap < window:
+        raise UsageError(f"got an overlap of {overlap} latents, expected less than the window's {window}")
+    return range(0, latents - overlap, window - overlap)
