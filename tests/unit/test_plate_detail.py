@@ -10,6 +10,7 @@ from gpu_server.engines.base import rng
 from gpu_server.metrics import display, psnr
 from tests.support.model_frames import (
     CANVAS,
+    PLATE,
     Scene,
     code,
     enlarge,
@@ -25,11 +26,12 @@ from void_bridge.pixels.box import Box
 from void_bridge.pixels.cut_off import CutOff, cut_off_share, cut_off_warning
 from void_bridge.pixels.grain import Grain, no_grain
 from void_bridge.pixels.levels import AFFECTED, KEEP
-from void_bridge.pixels.onto_plate import OnPlate, in_windows, look, onto_plate
-from void_bridge.pixels.plate_detail import Detail, decide, restore
+from void_bridge.pixels.onto_plate import OnPlate, full_fill, in_windows, look, onto_plate
+from void_bridge.pixels.plate_detail import Detail, decide, moved, restore
 from void_bridge.pixels.plate_grain import measure_grain
 
 FRAMES = 3
+WHOLE = Box(0, 0, *PLATE)
 TINTED = (1.13, 1.1, 1.05)
 
 
@@ -58,7 +60,7 @@ def prepared(name: str, gain: tuple[float, ...] = (1.0,)) -> tuple[Scene, list, 
 def done(name: str, frame: int = 1, gain: tuple[float, ...] = (1.0,)) -> tuple[Scene, OnPlate]:
     scene, windows, grain = prepared(name, gain)
     window, at = windows[frame]
-    return scene, onto_plate(window, at, scene.plate(frame), enlarge, grain, 0.0, rng(1, "grain", frame))
+    return scene, onto_plate(window, at, scene.plate(frame), WHOLE, enlarge, grain, 0.0, rng(1, "grain", frame))
 
 
 def unchanged(scene: Scene) -> np.ndarray:
@@ -95,11 +97,11 @@ def test_a_thing_that_moved_away_leaves_no_ghost(name):
     scene, frame = done(name)
     inside = cv2.erode(scene.zone.astype(np.uint8), np.ones((9, 9), np.uint8)) > 0
     thing = (display(scene.dirty) - display(scene.truth))[inside]
-    left = (display(frame.rgb) - display(frame.full))[inside]
+    left = (display(frame.rgb) - display(frame.generated))[inside]
     assert frame.of_plate[inside].mean() < 0.04
     assert abs(float((thing * left).sum() / (thing**2).sum())) < 0.01
     thing = fine(display(scene.dirty))[inside]
-    left = fine(display(frame.rgb) - display(frame.full))[inside]
+    left = fine(display(frame.rgb) - display(frame.generated))[inside]
     assert abs(float((thing * left).sum() / (thing**2).sum())) < 0.08
 
 
@@ -114,7 +116,9 @@ def test_grain_is_that_of_the_plate_everywhere(name):
     for where in (scene.zone, made, relit):
         if where.sum() > 2000:
             assert 0.8 < grain_of(pair, where) / outside < 1.25
-    assert grain_of([end.full for end in ends], keep_area(scene)) / outside == pytest.approx(1, abs=0.12)
+    assert grain_of(
+        [full_fill(end, prepared(name)[2], 0.0, rng(1, i)) for i, end in enumerate(ends)], keep_area(scene)
+    ) / outside == pytest.approx(1, abs=0.12)
 
 
 @pytest.mark.parametrize("name", ["shadow", "moved"])
@@ -130,15 +134,41 @@ def test_decisions_do_not_flicker_with_grain(name):
 def test_a_frame_is_the_same_whatever_was_made_before():
     scene, frame = done("shadow")
     _, _, grain = prepared("shadow")
-    again = onto_plate(looks_of(scene), 1, scene.plate(1), enlarge, grain, 0.0, rng(1, "grain", 1))
+    again = onto_plate(looks_of(scene), 1, scene.plate(1), WHOLE, enlarge, grain, 0.0, rng(1, "grain", 1))
     np.testing.assert_array_equal(again.rgb, frame.rgb)
+
+
+def test_a_part_of_a_frame_is_as_in_the_whole():
+    scene, _ = done("moved")
+    window, at = prepared("moved")[1][1]
+    box = Box(100, 330, 300, 520)
+    whole, part = (onto_plate(window, at, scene.plate(1), b, enlarge, no_grain(), 0.0, None) for b in (WHOLE, box))
+    np.testing.assert_array_equal(part.rgb, whole.rgb[box.slices])
+
+
+def test_the_unmasked_fill_is_the_frame_where_nothing_is_the_plates():
+    _, frame = done("moved")
+    _, _, grain = prepared("moved")
+    made = frame.of_plate == 0
+    unmasked = full_fill(frame, grain, 0.0, rng(1, "grain", 1))
+    np.testing.assert_allclose(unmasked[made], frame.rgb[made], rtol=5e-3)
+
+
+def test_a_crop_that_moves_has_its_neighbours_decisions_in_place():
+    rolled = (3, -5)  # rows and columns by which the second crop lies further on
+    window, _ = prepared("moved")[1][1]
+    here = window[0].change
+    there = moved(here, *rolled)
+    np.testing.assert_array_equal(there.size[10:60, 20:100], here.size[13:63, 15:95])
+    np.testing.assert_array_equal(there.log_gain[10:60, 20:100], here.log_gain[13:63, 15:95])
+    assert moved(here, 0.3, -0.4) is here
 
 
 def test_without_a_trip_everything_is_the_models():
     scene = shadow()
     one = look(scene.made(0), None, code(shrunk(scene.plate(0))), scene.quadmask, linear, code)
-    result = onto_plate([one], 0, scene.plate(0), enlarge, no_grain(), 0.0, None)
-    np.testing.assert_array_equal(result.rgb, result.full)
+    result = onto_plate([one], 0, scene.plate(0), WHOLE, enlarge, no_grain(), 0.0, None)
+    np.testing.assert_array_equal(result.rgb, result.generated)
     assert not result.of_plate.any()
 
 

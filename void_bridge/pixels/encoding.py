@@ -28,6 +28,12 @@ def decode(encoded: Array, exposure: float) -> Array:
     return np.asarray(np.copysign(size, x), np.float32)
 
 
+def steepness(linear: Array, exposure: float) -> Array:
+    """How much `encode` grows per unit of linear light there. Any shape, above 0."""
+    slope = np.float32(_SLOPE * 2.0**exposure)
+    return np.asarray(slope * _SCALE / (1 + slope * np.abs(linear)), np.float32)
+
+
 def with_gain(encoded: Array, gain: Array) -> Array:
     """What `encode` gives for linear values times `gain` (shape [3], above 0). Shape [..., 3] both ways."""
     if np.all(gain == 1):

@@ -16,41 +16,53 @@ from typing import Callable, Deque, Iterable, Iterator, Optional, Sequence, Tupl
 import numpy as np
 from numpy.typing import NDArray
 
+from void_bridge.pixels.box import Box
 from void_bridge.pixels.grain import Grain
 from void_bridge.pixels.levels import KEEP, Quadmask
 from void_bridge.pixels.model_domain import bound_highlights, highlight_ceiling
-from void_bridge.pixels.plate_detail import REACH, Change, Resize, decide, find_change, restore
+from void_bridge.pixels.plate_detail import REACH, Change, Resize, decide, find_change, moved, restore
 from void_bridge.pixels.plate_grain import regrained
 from void_bridge.pixels.seam import Match, match, steadied
 
 Array = NDArray[np.float32]
+Convert = Callable[[Array], Array]
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Look:
-    """One frame at the canvas. light: the model's picture, shape [H, W, 3], linear. change: None without a trip."""
+    """One frame at the canvas.
+
+    light: the model's picture, shape [H, W, 3], linear. change: None without a trip. corner: as given to `look`.
+    """
 
     light: Array
     match: Match
     change: Optional[Change]
+    corner: Tuple[float, float]
 
 
 @dataclass(frozen=True)
 class OnPlate:
-    """Shape [h, w, 3], linear, twice, and [h, w].
+    """One frame within a box: shape [h, w, 3], linear, twice, and [h, w].
 
-    rgb: what the paste matte cuts. full: the model's own picture everywhere, matched and enlarged, with grain: the full
-    unmasked fill. of_plate: share of the plate's own detail in `rgb`.
+    rgb: what the paste matte cuts. generated: the model's own picture, matched and enlarged, without the plate's detail
+    and without new grain. of_plate: share of the plate's own detail in `rgb`.
     """
 
     rgb: Array
-    full: Array
+    generated: Array
     of_plate: Array
 
 
 def look(
-    made: Array, trip: Optional[Array], plate: Array, quadmask: Quadmask, linear: Callable[[Array], Array], code: Resize
+    made: Array,
+    trip: Optional[Array],
+    plate: Array,
+    quadmask: Quadmask,
+    linear: Convert,
+    code: Convert,
+    corner: Tuple[float, float] = (0.0, 0.0),
 ) -> Look:
     """What a model did to one frame.
 
@@ -59,14 +71,15 @@ def look(
             model's VAE, None where there is none; the plate itself.
         quadmask: shape [H, W].
         linear, code: from the model domain to linear light, and back.
+        corner: of the crop on the plate, rows and columns, counted in canvas pixels; for a crop that moves.
     """
     light, target, untouched = linear(made), linear(plate), quadmask == KEEP
     if trip is None:
-        return Look(light, match(light, target, untouched), None)
+        return Look(light, match(light, target, untouched), None, corner)
     to_trip = match(light, linear(trip), untouched)
     change = find_change(code(to_trip.apply(light)), trip, linear, quadmask)
     agreed = (change.size < 1) & (change.object == 0)
-    return Look(light, match(light, target, agreed), change)
+    return Look(light, match(light, target, agreed), change, corner)
 
 
 def in_windows(items: Iterable[T], reach: int = REACH) -> Iterator[Tuple[Sequence[T], int]]:
@@ -97,6 +110,7 @@ def onto_plate(
     looks: Sequence[Look],
     at: int,
     plate: Array,
+    box: Box,
     enlarge: Resize,
     grain: Grain,
     exposure: float,
@@ -106,22 +120,38 @@ def onto_plate(
 
     Args:
         looks: of the frame and its neighbours, as `in_windows` gives them; at: the frame's place.
-        plate: shape [h, w, 3], linear, with its grain.
-        enlarge: the canvas to the plate's resolution, shape [H, W, C] -> [h, w, C].
+        plate: shape [h, w, 3], linear, with its grain: of the whole crop.
+        box: rows and columns of it that are wanted; what is pasted, and a few pixels around.
+        enlarge: the canvas to the whole crop, shape [H, W, C] -> [h, w, C].
         grain, exposure: of the plate (`plate_grain.measure_grain`).
         draws: of this job and frame; None adds no grain.
     """
-    now = looks[at]
-    matched = steadied([one.match for one in looks]).apply(now.light)
-    full = bound_highlights(enlarge(matched), highlight_ceiling(plate))
-    rgb, of_plate = full, np.zeros(full.shape[:2], np.float32)
-    changes = [one.change for one in looks if one.change is not None]
+    matched = steadied([one.match for one in looks]).apply(looks[at].light)
+    ceiling = highlight_ceiling(plate)[box.slices]
+    generated = bound_highlights(_cut(enlarge(matched), box), ceiling)
+    rgb, of_plate = generated, np.zeros(box.shape, np.float32)
+    changes = [moved(one.change, *_beyond(looks[at], one)) for one in looks if one.change is not None]
     if len(changes) == len(looks):
-        restored = restore(plate, full, decide(changes, at), enlarge, grain, exposure)
+        detail, cut = decide(changes, at), _cut(plate, box)
+        restored = restore(cut, generated, detail, lambda planes: _cut(enlarge(planes), box), grain, exposure)
         rgb, of_plate = restored.rgb, restored.of_plate
     if draws is not None:
-        state = draws.bit_generator.state
         rgb = regrained(rgb, of_plate, grain, exposure, draws)
-        draws.bit_generator.state = state
-        full = regrained(full, np.zeros_like(of_plate), grain, exposure, draws)
-    return OnPlate(rgb, full, of_plate)
+    return OnPlate(rgb, generated, of_plate)
+
+
+def full_fill(done: OnPlate, grain: Grain, exposure: float, draws: np.random.Generator) -> Array:
+    """The unmasked fill: the model's own picture everywhere, matched at the seam, with grain. Shape [h, w, 3], linear.
+
+    draws: as `onto_plate` was given them, from the start: pixels that are the model's are the same in both.
+    """
+    return regrained(done.generated, np.zeros_like(done.of_plate), grain, exposure, draws)
+
+
+def _beyond(now: Look, other: Look) -> Tuple[float, float]:
+    """Rows and columns by which the crop of `now` lies beyond that of `other`."""
+    return now.corner[0] - other.corner[0], now.corner[1] - other.corner[1]
+
+
+def _cut(image: Array, box: Box) -> Array:
+    return np.ascontiguousarray(image[box.slices])

@@ -140,6 +140,18 @@ def decide(changes: Sequence[Change], at: int) -> Detail:
     return Detail(free * (1 - _step(size, 1.0, 2.0)), free * shading, now.log_gain, now.dark)
 
 
+def moved(change: Change, rows: float, columns: float) -> Change:
+    """A change as the canvas of a frame sees it whose crop lies so many canvas pixels further on."""
+    if not (round(rows) or round(columns)):
+        return change
+    planes = np.dstack([change.size, change.shading, change.object, change.log_gain])
+    height, width = change.size.shape
+    down = np.clip(np.arange(height) + round(rows), 0, height - 1)
+    across = np.clip(np.arange(width) + round(columns), 0, width - 1)
+    there = planes[down][:, across]
+    return Change(there[..., 0], there[..., 1], there[..., 3:], change.dark, there[..., 2])
+
+
 def restore(plate: Array, generated: Array, detail: Detail, enlarge: Resize, grain: Grain, exposure: float) -> Restored:
     """The model's pixels with the plate's detail back in.
 
@@ -149,11 +161,13 @@ def restore(plate: Array, generated: Array, detail: Detail, enlarge: Resize, gra
         grain, exposure: of the plate: relit, it has no more grain than elsewhere at that tone.
     """
     planes = enlarge(np.dstack([detail.kept, detail.shaded, detail.log_gain]))
+    assert planes.shape[:2] == plate.shape[:2] == generated.shape[:2]
     kept, shaded = _guarded(planes[..., 0]), _guarded(planes[..., 1])
     gain = np.exp(np.clip(planes[..., 2:], -_LARGEST[1], _LARGEST[1]))
     rgb = generated.astype(np.float32)
-    if shaded.any():
-        box = matte_box(shaded).slices
+    relit_there = matte_box((shaded > 0) & (kept < 1))
+    if not relit_there.empty:
+        box = relit_there.slices
         lit = relit(plate[box], gain[box], detail.dark, grain, exposure)
         rgb[box] += shaded[box][..., None] * (lit - rgb[box])
     rgb += kept[..., None] * (plate - rgb)

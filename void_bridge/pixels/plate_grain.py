@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from void_bridge.pixels.box import Box
-from void_bridge.pixels.encoding import decode, encode
+from void_bridge.pixels.encoding import decode, encode, steepness
 from void_bridge.pixels.grain import Grain, GrainSampler
-from void_bridge.pixels.mattes import matte_box
 
 Array = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -50,7 +49,7 @@ def relit(plate: Array, gain: Array, dark: float, grain: Grain, exposure: float)
     """(plate + dark) x gain - dark, with no more grain than the plate has at the new tone. Shape [h, w, 3], linear."""
     lit = np.asarray((plate + np.float32(dark)) * gain - np.float32(dark), np.float32)
     before, after = encode(plate, exposure), encode(lit, exposure)
-    amplified = grain.strength(before) * _steepness(plate, lit, gain, exposure)
+    amplified = grain.strength(before) * gain * steepness(lit, exposure) / steepness(plate, exposure)
     wanted = np.minimum(grain.strength(after), amplified)
     if not (amplified > wanted).any():
         return lit
@@ -68,22 +67,11 @@ def regrained(rgb: Array, of_plate: Array, grain: Grain, exposure: float, draws:
         draws: belongs to this job and frame.
     """
     missing = 1 - np.square(of_plate)
-    box = matte_box(missing)
-    if box.empty:
+    if not missing.any():
         return rgb
-    encoded = encode(rgb[box.slices], exposure)
-    grainy = decode(encoded + grain.make(encoded, missing[box.slices], draws), exposure)
-    result: Array = rgb.copy()
-    np.copyto(result[box.slices], grainy, where=missing[box.slices][..., None] > 0)
-    return result
-
-
-def _steepness(plate: Array, lit: Array, gain: Array, exposure: float) -> Array:
-    """By how much a small step of the encoded plate grows when it is relit. Shape [h, w, 3]."""
-    step = np.float32(1e-3)
-    after: Array = np.abs(encode(lit + step * gain, exposure) - encode(lit, exposure))
-    before = np.abs(encode(plate + step, exposure) - encode(plate, exposure))
-    return np.asarray(after / np.maximum(before, np.float32(1e-9)), np.float32)
+    encoded = encode(rgb, exposure)
+    grainy = decode(encoded + grain.make(encoded, missing, draws), exposure)
+    return np.where(missing[..., None] > 0, grainy, rgb)
 
 
 def _windows(valid: Mask) -> Iterator[Box]:
