@@ -44,9 +44,10 @@ class Footage:
         return self.camera[there] @ np.linalg.inv(self.camera[here])
 
 
-def read_footage(made: Callable[[int], Array], plate: Callable[[int], Array], frames: range) -> Iterator[Footage]:
-    """Read the frames, each once. Yields the footage after every frame, the same object growing."""
-    footage = Footage(frames.start)
+def read_footage(
+    footage: Footage, made: Callable[[int], Array], plate: Callable[[int], Array], frames: range
+) -> Iterator[int]:
+    """Read the frames into `footage`, each once. Yields each frame when it is read."""
     last_plate: NDArray[np.uint8] | None = None
     for i in frames:
         result, original = _eight_bit(made(i)), _eight_bit(plate(i))
@@ -58,7 +59,7 @@ def read_footage(made: Callable[[int], Array], plate: Callable[[int], Array], fr
         footage.changed.append(changed)
         footage.tolerance = max(footage.tolerance, tolerance)
         last_plate = grey
-        yield footage
+        yield i
 
 
 def blurred(picture: Picture) -> Array:

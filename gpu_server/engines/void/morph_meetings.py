@@ -1,4 +1,4 @@
-"""Things that meet: where one hides another, neither can be judged any more."""
+"""What several tracks say of each other: where one thing hides another, and which are one thing seen twice."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from gpu_server.engines.void.morph_tracks import Seen, Sight
 
 _CELL = 4  # pixels
 _SHARED = 0.1  # of the smaller thing's cells
+_SAME_PLACE = 0.7  # of the radius, between centres
 
 
 @dataclass(frozen=True)
@@ -51,3 +52,30 @@ def _cells(sight: Sight, seen: Seen) -> set[tuple[int, int]]:
 
 def _overlap(one: set[tuple[int, int]], other: set[tuple[int, int]]) -> bool:
     return len(one & other) > _SHARED * min(len(one), len(other))
+
+
+def same_things(tracks: list[Track]) -> list[list[int]]:
+    """Indices of tracks from several key frames, those of one thing together."""
+    groups: list[list[int]] = []
+    for i, track in enumerate(tracks):
+        for group in groups:
+            if any(_same(tracks[j], track) for j in group):
+                group.append(i)
+                break
+        else:
+            groups.append([i])
+    return groups
+
+
+def _same(one: Track, other: Track) -> bool:
+    """Does either, followed to the other's key frame, come to lie on it?"""
+    return one.thing.frame != other.thing.frame and (_reaches(one, other) or _reaches(other, one))
+
+
+def _reaches(track: Track, target: Track) -> bool:
+    found = next((s for s in track.seen if s.frame == target.thing.frame), None)
+    if found is None:
+        return False
+    rows, columns = np.nonzero(target.thing.mask)
+    place = np.median(found.there[track.sight.mask], axis=0)
+    return float(np.hypot(place[0] - columns.mean(), place[1] - rows.mean())) < _SAME_PLACE * target.thing.radius

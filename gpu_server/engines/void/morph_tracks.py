@@ -209,7 +209,7 @@ def _smoothed(field: Array, weight: Array, sigma: float) -> Array:
 
 
 def _for_flow(picture: Array, mask: Mask) -> Array:
-    """Shape [h, w, 3]: the thing alone, at a brightness and contrast of its own: flow expects neither to change.
+    """Shape [h, w, 3]: the thing alone, at a brightness and contrast of its own: flow expects both to stay.
 
     What is around it is replaced by what its edge fades into, so that the background does not draw the flow along.
     """
