@@ -53,10 +53,9 @@ def test_every_rung_has_a_name_of_its_own():
 def test_known_cards():
     assert planned(80).passes_kept == 2 and planned(80).precision == "bf16" and planned(80).text_encoder == "device"
     assert planned(24).transformer == "device" and planned(24).passes_kept == 1
-    assert planned(16).transformer == "swapped" and planned(16).vae_saving["tile"] is None
-    assert planned(16).vae_latents_at_once == 2
+    assert planned(16).transformer == "swapped" and planned(16).vae_rows is None
     small = planned(8, OLD)
-    assert small.precision == "fp8-stored" and small.text_encoder == "cpu" and small.vae_tile == (256, 384)
+    assert small.precision == "fp8-stored" and small.text_encoder == "cpu" and small.vae_rows == 32
     assert planned(4).transformer == "blocks"
 
 
@@ -160,8 +159,12 @@ def test_reasons_name_each_kind_of_wider_plan_once():
     assert any("bf16" in line for line in lines)
 
 
-def test_vae_saving_counts_in_latents():
-    assert planned(8, OLD).vae_saving == {"tile": (32, 48), "overlap": 8, "latents_at_once": 1}
+def test_the_vae_gives_up_numbers_last():
+    plans = rungs(SPEC, Request(), Room(0, NEW))
+    assert [plan.vae_latents_at_once for plan in plans] == sorted((p.vae_latents_at_once for p in plans), reverse=True)
+    assert planned(6).vae_saving == {"rows": 16, "parked": True, "latents_at_once": 2}
+    parked = [part for part in planned(6).parts if "parked" in part.name]
+    assert parked and all("host" in part.places and "device" not in part.places for part in parked)
 
 
 def test_sizes_come_from_the_models_folder(tmp_path):

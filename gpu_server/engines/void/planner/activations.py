@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 from gpu_server.engines.void.checkpoint.layout import VOID_CHANNELS
 from gpu_server.engines.void.lengths import CELL, FRAMES_A_LATENT
+from gpu_server.engines.void.planner.band_walk import decode_elements, encode_elements
 from gpu_server.engines.void.planner.spec import TextSizes, TransformerSizes, VaeSizes
-from gpu_server.engines.void.planner.vae_walk import Alive, decode_elements, encode_elements
+from gpu_server.engines.void.planner.vae_walk import Alive
 from gpu_server.engines.void.planner.weights import ELEMENT_BYTES, Precision
 
 _FLOAT = 4
@@ -70,20 +71,18 @@ def text_bytes(sizes: TextSizes, tokens: int, precision: Precision) -> int:
 
 @dataclass(frozen=True)
 class VaeWork:
-    """How the VAE is fed. picture: height and width in pixels of what it sees at once, the canvas or one tile of it.
+    """How the VAE is fed. canvas: height and width in pixels. frames: of the padded shot. The rest: see `Plan`."""
 
-    tiles: their number. latents_at_once: 2, or 1. frames: of the padded shot.
-    """
-
-    picture: tuple[int, int]
-    tiles: int
-    latents_at_once: int
+    canvas: tuple[int, int]
     frames: int
+    latents_at_once: int
+    rows: int | None
+    parked: bool
 
 
 @dataclass(frozen=True)
 class VaeBytes:
-    """alive: at the worst moment, on the device. waiting: what the other tiles keep, in the machine's memory."""
+    """alive: at the worst moment, where the VAE computes. waiting: what is parked in the machine's memory."""
 
     alive: int
     waiting: int
@@ -91,24 +90,26 @@ class VaeBytes:
 
 def decode_bytes(sizes: VaeSizes, work: VaeWork, precision: Precision) -> VaeBytes:
     """Latents to frames: the first latent alone; from the third batch on nothing changes."""
-    latents = (work.picture[0] // CELL, work.picture[1] // CELL)
-    count = work.latents_at_once
-    return _vae_bytes(decode_elements(sizes, latents, (1, count, count)), work, precision)
+    return _decode_bytes(sizes, work, (1, work.latents_at_once, work.latents_at_once), precision)
 
 
-def preview_bytes(sizes: VaeSizes, work: VaeWork, precision: Precision) -> int:
+def preview_bytes(sizes: VaeSizes, work: VaeWork, precision: Precision) -> VaeBytes:
     """One latent to one frame, between two steps."""
-    latents = (work.picture[0] // CELL, work.picture[1] // CELL)
-    return decode_elements(sizes, latents, (1,)).peak * ELEMENT_BYTES[precision]
+    return _decode_bytes(sizes, work, (1,), precision)
+
+
+def _decode_bytes(sizes: VaeSizes, work: VaeWork, batches: tuple[int, ...], precision: Precision) -> VaeBytes:
+    latents = (work.canvas[0] // CELL, work.canvas[1] // CELL)
+    return _vae_bytes(decode_elements(sizes, latents, batches, work.rows, work.parked), precision)
 
 
 def encode_bytes(sizes: VaeSizes, work: VaeWork, precision: Precision) -> VaeBytes:
     """Frames to latents: the first batch also takes what does not divide by the others."""
     full = FRAMES_A_LATENT * work.latents_at_once
-    first = full + work.frames % full
-    return _vae_bytes(encode_elements(sizes, work.picture, (min(first, work.frames), full)), work, precision)
+    first = min(full + work.frames % full, work.frames)
+    return _vae_bytes(encode_elements(sizes, work.canvas, (first, full), work.rows, work.parked), precision)
 
 
-def _vae_bytes(alive: Alive, work: VaeWork, precision: Precision) -> VaeBytes:
+def _vae_bytes(alive: Alive, precision: Precision) -> VaeBytes:
     element = ELEMENT_BYTES[precision]
-    return VaeBytes(alive.peak * element, alive.kept * element * work.tiles if work.tiles > 1 else 0)
+    return VaeBytes(alive.peak * element, alive.parked * element)

@@ -20,9 +20,18 @@ SLACK = 0.05
 COMPUTED_FP8 = (8, 9)
 """Compute capability from which a GPU multiplies 8-bit floats."""
 
-_Saving = tuple[int, tuple[int, int] | None]
-_SAVINGS: tuple[_Saving, ...] = ((2, None), (1, None), (1, (256, 384)), (1, (192, 256)))
-"""What the VAE gives up: latents at once, and the size of a tile."""
+
+@dataclass(frozen=True)
+class _Saving:
+    """How the VAE saves memory: see `Plan`."""
+
+    rows: int | None = None
+    parked: bool = False
+    latents_at_once: int = 2
+
+
+_EXACT = (_Saving(), _Saving(32), _Saving(16, parked=True))
+_LAST = _Saving(16, parked=True, latents_at_once=1)
 
 
 @dataclass(frozen=True)
@@ -56,7 +65,8 @@ def rungs(spec: ModelSpec, request: Request, room: Room) -> tuple[Plan, ...]:
     """Every plan for this kind of device, the widest first.
 
     What changes no pixel comes first: one pass's transformer at a time, swapped out while the VAE works, the halves of
-    a guided step one by one, T5 on the CPU. Then narrow weights; then a VAE in smaller pieces; then streamed blocks.
+    a guided step one by one, T5 on the CPU, the VAE over bands. Then narrow weights; then streamed blocks; then a VAE
+    that sees less at once.
 
     Raises:
         UsageError: a precision that this device does not compute.
@@ -67,10 +77,10 @@ def rungs(spec: ModelSpec, request: Request, room: Room) -> tuple[Plan, ...]:
 
 def _cuda_plans(request: Request, room: Room) -> Iterator[Plan]:
     wanted = _cuda_precisions(request.precision, room.capability)
-    for saving in _savings(request):
-        for precision in wanted:
+    for precision in wanted:
+        for saving in _EXACT:
             yield from _placed("cuda", precision, saving, request, streamed=False)
-    for saving in _savings(request):
+    for saving in (*_EXACT, _LAST):
         yield from _placed("cuda", wanted[-1], saving, request, streamed=True)
 
 
@@ -88,28 +98,33 @@ def _cpu_plans(request: Request) -> Iterator[Plan]:
     """Without a GPU bf16 is slower than float32, and saves memory alone."""
     auto: Sequence[Precision] = ("float32", "bf16", "fp8-stored")
     for precision in auto if request.precision == "auto" else (request.precision,):
-        for saving in _savings(request):
+        for saving in (_Saving(), _Saving(32), _Saving(16, latents_at_once=1)):
             yield from _placed("cpu", precision, saving, request, streamed=False)
-
-
-def _savings(request: Request) -> Iterator[_Saving]:
-    for latents, tile in _SAVINGS:
-        if tile is None or any(side < whole for side, whole in zip(tile, request.canvas, strict=True)):
-            yield latents, tile
 
 
 def _placed(
     device: Literal["cuda", "cpu"], precision: Precision, saving: _Saving, request: Request, streamed: bool
 ) -> Iterator[Plan]:
     """Plans that differ in placement and batches alone."""
-    latents, tile = saving
     kept_and_swapped = [("device", count, "device") for count in range(len(request.passes), 0, -1)]
     placements = [("blocks", 1, "offloaded")] if streamed else [*kept_and_swapped, ("swapped", 1, "offloaded")]
     batches = ("together", "one by one") if request.guided else ("together",)
     for transformer, kept, vae in placements:
         for guidance in batches:
             for text in ("device", "cpu") if device == "cuda" else ("cpu",):
-                yield Plan(device, precision, transformer, kept, text, vae, tile, latents, guidance, request.attention)
+                yield Plan(
+                    device,
+                    precision,
+                    transformer,
+                    kept,
+                    text,
+                    vae,
+                    saving.rows,
+                    saving.parked,
+                    saving.latents_at_once,
+                    guidance,
+                    request.attention,
+                )
 
 
 def choose(spec: ModelSpec, request: Request, room: Room) -> Plan:
@@ -163,10 +178,10 @@ def _reasons(plan: Plan, room: Room) -> Iterator[str]:
         yield "8-bit weights, widened where they are used"
     if plan.transformer == "swapped":
         yield "the transformer leaves the GPU while T5 and the VAE work" if on_gpu else "one part is loaded at a time"
+    if plan.vae_rows:
+        yield "the VAE's layers run over bands of rows: the same numbers, slower"
     if plan.vae_latents_at_once < 2:
         yield "the VAE takes one latent at a time, and differs a little from the reference's pairs"
-    if plan.vae_tile:
-        yield "the VAE works in tiles, which differ a little from whole frames"
     if plan.guidance == "one by one":
         yield "the two halves of a guided step run one after the other"
 
@@ -182,7 +197,7 @@ def _kind(plan: Plan, chosen: Plan) -> tuple[object, ...]:
     """Kinds are told apart by precision and placement; those of the chosen plan also by how the VAE works."""
     kind = (plan.precision, plan.transformer, plan.passes_kept)
     same = kind == (chosen.precision, chosen.transformer, chosen.passes_kept)
-    return (*kind, plan.vae_latents_at_once, plan.vae_tile) if same else kind
+    return (*kind, *plan.vae_saving.values()) if same else kind
 
 
 def _nothing_fits(spec: ModelSpec, request: Request, room: Room, refused: Sequence[tuple[Plan, str]]) -> str:

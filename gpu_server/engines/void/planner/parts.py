@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 from gpu_server.engines.void.lengths import padded_length
 from gpu_server.engines.void.planner import activations
-from gpu_server.engines.void.planner.plan import PHASES, TILE_OVERLAP, PartBytes, Place, Plan, Request
+from gpu_server.engines.void.planner.plan import PHASES, PartBytes, Place, Plan, Request
 from gpu_server.engines.void.planner.spec import ModelSpec
 from gpu_server.engines.void.planner.weights import (
     ELEMENT_BYTES,
@@ -67,7 +66,7 @@ def _activations(plan: Plan, spec: ModelSpec, request: Request) -> Iterator[Part
     decode = activations.decode_bytes(spec.vae, work, plan.wide)
     denoise = activations.transformer_bytes(spec.transformer, request.window, batch, plan.precision)
     if plan.vae == "device":
-        denoise = max(denoise, activations.preview_bytes(spec.vae, work, plan.wide))
+        denoise = max(denoise, activations.preview_bytes(spec.vae, work, plan.wide).alive)
     needs = (
         ("text", text, activations.text_bytes(spec.text, spec.transformer.text_tokens, plan.wide)),
         ("encode", here, encode.alive),
@@ -78,22 +77,14 @@ def _activations(plan: Plan, spec: ModelSpec, request: Request) -> Iterator[Part
         yield PartBytes(f"{phase}: activations", count, "estimate", _places(**{phase: place}))
     latents = activations.latents_bytes(spec.transformer, request.shot)
     yield PartBytes("latents and conditioning", latents, "estimate", ("-", here, here, here))
-    if work.tiles > 1:
-        yield PartBytes("encode: tiles in waiting", encode.waiting, "estimate", _places(encode="host"))
-        yield PartBytes("decode: tiles in waiting", decode.waiting, "estimate", _places(decode="host"))
+    if plan.vae_parked:
+        yield PartBytes("encode: parked", encode.waiting, "estimate", _places(encode="host"))
+        yield PartBytes("decode: parked", decode.waiting, "estimate", _places(decode="host"))
 
 
 def _vae_work(plan: Plan, request: Request) -> activations.VaeWork:
-    canvas = request.canvas
-    tile = plan.vae_tile or canvas
-    picture = (min(tile[0], canvas[0]), min(tile[1], canvas[1]))
-    tiles = _tiles_along(canvas[0], picture[0]) * _tiles_along(canvas[1], picture[1])
-    return activations.VaeWork(picture, tiles, plan.vae_latents_at_once, padded_length(request.frames))
-
-
-def _tiles_along(length: int, tile: int) -> int:
-    """Overlapping tiles that cover a length."""
-    return 1 + math.ceil((length - tile) / max(1, tile - TILE_OVERLAP))
+    frames = padded_length(request.frames)
+    return activations.VaeWork(request.canvas, frames, plan.vae_latents_at_once, plan.vae_rows, plan.vae_parked)
 
 
 def _on(plan: Plan) -> Place:

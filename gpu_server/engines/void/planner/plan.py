@@ -6,13 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from gpu_server.engines.void.lengths import CELL, WINDOW_LATENTS, latent_count, latent_shape, padded_length
+from gpu_server.engines.void.lengths import WINDOW_LATENTS, latent_count, latent_shape, padded_length
 from gpu_server.engines.void.planner.weights import Precision
 from gpu_server.engines.void.precision.layers import PRECISIONS
 from void_bridge.errors import UsageError
-
-TILE_OVERLAP = 64
-"""Pixels that two tiles of the VAE share and are blended over."""
 
 Phase = Literal["text", "encode", "denoise", "decode"]
 PHASES: tuple[Phase, ...] = ("text", "encode", "denoise", "decode")
@@ -79,8 +76,9 @@ class Plan:
     otherwise in host memory (without a GPU: on disk); `blocks` streams its blocks from host memory, one ahead.
     passes_kept: transformers that are loaded at once; with 1, the other pass is read from disk when its turn comes.
     text_encoder: where it runs, once a prompt; then it leaves. vae: `offloaded` is in host memory between uses.
-    vae_latents_at_once: 2 as the reference has it, or 1. vae_tile: height and width in pixels of a tile; None for whole
-    frames. Both change the result a little: a GroupNorm of the VAE sees what it is given at once, and no more.
+    vae_rows: its layers run over bands of so many rows, with the same numbers; None: whole. vae_parked: with rows, what
+    its convolutions keep of the last batch waits in host memory. vae_latents_at_once: 2 as the reference has it; 1
+    gives other numbers, because a group norm sees less.
     guidance: both halves of a guided step in one batch, or one after the other.
     why: sentences for people.
     """
@@ -91,7 +89,8 @@ class Plan:
     passes_kept: int
     text_encoder: Literal["device", "cpu"]
     vae: Literal["device", "offloaded"]
-    vae_tile: tuple[int, int] | None
+    vae_rows: int | None
+    vae_parked: bool
     vae_latents_at_once: int
     guidance: Literal["together", "one by one"]
     attention: str
@@ -109,8 +108,9 @@ class Plan:
         yield {"device": f"{kept} kept", "swapped": "transformer swapped", "blocks": "blocks streamed"}[
             self.transformer
         ]
-        batch = "pairs" if self.vae_latents_at_once == 2 else "single latents"
-        yield f"VAE in {batch}" + ("" if self.vae_tile is None else ", tiles of {}x{}".format(*self.vae_tile))
+        yield "VAE whole" if self.vae_rows is None else f"VAE in {'parked ' * self.vae_parked}bands"
+        if self.vae_latents_at_once < 2:
+            yield "single latents"
         if self.guidance == "one by one":
             yield "guidance one by one"
         if self.device == "cuda":
@@ -119,8 +119,7 @@ class Plan:
     @property
     def vae_saving(self) -> dict[str, Any]:
         """What `gpu_server.engines.void.vae.Saving` is made of."""
-        tile = self.vae_tile and (self.vae_tile[0] // CELL, self.vae_tile[1] // CELL)
-        return {"tile": tile, "overlap": TILE_OVERLAP // CELL, "latents_at_once": self.vae_latents_at_once}
+        return {"rows": self.vae_rows, "parked": self.vae_parked, "latents_at_once": self.vae_latents_at_once}
 
     @property
     def wide(self) -> Precision:

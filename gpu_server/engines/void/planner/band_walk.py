@@ -1,0 +1,101 @@
+"""How much the VAE holds at its worst moment when its layers run over bands of rows. An estimate.
+
+It follows `gpu_server.engines.void.bands`; see `vae_walk`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+
+from gpu_server.engines.void.planner.spec import VaeSizes
+from gpu_server.engines.void.planner.vae_walk import Alive, Layers, Size, larger, smaller
+
+_BAND_COPIES = 6
+"""Of a band while it is normalised: the last band, and five values of the normalisation; float32 ones count twice."""
+
+
+class BandLayers(Layers):
+    """rows: of a band, at each layer's own resolution. parked: what convolutions keep waits elsewhere."""
+
+    def __init__(self, sizes: VaeSizes, rows: int, parked: bool) -> None:
+        super().__init__(sizes)
+        self._rows, self._parked = rows, parked
+
+    def residual(self, inputs: Size, out: int, latents: Size | None) -> Size:
+        first = self._stage(inputs, out, latents)
+        result = self._stage(first, out, latents)
+        self.ledger.drop(first)
+        shortcut = inputs.of(out if inputs.channels != out else 0)
+        self.ledger.hold(shortcut)
+        self.ledger.drop(shortcut)
+        return result
+
+    def _stage(self, hidden: Size, out: int, latents: Size | None) -> Size:
+        """Norm, activation and convolution, band by band."""
+        stretched = hidden.of(latents.channels if latents else 0)
+        result, kept = hidden.of(out), hidden.during(2)
+        self.ledger.hold(stretched, result)
+        if self._parked:
+            self.ledger.park(kept)
+            self._over_bands(hidden)
+        else:
+            self.ledger.keep(kept)
+            self._over_bands(hidden)
+            self.ledger.replaced(kept)
+        self.ledger.drop(stretched)
+        return result
+
+    def norm(self, hidden: Size, latents: Size | None) -> Size:
+        if latents is None:
+            return super().norm(hidden, latents)
+        stretched = hidden.of(latents.channels)
+        self.ledger.hold(stretched, hidden)
+        self._over_bands(hidden)
+        self.ledger.drop(stretched)
+        return hidden
+
+    def _over_bands(self, hidden: Size) -> None:
+        band = replace(hidden, height=min(hidden.height, self._rows + 2))
+        self.ledger.hold(*[band] * _BAND_COPIES)
+        self.ledger.drop(*[band] * _BAND_COPIES)
+
+    def upsample(self, hidden: Size, longer: bool) -> Size:
+        large = larger(hidden, longer)
+        frame = large.during(1)
+        self.ledger.hold(large, frame, frame)
+        self.ledger.drop(frame, frame, hidden)
+        return large
+
+    def downsample(self, hidden: Size, shorter: bool) -> Size:
+        small = smaller(hidden, shorter)
+        frame = hidden.during(1)
+        self.ledger.hold(small, frame, frame)
+        self.ledger.drop(frame, frame, hidden)
+        return small
+
+
+def _layers(sizes: VaeSizes, rows: int | None, parked: bool) -> Layers:
+    return Layers(sizes) if rows is None else BandLayers(sizes, rows, parked)
+
+
+@cache
+def decode_elements(
+    sizes: VaeSizes, latents: tuple[int, int], batches: tuple[int, ...], rows: int | None = None, parked: bool = False
+) -> Alive:
+    """While a video of `latents` (height, width) is decoded, `batches` latents at a time, the first one alone."""
+    layers = _layers(sizes, rows, parked)
+    for index, count in enumerate(batches):
+        layers.decode(Size(sizes.latent_channels, count, *latents), first=index == 0)
+    return layers.ledger.alive
+
+
+@cache
+def encode_elements(
+    sizes: VaeSizes, picture: tuple[int, int], batches: tuple[int, ...], rows: int | None = None, parked: bool = False
+) -> Alive:
+    """While a video of `picture` (height, width) is encoded, `batches` frames at a time."""
+    layers = _layers(sizes, rows, parked)
+    for count in batches:
+        layers.encode(Size(sizes.picture_channels, count, *picture))
+    return layers.ledger.alive
