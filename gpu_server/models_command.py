@@ -12,6 +12,7 @@ _ACTIONS = {
     "check": ("say what is there, whether it is whole, and what to get", f"{_CHECKPOINT}.check_command"),
     "fetch": ("get the published weights from the hub", f"{_CHECKPOINT}.fetch_command"),
     "init-tiny": ("write a tiny random checkpoint", f"{_CHECKPOINT}.tiny_command"),
+    "plan": ("say what of the model lies where on a GPU, with bytes", "gpu_server.engines.void.planner.command"),
 }
 """Name to its help and the module that does it, which offers `add_arguments(parser)` and `run(arguments)`."""
 

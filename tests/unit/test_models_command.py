@@ -83,6 +83,21 @@ def test_init_tiny_then_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert "not empty" in capsys.readouterr().err
 
 
+def test_every_action_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert all(f"    {action}" in shown for action in ("check", "fetch", "init-tiny", "plan"))
+
+
+def test_check_loads_no_model_library(tiny: Path) -> None:
+    code = (
+        "import sys; from void_bridge.cli.main import main; code = main();"
+        " sys.exit(code or bool({'torch', 'diffusers', 'transformers', 'huggingface_hub'} & sys.modules.keys()))"
+    )
+    command = [sys.executable, "-c", code, "models", "check", str(tiny)]
+    assert subprocess.run(command, capture_output=True, timeout=60).returncode == 0
+
+
 def test_check_of_a_damaged_folder(tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = Path(shutil.copytree(tiny, tmp_path / "models"))
     (folder / "void_pass2.safetensors").unlink()

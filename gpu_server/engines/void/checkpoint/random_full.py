@@ -48,8 +48,24 @@ def write_random_pass(folder: Path, number: int, seed: int = 0) -> Path:
         DiskFull, OutputError: naming the file.
     """
     path = folder / pass_name(number)
-    _write(path, transformer_shapes(FULL_CONFIG, VOID_CHANNELS), seed + number)
+    write_random(path, transformer_shapes(FULL_CONFIG, VOID_CHANNELS), seed + number)
     return path
+
+
+def write_random(path: Path, shapes: Shapes, seed: int) -> None:
+    """Write a BF16 file of random tensors. Raises DiskFull, OutputError."""
+    block = np.frombuffer(encoded(_block(seed), "BF16"), np.uint16)
+    order = {name: i for i, name in enumerate(shapes)}
+
+    def blocks(name: str) -> Iterator[Bytes]:
+        shape = shapes[name]
+        if len(shape) == 1:
+            yield encoded(drawn(name, shape, seed, "random"), "BF16")
+            return
+        for _, start, count in _runs(math.prod(shape), order[name]):
+            yield block[start : start + count].data
+
+    write_tensors(path, shapes, "BF16", blocks)
 
 
 def write_random_base(folder: Path, seed: int = 0) -> None:
@@ -66,7 +82,7 @@ def write_random_base(folder: Path, seed: int = 0) -> None:
         ("text_encoder", FULL_TEXT_CONFIG, text_encoder_shapes(FULL_TEXT_CONFIG)),
     ):
         write_bytes(base / part / "config.json", as_json(config))
-        _write(base / part / f"{WEIGHT_STEMS[part]}.safetensors", shapes, seed)
+        write_random(base / part / f"{WEIGHT_STEMS[part]}.safetensors", shapes, seed)
     write_bytes(base / "scheduler" / "scheduler_config.json", as_json(SCHEDULER))
     write_tokenizer(base / "tokenizer")
 
@@ -112,21 +128,6 @@ def _random(model: Module, shapes: Shapes, place: Place, device: str, seed: int)
             yield name, place(name, values.view(shape))
 
     return filled(model, tensors(), Path("random weights"))
-
-
-def _write(path: Path, shapes: Shapes, seed: int) -> None:
-    block = np.frombuffer(encoded(_block(seed), "BF16"), np.uint16)
-    order = {name: i for i, name in enumerate(shapes)}
-
-    def blocks(name: str) -> Iterator[Bytes]:
-        shape = shapes[name]
-        if len(shape) == 1:
-            yield encoded(drawn(name, shape, seed, "random"), "BF16")
-            return
-        for _, start, count in _runs(math.prod(shape), order[name]):
-            yield block[start : start + count].data
-
-    write_tensors(path, shapes, "BF16", blocks)
 
 
 def _block(seed: int) -> np.ndarray:
