@@ -12,6 +12,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed: pip install
 pytest.importorskip("diffusers", reason="diffusers is not installed: pip install void-bridge[void]")
 
 from torch import nn  # noqa: E402
+from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 
 from gpu_server.engines.void.checkpoint.loading import load_transformer  # noqa: E402
 from gpu_server.engines.void.checkpoint.tiny import write_tiny  # noqa: E402
@@ -182,6 +183,35 @@ def test_nan_comes_through(models):
     assert denoiser(hidden, prompt, 666, turn).isnan().any()
 
 
+class Recorded(TorchDispatchMode):
+    """The names of the operations that ran."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        self.names.add(str(operation))
+        return operation(*args, **(kwargs or {}))
+
+
+def test_a_call_reads_nothing_back_from_the_device(models):
+    denoiser = build_denoiser(models, 1, precision="fp8", device="cpu")
+    denoiser.start(STEPS)
+    for start, reads in ((lambda: None, False), (lambda: torch.ones(1).item(), True)):
+        with Recorded() as recorded:
+            start()
+            call(denoiser, inputs(1), 666)
+        assert ("aten._local_scalar_dense.default" in recorded.names) == reads
+
+
+def test_weights_move_and_the_results_stay(models):
+    denoiser = cached(models)
+    first = run(denoiser, (1,))[1]
+    denoiser.to(CPU)
+    assert all(map(torch.equal, run(denoiser, (1,))[1], first))
+
+
 # --- attention ---------------------------------------------------------------------------------
 
 
@@ -270,6 +300,13 @@ def test_a_window_of_another_shape_starts_anew(models):
     call(denoiser, inputs(1), 999)
     given = inputs(2, latents=6)
     assert torch.equal(call(denoiser, given, 666), call(exact, given, 666))
+
+
+def test_one_block_leaves_nothing_to_leave_out(models):
+    transformer = load_transformer(models, 1)
+    transformer.transformer_blocks = transformer.transformer_blocks[:1]
+    with pytest.raises(UsageError, match="one block"):
+        StepCache(transformer, "first-block")
 
 
 def test_after_a_rest_steps_are_computed_again(models):

@@ -11,12 +11,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+import torch._dynamo
 from diffusers import CogVideoXTransformer3DModel
 from torch import Tensor
 from torch._dynamo.exc import TorchDynamoException
 
 CompileFailed = TorchDynamoException
 """What a compiled block raises where it could not be compiled; nothing else is taken for it."""
+
+GRAPHS = 64
+"""Graphs that a process keeps of a block; torch's own limit of 8 is used up by the shapes of a few jobs."""
 
 BlockForward = Callable[..., tuple[Tensor, Tensor]]
 
@@ -48,6 +52,7 @@ class CompiledBlocks:
     """All blocks of a transformer, compiled. Made before any hook is put around them."""
 
     def __init__(self, transformer: CogVideoXTransformer3DModel, backend: str = "inductor") -> None:
+        torch._dynamo.config.recompile_limit = GRAPHS
         self._forwards = [_CompiledForward(block.forward, backend) for block in transformer.transformer_blocks]
         for block, forward in zip(transformer.transformer_blocks, self._forwards, strict=True):
             block.forward = forward

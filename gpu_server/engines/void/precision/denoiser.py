@@ -75,7 +75,7 @@ class OptimisedDenoiser:
         self._transformer.to(device)
 
     def rest(self) -> None:
-        """After a loop: let go of what the step cache holds, four tensors the size of all tokens a window."""
+        """After a loop: let go of what the step cache holds, three tensors the size of all tokens a window."""
         self._cache.reset()
 
     def _fall_back(self, compiled: CompiledBlocks, reason: BaseException) -> None:
