@@ -23,10 +23,10 @@ from tests.support.model_frames import (
     shrunk,
 )
 from void_bridge.pixels.box import Box
-from void_bridge.pixels.cut_off import CutOff, cut_off_share, cut_off_warning
+from void_bridge.pixels.cut_off import CutOff, cut_off, cut_off_warning
 from void_bridge.pixels.grain import Grain, no_grain
 from void_bridge.pixels.levels import AFFECTED, KEEP
-from void_bridge.pixels.onto_plate import OnPlate, full_fill, in_windows, look, onto_plate
+from void_bridge.pixels.onto_plate import OnPlate, PlateFrame, full_fill, in_windows, look, onto_plate
 from void_bridge.pixels.plate_detail import Detail, decide, moved, restore
 from void_bridge.pixels.plate_grain import measure_grain
 
@@ -37,6 +37,10 @@ TINTED = (1.13, 1.1, 1.05)
 
 def keep_area(scene: Scene) -> np.ndarray:
     return enlarge((scene.quadmask == KEEP).astype(np.float32)) > 0.99
+
+
+def plate_frame(scene: Scene, frame: int, grain: Grain) -> PlateFrame:
+    return PlateFrame(scene.plate(frame), np.full(PLATE, 4, np.float32), enlarge, grain, 0.0)
 
 
 def looks_of(scene: Scene, gain: tuple[float, ...] = (1.0,), frames: int = FRAMES) -> list:
@@ -60,7 +64,7 @@ def prepared(name: str, gain: tuple[float, ...] = (1.0,)) -> tuple[Scene, list, 
 def done(name: str, frame: int = 1, gain: tuple[float, ...] = (1.0,)) -> tuple[Scene, OnPlate]:
     scene, windows, grain = prepared(name, gain)
     window, at = windows[frame]
-    return scene, onto_plate(window, at, scene.plate(frame), WHOLE, enlarge, grain, 0.0, rng(1, "grain", frame))
+    return scene, onto_plate(window, at, plate_frame(scene, frame, grain), WHOLE, rng(1, "grain", frame))
 
 
 def unchanged(scene: Scene) -> np.ndarray:
@@ -117,7 +121,8 @@ def test_grain_is_that_of_the_plate_everywhere(name):
         if where.sum() > 2000:
             assert 0.8 < grain_of(pair, where) / outside < 1.25
     assert grain_of(
-        [full_fill(end, prepared(name)[2], 0.0, rng(1, i)) for i, end in enumerate(ends)], keep_area(scene)
+        [full_fill(end, plate_frame(scene, i, prepared(name)[2]), rng(1, i)) for i, end in enumerate(ends)],
+        keep_area(scene),
     ) / outside == pytest.approx(1, abs=0.12)
 
 
@@ -134,7 +139,7 @@ def test_decisions_do_not_flicker_with_grain(name):
 def test_a_frame_is_the_same_whatever_was_made_before():
     scene, frame = done("shadow")
     _, _, grain = prepared("shadow")
-    again = onto_plate(looks_of(scene), 1, scene.plate(1), WHOLE, enlarge, grain, 0.0, rng(1, "grain", 1))
+    again = onto_plate(looks_of(scene), 1, plate_frame(scene, 1, grain), WHOLE, rng(1, "grain", 1))
     np.testing.assert_array_equal(again.rgb, frame.rgb)
 
 
@@ -142,15 +147,15 @@ def test_a_part_of_a_frame_is_as_in_the_whole():
     scene, _ = done("moved")
     window, at = prepared("moved")[1][1]
     box = Box(100, 330, 300, 520)
-    whole, part = (onto_plate(window, at, scene.plate(1), b, enlarge, no_grain(), 0.0, None) for b in (WHOLE, box))
+    whole, part = (onto_plate(window, at, plate_frame(scene, 1, no_grain()), b, None) for b in (WHOLE, box))
     np.testing.assert_array_equal(part.rgb, whole.rgb[box.slices])
 
 
 def test_the_unmasked_fill_is_the_frame_where_nothing_is_the_plates():
-    _, frame = done("moved")
+    scene, frame = done("moved")
     _, _, grain = prepared("moved")
     made = frame.of_plate == 0
-    unmasked = full_fill(frame, grain, 0.0, rng(1, "grain", 1))
+    unmasked = full_fill(frame, plate_frame(scene, 1, grain), rng(1, "grain", 1))
     np.testing.assert_allclose(unmasked[made], frame.rgb[made], rtol=5e-3)
 
 
@@ -167,7 +172,7 @@ def test_a_crop_that_moves_has_its_neighbours_decisions_in_place():
 def test_without_a_trip_everything_is_the_models():
     scene = shadow()
     one = look(scene.made(0), None, code(shrunk(scene.plate(0))), scene.quadmask, linear, code)
-    result = onto_plate([one], 0, scene.plate(0), WHOLE, enlarge, no_grain(), 0.0, None)
+    result = onto_plate([one], 0, plate_frame(scene, 0, no_grain()), WHOLE, None)
     np.testing.assert_array_equal(result.rgb, result.generated)
     assert not result.of_plate.any()
 
@@ -196,7 +201,7 @@ def test_what_the_matte_cuts_off_is_told(drawn, share):
     scene = shadow()
     paste = np.zeros(CANVAS, np.float32)
     paste[12:84, drawn] = 1
-    cut = cut_off_share(scene.made(0), scene.trip(0), paste, scene.quadmask)
+    cut = cut_off(looks_of(scene, frames=1)[0].change, paste)
     assert cut.share == pytest.approx(share, abs=0.25 if share else 0.01)
     if share:
         assert 95 < cut.box.x0 < 110 and 125 < cut.box.x1 < 145
@@ -206,5 +211,5 @@ def test_the_warning_names_frames_and_place():
     cuts = {1001: CutOff(0.0, Box(0, 0, 0, 0)), 1002: CutOff(0.1, Box(1, 2, 3, 4)), 1003: CutOff(0.4, Box(5, 6, 7, 8))}
     line = cut_off_warning(cuts)
     assert line is not None
-    assert "frames 1002-1003" in line and "most in 1003, 40% of its change, x 6-8, y 5-7" in line
+    assert "frames 1002-1003" in line and "most in 1003, 40% of what changed besides the object, x 6-8, y 5-7" in line
     assert cut_off_warning({1001: cuts[1001]}) is None

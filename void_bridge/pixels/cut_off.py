@@ -11,41 +11,35 @@ from numpy.typing import NDArray
 
 from void_bridge.frames import FrameRange
 from void_bridge.pixels.box import Box
-from void_bridge.pixels.levels import Quadmask
 from void_bridge.pixels.mattes import matte_box
-from void_bridge.pixels.plate_detail import change_size
+from void_bridge.pixels.plate_detail import Change
 
 Array = NDArray[np.float32]
 
 NOTABLE_SHARE = 0.03
 
 _SIGNIFICANT = 2.0  # tolerances
+_LARGEST = 10.0  # tolerances; a change is there or not
 _MARGIN = 4.0  # canvas pixels beyond the matte that the VAE mixes
 _SMALLEST = 5  # canvas pixels across; less is noise
 
 
 @dataclass(frozen=True)
 class CutOff:
-    """share: of the model's whole change in a frame, in [0, 1]. box: around what was cut off, in canvas pixels."""
+    """share: of what the model changed in a frame besides the object, in [0, 1]. box: around it, in canvas pixels."""
 
     share: float
     box: Box
 
 
-def cut_off_share(made: Array, trip: Array, paste: Array, quadmask: Quadmask) -> CutOff:
-    """What the paste matte cut off of the change in one frame.
-
-    Args:
-        made, trip: shape [H, W, 3], in the model domain, `made` with its exposure matched to `trip`.
-        paste: shape [H, W], the paste matte at the canvas, in [0, 1].
-        quadmask: shape [H, W].
-    """
-    significant = (change_size(made, trip, quadmask) > _SIGNIFICANT).astype(np.uint8)
+def cut_off(change: Change, paste: Array) -> CutOff:
+    """What the paste matte cut off of the change in one frame. paste: shape [H, W], at the canvas, in [0, 1]."""
+    significant = (change.size > _SIGNIFICANT).astype(np.uint8)
     changed = cv2.morphologyEx(significant, cv2.MORPH_OPEN, np.ones((_SMALLEST, _SMALLEST), np.uint8))
+    amount = np.minimum(change.size, _LARGEST) * changed * (1 - change.object)
     beyond = np.full(paste.shape, True)
     if (paste > 0).any():
         beyond = cv2.distanceTransform((paste <= 0).astype(np.uint8), cv2.DIST_L2, 5) > _MARGIN
-    amount = np.abs(made - trip).sum(axis=2) * ((changed > 0) | ~beyond)
     lost = amount * beyond
     return CutOff(float(lost.sum() / max(float(amount.sum()), 1e-9)), matte_box(lost))
 
@@ -62,5 +56,6 @@ def cut_off_warning(cuts: Mapping[int, CutOff]) -> Optional[str]:
     box, share = notable[worst].box, notable[worst].share
     return (
         f"the model changed things beyond the mattes, which are not pasted: frames {FrameRange(notable)}; most in "
-        f"{worst}, {share:.0%} of its change, x {box.x0}-{box.x1}, y {box.y0}-{box.y1}; draw affected there"
+        f"{worst}, {share:.0%} of what changed besides the object, x {box.x0}-{box.x1}, y {box.y0}-{box.y1}; "
+        "draw affected there"
     )

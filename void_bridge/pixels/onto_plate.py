@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from void_bridge.pixels.box import Box
 from void_bridge.pixels.grain import Grain
 from void_bridge.pixels.levels import KEEP, Quadmask
-from void_bridge.pixels.model_domain import bound_highlights, highlight_ceiling
+from void_bridge.pixels.model_domain import bound_highlights
 from void_bridge.pixels.plate_detail import REACH, Change, Resize, decide, find_change, moved, restore
 from void_bridge.pixels.plate_grain import regrained
 from void_bridge.pixels.seam import Match, match, steadied
@@ -40,6 +40,22 @@ class Look:
     match: Match
     change: Optional[Change]
     corner: Tuple[float, float]
+
+
+@dataclass(frozen=True)
+class PlateFrame:
+    """A frame of the plate, over the whole crop.
+
+    plate: shape [h, w, 3], linear, with its grain. ceiling: shape [h, w], how bright the model's pixels may be
+    (`highlight_ceiling`). enlarge: the canvas to the crop, shape [H, W, C] -> [h, w, C]. grain: of the shot
+    (`measure_grain`). exposure: in stops.
+    """
+
+    plate: Array
+    ceiling: Array
+    enlarge: Resize
+    grain: Grain
+    exposure: float
 
 
 @dataclass(frozen=True)
@@ -107,45 +123,38 @@ def in_windows(items: Iterable[T], reach: int = REACH) -> Iterator[Tuple[Sequenc
 
 
 def onto_plate(
-    looks: Sequence[Look],
-    at: int,
-    plate: Array,
-    box: Box,
-    enlarge: Resize,
-    grain: Grain,
-    exposure: float,
-    draws: Optional[np.random.Generator],
+    looks: Sequence[Look], at: int, frame: PlateFrame, box: Box, draws: Optional[np.random.Generator]
 ) -> OnPlate:
     """One frame at the plate's resolution.
 
     Args:
         looks: of the frame and its neighbours, as `in_windows` gives them; at: the frame's place.
-        plate: shape [h, w, 3], linear, with its grain: of the whole crop.
-        box: rows and columns of it that are wanted; what is pasted, and a few pixels around.
-        enlarge: the canvas to the whole crop, shape [H, W, C] -> [h, w, C].
-        grain, exposure: of the plate (`plate_grain.measure_grain`).
+        box: rows and columns of the crop that are wanted; what is pasted, and a few pixels around.
         draws: of this job and frame; None adds no grain.
     """
     matched = steadied([one.match for one in looks]).apply(looks[at].light)
-    ceiling = highlight_ceiling(plate)[box.slices]
-    generated = bound_highlights(_cut(enlarge(matched), box), ceiling)
+    generated = bound_highlights(_cut(frame.enlarge(matched), box), frame.ceiling[box.slices])
     rgb, of_plate = generated, np.zeros(box.shape, np.float32)
     changes = [moved(one.change, *_beyond(looks[at], one)) for one in looks if one.change is not None]
     if len(changes) == len(looks):
-        detail, cut = decide(changes, at), _cut(plate, box)
-        restored = restore(cut, generated, detail, lambda planes: _cut(enlarge(planes), box), grain, exposure)
+        detail, plate = decide(changes, at), _cut(frame.plate, box)
+
+        def enlarge(planes: Array) -> Array:
+            return _cut(frame.enlarge(planes), box)
+
+        restored = restore(plate, generated, detail, enlarge, frame.grain, frame.exposure)
         rgb, of_plate = restored.rgb, restored.of_plate
     if draws is not None:
-        rgb = regrained(rgb, of_plate, grain, exposure, draws)
+        rgb = regrained(rgb, of_plate, frame.grain, frame.exposure, draws)
     return OnPlate(rgb, generated, of_plate)
 
 
-def full_fill(done: OnPlate, grain: Grain, exposure: float, draws: np.random.Generator) -> Array:
+def full_fill(done: OnPlate, frame: PlateFrame, draws: np.random.Generator) -> Array:
     """The unmasked fill: the model's own picture everywhere, matched at the seam, with grain. Shape [h, w, 3], linear.
 
     draws: as `onto_plate` was given them, from the start: pixels that are the model's are the same in both.
     """
-    return regrained(done.generated, np.zeros_like(done.of_plate), grain, exposure, draws)
+    return regrained(done.generated, np.zeros_like(done.of_plate), frame.grain, frame.exposure, draws)
 
 
 def _beyond(now: Look, other: Look) -> Tuple[float, float]:
