@@ -100,6 +100,13 @@ def test_an_empty_folder_says_what_to_get_and_where(tmp_path: Path) -> None:
     assert "models fetch" in is_ready(tmp_path / "nowhere", (1,))
 
 
+def test_a_folder_that_cannot_be_looked_into_is_named(tmp_path: Path) -> None:
+    folder = tmp_path / ("x" * 300)
+    with pytest.raises(UnreadableFile, match="cannot look into"):
+        inspect(folder)
+    assert is_ready(folder, (1,)).startswith("cannot look into")
+
+
 @pytest.mark.parametrize(
     ("file", "part"),
     [

@@ -28,7 +28,7 @@ from gpu_server.engines.void.checkpoint.weights import (
     read_weights,
 )
 from gpu_server.engines.void.lengths import LATENT_CHANNELS
-from void_bridge.errors import InputError, VoidBridgeError
+from void_bridge.errors import InputError, UnreadableFile, VoidBridgeError
 
 State = Literal["ok", "adapted", "unneeded", "missing", "bad"]
 
@@ -69,8 +69,16 @@ def inspect(folder: Path, passes: Sequence[int] = (1, 2)) -> list[Finding]:
 
     Args:
         passes: those that are wanted.
+
+    Raises:
+        UnreadableFile: the folder itself cannot be looked into.
     """
-    return list(_Inspection(resolve(folder)).findings(passes))
+    try:
+        return list(_Inspection(resolve(folder)).findings(passes))
+    except OSError as exc:
+        raise UnreadableFile(
+            f"cannot look into {folder}: {exc.strerror or exc}; name a folder that you can read"
+        ) from exc
 
 
 def is_ready(folder: Path, passes: Sequence[int]) -> str:
@@ -78,9 +86,12 @@ def is_ready(folder: Path, passes: Sequence[int]) -> str:
 
     Takes milliseconds: it reads headers alone.
     """
-    if not folder.is_dir():
-        return f"there is no models folder {folder}; run void-bridge models fetch, or set VOID_BRIDGE_MODELS"
-    findings = inspect(folder, passes)
+    try:
+        if not folder.is_dir():
+            return f"there is no models folder {folder}; run void-bridge models fetch, or set VOID_BRIDGE_MODELS"
+        findings = inspect(folder, passes)
+    except (OSError, VoidBridgeError) as exc:
+        return f"cannot look into {folder}: {exc}"
     is_base_used = any(finding.state == "adapted" for finding in findings)
     wrong = [found for found in findings if not found.is_whole and (is_base_used or found.part != "base weights")]
     if not wrong:
