@@ -2,9 +2,9 @@
 
 Things are found where the result differs from the plate and does not move as the background does. Each is followed
 from a few key frames to the others by chained flow. Its shape is scored by the typical local stretch of that motion,
-which is 0 for rigid parts with or without hinges between them, and by the distance from the nearest similarity: both
-have to be large. Its looks are scored by what is gone of them after gain. What only one of several key frames says is
-not believed.
+which is 0 for rigid parts with or without hinges between them, and by the distance from the nearest similarities, of
+up to three rigid parts: both have to be large. Its looks are scored by what is gone of them after gain. What only one
+of several key frames says is not believed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from gpu_server.engines.void.morph_objects import Thing, find_things
 from gpu_server.engines.void.morph_tracks import first_sight, follow
 from gpu_server.engines.void.morph_verdict import ObjectScore, agreed, score_track
 
-THRESHOLD = 0.6
+THRESHOLD = 0.45
 _RUN = 96  # frames that are held at once
 _RUN_OVERLAP = 24
 _KEYS_EVERY = 24

@@ -11,7 +11,9 @@ from gpu_server.engines.void.morph_tracks import Seen, Sight
 _NEIGHBOURHOOD = 0.3  # of the radius
 _PATCH = 0.2  # of the radius
 _TYPICAL = 0.4
-_NEAREST = 0.3
+_PARTS = 3
+_PART_REACH, _PART_REACH_PX = 0.03, 0.5  # of the radius, and no less than the pixels: what belongs to a rigid part
+_SAMPLES, _FEWEST_SAMPLES = 300, 12
 _TYPICAL_LOOKS = 0.4
 _LEAST_TEXTURE = 0.005  # contrast on average: with less there is nothing to compare
 _FADED = 0.6  # of the contrast: what a change of light may leave
@@ -34,14 +36,26 @@ def strain(sight: Sight, seen: Seen) -> float:
 
 
 def deviation(sight: Sight, seen: Seen) -> float:
-    """How far the thing is from the similarity nearest to it, in radii: what seven in ten samples exceed."""
+    """How far the thing is from up to three rigid parts, in radii; a single part is the similarity nearest to it."""
     known = sight.mask & seen.valid
     if known.sum() < 0.3 * sight.mask.sum():
         return 0.0
-    scale = np.sqrt(abs(np.linalg.det(seen.motion[:2, :2])))
-    rigid = sight.grid[known] @ seen.motion[:2, :2].T + seen.motion[:2, 2]
-    distance = np.linalg.norm(seen.there[known] - rigid, axis=-1) / (scale * sight.radius * sight.unit)
-    return float(np.quantile(distance, _NEAREST))
+    every = max(1, int(known.sum()) // _SAMPLES)
+    here, there = (np.ascontiguousarray(points[known][::every]) for points in (sight.grid, seen.there))
+    radius = np.sqrt(abs(np.linalg.det(seen.motion[:2, :2]))) * sight.radius * sight.unit
+    reach = max(_PART_REACH_PX, _PART_REACH * radius)
+    distance = np.full(len(here), radius, np.float64)
+    for _ in range(_PARTS):
+        rest = distance > reach
+        if rest.sum() < _FEWEST_SAMPLES:
+            break
+        part, _ = cv2.estimateAffinePartial2D(
+            here[rest], there[rest], method=cv2.RANSAC, ransacReprojThreshold=reach, maxIters=300
+        )
+        if part is None:
+            break
+        distance = np.minimum(distance, np.linalg.norm(there - (here @ part[:, :2].T + part[:, 2]), axis=1))
+    return float(np.quantile(distance, _TYPICAL) / radius)
 
 
 def _local_jacobian(here: Array, there: Array, weight: Array, sigma: float) -> tuple[Array, Mask]:
@@ -84,7 +98,7 @@ def noise_between(sight: Sight, seen: list[Seen]) -> float:
 
 def unlike(sight: Sight, seen: Seen, noise: float) -> float:
     """How much of the looks is gone, 0 to 1, after each patch's own gain and without what grain explains."""
-    inside = sight.core & seen.within
+    inside = sight.core & seen.alive
     if inside.sum() < 0.3 * sight.core.sum():
         return 0.0
     each = [_unlike_at(sight, seen, inside, noise, scale) for scale in _SCALES]

@@ -30,7 +30,7 @@ _LOST = 0.4  # correlation around a sample in neighbouring frames, below which t
 _SMOOTHING = 0.12  # of the radius: finer deformation is taken for noise
 _THERE_AND_BACK = 0.6  # samples
 _LEAST_INSIDE = 0.6  # of the thing, within the frame
-_LEAST_ALIVE = 0.35  # of the thing, seen all the way
+_LEAST_ALIVE = 0.5  # of the thing, seen all the way
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Seen:
     frame: int
     there: Array
     picture: Array  # pulled back: [h, w, 3]
-    within: Mask  # within the frame
+    alive: Mask  # seen in every frame up to this one
     valid: Mask  # and followed there and back
     motion: Map  # the similarity nearest to `there`
 
@@ -123,7 +123,7 @@ def follow(footage: Footage, thing: Thing, sight: Sight, flow: Flow, direction: 
         if (within & sight.mask).sum() < _LEAST_INSIDE * sight.mask.sum():
             return
         speed, motion, last = fitted @ np.linalg.inv(motion), fitted, picture
-        yield Seen(frame, there, picture, within, valid & alive, motion)
+        yield Seen(frame, there, picture, alive, valid & alive, motion)
 
 
 def similarity(here: Array, there: Array, mask: Mask) -> Map | None:

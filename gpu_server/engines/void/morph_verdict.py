@@ -25,7 +25,7 @@ _FRAMES_SCORED = 12
 class ObjectScore:
     """One thing, as seen from the frame `key`. x, y: its centre there; radius: all in pixels of the canvas.
 
-    strain: logarithm of the typical local stretch; deviation: from the nearest similarity, in radii; unlike: share of
+    strain: logarithm of the typical local stretch; deviation: from the nearest rigid parts, in radii; unlike: share of
     the looks that is gone, 0 to 1.
     """
 
