@@ -78,6 +78,7 @@ class Patch:
     confidence: shape [box.height, box.width], in [0, 1]; 1 means seen in another frame, 0 made up.
     trip: shape as `rgb`: the plate's own way through the engine's model, with nothing removed. What differs
         from it was changed; the rest is the plate's, whose detail then comes back.
+    full: shape as `rgb`: what was made, without any of the plate's detail; None where that is `rgb`.
     generated: False where the engine had nothing to change in this frame.
     """
 
@@ -86,6 +87,7 @@ class Patch:
     rgb: Array
     confidence: Array | None = None
     trip: Array | None = None
+    full: Array | None = None
     generated: bool = True
 
 
@@ -101,6 +103,10 @@ class Context(Protocol):
 
     def progress(self, stage: str, done: int, total: int) -> None:
         """Steps done of a named stage. Raises Cancelled once the job is cancelled: a safe point."""
+        ...
+
+    def warn(self, *texts: str) -> None:
+        """Add lines to the report's warnings."""
         ...
 
     def check(self) -> None:
@@ -222,6 +228,9 @@ class SilentContext:
 
     def progress(self, stage: str, done: int, total: int) -> None:
         pass
+
+    def warn(self, *texts: str) -> None:
+        self.report["warnings"] = [*self.report.get("warnings", ()), *texts]  # type: ignore[misc]
 
     def check(self) -> None:
         pass

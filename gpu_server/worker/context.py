@@ -68,6 +68,12 @@ class RunContext:
         if self._cancelled.is_set():
             raise Cancelled("the job was cancelled")
 
+    def warn(self, *texts: str) -> None:
+        told = self.report.get("warnings", ())
+        assert isinstance(told, (list, tuple))
+        if texts:
+            self.report["warnings"] = [*told, *texts]
+
     def progress(self, stage: str, done: int, total: int) -> None:
         self.check()
         with self._lock:

@@ -64,13 +64,13 @@ def composite(shot_frame: ShotFrame, patch: Patch, headers: dict[str, HeaderValu
 
 def _full_fill(shot_frame: ShotFrame, patch: Patch) -> dict[str, NDArray[np.floating[Any]]]:
     """The patch over the plate without any matte, as R, G and B of a layer of its own, in the plate's types."""
-    channels = {}
+    channels, made = {}, patch.rgb if patch.full is None else patch.full
     region = patch.box & shot_frame.window
     here, there = region.relative_to(shot_frame.window).slices, region.relative_to(patch.box).slices
     for axis, (name, short) in enumerate(zip(shot_frame.rgb_channels, "RGB", strict=True)):
         plane = shot_frame.part.channels[name].copy()
         if patch.generated and not region.empty:
-            paste_into(plane[here], patch.rgb[(*there, axis)], np.ones(region.shape, np.float32))
+            paste_into(plane[here], made[(*there, axis)], np.ones(region.shape, np.float32))
         channels[f"{FULL_FILL_LAYER}.{short}"] = plane
     return channels
 

@@ -70,31 +70,43 @@ class FramedClip:
         mattes = MattePlanes(self._stored.whole.shape, **planes)
         return self._shot.quadmask(self._plan[index], mattes, clear_affected=index == 0)
 
+    def stored_index(self, index: int) -> int:
+        """Of the stored frame that is shown at an index of this clip."""
+        return self._plan[index]
+
+    def linear(self, code: Array) -> Array:
+        """The model domain to linear light in the working space. Shape [..., 3]."""
+        return from_model(code, self._colour)
+
+    def code(self, linear: Array) -> Array:
+        """The inverse of `linear`."""
+        return to_model(linear, self._colour)
+
     def to_plate(self, patch: Patch) -> Patch:
-        """A patch of the whole canvas, in the model domain, as linear pixels of the plate."""
+        """A patch of the whole canvas, in the model domain, as linear pixels of the plate; enlarged, no more."""
         framing, inside = self.framings[patch.index], self.inside(patch.index)
         linear = framing.from_canvas(from_model(patch.rgb, self._colour))
-        rgb = bound_highlights(linear, self._ceiling(patch.index))
+        rgb = bound_highlights(linear, self.ceiling(patch.index))
         confidence = patch.confidence
         if confidence is not None:
             confidence = np.clip(framing.from_canvas(confidence), 0, 1)
         return dataclasses.replace(patch, index=self._plan[patch.index], box=inside, rgb=rgb, confidence=confidence)
 
-    def _ceiling(self, index: int) -> Array:
+    def ceiling(self, index: int) -> Array:
         """How bright a patch may be, shape of `inside`: as what this frame shows around it, or another one did."""
         inside = self.inside(index)
         here = highlight_ceiling(self._stored.plate(self._plan[index], inside))
-        return np.maximum(here, self._shot_ceiling[inside.relative_to(self._around).slices])
+        return np.maximum(here, self._shot_ceiling[inside.relative_to(self.around).slices])
 
     @cached_property
     def _shot_ceiling(self) -> Array:
-        """Shape of `_around`."""
+        """Shape of `around`."""
         sampled = np.unique(np.linspace(0, len(self._stored.frames) - 1, _CEILING_SAMPLES).round().astype(int))
-        ceilings = (highlight_ceiling(self._stored.plate(int(i), self._around)) for i in sampled)
+        ceilings = (highlight_ceiling(self._stored.plate(int(i), self.around)) for i in sampled)
         return reduce(np.maximum, ceilings)
 
     @cached_property
-    def _around(self) -> Box:
+    def around(self) -> Box:
         """All that the model sees of the shot, counted from the raster's corner."""
         return Box.around(self.inside(index) for index in range(len(self.frames)))
 

@@ -10,19 +10,19 @@ import dataclasses
 import logging
 import shutil
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
-from gpu_server.engines.base import Clip, Engine, Patch
+from gpu_server.engines.base import Engine, Patch
 from gpu_server.engines.registry import Engines
 from gpu_server.worker.clip import StreamClip
 from gpu_server.worker.context import RunContext, Send, StageClock
 from gpu_server.worker.finish import Finisher, void_headers
 from gpu_server.worker.messages import Ended, Resolved, RunJob
-from gpu_server.worker.model_clip import FramedClip
+from gpu_server.worker.model_run import model_patches
 from gpu_server.worker.reader import HeldFrames, opened_shot, stored_clip
 from void_bridge.errors import Cancelled, InternalError, OutOfMemory, VoidBridgeError
 from void_bridge.job import Job
@@ -35,7 +35,8 @@ log = logging.getLogger(__name__)
 EXPOSURE_SAMPLES = 5
 DECODE_SHARE = 0.1
 
-ToPlate = Callable[[Patch], Patch]
+REAL_PIXELS = "propagate"
+REAL_SHARE = 0.5
 
 
 class JobRun:
@@ -81,9 +82,9 @@ class JobRun:
         shot.job = job
         self._send(Resolved(self._run.id, self._run.attempt, job))
         context = self._context(job, engine)
-        delivered = set(shot.frames if job.deliver_handles else job.frames) - set(self._run.finished)
-        wanted = [i for i, frame in enumerate(shot.frames) if frame in delivered]
-        frames = HeldFrames(shot, wanted if engine.access == "stream" else (), self._pool, self._slots)
+        delivered = [i for i, frame in enumerate(shot.frames) if job.deliver_handles or frame in job.frames]
+        missing = [i for i in delivered if shot.frames[i] not in self._run.finished]
+        frames = HeldFrames(shot, missing if engine.access == "stream" else (), self._pool, self._slots)
         self._finisher = Finisher(
             self._run,
             lambda: void_headers(job, engine, context.headers),
@@ -92,37 +93,42 @@ class JobRun:
             self._slots,
             self._send,
         )
-        clip, to_plate = self._clip(engine, shot, wanted, frames, context)
         untouched = 0
-        for patch in engine.run(clip, context):
+        for patch in self._patches(engine, shot, delivered, missing, frames, context) if missing else ():
             untouched += not patch.generated
-            self._finisher.submit(to_plate(patch), context.check)
+            self._finisher.submit(patch, context.check)
         context.clock.enter("")
-        self._report = {**context.report, "seconds_by_stage": context.clock.seconds}
         if untouched:
-            warnings = [*self._report.get("warnings", ()), _empty_matte(untouched, len(wanted))]
-            self._report["warnings"] = warnings
+            context.warn(_empty_matte(untouched, len(missing)))
+        self._report = {**context.report, "seconds_by_stage": context.clock.seconds}
 
     def _context(self, job: Job, engine: Engine) -> RunContext:
         stages = engine.stages if engine.access == "stream" else {"decode": DECODE_SHARE, **engine.stages}
+        if self._is_hybrid(job, engine):
+            real = self._engines.named(REAL_PIXELS).stages
+            stages = {**stages, **{name: REAL_SHARE * share for name, share in real.items()}}
         return RunContext(self._run, job, self._send, self._cancelled, StageClock(stages))
 
-    def _clip(
-        self, engine: Engine, shot: Shot, wanted: Sequence[int], frames: HeldFrames, context: RunContext
-    ) -> tuple[Clip, ToPlate]:
-        """The shot in the engine's domain, and the way its patches go back to the plate's."""
+    def _patches(
+        self,
+        engine: Engine,
+        shot: Shot,
+        delivered: list[int],
+        missing: list[int],
+        frames: HeldFrames,
+        context: RunContext,
+    ) -> Iterator[Patch]:
+        """Patches of the missing frames, linear, in pixels of the plate."""
         if engine.access == "stream":
-            return StreamClip(shot, wanted, frames.get), _as_it_is
-        stored = stored_clip(shot, wanted, context, self._pool, self._slots)
+            return engine.run(StreamClip(shot, missing, frames.get), context)
         if engine.domain == "plate":
-            return stored, _as_it_is
-        framed = FramedClip(stored, shot)
-        context.report.update(framed.report())
-        return framed, framed.to_plate
+            return engine.run(stored_clip(shot, missing, context, self._pool, self._slots), context)
+        stored = stored_clip(shot, delivered, context, self._pool, self._slots)
+        return model_patches(engine, self._engines.named(REAL_PIXELS), stored, shot, set(missing), context)
 
-
-def _as_it_is(patch: Patch) -> Patch:
-    return patch
+    @staticmethod
+    def _is_hybrid(job: Job, engine: Engine) -> bool:
+        return job.fill == "hybrid" and engine.domain == "model"
 
 
 def _resolved(job: Job, shot: Shot, engine: Engine) -> Job:

@@ -1,4 +1,4 @@
-"""The VOID engine in a worker's run, on a tiny random checkpoint: every pixel is made by the real code, none is seen."""
+"""The VOID engine in a worker, on a tiny random checkpoint: the code is real, only what it makes is noise."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ def persisting(session: Session, request: Request, context: Context, work: Calla
 
 def _tell(context: Context, text: str) -> None:
     log.warning(text)
-    context.report["warnings"] = [*context.report.get("warnings", ()), text]  # type: ignore[misc]
+    context.warn(text)
 
 
 def _too_small(plan: Plan) -> str:

@@ -58,7 +58,7 @@ class Removal:
 
     def _warn_of_cut_words(self) -> None:
         if cut := self._session.cut_words(self._job.prompt):
-            self._warn(f"the prompt is over 226 tokens; the model does not read its end: {cut!r}")
+            self._context.warn(f"the prompt is over 226 tokens; the model does not read its end: {cut!r}")
 
     def _is_touched(self, index: int) -> bool:
         return self._job.full_fill or not self._clip.matte_box("paste", index).empty
@@ -87,7 +87,7 @@ class Removal:
         self._context.report["morph"] = told
         log.info("morph check: score %(score)s of %(threshold)s, worst frames %(worst_frames)s", told)
         if check.morphs and (missing := self._session.missing_pass(2)):
-            self._warn(f"pass 1 morphs (score {check.score:.2f}), and pass 2 cannot follow: {missing}")
+            self._context.warn(f"pass 1 morphs (score {check.score:.2f}), and pass 2 cannot follow: {missing}")
             return False
         return check.morphs
 
@@ -111,10 +111,7 @@ class Removal:
         for number in range(1, passes + 1):
             headers[f"weights{number}"] = self._session.identity(f"pass {number}")
         for note in self._session.notes():
-            self._warn(note)
-
-    def _warn(self, text: str) -> None:
-        self._context.report["warnings"] = [*self._context.report.get("warnings", ()), text]
+            self._context.warn(note)
 
     def _at(self, stage: str):
         return lambda done, total: self._context.progress(stage, done, total)

@@ -83,11 +83,19 @@ class Session:
         return next_rung(self._spec, request, self._room(), failed)
 
     def _room(self) -> Room:
-        free_host = psutil.virtual_memory().available
+        free_host = psutil.virtual_memory().available + self._host_bytes
         if self.device.type != "cuda":
             return Room(None, host=free_host)
         free = torch.cuda.mem_get_info(self.device)[0] + torch.cuda.memory_reserved(self.device)
         return Room(free, torch.cuda.get_device_capability(self.device), free_host)
+
+    @property
+    def _host_bytes(self) -> int:
+        """What the session itself keeps in the machine's memory, about: all of it where that is the device."""
+        if self.device.type != "cpu" and self._vae is not None and self._vae.device.type != "cpu":
+            return 0
+        vae = sum(tensor.nbytes for tensor in self._vae.parameters()) if self._vae else 0
+        return vae + sum(denoiser.bytes for denoiser in self._passes.values())
 
     def drop(self) -> None:
         """Let everything go."""
@@ -107,7 +115,7 @@ class Session:
             self._vae = load_vae(self._models, lambda _, tensor: tensor.to(dtype))
         self._swap(plan, _CPU)
         try:
-            yield self._vae.to(self.device), vae_saving(plan)
+            yield self._vae.to(self.device), Saving(**plan.vae_saving)
         finally:
             if plan.vae == "offloaded":
                 self._vae.to(_CPU)
@@ -188,12 +196,13 @@ class OneByOne:
         return torch.cat([self._denoiser(one, embeds, timestep, rotary) for one, embeds in halves])
 
 
-def vae_saving(plan: Plan) -> Saving:
-    return Saving(rows=32 if plan.vae_tile else None)
-
-
 def _stamp(models: Path) -> tuple[object, ...]:
     """Changes when a weight file does."""
     layout = resolve(models)
-    files = [layout.pass_file(1), layout.pass_file(2), *layout.weight_files("vae"), *layout.weight_files("text_encoder")]
+    files = [
+        layout.pass_file(1),
+        layout.pass_file(2),
+        *layout.weight_files("vae"),
+        *layout.weight_files("text_encoder"),
+    ]
     return tuple((str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files if path.exists())

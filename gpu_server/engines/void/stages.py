@@ -84,7 +84,13 @@ class Stages:
         scale = GUIDANCE[number] if job.guidance is None else job.guidance
         mask, plate = self._mask(), self._plate()
         asked = (job.prompt, NEGATIVE_PROMPT, scale, job.steps, job.seed)
-        how = (self._session.identity(f"pass {number}"), self._session.build, self._plan.precision, job.attention, job.step_cache)
+        how = (
+            self._session.identity(f"pass {number}"),
+            self._session.build,
+            self._plan.precision,
+            job.attention,
+            job.step_cache,
+        )
         key = content_key("pass", number, asked, how, mask.key, plate.key, noise_key)
         return self._kept(key, lambda: self._denoised(number, scale, noise(), conditioning(mask.values, plate.values)))
 
@@ -101,9 +107,9 @@ class Stages:
                 model.dtype,
             )
             scheduler = self._session.scheduler()
-            return denoise(
-                model.denoiser, scheduler, noise, told, guidance(prompt, negative, scale), loop, self._on_step(number)
-            )
+            guide = guidance(prompt, negative, scale)
+            start = noise.to(self._session.device)
+            return denoise(model.denoiser, scheduler, start, told, guide, loop, self._on_step(number))
 
     def _on_step(self, number: int) -> OnStep:
         def on_step(done: int, steps: int, estimate: Tensor) -> None:
@@ -130,7 +136,14 @@ class Stages:
         return torch.from_numpy(noise)[None]
 
     def _embeddings(self, text: str) -> Tensor:
-        key = content_key("prompt", text, self._session.identity("text_encoder"), self._session.build, self._plan.text_encoder, self._plan.wide)
+        key = content_key(
+            "prompt",
+            text,
+            self._session.identity("text_encoder"),
+            self._session.build,
+            self._plan.text_encoder,
+            self._plan.wide,
+        )
 
         def make() -> Tensor:
             self._context.progress("prompt", 0, 1)
@@ -158,7 +171,7 @@ class Stages:
 
     @property
     def _vae_key(self) -> str:
-        return content_key(self._session.identity("vae"), self._session.build, self._plan.wide, self._plan.vae_tile)
+        return content_key(self._session.identity("vae"), self._session.build, self._plan.wide, self._plan.vae_saving)
 
     def _kept(self, key: str, make: Callable[[], Tensor]) -> Latents:
         found = self._cache.get(key)

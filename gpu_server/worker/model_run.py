@@ -1,0 +1,39 @@
+"""A model engine over a stored shot: framed, run, brought back to the plate, and mixed with real pixels on request."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+from gpu_server.engines.base import Engine, Patch
+from gpu_server.worker.clip import StoredClip
+from gpu_server.worker.context import RunContext
+from gpu_server.worker.hybrid import RealShare, hybrid
+from gpu_server.worker.model_clip import FramedClip
+from gpu_server.worker.way_back import WayBack
+from void_bridge.pixels.shot import Shot
+
+
+def model_patches(
+    engine: Engine, real: Engine, stored: StoredClip, shot: Shot, missing: Collection[int], context: RunContext
+) -> Iterator[Patch]:
+    """Patches of the missing frames, linear, in pixels of the plate.
+
+    What a frame becomes depends on its neighbours, so that the model gives all that are delivered, each time.
+
+    Args:
+        real: finds real pixels for `fill=hybrid`.
+        stored: wants every frame that is delivered.
+        missing: indices into `stored`.
+    """
+    framed = FramedClip(stored, shot)
+    context.report.update(framed.report())
+    back, made = WayBack(framed, stored, shot.job), engine.run(framed, context)
+    if shot.job.fill == "hybrid":
+        share = RealShare()
+        everywhere = back.patches(made, stored.wanted)
+        mixed = hybrid(everywhere, real.run(stored, context), stored, share)
+        yield from (patch for patch in mixed if patch.index in missing)
+        context.report["real_share"] = round(share.share, 4)
+    else:
+        yield from back.patches(made, missing)
+    context.warn(*back.warnings)

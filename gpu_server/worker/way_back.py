@@ -1,0 +1,133 @@
+"""A model's patches on the plate: each with its neighbours, so that what is decided is steady in time."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpu_server.engines.base import Patch, rng
+from gpu_server.worker.clip import StoredClip
+from gpu_server.worker.model_clip import FramedClip
+from void_bridge.job import Job
+from void_bridge.pixels.box import Box
+from void_bridge.pixels.cut_off import CutOff, cut_off, cut_off_warning
+from void_bridge.pixels.grain import Grain
+from void_bridge.pixels.onto_plate import Look, OnPlate, PlateFrame, full_fill, in_windows, look, onto_plate
+from void_bridge.pixels.plate_grain import measure_grain
+
+Array = NDArray[np.float32]
+
+_GRAIN_SAMPLES = 4
+_AROUND_PX = 8  # of the plate, beyond what is pasted
+
+
+class WayBack:
+    """From the canvas to the plate, for engines that give the plate's trip along. What was cut off is in `warnings`."""
+
+    def __init__(self, clip: FramedClip, stored: StoredClip, job: Job) -> None:
+        self._clip, self._stored, self._job = clip, stored, job
+        self._cuts: dict[int, CutOff] = {}
+
+    def patches(self, made: Iterable[Patch], deliver: Collection[int]) -> Iterator[Patch]:
+        """Patches as linear pixels of the plate.
+
+        Args:
+            made: of every frame that the clip wants, in order, in the model domain, over the whole canvas.
+            deliver: stored indices; of other frames nothing is made, their neighbours look at them all the same.
+        """
+        seen = ((patch, self._look(patch)) for patch in made)
+        for window, at in in_windows(seen):
+            patch, own = window[at]
+            if self._clip.stored_index(patch.index) not in deliver:
+                continue
+            if own is None:
+                yield self._clip.to_plate(patch)
+                continue
+            looks = [one for _, one in window if one is not None]
+            yield self._finished(patch, looks, sum(one is not None for _, one in window[:at]))
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        warning = cut_off_warning(self._cuts)
+        return (warning,) if warning else ()
+
+    def _look(self, patch: Patch) -> Look | None:
+        if not patch.generated or patch.trip is None:
+            return None
+        index = patch.index
+        quadmask = self._clip.quadmask(index)
+        framing = self._clip.framings[index]
+        scale = framing.crop.height / framing.canvas[0], framing.crop.width / framing.canvas[1]
+        corner = framing.crop.y0 / scale[0], framing.crop.x0 / scale[1]
+        seen = look(
+            patch.rgb, patch.trip, self._clip.plate(index), quadmask, self._clip.linear, self._clip.code, corner
+        )
+        if seen.change is not None:
+            cut = cut_off(seen.change, self._clip.matte("paste", index))
+            self._cuts[self._clip.frames[index]] = dataclasses.replace(cut, box=self._on_plate(cut.box, index))
+        return seen
+
+    def _on_plate(self, box: Box, index: int) -> Box:
+        """A box of the canvas in pixels of the plate's raster."""
+        framing, inside = self._clip.framings[index], self._clip.inside(index)
+        y, x = framing.crop.height / framing.canvas[0], framing.crop.width / framing.canvas[1]
+        top, left = inside.y0 - (framing.inside.y0 - framing.crop.y0), inside.x0 - (framing.inside.x0 - framing.crop.x0)
+        scaled = Box(int(box.y0 * y), int(box.x0 * x), int(np.ceil(box.y1 * y)), int(np.ceil(box.x1 * x)))
+        return scaled.moved(top, left)
+
+    def _finished(self, patch: Patch, looks: Sequence[Look], at: int) -> Patch:
+        index, frame = self._clip.stored_index(patch.index), self._clip.frames[patch.index]
+        inside = self._clip.inside(patch.index)
+        plate = PlateFrame(
+            self._stored.plate(index, inside),
+            self._clip.ceiling(patch.index),
+            self._clip.framings[patch.index].from_canvas,
+            self._grain,
+            self._clip.exposure,
+        )
+        box = self._box(index, inside)
+        done = onto_plate(looks, at, plate, box, self._draws(frame))
+        full = self._full(done, plate, frame) if self._job.full_fill else None
+        return Patch(index, box.moved(inside.y0, inside.x0), done.rgb, self._confidence(patch, box, done), full=full)
+
+    def _full(self, done: OnPlate, plate: PlateFrame, frame: int) -> Array:
+        draws = self._draws(frame)
+        return done.generated if draws is None else full_fill(done, plate, draws)
+
+    def _box(self, index: int, inside: Box) -> Box:
+        """Rows and columns of the crop that are needed: all of it for the unmasked fill."""
+        whole = Box(0, 0, *inside.shape)
+        if self._job.full_fill:
+            return whole
+        pasted = (self._stored.matte_box("paste", index) & inside).relative_to(inside)
+        return pasted.grown(_AROUND_PX) & whole
+
+    def _confidence(self, patch: Patch, box: Box, done: OnPlate) -> Array:
+        """The plate's own pixels are seen; the model's have what the engine says of them."""
+        if patch.confidence is None:
+            return done.of_plate
+        enlarged = self._clip.framings[patch.index].from_canvas(patch.confidence)[box.slices]
+        return np.maximum(done.of_plate, np.clip(enlarged, 0, 1))
+
+    def _draws(self, frame: int) -> np.random.Generator | None:
+        return rng(self._job.seed, "model grain", frame) if self._job.grain else None
+
+    @cached_property
+    def _grain(self) -> Grain:
+        """Of the plate where nothing is drawn, from a few frames of the shot."""
+        around = self._clip.around
+        frames = len(self._stored.frames)
+        sampled = np.unique(np.linspace(0, max(0, frames - 2), _GRAIN_SAMPLES).round().astype(int))
+
+        def pair(index: int) -> tuple[Array, Array | None, NDArray[np.bool_]]:
+            valid = self._stored.matte("paste", index, around) == 0
+            if index + 1 == frames:
+                return self._stored.plate(index, around), None, valid
+            valid &= self._stored.matte("paste", index + 1, around) == 0
+            return self._stored.plate(index, around), self._stored.plate(index + 1, around), valid
+
+        return measure_grain((pair(int(index)) for index in sampled), self._clip.exposure)

@@ -1,0 +1,102 @@
+"""The VOID engine as its users run it: the command line, a real server and worker, a tiny checkpoint."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gpu_server.private_server import private_server
+from tests.support.shots import disc, write_matte, write_plate
+from void_bridge.client.launch import child_environment
+from void_bridge.pixels.exr import read_frame
+
+FRAMES = range(1001, 1008)
+SHAPE = (96, 160)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("weights") / "tiny"
+    command("models", "init-tiny", folder, "--seed", 4)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def shot(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("shot")
+    return write_plate(folder, FRAMES, SHAPE), write_matte(folder, FRAMES, disc(SHAPE, (40, 60), 20))
+
+
+def command(*words, environment=None):
+    done = subprocess.run(
+        [sys.executable, "-m", "void_bridge.cli", *map(str, words)],
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def remove(server, shot, output, *options):
+    plate, roto = shot
+    words = ("remove", plate, "-o", output, "--remove", roto, "--engine", "void", "--canvas", "48x80", "--steps", 2)
+    told = command(*words, *options, "--json", environment=child_environment(server.config))
+    return json.loads(told.strip().splitlines()[-1])
+
+
+def digests(folder: Path):
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.glob("*.exr"))}
+
+
+def test_both_passes_through_two_fresh_servers_give_the_same_bytes(models, shot, tmp_path):
+    results = []
+    for name in ("a", "b"):
+        with private_server(tmp_path / name, models=models) as server:
+            told = remove(server, shot, tmp_path / name / "clean.####.exr", "--passes", 2, "--prompt", "a bare wall")
+        assert (told["state"], told["frames"], told["engine"]) == ("done", len(FRAMES), "void")
+        results.append(digests(tmp_path / name))
+    assert results[0] == results[1]
+    assert len(results[0]) == len(FRAMES)
+    header = read_frame(tmp_path / "a" / "clean.1004.exr").parts[0].header
+    assert (header["void_bridge/passes"], header["void_bridge/prompt"]) == ("2", "a bare wall")
+
+
+def test_auto_takes_another_engine_where_there_is_no_gpu(models, shot, tmp_path):
+    with private_server(tmp_path / "server", models=models) as server:
+        told = remove(server, shot, tmp_path / "clean.####.exr", "--engine", "auto")
+    assert (told["state"], told["engine"]) == ("done", "propagate")
+
+
+def test_without_weights_the_job_fails_and_says_what_to_get(shot, tmp_path):
+    with private_server(tmp_path / "server", models=tmp_path / "nothing here") as server:
+        environment = child_environment(server.config)
+        words = (
+            "remove",
+            *shot[:1],
+            "-o",
+            tmp_path / "out.####.exr",
+            "--remove",
+            shot[1],
+            "--engine",
+            "void",
+            "--json",
+        )
+        done = subprocess.run(
+            [sys.executable, "-m", "void_bridge.cli", *map(str, words)],
+            capture_output=True,
+            text=True,
+            env=environment,
+            timeout=240,
+            check=False,
+        )
+    told = json.loads(done.stdout.strip().splitlines()[-1])
+    assert (done.returncode, told["state"], told["error"]["code"]) == (1, "failed", "engine")
+    assert "models fetch" in told["error"]["message"]
