@@ -14,12 +14,12 @@ from dataclasses import dataclass
 
 from gpu_server.engines.void.flow import Flow
 from gpu_server.engines.void.morph_footage import Array, Footage, read_footage
-from gpu_server.engines.void.morph_meetings import Track, same_things, without_meetings
+from gpu_server.engines.void.morph_meetings import Track, is_merged, same_things, without_meetings
 from gpu_server.engines.void.morph_objects import Thing, find_things
 from gpu_server.engines.void.morph_tracks import first_sight, follow
 from gpu_server.engines.void.morph_verdict import ObjectScore, agreed, score_track
 
-THRESHOLD = 0.45
+THRESHOLD = 0.3
 _RUN = 96  # frames that are held at once
 _RUN_OVERLAP = 24
 _KEYS_EVERY = 24
@@ -80,10 +80,16 @@ def check_morphing(
 
 def _judged(footage: Footage, flow: Flow) -> list[ObjectScore]:
     """One score for each thing of a run, however many key frames saw it."""
-    tracks: list[Track] = []
-    for key in _keys(footage.frames):
-        found = [_track(footage, thing, flow) for thing in find_things(footage, key)[:_THINGS_A_KEY]]
-        tracks += [track for track in without_meetings(found) if len(track.seen) >= _FEWEST_FRAMES]
+    by_key = [
+        [_track(footage, thing, flow) for thing in find_things(footage, key)[:_THINGS_A_KEY]]
+        for key in _keys(footage.frames)
+    ]
+    tracks = [
+        track
+        for found in by_key
+        for track in without_meetings(found)
+        if len(track.seen) >= _FEWEST_FRAMES and not any(is_merged(track.thing, others) for others in by_key)
+    ]
     scores = [score_track(footage.first, track) for track in tracks]
     return [agreed([scores[i] for i in group]) for group in same_things(tracks)]
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gpu_server.engines.void.morph_objects import Thing
 from gpu_server.engines.void.morph_tracks import Seen, Sight
@@ -54,6 +55,20 @@ def _overlap(one: set[tuple[int, int]], other: set[tuple[int, int]]) -> bool:
     return len(one & other) > _SHARED * min(len(one), len(other))
 
 
+def is_merged(thing: Thing, others: list[Track]) -> bool:
+    """Is it two things at once, which another key frame saw apart? others: the tracks of that key frame."""
+    return sum(_within(track, thing) for track in others) > 1
+
+
+def _within(track: Track, thing: Thing) -> bool:
+    place = _place(track, thing.frame)
+    if place is None:
+        return False
+    height, width = thing.mask.shape
+    x, y = int(np.clip(place[0], 0, width - 1)), int(np.clip(place[1], 0, height - 1))
+    return bool(thing.mask[y, x])
+
+
 def same_things(tracks: list[Track]) -> list[list[int]]:
     """Indices of tracks from several key frames, those of one thing together."""
     groups: list[list[int]] = []
@@ -73,9 +88,14 @@ def _same(one: Track, other: Track) -> bool:
 
 
 def _reaches(track: Track, target: Track) -> bool:
-    found = next((s for s in track.seen if s.frame == target.thing.frame), None)
-    if found is None:
+    place = _place(track, target.thing.frame)
+    if place is None:
         return False
     rows, columns = np.nonzero(target.thing.mask)
-    place = np.median(found.there[track.sight.mask], axis=0)
     return float(np.hypot(place[0] - columns.mean(), place[1] - rows.mean())) < _SAME_PLACE * target.thing.radius
+
+
+def _place(track: Track, frame: int) -> NDArray[np.float32] | None:
+    """x and y of the middle of a thing in a frame; None where it was not found."""
+    found = next((s for s in track.seen if s.frame == frame), None)
+    return None if found is None else np.asarray(np.median(found.there[track.sight.mask], axis=0))
