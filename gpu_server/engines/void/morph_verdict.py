@@ -15,6 +15,7 @@ _STRAIN_SCALE, _STRAIN_PX = (
 )  # worth a score of 1; pixels over the radius are added: small things are followed less well
 _DEVIATION_SCALE, _DEVIATION_PX = 0.04, 0.5
 _UNLIKE_SCALE = 0.4
+_LONG_ENOUGH = 0.5  # of the frames of the key frame that followed a thing longest
 _SEEN_ONCE = 0.5  # what the word of a single key frame is worth
 _WORST = 0.2  # the share of the frames that a score is made of
 _WORST_FRAMES = 5
@@ -71,7 +72,9 @@ def _worst_share(values: np.ndarray) -> float:
 
 
 def agreed(scores: list[ObjectScore]) -> ObjectScore:
-    """The second highest of up to four key frames."""
-    if len(scores) == 1:
-        return replace(scores[0], score=_SEEN_ONCE * scores[0].score)
-    return sorted(scores, key=lambda s: -s.score)[max(1, (len(scores) - 1) // 2)]
+    """Of the key frames of one thing the second highest of up to four, those that followed it for long enough."""
+    longest = max(score.frames for score in scores)
+    witnesses = [score for score in scores if score.frames >= _LONG_ENOUGH * longest]
+    if len(witnesses) == 1:
+        return replace(witnesses[0], score=_SEEN_ONCE * witnesses[0].score)
+    return sorted(witnesses, key=lambda s: -s.score)[max(1, (len(witnesses) - 1) // 2)]
