@@ -97,7 +97,7 @@ def _judged(footage: Footage, flow: Flow) -> list[ObjectScore]:
 def _track(footage: Footage, thing: Thing, flow: Flow) -> Track:
     sight = first_sight(footage, thing)
     seen = [s for way in (1, -1) for s in follow(footage, thing, sight, flow, way, _REACH)]
-    return Track(thing, sight, seen)
+    return Track(thing, sight, seen, seen)
 
 
 def _runs(frames: int) -> Iterator[range]:

@@ -18,11 +18,12 @@ _SAME_PLACE = 0.7  # of the radius, between centres
 
 @dataclass(frozen=True)
 class Track:
-    """A thing, its first sight, and the frames in which it was found again."""
+    """A thing, its first sight, the frames to judge it by, and all frames in which it was found again."""
 
     thing: Thing
     sight: Sight
     seen: list[Seen]
+    followed: list[Seen]
 
 
 def without_meetings(tracks: list[Track]) -> list[Track]:
@@ -97,5 +98,5 @@ def _reaches(track: Track, target: Track) -> bool:
 
 def _place(track: Track, frame: int) -> NDArray[np.float32] | None:
     """x and y of the middle of a thing in a frame; None where it was not found."""
-    found = next((s for s in track.seen if s.frame == frame), None)
+    found = next((s for s in track.followed if s.frame == frame), None)
     return None if found is None else np.asarray(np.median(found.there[track.sight.mask], axis=0))

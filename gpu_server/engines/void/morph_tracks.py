@@ -29,6 +29,7 @@ _LEAST_ALIKE = 0.5  # correlation of neighbouring frames after a rigid step, bel
 _LOST = 0.4  # correlation around a sample in neighbouring frames, below which that is hidden
 _SMOOTHING = 0.12  # of the radius: finer deformation is taken for noise
 _THERE_AND_BACK = 0.6  # samples
+_LEAST_FOUND = 0.5  # of the samples around one, there and back
 _LEAST_INSIDE = 0.6  # of the thing, within the frame
 _LEAST_ALIVE = 0.5  # of the thing, seen all the way
 
@@ -113,10 +114,11 @@ def follow(footage: Footage, thing: Thing, sight: Sight, flow: Flow, direction: 
         if step is None:
             return
         there = _apply(step, there)
-        there, _ = _refined(footage, frame, sight, alive, there, last, flow, np.inf)
+        there, found = _refined(footage, frame, sight, alive, there, last, flow, np.inf)
         there, valid = _refined(footage, frame, sight, alive, there, sight.picture, flow, near)
         picture, within = pull_back(footage, frame, there, sight), _inside(footage, there)
-        alive = alive & (_locally_alike(last, picture, alive, near) > _LOST) & within
+        found = cv2.GaussianBlur(found.astype(np.float32), (0, 0), near) > _LEAST_FOUND
+        alive = alive & found & (_locally_alike(last, picture, alive, near) > _LOST) & within
         fitted = similarity(sight.grid, there, alive & valid)
         if fitted is None or alive.sum() < _LEAST_ALIVE * sight.mask.sum():
             return

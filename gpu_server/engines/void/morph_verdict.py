@@ -14,9 +14,9 @@ _STRAIN_SCALE, _STRAIN_PX = (
     1.0,
 )  # worth a score of 1; pixels over the radius are added: small things are followed less well
 _DEVIATION_SCALE, _DEVIATION_PX = 0.04, 0.5
-_UNLIKE_SCALE = 0.4
+_UNLIKE_SCALE = 0.5
 _LONG_ENOUGH = 0.5  # of the frames of the key frame that followed a thing longest
-_SEEN_ONCE = 0.5  # what the word of a single key frame is worth
+_SEEN_ONCE = 0.7  # what the word of a single key frame is worth
 _WORST = 0.2  # the share of the frames that a score is made of
 _WORST_FRAMES = 5
 _FRAMES_SCORED = 12
