@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import BinaryIO
+from typing import BinaryIO, NoReturn
 
 import cv2
 
@@ -30,7 +30,6 @@ from gpu_server.worker.messages import (
 )
 from gpu_server.worker.run import JobRun
 from void_bridge.cores import available_cores
-from void_bridge.errors import DeviceLost
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +74,7 @@ class Worker:
         self._work: queue.SimpleQueue[RunJob] = queue.SimpleQueue()
         self._cancels: dict[str, threading.Event] = {}
         self._engines = Engines()
+        self._finishing: threading.Thread | None = None
 
     def serve(self) -> None:
         """Work until the server closes the pipe, which ends the process at once."""
@@ -98,17 +98,25 @@ class Worker:
         log.info("job %s attempt %d: started", command.id, command.attempt)
         run = JobRun(command, self._engines, self._send, self._cancels[command.id], pool, self._threads)
         run.produce()
+        if run.lost_device:
+            self._leave(run, command)
         self._send(DeviceFree(command.id, command.attempt))
-        threading.Thread(target=self._conclude, args=(run, command), name=f"finish-{command.id}").start()
+        self._finishing = threading.Thread(target=self._conclude, args=(run, command), name=f"finish-{command.id}")
+        self._finishing.start()
 
     def _conclude(self, run: JobRun, command: RunJob) -> None:
         ended = run.conclude()
         log.info("job %s attempt %d: %s %s", command.id, command.attempt, ended.state, ended.message)
         self._cancels.pop(command.id, None)
         self._send(ended)
-        if ended.code == DeviceLost.code:
-            log.error("the device has gone; leaving, so that a new worker can look for it")
-            os._exit(_DEVICE_LOST_EXIT)
+
+    def _leave(self, run: JobRun, command: RunJob) -> NoReturn:
+        """After the device has gone, once the frames of the job before are out. The device is never called free."""
+        if self._finishing:
+            self._finishing.join()
+        self._conclude(run, command)
+        log.error("the device has gone; leaving, so that a new worker can look for it")
+        os._exit(_DEVICE_LOST_EXIT)
 
     def _send(self, message: WorkerMessage) -> None:
         with self._lock:

@@ -24,7 +24,7 @@ from gpu_server.worker.finish import Finisher, void_headers
 from gpu_server.worker.messages import Ended, Resolved, RunJob
 from gpu_server.worker.model_run import model_patches
 from gpu_server.worker.reader import HeldFrames, opened_shot, stored_clip
-from void_bridge.errors import Cancelled, InternalError, OutOfMemory, VoidBridgeError
+from void_bridge.errors import Cancelled, DeviceLost, InternalError, OutOfMemory, VoidBridgeError
 from void_bridge.job import Job
 from void_bridge.pixels.colour import check_colour
 from void_bridge.pixels.exposure import measure_exposure
@@ -57,11 +57,15 @@ class JobRun:
         self._finisher: Finisher | None = None
         self._failure: VoidBridgeError | None = None
 
+    @property
+    def lost_device(self) -> bool:
+        return isinstance(self._failure, DeviceLost)
+
     def produce(self) -> None:
         try:
             self._produce()
         except BaseException as exc:
-            self._failure = _as_ours(exc, self._run.id)
+            self._failure = _freed(_as_ours(exc, self._run.id))
 
     def conclude(self) -> Ended:
         if self._finisher:
@@ -150,6 +154,12 @@ def _empty_matte(untouched: int, wanted: int) -> str:
     if untouched == wanted:
         return "the matte is empty in every frame: the result is the plate"
     return f"the matte is empty in {untouched} of {wanted} frames, which stay the plate"
+
+
+def _freed(failure: VoidBridgeError) -> VoidBridgeError:
+    """Without the frames that it went through, which hold what was in the memory of the device."""
+    failure.__cause__ = failure.__context__ = None
+    return failure.with_traceback(None)
 
 
 def _as_ours(exc: BaseException, job_id: str) -> VoidBridgeError:

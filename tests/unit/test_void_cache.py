@@ -29,7 +29,7 @@ def test_a_damaged_file_counts_as_never_made_and_goes(tmp_path):
 
 
 def test_the_least_recently_used_go_first(tmp_path):
-    cache = ContentCache(tmp_path, limit_bytes=3 * 240)
+    cache = ContentCache(tmp_path, limit_bytes=3 * 270)
     for age, key in enumerate("abc"):
         cache.put(key, LATENTS)
         os.utime(tmp_path / f"{key}.npy", (age, age))

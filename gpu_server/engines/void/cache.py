@@ -38,30 +38,32 @@ def content_key(*parts: object) -> str:
 class ContentCache:
     """A folder of arrays that several workers may share. The least recently used go when it grows past its limit.
 
-    What is damaged or gone counts as never made; a full disk only means that nothing is kept.
+    What is damaged, another's or gone counts as never made; a full disk only means that nothing is kept.
     """
 
     def __init__(self, folder: Path, limit_bytes: int = LIMIT_BYTES) -> None:
         self._folder, self._limit = folder, limit_bytes
 
     def get(self, key: str) -> Array | None:
-        """The array, memory-mapped and read-only, or None."""
+        """The array, or None."""
         path = self._path(key)
         try:
-            array: Array = np.load(path, mmap_mode="r", allow_pickle=False)
-            os.utime(path)
-        except FileNotFoundError:
+            with open(path, "rb") as handle:
+                array: Array = np.load(handle, allow_pickle=False)
+                whole = handle.read() == _seal(key, array)
+        except (FileNotFoundError, PermissionError):
             return None
-        except (OSError, ValueError, EOFError):
-            with suppress(OSError):
-                path.unlink()
-            return None
-        return array
+        except (OSError, ValueError, EOFError, MemoryError):
+            whole = False
+        with suppress(OSError):
+            os.utime(path) if whole else path.unlink()
+        return array if whole else None
 
     def put(self, key: str, array: Array) -> None:
         with suppress(OSError, DiskFull, OutputError):
             with replacing(self._path(key)) as partial, open(partial, "wb") as handle:
                 np.save(handle, array, allow_pickle=False)
+                handle.write(_seal(key, array))
             self._trim()
 
     def _path(self, key: str) -> Path:
@@ -80,3 +82,8 @@ class ContentCache:
             with suppress(OSError):
                 path.unlink()
                 excess -= size
+
+
+def _seal(key: str, array: Array) -> bytes:
+    """What stands behind an array in its file."""
+    return content_key(key, array).encode()

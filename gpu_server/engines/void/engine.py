@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, cast
 
-from gpu_server.device import gpu_count
+from gpu_server.device import visible_gpus
 from gpu_server.engines.base import Clip, Context, Engine, ModelClip, Needs, Patch
 from gpu_server.engines.void.checkpoint.check import is_ready
 from void_bridge.job import Job
@@ -25,9 +25,10 @@ class VoidEngine(Engine):
     domain: ClassVar[Literal["plate", "model"]] = "model"
     stages: ClassVar[dict[str, float]] = {
         "look": 0.02,
-        "prompt": 0.02,
-        "encode": 0.04,
         "trip": 0.06,
+        "mask": 0.02,
+        "encode": 0.02,
+        "prompt": 0.02,
         "pass 1": 0.4,
         "decode 1": 0.04,
         "morph check": 0.02,
@@ -43,14 +44,17 @@ class VoidEngine(Engine):
     def missing(self, models: Path, job: Job | None = None) -> str:
         if absent := super().missing(models, job):
             return f"{absent}, which pip install 'void-bridge[void]' brings"
-        if job is None and not gpu_count():
+        if job is None and not visible_gpus():
             return "a GPU"
         return is_ready(models, (1, 2) if job and job.passes == "2" else (1,))
 
     def run(self, clip: Clip, context: Context) -> Iterator[Patch]:
+        from gpu_server.engines.void.attempts import device_failures_named
         from gpu_server.engines.void.removal import Removal
         from gpu_server.engines.void.session import Session
 
-        if self._session is None or not self._session.is_of(context.models):
-            self._session = Session(context.models, context.cache / "compiled")
-        return Removal(cast(ModelClip, clip), context, self._session).patches()
+        with device_failures_named():
+            if self._session is None or not self._session.is_of(context.models):
+                self._session = None
+                self._session = Session(context.models, context.cache / "compiled")
+            yield from Removal(cast(ModelClip, clip), context, self._session).patches()

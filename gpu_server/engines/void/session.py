@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import diffusers
 import psutil
@@ -15,23 +16,35 @@ import torch
 from diffusers import AutoencoderKLCogVideoX
 from torch import Tensor
 
+from gpu_server.device import visible_gpus
 from gpu_server.engines.void.checkpoint.check import is_ready
 from gpu_server.engines.void.checkpoint.identity import weights_hash
 from gpu_server.engines.void.checkpoint.layout import resolve
 from gpu_server.engines.void.checkpoint.loading import load_scheduler, load_text_encoder, load_tokenizer, load_vae
 from gpu_server.engines.void.denoise import Denoiser, Scheduler
-from gpu_server.engines.void.planner.ladder import Room, choose, next_rung
+from gpu_server.engines.void.planner.ladder import CONTEXT_BYTES, Room, choose, next_rung
 from gpu_server.engines.void.planner.plan import Plan, Request
 from gpu_server.engines.void.planner.spec import read_spec
 from gpu_server.engines.void.precision.denoiser import OptimisedDenoiser, build_denoiser
 from gpu_server.engines.void.text import cut_words, prompt_embeddings
 from gpu_server.engines.void.vae import Saving
+from void_bridge.errors import DeviceLost
 from void_bridge.job import Job
 
 log = logging.getLogger(__name__)
 
 _TYPES = {"float32": torch.float32, "bf16": torch.bfloat16}
 _CPU = torch.device("cpu")
+
+
+class PassKey(NamedTuple):
+    """What tells one loaded transformer from another."""
+
+    number: int
+    precision: str
+    transformer: str
+    attention: str
+    step_cache: str
 
 
 @dataclass(frozen=True)
@@ -47,17 +60,23 @@ class Session:
     """What a worker keeps loaded. One job at a time uses it.
 
     build: what the numbers depend on besides the weights: library versions and the kind of device.
+    loaded: the models that were read from disk, in order, since somebody last cleared it.
     """
 
     def __init__(self, models: Path, compile_cache: Path) -> None:
-        """Raises UnreadableFile: the models folder is not whole."""
+        """
+        Raises:
+            UnreadableFile: the models folder is not whole.
+            DeviceLost: there is a GPU that torch cannot use.
+        """
         self._models, self._compile_cache = models, compile_cache
         self._stamp = _stamp(models)
-        self.device = torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
+        self.device = _device()
         self._spec = read_spec(models)
         self._vae: AutoencoderKLCogVideoX | None = None
-        self._passes: dict[tuple[object, ...], OptimisedDenoiser] = {}
-        name = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "cpu"
+        self._passes: dict[PassKey, OptimisedDenoiser] = {}
+        self.loaded: list[str] = []
+        name = torch.cuda.get_device_name(self.device) if self._is_cuda else "cpu"
         self.build = f"torch {torch.__version__}, diffusers {diffusers.__version__}, {name}"
 
     def is_of(self, models: Path) -> bool:
@@ -74,51 +93,67 @@ class Session:
     # --- plans -----------------------------------------------------------------------------------
 
     def plan(self, request: Request) -> Plan:
-        """Raises OutOfMemory, UsageError: see `planner.ladder.choose`."""
+        """The widest plan that there is room for. What an earlier one left loaded and this one does not keep, goes.
+
+        Raises OutOfMemory, UsageError: see `planner.ladder.choose`.
+        """
         plan = choose(self._spec, request, self._room())
         log.info("plan: %s; %s", plan.name, "; ".join(plan.why))
+        kept = {key: held for key, held in self._passes.items() if _is_of_kind(key, plan)}
+        if len(kept) < len(self._passes) or plan.vae == "offloaded":
+            self._passes = kept
+            self._put_vae_away(plan)
+            self._release()
         return plan
 
     def next_plan(self, request: Request, failed: Plan) -> Plan | None:
         return next_rung(self._spec, request, self._room(), failed)
 
     def _room(self) -> Room:
+        """What a plan may take: what is free, what this session holds, which it gives up, and CUDA's own context."""
         free_host = psutil.virtual_memory().available + self._host_bytes
-        if self.device.type != "cuda":
+        if not self._is_cuda:
             return Room(None, host=free_host)
-        free = torch.cuda.mem_get_info(self.device)[0] + torch.cuda.memory_reserved(self.device)
+        free = torch.cuda.mem_get_info(self.device)[0] + torch.cuda.memory_reserved(self.device) + CONTEXT_BYTES
         return Room(free, torch.cuda.get_device_capability(self.device), free_host)
 
     @property
     def _host_bytes(self) -> int:
-        """What the session itself keeps in the machine's memory, about: all of it where that is the device."""
-        if self.device.type != "cpu" and self._vae is not None and self._vae.device.type != "cpu":
-            return 0
-        vae = sum(tensor.nbytes for tensor in self._vae.parameters()) if self._vae else 0
-        return vae + sum(denoiser.bytes for denoiser in self._passes.values())
+        """What the session itself keeps in the machine's memory, about: of mapped files, the system may drop pages."""
+        vae = sum(tensor.nbytes for tensor in self._vae.parameters() if tensor.device == _CPU) if self._vae else 0
+        return vae + sum(denoiser.bytes_on(_CPU) for denoiser in self._passes.values())
 
     def drop(self) -> None:
         """Let everything go."""
         self._vae = None
         self._passes.clear()
+        self._release()
+
+    def _release(self) -> None:
+        """Give back what nothing refers to any more; models refer to themselves in circles."""
         gc.collect()
-        if self.device.type == "cuda":
+        if self._is_cuda:
             torch.cuda.empty_cache()
+
+    @property
+    def _is_cuda(self) -> bool:
+        return self.device.type == "cuda"
 
     # --- models ----------------------------------------------------------------------------------
 
     @contextmanager
     def vae(self, plan: Plan) -> Iterator[tuple[AutoencoderKLCogVideoX, Saving]]:
-        """The autoencoder on the device, and how to use it; offloaded behind the block where the plan says so."""
+        """The autoencoder on the device, and how to use it; afterwards it is put away where the plan says so."""
         dtype = _TYPES[plan.wide]
+        self._put_transformers_away(plan)
         if self._vae is None or self._vae.dtype != dtype:
+            self._vae = None
             self._vae = load_vae(self._models, lambda _, tensor: tensor.to(dtype))
-        self._swap(plan, _CPU)
+            self.loaded.append("vae")
         try:
             yield self._vae.to(self.device), Saving(**plan.vae_saving)
         finally:
-            if plan.vae == "offloaded":
-                self._vae.to(_CPU)
+            self._put_vae_away(plan)
 
     @contextmanager
     def denoiser(self, number: int, plan: Plan, job: Job) -> Iterator[LoadedPass]:
@@ -128,51 +163,35 @@ class Session:
             UsageError, EngineError: attention or step cache that is not known, or not to be had here.
             UnreadableFile: the checkpoint is not whole.
         """
-        key = (number, plan.precision, plan.transformer, job.attention, job.step_cache)
+        key = PassKey(number, plan.precision, plan.transformer, job.attention, job.step_cache)
         if key not in self._passes:
             self._make_room(plan)
-            self._passes[key] = self._built(number, plan, job)
+            self._passes[key] = self._built(key)
+            self.loaded.append(f"pass {number}")
         denoiser = self._passes[key]
-        self._swap(plan, self.device)
+        if plan.transformer == "swapped":
+            denoiser.to(self.device)
         dtype = torch.float32 if plan.precision == "float32" else torch.bfloat16
         alone = plan.guidance == "one by one"
-        yield LoadedPass(OneByOne(denoiser) if alone else denoiser, self._spec.transformer.head_size, dtype)
+        try:
+            yield LoadedPass(OneByOne(denoiser) if alone else denoiser, self._spec.transformer.head_size, dtype)
+        finally:
+            denoiser.rest()
 
     def notes(self) -> list[str]:
         """What went otherwise than asked, a sentence each."""
-        return [note for denoiser in self._passes.values() for note in denoiser.notes]
-
-    def _built(self, number: int, plan: Plan, job: Job) -> OptimisedDenoiser:
-        return build_denoiser(
-            self._models,
-            number,
-            precision=plan.precision,
-            device=self.device,
-            attention=job.attention,
-            step_cache=job.step_cache,
-            compiled=self.device.type == "cuda",
-            compile_cache=self._compile_cache,
-            offload="blocks" if plan.transformer == "blocks" else "none",
+        unused = (
+            ["torch was built without CUDA: the model ran on the CPU"] if visible_gpus() and not self._is_cuda else []
         )
-
-    def _make_room(self, plan: Plan) -> None:
-        """Before a transformer is loaded: keep those that the plan keeps beside it, of its own kind."""
-        kept = {key: held for key, held in self._passes.items() if key[1:3] == (plan.precision, plan.transformer)}
-        self._passes = dict(list(kept.items())[-(plan.passes_kept - 1) :]) if plan.passes_kept > 1 else {}
-        gc.collect()
-
-    def _swap(self, plan: Plan, where: torch.device) -> None:
-        if plan.transformer == "swapped" and self.device.type == "cuda":
-            for denoiser in self._passes.values():
-                denoiser.to(where)
+        return unused + [note for denoiser in self._passes.values() for note in denoiser.notes]
 
     def embeddings(self, text: str, plan: Plan) -> Tensor:
         """Shape [1, 226, D], on the CPU. The text encoder leaves again."""
-        device = self.device if plan.text_encoder == "device" else _CPU
-        dtype = _TYPES[plan.wide]
-        self._swap(plan, _CPU)
-        encoder = load_text_encoder(self._models, lambda _, tensor: tensor.to(device, dtype))
-        return prompt_embeddings(load_tokenizer(self._models), encoder, text).values
+        self._put_transformers_away(plan)
+        self.loaded.append("text_encoder")
+        values = self._embedded(text, plan)
+        self._release()
+        return values
 
     def cut_words(self, text: str) -> str:
         """The end of a prompt that the model does not read; '' where it reads all of it."""
@@ -180,6 +199,47 @@ class Session:
 
     def scheduler(self) -> Scheduler:
         return load_scheduler(self._models)
+
+    def _embedded(self, text: str, plan: Plan) -> Tensor:
+        device = self.device if plan.text_encoder == "device" else _CPU
+        dtype = _TYPES[plan.wide]
+        encoder = load_text_encoder(self._models, lambda _, tensor: tensor.to(device, dtype))
+        return prompt_embeddings(load_tokenizer(self._models), encoder, text).values
+
+    def _built(self, key: PassKey) -> OptimisedDenoiser:
+        return build_denoiser(
+            self._models,
+            key.number,
+            precision=key.precision,
+            device=self.device,
+            attention=key.attention,
+            step_cache=key.step_cache,
+            compiled=self._is_cuda,
+            compile_cache=self._compile_cache,
+            offload="blocks" if key.transformer == "blocks" else "none",
+        )
+
+    def _make_room(self, plan: Plan) -> None:
+        """Before a transformer is loaded: keep the last ones, as many as the plan keeps beside it."""
+        beside = plan.passes_kept - 1
+        kept = [(key, held) for key, held in self._passes.items() if _is_of_kind(key, plan)]
+        self._passes = dict(kept[-beside:] if beside else ())
+        self._release()
+
+    def _put_transformers_away(self, plan: Plan) -> None:
+        """Where the plan swaps: a transformer waits in the machine's memory; without a GPU, on disk."""
+        if plan.transformer != "swapped":
+            return
+        for denoiser in self._passes.values() if self._is_cuda else ():
+            denoiser.to(_CPU)
+        if not self._is_cuda:
+            self._passes.clear()
+        self._release()
+
+    def _put_vae_away(self, plan: Plan) -> None:
+        if plan.vae != "offloaded" or self._vae is None:
+            return
+        self._vae = self._vae.to(_CPU) if self._is_cuda else None
 
 
 class OneByOne:
@@ -196,13 +256,26 @@ class OneByOne:
         return torch.cat([self._denoiser(one, embeds, timestep, rotary) for one, embeds in halves])
 
 
+def _is_of_kind(key: PassKey, plan: Plan) -> bool:
+    return (key.precision, key.transformer) == (plan.precision, plan.transformer)
+
+
+def _device() -> torch.device:
+    if torch.cuda.is_available():
+        return torch.device("cuda:0")
+    if visible_gpus() and torch.version.cuda:
+        raise DeviceLost(
+            f"there is a GPU, but torch cannot use it: compare what nvidia-smi shows with CUDA {torch.version.cuda} of"
+            " torch, or set CUDA_VISIBLE_DEVICES to nothing to run without a GPU"
+        )
+    return _CPU
+
+
 def _stamp(models: Path) -> tuple[object, ...]:
-    """Changes when a weight file does."""
+    """Changes when a weight file or a configuration does."""
     layout = resolve(models)
-    files = [
-        layout.pass_file(1),
-        layout.pass_file(2),
-        *layout.weight_files("vae"),
-        *layout.weight_files("text_encoder"),
-    ]
-    return tuple((str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files if path.exists())
+    files = [layout.pass_file(1), layout.pass_file(2)]
+    for part in ("transformer", "vae", "text_encoder"):
+        files += [layout.config_file(part), *layout.weight_files(part)]
+    facts = ((path, path.stat()) for path in files if path.exists())
+    return tuple((str(path), found.st_ino, found.st_size, found.st_mtime_ns) for path, found in facts)

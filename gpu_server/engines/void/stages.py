@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from gpu_server.engines.base import Context
@@ -27,10 +29,13 @@ from gpu_server.engines.void.vae import decode, encode
 from gpu_server.engines.void.warped_noise import flow_sequence, warped_noise
 from gpu_server.engines.void.windows import equal_windows
 from gpu_server.frame_files import FrameFiles
+from void_bridge.errors import NotFinite
 
 NEGATIVE_PROMPT = ""
 GUIDANCE = {1: 1.0, 2: 6.0}
 _PREVIEWS_A_PASS = 6
+
+Frames = TypeVar("Frames", Tensor, NDArray[np.uint8])
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,8 @@ class Stages:
                 self._context.progress(stage, place, wanted)
                 if place == wanted:
                     break
+                if not np.isfinite(picture).all():
+                    raise self._not_finite(f"{stage}, frame {place + 1} of {wanted}")
                 files.put(place, picture)
         return files
 
@@ -77,7 +84,7 @@ class Stages:
             with self._session.vae(self._plan) as (vae, saving):
                 return encode(vae, self._told("trip", self._shown.frames), self._shown.count, saving)
 
-        return self._kept(content_key("trip", self._shown.plate_key, self._vae_key), make)
+        return self._kept("the plate's latents", content_key("trip", self._shown.plate_key, self._vae_key), make)
 
     def _pass(self, number: int, noise: Callable[[], Tensor], noise_key: str) -> Latents:
         job = self._job
@@ -92,7 +99,8 @@ class Stages:
             job.step_cache,
         )
         key = content_key("pass", number, asked, how, mask.key, plate.key, noise_key)
-        return self._kept(key, lambda: self._denoised(number, scale, noise(), conditioning(mask.values, plate.values)))
+        told = conditioning(mask.values, plate.values)
+        return self._kept(f"pass {number}", key, lambda: self._denoised(number, scale, noise(), told))
 
     def _denoised(self, number: int, scale: float, noise: Tensor, told: Tensor) -> Tensor:
         prompt = self._embeddings(self._job.prompt)
@@ -149,14 +157,15 @@ class Stages:
             self._context.progress("prompt", 0, 1)
             return self._session.embeddings(text, self._plan)
 
-        return self._kept(key, make).values
+        return self._kept("the prompt", key, make).values
 
     def _mask(self) -> Latents:
         def make() -> Tensor:
             with self._session.vae(self._plan) as (vae, saving):
-                return encode_mask(vae, self._shown.quadmasks, self._shown.count, "three", saving)
+                quadmasks = self._told("mask", self._shown.quadmasks)
+                return encode_mask(vae, quadmasks, self._shown.count, "three", saving)
 
-        return self._kept(content_key("mask", self._shown.mask_key, self._vae_key), make)
+        return self._kept("the quadmask's latents", content_key("mask", self._shown.mask_key, self._vae_key), make)
 
     def _plate(self) -> Latents:
         seed, size = self._job.seed, self._shown.size
@@ -167,21 +176,28 @@ class Stages:
                 frames = self._told("encode", self._shown.frames)
                 return encode_plate(vae, frames, noise, self._shown.count, saving=saving)
 
-        return self._kept(content_key("plate", self._shown.plate_key, seed, self._vae_key), make)
+        key = content_key("plate", self._shown.plate_key, seed, self._vae_key)
+        return self._kept("the plate's latents with noise", key, make)
 
     @property
     def _vae_key(self) -> str:
         return content_key(self._session.identity("vae"), self._session.build, self._plan.wide, self._plan.vae_saving)
 
-    def _kept(self, key: str, make: Callable[[], Tensor]) -> Latents:
+    def _kept(self, what: str, key: str, make: Callable[[], Tensor]) -> Latents:
+        """what: its name, for messages."""
         found = self._cache.get(key)
         if found is not None:
-            return Latents(torch.from_numpy(np.array(found)), key)
-        made = make().float()
+            return Latents(torch.from_numpy(found), key)
+        made = make().float().cpu()
+        if not made.isfinite().all():
+            raise self._not_finite(what)
         self._cache.put(key, made.numpy())
         return Latents(made, key)
 
-    def _told(self, stage: str, frames: Callable[[int, int], Tensor]) -> Callable[[int, int], Tensor]:
+    def _not_finite(self, what: str) -> NotFinite:
+        return NotFinite(f"{what}: the model gave NaN or infinity in {self._plan.wide}")
+
+    def _told(self, stage: str, frames: Callable[[int, int], Frames]) -> Callable[[int, int], Frames]:
         return lambda start, stop: self._tick(stage, start, self._shown.count, frames(start, stop))
 
     def _tick(self, stage, done, total, value):

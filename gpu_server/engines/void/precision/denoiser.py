@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -37,8 +37,11 @@ class OptimisedDenoiser:
     @property
     def bytes(self) -> int:
         """Bytes of weights and tables, wherever they lie."""
-        tensors = (*self._transformer.parameters(), *self._transformer.buffers())
-        return sum(tensor.nbytes for tensor in tensors) + self._table.bytes
+        return sum(tensor.nbytes for tensor in self._weights()) + self._table.bytes
+
+    def bytes_on(self, device: torch.device) -> int:
+        """Bytes of weights that lie on a device now, without the tables."""
+        return sum(tensor.nbytes for tensor in self._weights() if tensor.device == device)
 
     def start(self, timesteps: Sequence[int]) -> None:
         """Before a loop: works out the AdaLN tables unless the schedule is that of the last loop, forgets steps."""
@@ -77,6 +80,10 @@ class OptimisedDenoiser:
     def rest(self) -> None:
         """After a loop: let go of what the step cache holds, three tensors the size of all tokens a window."""
         self._cache.reset()
+
+    def _weights(self) -> Iterator[Tensor]:
+        yield from self._transformer.parameters()
+        yield from self._transformer.buffers()
 
     def _fall_back(self, compiled: CompiledBlocks, reason: BaseException) -> None:
         compiled.undo()
