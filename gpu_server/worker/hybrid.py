@@ -63,6 +63,8 @@ def hybrid(model: Iterable[Patch], real: Iterable[Patch], clip: Clip, told: Real
 def _real_weight(made: Patch, seen: Patch, clip: Clip) -> Array:
     """Shape of the model's box, in [0, 1]: seen elsewhere, and not affected; softly ending inside of both."""
     confidence = np.zeros(made.box.shape, np.float32)
+    if made.box.empty:
+        return confidence
     shared = made.box & seen.box
     if not shared.empty and seen.confidence is not None:
         confidence[shared.relative_to(made.box).slices] = seen.confidence[shared.relative_to(seen.box).slices]
@@ -87,6 +89,8 @@ def _steady(window: Sequence[tuple[Patch, Patch, Array]], box: Box) -> Array:
     total, count = np.zeros(box.shape, np.float32), np.zeros(box.shape, np.float32)
     for made, _, weight in window:
         shared = box & made.box
+        if shared.empty:
+            continue
         here = shared.relative_to(box).slices
         total[here] += weight[shared.relative_to(made.box).slices]
         count[here] += 1

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 from functools import cached_property, reduce
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gpu_server.engines.base import Patch
 from gpu_server.worker.clip import StoredClip
 from void_bridge.job import MATTE_ROLES
 from void_bridge.pixels.box import Box
 from void_bridge.pixels.mattes import MattePlanes, PlaneRole
-from void_bridge.pixels.model_domain import bound_highlights, from_model, highlight_ceiling, to_model
+from void_bridge.pixels.model_domain import from_model, highlight_ceiling, to_model
 from void_bridge.pixels.quadmask import preroll_plan
 from void_bridge.pixels.shot import Shot
 
@@ -81,16 +79,6 @@ class FramedClip:
     def code(self, linear: Array) -> Array:
         """The inverse of `linear`."""
         return to_model(linear, self._colour)
-
-    def to_plate(self, patch: Patch) -> Patch:
-        """A patch of the whole canvas, in the model domain, as linear pixels of the plate; enlarged, no more."""
-        framing, inside = self.framings[patch.index], self.inside(patch.index)
-        linear = framing.from_canvas(from_model(patch.rgb, self._colour))
-        rgb = bound_highlights(linear, self.ceiling(patch.index))
-        confidence = patch.confidence
-        if confidence is not None:
-            confidence = np.clip(framing.from_canvas(confidence), 0, 1)
-        return dataclasses.replace(patch, index=self._plan[patch.index], box=inside, rgb=rgb, confidence=confidence)
 
     def ceiling(self, index: int) -> Array:
         """How bright a patch may be, shape of `inside`: as what this frame shows around it, or another one did."""

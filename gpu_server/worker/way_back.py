@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +17,12 @@ from void_bridge.pixels.box import Box
 from void_bridge.pixels.cut_off import CutOff, cut_off, cut_off_warning
 from void_bridge.pixels.grain import Grain
 from void_bridge.pixels.onto_plate import Look, OnPlate, PlateFrame, full_fill, in_windows, look, onto_plate
+from void_bridge.pixels.plate_detail import Resize
 from void_bridge.pixels.plate_grain import measure_grain
 
 Array = NDArray[np.float32]
+
+NOTHING = Box(0, 0, 0, 0)
 
 _GRAIN_SAMPLES = 4
 _AROUND_PX = 8  # of the plate, beyond what is pasted
@@ -44,8 +47,8 @@ class WayBack:
             patch, own = window[at]
             if self._clip.stored_index(patch.index) not in deliver:
                 continue
-            if own is None:
-                yield self._clip.to_plate(patch)
+            if own is None or self._needed(patch.index).empty:
+                yield Patch(self._clip.stored_index(patch.index), NOTHING, patch.rgb[:0, :0], generated=False)
                 continue
             looks = [one for _, one in window if one is not None]
             yield self._finished(patch, looks, sum(one is not None for _, one in window[:at]))
@@ -56,7 +59,7 @@ class WayBack:
         return (warning,) if warning else ()
 
     def _look(self, patch: Patch) -> Look | None:
-        if not patch.generated or patch.trip is None:
+        if not patch.generated:
             return None
         index = patch.index
         quadmask = self._clip.quadmask(index)
@@ -81,37 +84,38 @@ class WayBack:
 
     def _finished(self, patch: Patch, looks: Sequence[Look], at: int) -> Patch:
         index, frame = self._clip.stored_index(patch.index), self._clip.frames[patch.index]
-        inside = self._clip.inside(patch.index)
+        there = self._needed(patch.index)
+        box = there.relative_to(self._clip.inside(patch.index))
         plate = PlateFrame(
-            self._stored.plate(index, inside),
-            self._clip.ceiling(patch.index),
-            self._clip.framings[patch.index].from_canvas,
+            self._stored.plate(index, there),
+            self._clip.ceiling(patch.index)[box.slices],
+            partial(self._clip.framings[patch.index].from_canvas, box=box),
+            self._clip.linear,
+            self._clip.code,
             self._grain,
             self._clip.exposure,
         )
-        box = self._box(index, inside)
-        done = onto_plate(looks, at, plate, box, self._draws(frame))
+        done = onto_plate(looks, at, plate, self._draws(frame))
         full = self._full(done, plate, frame) if self._job.full_fill else None
-        return Patch(index, box.moved(inside.y0, inside.x0), done.rgb, self._confidence(patch, box, done), full=full)
+        return Patch(index, there, done.rgb, self._confidence(patch, plate.enlarge, done), full=full)
 
     def _full(self, done: OnPlate, plate: PlateFrame, frame: int) -> Array:
         draws = self._draws(frame)
         return done.generated if draws is None else full_fill(done, plate, draws)
 
-    def _box(self, index: int, inside: Box) -> Box:
-        """Rows and columns of the crop that are needed: all of it for the unmasked fill."""
-        whole = Box(0, 0, *inside.shape)
+    def _needed(self, index: int) -> Box:
+        """Of the plate's raster: what is pasted and a little around; for the unmasked fill the whole crop."""
+        inside = self._clip.inside(index)
         if self._job.full_fill:
-            return whole
-        pasted = (self._stored.matte_box("paste", index) & inside).relative_to(inside)
-        return pasted.grown(_AROUND_PX) & whole
+            return inside
+        pasted = self._stored.matte_box("paste", self._clip.stored_index(index)) & inside
+        return NOTHING if pasted.empty else pasted.grown(_AROUND_PX) & inside
 
-    def _confidence(self, patch: Patch, box: Box, done: OnPlate) -> Array:
+    def _confidence(self, patch: Patch, enlarge: Resize, done: OnPlate) -> Array:
         """The plate's own pixels are seen; the model's have what the engine says of them."""
         if patch.confidence is None:
             return done.of_plate
-        enlarged = self._clip.framings[patch.index].from_canvas(patch.confidence)[box.slices]
-        return np.maximum(done.of_plate, np.clip(enlarged, 0, 1))
+        return np.maximum(done.of_plate, np.clip(enlarge(patch.confidence), 0, 1))
 
     def _draws(self, frame: int) -> np.random.Generator | None:
         return rng(self._job.seed, "model grain", frame) if self._job.grain else None

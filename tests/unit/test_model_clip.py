@@ -7,14 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from gpu_server.engines.base import Patch, SilentContext
+from gpu_server.engines.base import SilentContext
 from gpu_server.worker.model_clip import FramedClip
 from gpu_server.worker.reader import opened_shot, stored_clip
-from tests.support.shots import COLOUR, files_of, make_job
+from tests.support.shots import files_of, make_job
 from void_bridge.pixels.box import Box
 from void_bridge.pixels.exr import write_simple
 from void_bridge.pixels.levels import KEEP, OBJECT
-from void_bridge.pixels.model_domain import to_model
+from void_bridge.pixels.model_domain import bound_highlights
 from void_bridge.sequence import Sequence
 
 FRAMES = range(1001, 1025)
@@ -55,8 +55,8 @@ def framed(folder, plate, drawn, pixel_aspect=1.0, frames=FRAMES, **job):
 
 
 def returned(clip, index):
-    """What a model that changes nothing gives back for a frame."""
-    return clip.to_plate(Patch(index, Box(0, 0, *CANVAS), clip.plate(index)))
+    """What a model that changes nothing gives back for a frame: linear, shape of `clip.inside(index)`."""
+    return clip.linear(clip.framings[index].from_canvas(clip.plate(index)))
 
 
 def displacement(moved, still):
@@ -77,13 +77,13 @@ def test_a_patch_goes_back_to_where_it_came_from(tmp_path, framing, pixel_aspect
     assert clip.report()["framing"] == framing
     boxes = set()
     for index in clip.wanted:
-        patch = returned(clip, index)
+        back = returned(clip, index)
         margin = 4 * round(clip.report()["enlargement"] + 1)
         inner = slice(margin, -margin), slice(margin, -margin)
         assert (
-            np.abs(displacement(patch.rgb[inner], plate[patch.box.slices][inner])).max() < 0.002
+            np.abs(displacement(back[inner], plate[clip.inside(index).slices][inner])).max() < 0.002
         )  # pixels of the plate
-        boxes.add(patch.box)
+        boxes.add(clip.inside(index))
     assert (len(boxes) > 12) == (framing == "moving")
 
 
@@ -167,6 +167,5 @@ def test_a_light_that_another_frame_shows_may_come_back_at_its_brightness(tmp_pa
     for made, allowed in ((38.0, (30, 45)), (4000.0, (45, 81))):
         linear = np.full((*clip.inside(index).shape, 3), 0.2, np.float32)
         linear[bright.grown(4).slices] = made
-        patch = Patch(index, Box(0, 0, *CANVAS), to_model(clip.framings[index].to_canvas(linear), COLOUR))
-        peak = clip.to_plate(patch).rgb[bright.slices].max()
+        peak = bound_highlights(linear, clip.ceiling(index))[bright.slices].max()
         assert allowed[0] < peak < allowed[1]

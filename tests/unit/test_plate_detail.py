@@ -39,8 +39,12 @@ def keep_area(scene: Scene) -> np.ndarray:
     return enlarge((scene.quadmask == KEEP).astype(np.float32)) > 0.99
 
 
-def plate_frame(scene: Scene, frame: int, grain: Grain) -> PlateFrame:
-    return PlateFrame(scene.plate(frame), np.full(PLATE, 4, np.float32), enlarge, grain, 0.0)
+def plate_frame(scene: Scene, frame: int, grain: Grain, box: Box = WHOLE) -> PlateFrame:
+    def enlarged(image: np.ndarray) -> np.ndarray:
+        return enlarge(image)[box.slices]
+
+    ceiling = np.full(box.shape, 4, np.float32)
+    return PlateFrame(scene.plate(frame)[box.slices], ceiling, enlarged, linear, code, grain, 0.0)
 
 
 def looks_of(scene: Scene, gain: tuple[float, ...] = (1.0,), frames: int = FRAMES) -> list:
@@ -64,7 +68,7 @@ def prepared(name: str, gain: tuple[float, ...] = (1.0,)) -> tuple[Scene, list, 
 def done(name: str, frame: int = 1, gain: tuple[float, ...] = (1.0,)) -> tuple[Scene, OnPlate]:
     scene, windows, grain = prepared(name, gain)
     window, at = windows[frame]
-    return scene, onto_plate(window, at, plate_frame(scene, frame, grain), WHOLE, rng(1, "grain", frame))
+    return scene, onto_plate(window, at, plate_frame(scene, frame, grain), rng(1, "grain", frame))
 
 
 def unchanged(scene: Scene) -> np.ndarray:
@@ -139,7 +143,7 @@ def test_decisions_do_not_flicker_with_grain(name):
 def test_a_frame_is_the_same_whatever_was_made_before():
     scene, frame = done("shadow")
     _, _, grain = prepared("shadow")
-    again = onto_plate(looks_of(scene), 1, plate_frame(scene, 1, grain), WHOLE, rng(1, "grain", 1))
+    again = onto_plate(looks_of(scene), 1, plate_frame(scene, 1, grain), rng(1, "grain", 1))
     np.testing.assert_array_equal(again.rgb, frame.rgb)
 
 
@@ -147,7 +151,7 @@ def test_a_part_of_a_frame_is_as_in_the_whole():
     scene, _ = done("moved")
     window, at = prepared("moved")[1][1]
     box = Box(100, 330, 300, 520)
-    whole, part = (onto_plate(window, at, plate_frame(scene, 1, no_grain()), b, None) for b in (WHOLE, box))
+    whole, part = (onto_plate(window, at, plate_frame(scene, 1, no_grain(), b), None) for b in (WHOLE, box))
     np.testing.assert_array_equal(part.rgb, whole.rgb[box.slices])
 
 
@@ -172,7 +176,7 @@ def test_a_crop_that_moves_has_its_neighbours_decisions_in_place():
 def test_without_a_trip_everything_is_the_models():
     scene = shadow()
     one = look(scene.made(0), None, code(shrunk(scene.plate(0))), scene.quadmask, linear, code)
-    result = onto_plate([one], 0, plate_frame(scene, 0, no_grain()), WHOLE, None)
+    result = onto_plate([one], 0, plate_frame(scene, 0, no_grain()), None)
     np.testing.assert_array_equal(result.rgb, result.generated)
     assert not result.of_plate.any()
 

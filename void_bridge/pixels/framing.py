@@ -8,7 +8,7 @@ plate is enlarged for nothing: an object that fits goes through the model one to
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Tuple
+from typing import Optional, Tuple
 
 import cv2
 import numpy as np
@@ -53,11 +53,12 @@ class Framing:
         """Shape [h, w] or [h, w, C] of `inside` -> the canvas, float32. Averages when it shrinks."""
         return resample(np.asarray(self.padded(image), np.float32), *self.canvas)
 
-    def from_canvas(self, image: Image) -> Image:
-        """The canvas, shape [H, W] or [H, W, C] -> shape of `inside`."""
+    def from_canvas(self, image: Image, box: Optional[Box] = None) -> Image:
+        """The canvas, shape [H, W] or [H, W, C] -> shape of `inside`, or of a box of it, counted from its corner."""
         assert image.shape[:2] == self.canvas, f"an image of {image.shape} for a canvas of {self.canvas}"
-        cropped = resample(image, *self.crop.shape)[self._inside_crop.slices]
-        return np.ascontiguousarray(cropped)
+        inner = self._inside_crop
+        wanted = inner if box is None else box.moved(inner.y0, inner.x0) & inner
+        return resample(image, *self.crop.shape, wanted)
 
     def padded(self, image: NDArray[np.generic]) -> NDArray[np.generic]:
         """An image of `inside` mirrored out to the crop, of its own type."""

@@ -16,7 +16,6 @@ from typing import Callable, Deque, Iterable, Iterator, Optional, Sequence, Tupl
 import numpy as np
 from numpy.typing import NDArray
 
-from void_bridge.pixels.box import Box
 from void_bridge.pixels.grain import Grain
 from void_bridge.pixels.levels import KEEP, Quadmask
 from void_bridge.pixels.model_domain import bound_highlights
@@ -44,23 +43,25 @@ class Look:
 
 @dataclass(frozen=True)
 class PlateFrame:
-    """A frame of the plate, over the whole crop.
+    """A frame of the plate within a box: what is pasted, and a few pixels around.
 
     plate: shape [h, w, 3], linear, with its grain. ceiling: shape [h, w], how bright the model's pixels may be
-    (`highlight_ceiling`). enlarge: the canvas to the crop, shape [H, W, C] -> [h, w, C]. grain: of the shot
-    (`measure_grain`). exposure: in stops.
+    (`highlight_ceiling`). enlarge: the canvas to the box, shape [H, W, C] -> [h, w, C]. linear, code: from the model
+    domain to linear light, and back. grain: of the shot (`measure_grain`). exposure: in stops.
     """
 
     plate: Array
     ceiling: Array
     enlarge: Resize
+    linear: Convert
+    code: Convert
     grain: Grain
     exposure: float
 
 
 @dataclass(frozen=True)
 class OnPlate:
-    """One frame within a box: shape [h, w, 3], linear, twice, and [h, w].
+    """One frame within its box: shape [h, w, 3], linear, twice, and [h, w].
 
     rgb: what the paste matte cuts. generated: the model's own picture, matched and enlarged, without the plate's detail
     and without new grain. of_plate: share of the plate's own detail in `rgb`.
@@ -122,27 +123,20 @@ def in_windows(items: Iterable[T], reach: int = REACH) -> Iterator[Tuple[Sequenc
         before += 1
 
 
-def onto_plate(
-    looks: Sequence[Look], at: int, frame: PlateFrame, box: Box, draws: Optional[np.random.Generator]
-) -> OnPlate:
+def onto_plate(looks: Sequence[Look], at: int, frame: PlateFrame, draws: Optional[np.random.Generator]) -> OnPlate:
     """One frame at the plate's resolution.
 
     Args:
         looks: of the frame and its neighbours, as `in_windows` gives them; at: the frame's place.
-        box: rows and columns of the crop that are wanted; what is pasted, and a few pixels around.
         draws: of this job and frame; None adds no grain.
     """
     matched = steadied([one.match for one in looks]).apply(looks[at].light)
-    generated = bound_highlights(_cut(frame.enlarge(matched), box), frame.ceiling[box.slices])
-    rgb, of_plate = generated, np.zeros(box.shape, np.float32)
+    generated = bound_highlights(_enlarged(matched, frame), frame.ceiling)
+    rgb, of_plate = generated, np.zeros(generated.shape[:2], np.float32)
     changes = [moved(one.change, *_beyond(looks[at], one)) for one in looks if one.change is not None]
     if len(changes) == len(looks):
-        detail, plate = decide(changes, at), _cut(frame.plate, box)
-
-        def enlarge(planes: Array) -> Array:
-            return _cut(frame.enlarge(planes), box)
-
-        restored = restore(plate, generated, detail, enlarge, frame.grain, frame.exposure)
+        detail = decide(changes, at)
+        restored = restore(frame.plate, generated, detail, frame.enlarge, frame.grain, frame.exposure)
         rgb, of_plate = restored.rgb, restored.of_plate
     if draws is not None:
         rgb = regrained(rgb, of_plate, frame.grain, frame.exposure, draws)
@@ -162,5 +156,6 @@ def _beyond(now: Look, other: Look) -> Tuple[float, float]:
     return now.corner[0] - other.corner[0], now.corner[1] - other.corner[1]
 
 
-def _cut(image: Array, box: Box) -> Array:
-    return np.ascontiguousarray(image[box.slices])
+def _enlarged(light: Array, frame: PlateFrame) -> Array:
+    """Linear light at the canvas, enlarged in the model domain: a lamp's rim must not swing below black."""
+    return frame.linear(frame.enlarge(frame.code(light)))

@@ -35,7 +35,7 @@ _SCALES = ((1.5, 0.012), (6.0, 0.006))  # blur in canvas pixels; change that cou
 _TIMES_FLOOR = 4.0
 _CARRIED = 1.5  # tolerances of a difference that the wider scale sees: a large one must not spread
 _LARGEST_TOLERANCE = 0.08
-_FLAT = 0.02  # local contrast from which on the model's own error grows with it
+_CONTRASTS = 8  # steps of local contrast at which the model's own error is told
 _LEAST_KEEP = 512  # pixels that tell the model's own error
 _AROUND_OBJECT = 3  # canvas pixels that the VAE mixes with the object's
 _TEXTURE_WINDOW = 7.0
@@ -108,23 +108,33 @@ def find_change(made: Array, trip: Array, linear: Resize, quadmask: Quadmask) ->
 def change_size(made: Array, trip: Array, quadmask: Quadmask) -> Array:
     """Shape [H, W]: how far two pictures are apart, in tolerances; around the object its own change doesn't count.
 
-    The tolerance is four times the difference that is usual where the quadmask says keep, and the model was to change
-    nothing; it grows with local contrast, as the model's error does.
+    The tolerance is four times the difference that is usual at such local contrast where the quadmask says keep, and
+    the model was to change nothing.
     """
     reference, object_ = quadmask == KEEP, _object(quadmask)
     outside = 1 - object_
     share = {sigma: np.maximum(_blur(outside, sigma), np.float32(1e-3)) for sigma, _ in _SCALES}
     difference = (made - trip) * outside[..., None]
-    contrast = np.float32(_FLAT) + np.sqrt(_blur(np.square(trip - _blur(trip, 2.0)).sum(axis=2), 3.0))
+    contrast = np.sqrt(_blur(np.square(trip - _blur(trip, 2.0)).sum(axis=2), 3.0))
     sizes = []
     for sigma, least in _SCALES:
         amount = np.sqrt(np.square(_blur(difference, sigma)).sum(axis=2)) / share[sigma]
-        usual = float(np.median((amount / contrast)[reference])) if reference.sum() >= _LEAST_KEEP else 0.0
-        tolerance = np.clip(_TIMES_FLOOR * usual * contrast, least, _LARGEST_TOLERANCE)
+        tolerance = np.clip(_TIMES_FLOOR * _usual(amount, contrast, reference), least, _LARGEST_TOLERANCE)
         sizes.append(amount / tolerance)
         limit = np.float32(_CARRIED) * tolerance[..., None]
         difference = np.clip(difference, -limit, limit)
     return np.asarray(np.maximum(*sizes), np.float32)
+
+
+def _usual(amount: Array, contrast: Array, reference: Mask) -> Array:
+    """Shape [H, W]: the median amount in the reference at a pixel's contrast; beyond all contrasts there, in proportion."""
+    if reference.sum() < _LEAST_KEEP:
+        return np.zeros_like(amount)
+    order = np.argsort(contrast[reference])
+    contrasts = np.array([np.median(part) for part in np.array_split(contrast[reference][order], _CONTRASTS)])
+    amounts = [np.median(part) for part in np.array_split(amount[reference][order], _CONTRASTS)]
+    usual = np.interp(contrast, contrasts, np.maximum.accumulate(amounts))
+    return np.asarray(usual * np.maximum(contrast / contrasts[-1], 1), np.float32)
 
 
 def decide(changes: Sequence[Change], at: int) -> Detail:

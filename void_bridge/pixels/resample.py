@@ -10,43 +10,51 @@ nothing but the image: not on threads, not on a library's choice of kernel.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import List, Tuple
+from typing import List, Optional, Tuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from void_bridge.pixels.box import Box
 
 Image = NDArray[np.float32]
 Taps = List[Tuple[NDArray[np.intp], Image]]
 
 
-def resample(image: Image, height: int, width: int) -> Image:
-    """Shape [h, w] or [h, w, C] -> [height, width] or [height, width, C]; each axis as it needs."""
+def resample(image: Image, height: int, width: int, box: Optional[Box] = None) -> Image:
+    """Shape [h, w] or [h, w, C] -> [height, width] or [height, width, C]; each axis as it needs.
+
+    box: rows and columns of the result that are wanted, alone; the same bits as cut out of all of it.
+    """
+    box = box or Box(0, 0, height, width)
     planes = np.asarray(image, np.float32).reshape(*image.shape[:2], -1)
+    rows, columns = box.slices
     if height < planes.shape[0]:  # the smaller of the two goes through the transposition
-        planes = _across(_down(planes, height), width)
+        planes = _across(_down(planes, height, rows), width, columns)
     else:
-        planes = _down(_across(planes, width), height)
-    return planes.reshape(height, width, *image.shape[2:])
+        planes = _down(_across(planes, width, columns), height, rows)
+    return planes.reshape(*box.shape, *image.shape[2:])
 
 
-def _across(planes: Image, width: int) -> Image:
+def _across(planes: Image, width: int, wanted: slice) -> Image:
     if width == planes.shape[1]:
-        return planes
-    return np.ascontiguousarray(_down(planes.transpose(1, 0, 2), width).transpose(1, 0, 2))
+        return planes[:, wanted]
+    return np.ascontiguousarray(_down(planes.transpose(1, 0, 2), width, wanted).transpose(1, 0, 2))
 
 
-def _down(planes: Image, height: int) -> Image:
-    """Resample rows: shape [h, w, C] -> [height, w, C]."""
+def _down(planes: Image, height: int, wanted: slice) -> Image:
+    """Resample rows: shape [h, w, C] -> [rows that are wanted of `height`, w, C]."""
     if height == planes.shape[0]:
-        return planes
+        return np.ascontiguousarray(planes[wanted])
+    taps = _taps(planes.shape[0], height)[wanted]
     rows = np.ascontiguousarray(planes).reshape(planes.shape[0], -1)
-    result = np.empty((height, rows.shape[1]), np.float32)
+    result = np.empty((len(taps), rows.shape[1]), np.float32)
     product = np.empty(rows.shape[1], np.float32)
-    for target, (sources, shares) in zip(result, _taps(planes.shape[0], height)):
+    for target, (sources, shares) in zip(result, taps):
         np.multiply(rows[sources[0]], shares[0], out=target)
         for source, share in zip(sources[1:], shares[1:]):
             np.add(target, np.multiply(rows[source], share, out=product), out=target)
-    return result.reshape(height, *planes.shape[1:])
+    return result.reshape(len(taps), *planes.shape[1:])
 
 
 @lru_cache(maxsize=16)

@@ -1,0 +1,88 @@
+"""A stand-in for a video model: it knows what lies behind the object, and shows it as a model would.
+
+Its picture is the clean background at the canvas, through something like an autoencoder: soft, a little noisy, a little
+off in exposure and tint, and wobbling by a fraction of a pixel. What a trained model gets wrong besides is not in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import cv2
+import numpy as np
+
+from gpu_server.engines.base import Array, Clip, Context, Engine, Patch, rng
+from gpu_server.engines.registry import Engines
+from gpu_server.worker.model_clip import FramedClip
+from void_bridge.pixels.box import Box
+
+NAME = "knowing"
+Picture = Callable[[int], Array]
+
+
+@dataclass(frozen=True)
+class Flaws:
+    """blur, wobble: pixels of the canvas. noise, trip_noise: of the display range. tint: of the model's light."""
+
+    blur: float = 0.7
+    noise: float = 0.008
+    trip_noise: float = 0.002
+    wobble: float = 0.1
+    tint: tuple[float, float, float] = (1.05, 1.01, 0.97)
+
+
+class KnowingEngine(Engine):
+    """truth: of a frame's number, the plate without the object, shape [H, W, 3] of the raster, linear."""
+
+    name: ClassVar[str] = NAME
+    version: ClassVar[str] = "1"
+    summary: ClassVar[str] = "knows the truth, and shows it as a model would"
+    domain: ClassVar[Literal["plate", "model"]] = "model"
+
+    def __init__(self, truth: Picture, flaws: Flaws = Flaws()) -> None:
+        self._truth, self._flaws = truth, flaws
+
+    def run(self, clip: Clip, context: Context) -> Iterator[Patch]:
+        assert isinstance(clip, FramedClip)
+        whole = Box(0, 0, clip.height, clip.width)
+        for index in clip.wanted:
+            context.progress("know", index, len(clip.frames))
+            if clip.matte_box("paste", index).empty and not context.job.full_fill:
+                yield Patch(index, Box(0, 0, 0, 0), np.zeros((0, 0, 3), np.float32), generated=False)
+                continue
+            frame = clip.frames[index]
+            clean = self._truth(frame)[clip.inside(index).slices]
+            light = clip.framings[index].to_canvas(clean) * np.float32(self._flaws.tint)
+            made = self._through(clip.code(light), self._flaws.noise, self._flaws.wobble, "made", frame)
+            trip = self._through(clip.plate(index), self._flaws.trip_noise, 0.0, "trip", frame)
+            yield Patch(index, whole, made, np.zeros(whole.shape, np.float32), trip=trip)
+
+    def _through(self, code: Array, noise: float, wobble: float, *keys: object) -> Array:
+        draw = rng(1, "flaws", *keys)
+        soft = cv2.GaussianBlur(code, (0, 0), self._flaws.blur)
+        error = cv2.GaussianBlur(draw.standard_normal(code.shape, np.float32), (0, 0), 1.0)
+        if wobble:
+            soft = _wobbling(soft, wobble, draw)
+        return np.asarray(soft + np.float32(noise) * error / error.std(), np.float32)
+
+
+class KnowingEngines(Engines):
+    """The registered engines, and one that knows."""
+
+    def __init__(self, truth: Picture, flaws: Flaws = Flaws()) -> None:
+        super().__init__()
+        self._made[NAME] = KnowingEngine(truth, flaws)
+
+
+def _wobbling(picture: Array, pixels: float, draw: np.random.Generator) -> Array:
+    """Shifted by a smooth field, `pixels` in each direction as a rule."""
+    height, width = picture.shape[:2]
+    coarse = draw.standard_normal((height // 24 + 2, width // 24 + 2, 2), np.float32) * np.float32(pixels)
+    shift = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+    columns, rows = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+    moved = cv2.remap(
+        picture, columns + shift[..., 0], rows + shift[..., 1], cv2.INTER_LANCZOS4, borderMode=cv2.BORDER_REFLECT
+    )
+    return np.asarray(moved, np.float32)
