@@ -12,7 +12,8 @@ import torch
 from diffusers import AutoencoderKLCogVideoX
 
 from gpu_server.engines.void.checkpoint.loading import load_vae
-from gpu_server.engines.void.vae import WHOLE, Saving, decode, decode_chunks, encode, encode_chunks
+from gpu_server.engines.void.transfer import one_behind
+from gpu_server.engines.void.vae import WHOLE, Saving, adapted, decode, decode_chunks, encode, encode_chunks
 from tests.support.void_cases import COMMITTED
 
 
@@ -97,6 +98,34 @@ def test_a_decode_that_is_given_up_leaves_the_model_as_it_was(vae):
     chunks.close()
     assert [type(module) for module in vae.modules()] == classes
     assert not any(module._forward_hooks for module in vae.modules())
+
+
+def test_nothing_is_kept_for_convolutions_of_one_frame(vae):
+    def tensors(cache):
+        parts = cache.items() if cache else ()
+        return [name for key, part in parts for name in (tensors(part) if isinstance(part, dict) else [key])]
+
+    latents = torch.zeros(1, 16, 1, 2, 2)
+    with torch.no_grad():
+        expected, kept = vae.decoder(latents)
+        with adapted(vae, WHOLE, first=True):
+            made, less = vae.decoder(latents)
+    assert torch.equal(made, expected)
+    assert {"conv_y", "conv_b"} < set(tensors(kept)) and not {"conv_y", "conv_b"} & set(tensors(less))
+
+
+def test_each_chunk_is_read_when_the_next_one_is_on_its_way():
+    seen = []
+
+    def making():
+        for number in range(3):
+            seen.append(f"made {number}")
+            yield torch.full((), number)
+
+    for tensor in one_behind(making()):
+        seen.append(f"read {int(tensor)}")
+    assert seen == ["made 0", "made 1", "read 0", "made 2", "read 1", "read 2"]
+    assert list(one_behind([])) == []
 
 
 @pytest.mark.parametrize("saving", [Saving(rows=5), Saving(rows=16, parked=True), Saving(rows=3, latents_at_once=1)])

@@ -1,7 +1,6 @@
 """Plans against the published model itself, on the meta device: shapes without numbers, every tensor counted."""
 
 import weakref
-from contextlib import nullcontext
 
 import pytest
 
@@ -14,7 +13,6 @@ from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 from torch.utils._pytree import tree_leaves  # noqa: E402
 from transformers import T5Config, T5EncoderModel  # noqa: E402
 
-from gpu_server.engines.void.bands import in_bands  # noqa: E402
 from gpu_server.engines.void.checkpoint.expected import FULL_CONFIG, FULL_TEXT_CONFIG, FULL_VAE_CONFIG  # noqa: E402
 from gpu_server.engines.void.planner import activations, band_walk  # noqa: E402
 from gpu_server.engines.void.planner.ladder import GIB, Room, choose, rungs  # noqa: E402
@@ -23,6 +21,7 @@ from gpu_server.engines.void.planner.spec import VaeSizes, full_size  # noqa: E4
 from gpu_server.engines.void.precision.attention import VoidAttention  # noqa: E402
 from gpu_server.engines.void.precision.float8 import float8_linear  # noqa: E402
 from gpu_server.engines.void.precision.layers import role_of  # noqa: E402
+from gpu_server.engines.void.vae import Saving, adapted  # noqa: E402
 
 SPEC = full_size()
 DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16, "fp8": torch.bfloat16, "fp8-stored": torch.bfloat16}
@@ -147,10 +146,10 @@ def peak_of(run):
 
 def through(vae, stage, shapes, rows):
     cache = None
-    with in_bands(vae, rows) if rows else nullcontext():
-        for shape in shapes:
+    for index, shape in enumerate(shapes):
+        with adapted(vae, Saving(rows=rows), first=index == 0):
             made, cache = stage(torch.empty(shape, dtype=torch.bfloat16), conv_cache=cache)
-            del made
+        del made
 
 
 SMALL = {**FULL_VAE_CONFIG, "block_out_channels": [8, 8, 16, 16], "layers_per_block": 1, "norm_num_groups": 4}
@@ -173,7 +172,7 @@ def test_vae_estimates(config, sizes, rows):
 def test_parked_is_what_is_not_kept():
     kept = band_walk.decode_elements(SPEC.vae, (48, 84), (1, 2, 2), 16, False)
     parked = band_walk.decode_elements(SPEC.vae, (48, 84), (1, 2, 2), 16, True)
-    assert kept.kept == parked.kept + parked.parked
+    assert kept.kept < parked.kept + parked.parked < 1.02 * kept.kept
     assert kept.peak - kept.kept < parked.peak < kept.peak
 
 

@@ -14,17 +14,26 @@ pytest.importorskip("diffusers", reason="diffusers is not installed: pip install
 from torch import nn  # noqa: E402
 from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 
-from gpu_server.engines.void.checkpoint.loading import load_transformer  # noqa: E402
+from gpu_server.engines.void.checkpoint.loading import load_scheduler, load_transformer  # noqa: E402
 from gpu_server.engines.void.checkpoint.tiny import write_tiny  # noqa: E402
-from gpu_server.engines.void.denoise import PlainDenoiser, rotary  # noqa: E402
+from gpu_server.engines.void.denoise import Loop, PlainDenoiser, denoise, guidance, rotary  # noqa: E402
+from gpu_server.engines.void.noise import initial_latents  # noqa: E402
 from gpu_server.engines.void.precision.adaln import AdaLNTable  # noqa: E402
-from gpu_server.engines.void.precision.attention import KERNELS, VoidAttention, available_attention  # noqa: E402
+from gpu_server.engines.void.precision.attention import (  # noqa: E402
+    KERNELS,
+    Kernel,
+    VoidAttention,
+    _torch_product,
+    available_attention,
+)
 from gpu_server.engines.void.precision.compilation import CompiledBlocks  # noqa: E402
 from gpu_server.engines.void.precision.denoiser import OptimisedDenoiser, build_denoiser  # noqa: E402
 from gpu_server.engines.void.precision.float8 import Float8Linear, StoredFloat8Linear  # noqa: E402
 from gpu_server.engines.void.precision.offload import offload_blocks  # noqa: E402
 from gpu_server.engines.void.precision.placing import Placement, place_transformer  # noqa: E402
 from gpu_server.engines.void.precision.step_cache import StepCache  # noqa: E402
+from gpu_server.engines.void.session import OneByOne  # noqa: E402
+from gpu_server.engines.void.windows import equal_windows  # noqa: E402
 from void_bridge.errors import EngineError, InternalError, UsageError  # noqa: E402
 
 CPU = torch.device("cpu")
@@ -238,6 +247,14 @@ def test_the_kernel_that_was_asked_for_is_the_one_that_runs(models):
     assert shapes == [(1, 226 + 12, 2, 64)] * 2
 
 
+def test_a_kernel_that_refuses_is_named_beside_the_others(models, monkeypatch):
+    """Torch has cuDNN's attention on CUDA alone."""
+    refusing = Kernel(_torch_product(torch.nn.attention.SDPBackend.CUDNN_ATTENTION))
+    monkeypatch.setitem(KERNELS, "sdpa-cudnn", refusing)
+    with pytest.raises(EngineError, match=r"'sdpa-cudnn' does not run on cpu in torch.float32.*64.*sdpa-math"):
+        build_denoiser(models, 1, precision="float32", device="cpu", attention="sdpa-cudnn")
+
+
 def test_names_that_cannot_be_had_are_refused_before_anything_is_read(tmp_path):
     missing = next(name for name in KERNELS if name not in available_attention())
     cases = (
@@ -269,6 +286,18 @@ def test_a_threshold_of_nothing_leaves_nothing_out(models):
     exact = build_denoiser(models, 1, precision="float32", device="cpu")
     for got, expected in zip(run(cached(models, 0.0), (1,))[1], run(exact, (1,))[1], strict=True):
         assert torch.equal(got, expected)
+
+
+@pytest.mark.parametrize("halves", ["together", "one by one"])
+def test_a_guided_loop_over_two_windows_at_a_threshold_of_nothing_is_the_loop_without(models, halves):
+    start, told = initial_latents(3, 6, (4, 6)), torch.zeros(1, 6, 32, 4, 6)
+    guide = guidance(torch.ones(1, 226, 24), torch.zeros(1, 226, 24), 6.0)
+    results = []
+    for denoiser in (cached(models, 0.0), build_denoiser(models, 1, precision="float32", device="cpu")):
+        run = OneByOne(denoiser) if halves == "one by one" else denoiser
+        loop = Loop(1, 3, equal_windows(6, 4, 2))
+        results += [denoise(run, load_scheduler(models), start, told, guide, loop) for _job in range(2)]
+    assert all(torch.equal(result, results[0]) for result in results)
 
 
 def test_windows_and_jobs_do_not_see_each_others_steps(models):

@@ -17,10 +17,13 @@ from gpu_server.engines.void.precision.float8 import (  # noqa: E402
     NARROW,
     Float8Linear,
     StoredFloat8Linear,
+    _product,
+    _product_of_older_torch,
     check_float8_device,
     float8_linear,
     narrow_rows,
     narrow_weight,
+    row_wise_product,
 )
 from gpu_server.engines.void.precision.layers import PRECISIONS, check_name, role_of, split_name  # noqa: E402
 from void_bridge.errors import EngineError, UsageError  # noqa: E402
@@ -75,6 +78,13 @@ def test_computed_and_stored_stand_for_the_same_weight(draw):
     values = draw(7, 64)
     narrow, scale = narrow_rows(values)
     assert error(layer(values), StoredFloat8Linear(layer.weight, layer.scale, bias)(narrow.float() * scale)) < 0.003
+
+
+def test_torchs_older_product_gives_the_same(draw):
+    assert row_wise_product is _product
+    narrow, scale = narrow_rows(draw(7, 64))
+    given = (narrow, scale, *narrow_weight(draw(32, 64)), draw(32).bfloat16())
+    assert torch.equal(_product_of_older_torch(*given), _product(*given))
 
 
 def test_widening_a_stored_weight_to_bfloat16_is_exact(draw):

@@ -80,9 +80,8 @@ class _Resnet(CogVideoXResnetBlock3D):
         def activated(top: int, bottom: int) -> Tensor:
             return self.nonlinearity(normalise(top, bottom))
 
-        keeper = torch.device("cpu") if self.parked else hidden.device
         out, kept["conv1" if conv is self.conv1 else "conv2"] = _convolved(
-            activated, conv, hidden, past, self.band_rows, keeper
+            activated, conv, hidden, past, self.band_rows, self.parked
         )
         return out
 
@@ -162,16 +161,15 @@ def _normaliser(hidden: Tensor, norm: nn.Module, zq: Tensor | None, rows: int) -
 def _scale_and_shift(hidden: Tensor, norm: nn.GroupNorm, rows: int) -> tuple[Tensor, Tensor]:
     """A group norm over all of a picture as one factor and one summand a channel. Shape [B, C, 1, 1, 1], float32."""
     batch, channels = hidden.shape[:2]
-    means, variances, sizes = [], [], []
+    shares, means, variances = [], [], []
     for top, bottom in _bands(hidden.shape[-2], rows):
         band = hidden[..., top:bottom, :].reshape(batch, norm.num_groups, -1).float()
         variance, mean = torch.var_mean(band, dim=-1, correction=0)
+        shares.append((bottom - top) / hidden.shape[-2])
         means.append(mean.double())
         variances.append(variance.double())
-        sizes.append(bottom - top)
-    shares = torch.tensor(sizes, dtype=torch.float64, device=hidden.device)[:, None, None] / sum(sizes)
-    mean = (torch.stack(means) * shares).sum(0)
-    variance = ((torch.stack(variances) + (torch.stack(means) - mean) ** 2) * shares).sum(0)
+    mean = sum(m * share for m, share in zip(means, shares, strict=True))
+    variance = sum((v + (m - mean) ** 2) * share for m, v, share in zip(means, variances, shares, strict=True))
     per_channel = channels // norm.num_groups
     inverse = (variance + norm.eps).rsqrt().repeat_interleave(per_channel, dim=1)
     scale = inverse * norm.weight.double()
@@ -185,28 +183,42 @@ def _convolved(
     like: Tensor,
     past: Tensor | None,
     rows: int,
-    keeper: torch.device,
+    parked: bool,
 ) -> tuple[Tensor, Tensor]:
     """A causal convolution of what `rows_of` gives, and the frames that the next chunk needs of its input.
 
     Args:
         like: shape [B, C, T, H, W]: size and type of the input.
-        past: shape [B, C, kernel - 1, H, W], of the chunk before; None: the first frame stands for it.
-        keeper: where the frames for the next chunk wait.
+        past: shape [H, B, C, kernel - 1, W], of the chunk before; None: the first frame stands for it. Rows come first,
+            so that those of a band lie together, and can be copied while the device works.
+        parked: the frames for the next chunk wait in the machine's memory.
     """
     height, reach, back = like.shape[-2], conv.height_pad, conv.time_kernel_size - 1
     weight, bias = conv.conv.weight, conv.conv.bias
     out = like.new_empty(like.shape[0], weight.shape[0], *like.shape[2:])
-    kept = like.new_empty(*like.shape[:2], back, *like.shape[3:], device=keeper)
+    kept = _room_for_rows(like, back, parked)
     for top, bottom in _bands(height, rows):
         first, last = max(0, top - reach), min(height, bottom + reach)
         band = rows_of(first, last)
-        before = band[:, :, :1].expand(-1, -1, back, -1, -1) if past is None else past[..., first:last, :]
-        band = torch.cat([before.to(band.device), band], dim=2)
-        kept[..., top:bottom, :] = band[:, :, -back:, top - first : bottom - first]
+        if past is None:
+            before = band[:, :, :1].expand(-1, -1, back, -1, -1)
+        else:
+            before = past[first:last].to(band.device, non_blocking=True).permute(1, 2, 3, 0, 4)
+        band = torch.cat([before, band], dim=2)
+        mine = band[:, :, -back:, top - first : bottom - first]
+        kept[top:bottom].copy_(mine.permute(3, 0, 1, 2, 4).contiguous(), non_blocking=True)
         edges = (0, 0, reach - (top - first), reach - (last - bottom))
         out[..., top:bottom, :] = F.conv3d(F.pad(band, edges), weight, bias, padding=(0, 0, conv.width_pad))
     return out, kept
+
+
+def _room_for_rows(like: Tensor, frames: int, parked: bool) -> Tensor:
+    """Shape [H, B, C, frames, W] for a tensor of shape [B, C, T, H, W]."""
+    batch, channels, _, height, width = like.shape
+    shape = (height, batch, channels, frames, width)
+    if parked and like.is_cuda:
+        return torch.empty(shape, dtype=like.dtype, pin_memory=True)
+    return like.new_empty(shape)
 
 
 def _bands(height: int, rows: int) -> list[Band]:

@@ -5,6 +5,7 @@ Source: the reference (Netflix/void-model), which follows CogVideoX-Fun's pipeli
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,6 +16,7 @@ from diffusers import CogVideoXDDIMScheduler, CogVideoXTransformer3DModel, DDIMS
 from diffusers.models.embeddings import get_3d_rotary_pos_embed
 from torch import Tensor
 
+from gpu_server.engines.void.transfer import Coming
 from gpu_server.engines.void.windows import Window, blend_weights
 from void_bridge.errors import NotFinite
 
@@ -124,24 +126,26 @@ def denoise(
         latents: shape [1, t, 16, h, w], float32: the noise to start from.
         conditioning: shape [1, t, 32, h, w]; see `conditioning.conditioning`.
         on_step: called after every step with the steps done, the steps in all, and what the finished latents look like
-            from here (shape of `latents`). What it raises ends the loop.
+            from here (shape of `latents`; on a GPU not yet known to be finite). What it raises ends the loop.
 
     Returns:
         Shape of `latents`, float32, on their device.
 
     Raises:
-        NotFinite: the model gave NaN or infinity.
+        NotFinite: the model gave NaN or infinity; on a GPU it is found one step late, and named rightly.
     """
     scheduler.set_timesteps(loop.steps)
     timesteps = scheduler.timesteps.tolist()
     denoiser.start(timesteps)
-    model = _Model(denoiser, scheduler, conditioning, guide, loop)
+    model, watch = _Model(denoiser, scheduler, conditioning, guide, loop), _Watch(loop)
     shares = _shares(loop.windows, latents)
     for number, timestep in enumerate(timesteps, 1):
-        parts = (model.step(latents, window, timestep, number) for window in loop.windows)
+        parts = (watch.passed(model.step(latents, window, timestep)) for window in loop.windows)
         before, latents = latents, _blended(parts, shares, loop.windows, latents)
+        watch.end_step(number)
         if on_step is not None:
             on_step(number, loop.steps, _estimate(scheduler, timestep, before, latents))
+    watch.end()
     return latents
 
 
@@ -156,27 +160,56 @@ class _Model:
         self._embeds = guide.embeds.to(loop.device, loop.dtype)
         self._conditioning = conditioning.to(loop.device, loop.dtype)
 
-    def step(self, latents: Tensor, window: Window, timestep: int, number: int) -> Tensor:
+    def step(self, latents: Tensor, window: Window, timestep: int) -> Tensor:
         """The window's latents one step further. Shape [1, window.count, 16, h, w], where `latents` are."""
         part = latents[:, window.slice]
         told = self._conditioning[:, window.slice]
         hidden = torch.cat([part.to(told), told], dim=2).expand(self._guide.batch, -1, -1, -1, -1)
         output = self._denoiser(hidden, self._embeds, timestep, self._rotary(hidden))
         velocity = self._guide.apply(output).to(part)
-        moved = self._scheduler.step(velocity, timestep, part, return_dict=False)[0]
-        if not moved.isfinite().all():
-            raise self._not_finite(window, number)
-        return moved
+        return self._scheduler.step(velocity, timestep, part, return_dict=False)[0]
 
     def _rotary(self, hidden: Tensor) -> Rotary:
         _, count, _, height, width = hidden.shape
         return rotary(self._loop.head_size, count // _PATCH, height // _PATCH, width // _PATCH, hidden.device)
 
-    def _not_finite(self, window: Window, number: int) -> NotFinite:
-        return NotFinite(
-            f"pass {self._loop.pass_number}, step {number} of {self._loop.steps}, latents {window.start} to "
-            f"{window.stop - 1}: the model gave NaN or infinity in {self._loop.dtype}; use a wider precision"
-        )
+
+class _Watch:
+    """Finds what is not finite, and says in which step and window.
+
+    Where the model runs on a GPU a step's answer is read when the next step is queued, so that the GPU never waits.
+    """
+
+    def __init__(self, loop: Loop) -> None:
+        self._loop = loop
+        self._windows: list[Tensor] = []
+        self._steps: deque[tuple[int, Coming]] = deque()
+
+    def passed(self, part: Tensor) -> Tensor:
+        """The next window's latents after a step, as they are."""
+        self._windows.append(part.isfinite().all())
+        return part
+
+    def end_step(self, number: int) -> None:
+        """Raises NotFinite for a step up to this one."""
+        self._steps.append((number, Coming(torch.stack(self._windows))))
+        self._windows.clear()
+        while len(self._steps) > 1 or (self._steps and self._steps[0][1].is_here):
+            self._check()
+
+    def end(self) -> None:
+        """Raises NotFinite for any step."""
+        while self._steps:
+            self._check()
+
+    def _check(self) -> None:
+        number, finite = self._steps.popleft()
+        for window, is_finite in zip(self._loop.windows, finite.read().tolist(), strict=True):
+            if not is_finite:
+                raise NotFinite(
+                    f"pass {self._loop.pass_number}, step {number} of {self._loop.steps}, latents {window.start} to"
+                    f" {window.stop - 1}: the model gave NaN or infinity in {self._loop.dtype}; use a wider precision"
+                )
 
 
 def _shares(windows: Sequence[Window], like: Tensor) -> list[Tensor]:

@@ -9,23 +9,26 @@ One thread at a time may use a model.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Optional
 
 import torch
 from diffusers import AutoencoderKLCogVideoX
+from diffusers.models.autoencoders.autoencoder_kl_cogvideox import CogVideoXSpatialNorm3D
 from diffusers.models.upsampling import CogVideoXUpsample3D
 from torch import Tensor, nn
 
 from gpu_server.engines.void.bands import in_bands
 from gpu_server.engines.void.lengths import FRAMES_A_LATENT
+from gpu_server.engines.void.transfer import one_behind, sent
 
 Frames = Callable[[int, int], Tensor]
 """Frames start..stop-1: shape [1, 3, stop - start, H, W]."""
 Cache = Optional[dict[str, Any]]
 Stage = Callable[[AutoencoderKLCogVideoX, Tensor, Cache], tuple[Tensor, Cache]]
+Hook = Callable[..., Any]
 
 
 @dataclass(frozen=True)
@@ -56,12 +59,9 @@ def encode(vae: AutoencoderKLCogVideoX, frames: Frames, count: int, saving: Savi
     Returns:
         Shape [1, 1 + n, 16, H/8, W/8], float32, on the CPU.
     """
-    cache: Cache = None
-    parts = []
-    for start, stop in encode_chunks(count, saving.latents_at_once):
-        part, cache = _run(vae, _encoded, frames(start, stop), cache, saving)
-        parts.append(part * vae.config.scaling_factor)
-    return torch.cat(parts, dim=2).transpose(1, 2).contiguous()
+    chunks = (frames(start, stop) for start, stop in encode_chunks(count, saving.latents_at_once))
+    parts = list(one_behind(_through(vae, _encoded, chunks, saving)))
+    return (torch.cat(parts, dim=2) * vae.config.scaling_factor).transpose(1, 2).contiguous()
 
 
 def decode(vae: AutoencoderKLCogVideoX, latents: Tensor, saving: Saving = WHOLE) -> Iterator[Tensor]:
@@ -75,12 +75,9 @@ def decode(vae: AutoencoderKLCogVideoX, latents: Tensor, saving: Saving = WHOLE)
     Yields:
         Shape [1, 3, n, 8 h, 8 w], float32, on the CPU, unclipped; 1 + 4 (t - 1) frames in all.
     """
-    cache: Cache = None
-    for start, stop in decode_chunks(latents.shape[1], saving.latents_at_once):
-        chunk = latents[:, start:stop].transpose(1, 2).float() / vae.config.scaling_factor
-        with _one_latent_is_four_frames(vae.decoder) if start else nullcontext():
-            frames, cache = _run(vae, _decoded, chunk, cache, saving)
-        yield frames
+    whole = latents.transpose(1, 2).float() / vae.config.scaling_factor
+    chunks = (whole[:, :, start:stop] for start, stop in decode_chunks(latents.shape[1], saving.latents_at_once))
+    return one_behind(_through(vae, _decoded, chunks, saving))
 
 
 def encode_chunks(count: int, latents_at_once: int = 2) -> list[tuple[int, int]]:
@@ -102,13 +99,13 @@ def decode_chunks(latents: int, latents_at_once: int = 2) -> list[tuple[int, int
     return [(0, 1), *((i, min(i + latents_at_once, latents)) for i in range(1, latents, latents_at_once))]
 
 
-@torch.no_grad()
-def _run(
-    vae: AutoencoderKLCogVideoX, stage: Stage, chunk: Tensor, cache: Cache, saving: Saving
-) -> tuple[Tensor, Cache]:
-    with in_bands(vae, saving.rows, saving.parked) if saving.rows else nullcontext():
-        made, cache = stage(vae, chunk.to(vae.device, vae.dtype), cache)
-    return made.float().cpu(), cache
+def _through(vae: AutoencoderKLCogVideoX, stage: Stage, chunks: Iterable[Tensor], saving: Saving) -> Iterator[Tensor]:
+    """One chunk after the other through the encoder or the decoder: float32, on the model's device."""
+    cache: Cache = None
+    for index, chunk in enumerate(chunks):
+        with adapted(vae, saving, first=index == 0), torch.no_grad():
+            made, cache = stage(vae, sent(chunk, vae.device, vae.dtype), cache)
+        yield made.float()
 
 
 def _encoded(vae: AutoencoderKLCogVideoX, chunk: Tensor, cache: Cache) -> tuple[Tensor, Cache]:
@@ -126,19 +123,34 @@ def _decoded(vae: AutoencoderKLCogVideoX, chunk: Tensor, cache: Cache) -> tuple[
 
 
 @contextmanager
-def _one_latent_is_four_frames(decoder: nn.Module) -> Iterator[None]:
-    """diffusers takes a latent that comes alone for the first one, and makes one frame of it."""
-    hooks = [
-        module.register_forward_hook(_doubled)
-        for module in decoder.modules()
-        if isinstance(module, CogVideoXUpsample3D) and module.compress_time
+def adapted(vae: AutoencoderKLCogVideoX, saving: Saving, first: bool) -> Iterator[None]:
+    """diffusers' layers changed for the first chunk of a shot or for any other, as long as the context lasts."""
+    hooks = _FIRST if first else _LATER
+    handles = [
+        module.register_forward_hook(hook)
+        for module in vae.modules()
+        for kind, hook in hooks.items()
+        if isinstance(module, kind)
     ]
     try:
-        yield
+        with in_bands(vae, saving.rows, saving.parked) if saving.rows else nullcontext():
+            yield
     finally:
-        for hook in hooks:
-            hook.remove()
+        for handle in handles:
+            handle.remove()
 
 
-def _doubled(module: nn.Module, inputs: tuple[Tensor], output: Tensor) -> Tensor:
-    return output.repeat_interleave(2, dim=2) if inputs[0].shape[2] == 1 else output
+def _nothing_kept(module: nn.Module, inputs: tuple[Tensor, ...], output: tuple[Tensor, Any]) -> tuple[Tensor, Cache]:
+    """diffusers keeps the last frames of 1x1 convolutions, which look at no frame but their own."""
+    return output[0], {}
+
+
+def _doubled(module: CogVideoXUpsample3D, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+    """diffusers takes a latent that comes alone for the first one, and makes one frame of it instead of four."""
+    alone = module.compress_time and inputs[0].shape[2] == 1
+    return output.repeat_interleave(2, dim=2) if alone else output
+
+
+_FIRST: dict[type[nn.Module], Hook] = {CogVideoXSpatialNorm3D: _nothing_kept}
+_LATER: dict[type[nn.Module], Hook] = {**_FIRST, CogVideoXUpsample3D: _doubled}
+"""What is changed of diffusers' layers for the first chunk, and for all others."""

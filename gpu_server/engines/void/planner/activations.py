@@ -111,5 +111,6 @@ def encode_bytes(sizes: VaeSizes, work: VaeWork, precision: Precision) -> VaeByt
 
 
 def _vae_bytes(alive: Alive, precision: Precision) -> VaeBytes:
+    """What is parked counts twice: one batch's may still be read while the next one's is written."""
     element = ELEMENT_BYTES[precision]
-    return VaeBytes(alive.peak * element, alive.parked * element)
+    return VaeBytes(alive.peak * element, 2 * alive.parked * element)

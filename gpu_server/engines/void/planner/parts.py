@@ -12,6 +12,7 @@ from gpu_server.engines.void.planner.weights import (
     ELEMENT_BYTES,
     blocks_bytes,
     narrow_bytes,
+    pinned_bytes,
     rest_bytes,
     table_bytes,
 )
@@ -44,6 +45,7 @@ def _transformer(plan: Plan, spec: ModelSpec, request: Request) -> Iterator[Part
         yield PartBytes("blocks in flight", in_flight, "estimate", _places(denoise=here))
         ends = (sizes.rest - sizes.blocks_rest) * ELEMENT_BYTES[precision]
         yield PartBytes("embeddings and output in flight", ends, "estimate", _places(denoise=here))
+        yield PartBytes("blocks: pinned", pinned_bytes(sizes, precision), "estimate", ("host",) * 4)
     table = kept * table_bytes(sizes, request.steps, precision)
     yield PartBytes("AdaLN table", table, "exact", (here,) * 4)
 

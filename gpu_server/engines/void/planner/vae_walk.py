@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from gpu_server.engines.void.planner.spec import VaeSizes
+from gpu_server.engines.void.planner.weights import power_of_two
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,8 @@ class Ledger:
         self.hold(size)
 
     def park(self, size: Size) -> None:
-        """Kept for the next batch, elsewhere."""
-        self._parked += int(size)
+        """Kept for the next batch elsewhere: in pinned memory, which torch hands out in powers of two."""
+        self._parked += power_of_two(int(size))
 
     def replaced(self, size: Size) -> None:
         """What the batch before kept for this place is not needed any more."""
@@ -156,17 +157,17 @@ class Layers:
         return normed
 
     def norm(self, hidden: Size, latents: Size | None) -> Size:
-        """GroupNorm, in the decoder scaled and shifted by convolutions of the latents at this size."""
+        """GroupNorm, in the decoder scaled and shifted by convolutions of the latents at this size.
+
+        Each of these keeps a copy of what it was given, which the engine lets go of once the norm is through.
+        """
         if latents is None:
             self.ledger.hold(hidden)
             return hidden
         stretched = hidden.of(latents.channels)
-        self.ledger.hold(stretched)
-        for _ in ("scale", "shift"):
-            self.ledger.keep(stretched)
-            self.ledger.hold(hidden)
-        self.ledger.hold(hidden, hidden, hidden)
-        self.ledger.drop(hidden, hidden, hidden, hidden, stretched)
+        copies = [stretched] * 3
+        self.ledger.hold(*copies, *[hidden] * 5)
+        self.ledger.drop(*copies, *[hidden] * 4)
         return hidden
 
     def causal_conv(self, hidden: Size, out: int) -> Size:

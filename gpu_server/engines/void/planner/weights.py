@@ -39,3 +39,20 @@ def table_bytes(sizes: TransformerSizes, steps: int, precision: Precision) -> in
 def blocks_bytes(sizes: TransformerSizes, precision: Precision) -> int:
     """The transformer's blocks, all of them, without their AdaLN linears."""
     return narrow_bytes(sizes, precision) + sizes.blocks_rest * ELEMENT_BYTES[precision]
+
+
+def pinned_bytes(sizes: TransformerSizes, precision: Precision) -> int:
+    """What the narrow weights take beyond their own bytes in pinned memory, which torch hands out in powers of two."""
+    element = 1 if is_narrow(precision) else ELEMENT_BYTES[precision]
+    square = sizes.width**2 * element
+    wide = sizes.width * sizes.feed_forward * element
+    return sizes.layers * (4 * power_of_two(square) + 2 * power_of_two(wide)) - sizes.narrow * element
+
+
+def power_of_two(count: int) -> int:
+    """The least one that is not below.
+
+    >>> power_of_two(5), power_of_two(8)
+    (8, 8)
+    """
+    return 1 << (count - 1).bit_length()

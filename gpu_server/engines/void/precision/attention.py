@@ -7,6 +7,7 @@ it. So the transformer gets a processor of ours, which leaves the product to the
 from __future__ import annotations
 
 import importlib.util
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -81,6 +82,28 @@ def attention_kernel(name: str) -> Kernel:
             f"attention '{name}' needs {missing}: provide it, or choose one of {', '.join(available_attention())}"
         )
     return KERNELS[name]
+
+
+def try_kernel(name: str, device: torch.device, dtype: torch.dtype, head_size: int) -> None:
+    """Run an attention once over a few tokens: most kernels say only then which heads, types and devices they refuse.
+
+    Raises:
+        EngineError: it does not run here.
+    """
+    tokens = torch.zeros(1, 300, 2, head_size, device=device, dtype=dtype)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        try:
+            KERNELS[name].product(tokens, tokens, tokens)
+        except (torch.OutOfMemoryError, torch.AcceleratorError):
+            raise
+        except Exception as exc:
+            others = ", ".join(other for other in available_attention() if other != name)
+            why = " ".join(" ".join([str(exc), *(str(warning.message) for warning in said)]).split())
+            raise EngineError(
+                f"attention '{name}' does not run on {device} in {dtype} with heads of {head_size}: choose one of"
+                f" {others} ({why[:400]})"
+            ) from exc
 
 
 def _missing(kernel: Kernel) -> str:

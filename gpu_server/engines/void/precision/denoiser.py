@@ -10,7 +10,7 @@ from diffusers import CogVideoXTransformer3DModel
 from torch import Tensor
 
 from gpu_server.engines.void.precision.adaln import AdaLNTable
-from gpu_server.engines.void.precision.attention import VoidAttention, attention_kernel
+from gpu_server.engines.void.precision.attention import VoidAttention, attention_kernel, try_kernel
 from gpu_server.engines.void.precision.compilation import CompiledBlocks, CompileFailed, keep_compiled_in
 from gpu_server.engines.void.precision.layers import check_name
 from gpu_server.engines.void.precision.offload import offload_blocks
@@ -128,13 +128,15 @@ def build_denoiser(
 
     Raises:
         UsageError: a name that is not known.
-        EngineError: the device or an installed package is missing what a name needs, or an unknown layer.
+        EngineError: the device or an installed package is missing what a name needs, the attention does not run on
+            the device, or an unknown layer.
         UnreadableFile: a checkpoint that is missing, damaged or does not fit.
     """
     device = torch.device(device)
     check_name("step cache", step_cache, STEP_CACHES)
     kernel = attention_kernel(attention)
     transformer, table = place_transformer(folder, pass_number, precision, device, offload)
+    try_kernel(attention, device, table.dtype, transformer.config.attention_head_dim)
     transformer.set_attn_processor(VoidAttention(kernel.product))
     if compiled and compile_cache:
         keep_compiled_in(compile_cache)

@@ -2,7 +2,7 @@
 
 `StoredFloat8Linear` widens its weight at every use: half the memory, the arithmetic of the activations.
 `Float8Linear` narrows its activations too, a scale for each row of each call, and multiplies in eight bits by torch's
-`scaled_mm`, which runs on CPUs and on CUDA devices from compute capability 8.9.
+`scaled_mm` (in an older torch `_scaled_mm`), which runs on CPUs and on CUDA devices from compute capability 8.9.
 
 e4m3: 3 bits of mantissa, largest value 448; a cast beyond it, infinity included, gives 448 without a word. Scales are
 taken from the data at hand, so that nothing lies beyond, and a row that holds an infinity or a NaN becomes NaN.
@@ -46,6 +46,43 @@ def narrow_weight(weight: Tensor) -> tuple[Tensor, Tensor]:
     return (wide / scale).to(NARROW), scale
 
 
+def _product(values: Tensor, scales: Tensor, weight: Tensor, weight_scales: Tensor, bias: Tensor | None) -> Tensor:
+    """Values by weight, e4m3 by e4m3, with a scale for each row of both.
+
+    values: shape [R, K]. weight: shape [N, K]. scales: shape [R, 1] and [N, 1], float32. bias: shape [N], bfloat16.
+    Returns shape [R, N], bfloat16.
+    """
+    return F.scaled_mm(
+        values,
+        weight.t(),
+        scales,
+        F.ScalingType.RowWise,
+        weight_scales.t(),
+        F.ScalingType.RowWise,
+        bias=bias,
+        output_dtype=torch.bfloat16,
+        use_fast_accum=True,
+    )
+
+
+def _product_of_older_torch(
+    values: Tensor, scales: Tensor, weight: Tensor, weight_scales: Tensor, bias: Tensor | None
+) -> Tensor:
+    """The same by the function that torch had before `scaled_mm`."""
+    return torch._scaled_mm(
+        values,
+        weight.t(),
+        scale_a=scales,
+        scale_b=weight_scales.t(),
+        bias=bias,
+        out_dtype=torch.bfloat16,
+        use_fast_accum=True,
+    )
+
+
+row_wise_product = _product if hasattr(F, "scaled_mm") else _product_of_older_torch
+
+
 class StoredFloat8Linear(nn.Module):
     """A linear layer that keeps an e4m3 weight and computes in the type of its input.
 
@@ -72,25 +109,16 @@ class StoredFloat8Linear(nn.Module):
 
 
 class Float8Linear(StoredFloat8Linear):
-    """A linear layer that multiplies e4m3 by e4m3 and adds up in float32; its product is bfloat16.
+    """A linear layer that multiplies e4m3 by e4m3; its product is bfloat16.
 
+    It adds up in float32 (on Hopper with fewer bits: `use_fast_accum`, which is what makes eight bits fast there).
     N and K are multiples of 16. bias: shape [N] in bfloat16, or None.
     """
 
     def forward(self, values: Tensor) -> Tensor:
         """Shape [..., K] to [..., N], in the type of the input, through bfloat16."""
         narrow, scale = narrow_rows(values.flatten(0, -2))
-        product = F.scaled_mm(
-            narrow,
-            self.weight.t(),
-            scale,
-            F.ScalingType.RowWise,
-            self.scale.t(),
-            F.ScalingType.RowWise,
-            bias=self.bias,
-            output_dtype=torch.bfloat16,
-            use_fast_accum=True,
-        )
+        product = row_wise_product(narrow, scale, self.weight, self.scale, self.bias)
         return product.unflatten(0, values.shape[:-1]).to(values.dtype)
 
 

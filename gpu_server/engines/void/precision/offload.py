@@ -12,7 +12,8 @@ def offload_blocks(transformer: CogVideoXTransformer3DModel, device: torch.devic
 
     On CUDA the host's copies are pinned and the next block is copied on a stream of its own while one computes;
     elsewhere each block is copied before it is used. The few layers outside the blocks are moved once a call. AdaLN
-    tables stay on the device.
+    tables stay on the device. The host waits for each block, because copies are faster than blocks: left to themselves
+    (`record_stream`) they would run ahead until all blocks lie on the device.
     """
     streamed = device.type == "cuda"
     apply_group_offloading(
@@ -23,5 +24,5 @@ def offload_blocks(transformer: CogVideoXTransformer3DModel, device: torch.devic
         num_blocks_per_group=1,
         non_blocking=streamed,
         use_stream=streamed,
-        record_stream=streamed,
+        record_stream=False,
     )

@@ -17,8 +17,6 @@ from gpu_server.engines.void.precision.adaln import AdaLNTable
 from gpu_server.engines.void.precision.float8 import check_float8_device, float8_linear, narrow_weight
 from gpu_server.engines.void.precision.layers import OFFLOADS, PRECISIONS, check_name, role_of, split_name
 
-_CPU = torch.device("cpu")
-
 
 @dataclass
 class Placement:
@@ -51,12 +49,21 @@ class Placement:
         if role == "table":
             self.mapped[name] = tensor
             return torch.empty_like(tensor, device="meta")
-        home = _CPU if self.offload == "blocks" and name.startswith("transformer_blocks.") else self.device
+        offloaded = self.offload == "blocks" and name.startswith("transformer_blocks.")
+        home = self._in_host_memory if offloaded else self._on_device
         if role == "narrow" and parameter == "weight" and self.precision.startswith("fp8"):
             weight, scale = narrow_weight(tensor.to(self.device))
-            self.scales[module] = scale.to(home)
-            return weight.to(home)
-        return tensor.to(home, self.dtype)
+            self.scales[module] = home(scale)
+            return home(weight)
+        return home(tensor.to(self.dtype))
+
+    def _on_device(self, tensor: Tensor) -> Tensor:
+        return tensor.to(self.device)
+
+    def _in_host_memory(self, tensor: Tensor) -> Tensor:
+        """Pinned where a GPU fetches it, or it would be copied there once more."""
+        here = tensor.cpu()
+        return here.pin_memory() if self.device.type == "cuda" else here
 
     def install(self, transformer: CogVideoXTransformer3DModel) -> None:
         """Put the eight-bit layers where the linears stood whose weights were narrowed."""
