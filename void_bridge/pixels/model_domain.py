@@ -162,7 +162,7 @@ def highlight_ceiling(plate: Array, headroom_stops: float = 1.0) -> Array:
         2^headroom_stops times the plate's own pixel, and never below that multiple of 1/16.
     """
     height, width = plate.shape[:2]
-    peak = _largest_channel(plate)
+    peak = largest_channel(plate)
     cell = max(1, -(-max(height, width) // _CELLS_ACROSS))
     rows, columns = -(-height // cell), -(-width // cell)
     padded = np.pad(peak, ((0, rows * cell - height), (0, columns * cell - width)), mode="edge")
@@ -186,7 +186,7 @@ def bound_highlights(generated: Array, ceiling: Array, headroom_stops: float = 1
     Returns:
         Shape [H, W, 3], float32.
     """
-    peak = _largest_channel(generated)
+    peak = largest_channel(generated)
     free = ceiling * np.float32(2.0**-headroom_stops)
     over = peak > free
     room = (ceiling - free)[over]
@@ -197,6 +197,6 @@ def bound_highlights(generated: Array, ceiling: Array, headroom_stops: float = 1
     return bounded
 
 
-def _largest_channel(rgb: Array) -> Array:
-    """Shape [H, W, 3] -> [H, W]."""
+def largest_channel(rgb: Array) -> Array:
+    """Shape [H, W, 3] -> [H, W]; several times as fast as numpy along so short an axis."""
     return np.maximum(np.maximum(rgb[..., 0], rgb[..., 1]), rgb[..., 2])

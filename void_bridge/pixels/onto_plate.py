@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from void_bridge.pixels.grain import Grain
+from void_bridge.pixels.highlight_noise import calmed
 from void_bridge.pixels.levels import KEEP, Quadmask
 from void_bridge.pixels.model_domain import bound_highlights
 from void_bridge.pixels.plate_detail import REACH, Change, Resize, decide, find_change, moved, restore
@@ -90,9 +91,11 @@ def look(
         linear, code: from the model domain to linear light, and back.
         corner: of the crop on the plate, rows and columns, counted in canvas pixels; for a crop that moves.
     """
-    light, target, untouched = linear(made), linear(plate), quadmask == KEEP
+    target, untouched = linear(plate), quadmask == KEEP
     if trip is None:
+        light = linear(made)
         return Look(light, match(light, target, untouched), None, corner)
+    light = linear(calmed(made, trip, untouched))
     to_trip = match(light, linear(trip), untouched)
     change = find_change(code(to_trip.apply(light)), trip, linear, quadmask)
     agreed = (change.size < 1) & (change.object == 0)

@@ -13,7 +13,7 @@ Decisions are made at the model's canvas from a frame and its neighbours, and ar
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Callable, Sequence
+from typing import Callable, List, Sequence
 
 import cv2
 import numpy as np
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from void_bridge.pixels.grain import Grain
 from void_bridge.pixels.levels import KEEP, OBJECT, OVERLAP, Quadmask
 from void_bridge.pixels.mattes import matte_box
+from void_bridge.pixels.model_domain import largest_channel
 from void_bridge.pixels.plate_grain import relit
 
 Array = NDArray[np.float32]
@@ -115,26 +116,34 @@ def change_size(made: Array, trip: Array, quadmask: Quadmask) -> Array:
     outside = 1 - object_
     share = {sigma: np.maximum(_blur(outside, sigma), np.float32(1e-3)) for sigma, _ in _SCALES}
     difference = (made - trip) * outside[..., None]
-    contrast = np.sqrt(_blur(np.square(trip - _blur(trip, 2.0)).sum(axis=2), 3.0))
+    contrast = np.sqrt(_blur(_square(trip - _blur(trip, 2.0)), 3.0))
+    alike = _alike(contrast, reference)
     sizes = []
     for sigma, least in _SCALES:
-        amount = np.sqrt(np.square(_blur(difference, sigma)).sum(axis=2)) / share[sigma]
-        tolerance = np.clip(_TIMES_FLOOR * _usual(amount, contrast, reference), least, _LARGEST_TOLERANCE)
+        amount = np.sqrt(_square(_blur(difference, sigma))) / share[sigma]
+        tolerance = np.clip(_TIMES_FLOOR * _usual(amount, contrast, alike), least, _LARGEST_TOLERANCE)
         sizes.append(amount / tolerance)
         limit = np.float32(_CARRIED) * tolerance[..., None]
         difference = np.clip(difference, -limit, limit)
     return np.asarray(np.maximum(*sizes), np.float32)
 
 
-def _usual(amount: Array, contrast: Array, reference: Mask) -> Array:
-    """Shape [H, W]: the median amount in the reference at a pixel's contrast; beyond all contrasts there, in proportion."""
-    if reference.sum() < _LEAST_KEEP:
+def _alike(contrast: Array, reference: Mask) -> List[NDArray[np.intp]]:
+    """Pixels of the reference in groups of like contrast, ascending, as flat indices; none where there are too few."""
+    there = np.flatnonzero(reference)
+    if len(there) < _LEAST_KEEP:
+        return []
+    return np.array_split(there[np.argsort(contrast.ravel()[there])], _CONTRASTS)
+
+
+def _usual(amount: Array, contrast: Array, alike: Sequence[NDArray[np.intp]]) -> Array:
+    """Shape [H, W]: the median amount among pixels of like contrast; beyond all contrasts there, in proportion."""
+    if not alike:
         return np.zeros_like(amount)
-    order = np.argsort(contrast[reference])
-    contrasts = np.array([np.median(part) for part in np.array_split(contrast[reference][order], _CONTRASTS)])
-    amounts = [np.median(part) for part in np.array_split(amount[reference][order], _CONTRASTS)]
+    contrasts = np.array([contrast.ravel()[part[len(part) // 2]] for part in alike])
+    amounts = [np.median(amount.ravel()[part]) for part in alike]
     usual = np.interp(contrast, contrasts, np.maximum.accumulate(amounts))
-    return np.asarray(usual * np.maximum(contrast / contrasts[-1], 1), np.float32)
+    return np.asarray(usual * np.maximum(contrast / np.float32(max(contrasts[-1], 1e-6)), 1), np.float32)
 
 
 def decide(changes: Sequence[Change], at: int) -> Detail:
@@ -212,8 +221,13 @@ def _texture_stays(made: Array, trip: Array, log_gain: Array, reference: Mask) -
 def _plausible(log_gain: Array) -> Array:
     """Shape [H, W], in [0, 1]: whether light could have changed so much, and so evenly in colour."""
     mean = log_gain.mean(axis=2)
-    tint = np.abs(log_gain - mean[..., None]).max(axis=2)
-    return np.asarray((1 - _step(tint, *_TINT)) * (1 - _step(np.abs(log_gain).max(axis=2), *_LARGEST)))
+    tint = largest_channel(np.abs(log_gain - mean[..., None]))
+    return np.asarray((1 - _step(tint, *_TINT)) * (1 - _step(largest_channel(np.abs(log_gain)), *_LARGEST)))
+
+
+def _square(image: Array) -> Array:
+    """Squared length of each pixel's vector. Shape [H, W, C] -> [H, W]."""
+    return np.asarray(np.einsum("ijk,ijk->ij", image, image), np.float32)
 
 
 def _slope(plane: Array) -> Array:

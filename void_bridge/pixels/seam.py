@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from void_bridge.pixels.membrane import membrane
+from void_bridge.pixels.model_domain import largest_channel
 from void_bridge.pixels.resample import resample
 
 Array = NDArray[np.float32]
@@ -93,8 +94,8 @@ def _weights(picture: Array, target: Array, trusted: Mask, usual: np.float32, do
     dark = _DARK * usual
     ratio = np.log(np.maximum(_soft(target), 0) + dark) - np.log(np.maximum(_soft(picture), 0) + dark)
     common = np.median(ratio[trusted], axis=0).astype(np.float32)
-    odd = np.abs(ratio - common).max(axis=2) / np.float32(doubt)
-    bright = np.abs(picture).max(axis=2) / (np.float32(_BRIGHT) * usual)
+    odd = largest_channel(np.abs(ratio - common)) / np.float32(doubt)
+    bright = largest_channel(np.abs(picture)) / (np.float32(_BRIGHT) * usual)
     weight = trusted / np.square(1 + np.square(odd)) / (1 + np.square(bright))
     return np.asarray(weight, np.float32), np.exp(common)
 
