@@ -37,6 +37,7 @@ def persisting(session: Session, request: Request, context: Context, work: Calla
         NotFinite: also in the wider precision, or there is none.
         DeviceLost: the GPU no longer answers.
     """
+    session.loaded.clear()
     with device_failures_named():
         plan, widened = session.plan(request), False
         while True:

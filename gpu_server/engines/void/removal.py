@@ -107,6 +107,7 @@ class Removal:
         report, headers = self._context.report, self._context.headers
         report.update(passes=passes, plan=plan.name, precision=plan.precision, flow=self._flow.name)
         report.update(frames_shown=len(self._timeline.sampled), frames_with_padding=shown.count)
+        report["loaded"] = list(self._session.loaded)
         headers.update(precision=plan.precision, passes=str(passes), flow=self._flow.name)
         for number in range(1, passes + 1):
             headers[f"weights{number}"] = self._session.identity(f"pass {number}")

@@ -60,7 +60,7 @@ class Session:
     """What a worker keeps loaded. One job at a time uses it.
 
     build: what the numbers depend on besides the weights: library versions and the kind of device.
-    loaded: the models that were read from disk, in order, since somebody last cleared it.
+    loaded: the models that the job has read from disk, in order; whoever begins one clears it.
     """
 
     def __init__(self, models: Path, compile_cache: Path) -> None:

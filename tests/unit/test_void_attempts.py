@@ -1,0 +1,179 @@
+"""Trying again: smaller plans, wider precisions, and what a device's failures are called."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import weakref
+from dataclasses import replace
+
+import pytest
+import torch
+from diffusers import CogVideoXTransformer3DModel
+
+from gpu_server.engines.void.attempts import device_failures_named, persisting
+from gpu_server.engines.void.checkpoint.tiny import write_tiny
+from gpu_server.engines.void.planner.ladder import Room, rungs
+from gpu_server.engines.void.planner.plan import Request
+from gpu_server.engines.void.planner.spec import read_spec
+from gpu_server.engines.void.session import Session
+from gpu_server.worker.context import RunContext, StageClock
+from gpu_server.worker.messages import RunJob
+from tests.support.shots import make_job
+from void_bridge.errors import DeviceLost, NotFinite, OutOfMemory
+from void_bridge.sequence import Sequence
+
+REQUEST = Request(canvas=(32, 48), frames=5, steps=2)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    write_tiny(folder, seed=3)
+    return folder
+
+
+@pytest.fixture
+def session(models, tmp_path):
+    return Session(models, tmp_path / "compiled")
+
+
+@pytest.fixture
+def job():
+    plate, roto = (Sequence.parse(f"{name}.####.exr") for name in ("plate", "roto"))
+    return make_job(plate, range(5), roto, engine="void")
+
+
+@pytest.fixture
+def context(tmp_path, job):
+    run = RunJob("job", 1, job, {}, "", str(tmp_path), cache=str(tmp_path), models="", finished=())
+    return RunContext(run, job, lambda message: None, threading.Event(), StageClock({}))
+
+
+def failing(failures, tried):
+    """Work that fails with one after the other, then gives the plan that it ended on."""
+    left = list(failures)
+
+    def work(plan):
+        tried.append(plan)
+        if left:
+            raise left.pop(0)
+        return plan
+
+    return work
+
+
+def test_every_plan_tried_takes_less_than_the_one_before_until_none_is_left(session, context):
+    tried = []
+    with pytest.raises(OutOfMemory, match="the smallest plan"):
+        persisting(session, REQUEST, context, failing([torch.OutOfMemoryError("CUDA out of memory")] * 99, tried))
+    peaks = [max(plan.host_peaks.values()) for plan in tried]
+    assert len(peaks) > 2 and peaks == sorted(set(peaks), reverse=True)
+    assert len(context.report["warnings"]) == len(tried) - 1
+
+
+def test_what_a_failed_attempt_held_is_gone_before_the_next_begins(session, context):
+    held = []
+
+    def work(plan):
+        if held:
+            assert held[0]() is None
+            return "done"
+        tensor = torch.zeros(3)
+        held.append(weakref.ref(tensor))
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    assert persisting(session, REQUEST, context, work) == "done"
+
+
+@pytest.mark.parametrize(
+    ("precision", "wider"), [("fp8", "bf16"), ("fp8-stored", "bf16"), ("bf16", "float32"), ("float32", None)]
+)
+def test_nan_is_done_again_once_in_the_next_wider_precision(session, context, precision, wider):
+    tried = []
+    request = replace(REQUEST, precision=precision)
+    with pytest.raises(NotFinite):
+        persisting(session, request, context, failing([NotFinite("step 1: NaN")] * 9, tried))
+    assert [plan.precision for plan in tried] == [precision] + ([wider] if wider else [])
+
+
+def test_out_of_memory_in_the_wider_precision_stays_in_it(session, context):
+    failures = [NotFinite("step 1: NaN"), MemoryError(), MemoryError()]
+    tried = []
+    made = persisting(session, replace(REQUEST, precision="bf16"), context, failing(failures, tried))
+    assert [plan.precision for plan in tried] == ["bf16", "float32", "float32", "float32"]
+    assert made is tried[-1]
+
+
+def test_nan_where_the_wider_precision_has_no_room_stays_nan(models, context, tmp_path):
+    spec, everything = read_spec(models), Room(None)
+
+    def least(precision):
+        plans = rungs(spec, replace(REQUEST, precision=precision), everything)
+        return min(max(plan.host_peaks.values()) for plan in plans)
+
+    class Small(Session):
+        def _room(self):
+            return Room(None, host=(least("bf16") + least("float32")) // 2)
+
+    assert least("bf16") < least("float32")
+    session = Small(models, tmp_path)
+    with pytest.raises(NotFinite, match=r"step 1: NaN; in float32, no plan for 32x48 fits"):
+        persisting(session, replace(REQUEST, precision="bf16"), context, failing([NotFinite("step 1: NaN")], []))
+
+
+@pytest.mark.parametrize(
+    ("failure", "named"),
+    [
+        (torch.AcceleratorError("CUDA error: an illegal memory access was encountered\nmore"), DeviceLost),
+        (RuntimeError("CUDA error: device-side assert triggered"), DeviceLost),
+        (RuntimeError("No CUDA GPUs are available"), DeviceLost),
+        (torch.AcceleratorError("CUDA error: out of memory"), OutOfMemory),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), OutOfMemory),
+        (MemoryError(), OutOfMemory),
+        (RuntimeError("shapes do not match"), RuntimeError),
+        (NotFinite("NaN"), NotFinite),
+    ],
+)
+def test_what_a_device_fails_with_has_a_name(failure, named):
+    with pytest.raises(named) as caught, device_failures_named():
+        raise failure
+    assert type(caught.value) is named and "\n" not in str(caught.value)
+
+
+def loaded_transformers():
+    gc.collect()
+    return sum(type(thing) is CogVideoXTransformer3DModel for thing in gc.get_objects())
+
+
+def test_a_plan_keeps_as_many_transformers_as_it_says(session, job):
+    plan = session.plan(REQUEST)
+    counts = []
+    for kept in (2, 1):
+        for number in (1, 2):
+            with session.denoiser(number, replace(plan, passes_kept=kept), job):
+                counts.append(loaded_transformers())
+        session.drop()
+    assert counts == [1, 2, 1, 1]
+    assert loaded_transformers() == 0
+
+
+def test_a_swapped_plan_has_the_transformer_or_the_autoencoder(session, job):
+    plan = replace(session.plan(REQUEST), transformer="swapped", passes_kept=1, vae="offloaded")
+    with session.denoiser(1, plan, job):
+        assert loaded_transformers() == 1
+    with session.vae(plan):
+        assert loaded_transformers() == 0
+    assert session.loaded == ["pass 1", "vae"]
+    with session.vae(plan):
+        pass
+    assert session.loaded[2:] == ["vae"], "without a GPU what is swapped out is read again"
+
+
+def test_another_plan_lets_go_of_what_it_does_not_keep(session, job):
+    with session.denoiser(1, session.plan(replace(REQUEST, precision="bf16")), job):
+        pass
+    session.plan(replace(REQUEST, precision="bf16", frames=9))
+    assert loaded_transformers() == 1
+    session.plan(replace(REQUEST, precision="float32"))
+    assert loaded_transformers() == 0
