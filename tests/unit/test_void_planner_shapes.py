@@ -58,9 +58,9 @@ def held(module, left_out=()):
 
 
 def table(transformer, steps, dtype):
-    """Names of the AdaLN linears, and the bytes of their outputs at every step."""
+    """Names of the AdaLN linears, and the bytes of their outputs at every step and at the current one."""
     linears = {n: m for n, m in transformer.named_modules() if isinstance(m, torch.nn.Linear) and role_of(n) == "table"}
-    return list(linears), sum(linear.out_features for linear in linears.values()) * steps * dtype.itemsize
+    return list(linears), sum(linear.out_features for linear in linears.values()) * (steps + 1) * dtype.itemsize
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp8", "fp8-stored", "float32"])

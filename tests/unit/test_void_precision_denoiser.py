@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 
 import pytest
@@ -124,7 +123,8 @@ def test_weights_of_the_adaln_linears_leave_and_narrow_ones_halve(models):
     adaln = 2 * (4 * (768 * 32 + 768) + 256 * 32 + 256)
     narrow = 2 * (4 * 128 * 128 + 2 * 128 * 512)
     scales = 4 * 2 * (4 * 128 + 512 + 128)
-    assert held == {"bf16": whole - adaln, "fp8": whole - adaln - narrow + scales}
+    row = 2 * (4 * 768 + 256)
+    assert held == {"bf16": whole - adaln + row, "fp8": whole - adaln - narrow + scales + row}
 
 
 def test_every_row_of_the_table_is_what_the_linears_give(models):
@@ -157,7 +157,7 @@ def test_weights_are_read_again_only_for_another_schedule(models):
     for steps, reads in (([9, 5], 1), ([9, 5], 1), ([5, 9], 2), ([9, 5, 1], 3)):
         table.tabulate(steps)
         assert len(asked) == reads * len(placement.mapped) == reads * 10
-    assert table.bytes == 3 * 4 * (4 * 768 + 256)
+    assert table.bytes == (3 + 1) * 4 * (4 * 768 + 256)
 
 
 def test_a_second_schedule_gives_what_a_fresh_denoiser_gives(models):
@@ -362,7 +362,7 @@ def compiler():
 def test_all_blocks_and_steps_share_one_graph(models, compiler, offload):
     transformer, table = place_transformer(models, 1, "fp8", CPU)
     transformer.set_attn_processor(VoidAttention(KERNELS["sdpa"].product))
-    blocks = CompiledBlocks(transformer, backend="eager")
+    blocks = CompiledBlocks(transformer, backend="aot_eager")
     if offload == "blocks":
         offload_blocks(transformer, CPU)
     denoiser = OptimisedDenoiser(transformer, table, StepCache(transformer, "first-block", 0.0), blocks)
@@ -395,18 +395,42 @@ def test_errors_of_the_model_itself_are_not_taken_for_the_compilers(models, comp
     assert not denoiser.notes
 
 
+@pytest.mark.parametrize("precision", ["bf16", "fp8"])
+def test_another_number_of_steps_compiles_nothing_again(models, compiler, precision):
+    transformer, table = place_transformer(models, 1, precision, CPU)
+    blocks = CompiledBlocks(transformer, backend="eager")
+    denoiser = OptimisedDenoiser(transformer, table, StepCache(transformer, "off"), blocks)
+    for steps in (STEPS, [900, 100]):
+        denoiser.start(steps)
+        call(denoiser, inputs(1), steps[-1])
+    assert compiler["stats"]["unique_graphs"] == 1
+
+
+class Product(nn.Linear):
+    """A block that inductor compiles without a C++ compiler."""
+
+    def forward(self, hidden_states, encoder_hidden_states):
+        return super().forward(hidden_states), super().forward(encoder_hidden_states)
+
+
+class TwoProducts(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.transformer_blocks = nn.ModuleList(Product(8, 8, bias=False) for _ in range(2))
+        self.requires_grad_(False)
+
+
 @pytest.mark.filterwarnings("ignore:.*torch.jit.script_method:DeprecationWarning")  # torch's own, on import
 def test_what_is_compiled_is_kept_in_a_folder(models, compiler, tmp_path, monkeypatch):
-    if shutil.which("g++") is None:
-        pytest.skip("no C++ compiler for torch's inductor")
     for variable in ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR"):
         monkeypatch.setenv(variable, os.devnull)
-    given, outputs, hits = inputs(1), [], []
+    build_denoiser(models, 1, precision="float32", device="cpu", compiled=True, compile_cache=tmp_path)
+    hits = []
     for _process in range(2):
         torch._dynamo.reset()
-        denoiser = build_denoiser(models, 1, precision="float32", device="cpu", compiled=True, compile_cache=tmp_path)
-        denoiser.start(STEPS)
-        outputs.append(call(denoiser, given, 666))
+        small = TwoProducts()
+        CompiledBlocks(small)
+        for block in small.transformer_blocks:
+            block.forward(hidden_states=torch.ones(1, 4, 8), encoder_hidden_states=torch.ones(1, 2, 8))
         hits.append(compiler["inductor"]["fxgraph_cache_hit"])
-    assert not denoiser.notes and any(tmp_path.iterdir())
-    assert hits == [0, 1] and torch.equal(*outputs)
+    assert hits == [0, 1] and any(tmp_path.iterdir())

@@ -32,8 +32,8 @@ def rest_bytes(sizes: TransformerSizes, precision: Precision) -> int:
 
 
 def table_bytes(sizes: TransformerSizes, steps: int, precision: Precision) -> int:
-    """The outputs of the AdaLN linears at every step of the schedule."""
-    return steps * sizes.outputs * ELEMENT_BYTES[precision]
+    """The outputs of the AdaLN linears at every step of the schedule, and at the current one."""
+    return (steps + 1) * sizes.outputs * ELEMENT_BYTES[precision]
 
 
 def blocks_bytes(sizes: TransformerSizes, precision: Precision) -> int:

@@ -6,7 +6,7 @@ about 93 MB in bfloat16. So they are worked out once a schedule, linear by linea
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -18,26 +18,26 @@ from void_bridge.errors import InternalError
 
 
 class TabledLinear(nn.Module):
-    """Stands where an AdaLN linear stood and answers with a row of a table.
+    """Stands where an AdaLN linear stood and answers with what it would have given at the timestep of the moment.
 
-    The table and the row's number are plain attributes, not buffers: they stay on the device whatever is offloaded.
+    The answer, shape [1, N], is a plain attribute, not a buffer: it stays on the device whatever is offloaded. Others
+    write into it; its shape does not depend on the schedule, so that what was compiled for one serves for all.
     """
 
-    def __init__(self, row: Tensor) -> None:
+    def __init__(self, answer: Tensor) -> None:
         super().__init__()
-        self.row = row
-        self.table = torch.empty(0)
+        self.answer = answer
 
     def forward(self, embedding: Tensor) -> Tensor:
         """Shape [B, E] to [B, N]. What is in `embedding` is of no account, only how many there are."""
-        return self.table.index_select(0, self.row).expand(embedding.shape[0], -1)
+        return self.answer.expand(embedding.shape[0], -1)
 
 
 class AdaLNTable:
-    """The tables of one transformer, and the timestep that all of them are at.
+    """The table of one transformer's AdaLN linears, and the timestep that all of them are at.
 
     reload: gives a tensor of the checkpoint by its name, wherever it lies; asked once a schedule, linear by linear.
-    dtype: of the tables, and of what the transformer computes in.
+    dtype: of the table, and of what the transformer computes in.
     timestep: shape [1], integer, on the device: the selected one.
     """
 
@@ -49,40 +49,46 @@ class AdaLNTable:
         dtype: torch.dtype,
     ) -> None:
         self._transformer, self._reload, self._device, self.dtype = transformer, reload, device, dtype
-        self._steps: dict[int, int] = {}
+        self._rows: dict[int, int] = {}
         self.timestep = torch.zeros(1, dtype=torch.long, device=device)
-        self._row = torch.zeros(1, dtype=torch.long, device=device)
-        self._tabled = {name: TabledLinear(self._row) for name in _table_names(transformer)}
-        for name, tabled in self._tabled.items():
-            transformer.set_submodule(name, tabled)
+        self._linears = _tabled_linears(transformer)
+        self._current = torch.zeros(1, sum(self._linears.values()), dtype=dtype, device=device)
+        self._table = self._current[:0]
+        for name, answer in self._by_linear(self._current):
+            transformer.set_submodule(name, TabledLinear(answer))
 
     @property
     def bytes(self) -> int:
-        """Bytes of all tables on the device."""
-        return sum(tabled.table.nbytes for tabled in self._tabled.values())
+        """Bytes of the table and of the selected row, on the device."""
+        return self._table.nbytes + self._current.nbytes
 
     @torch.no_grad()
     def tabulate(self, timesteps: Sequence[int]) -> None:
-        """Work out the tables for a schedule. Does nothing where the schedule is the one that they hold."""
-        steps = {int(timestep): i for i, timestep in enumerate(timesteps)}
-        if list(steps) == list(self._steps):
+        """Work out the table for a schedule. Does nothing where the schedule is the one that it holds."""
+        rows = {int(timestep): i for i, timestep in enumerate(timesteps)}
+        if list(rows) == list(self._rows):
             return
-        activated = F.silu(self._embedding(list(steps))).to(self._device)
-        for name, tabled in self._tabled.items():
+        activated = F.silu(self._embedding(list(rows))).to(self._device)
+        self._table = self._current.new_empty(len(rows), self._current.shape[1])
+        for name, columns in self._by_linear(self._table):
             weight, bias = (self._reload(f"{name}.{part}").to(self._device, self.dtype) for part in ("weight", "bias"))
-            tabled.table = F.linear(activated, weight, bias)
-        self._steps = steps
+            columns.copy_(F.linear(activated, weight, bias))
+        self._rows = rows
 
     def select(self, timestep: int) -> None:
-        """Be at a timestep of the schedule. Queued on the device: nothing is copied, nothing waits.
+        """Be at a timestep of the schedule. Queued on the device: nothing comes from the host, nothing waits.
 
         Raises:
             InternalError: the schedule has no such timestep.
         """
-        if timestep not in self._steps:
-            raise InternalError(f"got timestep {timestep}, expected one of {list(self._steps)}: call start() with it")
-        self._row.fill_(self._steps[timestep])
+        if timestep not in self._rows:
+            raise InternalError(f"got timestep {timestep}, expected one of {list(self._rows)}: call start() with it")
+        self._current.copy_(self._table[self._rows[timestep]])
         self.timestep.fill_(timestep)
+
+    def _by_linear(self, rows: Tensor) -> Iterator[tuple[str, Tensor]]:
+        """The name and the columns of each linear, shape [R, N]."""
+        yield from zip(self._linears, rows.split(list(self._linears.values()), dim=1), strict=True)
 
     def _embedding(self, timesteps: list[int]) -> Tensor:
         embed = self._transformer.time_embedding
@@ -90,6 +96,10 @@ class AdaLNTable:
         return embed(self._transformer.time_proj(torch.tensor(timesteps, device=here)).to(self.dtype))
 
 
-def _table_names(transformer: CogVideoXTransformer3DModel) -> list[str]:
-    linears = (name for name, module in transformer.named_modules() if isinstance(module, nn.Linear))
-    return [name for name in linears if role_of(name) == "table"]
+def _tabled_linears(transformer: CogVideoXTransformer3DModel) -> dict[str, int]:
+    """Names of the AdaLN linears, and how many outputs each has."""
+    return {
+        name: module.out_features
+        for name, module in transformer.named_modules()
+        if isinstance(module, nn.Linear) and role_of(name) == "table"
+    }
