@@ -13,9 +13,11 @@ import numpy as np
 import psutil
 from rich.console import Console
 
+from gpu_server.bench import void_options
 from gpu_server.bench.loop import LoopPairs, loop_pairs, watch_loop
 from gpu_server.bench.propagate import Quality, quality
 from gpu_server.bench.shots import passthrough_job, write_shot
+from gpu_server.device import gpu_count
 from gpu_server.footage import Camera
 from gpu_server.private_server import private_server
 from void_bridge import __version__
@@ -26,32 +28,42 @@ from void_bridge.errors import UsageError
 
 SHORT_FRAMES, LONG_FRAMES = 24, 96
 CAMERAS: tuple[Camera, ...] = ("static", "pan", "pan_zoom_rotation")
-PARTS = ("loop", "memory", "propagate")
 
 
 def _configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "parts",
+        nargs="*",
+        choices=tuple(_SECTIONS),
+        metavar="PART",
+        help=f"any of {', '.join(_SECTIONS)}; default: all",
+    )
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the page here too (Markdown)")
-    parser.add_argument("--only", action="append", choices=PARTS, help="measure this part; may be repeated")
-    parser.add_argument("--pairs", type=int, default=5, help="interleaved pairs of the loop (default %(default)s)")
+    parser.add_argument("--pairs", type=int, default=5, help="interleaved pairs of a loop (default %(default)s)")
     parser.add_argument("--work", type=Path, metavar="DIR", help="where to work; takes 12 GB (default: temporary)")
+    void_options.add_arguments(parser.add_argument_group("void"))
 
 
 def _run(args: argparse.Namespace) -> int:
     if args.pairs < 1:
         raise UsageError(f"got {args.pairs} pairs, expected 1 or more")
     console = Console(stderr=True)
-    parts = args.only or PARTS
-    sections = [_heading()]
+    parts = args.parts or _SECTIONS
+    sections = [_said(console, _heading())]
     with tempfile.TemporaryDirectory(dir=args.work) as folder:
-        for part in PARTS:
+        for part, measured in _SECTIONS.items():
             if part in parts:
-                console.print(f"measuring: {part}")
-                sections.append("\n".join(_SECTIONS[part](Path(folder), args.pairs)))
+                sections.append("\n".join(_said(console, line) for line in measured(Path(folder), args)))
     page = "\n\n".join(sections) + "\n"
     if args.out:
         write_bytes(args.out.absolute(), page.encode())
-    console.print(page, markup=False, highlight=False, soft_wrap=True)
     return 0
+
+
+def _said(console: Console, text: str) -> str:
+    """The text, said as soon as it is there: a part can take minutes."""
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+    return text
 
 
 def _heading() -> str:
@@ -61,8 +73,8 @@ def _heading() -> str:
         "Made by `make bench`; every figure comes from one run. Ratios are of interleaved pairs, median (lowest to"
         " highest).\n\n"
         f"Machine: {_processor()}, {available_cores()} cores, {memory_gib:.0f} GiB, {platform.system()};"
-        f" Python {platform.python_version()}, void-bridge {__version__}, {datetime.date.today()}. No GPU was there:"
-        " what needs one is not measured."
+        f" Python {platform.python_version()}, void-bridge {__version__}, {datetime.date.today()}."
+        + ("" if gpu_count() else " No GPU was there: what needs one is not measured.")
     )
 
 
@@ -74,7 +86,8 @@ def _processor() -> str:
         return platform.processor() or platform.machine()
 
 
-def _loop(folder: Path, pairs: int) -> Iterator[str]:
+def _loop(folder: Path, options: argparse.Namespace) -> Iterator[str]:
+    pairs = options.pairs
     plate = write_shot(folder / "shot", SHORT_FRAMES)
     with private_server(folder / "server") as server:
         measured = loop_pairs(server, plate, SHORT_FRAMES, folder, pairs, available_cores())
@@ -94,7 +107,7 @@ def _ratio(measured: LoopPairs) -> str:
     return f"{measured.median:.2f} x ({min(measured.ratios):.2f} to {max(measured.ratios):.2f}; {seconds})"
 
 
-def _memory(folder: Path, _: int) -> Iterator[str]:
+def _memory(folder: Path, _: argparse.Namespace) -> Iterator[str]:
     plate = write_shot(folder / "long", LONG_FRAMES)
     peaks: dict[tuple[str, int], float] = {}
     for engine in ("passthrough", "propagate"):
@@ -110,7 +123,7 @@ def _memory(folder: Path, _: int) -> Iterator[str]:
         yield f"| {engine} | {short:.2f} GiB | {long:.2f} GiB | {long / short:.2f} x | {bound} |"
 
 
-def _propagate(_: Path, __: int) -> Iterator[str]:
+def _propagate(_: Path, __: argparse.Namespace) -> Iterator[str]:
     yield "## The propagate engine\n"
     yield (
         "960x540, 24 frames with grain and known background; PSNR of display-encoded values inside the matte against"
@@ -130,10 +143,46 @@ def _quality_row(q: Quality) -> str:
     )
 
 
-_SECTIONS: dict[str, Callable[[Path, int], Iterator[str]]] = {
+def _noise(_: Path, __: argparse.Namespace) -> Iterator[str]:
+    from gpu_server.bench.void_noise import measure
+
+    got = measure()
+    yield "## Flow-warped noise\n"
+    yield "84 frames of pan, zoom, rotation and swirl, 48x84x16; every frame's lowest and highest.\n"
+    yield "| what | got | expected |\n|---|---|---|"
+    for what, name, expected in (
+        ("standard deviation", "std", "0.98 to 1.02"),
+        ("kurtosis", "kurtosis", "2.9 to 3.1"),
+        ("correlation with the next cell", "lag", "-0.03 to 0.03"),
+        ("correlation with the next channel", "between_channels", ""),
+    ):
+        low, high = got[name]
+        yield f"| {what} | {low:.3f} to {high:.3f} | {expected} |"
+    yield f"| 85 frames for 384x672, optical flow included | {got['flow_and_noise_s']:.1f} s | under 60 s |"
+    yield f"| the optical flow alone | {got['flow_s']:.1f} s | |"
+
+
+def _morph(_: Path, __: argparse.Namespace) -> Iterator[str]:
+    from gpu_server.bench.void_morph import measure
+
+    yield "## The morph check\n"
+    yield "Generated clips, textures and objects drawn at random; area under the ROC curve, at least 0.95 over all.\n"
+    yield from (f"- {line}" for line in measure().lines())
+
+
+def _void(folder: Path, options: argparse.Namespace) -> Iterator[str]:
+    from gpu_server.bench.void_page import void_lines
+
+    return void_lines(folder, options)
+
+
+_SECTIONS: dict[str, Callable[[Path, argparse.Namespace], Iterator[str]]] = {
     "loop": _loop,
     "memory": _memory,
     "propagate": _propagate,
+    "noise": _noise,
+    "morph": _morph,
+    "void": _void,
 }
 
 COMMAND = Command("bench", "measure the numbers of docs/benchmarks.md", _configure, _run)

@@ -1,207 +1,195 @@
-"""The VOID model on one device: seconds a step by precision, the autoencoder, loading, the cost of the loop."""
+"""The VOID model's own figures as Markdown. Runs by itself where torch, diffusers and transformers are all there is:
+
+python -m gpu_server.bench.void_steps --random-weights
+"""
 
 from __future__ import annotations
 
-import statistics
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import argparse
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
+import diffusers
 import torch
-from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
 
-from gpu_server.engines.void.checkpoint.loading import load_scheduler, load_transformer, load_vae
-from gpu_server.engines.void.denoise import Denoiser, Guidance, Loop, PlainDenoiser, denoise, rotary
-from gpu_server.engines.void.lengths import LATENT_CHANNELS, latent_count, latent_shape, padded_length
-from gpu_server.engines.void.noise import initial_latents
-from gpu_server.engines.void.planner.spec import read_spec
-from gpu_server.engines.void.precision.denoiser import build_denoiser
-from gpu_server.engines.void.vae import decode, encode
-from gpu_server.engines.void.windows import Window, equal_windows
+from gpu_server.bench.void_flops import CodingFlop, StepFlop, flop_of
+from gpu_server.bench.void_model import (
+    GPU_VARIANTS,
+    NotMeasured,
+    StepTime,
+    Variant,
+    coding_time,
+    limit_seconds,
+    load_time,
+    product_rate,
+    step_times,
+    variants_for,
+)
+from gpu_server.bench.void_options import FULL_RUN, Size, add_arguments, run_size
+from gpu_server.bench.void_weights import FULL, TINY, write_step_weights
+from gpu_server.engines.void.lengths import padded_length
+from void_bridge.errors import EngineError, VoidBridgeError
 
-WARM_UP_STEPS, STEPS = 2, 6
-LOOP_LATENTS = (22, 48, 84)
-_TOKENS = 226
+Rates = dict[str, float]
 
-
-@dataclass(frozen=True)
-class Variant:
-    precision: str
-    compiled: bool = False
-
-    def __str__(self) -> str:
-        return f"{self.precision}, {'compiled' if self.compiled else 'eager'}"
-
-
-@dataclass(frozen=True)
-class StepTime:
-    """seconds: of a step, median. flop: of a step. peak_bytes: of the device's memory; 0 on a CPU."""
-
-    variant: Variant
-    seconds: float
-    flop: float
-    peak_bytes: int
-
-    @property
-    def tflops(self) -> float:
-        return self.flop / self.seconds / 1e12
+NOT_MEASURED = "not measured"
+_FASTER = Variant("fp8", compiled=True), Variant("bf16", compiled=True)
+_STEPS_HEAD = "| how | seconds a step | TFLOP/s | of the limit | first step | peak VRAM |\n|---|---|---|---|---|---|"
 
 
-@dataclass(frozen=True)
-class Coding:
-    """Of the autoencoder, over the whole clip."""
-
-    encode_s: float
-    decode_s: float
-    encode_flop: float
-    decode_flop: float
+def this_device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def step_times(
-    folder: Path, canvas: tuple[int, int], frames: int, variants: tuple[Variant, ...], device: torch.device
-) -> Iterator[StepTime]:
-    """Pass 1 of a checkpoint over one clip, no guidance, a step at a time."""
-    latents, told, embeds = _inputs(folder, canvas, frames)
-    flop = 0.0
-    for variant in variants:
-        _forget(device)
-        denoiser = build_denoiser(
-            folder, 1, precision=variant.precision, device=device, compiled=variant.compiled, compile_cache=None
-        )
-        loop = _loop(folder, latents, device, variant.precision, WARM_UP_STEPS + STEPS)
-        flop = flop or _counted(lambda d=denoiser, p=loop: _one_step(folder, d, p, latents, told, embeds))
-        seconds = _seconds_a_step(folder, denoiser, loop, latents, told, embeds)
-        yield StepTime(variant, seconds, flop, _peak(device))
-        del denoiser
-
-
-def coding_time(folder: Path, canvas: tuple[int, int], frames: int, device: torch.device) -> Coding:
-    """The autoencoder in the type that it runs in on this device, after one turn that is not counted."""
-    dtype = torch.float32 if device.type == "cpu" else torch.bfloat16
-    vae = load_vae(folder, lambda _, tensor: tensor.to(device, dtype))
-    count = padded_length(frames)
-    clip = torch.zeros(1, 3, count, *canvas).uniform_(-1, 1, generator=torch.Generator().manual_seed(1))
-    latents = torch.zeros(1, latent_count(count), LATENT_CHANNELS, *latent_shape(canvas))
-
-    def into() -> object:
-        return encode(vae, lambda start, stop: clip[:, :, start:stop], count)
-
-    def out_of() -> object:
-        return [None for _ in decode(vae, latents)]
-
-    encode_flop, decode_flop = _counted(into), _counted(out_of)
-    return Coding(_timed(into, device), _timed(out_of, device), encode_flop, decode_flop)
-
-
-def load_seconds(folder: Path, device: torch.device, precision: str) -> tuple[float, float]:
-    """Pass 1 onto the device, and once more when the files lie in memory."""
-
-    def load() -> object:
-        return build_denoiser(folder, 1, precision=precision, device=device)
-
-    first = _timed(load, device)
-    _forget(device)
-    return first, _timed(load, device)
-
-
-def device_limit(device: torch.device, fp8: bool) -> float:
-    """FLOP a second of one large product of random matrices: what this card reaches at its best."""
-    from gpu_server.engines.void.precision.float8 import Float8Linear, narrow_weight
-
-    size = 8192 if device.type == "cuda" else 1024
-    dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
-    left, right = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
-    linear = Float8Linear(*narrow_weight(right), None) if fp8 else torch.nn.Linear(size, size, False, device, dtype)
-    with torch.no_grad():
-        linear(left)
-        seconds = statistics.median(_timed(lambda: linear(left), device) for _ in range(10))
-    return 2 * size**3 / seconds
-
-
-def loop_ratios(folder: Path, pairs: int, steps: int = 3) -> list[float]:
-    """Seconds of the denoising loop over those of the same model calls alone; interleaved pairs, 22x48x84 latents."""
-    count, *size = LOOP_LATENTS
-    latents = initial_latents(1, count, (size[0], size[1]))
-    told = torch.zeros(1, count, 2 * LATENT_CHANNELS, *size)
-    embeds = torch.zeros(1, _TOKENS, read_spec(folder).transformer.text_width)
-    model = PlainDenoiser(load_transformer(folder, 1))
-    loop = _loop(folder, latents, torch.device("cpu"), "float32", steps)
-    scheduler = load_scheduler(folder)
-    scheduler.set_timesteps(steps)
-    timesteps = scheduler.timesteps.tolist()
-    place = rotary(loop.head_size, count // 2, size[0] // 2, size[1] // 2, torch.device("cpu"))
-    hidden = torch.cat([latents, told], dim=2)
-
-    def whole() -> object:
-        return denoise(model, scheduler, latents, told, Guidance(embeds), loop)
-
-    def bare() -> object:
-        return [model(hidden, embeds, timestep, place) for timestep in timesteps]
-
-    cpu = torch.device("cpu")
-    ratios = [_timed(whole, cpu) / _timed(bare, cpu) for _ in range(pairs + 1)]
-    return ratios[1:]
-
-
-def _inputs(folder: Path, canvas: tuple[int, int], frames: int) -> tuple[Tensor, Tensor, Tensor]:
-    latents = initial_latents(1, latent_count(padded_length(frames)), latent_shape(canvas))
-    told = initial_latents(2, latents.shape[1], latent_shape(canvas)).repeat(1, 1, 2, 1, 1)
-    return latents, told, torch.zeros(1, _TOKENS, read_spec(folder).transformer.text_width)
-
-
-def _loop(folder: Path, latents: Tensor, device: torch.device, precision: str, steps: int) -> Loop:
-    windows: tuple[Window, ...] = equal_windows(latents.shape[1])
-    dtype = torch.float32 if precision == "float32" else torch.bfloat16
-    return Loop(1, steps, windows, read_spec(folder).transformer.head_size, device, dtype)
-
-
-def _one_step(folder: Path, model: Denoiser, loop: Loop, latents: Tensor, told: Tensor, embeds: Tensor) -> object:
-    single = Loop(1, 1, loop.windows, loop.head_size, loop.device, loop.dtype)
-    return denoise(model, load_scheduler(folder), latents, told, Guidance(embeds), single)
-
-
-def _seconds_a_step(folder: Path, model: Denoiser, loop: Loop, latents: Tensor, told: Tensor, embeds: Tensor) -> float:
-    marks: list[float] = []
-    denoise(
-        model,
-        load_scheduler(folder),
-        latents,
-        told,
-        Guidance(embeds),
-        loop,
-        on_step=lambda *_: marks.append(_now(torch.device(loop.device))),
+def model_lines(models: Path, canvas: Size, frames: int, device: torch.device) -> Iterator[str]:
+    """Markdown, each line as soon as it is measured. What cannot be measured here says so."""
+    steps, coding = flop_of(models, canvas, frames)
+    rates = _rates(device)
+    yield (
+        f"\n{_device_name(device)}; torch {torch.__version__}, diffusers {diffusers.__version__}; {_size(canvas)},"
+        f" {frames} frames ({padded_length(frames)} with padding); a step is {steps.total / 1e12:.4g} TFLOP, of them"
+        f" {steps.attention / steps.total:.0%} attention.\n"
     )
-    spans = [after - before for before, after in zip(marks, marks[1:], strict=False)]
-    return statistics.median(spans[WARM_UP_STEPS - 1 :])
+    yield from _limit_lines(rates)
+    yield from _step_lines(models, canvas, frames, device, steps, rates)
+    yield from _coding_lines(models, canvas, frames, device, coding)
+    yield from _load_lines(models, device)
 
 
-def _counted(work: Callable[[], object]) -> float:
-    with FlopCounterMode(display=False) as counter:
-        work()
-    return float(counter.get_total_flops())
+def full_size_lines() -> Iterator[str]:
+    """The tables of a GPU, where there is none."""
+    yield f"\n### On a GPU, weights of the published size, {_size(FULL_RUN[0])}, {FULL_RUN[1]} frames\n"
+    yield _STEPS_HEAD
+    yield from (f"| {variant} |" + f" {NOT_MEASURED} |" * 5 for variant in GPU_VARIANTS)
+    yield f"\n{_against(None)}"
+    yield f"Encode, decode, loading: {NOT_MEASURED}."
 
 
-def _timed(work: Callable[[], object], device: torch.device) -> float:
-    began = _now(device)
-    made = work()
-    seconds = _now(device) - began
-    del made
-    return seconds
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
 
 
-def _now(device: torch.device) -> float:
+def _size(canvas: Size) -> str:
+    return f"{canvas[0]}x{canvas[1]}"
+
+
+def _rates(device: torch.device) -> Rates:
+    """By precision; one that the device does not have is left out."""
+    rates = {}
+    for precision in ("float32", "bf16", "fp8"):
+        with suppress(EngineError):
+            rates[precision] = product_rate(precision, device)
+    return rates
+
+
+def _limit_lines(rates: Rates) -> Iterator[str]:
+    yield "| limit: one large product of random matrices | TFLOP/s |\n|---|---|"
+    for precision in ("float32", "bf16", "fp8"):
+        yield f"| {precision} | {rates[precision] / 1e12:.4g} |" if precision in rates else _row(precision, 1)
+
+
+def _step_lines(
+    models: Path, canvas: Size, frames: int, device: torch.device, flop: StepFlop, rates: Rates
+) -> Iterator[str]:
+    yield (
+        "\nSteps of pass 1 without guidance, as the engine's loop takes them, median. The limit of a step: its linear"
+        " layers at the limit of their precision, its attention at that of the wide type. First step: tables and"
+        " compilation included.\n"
+    )
+    yield _STEPS_HEAD
+    seconds = {}
+    for timed in step_times(models, canvas, frames, variants_for(device), device):
+        if isinstance(timed, StepTime):
+            seconds[timed.variant] = timed.seconds
+            yield _step_row(timed, flop, rates)
+        else:
+            yield _failed_row(timed)
     if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter()
+        fast, slow = (seconds.get(variant) for variant in _FASTER)
+        yield f"\n{_against(slow / fast if fast and slow else None)}"
 
 
-def _peak(device: torch.device) -> int:
-    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0
+def _step_row(timed: StepTime, flop: StepFlop, rates: Rates) -> str:
+    share = limit_seconds(flop, timed.variant.precision, rates) / timed.seconds
+    peak = f"{timed.peak_bytes / 2**30:.1f} GiB" if timed.peak_bytes else NOT_MEASURED
+    return (
+        f"| {timed.variant} | {timed.seconds:.3g} s | {flop.total / timed.seconds / 1e12:.3g} | {share:.1%} |"
+        f" {timed.first_s:.3g} s | {peak} |"
+    )
 
 
-def _forget(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats(device)
+def _failed_row(failed: NotMeasured) -> str:
+    return f"| {failed.variant} | {NOT_MEASURED}: {failed.reason} | | | | |"
+
+
+def _row(name: str, columns: int) -> str:
+    return f"| {name} |" + f" {NOT_MEASURED} |" * columns
+
+
+def _against(ratio: float | None) -> str:
+    told = NOT_MEASURED if ratio is None else f"{ratio:.2f} x"
+    return f"fp8 compiled against bf16 compiled, a step: {told} (at least 1.35 x). Of the limit: at least 60 %."
+
+
+def _coding_lines(models: Path, canvas: Size, frames: int, device: torch.device, flop: CodingFlop) -> Iterator[str]:
+    yield "\n| autoencoder, whole shot | seconds | TFLOP | TFLOP/s |\n|---|---|---|---|"
+    try:
+        timed = coding_time(models, canvas, frames, device)
+    except torch.OutOfMemoryError:
+        yield f"| | {NOT_MEASURED}: out of memory | | |"
+        return
+    for name, seconds, count in (("encode", timed.encode_s, flop.encode), ("decode", timed.decode_s, flop.decode)):
+        yield f"| {name} | {seconds:.3g} s | {count / 1e12:.4g} | {count / seconds / 1e12:.3g} |"
+    if timed.peak_bytes:
+        yield f"\nPeak VRAM of the autoencoder: {timed.peak_bytes / 2**30:.1f} GiB."
+
+
+def _load_lines(models: Path, device: torch.device) -> Iterator[str]:
+    yield "\n| loading pass 1, tables for 30 steps included | cold | warm |\n|---|---|---|"
+    for precision in dict.fromkeys(variant.precision for variant in variants_for(device)):
+        try:
+            timed = load_time(models, precision, device)
+        except (VoidBridgeError, torch.OutOfMemoryError) as exc:
+            yield f"| {precision} | {NOT_MEASURED}: {exc} | |"
+        else:
+            yield f"| {precision} | {timed.cold_s:.3g} s | {timed.warm_s:.3g} s |"
+
+
+def main(words: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m gpu_server.bench.void_steps", description="Measures the model.")
+    add_arguments(parser)
+    parser.add_argument(
+        "--work", type=Path, metavar="DIR", help="where random weights are written (default: temporary)"
+    )
+    args = parser.parse_args(words)
+    device = this_device()
+    if device.type == "cuda" and not args.models and not args.random_weights:
+        parser.error("give --models DIR or --random-weights")
+    try:
+        with tempfile.TemporaryDirectory(dir=args.work) as folder:
+            models = args.models or _random_weights(Path(folder), device)
+            for line in model_lines(models, *run_size(args, device.type == "cuda"), device):
+                _say(line)
+    except VoidBridgeError as exc:
+        sys.stderr.write(f"{parser.prog}: {exc.message}\n")
+        return exc.exit_code
+    return 0
+
+
+def _random_weights(folder: Path, device: torch.device) -> Path:
+    size = FULL if device.type == "cuda" else TINY
+    _say(f"{size.name}, {size.bytes / 1e9:.2g} GB in {folder}")
+    write_step_weights(folder, size, device)
+    return folder
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,57 @@
+"""What the VOID model is measured with, on either command line; loads nothing."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from gpu_server.engines.void.lengths import latent_shape
+from void_bridge.errors import UsageError
+
+Size = tuple[int, int]
+
+FULL_RUN: tuple[Size, int] = (384, 672), 85
+SMALL_RUN: tuple[Size, int] = (48, 80), 13
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--models", type=Path, metavar="DIR", help="measure the weights in this models folder")
+    parser.add_argument(
+        "--random-weights",
+        action="store_true",
+        help="measure random weights, of the published size on a GPU (takes 22 GB of disk), tiny ones on a CPU",
+    )
+    parser.add_argument("--size", type=canvas_size, metavar="HxW", help="canvas (default 384x672; on a CPU 48x80)")
+    parser.add_argument("--frames", type=frame_count, metavar="N", help="length (default 85; on a CPU 13)")
+
+
+def canvas_size(text: str) -> Size:
+    """
+    >>> canvas_size("384x672")
+    (384, 672)
+    """
+    height, _, width = text.partition("x")
+    if not (height.isdecimal() and width.isdecimal()):
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected HEIGHTxWIDTH, such as 384x672")
+    size = int(height), int(width)
+    try:
+        latent_shape(size)
+    except UsageError as exc:
+        raise argparse.ArgumentTypeError(exc.message) from exc
+    return size
+
+
+def frame_count(text: str) -> int:
+    """
+    >>> frame_count("85")
+    85
+    """
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected a number of frames, 1 or more")
+    return int(text)
+
+
+def run_size(options: argparse.Namespace, on_gpu: bool) -> tuple[Size, int]:
+    """Canvas and frames: what was asked for, else what the device can bear."""
+    canvas, frames = FULL_RUN if on_gpu else SMALL_RUN
+    return options.size or canvas, options.frames or frames

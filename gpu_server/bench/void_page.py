@@ -1,0 +1,134 @@
+"""`void-bridge bench void`: the model alone, whole jobs, a queue, and what the loop costs."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import statistics
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from gpu_server.bench.shots import write_shot
+from gpu_server.bench.void_jobs import QueueTime, removal_job, run_queue
+from gpu_server.bench.void_loop import LATENTS, loop_ratios
+from gpu_server.bench.void_model import fresh
+from gpu_server.bench.void_options import Size, run_size
+from gpu_server.bench.void_steps import NOT_MEASURED, full_size_lines, model_lines, this_device
+from gpu_server.bench.void_weights import FULL, TINY
+from gpu_server.engines.void.checkpoint.check import is_ready
+from gpu_server.engines.void.checkpoint.random_full import write_random_base, write_random_pass
+from gpu_server.engines.void.checkpoint.tiny import write_tiny
+from gpu_server.private_server import private_server
+from void_bridge.config import load
+from void_bridge.errors import UsageError
+
+HD, UHD, SMALL = (1080, 1920), (2160, 3840), (270, 480)
+QUEUE = 5
+
+
+@dataclass(frozen=True)
+class Run:
+    """plates: height and width of each. steps: of a job."""
+
+    models: Path
+    canvas: Size
+    frames: int
+    device: torch.device
+    plates: tuple[Size, ...]
+    steps: int
+
+
+def void_lines(folder: Path, options: argparse.Namespace) -> Iterator[str]:
+    """Markdown. options: of `void_options`, and `pairs` of the loop."""
+    device = this_device()
+    on_gpu = device.type == "cuda"
+    yield "## The VOID engine"
+    models, weights = _models(folder, options, on_gpu)
+    missing = is_ready(models, (1,))
+    if missing and options.models:
+        raise UsageError(f"{options.models}: {missing}; see void-bridge models check")
+    if missing:
+        yield f"\n{NOT_MEASURED}: {missing}; give --models DIR or --random-weights."
+    else:
+        canvas, frames = run_size(options, on_gpu)
+        run = Run(models, canvas, frames, device, (HD, UHD) if on_gpu else (SMALL,), 30 if on_gpu else 4)
+        yield f"\n### The model alone, {weights}"
+        yield from model_lines(models, canvas, frames, device)
+        yield from _job_lines(run, folder)
+    if not on_gpu:
+        yield from full_size_lines()
+        yield f"\nJobs and queues at 1920x1080 and 3840x2160: {NOT_MEASURED}."
+    yield from _loop_lines(folder, options.pairs)
+
+
+def _models(folder: Path, options: argparse.Namespace, on_gpu: bool) -> tuple[Path, str]:
+    """A models folder, and what lies in it."""
+    if options.models:
+        return options.models, f"weights of {options.models}"
+    if on_gpu and not options.random_weights:
+        return load().config.models, "the installed weights"
+    models = folder / "models"
+    if on_gpu:
+        write_random_base(models)
+        write_random_pass(models, 1)
+        return models, FULL.name
+    write_tiny(models)
+    return models, TINY.name
+
+
+def _job_lines(run: Run, folder: Path) -> Iterator[str]:
+    yield (
+        f"\n### Jobs, EXR to EXR\n\nThrough a server: {run.frames} frames of half RGBA with a matte over a quarter,"
+        f" pass 1, {run.steps} steps, canvas {run.canvas[0]}x{run.canvas[1]}. Cold: the worker's first job; libraries"
+        " are loaded in its first stage. Warm: the same shot with another seed; the prompt, the mask and the plate's"
+        f" own latents are found in the cache. Queue: {QUEUE} more seeds. Busy: the share of the wall time in which the"
+        " model's stages ran. Overlap: how long one job's frames were still being written while the next one ran, at"
+        " least.\n"
+    )
+    yield "| plate | what | wall | busy | overlap | plan |\n|---|---|---|---|---|---|"
+    fresh(run.device)
+    told = []
+    for height, width in run.plates:
+        for what, timed in _queues(run, folder / f"{width}", (height, width)):
+            overlap = f"{timed.overlap_s:.1f} s" if len(timed.jobs) > 1 else ""
+            yield (
+                f"| {width}x{height} | {what} | {timed.wall_s:.1f} s | {timed.busy_share:.0%} | {overlap} |"
+                f" {timed.jobs[-1].plan} |"
+            )
+            told.append(f"| {width}x{height} | {what} | {_stages(timed)} |")
+    yield "\n| plate | what | seconds by stage |\n|---|---|---|"
+    yield from told
+    yield "\nA queue keeps the device busy: at least 80 % on a GPU."
+
+
+def _queues(run: Run, folder: Path, size: Size) -> Iterator[tuple[str, QueueTime]]:
+    plate = write_shot(folder / "shot", run.frames, *size)
+    with private_server(folder / "server", models=run.models) as server:
+        for what, seeds in (("cold", [1]), ("warm", [2]), (f"queue of {QUEUE}", range(3, 3 + QUEUE))):
+            jobs = [
+                removal_job(plate, run.frames, folder / f"clean{seed}", run.canvas, run.steps, seed) for seed in seeds
+            ]
+            yield what, run_queue(server, jobs)
+    shutil.rmtree(folder)
+
+
+def _stages(timed: QueueTime) -> str:
+    names = dict.fromkeys(stage for job in timed.jobs for stage in job.stages)
+    totals = ((name, sum(job.stages.get(name, 0.0) for job in timed.jobs)) for name in names)
+    return ", ".join(f"{name} {seconds:.2f}" for name, seconds in totals)
+
+
+def _loop_lines(folder: Path, pairs: int) -> Iterator[str]:
+    models = folder / "loop"
+    write_tiny(models)
+    ratios = loop_ratios(models, pairs)
+    yield "\n### The denoising loop around the model's own calls\n"
+    yield f"Tiny weights, {LATENTS[0]}x{LATENTS[1]}x{LATENTS[2]} latents, CPU, float32, {pairs} interleaved pairs.\n"
+    yield "| what | got | at most |\n|---|---|---|"
+    yield (
+        f"| wall time over the same model calls alone | {statistics.median(ratios):.3f} x ({min(ratios):.3f} to"
+        f" {max(ratios):.3f}) | 1.1 x |"
+    )
