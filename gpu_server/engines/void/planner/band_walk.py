@@ -62,17 +62,15 @@ class BandLayers(Layers):
 
     def upsample(self, hidden: Size, longer: bool) -> Size:
         large = larger(hidden, longer)
-        frame = large.during(1)
-        self.ledger.hold(large, frame, frame)
-        self.ledger.drop(frame, frame, hidden)
-        return large
+        return self._by_frame(hidden, large, large.during(1))
 
     def downsample(self, hidden: Size, shorter: bool) -> Size:
-        small = smaller(hidden, shorter)
-        frame = hidden.during(1)
-        self.ledger.hold(small, frame, frame)
+        return self._by_frame(hidden, smaller(hidden, shorter), hidden.during(1))
+
+    def _by_frame(self, hidden: Size, result: Size, frame: Size) -> Size:
+        self.ledger.hold(result, frame, frame)
         self.ledger.drop(frame, frame, hidden)
-        return small
+        return result
 
 
 def _layers(sizes: VaeSizes, rows: int | None, parked: bool) -> Layers:
