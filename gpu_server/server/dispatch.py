@@ -25,12 +25,20 @@ from gpu_server.server.spool import Spool
 from gpu_server.server.supervisor import Gone, WorkerProcess
 from gpu_server.server.workers import Assignment, Freeing, Worker
 from gpu_server.worker import messages as worker
-from void_bridge.errors import InternalError, VoidBridgeError, WorkerLost
+from void_bridge.errors import DeviceLost, InternalError, VoidBridgeError, WorkerLost
 from void_bridge.protocol.messages import Failure, Progress, ResultFrame
 
 log = logging.getLogger(__name__)
 
 _FOREVER = float("inf")
+_WORKER_ENVIRONMENT = {
+    "OPENBLAS_NUM_THREADS": "1",  # frames run side by side already
+    # glibc's mallopt(3): planes of every frame are taken from memory that is there, not mapped and zeroed anew.
+    "MALLOC_ARENA_MAX": "1",
+    "MALLOC_MMAP_THRESHOLD_": str(32 * 2**20),
+    "MALLOC_TRIM_THRESHOLD_": str(4 * 2**30),
+    "MALLOC_TOP_PAD_": str(64 * 2**20),
+}
 _STARTS_MAX = 3  # workers that end before they are ready, in a row, before the queue is given up
 
 
@@ -101,8 +109,7 @@ class Dispatcher:
     def _environment(self, index: int) -> dict[str, str]:
         told = {"VOID_BRIDGE_THREADS": str(self._settings.threads), "VOID_BRIDGE_WORKER": str(index)}
         environment = {**os.environ, **told}
-        environment.setdefault("OPENBLAS_NUM_THREADS", "1")  # frames run side by side already
-        return environment
+        return {**_WORKER_ENVIRONMENT, **environment}
 
     def _assign(self, place: Worker, record: JobRecord) -> None:
         self._last_served[record.user] = time.monotonic()
@@ -207,6 +214,8 @@ class Dispatcher:
             self._ledger.finish(record, "failed", Failure(ended.code or "engine", ended.message or "the engine failed"))
         elif record.is_running_attempt(ended.attempt):
             self._ledger.finish(record, "cancelled")
+        if ended.code == DeviceLost.code:
+            self._end(place)
         self._release(place, record)
 
     def _finish_done(self, record: JobRecord, ended: worker.Ended, error: VoidBridgeError | None) -> None:
