@@ -1,6 +1,7 @@
 """Plans against the published model itself, on the meta device: shapes without numbers, every tensor counted."""
 
 import weakref
+from functools import cache
 
 import pytest
 
@@ -57,6 +58,14 @@ def held(module, left_out=()):
     return sum(t.nbytes for t in (*module.parameters(), *module.buffers()) if id(t) not in gone)
 
 
+@cache
+def held_beside_the_transformer(dtype):
+    return {
+        "vae": held(built(AutoencoderKLCogVideoX, FULL_VAE_CONFIG, dtype)),
+        "text": held(built(T5EncoderModel, FULL_TEXT_CONFIG, dtype)),
+    }
+
+
 def table(transformer, steps, dtype):
     """Names of the AdaLN linears, and the bytes of their outputs at every step and at the current one."""
     linears = {n: m for n, m in transformer.named_modules() if isinstance(m, torch.nn.Linear) and role_of(n) == "table"}
@@ -71,11 +80,7 @@ def test_a_16_gib_plan_holds_what_the_model_holds(precision):
     transformer = converted(precision)
     adaln, outputs = table(transformer, request.steps, dtype)
     weights = held(transformer, adaln)
-    whole = {
-        "transformer": weights,
-        "vae": held(built(AutoencoderKLCogVideoX, FULL_VAE_CONFIG, dtype)),
-        "text": held(built(T5EncoderModel, FULL_TEXT_CONFIG, dtype)),
-    }
+    whole = {"transformer": weights, **held_beside_the_transformer(dtype)}
     for phase in PHASES:
         expected = outputs * plan.passes_kept
         if plan.transformer == "device" or (plan.transformer == "swapped" and phase == "denoise"):
