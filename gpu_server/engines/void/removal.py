@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cached_property
 
 import numpy as np
 
 from gpu_server.engines.base import Array, Context, ModelClip, Patch
 from gpu_server.engines.void.attempts import persisting
-from gpu_server.engines.void.flow import make_flow
+from gpu_server.engines.void.flow import Watched, make_flow
 from gpu_server.engines.void.morph import check_morphing
 from gpu_server.engines.void.planner.plan import Plan, Request
 from gpu_server.engines.void.session import Session
@@ -23,6 +24,7 @@ from void_bridge.pixels.box import Box
 log = logging.getLogger(__name__)
 
 NOTHING = Box(0, 0, 0, 0)
+_CUT_SHOWN = 160
 
 
 class Removal:
@@ -31,14 +33,13 @@ class Removal:
     def __init__(self, clip: ModelClip, context: Context, session: Session) -> None:
         self._clip, self._context, self._session, self._job = clip, context, session, context.job
         self._timeline = make_timeline(len(clip.frames), clip.rate, self._job.model_fps, self._job.pad)
-        self._flow = make_flow(self._job.flow)
+        self._flow = Watched(make_flow(self._job.flow), context.check)
 
     def patches(self) -> Iterator[Patch]:
         touched = {index for index in self._clip.wanted if self._is_touched(index)}
         if touched:
             self._warn_of_cut_words()
-            shown = Shown(self._clip, self._timeline, self._context.scratch, self._at("look"))
-            made, trip = persisting(self._session, self._request(), self._context, lambda p: self._made(shown, p))
+            made, trip = persisting(self._session, self._request(), self._context, self._made)
         for done, index in enumerate(self._clip.wanted):
             self._context.progress("deliver", done, len(self._clip.wanted))
             yield self._patch(index, made, trip) if index in touched else _untouched(index)
@@ -58,14 +59,20 @@ class Removal:
 
     def _warn_of_cut_words(self) -> None:
         if cut := self._session.cut_words(self._job.prompt):
-            self._context.warn(f"the prompt is over 226 tokens; the model does not read its end: {cut!r}")
+            told = cut if len(cut) <= _CUT_SHOWN else f"{cut[: _CUT_SHOWN // 2]} ... {cut[-_CUT_SHOWN // 2 :]}"
+            self._context.warn(f"the prompt is over 226 tokens; the model does not read its end: {told!r}")
 
     def _is_touched(self, index: int) -> bool:
         return self._job.full_fill or not self._clip.matte_box("paste", index).empty
 
-    def _made(self, shown: Shown, plan: Plan) -> tuple[FrameFiles, FrameFiles]:
+    @cached_property
+    def _shown(self) -> Shown:
+        """Looked at once there is a plan, and once."""
+        return Shown(self._clip, self._timeline, self._context.scratch, self._at("look"))
+
+    def _made(self, plan: Plan) -> tuple[FrameFiles, FrameFiles]:
         """What the model made, and the plate's own trip through its autoencoder."""
-        stages = Stages(self._session, plan, shown, self._context, self._flow)
+        stages = Stages(self._session, plan, self._shown, self._context, self._flow)
         scratch = self._context.scratch
         trip = stages.frames(stages.plate_trip(), "trip", scratch / "trip", np.float16)
         latents = stages.pass_one()
@@ -74,7 +81,7 @@ class Removal:
         if self._wants_second(made, trip):
             latents, passes = stages.pass_two(latents, made.get), 2
             made = stages.frames(latents, "decode 2", scratch / "pass2", np.float32)
-        self._tell(shown, plan, passes)
+        self._tell(plan, passes)
         return made, trip
 
     def _wants_second(self, made: FrameFiles, trip: FrameFiles) -> bool:
@@ -103,10 +110,10 @@ class Removal:
             return files.get(before)
         return carry(files.get(before), files.get(behind), position, self._flow)
 
-    def _tell(self, shown: Shown, plan: Plan, passes: int) -> None:
+    def _tell(self, plan: Plan, passes: int) -> None:
         report, headers = self._context.report, self._context.headers
         report.update(passes=passes, plan=plan.name, precision=plan.precision, flow=self._flow.name)
-        report.update(frames_shown=len(self._timeline.sampled), frames_with_padding=shown.count)
+        report.update(frames_shown=len(self._timeline.sampled), frames_with_padding=self._shown.count)
         report["loaded"] = list(self._session.loaded)
         headers.update(precision=plan.precision, passes=str(passes), flow=self._flow.name)
         for number in range(1, passes + 1):
@@ -114,7 +121,7 @@ class Removal:
         for note in self._session.notes():
             self._context.warn(note)
 
-    def _at(self, stage: str):
+    def _at(self, stage: str) -> Callable[[int, int], None]:
         return lambda done, total: self._context.progress(stage, done, total)
 
 

@@ -20,7 +20,7 @@ from gpu_server.engines.void.cache import ContentCache, content_key
 from gpu_server.engines.void.conditioning import conditioning, encode_mask, encode_plate
 from gpu_server.engines.void.denoise import Loop, OnStep, denoise, guidance
 from gpu_server.engines.void.flow import Flow
-from gpu_server.engines.void.lengths import CELL
+from gpu_server.engines.void.lengths import FRAMES_A_LATENT, latent_shape
 from gpu_server.engines.void.noise import initial_latents, plate_noise
 from gpu_server.engines.void.planner.plan import Plan
 from gpu_server.engines.void.session import Session
@@ -36,6 +36,8 @@ GUIDANCE = {1: 1.0, 2: 6.0}
 _PREVIEWS_A_PASS = 6
 
 Frames = TypeVar("Frames", Tensor, NDArray[np.uint8])
+Value = TypeVar("Value")
+Picture = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -56,11 +58,10 @@ class Stages:
 
     def pass_one(self) -> Latents:
         count = self._shown.timeline.latents
-        size = (self._shown.size[0] // CELL, self._shown.size[1] // CELL)
-        return self._pass(1, lambda: initial_latents(self._job.seed, count, size), "noise")
+        return self._pass(1, lambda: initial_latents(self._job.seed, count, self._latent_size), "noise")
 
-    def pass_two(self, first: Latents, frames: Callable[[int], np.ndarray]) -> Latents:
-        """frames: pass 1's, shape [H, W, 3], in the model domain, by place in the timeline's order."""
+    def pass_two(self, first: Latents, frames: Callable[[int], Picture]) -> Latents:
+        """frames: pass 1's, shape [H, W, 3], in the model domain, by place in `timeline.sampled`."""
         return self._pass(2, lambda: self._warped_noise(frames), f"{first.key} {self._flow.name}")
 
     def frames(self, latents: Latents, stage: str, folder: Path, dtype: type[np.floating]) -> FrameFiles:
@@ -95,6 +96,7 @@ class Stages:
             self._session.identity(f"pass {number}"),
             self._session.build,
             self._plan.precision,
+            self._plan.guidance if scale > 1 else "",
             job.attention,
             job.step_cache,
         )
@@ -132,15 +134,15 @@ class Stages:
         middle = estimate.shape[1] // 2
         with self._session.vae(self._plan) as (vae, saving):
             (picture,) = _pictures(decode(vae, estimate[:, middle : middle + 1], saving))
-        place = min(middle * 4, len(self._shown.timeline.sampled) - 1)
+        place = min(middle * FRAMES_A_LATENT, len(self._shown.timeline.sampled) - 1)
         shown = np.clip(picture * 255 + 0.5, 0, 255).astype(np.uint8)
         self._context.preview(self._shown.timeline.sampled[place], shown)
 
-    def _warped_noise(self, frames: Callable[[int], np.ndarray]) -> Tensor:
+    def _warped_noise(self, frames: Callable[[int], Picture]) -> Tensor:
         order = self._shown.timeline.order
         pictures = (self._tick("flow", place, len(order), frames(at)) for place, at in enumerate(order))
-        size = (self._shown.size[0] // CELL, self._shown.size[1] // CELL)
-        noise = warped_noise(flow_sequence(pictures, self._flow), self._shown.timeline.latents, size, self._job.seed)
+        flows = flow_sequence(pictures, self._flow)
+        noise = warped_noise(flows, self._shown.timeline.latents, self._latent_size, self._job.seed)
         return torch.from_numpy(noise)[None]
 
     def _embeddings(self, text: str) -> Tensor:
@@ -170,14 +172,20 @@ class Stages:
     def _plate(self) -> Latents:
         seed, size = self._job.seed, self._shown.size
 
+        def noise(start: int, stop: int) -> Tensor:
+            return plate_noise(seed, start, stop, size)
+
         def make() -> Tensor:
             with self._session.vae(self._plan) as (vae, saving):
-                noise = lambda start, stop: plate_noise(seed, start, stop, size)  # noqa: E731
                 frames = self._told("encode", self._shown.frames)
                 return encode_plate(vae, frames, noise, self._shown.count, saving=saving)
 
         key = content_key("plate", self._shown.plate_key, seed, self._vae_key)
         return self._kept("the plate's latents with noise", key, make)
+
+    @property
+    def _latent_size(self) -> tuple[int, int]:
+        return latent_shape(self._shown.size)
 
     @property
     def _vae_key(self) -> str:
@@ -200,12 +208,12 @@ class Stages:
     def _told(self, stage: str, frames: Callable[[int, int], Frames]) -> Callable[[int, int], Frames]:
         return lambda start, stop: self._tick(stage, start, self._shown.count, frames(start, stop))
 
-    def _tick(self, stage, done, total, value):
+    def _tick(self, stage: str, done: int, total: int, value: Value) -> Value:
         self._context.progress(stage, done, total)
         return value
 
 
-def _pictures(chunks: Iterator[Tensor]) -> Iterator[np.ndarray]:
+def _pictures(chunks: Iterator[Tensor]) -> Iterator[Picture]:
     """Frames one by one, shape [H, W, 3], black 0, white 1, unclipped."""
     for chunk in chunks:
         yield from ((chunk[0] + 1) / 2).permute(1, 2, 3, 0).numpy()
