@@ -53,6 +53,7 @@ def _run(args: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(dir=args.work) as folder:
         for part, measured in _SECTIONS.items():
             if part in parts:
+                console.print()
                 sections.append("\n".join(_said(console, line) for line in measured(Path(folder), args)))
     page = "\n\n".join(sections) + "\n"
     if args.out:

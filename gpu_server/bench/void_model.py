@@ -8,6 +8,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -136,7 +137,7 @@ def _spans(
     dtype = torch.float32 if precision == "float32" else torch.bfloat16
     windows = equal_windows(latents.shape[1])
     loop = Loop(1, WARM_UP_STEPS + STEPS, windows, sizes.head_size, device, dtype)
-    marks = [_now(device)]
+    marks = _Marks(device)
     denoise(
         denoiser,
         load_scheduler(folder),
@@ -144,9 +145,32 @@ def _spans(
         told,
         Guidance(embeds),
         loop,
-        on_step=lambda *_: marks.append(_now(device)),
+        on_step=lambda *_: marks.add(),
     )
-    return [after - before for before, after in zip(marks, marks[1:], strict=False)]
+    return marks.spans()
+
+
+class _Marks:
+    """Seconds between moments; on a GPU in the order of its own work, which is not waited for meanwhile."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._events: list[torch.cuda.Event] = []
+        self._times: list[float] = []
+        self.add()
+
+    def add(self) -> None:
+        if self._device.type == "cuda":
+            self._events.append(torch.cuda.Event(enable_timing=True))
+            self._events[-1].record()
+        else:
+            self._times.append(time.perf_counter())
+
+    def spans(self) -> list[float]:
+        _now(self._device)
+        if self._events:
+            return [before.elapsed_time(after) / 1000 for before, after in pairwise(self._events)]
+        return [after - before for before, after in pairwise(self._times)]
 
 
 def coding_time(folder: Path, canvas: Size, frames: int, device: torch.device) -> Coding:

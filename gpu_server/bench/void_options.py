@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--random-weights",
         action="store_true",
-        help="measure random weights, of the published size on a GPU (takes 22 GB of disk), tiny ones on a CPU",
+        help="measure random weights: on a GPU of the published size (45 GB of disk with the jobs), else tiny ones",
     )
     parser.add_argument("--size", type=canvas_size, metavar="HxW", help="canvas (default 384x672; on a CPU 48x80)")
     parser.add_argument("--frames", type=frame_count, metavar="N", help="length (default 85; on a CPU 13)")

@@ -66,6 +66,10 @@ def full_size_lines() -> Iterator[str]:
     yield from (f"| {variant} |" + f" {NOT_MEASURED} |" * 5 for variant in GPU_VARIANTS)
     yield f"\n{_against(None)}"
     yield f"Encode, decode, loading: {NOT_MEASURED}."
+    yield (
+        "\nTo measure them: `void-bridge bench void --random-weights`; or, the model alone, where torch, diffusers and"
+        " transformers are all there is, `python -m gpu_server.bench.void_steps --random-weights` (12 GB of disk)."
+    )
 
 
 def _device_name(device: torch.device) -> str:
