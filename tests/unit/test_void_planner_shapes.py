@@ -161,7 +161,7 @@ SMALL = {**FULL_VAE_CONFIG, "block_out_channels": [8, 8, 16, 16], "layers_per_bl
 VAES = [(FULL_VAE_CONFIG, SPEC.vae), (SMALL, VaeSizes((8, 8, 16, 16), 1, 16, 3, 2, 0))]
 
 
-@pytest.mark.parametrize("rows", [None, 16])
+@pytest.mark.parametrize("rows", [None, 32])
 @pytest.mark.parametrize(("config", "sizes"), VAES, ids=["published", "small"])
 def test_vae_estimates(config, sizes, rows):
     vae = built(AutoencoderKLCogVideoX, config, torch.bfloat16)
