@@ -81,10 +81,10 @@ def _size(canvas: Size) -> str:
 
 
 def _rates(device: torch.device) -> Rates:
-    """By precision; one that the device does not have is left out."""
+    """By precision; one that the device or its libraries do not have is left out."""
     rates = {}
     for precision in ("float32", "bf16", "fp8"):
-        with suppress(EngineError):
+        with suppress(EngineError, RuntimeError):
             rates[precision] = product_rate(precision, device)
     return rates
 
@@ -117,10 +117,12 @@ def _step_lines(
 
 
 def _step_row(timed: StepTime, flop: StepFlop, rates: Rates) -> str:
-    share = limit_seconds(flop, timed.variant.precision, rates) / timed.seconds
+    precision = timed.variant.precision
+    has_limit = precision != "fp8" or "fp8" in rates
+    share = f"{limit_seconds(flop, precision, rates) / timed.seconds:.1%}" if has_limit else NOT_MEASURED
     peak = f"{timed.peak_bytes / 2**30:.1f} GiB" if timed.peak_bytes else NOT_MEASURED
     return (
-        f"| {timed.variant} | {timed.seconds:.3g} s | {flop.total / timed.seconds / 1e12:.3g} | {share:.1%} |"
+        f"| {timed.variant} | {timed.seconds:.3g} s | {flop.total / timed.seconds / 1e12:.3g} | {share} |"
         f" {timed.first_s:.3g} s | {peak} |"
     )
 

@@ -20,7 +20,7 @@ from gpu_server.bench.void_model import (
     product_rate,
     step_times,
 )
-from gpu_server.bench.void_steps import full_size_lines
+from gpu_server.bench.void_steps import _step_row, full_size_lines
 from gpu_server.bench.void_weights import FULL, TINY, write_step_weights
 from gpu_server.engines.void.checkpoint.expected import FULL_CONFIG, FULL_VAE_CONFIG
 from gpu_server.engines.void.checkpoint.loading import load_transformer, load_vae
@@ -78,6 +78,12 @@ def test_the_limit_of_a_step_gives_attention_the_rate_of_the_wide_type():
     assert limit_seconds(flop, "bf16", rates) == limit_seconds(flop, "fp8-stored", rates) == 30
     assert limit_seconds(flop, "fp8", rates) == 20
     assert limit_seconds(flop, "float32", rates) == 300
+
+
+def test_a_step_whose_limit_is_not_known_has_no_share():
+    timed = StepTime(Variant("fp8"), 2.0, 3.0, 0)
+    assert "| 50.0% |" in _step_row(timed, StepFlop(20, 0), {"bf16": 10.0, "fp8": 20.0})
+    assert "| not measured | 3 s |" in _step_row(timed, StepFlop(20, 0), {"bf16": 10.0})
 
 
 def test_every_precision_has_a_rate_on_a_cpu():
