@@ -34,6 +34,8 @@ from void_bridge.errors import NotFinite
 NEGATIVE_PROMPT = ""
 GUIDANCE = {1: 1.0, 2: 6.0}
 _PREVIEWS_A_PASS = 6
+_STEPS_BETWEEN_PREVIEWS = 3
+"""At least: a preview costs about 3 % of a step."""
 
 Frames = TypeVar("Frames", Tensor, NDArray[np.uint8])
 Value = TypeVar("Value")
@@ -122,9 +124,11 @@ class Stages:
             return denoise(model.denoiser, scheduler, start, told, guide, loop, self._on_step(number))
 
     def _on_step(self, number: int) -> OnStep:
+        every = max(_STEPS_BETWEEN_PREVIEWS, -(-self._job.steps // _PREVIEWS_A_PASS))
+
         def on_step(done: int, steps: int, estimate: Tensor) -> None:
             self._context.progress(f"pass {number}", done, steps)
-            if done % max(1, steps // _PREVIEWS_A_PASS) == 0 and self._plan.vae == "device":
+            if done % every == 0 and self._plan.vae == "device":
                 self._preview(estimate)
 
         return on_step
@@ -135,7 +139,7 @@ class Stages:
         with self._session.vae(self._plan) as (vae, saving):
             (picture,) = _pictures(decode(vae, estimate[:, middle : middle + 1], saving))
         place = min(middle * FRAMES_A_LATENT, len(self._shown.timeline.sampled) - 1)
-        shown = np.clip(picture * 255 + 0.5, 0, 255).astype(np.uint8)
+        shown = np.clip(np.nan_to_num(picture) * 255 + 0.5, 0, 255).astype(np.uint8)
         self._context.preview(self._shown.timeline.sampled[place], shown)
 
     def _warped_noise(self, frames: Callable[[int], Picture]) -> Tensor:
