@@ -43,7 +43,8 @@ def hybrid(model: Iterable[Patch], real: Iterable[Patch], clip: Clip, told: Real
 
     Args:
         model, real: a patch for each of `clip.wanted`, in order, linear, in pixels of the plate. The confidence of
-            `real` is 1 where another frame saw the place.
+            `real` is 1 where another frame saw the place, that of `model` where the pixel is the plate's own, which
+            stays as it is.
         clip: the plate and its mattes.
         told: is added to.
     """
@@ -106,9 +107,11 @@ def _blended(made: Patch, seen: Patch, weight: Array, paste: Array, clip: Clip) 
     real[here] = np.where(inside[..., None], seen.rgb[there], real[here])
     if seen.confidence is not None:
         confidence[here] = seen.confidence[there]
+    of_plate = np.zeros_like(weight) if made.confidence is None else made.confidence
     matched = _matched(made.rgb, real, (weight > _SURE) | (paste <= 0))
-    rgb = matched + weight[..., None] * (real - matched)
-    return dataclasses.replace(made, rgb=rgb.astype(np.float32), confidence=weight * confidence)
+    own = made.rgb + (1 - of_plate)[..., None] * (matched - made.rgb)
+    rgb = own + weight[..., None] * (real - own)
+    return dataclasses.replace(made, rgb=rgb, confidence=of_plate + weight * (confidence - of_plate))
 
 
 def _matched(made: Array, real: Array, agreed: NDArray[np.bool_]) -> Array:

@@ -50,6 +50,8 @@ def cut_off_warning(cuts: Mapping[int, CutOff]) -> Optional[str]:
     cuts: by frame, with boxes in pixels of the plate.
     """
     notable = {frame: cut for frame, cut in cuts.items() if cut.share >= NOTABLE_SHARE and not cut.box.empty}
+    if len(notable) == 1 < len(cuts):  # a model's slip; what it does to a scene lasts longer
+        return None
     if not notable:
         return None
     worst = max(notable, key=lambda frame: notable[frame].share)
