@@ -104,7 +104,7 @@ def test_a_folder_that_cannot_be_looked_into_is_named(tmp_path: Path) -> None:
     folder = tmp_path / ("x" * 300)
     with pytest.raises(UnreadableFile, match="cannot look into"):
         inspect(folder)
-    assert is_ready(folder, (1,)).startswith("cannot look into")
+    assert is_ready(folder, (1,)).startswith("a models folder that can be read: cannot look into")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import cv2
@@ -37,6 +38,17 @@ class DenseInverseSearch:
     def between(self, here: Array, there: Array) -> Array:
         search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
         return np.asarray(search.calc(_grey(here), _grey(there), None), np.float32)
+
+
+class Watched:
+    """Another flow, that first calls `check`: whatever goes from frame to frame by it can be stopped between two."""
+
+    def __init__(self, flow: Flow, check: Callable[[], None]) -> None:
+        self.name, self._flow, self._check = flow.name, flow, check
+
+    def between(self, here: Array, there: Array) -> Array:
+        self._check()
+        return self._flow.between(here, there)
 
 
 def _grey(picture: Array) -> NDArray[np.uint8]:

@@ -82,16 +82,18 @@ def inspect(folder: Path, passes: Sequence[int] = (1, 2)) -> list[Finding]:
 
 
 def is_ready(folder: Path, passes: Sequence[int]) -> str:
-    """'' where these passes can run with what is in the folder, otherwise what is missing and what to do.
+    """'' where these passes can run with what is in the folder, otherwise what is needed and what to do.
 
     Takes milliseconds: it reads headers alone.
     """
     try:
         if not folder.is_dir():
-            return f"there is no models folder {folder}; run void-bridge models fetch, or set VOID_BRIDGE_MODELS"
+            return f"a models folder: {folder} is not there; run void-bridge models fetch, or set VOID_BRIDGE_MODELS"
         findings = inspect(folder, passes)
-    except (OSError, VoidBridgeError) as exc:
-        return f"cannot look into {folder}: {exc}"
+    except OSError as exc:
+        return f"a models folder that can be read: cannot look into {folder}: {exc.strerror or exc}"
+    except VoidBridgeError as exc:
+        return f"a models folder that can be read: {exc}"
     is_base_used = any(finding.state == "adapted" for finding in findings)
     wrong = [found for found in findings if not found.is_whole and (is_base_used or found.part != "base weights")]
     if not wrong:
