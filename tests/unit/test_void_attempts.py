@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import threading
 import weakref
 from dataclasses import replace
@@ -16,6 +17,7 @@ from gpu_server.engines.void.checkpoint.tiny import write_tiny
 from gpu_server.engines.void.planner.ladder import Room, rungs
 from gpu_server.engines.void.planner.plan import Request
 from gpu_server.engines.void.planner.spec import read_spec
+from gpu_server.engines.void.precision.compilation import keep_compiled_in
 from gpu_server.engines.void.session import Session
 from gpu_server.worker.context import RunContext, StageClock
 from gpu_server.worker.messages import RunJob
@@ -177,3 +179,10 @@ def test_another_plan_lets_go_of_what_it_does_not_keep(session, job):
     assert loaded_transformers() == 1
     session.plan(replace(REQUEST, precision="float32"))
     assert loaded_transformers() == 0
+
+
+def test_a_folder_that_cannot_be_made_leaves_compiled_code_where_torch_keeps_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "before")
+    (tmp_path / "file").write_text("in the way")
+    keep_compiled_in(tmp_path / "file" / "compiled")
+    assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == "before"

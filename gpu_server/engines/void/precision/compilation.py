@@ -6,6 +6,7 @@ diffusers puts around it (offloading, step caches) stay outside and break no gra
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,8 @@ import torch._dynamo
 from diffusers import CogVideoXTransformer3DModel
 from torch import Tensor
 from torch._dynamo.exc import TorchDynamoException
+
+log = logging.getLogger(__name__)
 
 CompileFailed = TorchDynamoException
 """What a compiled block raises where it could not be compiled; nothing else is taken for it."""
@@ -26,8 +29,15 @@ BlockForward = Callable[..., tuple[Tensor, Tensor]]
 
 
 def keep_compiled_in(folder: Path) -> None:
-    """Keep what torch compiles in a folder. For the whole process: torch reads it from the environment."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Keep what torch compiles in a folder. For the whole process: torch reads it from the environment.
+
+    Where the folder cannot be made, it stays in torch's own.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        log.warning("what is compiled is not kept in %s: %s", folder, exc.strerror or exc)
+        return
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder)
     os.environ["TRITON_CACHE_DIR"] = str(folder / "triton")
 
