@@ -167,6 +167,8 @@ class Engine(abc.ABC):
     def run(self, clip: Clip, context: Context) -> Iterator[Patch]:
         """Yield one patch for each index of `clip.wanted`, in that order.
 
+        A model engine is through with its device once it yields the first: the rest is taken while the next job runs.
+
         Raises:
             Cancelled: at a safe point, after the job was cancelled.
             OutOfMemory: the device or the machine has too little memory for this clip.

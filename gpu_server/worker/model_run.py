@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Iterator
 
 from gpu_server.engines.base import Engine, Patch
@@ -16,7 +17,7 @@ from void_bridge.pixels.shot import Shot
 def model_patches(
     engine: Engine, real: Engine, stored: StoredClip, shot: Shot, missing: Collection[int], context: RunContext
 ) -> Iterator[Patch]:
-    """Patches of the missing frames, linear, in pixels of the plate.
+    """Patches of the missing frames, linear, in pixels of the plate. Returns once the model is through.
 
     What a frame becomes depends on its neighbours, so that the model gives all that are delivered, each time.
 
@@ -27,7 +28,21 @@ def model_patches(
     """
     framed = FramedClip(stored, shot)
     context.report.update(framed.report())
-    back, made = WayBack(framed, stored, shot.job), engine.run(framed, context)
+    made = engine.run(framed, context)
+    first = list(itertools.islice(made, 1))
+    return _brought_back(itertools.chain(first, made), framed, real, stored, shot, missing, context)
+
+
+def _brought_back(
+    made: Iterator[Patch],
+    framed: FramedClip,
+    real: Engine,
+    stored: StoredClip,
+    shot: Shot,
+    missing: Collection[int],
+    context: RunContext,
+) -> Iterator[Patch]:
+    back = WayBack(framed, stored, shot.job)
     if shot.job.fill == "hybrid":
         share = RealShare()
         everywhere = back.patches(made, stored.wanted)

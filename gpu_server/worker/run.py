@@ -1,6 +1,6 @@
 """One attempt at a job, from EXR to EXR.
 
-shot -> resolve -> clip -> engine -> finisher      produce() runs until the engine is through,
+shot -> resolve -> clip -> engine -> finisher      produce() runs until the device is free,
                                                    conclude() until the last frame is announced
 """
 
@@ -10,8 +10,9 @@ import dataclasses
 import logging
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +41,11 @@ REAL_SHARE = 0.5
 
 
 class JobRun:
-    """Does what is left of a job. `produce` and `conclude` never raise: `conclude` says how it ended."""
+    """Does what is left of a job, in two parts, so that the device may take the next job during the second.
+
+    `produce` runs until a model is through with the device; an engine that works on the plate itself delivers in it.
+    `conclude` brings the rest to the plate, waits for the last frame, and says how the job ended. Neither raises.
+    """
 
     def __init__(
         self,
@@ -54,6 +59,7 @@ class JobRun:
         self._run, self._engines, self._send, self._cancelled = run, engines, send, cancelled
         self._pool, self._slots = pool, threads + 1
         self._report: dict[str, object] = {}
+        self._deliver: Callable[[], None] = _nothing
         self._finisher: Finisher | None = None
         self._failure: VoidBridgeError | None = None
 
@@ -62,22 +68,25 @@ class JobRun:
         return isinstance(self._failure, DeviceLost)
 
     def produce(self) -> None:
-        try:
-            self._produce()
-        except BaseException as exc:
-            self._failure = _freed(_as_ours(exc, self._run.id))
+        self._attempt(self._produce)
 
     def conclude(self) -> Ended:
+        if self._failure is None:
+            self._attempt(self._deliver)
         if self._finisher:
-            try:
-                self._finisher.conclude(abandon=self._failure is not None)
-            except BaseException as exc:
-                self._failure = self._failure or _as_ours(exc, self._run.id)
+            self._attempt(partial(self._finisher.conclude, abandon=self._failure is not None))
         failure, told = self._failure, (self._run.id, self._run.attempt)
         if failure is None:
             shutil.rmtree(self._run.scratch, ignore_errors=True)
             return Ended(*told, "done", report=self._report)
         return Ended(*told, "cancelled" if isinstance(failure, Cancelled) else "failed", failure.code, failure.message)
+
+    def _attempt(self, work: Callable[[], None]) -> None:
+        """The first failure is kept."""
+        try:
+            work()
+        except BaseException as exc:
+            self._failure = self._failure or _freed(_as_ours(exc, self._run.id))
 
     def _produce(self) -> None:
         shot = opened_shot(self._run.job, self._run.files)
@@ -97,13 +106,21 @@ class JobRun:
             self._slots,
             self._send,
         )
+        patches = self._patches(engine, shot, delivered, missing, frames, context) if missing else iter(())
+        self._deliver = partial(self._finish, patches, len(missing), context)
+        if engine.domain == "plate":
+            self._deliver()
+            self._deliver = _nothing
+
+    def _finish(self, patches: Iterator[Patch], count: int, context: RunContext) -> None:
+        assert self._finisher
         untouched = 0
-        for patch in self._patches(engine, shot, delivered, missing, frames, context) if missing else ():
+        for patch in patches:
             untouched += not patch.generated
             self._finisher.submit(patch, context.check)
         context.clock.enter("")
         if untouched:
-            context.warn(_empty_matte(untouched, len(missing)))
+            context.warn(_empty_matte(untouched, count))
         self._report = {**context.report, "seconds_by_stage": context.clock.seconds}
 
     def _context(self, job: Job, engine: Engine) -> RunContext:
@@ -133,6 +150,10 @@ class JobRun:
     @staticmethod
     def _is_hybrid(job: Job, engine: Engine) -> bool:
         return job.fill == "hybrid" and engine.domain == "model"
+
+
+def _nothing() -> None:
+    pass
 
 
 def _resolved(job: Job, shot: Shot, engine: Engine) -> Job:
