@@ -95,7 +95,7 @@ def _steady(window: Sequence[tuple[Patch, Patch, Array]], box: Box) -> Array:
         here = shared.relative_to(box).slices
         total[here] += weight[shared.relative_to(made.box).slices]
         count[here] += 1
-    return total / np.maximum(count, 1)
+    return np.asarray(total / np.maximum(count, 1), np.float32)
 
 
 def _blended(made: Patch, seen: Patch, weight: Array, paste: Array, clip: Clip) -> Patch:
