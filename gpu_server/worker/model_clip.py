@@ -26,13 +26,14 @@ _CEILING_SAMPLES = 8
 class FramedClip:
     """A `ModelClip` over a stored one. Index 0 is the pre-roll, which is never wanted.
 
-    framings: what the model sees of the plate, by index; the pre-roll is seen as the frame that it repeats.
+    stored: the clip that it frames. framings: what the model sees of the plate, by index; the pre-roll is seen as the
+    frame that it repeats.
     """
 
     preroll = True
 
     def __init__(self, stored: StoredClip, shot: Shot) -> None:
-        self._stored, self._shot, self._colour = stored, shot, shot.job.colour
+        self.stored, self._shot, self._colour = stored, shot, shot.job.colour
         delivered = stored.frames if shot.job.deliver_handles else shot.job.frames
         self._plan = preroll_plan(stored.frames, tuple(delivered))
         self.framings = [shot.framings[i] for i in self._plan]
@@ -48,24 +49,24 @@ class FramedClip:
 
     def plate(self, index: int, box: Box | None = None) -> Array:
         """Shape [H, W, 3] of the canvas, in the model domain."""
-        linear = self._stored.plate(self._plan[index], self.inside(index))
+        linear = self.stored.plate(self._plan[index], self.inside(index))
         return self._cut(to_model(self.framings[index].to_canvas(linear), self._colour), box)
 
     def matte(self, role: PlaneRole, index: int, box: Box | None = None) -> Array:
         if self.matte_box(role, index).empty:
             return np.zeros(box.shape if box else (self.height, self.width), np.float32)
-        plane = self._stored.matte(role, self._plan[index], self.inside(index))
+        plane = self.stored.matte(role, self._plan[index], self.inside(index))
         return self._cut(np.clip(self.framings[index].to_canvas(plane), 0, 1), box)
 
     def matte_box(self, role: PlaneRole, index: int) -> Box:
         """The whole canvas where the matte has anything: what it touches there depends on the resampling."""
-        seen = self._stored.matte_box(role, self._plan[index]) & self.inside(index)
+        seen = self.stored.matte_box(role, self._plan[index]) & self.inside(index)
         return Box(0, 0, 0, 0) if seen.empty else Box(0, 0, self.height, self.width)
 
     def quadmask(self, index: int) -> NDArray[np.uint8]:
-        there = [role for role in MATTE_ROLES if not self._stored.matte_box(role, self._plan[index]).empty]
-        planes = {role: self._stored.matte(role, self._plan[index]) for role in there}
-        mattes = MattePlanes(self._stored.whole.shape, **planes)
+        there = [role for role in MATTE_ROLES if not self.stored.matte_box(role, self._plan[index]).empty]
+        planes = {role: self.stored.matte(role, self._plan[index]) for role in there}
+        mattes = MattePlanes(self.stored.whole.shape, **planes)
         return self._shot.quadmask(self._plan[index], mattes, clear_affected=index == 0)
 
     def stored_index(self, index: int) -> int:
@@ -83,14 +84,14 @@ class FramedClip:
     def ceiling(self, index: int) -> Array:
         """How bright a patch may be, shape of `inside`: as what this frame shows around it, or another one did."""
         inside = self.inside(index)
-        here = highlight_ceiling(self._stored.plate(self._plan[index], inside))
-        return np.maximum(here, self._shot_ceiling[inside.relative_to(self.around).slices])
+        here = highlight_ceiling(self.stored.plate(self._plan[index], inside))
+        return np.maximum(here, self.shot_ceiling[inside.relative_to(self.around).slices])
 
     @cached_property
-    def _shot_ceiling(self) -> Array:
+    def shot_ceiling(self) -> Array:
         """Shape of `around`."""
-        sampled = np.unique(np.linspace(0, len(self._stored.frames) - 1, _CEILING_SAMPLES).round().astype(int))
-        ceilings = (highlight_ceiling(self._stored.plate(int(i), self.around)) for i in sampled)
+        sampled = np.unique(np.linspace(0, len(self.stored.frames) - 1, _CEILING_SAMPLES).round().astype(int))
+        ceilings = (highlight_ceiling(self.stored.plate(int(i), self.around)) for i in sampled)
         return reduce(np.maximum, ceilings)
 
     @cached_property

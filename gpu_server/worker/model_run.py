@@ -6,16 +6,13 @@ import itertools
 from collections.abc import Collection, Iterator
 
 from gpu_server.engines.base import Engine, Patch
-from gpu_server.worker.clip import StoredClip
 from gpu_server.worker.context import RunContext
 from gpu_server.worker.hybrid import RealShare, hybrid
-from gpu_server.worker.model_clip import FramedClip
 from gpu_server.worker.way_back import WayBack
-from void_bridge.pixels.shot import Shot
 
 
 def model_patches(
-    engine: Engine, real: Engine, stored: StoredClip, shot: Shot, missing: Collection[int], context: RunContext
+    engine: Engine, real: Engine, back: WayBack, missing: Collection[int], context: RunContext
 ) -> Iterator[Patch]:
     """Patches of the missing frames, linear, in pixels of the plate. Returns once the model is through.
 
@@ -23,30 +20,21 @@ def model_patches(
 
     Args:
         real: finds real pixels for `fill=hybrid`.
-        stored: wants every frame that is delivered.
-        missing: indices into `stored`.
+        back: from a clip that wants every frame that is delivered.
+        missing: stored indices.
     """
-    framed = FramedClip(stored, shot)
-    context.report.update(framed.report())
-    made = engine.run(framed, context)
+    context.report.update(back.clip.report())
+    made = engine.run(back.clip, context)
     first = list(itertools.islice(made, 1))
-    return _brought_back(itertools.chain(first, made), framed, real, stored, shot, missing, context)
+    return _brought_back(itertools.chain(first, made), real, back, missing, context)
 
 
 def _brought_back(
-    made: Iterator[Patch],
-    framed: FramedClip,
-    real: Engine,
-    stored: StoredClip,
-    shot: Shot,
-    missing: Collection[int],
-    context: RunContext,
+    made: Iterator[Patch], real: Engine, back: WayBack, missing: Collection[int], context: RunContext
 ) -> Iterator[Patch]:
-    back = WayBack(framed, stored, shot.job)
-    if shot.job.fill == "hybrid":
-        share = RealShare()
-        everywhere = back.patches(made, stored.wanted)
-        mixed = hybrid(everywhere, real.run(stored, context), stored, share)
+    if context.job.fill == "hybrid":
+        share, stored = RealShare(), back.clip.stored
+        mixed = hybrid(back.patches(made, stored.wanted), real.run(stored, context), stored, share)
         yield from (patch for patch in mixed if patch.index in missing)
         context.report["real_share"] = round(share.share, 4)
     else:

@@ -23,8 +23,10 @@ from gpu_server.worker.clip import StreamClip
 from gpu_server.worker.context import RunContext, Send, StageClock
 from gpu_server.worker.finish import Finisher, void_headers
 from gpu_server.worker.messages import Ended, Resolved, RunJob
+from gpu_server.worker.model_clip import FramedClip
 from gpu_server.worker.model_run import model_patches
 from gpu_server.worker.reader import HeldFrames, opened_shot, stored_clip
+from gpu_server.worker.way_back import WayBack
 from void_bridge.errors import Cancelled, DeviceLost, InternalError, OutOfMemory, VoidBridgeError
 from void_bridge.job import Job
 from void_bridge.pixels.colour import check_colour
@@ -145,7 +147,8 @@ class JobRun:
         if engine.domain == "plate":
             return engine.run(stored_clip(shot, missing, context, self._pool, self._slots), context)
         stored = stored_clip(shot, delivered, context, self._pool, self._slots)
-        return model_patches(engine, self._engines.named(REAL_PIXELS), stored, shot, set(missing), context)
+        back = WayBack(FramedClip(stored, shot), shot.job, self._pool, self._slots)
+        return model_patches(engine, self._engines.named(REAL_PIXELS), back, set(missing), context)
 
     @staticmethod
     def _is_hybrid(job: Job, engine: Engine) -> bool:

@@ -247,6 +247,17 @@ def test_a_shot_past_the_window_runs_in_windows(models, engines, tmp_path):
     assert ended.report["frames_with_padding"] == 109
 
 
+def test_the_device_is_free_before_frames_go_onto_the_plate(shot, models, engines, tmp_path):
+    until_free = []
+    job = make_job(shot[0], FRAMES, shot[1], engine="void", canvas="48x80", steps=1, passes="1")
+    ended, written, messages = run_job(
+        job, files_of(*shot), tmp_path, models=models, engines=engines, freed=until_free.extend
+    )
+    assert (ended.state, len(written)) == ("done", len(FRAMES))
+    assert "decode 1" in stages(until_free)
+    assert digests(until_free) == {} != digests(messages)
+
+
 def test_a_report_goes_through_json(removal, tmp_path):
     ended, _, _ = removal(tmp_path)
     assert json.loads(json.dumps(ended.report)) == ended.report

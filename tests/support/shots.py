@@ -69,8 +69,13 @@ def files_of(*sequences: Sequence):
     return {str(s.path(f)): str(s.path(f)) for s in sequences for f in s.frames_on_disk()}
 
 
-def run_job(job: Job, files, folder: Path, finished=(), cancelled=None, attempt=1, models=Path(), engines=None):
-    """Do a job in this process, as a worker does. Returns its last word and the decoded frames by number."""
+def run_job(
+    job: Job, files, folder: Path, finished=(), cancelled=None, attempt=1, models=Path(), engines=None, freed=None
+):
+    """Do a job in this process, as a worker does. Returns its last word and the decoded frames by number.
+
+    freed: called with what was said until the device is free.
+    """
     said: queue.SimpleQueue = queue.SimpleQueue()
     frames_dir, scratch = folder / f"attempt-{attempt}", folder / "scratch"
     scratch.mkdir(parents=True, exist_ok=True)
@@ -88,10 +93,15 @@ def run_job(job: Job, files, folder: Path, finished=(), cancelled=None, attempt=
     with ThreadPoolExecutor(2) as pool:
         run = JobRun(command, engines or Engines(), said.put, cancelled or threading.Event(), pool, threads=2)
         run.produce()
+        messages = _taken(said)
+        if freed:
+            freed(list(messages))
         ended = run.conclude()
-    messages = []
-    while not said.empty():
-        messages.append(said.get())
+    messages += _taken(said)
     written = {m.frame: read_frame(Path(m.path)) for m in messages if isinstance(m, FrameWritten)}
     assert isinstance(ended, Ended)
     return ended, written, messages
+
+
+def _taken(said):
+    return [said.get() for _ in range(said.qsize())]
