@@ -20,7 +20,7 @@ class FrameRange:
     Frames are whole numbers, negatives allowed, kept ascending and once each.
 
     >>> FrameRange.parse("1-9x2,4")
-    FrameRange('1-3x2,4-5,7-9x2')
+    FrameRange('1,3-5,7,9')
     """
 
     __slots__ = ("_frames",)

@@ -12,7 +12,8 @@ from void_bridge.cli.main import main
 from void_bridge.errors import DiskFull
 
 DESIGNED = (
-    "remove submit status watch cancel fetch jobs free top ingest quadmask compare keys config doctor demo serve bench models"
+    "remove submit status watch cancel fetch jobs free top ingest quadmask compare"
+    " keys config doctor demo serve bench models"
 )
 
 
