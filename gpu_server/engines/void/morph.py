@@ -1,10 +1,9 @@
 """The morph check: does what pass 1 made keep its shape and its looks, or does it deform like jelly or dissolve?
 
 Things are found where the result differs from the plate and does not move as the background does. Each is followed
-from a few key frames to the others by chained flow. Its shape is scored by the typical local stretch of that motion,
-which is 0 for rigid parts with or without hinges between them, and by the distance from the nearest similarities, of
-up to three rigid parts: both have to be large. Its looks are scored by what is gone of them after gain. What only one
-of several key frames says is not believed.
+from a few key frames to the others by chained flow, and small patches of it each by itself. Its shape is scored by how
+far most of its patches are stretched, which is nothing for rigid parts with or without hinges between them; its looks
+by what is gone of them after gain. What only one of several key frames says is not believed.
 """
 
 from __future__ import annotations
@@ -16,7 +15,8 @@ from gpu_server.engines.void.flow import Flow
 from gpu_server.engines.void.morph_footage import Array, Footage, read_footage
 from gpu_server.engines.void.morph_meetings import Track, is_merged, same_things, without_meetings
 from gpu_server.engines.void.morph_objects import Thing, find_things
-from gpu_server.engines.void.morph_tracks import first_sight, follow
+from gpu_server.engines.void.morph_patches import Change, PatchFollower
+from gpu_server.engines.void.morph_tracks import Seen, first_sight, follow
 from gpu_server.engines.void.morph_verdict import ObjectScore, agreed, score_track
 
 THRESHOLD = 0.3
@@ -59,18 +59,17 @@ def check_morphing(
     """
     runs = list(_runs(frames))
     total = 2 * sum(len(run) for run in runs)
+    tell = on_frame or (lambda done, total: None)
     scores: list[ObjectScore] = []
     done = 0
     for run in runs:
         footage = Footage(run.start)
         for _ in read_footage(footage, made, plate, run):
             done += 1
-            if on_frame:
-                on_frame(done, total)
-        scores += _judged(footage, flow)
+            tell(done, total)
+        scores += _judged(footage, flow, lambda share, done=done, run=run: tell(done + int(share * len(run)), total))
         done += len(run)
-        if on_frame:
-            on_frame(done, total)
+        tell(done, total)
     scores.sort(key=lambda s: -s.score)
     worst = scores[0] if scores else None
     return MorphCheck(
@@ -78,12 +77,14 @@ def check_morphing(
     )
 
 
-def _judged(footage: Footage, flow: Flow) -> list[ObjectScore]:
-    """One score for each thing of a run, however many key frames saw it."""
-    by_key = [
-        [_track(footage, thing, flow) for thing in find_things(footage, key)[:_THINGS_A_KEY]]
-        for key in _keys(footage.frames)
-    ]
+def _judged(footage: Footage, flow: Flow, at: Callable[[float], None]) -> list[ObjectScore]:
+    """One score for each thing of a run, however many key frames saw it. at: told the share of the work done, often."""
+    keys = _keys(footage.frames)
+    by_key: list[list[Track]] = []
+    for place, key in enumerate(keys):
+        at(place / len(keys))
+        things = find_things(footage, key)[:_THINGS_A_KEY]
+        by_key.append([_track(footage, thing, flow, lambda place=place: at(place / len(keys))) for thing in things])
     tracks = [
         track
         for found in by_key
@@ -94,10 +95,17 @@ def _judged(footage: Footage, flow: Flow) -> list[ObjectScore]:
     return [agreed([scores[i] for i in group]) for group in same_things(tracks)]
 
 
-def _track(footage: Footage, thing: Thing, flow: Flow) -> Track:
+def _track(footage: Footage, thing: Thing, flow: Flow, on_step: Callable[[], None]) -> Track:
     sight = first_sight(footage, thing)
-    seen = [s for way in (1, -1) for s in follow(footage, thing, sight, flow, way, _REACH)]
-    return Track(thing, sight, seen, seen)
+    seen: list[Seen] = []
+    changes: dict[int, Change] = {}
+    for way in (1, -1):
+        patches = PatchFollower(footage, thing.frame, sight)
+        for step in follow(footage, thing, sight, flow, way, _REACH):
+            seen.append(step)
+            changes[step.frame] = patches.look(step)
+            on_step()
+    return Track(thing, sight, seen, seen, changes)
 
 
 def _runs(frames: int) -> Iterator[range]:

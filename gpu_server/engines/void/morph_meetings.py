@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpu_server.engines.void.morph_objects import Thing
+from gpu_server.engines.void.morph_patches import Change
 from gpu_server.engines.void.morph_tracks import Seen, Sight
 
 _CELL = 4  # pixels
@@ -18,12 +19,16 @@ _SAME_PLACE = 0.7  # of the radius, between centres
 
 @dataclass(frozen=True)
 class Track:
-    """A thing, its first sight, the frames to judge it by, and all frames in which it was found again."""
+    """A thing, its first sight, the frames to judge it by, and all frames in which it was found again.
+
+    changes: of its patches, in each of those frames.
+    """
 
     thing: Thing
     sight: Sight
     seen: list[Seen]
     followed: list[Seen]
+    changes: dict[int, Change]
 
 
 def without_meetings(tracks: list[Track]) -> list[Track]:

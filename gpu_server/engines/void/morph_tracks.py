@@ -56,9 +56,8 @@ class Seen:
 
     frame: int
     there: Array
-    picture: Array  # pulled back: [h, w, 3]
+    picture: Array  # pulled back: [h, w, 2]
     alive: Mask  # seen in every frame up to this one
-    valid: Mask  # and followed there and back
     motion: Map  # the similarity nearest to `there`
 
 
@@ -125,7 +124,7 @@ def follow(footage: Footage, thing: Thing, sight: Sight, flow: Flow, direction: 
         if (within & sight.mask).sum() < _LEAST_INSIDE * sight.mask.sum():
             return
         speed, motion, last = fitted @ np.linalg.inv(motion), fitted, picture
-        yield Seen(frame, there, picture, alive, valid & alive, motion)
+        yield Seen(frame, there, picture, alive, motion)
 
 
 def similarity(here: Array, there: Array, mask: Mask) -> Map | None:
