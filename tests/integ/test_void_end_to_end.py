@@ -32,7 +32,7 @@ def shot(tmp_path_factory):
     return write_plate(folder, FRAMES, SHAPE), write_matte(folder, FRAMES, disc(SHAPE, (40, 60), 20))
 
 
-def command(*words, environment=None):
+def command(*words, environment=None, exit_code=0):
     done = subprocess.run(
         [sys.executable, "-m", "void_bridge.cli", *map(str, words)],
         capture_output=True,
@@ -41,14 +41,14 @@ def command(*words, environment=None):
         timeout=240,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == exit_code, done.stderr
     return done.stdout
 
 
-def remove(server, shot, output, *options):
+def remove(server, shot, output, *options, exit_code=0):
     plate, roto = shot
     words = ("remove", plate, "-o", output, "--remove", roto, "--engine", "void", "--canvas", "48x80", "--steps", 2)
-    told = command(*words, *options, "--json", environment=child_environment(server.config))
+    told = command(*words, *options, "--json", environment=child_environment(server.config), exit_code=exit_code)
     return json.loads(told.strip().splitlines()[-1])
 
 
@@ -77,26 +77,6 @@ def test_auto_takes_another_engine_where_there_is_no_gpu(models, shot, tmp_path)
 
 def test_without_weights_the_job_fails_and_says_what_to_get(shot, tmp_path):
     with private_server(tmp_path / "server", models=tmp_path / "nothing here") as server:
-        environment = child_environment(server.config)
-        words = (
-            "remove",
-            *shot[:1],
-            "-o",
-            tmp_path / "out.####.exr",
-            "--remove",
-            shot[1],
-            "--engine",
-            "void",
-            "--json",
-        )
-        done = subprocess.run(
-            [sys.executable, "-m", "void_bridge.cli", *map(str, words)],
-            capture_output=True,
-            text=True,
-            env=environment,
-            timeout=240,
-            check=False,
-        )
-    told = json.loads(done.stdout.strip().splitlines()[-1])
-    assert (done.returncode, told["state"], told["error"]["code"]) == (1, "failed", "engine")
+        told = remove(server, shot, tmp_path / "out.####.exr", exit_code=1)
+    assert (told["state"], told["error"]["code"]) == ("failed", "engine")
     assert "models fetch" in told["error"]["message"]
