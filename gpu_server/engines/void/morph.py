@@ -19,7 +19,7 @@ from gpu_server.engines.void.morph_patches import Change, PatchFollower
 from gpu_server.engines.void.morph_tracks import Seen, first_sight, follow
 from gpu_server.engines.void.morph_verdict import ObjectScore, agreed, score_track
 
-THRESHOLD = 0.3
+THRESHOLD = 0.25
 _RUN = 96  # frames that are held at once
 _RUN_OVERLAP = 24
 _KEYS_EVERY = 24

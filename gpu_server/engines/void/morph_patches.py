@@ -19,7 +19,7 @@ _HALF, _LEAST_HALF, _MOST_HALF = 0.32, 5, 11  # of a patch: of the radius, in sa
 _SPACING = 0.9  # of half a patch
 _LEAST_COVER = 0.45  # of a patch, on the thing
 _BLUR = 1.0  # samples
-_LOST = 0.6  # correlation with the frame before
+_LOST = 0.8  # correlation with the frame before: what fades does so slowly
 _RECOGNISED = 0.7  # correlation with the first sight: from there on it is what is fitted
 _EXPLAINED = 0.92  # correlation with the first sight: all that happened is that the patch was stretched
 _SURE, _FEW = 0.9, 0.1  # correlation with the frame before at which nothing else is tried, of all but a few patches
@@ -36,10 +36,14 @@ _LOOKS_GONE = 0.6  # the share of the patches that may have changed less
 
 @dataclass(frozen=True)
 class Change:
-    """stretch: how far a thing is stretched, as a logarithm; gone: the share of the looks that is; 0 where few tell."""
+    """stretch: how far a thing is stretched, as a logarithm; gone: the share of the looks that is; 0 where few tell.
+
+    followed: the share of the patches that were never lost from one frame to the next.
+    """
 
     stretch: float
     gone: float
+    followed: float
 
 
 class PatchFollower:
@@ -60,7 +64,7 @@ class PatchFollower:
     def look(self, seen: Seen) -> Change:
         """The next frame."""
         if not self.enough:
-            return Change(0.0, 0.0)
+            return Change(0.0, 0.0, 0.0)
         window = _window(self._footage, seen.frame, seen.there, self._sight)
         poses, like = self._found(window, seen)
         self._alive &= like > _LOST
@@ -68,9 +72,9 @@ class PatchFollower:
         self._before, self._poses = self._poses, again.where(like > _RECOGNISED, poses)
         self._last = template(self._shape, window, self._poses)
         tells = self._alive & (self._first.contrast > _FAINT)
-        gone = np.where(tells, 1 - np.clip(like, 0, 1), 0)
+        gone = float(np.quantile(np.where(tells, 1 - np.clip(like, 0, 1), 0), _LOOKS_GONE))
         explained = tells & (like > _EXPLAINED) & self._agreed()
-        return Change(_typical_stretch(self._poses, explained), float(np.quantile(gone, _LOOKS_GONE)))
+        return Change(_typical_stretch(self._poses, explained), gone, float(self._alive.mean()))
 
     def _agreed(self) -> Mask:
         """Which patches lie where those around them would have them: none that was taken for another of its kind."""

@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gpu_server.engines.void.morph_meetings import Track
+from gpu_server.engines.void.morph_patches import Change
 from gpu_server.engines.void.morph_scores import noise_between, unlike
 
 _STRETCH_SCALE, _STRETCH_PX = 0.1, 1.67  # worth a score of 1; pixels over the radius: small things are seen less well
+_LOOKS_SCALE = 0.75
 _LONG_ENOUGH = 0.5  # of the frames of the key frame that followed a thing longest
 _SEEN_ONCE = 0.7  # what the word of a single key frame on the shape is worth
 _WORST = 0.2  # the share of the frames that a score is made of
@@ -21,8 +23,8 @@ _FRAMES_SCORED = 12
 class ObjectScore:
     """One thing, as seen from the frame `key`. x, y: its centre there; radius: all in pixels of the canvas.
 
-    stretch: logarithm of the typical stretch of its patches; shape: the score of that; looks: share of the looks that
-    is gone, 0 to 1.
+    stretch: logarithm of the typical stretch of its patches; shape, looks: the scores of that and of the looks that are
+    gone.
     """
 
     key: int
@@ -43,7 +45,7 @@ def score_track(first: int, track: Track) -> ObjectScore:
     seen = seen[::every]
     changes = [track.changes[s.frame] for s in seen]
     stretches = np.array([change.stretch for change in changes])
-    looks = np.sqrt([change.gone * unlike(sight, s, noise) for s, change in zip(seen, changes, strict=True)])
+    looks = np.array([_looks(change, unlike(sight, s, noise)) for s, change in zip(seen, changes, strict=True)])
     whole = _STRETCH_SCALE + _STRETCH_PX / thing.radius
     each = np.maximum(stretches / whole, looks)
     y, x = (float(np.mean(axis)) for axis in np.nonzero(thing.mask))
@@ -60,6 +62,10 @@ def score_track(first: int, track: Track) -> ObjectScore:
         score=max(stretch / whole, gone),
         worst_frames=tuple(first + seen[i].frame for i in np.argsort(-each)[:_WORST_FRAMES]),
     )
+
+
+def _looks(change: Change, unlike_share: float) -> float:
+    return float(np.sqrt(change.gone * unlike_share)) * change.followed / _LOOKS_SCALE
 
 
 def _worst_share(values: np.ndarray) -> float:
