@@ -16,8 +16,8 @@ import psutil
 
 from gpu_server.bench.shots import passthrough_job
 from gpu_server.private_server import PrivateServer
-from void_bridge.cli.follow import FrameWriter
 from void_bridge.client import connect
+from void_bridge.client.deliver import FrameWriter
 from void_bridge.errors import EngineError
 from void_bridge.job import Job
 from void_bridge.protocol.messages import JobStatus

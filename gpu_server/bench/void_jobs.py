@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gpu_server.private_server import PrivateServer
-from void_bridge.cli.follow import FrameWriter
 from void_bridge.client import Client, connect
+from void_bridge.client.deliver import FrameWriter
 from void_bridge.errors import EngineError
 from void_bridge.frames import FrameRange
 from void_bridge.job import Colour, Job, MatteSource

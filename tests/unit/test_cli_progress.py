@@ -6,9 +6,9 @@ import pytest
 from rich.console import Console
 
 from void_bridge.cli.connecting import job_id
-from void_bridge.cli.follow import report_lines
 from void_bridge.cli.jobs import jobs_table
-from void_bridge.cli.progress import LineView, duration_text, progress_view, status_text, step_text
+from void_bridge.cli.progress import LineView, progress_view
+from void_bridge.client.words import duration_text, report_lines, status_text, step_text
 from void_bridge.errors import InputError, UsageError
 from void_bridge.frames import FrameRange
 from void_bridge.job import Colour, Job, JobFile, MatteSource

@@ -13,8 +13,10 @@ from rich.table import Table
 from void_bridge.cli.command import Command
 from void_bridge.cli.connecting import add_job_argument, add_server_options, connected, job_id, loaded_config
 from void_bridge.cli.console import tell
-from void_bridge.cli.follow import FrameWriter, follow, summarise
-from void_bridge.cli.progress import duration_text, progress_view, status_text
+from void_bridge.cli.follow import follow, summarise
+from void_bridge.cli.progress import progress_view
+from void_bridge.client.deliver import FrameWriter
+from void_bridge.client.words import duration_text, status_text
 from void_bridge.job import Job
 from void_bridge.protocol.messages import JobStatus
 from void_bridge.sequence import Sequence, output_sequence

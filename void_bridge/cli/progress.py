@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from void_bridge.cli.console import say
+from void_bridge.client.words import left_text, status_text, step_text
 from void_bridge.protocol.messages import JobStatus
 
 PLAIN_EVERY_S = 5.0
@@ -98,32 +99,6 @@ class BarView(ProgressView):
             self._frames,
             completed=status.frames_done,
             total=status.frames,
-            detail=f"{status.frames_done}/{status.frames}{_left_text(status)}",
+            detail=f"{status.frames_done}/{status.frames}{left_text(status)}",
             visible=True,
         )
-
-
-def step_text(stage: str, done: int, total: int) -> str:
-    """What the client does, in words: `send 12.5 of 40.0 MB`."""
-    if stage == "send":
-        return f"{stage} {done / 1e6:.1f} of {total / 1e6:.1f} MB"
-    return f"{stage} {done} of {total} files"
-
-
-def status_text(status: JobStatus) -> str:
-    """A job's state in words: `running: flow 3/45, 0 of 46 frames, 2:10 left`."""
-    step = status.progress
-    stage = f": {step.stage} {step.done}/{step.total}" if step.stage and status.state == "running" else ""
-    return f"{status.state}{stage}, {status.frames_done} of {status.frames} frames{_left_text(status)}"
-
-
-def duration_text(seconds: float) -> str:
-    """`0:07`, `12:30`, `2:00:05`."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
-def _left_text(status: JobStatus) -> str:
-    left = status.progress.seconds_left
-    return f", {duration_text(left)} left" if left is not None and status.state == "running" else ""

@@ -8,10 +8,11 @@ from typing import Optional
 from void_bridge.cli.command import Command
 from void_bridge.cli.connecting import add_server_options, connected, loaded_config
 from void_bridge.cli.console import say
-from void_bridge.cli.follow import FrameWriter, ask_to_cancel, follow, summarise
+from void_bridge.cli.follow import ask_to_cancel, follow, summarise
 from void_bridge.cli.job_options import add_job_options, job_from_arguments
 from void_bridge.cli.progress import ProgressView, progress_view
 from void_bridge.client import Client
+from void_bridge.client.deliver import FrameWriter
 from void_bridge.config import Config
 from void_bridge.job import Job
 from void_bridge.protocol.messages import JobStatus

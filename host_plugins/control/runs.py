@@ -1,0 +1,166 @@
+"""One job from a node to its frames on disk. Everything here blocks: the controller runs it on threads of its own."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import Callable, Optional
+
+from host_plugins.control.request import Order
+from host_plugins.control.settings import Settings
+from host_plugins.control.state import JobState
+from host_plugins.control.words import artist_words
+from void_bridge.client import Client, connect
+from void_bridge.client.deliver import FrameWriter
+from void_bridge.client.output import output_folder
+from void_bridge.client.words import duration_text, report_lines, status_text, step_text
+from void_bridge.config import Config, load
+from void_bridge.errors import Cancelled, NoServer
+from void_bridge.frames import FrameRange
+from void_bridge.job import JOB_FILE_NAME, JobFile
+from void_bridge.protocol.messages import FINAL_STATES, JobStatus
+from void_bridge.sequence import Sequence
+
+DISK_POLL_S = 2.0
+
+OnState = Callable[[JobState], None]
+
+
+def config_of(settings: Settings, interactive: bool) -> Config:
+    """The configuration under a node's own settings. Reads files: not for a host's main thread.
+
+    Args:
+        interactive: whether somebody sits there, for whom a local server may be started.
+
+    Raises:
+        ConfigError
+    """
+    connect_to = None if settings.where == "server" and not settings.address else settings.address
+    values = {
+        "connect": "" if settings.where == "local" else connect_to,
+        "transport": settings.transport if settings.transport != "auto" else None,
+        "priority": settings.priority if settings.priority != 50 else None,
+        "autostart": None if interactive and settings.autostart else False,
+    }
+    return load(values).config
+
+
+class Run:
+    """Follows one job and tells its states. `stop` ends it soon; the job itself goes on at the server."""
+
+    def __init__(self, state: JobState, settings: Settings, on_state: OnState, interactive: bool = True) -> None:
+        self.state = state
+        self.stop = threading.Event()
+        self.cancel_sending = threading.Event()
+        self._settings, self._on_state, self._interactive = settings, on_state, interactive
+
+    def tell(self, **changes: object) -> None:
+        changed = self.state.replace(**changes)
+        if changed != self.state:
+            self.state = changed
+            self._on_state(changed)
+
+    def submit(self, order: Order) -> None:
+        """Hand a job over and follow it to its end. Raises nothing: what goes wrong becomes the state."""
+        try:
+            if order.settings.where == "farm":
+                self._hand_over(order)
+            else:
+                self._submit(order)
+        except Cancelled as exc:
+            self.tell(phase="cancelled", line=exc.message)
+        except Exception as exc:
+            self.tell(phase="failed", line=artist_words(exc))
+        if self.state.phase in ("failed", "cancelled"):
+            with suppress(OSError):  # the version's folder, unless something is in it
+                output_folder(order.job).rmdir()
+
+    def follow(self) -> None:
+        """Pick up a job where it is. Raises nothing."""
+        try:
+            if self.state.phase == "handed_over":
+                self._follow_disk()
+            else:
+                with self._client() as client:
+                    self._follow(client)
+        except NoServer as exc:
+            self.tell(phase="lost", line=f"{artist_words(exc)}. The job may go on there: Reload asks again")
+        except Exception as exc:
+            self.tell(phase="failed", line=artist_words(exc))
+
+    def _client(self) -> Client:
+        config = config_of(self._settings, self._interactive)
+        return connect(config, notice=lambda text: self.tell(line=text))
+
+    def _submit(self, order: Order) -> None:
+        self.tell(phase="sending", line="looking for a server")
+        with self._client() as client:
+            client.submit(order.job, id=order.id, on_progress=self._on_progress)
+            self.tell(phase="queued", line="queued", output=client.result(order.id).job.output)
+            try:
+                self._follow(client)
+            except NoServer as exc:
+                self.tell(phase="lost", line=f"{artist_words(exc)}. The job may go on there: Reload asks again")
+
+    def _on_progress(self, stage: str, done: int, total: int) -> None:
+        if self.cancel_sending.is_set():
+            raise Cancelled("cancelled while frames were sent")
+        self.tell(line=step_text(stage, done, total))
+
+    def _follow(self, client: Client) -> None:
+        writer = FrameWriter(client, self.state.id, None, overwrite=False)
+        last: Optional[JobStatus] = None
+        for event in client.watch(self.state.id):
+            if self.stop.is_set():
+                return
+            if isinstance(event, JobStatus):
+                last = event
+                if event.state not in FINAL_STATES:
+                    writer.more(event.frames_done)
+                    self._tell_status(event)
+        if last is None:
+            return
+        if last.frames_done:
+            self.tell(line="bringing the last frames home")
+            writer.finish()
+        self._tell_end(client, last)
+
+    def _tell_status(self, status: JobStatus) -> None:
+        phase = "running" if status.state == "running" else "queued"
+        self.tell(phase=phase, line=status_text(status), ready=str(frames_ready(self.state)))
+
+    def _tell_end(self, client: Client, status: JobStatus) -> None:
+        reason = status.error.message if status.error else ""
+        lines = tuple(report_lines(client.result(status.id).report))
+        done = f"{status.frames_done} frames in {duration_text(status.seconds)} by {status.engine}"
+        line = {"done": done, "cancelled": "cancelled"}.get(status.state, f"Failed: {reason}")
+        self.tell(phase=status.state, line=line, ready=str(frames_ready(self.state)), report=lines)
+
+    def _hand_over(self, order: Order) -> None:
+        path = output_folder(order.job) / JOB_FILE_NAME
+        JobFile(order.job).write(path)
+        self.tell(phase="handed_over", line=f"ready for the farm: void-bridge remove {path}", output=order.job.output)
+        self._follow_disk()
+
+    def _follow_disk(self) -> None:
+        wanted = FrameRange.parse(self.state.frames)
+        while not self.stop.is_set():
+            ready = frames_ready(self.state)
+            if set(wanted) <= set(ready):
+                self.tell(phase="done", line=f"{len(wanted)} frames came from the farm", ready=str(ready))
+                return
+            self.tell(ready=str(ready))
+            self.stop.wait(DISK_POLL_S)
+
+
+def frames_ready(state: JobState) -> FrameRange:
+    """The frames of a job that are on disk; each appears there whole or not at all."""
+    wanted = set(FrameRange.parse(state.frames)) if state.frames else set()
+    held = Sequence.parse(state.output).frames_on_disk() if state.output else ()
+    return FrameRange(frame for frame in held if frame in wanted)
+
+
+def job_file(state: JobState) -> Path:
+    """The job.json of a job that has an output."""
+    return Path(str(Sequence.parse(state.output).path(1))).parent / JOB_FILE_NAME

@@ -1,0 +1,104 @@
+"""What needs pixels runs as a child process of the server's own Python: previews, movies, a paste matte by itself.
+
+Each returns at once; its outcome comes on the host's main thread as a path, or as words about what went wrong.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Sequence
+
+from host_plugins.control.controller import Post
+from host_plugins.control.runs import config_of
+from host_plugins.control.settings import Settings
+from host_plugins.control.words import artist_words
+from void_bridge.client.launch import child_environment, server_python
+from void_bridge.config import Config
+from void_bridge.errors import InternalError, VoidBridgeError, from_code
+from void_bridge.frames import FrameRange
+from void_bridge.job import Job, JobFile
+
+OnOutcome = Callable[[str, str], None]  # path, words
+
+
+class Tools:
+    """Args: post: runs a call on the host's main thread, later."""
+
+    def __init__(self, post: Post) -> None:
+        self._post = post
+
+    def preview(self, job: Job, frame: int, picture: Path, settings: Settings, on_outcome: OnOutcome) -> None:
+        """The mattes of one frame over its plate, as `picture`, a PNG: what the model would see."""
+
+        def work(config: Config) -> str:
+            with tempfile.TemporaryDirectory(prefix="void-bridge-") as folder:
+                one = job.replace(frames=FrameRange([frame]), handles=0, output=f"{folder}/quadmask.####.exr")
+                path = Path(folder) / "job.json"
+                JobFile(one).write(path)
+                picture.parent.mkdir(parents=True, exist_ok=True)
+                run_command(config, ["quadmask", str(path), "--preview", str(picture), "--overwrite"])
+            return picture.as_posix()
+
+        self._start(settings, work, on_outcome)
+
+    def compare(self, job_file: Path, movie: Path, settings: Settings, on_outcome: OnOutcome) -> None:
+        """A movie of a finished job: before, after, wipe."""
+
+        def work(config: Config) -> str:
+            run_command(config, ["compare", str(job_file), "-o", str(movie), "--overwrite"])
+            return movie.as_posix()
+
+        self._start(settings, work, on_outcome)
+
+    def _start(self, settings: Settings, work: Callable[[Config], str], on_outcome: OnOutcome) -> None:
+        def guarded() -> None:
+            path, words = "", ""
+            try:
+                path = work(config_of(settings, interactive=False))
+            except Exception as exc:
+                words = artist_words(exc)
+            self._post(lambda: on_outcome(path, words))
+
+        threading.Thread(target=guarded, name="void-bridge-tool", daemon=True).start()
+
+
+def run_command(config: Config, words: Sequence[str]) -> Dict[str, Any]:
+    """Run `void-bridge WORDS --json` with the server's Python, without the host's Python and Qt variables.
+
+    Returns:
+        What it printed as JSON.
+
+    Raises:
+        VoidBridgeError: the one that the command ended with. NoServer: no Python to run it with.
+    """
+    command: List[str] = [server_python(config), "-m", "void_bridge.cli", *words, "--json"]
+    hidden = {"creationflags": subprocess.CREATE_NO_WINDOW} if sys.platform == "win32" else {}
+    done = subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        env=child_environment(config),
+        **hidden,  # type: ignore[arg-type]
+    )
+    return _outcome(done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace"))
+
+
+def _outcome(output: str, said: str) -> Dict[str, Any]:
+    lines = output.strip().splitlines()
+    try:
+        outcome = json.loads(lines[-1])
+    except (IndexError, ValueError):
+        last = said.strip().splitlines()[-1:] or ["nothing"]
+        raise InternalError(f"void-bridge ended without an answer and said {last[0]}") from None
+    if "error" in outcome:
+        raise _error(outcome["error"])
+    return dict(outcome)
+
+
+def _error(told: Dict[str, str]) -> VoidBridgeError:
+    return from_code(told.get("code", ""), told.get("message", ""))

@@ -1,0 +1,56 @@
+"""Errors in an artist's words: options of the command line become names of knobs, each kind says what to do."""
+
+from __future__ import annotations
+
+import re
+from typing import Tuple
+
+from void_bridge.errors import (
+    ColourError,
+    DiskFull,
+    MissingFrames,
+    NoServer,
+    OutOfMemory,
+    OutputError,
+    Refused,
+    SizeMismatch,
+    UnknownJob,
+    VersionMismatch,
+    VoidBridgeError,
+)
+
+_OPTIONS = (
+    (r"give other --frames", "set another frame range"),
+    (r"choose another place with -o, or give --overwrite", "choose another output folder"),
+    (r"choose another place with -o", "choose another output folder"),
+    (r"choose a writable place with -o", "choose an output folder that can be written"),
+    (r"name (it|another|the plate's space) with --colorspace", "write it into 'colour space'"),
+    (r"start one with void-bridge serve", "turn 'start a local server' on, or ask whoever runs the server"),
+    (r"--(?:remove|affected|keep)\b", "the roto inputs"),
+    (r", or give --overwrite", ""),
+    (r"--([a-z]+)(?:-([a-z]+))?", r"\1 \2"),
+)
+
+_ADVICE: Tuple[Tuple[type, str], ...] = (
+    (MissingFrames, "Frames are missing on disk"),
+    (SizeMismatch, "Plate and roto have different formats"),
+    (ColourError, "The server cannot use this colour space"),
+    (DiskFull, "The disk is full"),
+    (OutputError, "The output folder cannot be used"),
+    (VersionMismatch, "The server is of another version"),
+    (Refused, "The server refuses"),
+    (UnknownJob, "The server does not know this job any more; submit again"),
+    (NoServer, "No server answers"),
+    (OutOfMemory, "The GPU has too little memory; try a smaller canvas"),
+)
+
+
+def artist_words(error: BaseException) -> str:
+    """One line for a panel or a message box."""
+    if not isinstance(error, VoidBridgeError):
+        return f"Something unforeseen: {type(error).__name__}: {error}; the log has more"
+    detail = error.message
+    for pattern, words in _OPTIONS:
+        detail = re.sub(pattern, words, detail).strip()
+    lead = next((words for kind, words in _ADVICE if isinstance(error, kind)), "")
+    return f"{lead}: {detail}" if lead else detail[:1].upper() + detail[1:]

@@ -1,0 +1,47 @@
+"""Writing frames as they are published, beside whoever watches the job."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import List, Optional
+
+from void_bridge.client.client import Client
+
+
+class FrameWriter:
+    """Fetches in the background whenever there is more, so that a slow disk or network doesn't stop the display."""
+
+    def __init__(self, client: Client, id: str, output: Optional[str], overwrite: bool) -> None:
+        self._client, self._id, self._output, self._overwrite = client, id, output, overwrite
+        self._thread: Optional[threading.Thread] = None
+        self._failure: Optional[BaseException] = None
+        self._published = 0
+        self.paths: List[Path] = []
+
+    def more(self, published: int) -> None:
+        """Fetch unless that is going on. Raises what the last time failed with."""
+        busy = self._thread is not None and self._thread.is_alive()
+        if published > self._published and not busy:
+            self._raise()
+            self._published = published
+            self._thread = threading.Thread(target=self._fetch, name="void-fetch", daemon=True)
+            self._thread.start()
+
+    def finish(self) -> None:
+        """Fetch what is left."""
+        if self._thread is not None:
+            self._thread.join()
+        self._raise()
+        self._fetch()
+        self._raise()
+
+    def _fetch(self) -> None:
+        try:
+            self.paths = self._client.fetch(self._id, self._output, overwrite=self._overwrite)
+        except BaseException as exc:
+            self._failure = exc
+
+    def _raise(self) -> None:
+        if self._failure is not None:
+            raise self._failure

@@ -1,0 +1,44 @@
+"""How a job stands, in the words that the command line and the hosts share."""
+
+from __future__ import annotations
+
+from typing import Dict, List
+
+from void_bridge.protocol.messages import JobStatus
+
+
+def step_text(stage: str, done: int, total: int) -> str:
+    """What the client does: `send 12.5 of 40.0 MB`."""
+    if stage == "send":
+        return f"{stage} {done / 1e6:.1f} of {total / 1e6:.1f} MB"
+    return f"{stage} {done} of {total} files"
+
+
+def status_text(status: JobStatus) -> str:
+    """A job's state: `running: flow 3/45, 0 of 46 frames, 2:10 left`."""
+    step = status.progress
+    stage = f": {step.stage} {step.done}/{step.total}" if step.stage and status.state == "running" else ""
+    return f"{status.state}{stage}, {status.frames_done} of {status.frames} frames{left_text(status)}"
+
+
+def left_text(status: JobStatus) -> str:
+    left = status.progress.seconds_left
+    return f", {duration_text(left)} left" if left is not None and status.state == "running" else ""
+
+
+def duration_text(seconds: float) -> str:
+    """`0:07`, `12:30`, `2:00:05`."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def report_lines(report: Dict[str, object]) -> List[str]:
+    """What of a job's report a person wants to read."""
+    lines = []
+    seen = report.get("seen_share")
+    if isinstance(seen, (int, float)) and report.get("synthesised_share") != seen:
+        lines.append(f"{seen:.1%} of the hidden pixels were seen in other frames, the rest is made up")
+    warnings = report.get("warnings")
+    lines += [f"warning: {warning}" for warning in warnings] if isinstance(warnings, (list, tuple)) else []
+    return lines
