@@ -74,7 +74,11 @@ class Controller:
                 run.stop.set()
             self._tell(state.replace(phase="cancelled", line="no longer waited for; stop it on the farm"))
             return
-        self._ask(settings, lambda client: client.cancel(state.id) and "", on_line)
+
+        def ask(client: Client) -> str:
+            return f"the server has been asked: {client.cancel(state.id).state}"
+
+        self._ask(settings, ask, on_line)
 
     def free(self, settings: Settings, on_line: OnLine) -> None:
         """Have idle workers give their GPU memory back."""
@@ -98,6 +102,19 @@ class Controller:
             return ""
 
         self._ask(settings, ask, lambda line: on_jobs((), line) if line else None)
+
+    def find(self, id: str, settings: Settings, on_found: OnState, on_line: OnLine) -> None:
+        """Look a job up by its number. Its state comes on the main thread, or words about why there is none."""
+
+        def ask(client: Client) -> str:
+            found = client.result(id)
+            server = settings.address if settings.where == "server" else ""
+            phase: Phase = "queued" if found.status.state == "receiving" else found.status.state
+            state = JobState(id, phase, output=found.job.output, frames=str(found.job.frames), server=server)
+            self._post(lambda: on_found(state))
+            return ""
+
+        self._ask(settings, ask, on_line)
 
     def wait(self, id: str, timeout_s: Optional[float] = None) -> bool:
         """Until a job is no longer followed. For renders without an interface, never for an interface's own thread."""

@@ -223,7 +223,7 @@ def settings_from(values: Mapping[str, object]) -> Settings:
     return Settings(**checked)
 
 
-def _checked(spec: SettingSpec, value: object) -> object:
+def _checked(spec: SettingSpec, value: object) -> Any:
     kind = get_type_hints(Settings)[spec.name]
     try:
         typed = value.strip() if isinstance(value, str) and kind is str else kind(value)
@@ -232,6 +232,6 @@ def _checked(spec: SettingSpec, value: object) -> object:
     allowed = [choice for choice, _ in spec.choices]
     if allowed and typed not in allowed:
         raise UsageError(f"{spec.label}: got {typed!r}, expected one of {', '.join(allowed)}")
-    if kind is int and not spec.low <= typed <= spec.high:
+    if isinstance(typed, int) and kind is int and not spec.low <= typed <= spec.high:
         raise UsageError(f"{spec.label}: got {typed}, expected {spec.low:.0f} to {spec.high:.0f}")
     return typed

@@ -23,6 +23,9 @@ from void_bridge.errors import InternalError, VoidBridgeError, from_code
 from void_bridge.frames import FrameRange
 from void_bridge.job import Job, JobFile
 
+# On Windows a console program would flash a window of its own over the host.
+NO_WINDOW: Dict[str, Any] = {"creationflags": 0x08000000} if sys.platform == "win32" else {}
+
 OnOutcome = Callable[[str, str], None]  # path, words
 
 
@@ -77,13 +80,12 @@ def run_command(config: Config, words: Sequence[str]) -> Dict[str, Any]:
         VoidBridgeError: the one that the command ended with. NoServer: no Python to run it with.
     """
     command: List[str] = [server_python(config), "-m", "void_bridge.cli", *words, "--json"]
-    hidden = {"creationflags": subprocess.CREATE_NO_WINDOW} if sys.platform == "win32" else {}
     done = subprocess.run(
         command,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         env=child_environment(config),
-        **hidden,  # type: ignore[arg-type]
+        **NO_WINDOW,
     )
     return _outcome(done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace"))
 

@@ -1,0 +1,73 @@
+"""The script's colour management, as the server has to know it: a space, and the OCIO config that defines it."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Optional, Tuple
+
+import nuke
+
+from void_bridge.errors import ColourError
+
+# Where Nuke manages colour itself, `linear` is linear light with the primaries of Rec.709.
+BUILTIN_CONFIG = "ocio://studio-config-v2.2.0_aces-v1.3_ocio-v2.4"
+LINEAR = "Linear Rec.709 (sRGB)"
+
+_CONFIG_KNOBS = ("OCIO_config", "OCIOConfig")  # its name differs between versions
+_ROLES = {"scene_linear", "compositing_linear", "rendering", "default", "reference", "aces_interchange"}
+_WITH_ROLE = re.compile(r"(\w+) \((.+)\)")
+
+
+def working_space() -> Tuple[str, str]:
+    """Name of the script's working space, and its config: `ocio://` or a file.
+
+    Raises:
+        ColourError: a config that is nowhere on this machine.
+    """
+    root = nuke.root()
+    if not uses_ocio():
+        return LINEAR, BUILTIN_CONFIG
+    return _bare_name(str(root["workingSpaceLUT"].value())), _config()
+
+
+def uses_ocio() -> bool:
+    return str(nuke.root()["colorManagement"].value()) == "OCIO"
+
+
+def space_of_read(read: nuke.Node) -> Optional[str]:
+    """What the files of a Read are in, as the config names it; None where only Nuke can convert them."""
+    if read["raw"].value():
+        return working_space()[0]
+    name = str(read["colorspace"].value())
+    if uses_ocio():
+        return working_space()[0] if name == "default" else _bare_name(name)
+    return LINEAR if _bare_name(name) == "linear" else None
+
+
+def _bare_name(name: str) -> str:
+    """A knob may show a role together with the space that it stands for: `scene_linear (ACEScg)`."""
+    found = _WITH_ROLE.fullmatch(name)
+    if found and found[1] in _ROLES:
+        return found[2]
+    return name
+
+
+def _config() -> str:
+    root = nuke.root()
+    knob = next(root[name] for name in _CONFIG_KNOBS if root.knob(name))
+    name = str(knob.value())
+    if os.environ.get("OCIO") and name == "custom" and not root["customOCIOConfigPath"].value():
+        return os.environ["OCIO"]
+    if name == "custom":
+        return str(root["customOCIOConfigPath"].value())
+    found = next((path for path in _shipped(name) if path.is_file()), None)
+    if found is None:
+        raise ColourError(f"cannot find Nuke's OCIO config {name}; write its file into 'OCIO config'")
+    return found.as_posix()
+
+
+def _shipped(name: str) -> Tuple[Path, ...]:
+    folder = Path(nuke.EXE_PATH).parent / "plugins" / "OCIOConfigs" / "configs"
+    return folder / f"{name}.ocio", folder / name / "config.ocio", folder / name / f"{name}.ocio"

@@ -1,0 +1,170 @@
+"""Plate and roto to EXR, through Write nodes that are gone afterwards; nothing is written twice.
+
+<folder>/exports/<script>_<node>_plate_<digest>/plate.####.exr     R, G, B in the working space
+<folder>/exports/<script>_<node>_mattes_<digest>/mattes.####.exr   void_bridge.remove and so on
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Iterator, List, Tuple
+
+import nuke
+
+from host_plugins.control.request import Shot
+from host_plugins.control.settings import Settings
+from host_plugins.nuke.colour import working_space
+from host_plugins.nuke.digest import digest_of, files_of
+from host_plugins.nuke.inputs import frames_of, frames_to_read, is_float, own_files, plate_of, roto_of
+from host_plugins.nuke.node import LAYER, inside
+from void_bridge.client.output import check_writable
+from void_bridge.errors import Cancelled, InputError
+from void_bridge.frames import FrameRange
+from void_bridge.job import MatteSource
+from void_bridge.sequence import Sequence
+
+HALF, FLOAT = "16 bit half", "32 bit float"
+Steps = Tuple[int, int, int]  # first, last, increment
+
+
+@dataclass(frozen=True)
+class Piece:
+    """What one temporary Write makes. sequence: of the frames, of one view. datatype: as Nuke's EXR knob says it."""
+
+    name: str
+    channels: str
+    datatype: str
+    sequence: Sequence
+
+    def missing(self, frames: FrameRange) -> FrameRange:
+        held = set(self.sequence.frames_on_disk())
+        return FrameRange(frame for frame in frames if frame not in held)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What has to be written for one view, and the shot that it makes. frames: with handles."""
+
+    view: str
+    frames: FrameRange
+    pieces: Tuple[Piece, ...]
+    shot: Shot
+
+    @property
+    def missing(self) -> FrameRange:
+        return FrameRange(frame for piece in self.pieces for frame in piece.missing(self.frames))
+
+
+def plan_export(group: nuke.Node, settings: Settings, view: str, folder: Path, stem: str) -> Plan:
+    """Look at everything and write nothing.
+
+    Args:
+        folder: where exports go. stem: what their names begin with.
+
+    Raises:
+        UsageError, InputError: something about the inputs. ColourError. OutputError: `folder` cannot be written.
+    """
+    frames = frames_of(group, settings)
+    read = frames_to_read(group, frames, settings.handles)
+    check_writable(folder)
+    mattes = _mattes_piece(group, read, view, folder, stem)
+    pattern, space = own_files(plate_of(group), read, view) if group["own_files"].value() else ("", "")
+    working, config = working_space()
+    pieces = (mattes,) if pattern else (_plate_piece(group, read, view, folder, stem), mattes)
+    sources = {
+        role: MatteSource(mattes.sequence.pattern, f"{LAYER}.{role}", bool(group[f"{role}_invert"].value()))
+        for role in roto_of(group)
+    }
+    shot = Shot(pattern or pieces[0].sequence.pattern, frames, space or working, config, sources)
+    return Plan(view, read, pieces, shot)
+
+
+def export(group: nuke.Node, plan: Plan) -> None:
+    """Write what is missing, under Nuke's own bar.
+
+    Raises:
+        Cancelled: the artist stopped it; finished frames are kept. InputError: Nuke could not render.
+    """
+    if not plan.missing:
+        return
+    with write_nodes(group, plan) as writes:
+        try:
+            nuke.executeMultiple(tuple(writes), tuple(list(steps) for steps in ranges(plan.missing)), [plan.view])
+        except RuntimeError as exc:
+            if "cancel" in str(exc).lower():
+                raise Cancelled("export cancelled; what was written is kept for the next time") from exc
+            raise InputError(f"Nuke could not render the plate or the roto: {exc}") from exc
+
+
+@contextmanager
+def write_nodes(group: nuke.Node, plan: Plan) -> Iterator[List[nuke.Node]]:
+    """Temporary Writes inside the group for the pieces that lack frames; at full size, whatever the proxy mode."""
+    made: List[nuke.Node] = []
+    proxy = nuke.root()["proxy"]
+    was_proxy = bool(proxy.value())
+    nuke.Undo.disable()
+    try:
+        proxy.setValue(False)
+        with group:  # type: ignore[attr-defined]
+            yield [_write(group, piece, made) for piece in plan.pieces if piece.missing(plan.frames)]
+    finally:
+        for node in reversed(made):
+            with suppress(ValueError):  # deleted with its group
+                nuke.delete(node)
+        proxy.setValue(was_proxy)
+        nuke.Undo.enable()
+
+
+def ranges(frames: FrameRange) -> List[Steps]:
+    """Frames as ranges with an increment of 1."""
+    found: List[Steps] = []
+    for frame in frames:
+        if found and frame == found[-1][1] + 1:
+            found[-1] = (found[-1][0], frame, 1)
+        else:
+            found.append((frame, frame, 1))
+    return found
+
+
+def _plate_piece(group: nuke.Node, frames: FrameRange, view: str, folder: Path, stem: str) -> Piece:
+    plate = plate_of(group)
+    datatype = FLOAT if is_float(plate) else HALF
+    digest = digest_of([plate], datatype, view, files_of([plate], frames))
+    return Piece("plate", "rgb", datatype, _sequence(folder, stem, "plate", digest))
+
+
+def _mattes_piece(group: nuke.Node, frames: FrameRange, view: str, folder: Path, stem: str) -> Piece:
+    nodes = roto_of(group)
+    picks = [f"{role} {group[f'{role}_channel'].value()}" for role in nodes]
+    whole = plate_of(group).format()
+    size = f"{whole.width()}x{whole.height()} {whole.pixelAspect()}"
+    sources = list(nodes.values())
+    digest = digest_of(sources, *picks, size, view, files_of(sources, frames))
+    return Piece("mattes", LAYER, HALF, _sequence(folder, stem, "mattes", digest))
+
+
+def _sequence(folder: Path, stem: str, name: str, digest: str) -> Sequence:
+    return Sequence.parse((folder / f"{stem}_{name}_{digest}" / f"{name}.####.exr").as_posix())
+
+
+def _write(group: nuke.Node, piece: Piece, made: List[nuke.Node]) -> nuke.Node:
+    source = inside(group, "plate") if piece.name == "plate" else _mattes(group, made)
+    write = nuke.nodes.Write(inputs=[source], file_type="exr", raw=True, create_directories=True)
+    made.append(write)
+    write["file"].setValue(piece.sequence.pattern)
+    write["channels"].setValue(piece.channels)
+    write["datatype"].setValue(piece.datatype)
+    return write
+
+
+def _mattes(group: nuke.Node, made: List[nuke.Node]) -> nuke.Node:
+    """The picked channels, one Copy for each input, over the plate's format."""
+    stream = inside(group, "plate")
+    for role in roto_of(group):
+        stream = nuke.nodes.Copy(inputs=[stream, inside(group, role)])
+        made.append(stream)
+        stream["from0"].setValue(str(group[f"{role}_channel"].value()))
+        stream["to0"].setValue(f"{LAYER}.{role}")
+    return stream

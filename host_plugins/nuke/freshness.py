@@ -1,0 +1,68 @@
+"""Whether a node's result still is what its plate, roto and settings would give."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Dict, List
+
+import nuke
+
+from host_plugins.nuke.digest import digest_of
+from host_plugins.nuke.inputs import INPUTS, ROLES
+from host_plugins.nuke.panel import STATE, settings_of
+from void_bridge.errors import UsageError
+
+# Where a job runs and where it goes change no pixel.
+_ELSEWHERE = ("folder", "where", "address", "transport", "priority", "autostart")
+
+
+def note_submitted(node: nuke.Node) -> None:
+    """Remember what this submission was made of."""
+    node["void_bridge_submitted"].setValue(json.dumps({"inputs": _inputs(node), "settings": _settings(node)}))
+    _set_fresh(node, True)
+
+
+def refresh(node: nuke.Node) -> None:
+    """Look at inputs and settings again."""
+    submitted = _submitted(node)
+    if submitted:
+        _set_fresh(node, submitted == {"inputs": _inputs(node), "settings": _settings(node)})
+
+
+def refresh_settings(node: nuke.Node) -> None:
+    """Look at the settings alone, which is quick: for every change of a knob. Inputs are looked at when saving."""
+    submitted = _submitted(node)
+    if submitted and submitted["settings"] != _settings(node):
+        _set_fresh(node, False)
+    elif submitted and not node["void_bridge_fresh"].value():
+        refresh(node)
+
+
+def _submitted(node: nuke.Node) -> Dict[str, str]:
+    text = str(node["void_bridge_submitted"].value() or "")
+    return dict(json.loads(text)) if text and node[STATE].value() else {}
+
+
+def _set_fresh(node: nuke.Node, fresh: bool) -> None:
+    from host_plugins.nuke.result import jobs_of, remember
+
+    if bool(node["void_bridge_fresh"].value()) != fresh:
+        node["void_bridge_fresh"].setValue(fresh)
+        remember(node, jobs_of(node))
+
+
+def _inputs(node: nuke.Node) -> str:
+    nodes: List[nuke.Node] = [each for each in (node.input(i) for i in range(len(INPUTS))) if each is not None]
+    connected = [str(node.input(i) is not None) for i in range(len(INPUTS))]
+    return digest_of(nodes, *connected)
+
+
+def _settings(node: nuke.Node) -> str:
+    try:
+        settings = dataclasses.asdict(settings_of(node))
+    except UsageError:  # something that cannot be read was typed: not what was submitted
+        return "unreadable"
+    kept = {name: value for name, value in settings.items() if name not in _ELSEWHERE}
+    mattes = [[role, node[f"{role}_channel"].value(), bool(node[f"{role}_invert"].value())] for role in ROLES]
+    return json.dumps([kept, mattes, str(node["views"].value()), bool(node["own_files"].value())], sort_keys=True)

@@ -1,0 +1,175 @@
+"""The node's panel: the settings that all hosts share, as knobs, and what only Nuke has."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Callable, Dict, List, NamedTuple, Tuple
+
+import nuke
+
+from host_plugins.control.settings import Settings, SettingSpec, setting_specs, settings_from
+from host_plugins.control.state import JobState
+from host_plugins.nuke.inputs import ROLES
+from void_bridge.errors import UsageError
+
+SHOWN = ("original", "result", "unmasked fill", "quadmask overlay")
+BACKGROUND = ("off", "render licence (nuke_r)", "interactive licence (nuke_i)")
+STATE = "void_bridge_state"
+
+_MAKERS: Dict[str, Callable[[SettingSpec], nuke.Knob]] = {
+    "text": lambda spec: nuke.String_Knob(spec.name, spec.label),
+    "lines": lambda spec: nuke.Multiline_Eval_String_Knob(spec.name, spec.label),
+    "integer": lambda spec: nuke.Int_Knob(spec.name, spec.label),
+    "number": lambda spec: nuke.Double_Knob(spec.name, spec.label),
+    "flag": lambda spec: nuke.Boolean_Knob(spec.name, spec.label),
+    "choice": lambda spec: nuke.Enumeration_Knob(spec.name, spec.label, [value for value, _ in spec.choices]),
+    "folder": lambda spec: nuke.File_Knob(spec.name, spec.label),
+    "file": lambda spec: nuke.File_Knob(spec.name, spec.label),
+}
+
+
+class Button(NamedTuple):
+    """A button: its knob's name is the function of `void_bridge_nuke` that it calls."""
+
+    name: str
+    label: str
+    tip: str
+    new_line: bool = False
+
+
+BUTTONS = (
+    Button("submit", "Submit", "Write plate and roto, and hand the job over. Every submission is a new version.", True),
+    Button("cancel", "Cancel", "Stop this node's job. Finished frames stay on disk."),
+    Button("reload", "Reload", "Ask again how the job stands, and read finished frames again."),
+    Button("preview", "Preview quadmask", "Show this frame's mattes as the model would get them.", True),
+    Button("compare", "Compare", "Make a movie: before, after, wipe."),
+    Button("open_folder", "Open folder", "Show the folder of the result."),
+)
+SERVER_BUTTONS = (
+    Button("check_server", "Check", "Say which server answers and what it can do.", True),
+    Button("free_gpu", "Free GPU", "Have idle workers give their GPU memory back."),
+    Button("find_jobs", "Find jobs...", "Show a job of the server in this node: one whose node was deleted, say."),
+)
+
+
+def add_panel(group: nuke.Node) -> None:
+    """Give a new group all its knobs."""
+    group.addKnob(nuke.Tab_Knob("void_tab", "VOIDRemove"))
+    _add_mattes(group)
+    _add_settings(group, setting_specs("remove"))
+    _add_nuke_only(group)
+    _add_buttons(group, BUTTONS)
+    _add_state(group)
+    group.addKnob(nuke.Tab_Knob("server_tab", "Server"))
+    _add_settings(group, setting_specs("server"))
+    _add_buttons(group, SERVER_BUTTONS)
+    _add(group, nuke.Text_Knob("server_line", "", " "), "What the server said last.")
+
+
+def settings_of(group: nuke.Node) -> Settings:
+    """What the knobs say; file knobs are evaluated, so that expressions in them hold. Raises UsageError."""
+    return settings_from({spec.name: _value(group[spec.name], spec) for spec in setting_specs()})
+
+
+def server_settings(group: nuke.Node, state: JobState) -> Settings:
+    """The node's settings, but with the server that has the job. Raises UsageError."""
+    settings = settings_of(group)
+    if state.phase == "handed_over":
+        return settings
+    return dataclasses.replace(settings, where="server" if state.server else "local", address=state.server)
+
+
+def views_of(group: nuke.Node) -> Tuple[str, ...]:
+    """The views to do, one job each. Raises UsageError: a view that the script doesn't have."""
+    known = list(nuke.views())
+    wanted = str(group["views"].value()).replace(",", " ").split() or known[:1]
+    for view in wanted:
+        if view not in known:
+            raise UsageError(f"views: got {view!r}, expected one of {', '.join(known)}")
+    return tuple(wanted)
+
+
+def _value(knob: Any, spec: SettingSpec) -> object:
+    if spec.kind in ("folder", "file"):
+        return knob.evaluate() or ""
+    value = knob.value()
+    return int(value) if spec.kind == "integer" else value
+
+
+def _add(group: nuke.Node, knob: Any, tip: str, *flags: int) -> Any:
+    knob.setTooltip(tip)
+    for flag in flags:
+        knob.setFlag(flag)
+    group.addKnob(knob)
+    return knob
+
+
+def _add_mattes(group: nuke.Node) -> None:
+    _heading(group, "Mattes")
+    tips = {
+        "remove": "The object.",
+        "affected": "Where things are touched, and where they will go: where they start, move and land.",
+        "keep": "Wins over everything: a foreground actor.",
+    }
+    for role in ROLES:
+        channel = _add(group, nuke.Channel_Knob(f"{role}_channel", role), f"{tips[role]} The channel of its input.")
+        channel.setValue("alpha")
+        _add(group, nuke.Boolean_Knob(f"{role}_invert", "invert"), f"'{role}' is drawn the other way.", nuke.ENDLINE)
+
+
+def _add_settings(group: nuke.Node, specs: Tuple[SettingSpec, ...]) -> None:
+    heading = ""
+    for spec in specs:
+        if spec.group != heading:
+            heading = spec.group
+            _heading(group, heading)
+        knob = _add(group, _MAKERS[spec.kind](spec), spec.tip, nuke.STARTLINE, nuke.NO_ANIMATION)
+        if spec.kind == "integer":
+            knob.setRange(spec.low, spec.high)
+        if spec.default != "":
+            knob.setValue(spec.default)
+        if spec.name == "prompt":
+            _add(group, nuke.Text_Knob("prompt_hint", "", " "), "What the model makes of words like 'remove'.")
+
+
+def _add_nuke_only(group: nuke.Node) -> None:
+    _add(group, nuke.String_Knob("views", "views"), "Views to do, one job each. Empty: the first.", nuke.STARTLINE)
+    own = "Send the plate's own EXR files where the input is a Read that shows them as they are. Off: always render."
+    _add(group, nuke.Boolean_Knob("own_files", "send the plate's own files", True), own, nuke.STARTLINE)
+    tip = (
+        "Render plate and roto in a second Nuke, so that this one stays free. It takes a licence of the kind that is "
+        "named here while it renders."
+    )
+    _add(group, nuke.Enumeration_Knob("background", "background export", list(BACKGROUND)), tip, nuke.STARTLINE)
+    _heading(group, "Result")
+    shown = "What comes out of this node. A selected result with missing or stale frames is an error when rendered."
+    _add(group, nuke.Enumeration_Knob("show", "show", list(SHOWN)), shown)
+    stale = "Render the result although plate, roto or settings have changed since."
+    _add(group, nuke.Boolean_Knob("use_stale", "use a stale result"), stale)
+
+
+def _add_buttons(group: nuke.Node, buttons: Tuple[Button, ...]) -> None:
+    for button in buttons:
+        command = f"import void_bridge_nuke; void_bridge_nuke.{button.name}(nuke.thisNode())"
+        knob = nuke.PyScript_Knob(button.name, button.label, command)
+        _add(group, knob, button.tip, *([nuke.STARTLINE] if button.new_line else []))
+
+
+def _add_state(group: nuke.Node) -> None:
+    """What the panel says, and what the image path and the next session need; none of it can be undone."""
+    _add(group, nuke.Text_Knob("status", "", "No job yet."), "How the job stands.", nuke.STARTLINE)
+    _add(group, nuke.Text_Knob("report", "", " "), "What a finished job says about itself.", nuke.STARTLINE)
+    hidden: List[Any] = [
+        nuke.String_Knob(STATE),
+        nuke.String_Knob("void_bridge_submitted"),
+        nuke.Double_Knob("void_bridge_ready"),
+        nuke.Int_Knob("void_bridge_first"),
+        nuke.Int_Knob("void_bridge_last"),
+        nuke.Boolean_Knob("void_bridge_fresh", "", True),
+    ]
+    for knob in hidden:
+        _add(group, knob, "Kept by VOIDRemove.", nuke.INVISIBLE, nuke.NO_UNDO)
+
+
+def _heading(group: nuke.Node, text: str) -> None:
+    group.addKnob(nuke.Text_Knob(f"heading_{text.lower()}", f"<b>{text}</b>"))

@@ -1,0 +1,143 @@
+"""What a node shows of its jobs: the Read inside, the state knobs, the words, the colour of its tile."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Dict, List, Tuple
+
+import nuke
+
+from host_plugins.control.state import TILE_COLOURS, JobState
+from host_plugins.nuke.inputs import read_behind
+from host_plugins.nuke.node import inside
+from host_plugins.nuke.panel import STATE
+from void_bridge.errors import InputError
+from void_bridge.frames import FrameRange
+from void_bridge.sequence import Sequence
+from void_bridge.typed import from_plain, to_plain
+
+Jobs = Dict[str, JobState]  # by view
+
+# What of a plate's Read decides how its files become pixels; the result's files are the same in all of it.
+_COPIED = ("raw", "colorspace", "premultiplied", "offset_negative_display_window", "edge_pixels", "noprefix")
+_WORST_FIRST = ("failed", "lost", "cancelled", "sending", "queued", "running", "handed_over", "done", "none")
+
+
+def jobs_of(node: nuke.Node) -> Jobs:
+    """The jobs that a node remembers, by view; none where its knob cannot be read."""
+    text = str(node[STATE].value() or "")
+    try:
+        return {view: from_plain(JobState, each, error=InputError) for view, each in json.loads(text or "{}").items()}
+    except (ValueError, AttributeError, InputError):
+        return {}
+
+
+def remember(node: nuke.Node, jobs: Jobs) -> None:
+    """Keep the jobs in the node and show how they stand. Nothing of it can be undone by accident."""
+    nuke.Undo.disable()
+    try:
+        node[STATE].setValue(json.dumps({view: to_plain(state) for view, state in jobs.items()}))
+        _show_words(node, jobs)
+        _show_frames(node, jobs)
+    finally:
+        nuke.Undo.enable()
+
+
+def point_at(node: nuke.Node, jobs: Jobs, own_files: bool) -> None:
+    """Let the Read inside look at the jobs' frames, whether they are there yet or not.
+
+    own_files: the plate's own files were sent, so that the result is in their colour space.
+    """
+    read = inside(node, "result")
+    frames = _frames(jobs)
+    read["file"].setValue(_read_path(jobs))
+    for name, value in (("first", frames.first), ("last", frames.last)):
+        read[name].setValue(value)
+        read[f"orig{name}"].setValue(value)
+        node[f"void_bridge_{name}"].setValue(value)
+    plate_input = node.input(0)
+    source = read_behind(plate_input) if own_files and plate_input is not None else None
+    if source is None:
+        read["raw"].setValue(True)
+        return
+    for name in _COPIED:
+        if source.knob(name) and read.knob(name):
+            read[name].setValue(source[name].value())
+
+
+def reread(node: nuke.Node) -> None:
+    """Forget what Nuke has cached of the result's files."""
+    inside(node, "result")["reload"].execute()  # type: ignore[attr-defined]
+
+
+def worst(jobs: Jobs) -> JobState:
+    """The state that a node as a whole is in."""
+    return min(jobs.values(), key=lambda state: _WORST_FIRST.index(state.phase), default=JobState())
+
+
+def ready_curve(frames: FrameRange) -> str:
+    """An animation that is 1 at these frames and 0 elsewhere, stepping, in Nuke's curve format.
+
+    >>> ready_curve(FrameRange([1001, 1002, 1005]))
+    '{curve K x1000 0 K x1001 1 K x1003 0 K x1005 1 K x1006 0}'
+    """
+    if not frames:
+        return "{0}"
+    keys = [f"K x{frames.first - 1} 0"]
+    for frame in frames:
+        if frame - 1 not in frames:
+            keys.append(f"K x{frame} 1")
+        if frame + 1 not in frames:
+            keys.append(f"K x{frame + 1} 0")
+    return "{curve " + " ".join(keys) + "}"
+
+
+def folder_of(jobs: Jobs) -> Path:
+    """The folder of a node's newest result: that of the version, where views have folders of their own."""
+    folder = Path(Sequence.parse(next(iter(jobs.values())).output).folder)
+    return folder if len(jobs) == 1 else folder.parent
+
+
+def _frames(jobs: Jobs) -> FrameRange:
+    return FrameRange.parse(next(iter(jobs.values())).frames)
+
+
+def _read_path(jobs: Jobs) -> str:
+    """The frames of all views as one path: each view's folder has its name, which `%V` stands for."""
+    state = next(iter(jobs.values()))
+    if len(jobs) == 1:
+        return state.output
+    sequence = Sequence.parse(state.output)
+    parent = Path(sequence.folder).parent
+    return (parent / "%V" / Path(sequence.pattern).name).as_posix()
+
+
+def _show_words(node: nuke.Node, jobs: Jobs) -> None:
+    state = worst(jobs)
+    lines = [f"{view}: {each.line}" if len(jobs) > 1 else each.line for view, each in jobs.items() if each.line]
+    node["status"].setValue("\n".join(lines) or "No job yet.")
+    node["report"].setValue("\n".join(line for each in jobs.values() for line in each.report) or " ")
+    node["tile_color"].setValue(TILE_COLOURS[state.phase])
+    node["label"].setValue(_label(node, jobs, state))
+
+
+def _label(node: nuke.Node, jobs: Jobs, state: JobState) -> str:
+    if state.phase == "none":
+        return ""
+    wanted, ready = len(_frames(jobs)), len(_ready(jobs))
+    stale = "" if node["void_bridge_fresh"].value() else "\nstale: inputs or settings changed"
+    count = f" {ready}/{wanted}" if state.phase not in ("sending", "done") else ""
+    return f"{state.phase.replace('_', ' ')}{count}\n{folder_of(jobs).name}{stale}"
+
+
+def _show_frames(node: nuke.Node, jobs: Jobs) -> None:
+    curve = ready_curve(_ready(jobs))
+    if node["void_bridge_ready"].toScript() != curve:
+        node["void_bridge_ready"].fromScript(curve)
+
+
+def _ready(jobs: Jobs) -> FrameRange:
+    """The frames that every view has."""
+    ready: List[Tuple[int, ...]] = [FrameRange.parse(s.ready).frames if s.ready else () for s in jobs.values()]
+    return FrameRange(set(ready[0]).intersection(*ready[1:]) if ready else ())

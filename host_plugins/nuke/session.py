@@ -1,0 +1,90 @@
+"""The one controller of this Nuke, and the callbacks that keep nodes and jobs together.
+
+Jobs are known by number: every node that remembers a job shows its news, whatever it is called, wherever it was
+copied to. A job whose node is gone goes on.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Callable, Dict, Optional
+
+import nuke
+
+from host_plugins.control.controller import Controller
+from host_plugins.control.state import JobState
+from host_plugins.control.tools import Tools
+from host_plugins.nuke.freshness import refresh
+from host_plugins.nuke.node import void_nodes
+from host_plugins.nuke.panel import STATE, server_settings
+from host_plugins.nuke.result import jobs_of, remember, reread
+
+
+class Session:
+    """Use from the main thread."""
+
+    def __init__(self) -> None:
+        self.controller = Controller(post=on_main_thread, on_state=self.show)
+        self.tools = Tools(post=on_main_thread)
+
+    def show(self, state: JobState) -> None:
+        """Bring the news of one job to every node that remembers it."""
+        for node in void_nodes():
+            jobs = jobs_of(node)
+            views = [view for view, known in jobs.items() if known.id == state.id]
+            if views:
+                had = {view: jobs[view].ready for view in views}
+                remember(node, {**jobs, **dict.fromkeys(views, state)})
+                if state.phase == "done" and any(ready != state.ready for ready in had.values()):
+                    reread(node)
+
+    def resume(self, node: nuke.Node) -> None:
+        """Pick up the jobs of a node from a script that was opened or pasted."""
+        for state in jobs_of(node).values():
+            if state.is_alive:
+                self.controller.follow(state, server_settings(node, state))
+
+
+def on_main_thread(call: Callable[[], None]) -> None:
+    nuke.executeInMainThread(call)
+
+
+_session: Dict[str, Session] = {}
+
+
+def session() -> Session:
+    """The session of this Nuke, made when it is first needed."""
+    return _session.setdefault("this", Session())
+
+
+def stop() -> None:
+    """Forget the session; jobs go on at their servers."""
+    found = _session.pop("this", None)
+    if found is not None:
+        found.controller.stop()
+
+
+def add_callbacks() -> None:
+    """For an interface: resume when a script is opened or a node pasted, look for changes before one is saved."""
+    nuke.addOnScriptLoad(on_script_load)
+    nuke.addOnScriptSave(on_script_save)
+    nuke.addOnCreate(on_create, nodeClass="Group")
+
+
+def on_script_load() -> None:
+    for node in void_nodes():
+        session().resume(node)
+        refresh(node)
+
+
+def on_script_save() -> None:
+    """So that a render of the saved script knows whether a result is stale."""
+    for node in void_nodes():
+        refresh(node)
+
+
+def on_create() -> None:
+    node: Optional[nuke.Node] = nuke.thisNode()
+    if node is not None and node.knob(STATE) and node[STATE].value():
+        with suppress(ValueError):  # the node is not whole yet; loading the script resumes it
+            session().resume(node)
