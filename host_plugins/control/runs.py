@@ -54,12 +54,14 @@ class Run:
         self.stop = threading.Event()
         self.cancel_sending = threading.Event()
         self._settings, self._on_state, self._interactive = settings, on_state, interactive
+        self._lock = threading.Lock()  # frames land on a thread of their own
 
     def tell(self, **changes: object) -> None:
-        changed = self.state.replace(**changes)
-        if changed != self.state:
-            self.state = changed
-            self._on_state(changed)
+        with self._lock:
+            changed = self.state.replace(**changes)
+            if changed != self.state:
+                self.state = changed
+                self._on_state(changed)
 
     def submit(self, order: Order) -> None:
         """Hand a job over and follow it to its end. Raises nothing: what goes wrong becomes the state."""
@@ -109,7 +111,8 @@ class Run:
         self.tell(line=step_text(stage, done, total))
 
     def _follow(self, client: Client) -> None:
-        writer = FrameWriter(client, self.state.id, None, overwrite=False)
+        self.tell(ready=str(frames_ready(self.state)))
+        writer = FrameWriter(client, self.state.id, None, overwrite=False, on_frame=self._landed)
         last: Optional[JobStatus] = None
         for event in client.watch(self.state.id):
             if self.stop.is_set():
@@ -128,7 +131,11 @@ class Run:
 
     def _tell_status(self, status: JobStatus) -> None:
         phase = "running" if status.state == "running" else "queued"
-        self.tell(phase=phase, line=status_text(status), ready=str(frames_ready(self.state)))
+        self.tell(phase=phase, line=status_text(status))
+
+    def _landed(self, frame: int, path: Path) -> None:
+        held = FrameRange.parse(self.state.ready) if self.state.ready else ()
+        self.tell(ready=str(FrameRange([*held, frame])))
 
     def _tell_end(self, client: Client, status: JobStatus) -> None:
         reason = status.error.message if status.error else ""

@@ -28,7 +28,7 @@ def _no_progress(stage: str, done: int, total: int) -> None:
     pass
 
 
-def _no_frame(frame: int, path: Path) -> None:
+def no_frame(frame: int, path: Path) -> None:
     pass
 
 
@@ -123,7 +123,7 @@ class Client:
         return watch(self._session, id, previews)
 
     def fetch(
-        self, id: str, output: Optional[str] = None, *, overwrite: bool = False, on_frame: OnFrame = _no_frame
+        self, id: str, output: Optional[str] = None, *, overwrite: bool = False, on_frame: OnFrame = no_frame
     ) -> List[Path]:
         """Write every published frame that is not there yet, and once the job is done `report.json`.
 

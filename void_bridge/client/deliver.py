@@ -6,14 +6,18 @@ import threading
 from pathlib import Path
 from typing import List, Optional
 
-from void_bridge.client.client import Client
+from void_bridge.client.client import Client, no_frame
+from void_bridge.client.fetch import OnFrame
 
 
 class FrameWriter:
     """Fetches in the background whenever there is more, so that a slow disk or network doesn't stop the display."""
 
-    def __init__(self, client: Client, id: str, output: Optional[str], overwrite: bool) -> None:
+    def __init__(
+        self, client: Client, id: str, output: Optional[str], overwrite: bool, on_frame: OnFrame = no_frame
+    ) -> None:
         self._client, self._id, self._output, self._overwrite = client, id, output, overwrite
+        self._on_frame = on_frame
         self._thread: Optional[threading.Thread] = None
         self._failure: Optional[BaseException] = None
         self._published = 0
@@ -38,7 +42,7 @@ class FrameWriter:
 
     def _fetch(self) -> None:
         try:
-            self.paths = self._client.fetch(self._id, self._output, overwrite=self._overwrite)
+            self.paths = self._client.fetch(self._id, self._output, overwrite=self._overwrite, on_frame=self._on_frame)
         except BaseException as exc:
             self._failure = exc
 

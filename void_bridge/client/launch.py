@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List
 
 from void_bridge.config import Config, as_environment
-from void_bridge.connection import connection_path
+from void_bridge.connection import connection_path, installation_id
 from void_bridge.errors import NoServer, full_disk_named
+from void_bridge.installation import recorded
 
 START_S = 90.0
 _POLL_S = 0.05
 _HOSTS_OWN = ("PYTHON", "QT_", "QML", "__PYVENV")
+_INSTALL_AGAIN = "run void-bridge install again"
 _started: List[subprocess.Popen[bytes]] = []  # kept, so that a server that outlives its client is no leak
 
 
@@ -28,7 +30,8 @@ def start_server(config: Config, answers: Callable[[], bool], notice: Callable[[
     Raises:
         NoServer: no Python to start it with, or it did not come up; the log is named.
     """
-    command = [_executable(config), "-m", "void_bridge.cli", "serve", "--autostarted"]
+    serve = ["-m", "void_bridge.cli", "serve", "--autostarted", "--installation", installation_id()]
+    command = [server_python(config), *serve]
     log = config.runtime_dir / "server.log"
     with full_disk_named(config.runtime_dir):
         config.runtime_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -41,9 +44,22 @@ def start_server(config: Config, answers: Callable[[], bool], notice: Callable[[
         wait_until_up(process, config, before, log)
 
 
-def _executable(config: Config) -> str:
-    path = Path(config.executable or sys.executable or "")
-    if config.executable or path.name.lower().startswith(("python", "pypy")):
+def server_python(config: Config) -> str:
+    """The Python that runs servers and commands: the configured one, the recorded one, or else this one.
+
+    Raises:
+        NoServer: this is a host's Python, or the recorded one is of another system.
+        ConfigError: the recorded installation cannot be read.
+    """
+    if config.executable:
+        return config.executable
+    record = recorded()
+    path = Path(record.executable if record else sys.executable or "")
+    if record and not path.is_absolute():
+        raise NoServer(f"cannot start {path} on this system; {_INSTALL_AGAIN}, or set `executable`")
+    if record:
+        return str(path)
+    if path.name.lower().startswith(("python", "pypy")):
         return str(path)
     raise NoServer(f"no server runs, and {path.name or 'this program'} cannot start one; run void-bridge serve")
 
@@ -72,7 +88,8 @@ def _spawn(command: List[str], config: Config, log: Path) -> subprocess.Popen[by
                 **detached,
             )
     except OSError as exc:
-        raise NoServer(f"cannot start a server with {command[0]}: {exc.strerror or exc}; set `executable`") from exc
+        why = f"cannot start a server with {command[0]}: {exc.strerror or exc}"
+        raise NoServer(f"{why}; {_INSTALL_AGAIN}, or set `executable`") from exc
     _started[:] = [child for child in _started if child.poll() is None] + [process]
     return process
 

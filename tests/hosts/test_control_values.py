@@ -1,0 +1,182 @@
+"""What all hosts share and no server is needed for: settings, states, versions, jobs, words."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+import pytest
+
+from host_plugins.control.request import Order, Shot, make_job, prompt_hint
+from host_plugins.control.settings import Settings, setting_specs, settings_from
+from host_plugins.control.state import TILE_COLOURS, JobState
+from host_plugins.control.versions import new_version, safe_name
+from host_plugins.control.words import artist_words
+from void_bridge import errors
+from void_bridge.errors import ColourError, InputError, OutputError, UsageError
+from void_bridge.frames import FrameRange
+from void_bridge.job import Colour, Job, MatteSource
+
+SHOT = Shot(
+    "/shots/plate.####.exr",
+    FrameRange.parse("1001-1004"),
+    "scene_linear",
+    "ocio://studio",
+    {"remove": MatteSource("/shots/roto.####.exr", "void_bridge.remove")},
+)
+
+
+def test_the_defaults_of_a_panel_make_the_job_that_the_command_line_makes():
+    made = make_job(Settings(), SHOT, "/out/clean.####.exr")
+    plain = Job(
+        SHOT.plate, SHOT.frames, "/out/clean.####.exr", Colour("scene_linear", "ocio://studio"), SHOT.mattes["remove"]
+    )
+    assert made == plain
+
+
+def test_every_setting_has_words_for_the_artist():
+    for spec in setting_specs():
+        assert spec.label and spec.tip.endswith((".", "'.")) and spec.group, spec.name
+        assert getattr(Settings(), spec.name) == spec.default
+        assert not spec.choices or spec.default in [value for value, _ in spec.choices]
+
+
+def test_settings_reach_the_job():
+    settings = settings_from(
+        {
+            "prompt": " an empty\n sofa ",
+            "seed": 7,
+            "exposure": "-1.5",
+            "colorspace": "ACEScg",
+            "grain": False,
+            "steps": 12,
+        }
+    )
+    job = make_job(settings, SHOT, "/out/clean.####.exr")
+    assert (job.prompt, job.seed, job.grain, job.steps) == ("an empty sofa", 7, False, 12)
+    assert job.colour == Colour("ACEScg", "ocio://studio", exposure=-1.5)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"sed": 1}, "did you mean 'seed'"),
+        ({"seed": -1}, "seed: got -1, expected 0 to"),
+        ({"engine": "warp"}, "engine: got 'warp', expected one of auto, propagate, void"),
+        ({"handles": "many"}, "handles: got 'many', expected integer"),
+    ],
+)
+def test_a_wrong_setting_is_named(values, words):
+    with pytest.raises(UsageError, match=words):
+        settings_from(values)
+
+
+@pytest.mark.parametrize(
+    ("settings", "shot", "error", "words"),
+    [
+        (Settings(), Shot(SHOT.plate, SHOT.frames, "x", "ocio://studio"), UsageError, "nothing to remove"),
+        (Settings(exposure="bright"), SHOT, UsageError, "exposure: got 'bright', expected auto or stops"),
+        (Settings(exposure="21"), SHOT, UsageError, "expected -20 to 20"),
+        (Settings(canvas="big"), SHOT, UsageError, "canvas 'big'"),
+        (Settings(), Shot(SHOT.plate, SHOT.frames, "", "", SHOT.mattes), ColourError, "colour space is not known"),
+    ],
+)
+def test_a_job_that_cannot_be_made_says_why(settings, shot, error, words):
+    with pytest.raises(error, match=words):
+        make_job(settings, shot, "/out/clean.####.exr")
+
+
+def test_orders_have_numbers_of_their_own():
+    job = make_job(Settings(), SHOT, "/out/clean.####.exr")
+    assert Order(job, Settings()).id != Order(job, Settings()).id
+
+
+@pytest.mark.parametrize("prompt", ["remove the man", "a street without cars", "Erase her", "the dog is deleted"])
+def test_a_prompt_that_commands_gets_a_hint(prompt):
+    assert "describe what is there" in prompt_hint(prompt)
+
+
+@pytest.mark.parametrize("prompt", ["", "an empty sofa", "a remote beach, nobody there"])
+def test_a_prompt_that_describes_gets_none(prompt):
+    assert prompt_hint(prompt) == ""
+
+
+def test_a_state_survives_a_text_knob():
+    state = JobState("abc", "running", 'says "7 of 9" äöü', "/o/c.####.exr", "1001-1009", "1001-1007", "", ("a", "b"))
+    assert JobState.from_text(state.to_text()) == state
+    assert state.to_text().isascii() and "\n" not in state.to_text()
+    assert JobState.from_text("  ") == JobState()
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", '{"phase": "dancing"}', '{"id": 7}'])
+def test_a_state_that_is_none_is_refused(text):
+    with pytest.raises(InputError):
+        JobState.from_text(text)
+
+
+def test_news_are_expected_of_jobs_that_have_not_ended():
+    alive = {phase for phase in TILE_COLOURS if JobState("abc", phase).is_alive}
+    assert alive == {"none", "sending", "queued", "running", "handed_over", "lost"}
+    assert not JobState("", "running").is_alive
+
+
+def test_versions_count_on_from_the_highest(tmp_path):
+    (tmp_path / "sh010_v007").mkdir()
+    (tmp_path / "sh010b_v100").mkdir()
+    (tmp_path / "sh010_v1x").mkdir()
+    version = new_version(tmp_path, "sh010")
+    assert version.folder == tmp_path / "sh010_v008"
+    assert version.pattern == f"{tmp_path.as_posix()}/sh010_v008/sh010_v008.####.exr"
+
+
+def test_two_that_ask_at_once_get_two_versions(tmp_path):
+    made = []
+    threads = [threading.Thread(target=lambda: made.append(new_version(tmp_path / "void", "a").name)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(made) == [f"a_v{number:03d}" for number in range(1, 9)]
+
+
+def test_an_abandoned_version_goes_unless_it_holds_something(tmp_path):
+    empty, used = new_version(tmp_path, "a"), new_version(tmp_path, "a")
+    (used.folder / "frame").touch()
+    empty.abandon()
+    used.abandon()
+    assert not empty.folder.exists() and used.folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [("sh010 comp/v3", "sh010_comp_v3"), ("Ménage.Void1", "Ménage.Void1"), ("../..", "shot"), ("", "shot")],
+)
+def test_names_of_nodes_become_names_of_files(text, name):
+    assert safe_name(text) == name
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="the super-user may write everywhere")
+def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(OutputError, match=str(tmp_path)):
+        new_version(tmp_path / "void", "a")
+
+
+def test_a_folder_that_is_a_file_is_named(tmp_path):
+    (tmp_path / "void").touch()
+    with pytest.raises(OutputError, match="void"):
+        new_version(tmp_path / "void", "a")
+
+
+def test_artists_read_no_options():
+    words = artist_words(errors.MissingFrames("missing 1005 of 1001-1005 in p: render them or give other --frames"))
+    assert words == "Frames are missing on disk: missing 1005 of 1001-1005 in p: render them or set another frame range"
+    for cls in errors.error_classes().values():
+        said = artist_words(
+            cls("x; choose another place with -o, or give --overwrite, or --colorspace; see --no-autostart")
+        )
+        assert "--" not in said and " -o" not in said
+
+
+def test_an_unforeseen_error_is_called_that():
+    assert artist_words(KeyError("x")).startswith("Something unforeseen: KeyError")

@@ -1,0 +1,220 @@
+"""The controller of the hosts against real servers with scripted workers."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import queue
+import signal
+import threading
+import time
+
+import pytest
+
+from host_plugins.control.controller import Controller
+from host_plugins.control.request import Order
+from host_plugins.control.settings import Settings
+from host_plugins.control.state import ENDED, JobState
+from tests.support.client_jobs import FRAMES, expected, make_job
+from tests.support.live_server import ServerProcess, eventually, running, settings
+from void_bridge.job import JobFile
+
+DEADLINE_S = 60.0
+
+
+class MainThread:
+    """Stands for a host's main thread: the test's own, which runs what is posted to it."""
+
+    def __init__(self) -> None:
+        self._posted: queue.Queue = queue.Queue()
+        self.states: dict[str, list[JobState]] = {}
+        self.thread = threading.current_thread()
+
+    def post(self, call) -> None:
+        assert threading.current_thread() is not self.thread, "posted from the main thread itself"
+        self._posted.put(call)
+
+    def show(self, state: JobState) -> None:
+        assert threading.current_thread() is self.thread
+        self.states.setdefault(state.id, []).append(state)
+
+    def last(self, id: str) -> JobState:
+        return self.states.get(id, [JobState()])[-1]
+
+    def until(self, condition) -> None:
+        end = time.monotonic() + DEADLINE_S
+        while not condition():
+            assert time.monotonic() < end, self.states
+            try:
+                self._posted.get(timeout=0.05)()
+            except queue.Empty:
+                continue
+
+    def until_phase(self, id: str, *phases: str) -> JobState:
+        self.until(lambda: self.last(id).phase in phases or self.last(id).phase in ENDED)
+        assert self.last(id).phase in phases, self.last(id)
+        return self.last(id)
+
+
+@pytest.fixture
+def main(tmp_path, monkeypatch):
+    monkeypatch.setenv("VOID_BRIDGE_RUNTIME_DIR", str(tmp_path / "run"))
+    monkeypatch.setenv("VOID_BRIDGE_SPOOL", str(tmp_path / "spool"))
+    monkeypatch.setenv("VOID_BRIDGE_AUTOSTART", "false")
+    return MainThread()
+
+
+@pytest.fixture
+def controller(main):
+    controller = Controller(main.post, main.show)
+    yield controller
+    controller.stop()
+
+
+@pytest.fixture
+def server(tmp_path):
+    with running(settings(tmp_path)):
+        yield
+
+
+def test_a_job_goes_out_and_its_frames_come_home(tmp_path, server, main, controller):
+    job = make_job(tmp_path)
+    order = Order(job, Settings())
+    first = controller.submit(order)
+    assert (first.id, first.phase, first.frames, first.output) == (order.id, "sending", "1001-1004", job.output)
+    last = main.until_phase(order.id, "done")
+    assert last.ready == "1001-1004" and last.line.startswith("4 frames in ")
+    for frame in FRAMES:
+        assert (tmp_path / "out" / f"clean.{frame}.exr").read_bytes() == expected(job, frame)
+
+
+def test_frames_are_told_as_they_land(tmp_path, server, main, controller):
+    gate = tmp_path / "gate"
+    order = Order(make_job(tmp_path, gate=str(gate), gate_at=1003), Settings())
+    controller.submit(order)
+    main.until(lambda: main.last(order.id).ready == "1001-1002")
+    assert main.last(order.id).phase == "running"
+    gate.touch()
+    main.until_phase(order.id, "done")
+
+
+def test_no_call_waits_for_a_server_that_does_not_answer(tmp_path, main, controller):
+    with ServerProcess(settings(tmp_path)) as server:
+        os.kill(server.process.pid, signal.SIGSTOP)
+        try:
+            order = Order(make_job(tmp_path), Settings())
+            state = controller.submit(order)
+            controller.cancel(state, Settings(), lambda line: None)
+            controller.free(Settings(), lambda line: None)
+            controller.follow(dataclasses.replace(state, id="other"), Settings())
+            assert state.phase == "sending" and controller.is_following(order.id)
+        finally:
+            os.kill(server.process.pid, signal.SIGCONT)
+        main.until(lambda: main.last(order.id).phase in ENDED)
+
+
+def test_a_cancelled_job_ends(tmp_path, server, main, controller):
+    order = Order(make_job(tmp_path, gate=str(tmp_path / "never"), gate_at=1003), Settings())
+    state = controller.submit(order)
+    main.until(lambda: main.last(order.id).ready == "1001-1002")
+    lines = []
+    controller.cancel(state, Settings(), lines.append)
+    last = main.until_phase(order.id, "cancelled")
+    assert last.ready == "1001-1002"
+    main.until(lambda: lines)
+
+
+def test_a_failed_job_says_why(tmp_path, server, main, controller):
+    order = Order(make_job(tmp_path, fail=["out_of_memory", "too large"]), Settings())
+    controller.submit(order)
+    assert main.until_phase(order.id, "failed").line == "Failed: too large"
+
+
+def test_an_input_that_is_not_there_fails_and_gives_its_version_back(tmp_path, server, main, controller):
+    job = make_job(tmp_path)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "plate" / "plate.1003.exr").unlink()
+    order = Order(job, Settings())
+    controller.submit(order)
+    assert "missing 1003" in main.until_phase(order.id, "failed").line
+    assert not (tmp_path / "out").exists()
+
+
+def test_without_a_server_it_says_so(tmp_path, main, controller):
+    order = Order(make_job(tmp_path), Settings())
+    controller.submit(order)
+    assert main.until_phase(order.id, "failed").line.startswith("No server answers")
+
+
+def test_another_session_picks_a_job_up(tmp_path, server, main, controller):
+    gate = tmp_path / "gate"
+    order = Order(make_job(tmp_path, gate=str(gate), gate_at=1003), Settings())
+    controller.submit(order)
+    main.until(lambda: main.last(order.id).ready == "1001-1002")
+    remembered = JobState.from_text(main.last(order.id).to_text())
+    controller.stop()
+    gate.touch()
+    later = MainThread()
+    Controller(later.post, later.show).follow(remembered, Settings())
+    assert later.until_phase(order.id, "done").ready == "1001-1004"
+
+
+def test_a_job_goes_on_over_a_server_that_starts_again(tmp_path, main, controller):
+    gate = tmp_path / "gate"
+    with ServerProcess(settings(tmp_path)) as server:
+        order = Order(make_job(tmp_path, gate=str(gate), gate_at=1003), Settings())
+        controller.submit(order)
+        main.until(lambda: main.last(order.id).ready == "1001-1002")
+        server.kill()
+        gate.touch()
+        with ServerProcess(settings(tmp_path)):
+            main.until_phase(order.id, "done")
+    assert any("trying again" in state.line for state in main.states[order.id])
+
+
+def test_a_job_for_the_farm_is_written_and_waited_for(tmp_path, main, controller):
+    job = make_job(tmp_path)
+    order = Order(job, Settings(where="farm"))
+    controller.submit(order)
+    main.until(lambda: (tmp_path / "out" / "job.json").exists())
+    assert JobFile.read(tmp_path / "out" / "job.json") == JobFile(job)
+    for frame in FRAMES:
+        (tmp_path / "out" / f"clean.{frame}.exr").touch()
+    assert main.until_phase(order.id, "done").ready == "1001-1004"
+
+
+def test_a_job_whose_node_is_gone_is_found_again(tmp_path, server, main, controller):
+    order = Order(make_job(tmp_path), Settings())
+    controller.submit(order)
+    main.until_phase(order.id, "done")
+    listed, found = [], []
+    controller.jobs(Settings(), lambda jobs, words: listed.append((jobs, words)))
+    main.until(lambda: listed)
+    assert [status.id for status in listed[0][0]] == [order.id] and listed[0][1] == ""
+    controller.find(order.id, Settings(), found.append, lambda line: None)
+    main.until(lambda: found)
+    assert (found[0].output, found[0].frames) == (order.job.output, "1001-1004")
+
+
+def test_questions_are_answered_in_words(tmp_path, server, main, controller):
+    lines = []
+    controller.check(Settings(), lines.append)
+    main.until(lambda: len(lines) == 1)
+    controller.free(Settings(), lines.append)
+    main.until(lambda: len(lines) == 2)
+    assert "scripted" in lines[0] and lines[1].endswith("give their GPU memory back")
+
+
+def test_news_that_come_too_fast_leave_the_latest(tmp_path, main):
+    controller = Controller(main.post, main.show)
+
+    def flood() -> None:
+        for number in range(1000):
+            controller._tell(JobState("a", "running", str(number)))
+
+    thread = threading.Thread(target=flood)
+    thread.start()
+    thread.join()
+    main.until(lambda: main.states)
+    assert [state.line for state in main.states["a"]] == ["999"]
+    assert eventually(lambda: main._posted.empty())
