@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Optional, Tuple
+from typing import Any, Optional, Tuple
 
 import nuke
 
@@ -17,6 +17,7 @@ LINEAR = "Linear Rec.709 (sRGB)"
 
 _CONFIG_KNOBS = ("OCIO_config", "OCIOConfig")  # its name differs between versions
 _ROLES = {"scene_linear", "compositing_linear", "rendering", "default", "reference", "aces_interchange"}
+_RAW = {"raw", "data", "utility - raw"}
 _WITH_ROLE = re.compile(r"(\w+) \((.+)\)")
 
 
@@ -38,12 +39,15 @@ def uses_ocio() -> bool:
 
 def space_of_read(read: nuke.Node) -> Optional[str]:
     """What the files of a Read are in, as the config names it; None where only Nuke can convert them."""
-    if read["raw"].value():
-        return working_space()[0]
     name = str(read["colorspace"].value())
+    if name.startswith("default"):
+        name = str(nuke.root()["floatLut"].value())  # what Nuke takes for EXR
+    name = _bare_name(name)
+    if read["raw"].value() or name.lower() in _RAW:
+        return working_space()[0]
     if uses_ocio():
-        return working_space()[0] if name == "default" else _bare_name(name)
-    return LINEAR if _bare_name(name) == "linear" else None
+        return name
+    return LINEAR if name == "linear" else None
 
 
 def _bare_name(name: str) -> str:
@@ -56,12 +60,10 @@ def _bare_name(name: str) -> str:
 
 def _config() -> str:
     root = nuke.root()
-    knob = next(root[name] for name in _CONFIG_KNOBS if root.knob(name))
-    name = str(knob.value())
-    if os.environ.get("OCIO") and name == "custom" and not root["customOCIOConfigPath"].value():
-        return os.environ["OCIO"]
+    name = str(next(root[name] for name in _CONFIG_KNOBS if root.knob(name)).value())
     if name == "custom":
-        return str(root["customOCIOConfigPath"].value())
+        custom: Any = root["customOCIOConfigPath"]
+        return str(custom.evaluate() or os.environ.get("OCIO", ""))
     found = next((path for path in _shipped(name) if path.is_file()), None)
     if found is None:
         raise ColourError(f"cannot find Nuke's OCIO config {name}; write its file into 'OCIO config'")

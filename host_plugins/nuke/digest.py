@@ -12,7 +12,6 @@ from typing import Iterator, List
 import nuke
 
 from host_plugins.nuke.inputs import upstream
-from void_bridge.frames import FrameRange
 from void_bridge.sequence import Sequence
 
 # How a node looks in the graph; none of it changes a pixel.
@@ -62,12 +61,12 @@ def digest_of(nodes: List[nuke.Node], *more: str) -> str:
     return digest.hexdigest()
 
 
-def files_of(nodes: List[nuke.Node], frames: FrameRange) -> str:
-    """Sizes and times of the files that Reads upstream would give for these frames, as one text."""
+def files_of(nodes: List[nuke.Node]) -> str:
+    """Sizes and times of the files that Reads upstream have on disk, as one text."""
     facts = []
     for read in (node for node in upstream(nodes) if node.Class() == "Read"):
         sequence = Sequence.parse(nuke.filename(read) or "none")
-        facts += [_stat(str(sequence.path(frame))) for frame in frames]
+        facts += [f"{frame}:{_stat(sequence.path(frame))}" for frame in sequence.frames_on_disk()]
     return " ".join(facts)
 
 
@@ -85,9 +84,9 @@ def _texts(nodes: List[nuke.Node]) -> Iterator[str]:
                 yield f"{name} {knob.toScript()}"
 
 
-def _stat(path: str) -> str:
+def _stat(path: Path) -> str:
     try:
-        facts = Path(path).stat()
+        facts = path.stat()
     except OSError:
         return "-"
     return f"{facts.st_size}/{facts.st_mtime_ns}"

@@ -69,10 +69,10 @@ def plan_export(group: nuke.Node, settings: Settings, view: str, folder: Path, s
     frames = frames_of(group, settings)
     read = frames_to_read(group, frames, settings.handles)
     check_writable(folder)
-    mattes = _mattes_piece(group, read, view, folder, stem)
+    mattes = _mattes_piece(group, view, folder, stem)
     pattern, space = own_files(plate_of(group), read, view) if group["own_files"].value() else ("", "")
     working, config = working_space()
-    pieces = (mattes,) if pattern else (_plate_piece(group, read, view, folder, stem), mattes)
+    pieces = (mattes,) if pattern else (_plate_piece(group, view, folder, stem), mattes)
     sources = {
         role: MatteSource(mattes.sequence.pattern, f"{LAYER}.{role}", bool(group[f"{role}_invert"].value()))
         for role in roto_of(group)
@@ -128,20 +128,20 @@ def ranges(frames: FrameRange) -> List[Steps]:
     return found
 
 
-def _plate_piece(group: nuke.Node, frames: FrameRange, view: str, folder: Path, stem: str) -> Piece:
+def _plate_piece(group: nuke.Node, view: str, folder: Path, stem: str) -> Piece:
     plate = plate_of(group)
     datatype = FLOAT if is_float(plate) else HALF
-    digest = digest_of([plate], datatype, view, files_of([plate], frames))
+    digest = digest_of([plate], datatype, view, files_of([plate]))
     return Piece("plate", "rgb", datatype, _sequence(folder, stem, "plate", digest))
 
 
-def _mattes_piece(group: nuke.Node, frames: FrameRange, view: str, folder: Path, stem: str) -> Piece:
+def _mattes_piece(group: nuke.Node, view: str, folder: Path, stem: str) -> Piece:
     nodes = roto_of(group)
     picks = [f"{role} {group[f'{role}_channel'].value()}" for role in nodes]
     whole = plate_of(group).format()
     size = f"{whole.width()}x{whole.height()} {whole.pixelAspect()}"
     sources = list(nodes.values())
-    digest = digest_of(sources, *picks, size, view, files_of(sources, frames))
+    digest = digest_of(sources, *picks, size, view, files_of(sources))
     return Piece("mattes", LAYER, HALF, _sequence(folder, stem, "mattes", digest))
 
 

@@ -12,6 +12,7 @@ from typing import Callable, Dict, Optional
 import nuke
 
 from host_plugins.control.controller import Controller
+from host_plugins.control.runs import OnState
 from host_plugins.control.state import JobState
 from host_plugins.control.tools import Tools
 from host_plugins.nuke.freshness import refresh
@@ -26,9 +27,16 @@ class Session:
     def __init__(self) -> None:
         self.controller = Controller(post=on_main_thread, on_state=self.show)
         self.tools = Tools(post=on_main_thread)
+        self._listeners: Dict[str, OnState] = {}
+
+    def listen(self, id: str, on_state: OnState) -> None:
+        """Be told the news of a job that no node shows."""
+        self._listeners[id] = on_state
 
     def show(self, state: JobState) -> None:
         """Bring the news of one job to every node that remembers it."""
+        if state.id in self._listeners:
+            self._listeners[state.id](state)
         for node in void_nodes():
             jobs = jobs_of(node)
             views = [view for view, known in jobs.items() if known.id == state.id]

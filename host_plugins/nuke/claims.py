@@ -1,0 +1,314 @@
+"""The claims about Nuke that no test without it can verify, each with its check. Each check says what it saw."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import threading
+from pathlib import Path
+from typing import Any, Callable, List, Tuple
+
+import nuke
+
+from host_plugins.control.selftest import Claim
+from host_plugins.control.settings import setting_specs
+from host_plugins.control.state import JobState
+from host_plugins.nuke import background, colour, digest, inputs, node, panel, result
+from host_plugins.nuke.actions import plans_of
+from host_plugins.nuke.export import Plan, export
+from host_plugins.nuke.freshness import note_submitted
+from void_bridge.errors import Cancelled
+from void_bridge.frames import FrameRange
+
+WIDTH, HEIGHT = 64, 48
+LEFT, RIGHT = (8, 8), (56, 8)  # a pixel inside the matte, one outside
+
+
+class Bench:
+    """A small comp in the current group: a plate of 2.5, a matte over its left half, and a VOIDRemove of both."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.plate = _sheet(2.5, WIDTH)
+        self.matte = _sheet(1.0, WIDTH // 2)
+        self.node = node.create()
+        self.node.setInput(0, self.plate)
+        self.node.setInput(1, self.matte)
+        self.first = self.plate.firstFrame()
+        for name, value in (("frames_from", "custom"), ("frames", str(self.first)), ("folder", folder.as_posix())):
+            self.node[name].setValue(value)
+        self.node["engine"].setValue("propagate")
+
+    def exported(self) -> Plan:
+        plan = plans_of(self.node, panel.settings_of(self.node))[0]
+        export(self.node, plan)
+        return plan
+
+    def show_result(self) -> None:
+        """The first two frames as a server would have made them: 9.0, over the matte; the second is not ready."""
+        pattern = (self.folder / "made" / "clean.####.exr").as_posix()
+        if not (self.folder / "made").exists():
+            made = nuke.nodes.Copy(inputs=[_sheet(9.0, WIDTH), self.matte])
+            made["from0"].setValue("alpha")
+            made["to0"].setValue(f"{node.LAYER}.paste")
+            write = nuke.nodes.Write(inputs=[made], file_type="exr", raw=True, create_directories=True, channels="all")
+            write["file"].setValue(pattern)
+            nuke.execute(write, self.first, self.first + 1)
+        jobs = {"main": JobState("selftest", "running", "", pattern, f"{self.first}-{self.first + 1}", str(self.first))}
+        result.point_at(self.node, jobs, own_files=False)
+        result.remember(self.node, jobs)
+        self.node["show"].setValue(panel.SHOWN[1])
+
+
+def _sheet(value: float, width: int) -> Any:
+    """`value` from the left edge to `width`, black beside it, in a frame of WIDTH x HEIGHT."""
+    whole = nuke.nodes.Crop(inputs=[nuke.nodes.Constant(color=value)], box=(0, 0, WIDTH, HEIGHT), reformat=True)
+    return nuke.nodes.Crop(inputs=[whole], box=(0, 0, width, HEIGHT))
+
+
+def _read(bench: Bench, pattern: str) -> Any:
+    return nuke.nodes.Read(file=pattern, raw=True, first=bench.first, last=bench.first + 1)
+
+
+def _sample(source: Any, place: Tuple[int, int], channel: str = "red") -> float:
+    return float(source.sample(channel, place[0] + 0.5, place[1] + 0.5))
+
+
+def _same(found: object, expected: object) -> str:
+    assert found == expected, f"got {found!r}, expected {expected!r}"
+    return str(found)
+
+
+def panel_is_whole(bench: Bench) -> str:
+    for spec in setting_specs():
+        knob = bench.node[spec.name]
+        _same(knob.tooltip(), spec.tip)
+    return f"{len(bench.node.knobs())} knobs"
+
+
+def panel_looks_right(bench: Bench) -> str:
+    bench.node.showControlPanel()
+    assert nuke.ask("Does the panel of VOIDRemove look like the picture in docs/nuke.md?"), "the answer was no"
+    return "seen by a person"
+
+
+def menu_is_there(bench: Bench) -> str:
+    assert nuke.menu("Nodes").findItem("VOID/VOIDRemove") is not None, "no VOIDRemove in the node menu"
+    return "Nodes > VOID > VOIDRemove"
+
+
+def inputs_are_named(bench: Bench) -> str:
+    found = sorted((int(each["number"].value()), each.name()) for each in nuke.allNodes("Input", group=bench.node))
+    return _same([name for _, name in found], list(inputs.INPUTS))
+
+
+def create_is_one_undo(bench: Bench) -> str:
+    before = len(node.void_nodes())
+    node.create()
+    nuke.undo()
+    return _same(len(node.void_nodes()), before)
+
+
+def plate_is_written_raw(bench: Bench) -> str:
+    plan = bench.exported()
+    read = _read(bench, plan.shot.plate)
+    bits = str(read.metadata("input/bitsperchannel"))
+    assert bits.startswith("16-bit half"), bits
+    return f"{_same(_sample(read, LEFT), 2.5)}, {bits}"
+
+
+def mattes_are_a_layer(bench: Bench) -> str:
+    read = _read(bench, bench.exported().shot.mattes["remove"].sequence)
+    channel = f"{node.LAYER}.remove"
+    assert channel in read.channels(), read.channels()
+    return _same((_sample(read, LEFT, channel), _sample(read, RIGHT, channel)), (1.0, 0.0))
+
+
+def nothing_is_left(bench: Bench) -> str:
+    bench.exported()
+    return _same([each.name() for each in nuke.allNodes("Write", group=bench.node)], [])
+
+
+def nothing_is_written_twice(bench: Bench) -> str:
+    bench.exported()
+    return "missing: " + _same(str(plans_of(bench.node, panel.settings_of(bench.node))[0].missing), "")
+
+
+def data_window_is_kept(bench: Bench) -> str:
+    read = _read(bench, bench.exported().shot.mattes["remove"].sequence)
+    window = [int(each) for each in read.metadata("exr/dataWindow")]
+    return _same(window[2] - window[0] + 1 >= WIDTH // 2, True) + f" {window}"
+
+
+def proxy_is_turned_off(bench: Bench) -> str:
+    root = nuke.root()
+    root["proxy"].setValue(True)
+    try:
+        bench.plate["softness"].setValue(0.001)  # something new to write
+        read = _read(bench, bench.exported().shot.plate)
+        assert root["proxy"].value(), "proxy mode was not turned on again"
+    finally:
+        root["proxy"].setValue(False)
+    return _same(read.width(), WIDTH)
+
+
+def cancel_is_told(bench: Bench) -> str:
+    nuke.message("A long export follows: press Cancel in its bar.")
+    bench.plate["softness"].setValue(0.002)
+    plan = plans_of(bench.node, panel.settings_of(bench.node))[0]
+    try:
+        export(bench.node, dataclasses.replace(plan, frames=FrameRange(range(1, 5001))))
+    except Cancelled as exc:
+        return str(exc)
+    raise AssertionError("the export ran to its end")
+
+
+def digest_holds(bench: Bench) -> str:
+    sources = [bench.plate]
+    first = digest.digest_of(sources)
+    bench.plate.setXYpos(17, 17)
+    assert digest.digest_of(sources) == first, "moving a node changed the digest"
+    bench.plate["softness"].setValue(0.003)
+    assert digest.digest_of(sources) != first, "another softness did not"
+    return first
+
+
+def expressions_are_followed(bench: Bench) -> str:
+    other = nuke.nodes.NoOp()
+    bench.matte["disable"].setExpression(f"{other.name()}.disable")
+    found = other.fullName() in [each.fullName() for each in inputs.upstream([bench.matte])]
+    bench.matte["disable"].clearAnimated()
+    return _same(found, True)
+
+
+def result_lies_over_the_plate(bench: Bench) -> str:
+    bench.show_result()
+    seen = [_sample(bench.node, place, channel) for place in (LEFT, RIGHT) for channel in ("red", "alpha")]
+    return _same(seen, [9.0, 2.5, 2.5, 2.5])
+
+
+def unready_frames_show_the_plate(bench: Bench) -> str:
+    bench.show_result()
+    was = nuke.frame()
+    nuke.frame(bench.first + 1)
+    try:
+        return _same(_sample(bench.node, LEFT), 2.5)
+    finally:
+        nuke.frame(was)
+
+
+def render_refuses(bench: Bench) -> str:
+    """A frame that is not the job's, and one of a stale result. Takes a licence for a second Nuke."""
+    bench.show_result()
+    write = nuke.nodes.Write(inputs=[bench.node], file_type="exr", create_directories=True)
+    write["file"].setValue((bench.folder / "rendered" / "out.####.exr").as_posix())
+    said = [_render_elsewhere(write, frame) for frame in (bench.first, bench.first + 2)]
+    bench.node["void_bridge_fresh"].setValue(False)
+    said.append(_render_elsewhere(write, bench.first))
+    bench.node["void_bridge_fresh"].setValue(True)
+    assert not said[0], f"a finished frame was refused: {said[0]}"
+    assert said[1] and said[2], f"rendered although it should not be: {said}"
+    return said[2]
+
+
+def _render_elsewhere(write: Any, frame: int) -> str:
+    """What a second Nuke says to one frame: nothing when it rendered it."""
+    ended = threading.Event()
+    words: List[str] = []
+
+    def on_end(text: str) -> None:
+        words.append(text)
+        ended.set()
+
+    background.start_export([write], [[frame, frame, 1]], "main", False, on_end)
+    ended.wait(120)
+    return words[0] if words else "no answer"
+
+
+def background_export_works(bench: Bench) -> str:
+    write = nuke.nodes.Write(inputs=[bench.plate], file_type="exr", create_directories=True)
+    target = bench.folder / "background"
+    write["file"].setValue((target / "plate.####.exr").as_posix())
+    words = _render_elsewhere(write, bench.first)
+    assert not words and target.exists(), words or "no frame was written"
+    return "written with a render licence"
+
+
+def copies_show_the_same(bench: Bench) -> str:
+    bench.show_result()
+    for each in nuke.selectedNodes():
+        each.setSelected(False)
+    bench.node.setSelected(True)
+    path = (bench.folder / "copied.nk").as_posix()
+    nuke.nodeCopy(path)
+    nuke.nodePaste(path)
+    pasted = nuke.selectedNode()
+    assert pasted.name() != bench.node.name(), "the copy has the same name"
+    _same(result.jobs_of(pasted), result.jobs_of(bench.node))
+    file = node.inside(pasted, "result")["file"].value()
+    nuke.delete(pasted)
+    return str(file)
+
+
+def changes_make_it_stale(bench: Bench) -> str:
+    bench.show_result()
+    note_submitted(bench.node)
+    bench.node["feather"].setValue(9)
+    bench.node.setInput(2, bench.matte)
+    fresh = bool(bench.node["void_bridge_fresh"].value())
+    bench.node.setInput(2, None)
+    bench.node["feather"].setValue(4)
+    return _same(fresh, False)
+
+
+def own_files_are_sent(bench: Bench) -> str:
+    read = _read(bench, bench.exported().shot.plate)
+    pattern, space = inputs.own_files(read, FrameRange([bench.first]), "main")
+    assert pattern, "a plain Read was not taken as it is"
+    return f"{pattern} in {space}"
+
+
+def colour_is_found(bench: Bench) -> str:
+    space, config = colour.working_space()
+    assert config.startswith("ocio://") or Path(config).is_file(), f"no config at {config}"
+    return f"{space} of {config}"
+
+
+def packages_load(bench: Bench) -> str:
+    import msgpack
+    import zmq
+
+    return f"pyzmq {zmq.__version__} from {zmq.__file__}, msgpack {msgpack.version}, {sys.version.split()[0]}"
+
+
+Check = Callable[[Bench], str]
+CLAIMS: Tuple[Tuple[str, str, Check], ...] = (
+    ("packages", "the plug-in's packages load in Nuke's Python", packages_load),
+    ("menu", "VOIDRemove is in the node menu", menu_is_there),
+    ("panel", "every setting has a knob with its tooltip", panel_is_whole),
+    ("looks", "the panel looks like its picture", panel_looks_right),
+    ("inputs", "the group has the inputs plate, remove, affected and keep, in that order", inputs_are_named),
+    ("undo", "making a node is one step to undo", create_is_one_undo),
+    ("colour", "the working space and the OCIO config of the script are found", colour_is_found),
+    ("export", "a Write in the group writes the plate in half float, values as they are", plate_is_written_raw),
+    ("layer", "mattes are written as the layer void_bridge", mattes_are_a_layer),
+    ("window", "the data window of what is written is the bounding box", data_window_is_kept),
+    ("clean", "no temporary node is left after an export", nothing_is_left),
+    ("once", "what has not changed is not written again", nothing_is_written_twice),
+    ("proxy", "an export is full size in proxy mode, which comes back on", proxy_is_turned_off),
+    ("cancel", "an export that is cancelled in Nuke's bar says so", cancel_is_told),
+    ("digest", "moving a node changes no digest, changing a pixel does", digest_holds),
+    ("linked", "nodes that are linked by expression count as inputs", expressions_are_followed),
+    ("own files", "a plain EXR Read is sent as its own files", own_files_are_sent),
+    (
+        "keymix",
+        "the result lies over the plate where it was pasted, and the plate's alpha stays",
+        result_lies_over_the_plate,
+    ),
+    ("ready", "a frame that is not ready shows the plate in the interface", unready_frames_show_the_plate),
+    ("refuse", "a render refuses a frame that is not the job's, and a stale result", render_refuses),
+    ("stale", "a changed setting or input makes a result stale", changes_make_it_stale),
+    ("copy", "a pasted copy shows the same result", copies_show_the_same),
+    ("background", "a second Nuke renders the export", background_export_works),
+)
+JOB_CLAIM = Claim("job", "a job goes to a local server, and its news come on the main thread", lambda: "")
