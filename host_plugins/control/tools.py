@@ -19,7 +19,7 @@ from host_plugins.control.settings import Settings
 from host_plugins.control.words import artist_words
 from void_bridge.client.launch import child_environment, server_python
 from void_bridge.config import Config
-from void_bridge.errors import InternalError, VoidBridgeError, from_code
+from void_bridge.errors import InternalError, NoServer, VoidBridgeError, from_code
 from void_bridge.frames import FrameRange
 from void_bridge.job import Job, JobFile
 
@@ -80,13 +80,11 @@ def run_command(config: Config, words: Sequence[str]) -> Dict[str, Any]:
         VoidBridgeError: the one that the command ended with. NoServer: no Python to run it with.
     """
     command: List[str] = [server_python(config), "-m", "void_bridge.cli", *words, "--json"]
-    done = subprocess.run(
-        command,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        env=child_environment(config),
-        **NO_WINDOW,
-    )
+    environment = child_environment(config)
+    try:
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, env=environment, **NO_WINDOW)
+    except OSError as exc:
+        raise NoServer(f"cannot start {command[0]}: {exc.strerror or exc}; run void-bridge install again") from exc
     return _outcome(done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace"))
 
 
