@@ -174,7 +174,7 @@ def digest_holds(bench: Bench) -> str:
 
 
 def expressions_are_followed(bench: Bench) -> str:
-    other = nuke.nodes.NoOp()
+    other = nuke.nodes.Grade()
     bench.matte["disable"].setExpression(f"{other.name()}.disable")
     found = other.fullName() in [each.fullName() for each in inputs.upstream([bench.matte])]
     bench.matte["disable"].clearAnimated()

@@ -35,11 +35,13 @@ def jobs_of(node: nuke.Node) -> Jobs:
 
 def remember(node: nuke.Node, jobs: Jobs) -> None:
     """Keep the jobs in the node and show how they stand. Nothing of it can be undone by accident."""
+    had = _ready(jobs_of(node))
     nuke.Undo.disable()
     try:
         node[STATE].setValue(json.dumps({view: to_plain(state) for view, state in jobs.items()}))
         _show_words(node, jobs)
-        _show_frames(node, jobs)
+        if _ready(jobs) != had:
+            node["void_bridge_ready"].fromScript(ready_curve(_ready(jobs)))
     finally:
         nuke.Undo.enable()
 
@@ -129,12 +131,6 @@ def _label(node: nuke.Node, jobs: Jobs, state: JobState) -> str:
     stale = "" if node["void_bridge_fresh"].value() else "\nstale: inputs or settings changed"
     count = f" {ready}/{wanted}" if state.phase not in ("sending", "done") else ""
     return f"{state.phase.replace('_', ' ')}{count}\n{folder_of(jobs).name}{stale}"
-
-
-def _show_frames(node: nuke.Node, jobs: Jobs) -> None:
-    curve = ready_curve(_ready(jobs))
-    if node["void_bridge_ready"].toScript() != curve:
-        node["void_bridge_ready"].fromScript(curve)
 
 
 def _ready(jobs: Jobs) -> FrameRange:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.hosts.fake_nuke import FakeNuke
 from tests.hosts.fake_nuke.data import exr_knobs, node_specs
+from tests.hosts.nuke_plugin import started
 from tests.hosts.vendor_names import Names, faults
 
 PLUGIN = Path(__file__).parents[2] / "host_plugins" / "nuke"
@@ -19,14 +19,8 @@ FILES = sorted(PLUGIN.rglob("*.py"))
 @pytest.fixture(scope="module")
 def own_knobs():
     """The knobs that the panel adds to its group."""
-    fake = FakeNuke(version=17)
-    fake.install()
-    try:
-        from host_plugins.nuke.node import create
-
-        return set(create().knobs())
-    finally:
-        fake.uninstall()
+    with started() as (_, void_bridge_nuke):
+        yield set(void_bridge_nuke.create().knobs())
 
 
 @pytest.mark.parametrize("version", [14, 15, 16, 17])
@@ -56,7 +50,7 @@ def test_a_planted_typo_is_found(tmp_path, own_knobs, file, right, wrong, found)
     assert any(found in fault for fault in faults([planted, *others], Names(17, own_knobs)))
 
 
-def test_tables_of_knobs_name_what_a_read_has():
+def test_tables_of_knobs_name_what_a_read_has(own_knobs):
     from host_plugins.nuke.inputs import _NEUTRAL
     from host_plugins.nuke.result import _COPIED
 

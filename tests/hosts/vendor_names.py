@@ -24,6 +24,8 @@ class Names:
     own: Set[str] = field(default_factory=set)
 
     def knobs(self, node_class: str) -> Dict[str, KnobSpec]:
+        if not self.has(node_class):
+            return {}
         specs = (*node_specs(self.version)[node_class].knobs, *exr_knobs(node_class))
         return {spec.name: spec for spec in specs}
 

@@ -1,0 +1,25 @@
+"""Flags and masks of the `nuke` module. Their values are the fake's own: scripts may rely on the names only."""
+
+from __future__ import annotations
+
+DISABLED = 0x80
+NO_ANIMATION = 0x100
+DO_NOT_WRITE = 0x200
+INVISIBLE = 0x400
+STARTLINE = 0x1000
+ENDLINE = 0x2000
+ALWAYS_SAVE = 0x100000
+NO_UNDO = 0x80000
+KNOB_CHANGED_RECURSIVE = 0x8000000
+READ_ONLY = 0x10000000
+NODIR = 0x20000000
+NO_MULTIVIEW = 0x40000000
+EXPAND_TO_WIDTH = 0x80000000
+NO_CHECKMARKS = 0x100000000
+
+INPUTS, HIDDEN_INPUTS, EXPRESSIONS, LINKINPUTS = 1, 2, 4, 8
+TO_SCRIPT, TO_VALUE, WRITE_USER_KNOB_DEFS, WRITE_ALL, WRITE_NON_DEFAULT_ONLY = 1, 2, 4, 8, 16
+REPLACE = 1
+TABKNOB, TABBEGINGROUP, TABBEGINCLOSEDGROUP, TABENDGROUP = 0, 1, 2, -1
+IMAGE, GEO = 1, 4
+ALL = {name: value for name, value in list(globals().items()) if name.isupper() and isinstance(value, int)}

@@ -1,0 +1,139 @@
+"""What Nuke would show: messages and questions, progress bars, menus. Tests read them and answer."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Dict, List, Optional, Union
+
+from tests.hosts.fake_nuke.api import ApiObject, current
+
+
+class Dialogs:
+    """messages: texts shown, questions included, in order. answers: what the artist will answer, first to last."""
+
+    def __init__(self) -> None:
+        self.messages: List[str] = []
+        self.answers: List[Any] = []
+        self.printed: List[str] = []
+        self.progress: List[ProgressTask] = []
+        self.cancels: Callable[[ProgressTask], bool] = lambda task: False
+
+    def message(self, prompt: str) -> None:
+        self.messages.append(_text(prompt))
+
+    def ask(self, prompt: str) -> bool:
+        return bool(self._answer(prompt))
+
+    def get_input(self, prompt: str, default: str = "") -> Optional[str]:
+        """None where the artist cancels."""
+        answer = self._answer(prompt)
+        return None if answer is None else str(answer)
+
+    def _answer(self, prompt: str) -> Any:
+        self.messages.append(_text(prompt))
+        if not current().gui:
+            raise AssertionError(f"nobody is there to answer in nuke -t: {prompt}")
+        if not self.answers:
+            raise AssertionError(f"the test gave no answer to: {prompt}")
+        return self.answers.pop(0)
+
+
+class ProgressTask(ApiObject):
+    """A bar with a Cancel button. Tests read title, percents and texts, each in the order in which they were set."""
+
+    def __init__(self, name: str) -> None:
+        self.title = _text(name)
+        self.percents: List[int] = []
+        self.texts: List[str] = []
+        current().dialogs.progress.append(self)
+
+    def setProgress(self, percent: int) -> None:
+        if not isinstance(percent, int):
+            raise TypeError(f"setProgress: got {percent!r}, expected a whole number")
+        self.percents.append(percent)
+
+    def setMessage(self, message: str) -> None:
+        self.texts.append(_text(message))
+
+    def isCancelled(self) -> bool:
+        return bool(current().dialogs.cancels(self))
+
+
+class MenuItem(ApiObject):
+    def __init__(self, name: str, command: Union[str, Callable[[], Any], None] = None, shortcut: str = "") -> None:
+        self._item, self._command, self._shortcut, self._on = name, command, shortcut, True
+
+    def name(self) -> str:
+        return self._item
+
+    def script(self) -> str:
+        return self._command if isinstance(self._command, str) else ""
+
+    def shortcut(self) -> str:
+        return self._shortcut
+
+    def setEnabled(self, enabled: bool, recursive: bool = False) -> None:
+        self._on = bool(enabled)
+
+    def invoke(self) -> None:
+        """As a click does: text runs as Python, anything else is called."""
+        if isinstance(self._command, str):
+            current().run_text(self._command)
+        elif self._command is not None:
+            self._command()
+
+
+class Menu(MenuItem):
+    """Names may be paths: `addCommand("VOID Bridge/Remove")` makes the menu on the way."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self._items: Dict[str, MenuItem] = {}
+
+    def addMenu(self, name: str, icon: str = "", tooltip: str = "", index: int = -1) -> Menu:
+        head, _, rest = name.partition("/")
+        menu = self._items.get(head)
+        if not isinstance(menu, Menu):
+            menu = self._items[head] = Menu(head)
+        return menu.addMenu(rest) if rest else menu
+
+    def addCommand(
+        self,
+        name: str,
+        command: Union[str, Callable[[], Any], None] = None,
+        shortcut: str = "",
+        icon: str = "",
+        tooltip: str = "",
+        index: int = -1,
+        readonly: bool = False,
+    ) -> MenuItem:
+        path, _, last = name.rpartition("/")
+        menu = self.addMenu(path) if path else self
+        item = menu._items[last] = MenuItem(last, command, shortcut)
+        return item
+
+    def addSeparator(self, index: int = -1) -> MenuItem:
+        return MenuItem("-")
+
+    def items(self) -> List[MenuItem]:
+        return list(self._items.values())
+
+    def findItem(self, name: str) -> Optional[MenuItem]:
+        head, _, rest = name.partition("/")
+        found = self._items.get(head)
+        return found.findItem(rest) if rest and isinstance(found, Menu) else found
+
+    def menu(self, name: str) -> Optional[Menu]:
+        found = self.findItem(name)
+        return found if isinstance(found, Menu) else None
+
+    def removeItem(self, name: str) -> None:
+        self._items.pop(name, None)
+
+    def clearMenu(self) -> None:
+        self._items.clear()
+
+
+def _text(prompt: Any) -> str:
+    if not isinstance(prompt, str):
+        raise TypeError(f"got {prompt!r}, expected text")
+    return prompt

@@ -1,0 +1,1 @@
+"""The node graph computed for real, on small images, with numpy."""

@@ -1,0 +1,69 @@
+"""Nodes that make an image out of nothing."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+import numpy as np
+
+from tests.hosts.fake_nuke.api import current
+from tests.hosts.fake_nuke.formats import Format
+from tests.hosts.fake_nuke.graph.evaluate import Work, operation
+from tests.hosts.fake_nuke.image import ALPHA, RGB, Box, Image, black, format_box
+
+
+@operation("Constant")
+def constant(work: Work) -> Image:
+    fmt = work.knob("format")._format()
+    colour = dict(zip((*RGB, ALPHA), work.numbers("color")))
+    box = format_box(fmt)
+    names = work.channels("channels", [])
+    return Image({name: np.full(box.shape, colour.get(name, 0.0), np.float32) for name in names}, box, fmt)
+
+
+@operation("CheckerBoard2")
+def checkerboard(work: Work) -> Image:
+    width, height = (max(1, int(size)) for size in work.numbers("boxsize"))
+    dark, light = work.numbers("color0"), work.numbers("color1")
+    return checker(work.knob("format")._format(), width, height, dark, light)
+
+
+def checker(fmt: Format, width: int = 4, height: int = 4, dark: object = None, light: object = None) -> Image:
+    """Boxes of two colours, RGBA."""
+    box = format_box(fmt)
+    y, x = np.indices(box.shape)
+    odd = (x // width + y // height) % 2
+    first = dark if isinstance(dark, list) else [0.1, 0.1, 0.1, 1.0]
+    second = light if isinstance(light, list) else [0.5, 0.5, 0.5, 1.0]
+    planes = {name: np.where(odd, second[i], first[i]).astype(np.float32) for i, name in enumerate((*RGB, ALPHA))}
+    return Image(planes, box, fmt)
+
+
+@operation("Roto")
+def roto(work: Work) -> Image:
+    """Nuke's shapes are beyond the fake: what is drawn are the boxes that a test gave to `FakeNuke.draw`."""
+    below = work.input(0) if work.has(0) else black(work.knob("format")._format(), ())
+    drawn = _drawn(work)
+    if drawn is None:
+        names = work.channels("output", [])
+        return below.with_channels({name: below.plane(name, below.box) for name in names})
+    if work.text("cliptype") == "format":
+        drawn = drawn.cut(format_box(below.format))
+    image = below.over(below.box.united(drawn))
+    colour = dict(zip((*RGB, ALPHA), work.numbers("color")))
+    planes = {}
+    for name in work.channels("output", []):
+        plane = image.plane(name, image.box)
+        rows, columns = image.box.t - drawn.t, drawn.x - image.box.x
+        height, width = drawn.shape
+        plane[rows : rows + height, columns : columns + width] = colour.get(name, 1.0) * work.number("opacity")
+        planes[name] = plane
+    return image.with_channels(planes)
+
+
+def _drawn(work: Work) -> Optional[Box]:
+    boxes = current().drawings.get(work.node._drawing)
+    if boxes is None:
+        return None
+    found = boxes(int(work.frame)) if callable(boxes) else boxes.get(int(work.frame))
+    return Box(*found) if found is not None else None

@@ -1,0 +1,121 @@
+"""Puts the `nuke` module of a session together."""
+
+from __future__ import annotations
+
+import types
+from typing import TYPE_CHECKING, Any, Callable, Dict
+
+from tests.hosts.fake_nuke import constants
+from tests.hosts.fake_nuke.api import ApiObject, guarded
+from tests.hosts.fake_nuke.callbacks import OCCASIONS
+from tests.hosts.fake_nuke.dialog_functions import DialogFunctions
+from tests.hosts.fake_nuke.dialogs import Menu, MenuItem, ProgressTask
+from tests.hosts.fake_nuke.formats import Format, FrameRange, FrameRanges, Info
+from tests.hosts.fake_nuke.functions import ContextFunctions, NodeFunctions, RenderFunctions, ScriptFunctions
+from tests.hosts.fake_nuke.groups import Gizmo, Group, Root, Viewer
+from tests.hosts.fake_nuke.knobs import Knob
+from tests.hosts.fake_nuke.layers import Layer
+from tests.hosts.fake_nuke.nodes import Node
+from tests.hosts.fake_nuke.other_knobs import CLASSES
+from tests.hosts.fake_nuke.undo import Undo
+
+if TYPE_CHECKING:
+    from tests.hosts.fake_nuke.session import FakeNuke
+
+_FUNCTIONS = (NodeFunctions, ScriptFunctions, RenderFunctions, ContextFunctions, DialogFunctions)
+_PLAIN_CLASSES = (
+    *(Node, Group, Gizmo, Root, Viewer, Knob),
+    *(Format, FrameRange, FrameRanges, Info, Layer, Undo, ProgressTask, Menu, MenuItem),
+)
+
+
+def make_modules(session: FakeNuke) -> Dict[str, types.ModuleType]:
+    """`nuke` and `nukescripts` of a session."""
+    nuke = types.ModuleType("nuke", "A fake of Nuke's module, for tests.")
+    vars(nuke).update(constants.ALL, **_facts(session), **CLASSES)
+    vars(nuke).update({each.__name__: each for each in _PLAIN_CLASSES})
+    for functions in _FUNCTIONS:
+        vars(nuke).update(_public(functions(session)))
+    vars(nuke).update(_callback_functions(session))
+    vars(nuke).update(
+        nodes=Nodes(session),
+        executeInMainThread=session.threads.post,
+        executeInMainThreadWithResult=session.threads.post_and_wait,
+    )
+    nukescripts = types.ModuleType("nukescripts", "What the plug-in uses of nukescripts.")
+    vars(nukescripts)["start"] = guarded(session.opened.append, "nukescripts.start")
+    return {"nuke": nuke, "nukescripts": nukescripts}
+
+
+class Nodes(ApiObject):
+    """`nuke.nodes.Blur(name="Blur1", inputs=[other], size=3)`."""
+
+    def __init__(self, session: FakeNuke) -> None:
+        self._session = session
+
+    def __getattr__(self, item: str) -> Callable[..., Node]:
+        if item.startswith("_"):
+            raise AttributeError(item)
+        return guarded(lambda **knobs: self._make(item, knobs), f"nuke.nodes.{item}")
+
+    def _make(self, kind: str, knobs: Dict[str, Any]) -> Node:
+        wanted = dict(knobs)
+        node = self._session.make_node(kind, self._session.context.group, wanted.pop("name", ""))
+        for index, source in enumerate(wanted.pop("inputs", ())):
+            node.setInput(index, source)
+        for name, value in wanted.items():
+            node[name].setValue(value)
+        self._session.callbacks.run("OnCreate", node)
+        return node
+
+
+def _public(functions: object) -> Dict[str, Callable[..., Any]]:
+    names = [name for name in vars(type(functions)) if not name.startswith("_")]
+    return {name: guarded(getattr(functions, name), f"nuke.{name}") for name in names}
+
+
+def _facts(session: FakeNuke) -> Dict[str, Any]:
+    version = {"Major": session.version, "Minor": 0, "Release": 1, "String": session.version_string}
+    env = {
+        "ExecutablePath": session.executable,
+        **{f"NukeVersion{part}": value for part, value in version.items()},
+        "PluginExt": "so",
+        **{"LINUX": True, "WIN32": False, "MACOS": False},
+        **{"gui": session.gui, "interactive": session.gui, "numCPUs": 2, "threads": 2},
+        **dict.fromkeys(("nukex", "studio", "indie", "nc", "assist"), False),
+    }
+    return {
+        "env": env,
+        "EXE_PATH": session.executable,
+        "GUI": session.gui,
+        "INTERACTIVE": session.gui,
+        **{f"NUKE_VERSION_{part.upper()}": value for part, value in version.items()},
+        "NUM_CPUS": 2,
+        "THREADS": 2,
+        "rawArgs": [session.executable, *([] if session.gui else ["-t"])],
+        "untitled": "Untitled",
+    }
+
+
+def _callback_functions(session: FakeNuke) -> Dict[str, Callable[..., Any]]:
+    """addOnCreate, removeOnCreate, and so on."""
+    found: Dict[str, Callable[..., Any]] = {}
+    for occasion in OCCASIONS:
+        add, remove = _adder(session, occasion), _remover(session, occasion)
+        found[f"add{occasion}"] = guarded(add, f"nuke.add{occasion}")
+        found[f"remove{occasion}"] = guarded(remove, f"nuke.remove{occasion}")
+    return found
+
+
+def _adder(session: FakeNuke, occasion: str) -> Callable[..., None]:
+    def add(call: Any, args: Any = (), kwargs: Any = None, nodeClass: str = "*", node: Any = None) -> None:
+        session.callbacks.add(occasion, call, args, kwargs, nodeClass, node)
+
+    return add
+
+
+def _remover(session: FakeNuke, occasion: str) -> Callable[..., None]:
+    def remove(call: Any, args: Any = (), kwargs: Any = None, nodeClass: str = "*", node: Any = None) -> None:
+        session.callbacks.remove(occasion, call, args, kwargs, nodeClass, node)
+
+    return remove

@@ -1,0 +1,185 @@
+"""Knobs for channels, formats, links and views, and those whose inside the fake does not know."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Optional, Type
+
+from tests.hosts.fake_nuke import array_knobs, knobs, number_knobs
+from tests.hosts.fake_nuke.api import current
+from tests.hosts.fake_nuke.data import KnobSpec
+from tests.hosts.fake_nuke.formats import Format
+from tests.hosts.fake_nuke.knobs import Knob, quoted, text_of, unquoted
+
+PROJECT_FORMAT = "2048 1556 1 2K_Super_35(full-ap)"
+
+
+class Channel_Knob(Knob):
+    """A channel or layer. Stricter than Nuke: it has to be one of the script's (see `nuke.Layer`)."""
+
+    def __init__(self, name: str, label: Optional[str] = None, depth: int = 4) -> None:
+        super().__init__(name, label)
+        self._state = "none"
+
+    def value(self) -> str:
+        return str(self._state)
+
+    def setValue(self, name: str) -> bool:
+        text = text_of(name, self)
+        for word in self._names(text):
+            current().layers.require(word, self._name)
+        return self._change(lambda: self._restore(text))
+
+    def _names(self, text: str) -> List[str]:
+        return [text]
+
+    def _load(self, script: str) -> None:
+        text = unquoted(script)
+        for word in self._names(text):
+            current().layers.require(word, self._name)
+        self._state = text
+
+
+class ChannelMask_Knob(Channel_Knob):
+    """Layers and channels, with blanks between."""
+
+    def _names(self, text: str) -> List[str]:
+        return text.strip("{}").split()
+
+
+class Format_Knob(Knob):
+    def __init__(self, name: str, label: Optional[str] = None) -> None:
+        super().__init__(name, label)
+
+    def value(self) -> Format:
+        return self._format()
+
+    def actualValue(self) -> Format:
+        return self._format()
+
+    def name(self) -> str:
+        return self._name
+
+    def setValue(self, val: Any) -> bool:
+        text = self._as_text(val)
+        return self._change(lambda: self._restore(text))
+
+    def _format(self) -> Format:
+        """The project's format where none was set."""
+        if self._state:
+            return Format._parse(self._state)
+        root = current().root._find("format")
+        return Format._parse(root._state if root is not None and root._state else PROJECT_FORMAT)
+
+    def _as_text(self, val: Any) -> str:
+        if isinstance(val, Format):
+            return val._text()
+        text = text_of(val, self)
+        named = [each for each in current().formats if each._name == text]
+        return named[0]._text() if named else Format._parse(text)._text()
+
+    def _load(self, script: str) -> None:
+        text = unquoted(script)
+        self._state = Format._parse(text)._text() if text else None
+
+
+class Link_Knob(Knob):
+    """Shows a knob of another node."""
+
+    def makeLink(self, s: str, t: str) -> None:
+        self.setLink(f"{s}.{t}")
+
+    def setLink(self, s: str) -> None:
+        text = text_of(s, self)
+        self._change(lambda: self._restore(text))
+
+    def getLink(self) -> str:
+        return self._state or ""
+
+    def getLinkedKnob(self) -> Optional[Knob]:
+        return self._target()
+
+    def value(self) -> Any:
+        target = self._target()
+        return target.value() if target is not None else None
+
+    def setValue(self, val: Any, *more: Any) -> bool:
+        target = self._target()
+        if target is None:
+            raise TypeError(f"{self._name} is linked to nothing")
+        return target.setValue(val, *more)
+
+    def _target(self) -> Optional[Knob]:
+        if not self._state or self._owner is None:
+            return None
+        path, _, name = self._state.rpartition(".")
+        inside: Any = self._owner
+        node = inside.node(path) if self._owner._is_group else None
+        node = node or current().find(path, self._owner._group)
+        return node._find(name) if node is not None else None
+
+    def _number(self, frame: float, view: str) -> float:
+        target = self._target()
+        return target._number(frame, view) if target is not None else 0.0
+
+    def _text_at(self, frame: float, view: str) -> str:
+        target = self._target()
+        return target._text_at(frame, view) if target is not None else ""
+
+
+class MultiView_Knob(Knob):
+    """Names of views, with blanks between; none set means all."""
+
+    def __init__(self, name: str, label: Optional[str] = None) -> None:
+        super().__init__(name, label)
+        self._state = ""
+
+    def value(self) -> str:
+        return " ".join(self._chosen())
+
+    def setValue(self, val: str) -> bool:
+        text = text_of(val, self)
+        unknown = [view for view in text.split() if view not in current().views]
+        if unknown:
+            raise ValueError(f"{self._name}: got the views {unknown}, expected some of {current().views}")
+        return self._change(lambda: self._restore(text))
+
+    def _chosen(self) -> List[str]:
+        return self._state.split() or list(current().views)
+
+
+class Opaque_Knob(Knob):
+    """A built-in knob whose value only Nuke understands (curves, lists of links, ...). It keeps a text."""
+
+    def setValue(self, val: Any, *_: Any) -> bool:
+        raise TypeError(f"{self._name}: the fake knows nothing of {self._kind}")
+
+
+CLASSES: Dict[str, Type[Knob]] = {
+    name: value
+    for module in (knobs, array_knobs, number_knobs)
+    for name, value in vars(module).items()
+    if isinstance(value, type) and issubclass(value, Knob)
+}
+CLASSES.update({c.__name__: c for c in (Channel_Knob, ChannelMask_Knob, Format_Knob, Link_Knob, MultiView_Knob)})
+
+
+def make_knob(spec: KnobSpec) -> Knob:
+    """A built-in knob at its default."""
+    made = number_knobs.OneView_Knob(spec.name) if spec.of_views else CLASSES.get(spec.kind, Opaque_Knob)(spec.name)
+    made._kind = spec.kind
+    if isinstance(made, number_knobs.Enumeration_Knob):
+        made._values_list, made._open = list(spec.values), spec.open
+    if isinstance(made, Channel_Knob):
+        made._state = spec.default or "none"
+    elif spec.default is not None:
+        _set_default(made, spec.default)
+    return made
+
+
+def _set_default(made: Knob, default: Any) -> None:
+    if isinstance(made, number_knobs.Enumeration_Knob):
+        made._state[0].constant = float(made._index(default))
+    elif isinstance(made, array_knobs.Array_Knob):
+        made._assign([float(number) for number in (default if isinstance(default, list) else [default])], -1, 0)
+    else:
+        made._load(quoted(default))

@@ -1,0 +1,48 @@
+"""The Nuke plug-in inside a fake Nuke, as a fresh start of the application loads it."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Iterator, Tuple
+
+from tests.hosts.fake_nuke import FakeNuke
+
+FOLDER = Path(__file__).parents[2] / "host_plugins" / "nuke"
+
+
+@contextmanager
+def started(gui: bool = True, **options: Any) -> Iterator[Tuple[FakeNuke, ModuleType]]:
+    """A run of Nuke with the plug-in in it: the session, and the module `void_bridge_nuke`."""
+    with FakeNuke(gui=gui, **options) as fake:
+        try:
+            yield fake, _loaded(gui)
+        finally:
+            stop()
+
+
+def _loaded(gui: bool) -> ModuleType:
+    _unload()
+    sys.path.append(str(FOLDER / "plugin"))
+    module = importlib.import_module("void_bridge_nuke")
+    if gui:
+        importlib.import_module("host_plugins.nuke.menu").add_menu()
+    return module
+
+
+def stop() -> None:
+    """Leave Nuke: follow no job any more, and forget the modules."""
+    session = sys.modules.get("host_plugins.nuke.session")
+    if session is not None:
+        session.stop()
+    _unload()
+
+
+def _unload() -> None:
+    for name in [name for name in sys.modules if name == "void_bridge_nuke" or name.startswith("host_plugins.nuke")]:
+        del sys.modules[name]
+    if str(FOLDER / "plugin") in sys.path:
+        sys.path.remove(str(FOLDER / "plugin"))

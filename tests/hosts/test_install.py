@@ -1,0 +1,331 @@
+"""`void-bridge install`, with pip as it is and wheels made on the spot (tests/support/made_wheels.py)."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from host_plugins.install import scripts
+from host_plugins.install.command import COMMAND
+from host_plugins.install.init_file import LINE
+from tests.support.commands import run_command
+from tests.support.live_server import eventually
+from tests.support.made_wheels import make_wheelhouse
+from void_bridge.connection import installation_id
+from void_bridge.errors import InputError, OutputError, UsageError
+
+FOR_LINUX = ("--python", "3.11", "--platform", "linux-x86_64")
+SCRIPTS = {
+    "VOID Remove.py": 'VOID_BRIDGE_HOME = ""\nprint(VOID_BRIDGE_HOME)\n',
+    "VOID Timeline.py": 'VOID_BRIDGE_HOME = ""\n',
+    "VOID Remove.lua": 'local VOID_BRIDGE_HOME = ""\nlocal VOID_BRIDGE = ""\nlocal OTHER = ""\n',
+    "Utility/VOID Self-test.py": 'VOID_BRIDGE_HOME = ""\n',
+    "notes.txt": "no script",
+}
+
+
+@pytest.fixture(scope="module")
+def wheelhouse(tmp_path_factory):
+    platforms = ("linux-x86_64", "windows-x86_64", "macos-universal2")
+    return make_wheelhouse(tmp_path_factory.mktemp("wheels"), ("3.9", "3.11"), platforms)
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """A user's own folder, and nothing of this machine's settings."""
+    for name in [name for name in os.environ if name.startswith(("PIP_", "XDG_", "VOID_BRIDGE_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path / "home"))
+    monkeypatch.setenv("VOID_BRIDGE_SITE_CONFIG", str(tmp_path / "none.toml"))
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def install(home, wheelhouse, capsys):
+    """Runs the command; returns its JSON, its lines among them."""
+
+    def install(host, *words, find_links=wheelhouse):
+        source = ("--find-links", find_links) if find_links else ()
+        assert run_command(COMMAND, host, *source, *words) == 0
+        said = capsys.readouterr()
+        return said.out + said.err
+
+    return install
+
+
+@pytest.fixture
+def resolve_scripts(tmp_path, monkeypatch):
+    """Stand-ins for Resolve's scripts, with the lines that are filled in."""
+    folder = tmp_path / "scripts"
+    for name, text in SCRIPTS.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    monkeypatch.setattr(scripts, "scripts_folder", lambda host: folder)
+    return folder
+
+
+def files(folder):
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_plug_in_for_nuke_holds_what_a_host_needs_and_no_more(install, home):
+    said = install("nuke", *FOR_LINUX)
+    plugin = home / ".nuke/void_bridge"
+    found = set(files(plugin))
+    assert {
+        "init.py",
+        "menu.py",
+        "void_bridge_nuke.py",
+        "LICENSE",
+        "manifest.json",
+        "python/installation.json",
+        "python/void_bridge/client/client.py",
+        "python/void_bridge/protocol/messages.py",
+        "python/host_plugins/compiled.py",
+        "python/host_plugins/control/controller.py",
+        "python/host_plugins/nuke/node.py",
+        "python/fileseq/__init__.py",
+        "python/tomli/__init__.py",
+        "compiled/cp311-linux_x86_64/zmq/__init__.py",
+        "compiled/cp311-linux_x86_64/msgpack/__init__.py",
+    } <= found
+    unwanted = ("/pixels/", "/cli/", "/install/", "/plugin/", "/resolve/", "gpu_server", "__pycache__", "numpy")
+    assert [name for name in found if any(part in name for part in unwanted)] == []
+    assert f"    {LINE}" in said and f"NUKE_PATH instead: {plugin}" in said
+    assert not (home / ".nuke/init.py").exists()
+
+
+def test_the_record_names_this_python_and_its_server(install, home):
+    install("nuke", *FOR_LINUX)
+    record = json.loads((home / ".nuke/void_bridge/python/installation.json").read_text())
+    assert record == {"executable": sys.executable, "installation": installation_id(), "version": "0.1.0"}
+
+
+def test_twice_changes_nothing_and_needs_no_wheels(install, home, tmp_path):
+    install("nuke", *FOR_LINUX, "--edit-init")
+    before = files(home)
+    (tmp_path / "empty").mkdir()
+    said = install("nuke", *FOR_LINUX, "--edit-init", find_links=tmp_path / "empty")
+    assert "nothing to change" in said and "unpacking" not in said
+    assert files(home) == before
+
+
+def test_a_lost_file_of_a_wheel_is_fetched_again(install, home):
+    install("nuke", *FOR_LINUX)
+    before = files(home)
+    (home / ".nuke/void_bridge/compiled/cp311-linux_x86_64/zmq/__init__.py").unlink()
+    assert "updated" in install("nuke", *FOR_LINUX)
+    assert files(home) == before
+
+
+def test_another_python_is_added_and_left_out_again(install, home):
+    plugin = home / ".nuke/void_bridge"
+    install("nuke", *FOR_LINUX)
+    both = ("--python", "3.9", "3.11", "--platform", "linux-x86_64", "--platform", "windows-x86_64")
+    assert "updated" in install("nuke", *both)
+    names = {path.name for path in (plugin / "compiled").iterdir()}
+    assert names == {"cp39-linux_x86_64", "cp311-linux_x86_64", "cp39-windows_x86_64", "cp311-windows_x86_64"}
+    install("nuke", *FOR_LINUX)
+    assert [path.name for path in (plugin / "compiled").iterdir()] == ["cp311-linux_x86_64"]
+
+
+def test_the_line_is_written_on_request_and_all_goes_again(install, home):
+    (home / ".nuke").mkdir(parents=True)
+    (home / ".nuke/init.py").write_text("import nuke\n")
+    install("nuke", *FOR_LINUX, "--edit-init")
+    assert LINE in (home / ".nuke/init.py").read_text()
+    said = install("nuke", "--uninstall")
+    assert files(home) == {".nuke/init.py": b"import nuke\n"}
+    assert "removed" in said and "took the line out" in said
+    assert "nothing is installed" in install("nuke", "--uninstall")
+
+
+def test_a_line_by_hand_is_told_after_uninstalling(install, home):
+    install("nuke", *FOR_LINUX)
+    (home / ".nuke/init.py").write_text(f"import nuke\n{LINE}\n")
+    assert "still names it" in install("nuke", "--uninstall")
+    assert (home / ".nuke/init.py").read_text() == f"import nuke\n{LINE}\n"
+
+
+def test_a_studio_names_its_folder(install, home, tmp_path):
+    said = install("nuke", *FOR_LINUX, "--dest", tmp_path / "studio", "--edit-init")
+    assert (tmp_path / "studio/void_bridge/init.py").exists() and LINE in (tmp_path / "studio/init.py").read_text()
+    assert not home.exists() and "line added" not in said
+    assert "removed" in install("nuke", "--dest", tmp_path / "studio", "--uninstall")
+    assert files(tmp_path / "studio") == {}
+
+
+def test_json_says_what_was_done(home, wheelhouse, tmp_path):
+    command = [sys.executable, "-m", "void_bridge.cli", "install", "nuke", "--find-links", wheelhouse, *FOR_LINUX]
+    done = subprocess.run([*command, "--dest", tmp_path, "--json"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (line,) = done.stdout.splitlines()
+    told = json.loads(line)
+    assert {name: told[name] for name in ("host", "state", "folder", "pythons", "platforms", "line")} == {
+        "host": "nuke",
+        "state": "installed",
+        "folder": str(tmp_path / "void_bridge"),
+        "pythons": ["3.11"],
+        "platforms": ["linux-x86_64"],
+        "line": LINE,
+    }
+    assert told["executable"] == sys.executable
+
+
+def test_resolves_scripts_know_where_everything_lies(install, home, tmp_path, resolve_scripts):
+    fusion = tmp_path / 'Fusion "of" \\ours'
+    install("resolve", *FOR_LINUX, "--dest", fusion)
+    assert {name for name in files(fusion) if not name.startswith("void_bridge/")} == {
+        "Scripts/Comp/VOID Remove.py",
+        "Scripts/Comp/VOID Remove.lua",
+        "Scripts/Edit/VOID Timeline.py",
+        "Scripts/Utility/VOID Self-test.py",
+    }
+    names = {}
+    exec((fusion / "Scripts/Edit/VOID Timeline.py").read_text(), names)
+    assert names["VOID_BRIDGE_HOME"] == str(fusion / "void_bridge")
+    lua = (fusion / "Scripts/Comp/VOID Remove.lua").read_text().splitlines()
+    command = Path(sys.executable).with_name("void-bridge.exe" if os.name == "nt" else "void-bridge")
+    assert lua[0] == f"local VOID_BRIDGE_HOME = {json.dumps(str(fusion / 'void_bridge'))}"
+    assert lua[1:] == [f"local VOID_BRIDGE = {json.dumps(str(command))}", 'local OTHER = ""']
+    found = files(fusion / "void_bridge")
+    assert "python/installation.json" in found and "init.py" not in found
+    assert not any("host_plugins/nuke/" in name or "host_plugins/resolve/scripts" in name for name in found)
+
+
+def test_resolves_scripts_go_again(install, home, resolve_scripts):
+    install("resolve", *FOR_LINUX)
+    assert "nothing to change" in install("resolve", *FOR_LINUX)
+    install("resolve", "--uninstall")
+    assert files(home) == {}
+
+
+def test_a_script_that_is_no_longer_ours_goes_with_the_update(install, home, resolve_scripts):
+    install("resolve", *FOR_LINUX)
+    (resolve_scripts / "VOID Timeline.py").unlink()
+    install("resolve", *FOR_LINUX)
+    assert not [name for name in files(home) if name.endswith("VOID Timeline.py")]
+
+
+def test_a_wheel_that_is_not_there_is_named_and_the_old_stays(install, home, tmp_path):
+    install("nuke", *FOR_LINUX)
+    before = files(home)
+    with pytest.raises(InputError, match=r"no wheel of msgpack==\S+ for Python 3.12 on linux-x86_64 in "):
+        install("nuke", "--python", "3.12", "--platform", "linux-x86_64")
+    assert files(home) == before
+    assert [path.name for path in (home / ".nuke").iterdir()] == ["void_bridge"]
+
+
+def test_a_folder_of_somebody_else_is_refused_before_anything_is_fetched(install, home, tmp_path):
+    (home / ".nuke/void_bridge").mkdir(parents=True)
+    (home / ".nuke/void_bridge/theirs.py").write_text("theirs")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(OutputError, match=r"theirs\.py"):
+        install("nuke", *FOR_LINUX, find_links=tmp_path / "empty")
+    assert files(home) == {".nuke/void_bridge/theirs.py": b"theirs"}
+
+
+def test_a_place_that_cannot_be_written_is_named(install, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match=r"cannot write .*file/void_bridge"):
+        install("nuke", *FOR_LINUX, "--dest", tmp_path / "file")
+
+
+@pytest.mark.parametrize(
+    ("words", "match"),
+    [
+        (("nuke", "--python", "3.8"), "3.9 or later"),
+        (("nuke", "--python", "3"), "3.9 or later"),
+        (("nuke", "--platform", "linux"), "linux-x86_64"),
+        (("nuke", "--bundle", "b", "--uninstall"), "exclude"),
+        (("nuke", "--bundle", "b", "--dest", "d"), "leave --dest out"),
+        (("nuke", "--uninstall", "--edit-init"), "exclude"),
+        (("resolve", "--edit-init"), "for nuke"),
+        (("nuke", "--find-links", "nowhere"), "folder of wheels"),
+    ],
+)
+def test_words_that_make_no_sense_are_refused(install, home, tmp_path, words, match, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=match):
+        install(*words)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_an_interrupt_leaves_no_trace(home, wheelhouse, tmp_path):
+    """Ctrl-C while pip is at work: a pip that waits stands for a slow one."""
+    waiting = tmp_path / "pip"
+    waiting.mkdir()
+    (waiting / "__init__.py").write_text("")
+    (waiting / "__main__.py").write_text(
+        f"import pathlib, sys\npathlib.Path({str(tmp_path / 'at-work')!r}).touch()\nsys.stdin.read()\n"
+        "import threading; threading.Event().wait()\n"
+    )
+    command = [sys.executable, "-m", "void_bridge.cli", "install", "nuke", "--find-links", wheelhouse, *FOR_LINUX]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    process = subprocess.Popen([*command, "--dest", tmp_path / "dest"], env=environment, stderr=subprocess.PIPE)
+    eventually((tmp_path / "at-work").exists)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 130 and b"interrupted" in said
+    assert list((tmp_path / "dest").iterdir()) == []
+
+
+def test_a_bundle_holds_everything_and_knows_no_machine(install, home, tmp_path):
+    words = ("--python", "3.9", "3.11", "--platform", "linux-x86_64", "windows-x86_64")
+    install("nuke", "--bundle", tmp_path / "bundle", *words)
+    found = files(tmp_path / "bundle")
+    assert {name.split("/")[0] for name in found} == {"README.txt", "manifest.json", "void_bridge", "wheelhouse"}
+    assert len([name for name in found if name.endswith(".whl")]) == 10
+    assert {path.name for path in (tmp_path / "bundle/void_bridge/compiled").iterdir()} == {
+        "cp39-linux_x86_64",
+        "cp39-windows_x86_64",
+        "cp311-linux_x86_64",
+        "cp311-windows_x86_64",
+    }
+    assert not [name for name in found if name.endswith("installation.json")]
+    assert not [name for name, data in found.items() if name.startswith("void_bridge/") and str(home).encode() in data]
+    readme = (tmp_path / "bundle/README.txt").read_text()
+    assert LINE in readme and "Python 3.9, 3.11 on linux-x86_64, windows-x86_64" in readme
+
+
+def test_a_bundles_wheels_install_without_an_index(install, home, tmp_path):
+    install("nuke", "--bundle", tmp_path / "bundle", *FOR_LINUX)
+    install("nuke", *FOR_LINUX, find_links=tmp_path / "bundle/wheelhouse")
+    bundled, installed = files(tmp_path / "bundle/void_bridge"), files(home / ".nuke/void_bridge")
+    only = {"manifest.json", "python/installation.json"}
+    assert {n: d for n, d in bundled.items() if n not in only} == {n: d for n, d in installed.items() if n not in only}
+
+
+def test_a_copied_bundle_is_ours_to_update_and_remove(install, home, tmp_path):
+    install("nuke", "--bundle", tmp_path / "bundle", *FOR_LINUX)
+    (home / ".nuke").mkdir(parents=True)
+    (tmp_path / "bundle/void_bridge").rename(home / ".nuke/void_bridge")
+    assert "updated" in install("nuke", *FOR_LINUX)
+    assert "removed" in install("nuke", "--uninstall")
+    assert files(home) == {}
+
+
+def test_a_bundle_is_made_again_in_its_place_and_nowhere_else(install, tmp_path):
+    bundle = tmp_path / "bundle"
+    install("nuke", "--bundle", bundle, *FOR_LINUX)
+    before = files(bundle)
+    assert "nothing to change" in install("nuke", "--bundle", bundle, *FOR_LINUX)
+    assert files(bundle) == before
+    (bundle / "theirs.txt").write_text("theirs")
+    with pytest.raises(OutputError, match=r"theirs\.txt"):
+        install("nuke", "--bundle", bundle, *FOR_LINUX)
+
+
+def test_resolves_bundle_has_its_scripts_as_they_are(install, tmp_path, resolve_scripts):
+    install("resolve", "--bundle", tmp_path / "bundle", *FOR_LINUX)
+    found = files(tmp_path / "bundle")
+    assert found["Scripts/Comp/VOID Remove.py"].decode() == SCRIPTS["VOID Remove.py"]
+    assert b"VOID_BRIDGE_HOME" in found["README.txt"]
