@@ -1,0 +1,280 @@
+"""The whole loop from a node in (a fake of) Nuke: real EXR, a real server, its real engine, and back into the node."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.hosts.nuke_plugin import started
+from tests.hosts.shots_on_disk import FRAMES, HEIGHT, WIDTH, make_footage, point_hosts_at, propagate_server
+from void_bridge.job import JobFile
+from void_bridge.pixels.exr import read_frame
+
+LAST_S = 120.0
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    with propagate_server(tmp_path_factory.mktemp("server")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def footage(tmp_path_factory):
+    return make_footage(tmp_path_factory.mktemp("shot"))
+
+
+@pytest.fixture
+def nuke_run(server, monkeypatch):
+    point_hosts_at(server, monkeypatch)
+    with started() as (fake, plugin):
+        yield fake, plugin
+
+
+@pytest.fixture
+def comp(nuke_run, footage, tmp_path):
+    fake, plugin = nuke_run
+    return Comp(fake, plugin, footage, tmp_path)
+
+
+def read_of(nuke, sequence, **knobs):
+    first, last = FRAMES[0], FRAMES[-1]
+    values = {"first": first, "last": last, "origfirst": first, "origlast": last, **knobs}
+    return nuke.nodes.Read(file=sequence.pattern, **values)
+
+
+class Comp:
+    """A saved script with a plate, roto and a VOIDRemove in it."""
+
+    def __init__(self, fake, plugin, footage, folder: Path) -> None:
+        self.fake, self.plugin, self.nuke, self.folder = fake, plugin, fake.nuke, folder
+        self.nuke.root()["format"].setValue(f"{WIDTH} {HEIGHT} 1 shot")
+        self.nuke.root()["first_frame"].setValue(FRAMES[0])
+        self.nuke.root()["last_frame"].setValue(FRAMES[-1])
+        self.plate = read_of(self.nuke, footage.plate)
+        self.roto = read_of(self.nuke, footage.roto)
+        self.shadow = read_of(self.nuke, footage.shadow)
+        self.node = plugin.create()
+        for index, source in enumerate((self.plate, self.roto, self.shadow)):
+            self.node.setInput(index, source)
+        self.node["engine"].setValue("propagate")
+        self.script = folder / "sh010_comp.nk"
+        self.nuke.scriptSaveAs(str(self.script))
+
+    def press(self, button: str, node=None) -> None:
+        self.fake.user_presses((node or self.node)[button])
+
+    def status(self, node=None) -> str:
+        return str((node or self.node)["status"].value())
+
+    def wait(self, word: str, node=None) -> None:
+        self.fake.pump(lambda: word in (node or self.node)["label"].value() or self.fake.messages, LAST_S)
+        assert self.fake.messages == [], self.fake.messages
+
+    def submit(self, node=None) -> None:
+        before = (node or self.node)["label"].value()
+        self.press("submit", node)
+        assert self.fake.messages == []
+        self.fake.pump(lambda: (node or self.node)["label"].value() not in ("", before), LAST_S)
+        self.wait("done", node)
+
+    def delivered(self, version: str, frame: int) -> np.ndarray:
+        path = self.folder / "void" / version / f"{version}.{frame}.exr"
+        channels = read_frame(path).picture.channels
+        return np.stack([channels[name] for name in "RGB"], axis=-1).astype(np.float32)
+
+    def paste(self, version: str, frame: int) -> np.ndarray:
+        path = self.folder / "void" / version / f"{version}.{frame}.exr"
+        return read_frame(path).picture.channels["void_bridge.paste"].astype(np.float32)
+
+
+V1, V2 = "sh010_comp_VOIDRemove1_v001", "sh010_comp_VOIDRemove1_v002"
+
+
+def test_a_plain_read_goes_out_as_it_is_and_the_result_lies_over_it(comp):
+    comp.submit()
+    job = JobFile.read(comp.folder / "void" / V1 / "job.json").job
+    assert job.plate == comp.plate["file"].value()
+    assert [path.name for path in (comp.folder / "void" / "exports").iterdir()] == [
+        Path(job.remove.sequence).parent.name
+    ]
+    assert comp.node["show"].value() == "result"
+    for frame in FRAMES:
+        shown, plate = comp.fake.render(comp.node, frame), comp.fake.render(comp.plate, frame)
+        paste = comp.paste(V1, frame)
+        assert np.array_equal(shown.rgb(), comp.delivered(V1, frame))
+        assert np.array_equal(shown.rgb()[paste == 0], plate.rgb()[paste == 0])
+        assert not np.array_equal(shown.rgb(), plate.rgb())
+        for channel in ("rgba.alpha", "depth.Z"):
+            assert np.array_equal(shown.plane(channel), plate.plane(channel))
+        assert shown.metadata["exr/studio/shot"] == "sh010"
+        assert shown.box == plate.box
+
+
+def test_what_is_behind_nodes_is_rendered_once_and_again_only_where_it_changed(comp):
+    grade = comp.nuke.nodes.Grade(inputs=[comp.plate], multiply=0.5)
+    comp.node.setInput(0, grade)
+    comp.submit()
+    written = [Path(each.path).name for each in comp.fake.written]
+    assert sorted(written) == sorted(f"{name}.{frame}.exr" for name in ("plate", "mattes") for frame in FRAMES)
+    assert [node for node in comp.nuke.allNodes("Write", recurseGroups=True)] == []
+    frame = FRAMES[3]
+    paste = comp.paste(V1, frame)
+    expected = (comp.fake.render(comp.plate, frame).rgb() * np.float32(0.5)).astype(np.float16).astype(np.float32)
+    assert np.array_equal(comp.fake.render(comp.node, frame).rgb()[paste == 1], comp.delivered(V1, frame)[paste == 1])
+    assert np.array_equal(comp.delivered(V1, frame)[paste == 0], expected[paste == 0])
+
+    comp.fake.written.clear()
+    comp.submit()
+    assert comp.fake.written == [] and (comp.folder / "void" / V2 / f"{V2}.{frame}.exr").exists()
+
+    comp.node["remove_invert"].setValue(True)  # the job's business, not the export's
+    comp.node["remove_invert"].setValue(False)
+    comp.node.setInput(1, comp.nuke.nodes.Invert(inputs=[comp.nuke.nodes.Invert(inputs=[comp.roto])]))
+    comp.submit()
+    assert {Path(each.path).name.split(".")[0] for each in comp.fake.written} == {"mattes"}
+
+
+def test_settings_and_colour_reach_the_job(comp):
+    comp.node["prompt"].setValue("an empty wall")
+    comp.node["seed"].setValue(3)
+    comp.node["feather"].setValue(0)
+    comp.node["frames_from"].setValue("custom")
+    comp.node["frames"].setValue("1003-1004")
+    comp.node["handles"].setValue(2)
+    comp.node["keep_invert"].setValue(True)
+    comp.submit()
+    job = JobFile.read(comp.folder / "void" / V1 / "job.json").job
+    assert (job.prompt, job.seed, job.feather, str(job.frames), job.handles) == ("an empty wall", 3, 0, "1003-1004", 2)
+    assert (job.colour.space, job.colour.config.startswith("ocio://")) == ("Linear Rec.709 (sRGB)", True)
+    assert (
+        job.remove.channel == "void_bridge.remove" and job.affected.channel == "void_bridge.affected" and not job.keep
+    )
+    exports = next((comp.folder / "void" / "exports").iterdir())
+    assert sorted(path.name for path in exports.iterdir()) == [f"mattes.{frame}.exr" for frame in range(1001, 1007)]
+
+
+def test_roto_that_is_drawn_in_nuke(comp, footage):
+    roto = comp.nuke.nodes.Roto(inputs=[comp.plate])
+    boxes = {f: (x, HEIGHT - t, r, HEIGHT - y) for f, (x, y, r, t) in zip(FRAMES, footage.boxes, strict=True)}
+    comp.fake.draw(roto, boxes)
+    comp.node.setInput(1, roto)
+    comp.submit()
+    frame = FRAMES[2]
+    x, y, r, t = footage.boxes[2]
+    assert (comp.paste(V1, frame)[y:t, x:r] == 1).all()
+    assert (
+        np.abs(comp.delivered(V1, frame)[y:t, x:r] - comp.fake.render(comp.plate, frame).rgb()[y:t, x:r]).max() > 0.05
+    )
+
+
+def test_the_unmasked_fill_and_the_overlay_are_shown(comp):
+    comp.node["full_fill"].setValue(True)
+    comp.submit()
+    frame = FRAMES[1]
+    comp.node["show"].setValue("unmasked fill")
+    fill = comp.fake.render(comp.node, frame).rgb()
+    path = comp.folder / "void" / V1 / f"{V1}.{frame}.exr"
+    channels = read_frame(path).picture.channels
+    assert np.array_equal(fill, np.stack([channels[f"void_bridge_fill.{n}"] for n in "RGB"], -1).astype(np.float32))
+    comp.nuke.frame(frame)
+    comp.press("preview")
+    comp.fake.pump(lambda: comp.node["show"].value() == "quadmask overlay" or comp.fake.messages, LAST_S)
+    assert comp.fake.messages == []
+    picture = Path(comp.node.node("overlay")["file"].value())
+    assert picture.name == f"sh010_comp_VOIDRemove1_quadmask.{frame}.png" and picture.stat().st_size > 1000
+    comp.node["show"].setValue("original")
+    assert np.array_equal(comp.fake.render(comp.node, frame).rgb(), comp.fake.render(comp.plate, frame).rgb())
+
+
+def test_the_comparison_is_a_movie_beside_the_frames(comp):
+    comp.submit()
+    comp.press("compare")
+    comp.fake.pump(lambda: "The comparison is" in comp.status(), LAST_S)
+    assert (comp.folder / "void" / V1 / f"{V1}_compare.mp4").stat().st_size > 1000
+
+
+def test_a_script_that_is_opened_tomorrow_shows_the_result(comp, server, monkeypatch):
+    comp.submit()
+    shown = comp.fake.render(comp.node, FRAMES[4]).rgb()
+    comp.nuke.scriptSave()
+    with started() as (later, _):
+        later.open(comp.script)
+        node = later.nuke.toNode("VOIDRemove1")
+        assert node["label"].value().startswith("done")
+        assert np.array_equal(later.render(node, FRAMES[4]).rgb(), shown)
+
+
+def test_two_nodes_and_a_copy_have_versions_of_their_own(comp):
+    comp.submit()
+    (copy,) = comp.fake.copy_paste(comp.node)
+    copy.setInput(0, comp.plate)
+    copy.setInput(1, comp.roto)
+    copy.setInput(2, comp.shadow)
+    frame = FRAMES[0]
+    assert np.array_equal(comp.fake.render(copy, frame).rgb(), comp.fake.render(comp.node, frame).rgb())
+    copy["seed"].setValue(1)
+    comp.submit(copy)
+    own = "sh010_comp_VOIDRemove2_v001"
+    assert (comp.folder / "void" / own / f"{own}.{frame}.exr").exists()
+    assert own in copy["label"].value() and V1 in comp.node["label"].value()
+
+
+def test_a_render_without_the_plugin_gives_the_result_and_refuses_what_is_not_there(comp):
+    comp.submit()
+    frame = FRAMES[3]
+    shown = comp.fake.render(comp.node, frame).rgb()
+    comp.nuke.scriptSave()
+    from tests.hosts.fake_nuke import FakeNuke
+    from tests.hosts.nuke_plugin import stop
+
+    stop()
+    with FakeNuke(gui=False) as farm:
+        farm.open(comp.script)
+        node = farm.nuke.toNode("VOIDRemove1")
+        assert np.array_equal(farm.render(node, frame).rgb(), shown)
+        with pytest.raises(RuntimeError, match="stale or does not have this frame"):
+            farm.render(node, FRAMES[-1] + 1)
+        (comp.folder / "void" / V1 / f"{V1}.{frame}.exr").unlink()
+        with pytest.raises(RuntimeError, match=V1):
+            farm.render(node, frame)
+        farm.nuke.toNode("VOIDRemove1")["show"].setValue("original")
+        assert farm.render(node, frame).rgb().max() > 0
+
+
+def test_a_stale_result_is_refused_by_a_render_unless_it_is_wanted(comp):
+    comp.submit()
+    comp.fake.user_sets(comp.node["feather"], 9)
+    assert "stale" in comp.node["label"].value()
+    comp.nuke.scriptSave()
+    with started(gui=False) as (farm, _):
+        farm.open(comp.script)
+        node = farm.nuke.toNode("VOIDRemove1")
+        with pytest.raises(RuntimeError, match="stale"):
+            farm.render(node, FRAMES[3])
+        node["use_stale"].setValue(True)
+        assert farm.render(node, FRAMES[3]).rgb().max() > 0
+
+
+def test_a_change_upstream_is_seen_when_the_script_is_saved(comp):
+    grade = comp.nuke.nodes.Grade(inputs=[comp.plate])
+    comp.node.setInput(0, grade)
+    comp.submit()
+    grade["multiply"].setValue(0.9)
+    assert "stale" not in comp.node["label"].value()
+    comp.nuke.scriptSave()
+    assert "stale" in comp.node["label"].value()
+    grade["multiply"].setValue(1.0)
+    comp.nuke.scriptSave()
+    assert "stale" not in comp.node["label"].value()
+
+
+def test_terminal_renders_wait_for_the_job_and_start_no_server(comp, server):
+    comp.nuke.scriptSave()
+    with started(gui=False) as (farm, plugin):
+        farm.open(comp.script)
+        node = farm.nuke.toNode("VOIDRemove1")
+        plugin.render(node)
+        assert np.array_equal(farm.render(node, FRAMES[2]).rgb(), comp.delivered(V1, FRAMES[2]))
