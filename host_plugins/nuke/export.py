@@ -64,13 +64,16 @@ def plan_export(group: nuke.Node, settings: Settings, view: str, folder: Path, s
         folder: where exports go. stem: what their names begin with.
 
     Raises:
-        UsageError, InputError: something about the inputs. ColourError. OutputError: `folder` cannot be written.
+        UsageError, InputError: something about the inputs, frames that are missing among them. ColourError.
+        OutputError: `folder` cannot be written.
     """
     frames = frames_of(group, settings)
     read = frames_to_read(group, frames, settings.handles)
     check_writable(folder)
     mattes = _mattes_piece(group, view, folder, stem)
     pattern, space = own_files(plate_of(group), read, view) if group["own_files"].value() else ("", "")
+    if pattern:
+        Sequence.parse(pattern).require(read)
     working, config = working_space()
     pieces = (mattes,) if pattern else (_plate_piece(group, view, folder, stem), mattes)
     sources = {

@@ -21,7 +21,7 @@ FRAMES = range(1001, 1009)
 
 @dataclass(frozen=True)
 class Footage:
-    """plate: R, G, B, A and depth.Z; roto: A, the object; shadow: A, where it is affected. boxes: of the object, x, y, r, t from the top."""
+    """plate: R, G, B, A and depth.Z; roto, shadow: A. boxes: x, y, r, t of the object, from the top."""
 
     plate: Sequence
     roto: Sequence

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.hosts.nuke_plugin import started
-from tests.hosts.shots_on_disk import FRAMES, HEIGHT, WIDTH, make_footage, point_hosts_at, propagate_server
+from tests.hosts.fake_nuke import FakeNuke
+from tests.hosts.nuke_comp import LAST_S, Comp
+from tests.hosts.nuke_plugin import started, stop
+from tests.hosts.shots_on_disk import FRAMES, HEIGHT, make_footage, point_hosts_at, propagate_server
 from void_bridge.job import JobFile
 from void_bridge.pixels.exr import read_frame
-
-LAST_S = 120.0
 
 
 @pytest.fixture(scope="module")
@@ -39,67 +39,15 @@ def comp(nuke_run, footage, tmp_path):
     return Comp(fake, plugin, footage, tmp_path)
 
 
-def read_of(nuke, sequence, **knobs):
-    first, last = FRAMES[0], FRAMES[-1]
-    values = {"first": first, "last": last, "origfirst": first, "origlast": last, **knobs}
-    return nuke.nodes.Read(file=sequence.pattern, **values)
-
-
-class Comp:
-    """A saved script with a plate, roto and a VOIDRemove in it."""
-
-    def __init__(self, fake, plugin, footage, folder: Path) -> None:
-        self.fake, self.plugin, self.nuke, self.folder = fake, plugin, fake.nuke, folder
-        self.nuke.root()["format"].setValue(f"{WIDTH} {HEIGHT} 1 shot")
-        self.nuke.root()["first_frame"].setValue(FRAMES[0])
-        self.nuke.root()["last_frame"].setValue(FRAMES[-1])
-        self.plate = read_of(self.nuke, footage.plate)
-        self.roto = read_of(self.nuke, footage.roto)
-        self.shadow = read_of(self.nuke, footage.shadow)
-        self.node = plugin.create()
-        for index, source in enumerate((self.plate, self.roto, self.shadow)):
-            self.node.setInput(index, source)
-        self.node["engine"].setValue("propagate")
-        self.script = folder / "sh010_comp.nk"
-        self.nuke.scriptSaveAs(str(self.script))
-
-    def press(self, button: str, node=None) -> None:
-        self.fake.user_presses((node or self.node)[button])
-
-    def status(self, node=None) -> str:
-        return str((node or self.node)["status"].value())
-
-    def wait(self, word: str, node=None) -> None:
-        self.fake.pump(lambda: word in (node or self.node)["label"].value() or self.fake.messages, LAST_S)
-        assert self.fake.messages == [], self.fake.messages
-
-    def submit(self, node=None) -> None:
-        before = (node or self.node)["label"].value()
-        self.press("submit", node)
-        assert self.fake.messages == []
-        self.fake.pump(lambda: (node or self.node)["label"].value() not in ("", before), LAST_S)
-        self.wait("done", node)
-
-    def delivered(self, version: str, frame: int) -> np.ndarray:
-        path = self.folder / "void" / version / f"{version}.{frame}.exr"
-        channels = read_frame(path).picture.channels
-        return np.stack([channels[name] for name in "RGB"], axis=-1).astype(np.float32)
-
-    def paste(self, version: str, frame: int) -> np.ndarray:
-        path = self.folder / "void" / version / f"{version}.{frame}.exr"
-        return read_frame(path).picture.channels["void_bridge.paste"].astype(np.float32)
-
-
 V1, V2 = "sh010_comp_VOIDRemove1_v001", "sh010_comp_VOIDRemove1_v002"
 
 
-def test_a_plain_read_goes_out_as_it_is_and_the_result_lies_over_it(comp):
+def test_a_plain_read_goes_out_as_it_is_and_the_result_lies_over_it(comp, footage):
     comp.submit()
     job = JobFile.read(comp.folder / "void" / V1 / "job.json").job
-    assert job.plate == comp.plate["file"].value()
-    assert [path.name for path in (comp.folder / "void" / "exports").iterdir()] == [
-        Path(job.remove.sequence).parent.name
-    ]
+    assert job.plate == str(footage.plate)
+    (exported,) = (comp.folder / "void" / "exports").iterdir()
+    assert exported == Path(job.remove.sequence).parent
     assert comp.node["show"].value() == "result"
     for frame in FRAMES:
         shown, plate = comp.fake.render(comp.node, frame), comp.fake.render(comp.plate, frame)
@@ -119,7 +67,7 @@ def test_what_is_behind_nodes_is_rendered_once_and_again_only_where_it_changed(c
     comp.submit()
     written = [Path(each.path).name for each in comp.fake.written]
     assert sorted(written) == sorted(f"{name}.{frame}.exr" for name in ("plate", "mattes") for frame in FRAMES)
-    assert [node for node in comp.nuke.allNodes("Write", recurseGroups=True)] == []
+    assert comp.nuke.allNodes("Write", recurseGroups=True) == []
     frame = FRAMES[3]
     paste = comp.paste(V1, frame)
     expected = (comp.fake.render(comp.plate, frame).rgb() * np.float32(0.5)).astype(np.float16).astype(np.float32)
@@ -227,9 +175,6 @@ def test_a_render_without_the_plugin_gives_the_result_and_refuses_what_is_not_th
     frame = FRAMES[3]
     shown = comp.fake.render(comp.node, frame).rgb()
     comp.nuke.scriptSave()
-    from tests.hosts.fake_nuke import FakeNuke
-    from tests.hosts.nuke_plugin import stop
-
     stop()
     with FakeNuke(gui=False) as farm:
         farm.open(comp.script)
@@ -237,6 +182,7 @@ def test_a_render_without_the_plugin_gives_the_result_and_refuses_what_is_not_th
         assert np.array_equal(farm.render(node, frame).rgb(), shown)
         with pytest.raises(RuntimeError, match="stale or does not have this frame"):
             farm.render(node, FRAMES[-1] + 1)
+        frame = FRAMES[5]
         (comp.folder / "void" / V1 / f"{V1}.{frame}.exr").unlink()
         with pytest.raises(RuntimeError, match=V1):
             farm.render(node, frame)
