@@ -163,10 +163,9 @@ def _resolved(job: Job, shot: Shot, engine: Engine) -> Job:
     """The job with engine and exposure filled in.
 
     Raises:
-        ColourError: the OCIO config is not the one that the job was made with.
+        ColourError: the working space is not known, or the OCIO config is not the one that the job was made with.
     """
-    if engine.domain == "model":
-        check_colour(job.colour)
+    check_colour(job.colour)
     exposure = job.colour.exposure
     if exposure is None:
         sampled = np.linspace(0, len(shot.frames) - 1, EXPOSURE_SAMPLES).round().astype(int)

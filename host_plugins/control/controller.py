@@ -18,12 +18,14 @@ from host_plugins.control.state import JobState, Phase
 from host_plugins.control.words import artist_words
 from void_bridge.client import Client, connect
 from void_bridge.errors import VoidBridgeError
+from void_bridge.job import Job
 from void_bridge.protocol.messages import JobStatus
 
 log = logging.getLogger(__name__)
 
 Post = Callable[[Callable[[], None]], None]
 OnLine = Callable[[str], None]
+OnFound = Callable[[JobState, Job], None]
 OnJobs = Callable[[Tuple[JobStatus, ...], str], None]
 
 
@@ -103,15 +105,15 @@ class Controller:
 
         self._ask(settings, ask, lambda line: on_jobs((), line) if line else None)
 
-    def find(self, id: str, settings: Settings, on_found: OnState, on_line: OnLine) -> None:
-        """Look a job up by its number. Its state comes on the main thread, or words about why there is none."""
+    def find(self, id: str, settings: Settings, on_found: OnFound, on_line: OnLine) -> None:
+        """Look a job up by its number. It and its state come on the main thread, or words about why there is none."""
 
         def ask(client: Client) -> str:
             found = client.result(id)
             server = settings.address if settings.where == "server" else ""
             phase: Phase = "queued" if found.status.state == "receiving" else found.status.state
             state = JobState(id, phase, output=found.job.output, frames=str(found.job.frames), server=server)
-            self._post(lambda: on_found(state))
+            self._post(lambda: on_found(state, found.job))
             return ""
 
         self._ask(settings, ask, on_line)

@@ -73,6 +73,8 @@ def make_job(settings: Settings, shot: Shot, output: str) -> Job:
         framing=settings.framing,  # type: ignore[arg-type]
         steps=settings.steps,
         precision=settings.precision,  # type: ignore[arg-type]
+        model_fps=settings.model_fps,  # type: ignore[arg-type]
+        confidence=settings.confidence,
         full_fill=settings.full_fill,
     )
 

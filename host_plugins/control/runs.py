@@ -87,9 +87,17 @@ class Run:
                 with self._client() as client:
                     self._follow(client)
         except NoServer as exc:
-            self.tell(phase="lost", line=f"{artist_words(exc)}. The job may go on there: Reload asks again")
+            self._lose(exc)
         except Exception as exc:
             self.tell(phase="failed", line=artist_words(exc))
+
+    def _lose(self, error: NoServer) -> None:
+        """A server that does not answer says nothing about frames that are all there."""
+        ready = frames_ready(self.state)
+        if set(FrameRange.parse(self.state.frames)) <= set(ready):
+            self.tell(phase="done", ready=str(ready), line=f"{len(ready)} frames are here; their server is gone")
+        else:
+            self.tell(phase="lost", line=f"{artist_words(error)}. The job may go on there: Reload asks again")
 
     def _client(self) -> Client:
         config = config_of(self._settings, self._interactive)
@@ -103,7 +111,7 @@ class Run:
             try:
                 self._follow(client)
             except NoServer as exc:
-                self.tell(phase="lost", line=f"{artist_words(exc)}. The job may go on there: Reload asks again")
+                self._lose(exc)
 
     def _on_progress(self, stage: str, done: int, total: int) -> None:
         if self.cancel_sending.is_set():

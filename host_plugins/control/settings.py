@@ -62,7 +62,8 @@ class Settings:
         "handles",
         "integer",
         0,
-        "Frames read beyond both ends, where the plate has them. They often show what the cut hides. Not delivered.",
+        "Frames read beyond both ends, where the plate has more than the range. They often show what the cut hides. "
+        "Not delivered.",
         _FRAMES,
         high=1000,
     )
@@ -128,6 +129,15 @@ class Settings:
         _ENGINE,
         choices=tuple((name, name) for name in ("auto", "float32", "bf16", "fp8-stored", "fp8")),
     )
+    model_fps: str = _setting(
+        "model frame rate",
+        "choice",
+        "native",
+        "12: the model sees twelve frames a second, the rate at which it learned how things fall; those between are "
+        "carried by flow.",
+        _ENGINE,
+        choices=(("native", "native"), ("12", "12")),
+    )
     dilate: int = _setting(
         "dilate",
         "integer",
@@ -142,6 +152,9 @@ class Settings:
     grain: bool = _setting("grain", "flag", True, "Give the plate's grain back where interpolation took it.", _PIXELS)
     full_fill: bool = _setting(
         "unmasked fill", "flag", False, "Also deliver the engine's picture without the paste matte.", _PIXELS
+    )
+    confidence: bool = _setting(
+        "confidence", "flag", False, "Also deliver a channel: 1 seen in another frame, 0 made up.", _PIXELS
     )
     exposure: str = _setting(
         "exposure",

@@ -58,6 +58,15 @@ class Tools:
 
         self._start(settings, work, on_outcome)
 
+    def paste_sequence(self, job_file: Path, pattern: str, settings: Settings, on_outcome: OnOutcome) -> None:
+        """The paste matte of a finished job, whose frames are on disk, as a sequence of its own: `pattern`."""
+
+        def work(config: Config) -> str:
+            run_command(config, ["fetch", str(job_file), "--paste-sequence", pattern, "--overwrite"])
+            return pattern
+
+        self._start(settings, work, on_outcome)
+
     def _start(self, settings: Settings, work: Callable[[Config], str], on_outcome: OnOutcome) -> None:
         def guarded() -> None:
             path, words = "", ""

@@ -4,35 +4,39 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import os
-import subprocess
-import sys
 from contextlib import suppress
-from pathlib import Path
-from typing import Any, Callable, Dict, List, Tuple
+from typing import Any, Callable, Tuple
 
 import nuke
 
-from host_plugins.control.request import Order, make_job, prompt_hint
+from host_plugins.control.desktop import show_folder
+from host_plugins.control.request import make_job, prompt_hint
 from host_plugins.control.runs import job_file
 from host_plugins.control.settings import Settings, setting_specs
 from host_plugins.control.state import JobState
-from host_plugins.control.versions import Version, new_version, safe_name
 from host_plugins.control.words import artist_words
-from host_plugins.nuke.background import start_export
-from host_plugins.nuke.export import Plan, export, plan_export, ranges, write_nodes
-from host_plugins.nuke.freshness import note_submitted, refresh, refresh_settings
+from host_plugins.nuke.background import SecondNuke
+from host_plugins.nuke.colour import working_space
+from host_plugins.nuke.export import export, ranges, write_nodes
+from host_plugins.nuke.freshness import refresh, refresh_settings
 from host_plugins.nuke.node import inside
-from host_plugins.nuke.panel import BACKGROUND, SHOWN, server_settings, settings_of, views_of
-from host_plugins.nuke.result import Jobs, folder_of, jobs_of, point_at, remember, reread
+from host_plugins.nuke.panel import BACKGROUND, server_settings, settings_of, views_of
+from host_plugins.nuke.result import folder_of, jobs_of, point_at, remember, reread
 from host_plugins.nuke.session import on_main_thread, session
-from void_bridge.client.launch import child_environment
-from void_bridge.config import Config
+from host_plugins.nuke.submission import (
+    OVERLAY,
+    RESULT,
+    Submission,
+    exports_folder,
+    hand_over,
+    output_root,
+    plans_of,
+    prepare,
+    stem_of,
+)
 from void_bridge.errors import Cancelled, InputError, UsageError
+from void_bridge.job import Job
 from void_bridge.protocol.messages import JobStatus
-
-RESULT, OVERLAY = SHOWN[1], SHOWN[3]
-EXPORTS = "exports"
 
 
 def told(action: Callable[..., Any]) -> Callable[..., None]:
@@ -53,24 +57,29 @@ def told(action: Callable[..., Any]) -> Callable[..., None]:
 @told
 def submit(node: nuke.Node) -> None:
     """Export what has changed, make a new version, and hand one job for each view over."""
-    settings = settings_of(node)
+    if node.fullName() in session().exports:
+        raise UsageError("a second Nuke is still writing plate and roto for this node; Cancel stops it")
     if any(state.is_alive for state in jobs_of(node).values()) and not nuke.ask(
         "This node's last job is still running, and goes on. Submit another version?"
     ):
         return
-    plans = plans_of(node, settings)
+    submission = prepare(node)
     licence = str(node["background"].value())
-    if licence == BACKGROUND[0] or not any(plan.missing for plan in plans):
-        for plan in plans:
-            export(node, plan)
-        _hand_over(node, settings, plans)
-    else:
-        _export_in_background(node, settings, plans, licence)
+    if licence != BACKGROUND[0]:
+        _export_in_background(submission, licence)
+        return
+    for plan in submission.plans:
+        export(node, plan)
+    hand_over(submission, session().controller)
 
 
 @told
 def cancel(node: nuke.Node) -> None:
-    """Ask for the end of the node's jobs; the panel tells when that has come."""
+    """Ask for the end of the node's jobs, or of its export; the panel tells when that has come."""
+    exporting = session().exports.get(node.fullName())
+    if exporting is not None:
+        exporting.stop()
+        return
     alive = [state for state in jobs_of(node).values() if state.is_alive]
     if not alive:
         node["status"].setValue("Nothing runs for this node.")
@@ -133,14 +142,7 @@ def compare(node: nuke.Node) -> None:
 def open_folder(node: nuke.Node) -> None:
     """Show the result's folder in the system's file manager."""
     jobs = jobs_of(node)
-    folder = folder_of(jobs) if jobs else output_root(node, settings_of(node))
-    if not folder.is_dir():
-        raise InputError(f"{folder} is not there (yet)")
-    if sys.platform == "win32":
-        os.startfile(folder)
-        return
-    opener = "open" if sys.platform == "darwin" else "xdg-open"
-    subprocess.Popen([opener, str(folder)], env=child_environment(Config()), stderr=subprocess.DEVNULL)
+    show_folder(folder_of(jobs) if jobs else output_root(node, settings_of(node)))
 
 
 @told
@@ -174,9 +176,9 @@ def find_jobs(node: nuke.Node) -> None:
 def adopt(node: nuke.Node, id: str, settings: Settings) -> None:
     """Show a job that the server knows, by its number."""
 
-    def show(state: JobState) -> None:
+    def show(state: JobState, job: Job) -> None:
         jobs = {views_of(node)[0]: state}
-        point_at(node, jobs, own_files=False)
+        point_at(node, jobs, in_plates_space=job.colour.space != working_space()[0])
         remember(node, jobs)
         node["show"].setValue(RESULT)
         session().controller.follow(state, settings)
@@ -201,79 +203,27 @@ _WATCHED = {spec.name for spec in setting_specs()} | {"views", "own_files"}
 _WATCHED |= {f"{role}_{part}" for role in ("remove", "affected", "keep") for part in ("channel", "invert")}
 
 
-def plans_of(node: nuke.Node, settings: Settings) -> List[Plan]:
-    """What has to be written, for each view. Raises VoidBridgeError: whatever is wrong with the inputs."""
-    folder = exports_folder(node, settings)
-    views = views_of(node)
-    stem = stem_of(node)
-    names = [stem if len(views) == 1 else f"{stem}_{view}" for view in views]
-    return [plan_export(node, settings, view, folder, name) for view, name in zip(views, names)]
-
-
-def orders_of(settings: Settings, plans: List[Plan], version: Version) -> Dict[str, Order]:
-    """View -> the order for it, all in one version. Raises VoidBridgeError."""
-    patterns = {plan.view: version.pattern for plan in plans}
-    if len(plans) > 1:
-        patterns = {view: (version.folder / view / Path(path).name).as_posix() for view, path in patterns.items()}
-    return {plan.view: Order(make_job(settings, plan.shot, patterns[plan.view]), settings) for plan in plans}
-
-
-def output_root(node: nuke.Node, settings: Settings) -> Path:
-    """Where versions go. Raises UsageError: no folder is set and the script has never been saved."""
-    if settings.folder:
-        return Path(settings.folder)
-    script = nuke.root().name()
-    if not Path(script).is_absolute():
-        raise UsageError("save the script first, or set an output folder: results go beside the script")
-    return Path(script).parent / "void"
-
-
-def exports_folder(node: nuke.Node, settings: Settings) -> Path:
-    return output_root(node, settings) / EXPORTS
-
-
-def stem_of(node: nuke.Node) -> str:
-    """`<script>_<node>`, as a part of file names."""
-    script = Path(nuke.root().name())
-    name = script.stem if script.suffix == ".nk" else "untitled"
-    return safe_name(f"{name}_{node.fullName()}")
-
-
-def _hand_over(node: nuke.Node, settings: Settings, plans: List[Plan]) -> None:
-    version = new_version(output_root(node, settings), stem_of(node))
-    try:
-        orders = orders_of(settings, plans, version)
-    except Exception:
-        version.abandon()
-        raise
-    own_files = not any(piece.name == "plate" for plan in plans for piece in plan.pieces)
-    jobs: Jobs = {view: session().controller.submit(order) for view, order in orders.items()}
-    point_at(node, jobs, own_files)
-    remember(node, jobs)
-    note_submitted(node)
-    node["show"].setValue(RESULT)
-
-
-def _export_in_background(node: nuke.Node, settings: Settings, plans: List[Plan], licence: str) -> None:
-    """One view after the other; when the last is written, the jobs are handed over with the settings of now."""
-    waiting = [plan for plan in plans if plan.missing]
-    if not waiting:
-        _hand_over(node, settings, plans)
+def _export_in_background(submission: Submission, licence: str) -> None:
+    """One view after the other; when the last is written, the jobs are handed over as they were asked for."""
+    node = submission.node
+    plan = next((plan for plan in submission.plans if plan.missing), None)
+    if plan is None:
+        hand_over(submission, session().controller)
         return
-    plan = waiting[0]
 
     @told
     def ended(node: nuke.Node, words: str) -> None:
-        if words:
-            raise InputError(words)
-        if plan.missing:
-            raise InputError(f"the second Nuke left frames {plan.missing} out")
-        _export_in_background(node, settings, plans, licence)
+        session().exports.pop(node.fullName(), None)
+        if words == "stopped":
+            raise Cancelled("export cancelled; what was written is kept for the next time")
+        if words or plan.missing:
+            raise InputError(words or f"the second Nuke left frames {plan.missing} out")
+        _export_in_background(submission, licence)
 
     with write_nodes(node, plan) as writes:
         steps = [list(step) for step in ranges(plan.missing)]
         on_end = _posted(_if_there(node, functools.partial(ended, node)))
-        start_export(writes, steps, plan.view, licence == BACKGROUND[2], on_end)
+        session().exports[node.fullName()] = SecondNuke(writes, steps, plan.view, licence == BACKGROUND[2], on_end)
     node["status"].setValue("A second Nuke writes plate and roto...")
 
 

@@ -13,10 +13,11 @@ import nuke
 from host_plugins.control.selftest import Claim
 from host_plugins.control.settings import setting_specs
 from host_plugins.control.state import JobState
-from host_plugins.nuke import background, colour, digest, inputs, node, panel, result
-from host_plugins.nuke.actions import plans_of
+from host_plugins.nuke import colour, digest, inputs, node, panel, result
+from host_plugins.nuke.background import SecondNuke
 from host_plugins.nuke.export import Plan, export
-from host_plugins.nuke.freshness import note_submitted
+from host_plugins.nuke.freshness import made_of, note_submitted
+from host_plugins.nuke.submission import plans_of
 from void_bridge.errors import Cancelled
 from void_bridge.frames import FrameRange
 
@@ -55,7 +56,7 @@ class Bench:
             write["file"].setValue(pattern)
             nuke.execute(write, self.first, self.first + 1)
         jobs = {"main": JobState("selftest", "running", "", pattern, f"{self.first}-{self.first + 1}", str(self.first))}
-        result.point_at(self.node, jobs, own_files=False)
+        result.point_at(self.node, jobs, in_plates_space=False)
         result.remember(self.node, jobs)
         self.node["show"].setValue(panel.SHOWN[1])
 
@@ -220,7 +221,7 @@ def _render_elsewhere(write: Any, frame: int) -> str:
         words.append(text)
         ended.set()
 
-    background.start_export([write], [[frame, frame, 1]], "main", False, on_end)
+    SecondNuke([write], [[frame, frame, 1]], "main", False, on_end)
     ended.wait(120)
     return words[0] if words else "no answer"
 
@@ -252,7 +253,7 @@ def copies_show_the_same(bench: Bench) -> str:
 
 def changes_make_it_stale(bench: Bench) -> str:
     bench.show_result()
-    note_submitted(bench.node)
+    note_submitted(bench.node, made_of(bench.node))
     bench.node["feather"].setValue(9)
     bench.node.setInput(2, bench.matte)
     fresh = bool(bench.node["void_bridge_fresh"].value())

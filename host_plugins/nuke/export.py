@@ -1,7 +1,9 @@
 """Plate and roto to EXR, through Write nodes that are gone afterwards; nothing is written twice.
 
-<folder>/exports/<script>_<node>_plate_<digest>/plate.####.exr     R, G, B in the working space
-<folder>/exports/<script>_<node>_mattes_<digest>/mattes.####.exr   void_bridge.remove and so on
+<folder>/exports/plate_<digest>/plate.####.exr     R, G, B in the working space
+<folder>/exports/mattes_<digest>/mattes.####.exr   void_bridge.remove and so on
+
+One folder for whichever node, version of the script or view it was made for, as long as it holds the same.
 """
 
 from __future__ import annotations
@@ -57,11 +59,11 @@ class Plan:
         return FrameRange(frame for piece in self.pieces for frame in piece.missing(self.frames))
 
 
-def plan_export(group: nuke.Node, settings: Settings, view: str, folder: Path, stem: str) -> Plan:
+def plan_export(group: nuke.Node, settings: Settings, view: str, folder: Path) -> Plan:
     """Look at everything and write nothing.
 
     Args:
-        folder: where exports go. stem: what their names begin with.
+        folder: where exports go.
 
     Raises:
         UsageError, InputError: something about the inputs, frames that are missing among them. ColourError.
@@ -70,12 +72,12 @@ def plan_export(group: nuke.Node, settings: Settings, view: str, folder: Path, s
     frames = frames_of(group, settings)
     read = frames_to_read(group, frames, settings.handles)
     check_writable(folder)
-    mattes = _mattes_piece(group, view, folder, stem)
+    mattes = _mattes_piece(group, view, folder)
     pattern, space = own_files(plate_of(group), read, view) if group["own_files"].value() else ("", "")
     if pattern:
         Sequence.parse(pattern).require(read)
     working, config = working_space()
-    pieces = (mattes,) if pattern else (_plate_piece(group, view, folder, stem), mattes)
+    pieces = (mattes,) if pattern else (_plate_piece(group, view, folder), mattes)
     sources = {
         role: MatteSource(mattes.sequence.pattern, f"{LAYER}.{role}", bool(group[f"{role}_invert"].value()))
         for role in roto_of(group)
@@ -131,25 +133,25 @@ def ranges(frames: FrameRange) -> List[Steps]:
     return found
 
 
-def _plate_piece(group: nuke.Node, view: str, folder: Path, stem: str) -> Piece:
+def _plate_piece(group: nuke.Node, view: str, folder: Path) -> Piece:
     plate = plate_of(group)
     datatype = FLOAT if is_float(plate) else HALF
     digest = digest_of([plate], datatype, view, files_of([plate]))
-    return Piece("plate", "rgb", datatype, _sequence(folder, stem, "plate", digest))
+    return Piece("plate", "rgb", datatype, _sequence(folder, "plate", digest))
 
 
-def _mattes_piece(group: nuke.Node, view: str, folder: Path, stem: str) -> Piece:
+def _mattes_piece(group: nuke.Node, view: str, folder: Path) -> Piece:
     nodes = roto_of(group)
     picks = [f"{role} {group[f'{role}_channel'].value()}" for role in nodes]
     whole = plate_of(group).format()
     size = f"{whole.width()}x{whole.height()} {whole.pixelAspect()}"
     sources = list(nodes.values())
     digest = digest_of(sources, *picks, size, view, files_of(sources))
-    return Piece("mattes", LAYER, HALF, _sequence(folder, stem, "mattes", digest))
+    return Piece("mattes", LAYER, HALF, _sequence(folder, "mattes", digest))
 
 
-def _sequence(folder: Path, stem: str, name: str, digest: str) -> Sequence:
-    return Sequence.parse((folder / f"{stem}_{name}_{digest}" / f"{name}.####.exr").as_posix())
+def _sequence(folder: Path, name: str, digest: str) -> Sequence:
+    return Sequence.parse((folder / f"{name}_{digest}" / f"{name}.####.exr").as_posix())
 
 
 def _write(group: nuke.Node, piece: Piece, made: List[nuke.Node]) -> nuke.Node:

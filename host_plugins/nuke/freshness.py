@@ -17,10 +17,15 @@ from void_bridge.errors import UsageError
 _ELSEWHERE = ("folder", "where", "address", "transport", "priority", "autostart")
 
 
-def note_submitted(node: nuke.Node) -> None:
-    """Remember what this submission was made of."""
-    node["void_bridge_submitted"].setValue(json.dumps({"inputs": _inputs(node), "settings": _settings(node)}))
-    _set_fresh(node, True)
+def made_of(node: nuke.Node) -> str:
+    """What a submission at this moment is made of, to be noted with it."""
+    return json.dumps({"inputs": _inputs(node), "settings": _settings(node)})
+
+
+def note_submitted(node: nuke.Node, made: str) -> None:
+    """Remember what the node's result is made of, which may have changed since it was asked for."""
+    node["void_bridge_submitted"].setValue(made)
+    refresh(node)
 
 
 def refresh(node: nuke.Node) -> None:
@@ -65,4 +70,12 @@ def _settings(node: nuke.Node) -> str:
         return "unreadable"
     kept = {name: value for name, value in settings.items() if name not in _ELSEWHERE}
     mattes = [[role, node[f"{role}_channel"].value(), bool(node[f"{role}_invert"].value())] for role in ROLES]
-    return json.dumps([kept, mattes, str(node["views"].value()), bool(node["own_files"].value())], sort_keys=True)
+    more = [str(node["views"].value()), bool(node["own_files"].value()), _frames(node)]
+    return json.dumps([kept, mattes, *more], sort_keys=True)
+
+
+def _frames(node: nuke.Node) -> str:
+    """What the range comes to: the script's may have changed. The plate's is among the inputs."""
+    root = nuke.root()
+    is_global = node["frames_from"].value() == "global"
+    return f"{root['first_frame'].value()}-{root['last_frame'].value()}" if is_global else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import nuke
 
+from host_plugins.nuke import renders
 from host_plugins.nuke.session import add_callbacks
 
 _CREATE = "import void_bridge_nuke; void_bridge_nuke.create()"
@@ -16,3 +17,4 @@ def add_menu() -> None:
     nodes.addCommand("VOIDRemove", _CREATE)
     nuke.menu("Nuke").addMenu("VOID").addCommand("Self-test", _SELFTEST)
     add_callbacks()
+    renders.add_callbacks()

@@ -1,17 +1,18 @@
 """The `VOIDRemove` group: its inputs and its image path.
 
-    plate ──────────┬─────────────────────────── 0 original ─┐
-                    ├─ B                                     │
-    result ─┬────── A  lay_over ─┐                           │
-            ├─ solid ── mask     ├─ content ── guard ── 1, 2 ├─ pick ── output
-            └─ A fill ───────────┘                           │
-    overlay ──────────────────────────────────── 3 overlay ──┘
+    plate ──────────┬────────────────────────────────────────────── 0 original ─┐
+                    ├─ B                                                        │
+    result ─┬────── A  lay_over ── with_paste ── 1 ─┐                           ├─ pick ── output
+            ├─ solid ── mask                        ├─ content ── guard ── 1 ───┘
+            ├─ A fill ────────────────────────── 2 ─┤
+    overlay ──────────────────────────────────── 3 ─┘
 
 Native nodes and expressions over hidden knobs only, so that a comp renders where the plug-in is not installed:
 - `lay_over` puts the result's RGB over the live plate wherever `void_bridge.paste` is above 0. The result is blended
   there already; mixing it once more by the same matte would fade its edge twice.
 - In the interface a frame that is not finished shows the plate. In a render it is an error, as is a frame outside the
-  job or a stale result: `guard` and the Read see to that.
+  job, a stale result or the overlay: `guard` and the Read see to that.
+- `void_bridge.paste` goes on with the result, for a paste or a regrade of one's own.
 """
 
 from __future__ import annotations
@@ -29,9 +30,10 @@ LAYER_CHANNELS = [f"{LAYER}.{name}" for name in ("remove", "affected", "keep", "
 FILL_LAYER = "void_bridge_fill"
 FILL_CHANNELS = [f"{FILL_LAYER}.{name}" for name in ("red", "green", "blue")]
 
-_PICK = "parent.show == 3 ? 2 : (parent.show > 0 && (!$gui || parent.void_bridge_ready))"
+_PICK = "parent.show > 0 && (!$gui || parent.show == 3 || parent.void_bridge_ready)"
+_CONTENT = "parent.show > 1 ? parent.show - 1 : 0"
 _GUARD = (
-    "$gui || ((parent.void_bridge_fresh || parent.use_stale)"
+    "$gui || (parent.show != 3 && (parent.void_bridge_fresh || parent.use_stale)"
     " && frame >= parent.void_bridge_first && frame <= parent.void_bridge_last)"
 )
 _GUARD_MESSAGE = "VOIDRemove: the result is stale or does not have this frame. Submit again, or show 'original'."
@@ -78,16 +80,19 @@ def _build() -> None:
     solid["expr0"].setValue(f"{LAYER}.paste > 0")
     lay_over = nuke.nodes.Keymix(name="lay_over", inputs=[plate, result, solid], channels="rgb", bbox="B")
     lay_over["maskChannel"].setValue("alpha")
+    with_paste = nuke.nodes.Copy(name="with_paste", inputs=[lay_over, result], bbox="B")
+    with_paste["from0"].setValue(f"{LAYER}.paste")
+    with_paste["to0"].setValue(f"{LAYER}.paste")
     fill = nuke.nodes.Copy(name="fill", inputs=[plate, result], bbox="B")
     for index, name in enumerate(("red", "green", "blue")):
         fill[f"from{index}"].setValue(f"{FILL_LAYER}.{name}")
         fill[f"to{index}"].setValue(f"rgba.{name}")
-    content = nuke.nodes.Switch(name="content", inputs=[lay_over, fill])
-    content["which"].setExpression("parent.show == 2")
+    overlay = nuke.nodes.Read(name="overlay", on_error="error")
+    content = nuke.nodes.Switch(name="content", inputs=[with_paste, fill, overlay])
+    content["which"].setExpression(_CONTENT)
     guard = nuke.nodes.Assert(name="guard", inputs=[content])
     guard["expression"].setExpression(_GUARD)
     guard["message"].setValue(_GUARD_MESSAGE)
-    overlay = nuke.nodes.Read(name="overlay", on_error="error")
-    pick = nuke.nodes.Switch(name="pick", inputs=[plate, guard, overlay])
+    pick = nuke.nodes.Switch(name="pick", inputs=[plate, guard])
     pick["which"].setExpression(_PICK)
     nuke.nodes.Output(name="output", inputs=[pick])

@@ -46,10 +46,10 @@ def remember(node: nuke.Node, jobs: Jobs) -> None:
         nuke.Undo.enable()
 
 
-def point_at(node: nuke.Node, jobs: Jobs, own_files: bool) -> None:
+def point_at(node: nuke.Node, jobs: Jobs, in_plates_space: bool) -> None:
     """Let the Read inside look at the jobs' frames, whether they are there yet or not.
 
-    own_files: the plate's own files were sent, so that the result is in their colour space.
+    in_plates_space: the frames are in the colour space of the plate's own files, not in the script's working space.
     """
     read = inside(node, "result")
     frames = _frames(jobs)
@@ -59,7 +59,7 @@ def point_at(node: nuke.Node, jobs: Jobs, own_files: bool) -> None:
         read[f"orig{name}"].setValue(value)
         node[f"void_bridge_{name}"].setValue(value)
     plate_input = node.input(0)
-    source = read_behind(plate_input) if own_files and plate_input is not None else None
+    source = read_behind(plate_input) if in_plates_space and plate_input is not None else None
     if source is None:
         read["raw"].setValue(True)
         return
@@ -97,8 +97,9 @@ def ready_curve(frames: FrameRange) -> str:
 
 def folder_of(jobs: Jobs) -> Path:
     """The folder of a node's newest result: that of the version, where views have folders of their own."""
-    folder = Path(Sequence.parse(next(iter(jobs.values())).output).folder)
-    return folder if len(jobs) == 1 else folder.parent
+    view, state = next(iter(jobs.items()))
+    folder = Path(Sequence.parse(state.output).folder)
+    return folder.parent if folder.name == view else folder
 
 
 def _frames(jobs: Jobs) -> FrameRange:
@@ -107,12 +108,12 @@ def _frames(jobs: Jobs) -> FrameRange:
 
 def _read_path(jobs: Jobs) -> str:
     """The frames of all views as one path: each view's folder has its name, which `%V` stands for."""
-    state = next(iter(jobs.values()))
-    if len(jobs) == 1:
-        return state.output
+    view, state = next(iter(jobs.items()))
     sequence = Sequence.parse(state.output)
-    parent = Path(sequence.folder).parent
-    return (parent / "%V" / Path(sequence.pattern).name).as_posix()
+    folder = Path(sequence.folder)
+    if folder.name != view:
+        return state.output
+    return (folder.parent / "%V" / Path(sequence.pattern).name).as_posix()
 
 
 def _show_words(node: nuke.Node, jobs: Jobs) -> None:

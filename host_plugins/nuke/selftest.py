@@ -19,11 +19,11 @@ import nuke
 from host_plugins.control.request import Order, make_job
 from host_plugins.control.selftest import Claim, Outcome, report_text, run_claims
 from host_plugins.control.state import ENDED, JobState
-from host_plugins.nuke.actions import plans_of
 from host_plugins.nuke.claims import CLAIMS, JOB_CLAIM, Bench
 from host_plugins.nuke.export import export
 from host_plugins.nuke.panel import settings_of
 from host_plugins.nuke.session import session
+from host_plugins.nuke.submission import plans_of
 
 REPORT = "void_bridge_nuke_selftest.txt"
 

@@ -15,6 +15,7 @@ from host_plugins.control.controller import Controller
 from host_plugins.control.runs import OnState
 from host_plugins.control.state import JobState
 from host_plugins.control.tools import Tools
+from host_plugins.nuke.background import SecondNuke
 from host_plugins.nuke.freshness import refresh
 from host_plugins.nuke.node import void_nodes
 from host_plugins.nuke.panel import STATE, server_settings
@@ -27,6 +28,7 @@ class Session:
     def __init__(self) -> None:
         self.controller = Controller(post=on_main_thread, on_state=self.show)
         self.tools = Tools(post=on_main_thread)
+        self.exports: Dict[str, SecondNuke] = {}  # by the node's name
         self._listeners: Dict[str, OnState] = {}
 
     def listen(self, id: str, on_state: OnState) -> None:

@@ -9,12 +9,9 @@ import nuke
 
 from host_plugins.control.controller import Controller
 from host_plugins.control.state import JobState
-from host_plugins.control.versions import new_version
-from host_plugins.nuke.actions import RESULT, orders_of, output_root, plans_of, stem_of
 from host_plugins.nuke.export import export
-from host_plugins.nuke.freshness import note_submitted
-from host_plugins.nuke.panel import settings_of
-from host_plugins.nuke.result import Jobs, jobs_of, point_at, remember
+from host_plugins.nuke.result import Jobs, jobs_of, remember
+from host_plugins.nuke.submission import hand_over, prepare
 from void_bridge.errors import Cancelled, VoidBridgeError
 
 
@@ -24,23 +21,12 @@ def render(node: nuke.Node) -> None:
     Raises:
         VoidBridgeError: what went wrong, as a button would have said it.
     """
-    settings = settings_of(node)
-    plans = plans_of(node, settings)
-    for plan in plans:
+    submission = prepare(node)
+    for plan in submission.plans:
         export(node, plan)
-    version = new_version(output_root(node, settings), stem_of(node))
-    try:
-        orders = orders_of(settings, plans, version)
-    except Exception:
-        version.abandon()
-        raise
     posted: queue.Queue[Callable[[], None]] = queue.Queue()
     controller = Controller(post=posted.put, on_state=lambda state: _show(node, state), interactive=False)
-    jobs: Jobs = {view: controller.submit(order) for view, order in orders.items()}
-    point_at(node, jobs, not any(piece.name == "plate" for plan in plans for piece in plan.pieces))
-    remember(node, jobs)
-    note_submitted(node)
-    node["show"].setValue(RESULT)
+    jobs = hand_over(submission, controller)
     _drain(controller, posted, jobs)
     _raise_failure(jobs_of(node))
 

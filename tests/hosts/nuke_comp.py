@@ -10,6 +10,7 @@ from tests.hosts.shots_on_disk import FRAMES, HEIGHT, WIDTH
 from void_bridge.pixels.exr import read_frame
 
 LAST_S = 120.0
+V1, V2 = "sh010_comp_VOIDRemove1_v001", "sh010_comp_VOIDRemove1_v002"
 
 
 def read_of(nuke, sequence, **knobs):
@@ -49,7 +50,7 @@ class Comp:
     def submit(self, node=None) -> None:
         before = (node or self.node)["label"].value()
         self.press("submit", node)
-        assert self.fake.messages == []
+        assert self.fake.messages == [], self.fake.messages
         self.fake.pump(lambda: (node or self.node)["label"].value() not in ("", before), LAST_S)
         self.wait("done", node)
 

@@ -191,9 +191,10 @@ def test_a_job_whose_node_is_gone_is_found_again(tmp_path, server, main, control
     controller.jobs(Settings(), lambda jobs, words: listed.append((jobs, words)))
     main.until(lambda: listed)
     assert [status.id for status in listed[0][0]] == [order.id] and listed[0][1] == ""
-    controller.find(order.id, Settings(), found.append, lambda line: None)
+    controller.find(order.id, Settings(), lambda *both: found.append(both), lambda line: None)
     main.until(lambda: found)
-    assert (found[0].output, found[0].frames) == (order.job.output, "1001-1004")
+    state, job = found[0]
+    assert (state.output, state.frames, job) == (order.job.output, "1001-1004", order.job)
 
 
 def test_questions_are_answered_in_words(tmp_path, server, main, controller):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.hosts.fake_nuke import FakeNuke
-from tests.hosts.nuke_comp import LAST_S, Comp
+from tests.hosts.nuke_comp import LAST_S, V1, V2, Comp
 from tests.hosts.nuke_plugin import started, stop
 from tests.hosts.shots_on_disk import FRAMES, HEIGHT, make_footage, point_hosts_at, propagate_server
 from void_bridge.job import JobFile
@@ -37,9 +37,6 @@ def nuke_run(server, monkeypatch):
 def comp(nuke_run, footage, tmp_path):
     fake, plugin = nuke_run
     return Comp(fake, plugin, footage, tmp_path)
-
-
-V1, V2 = "sh010_comp_VOIDRemove1_v001", "sh010_comp_VOIDRemove1_v002"
 
 
 def test_a_plain_read_goes_out_as_it_is_and_the_result_lies_over_it(comp, footage):
@@ -186,7 +183,10 @@ def test_a_render_without_the_plugin_gives_the_result_and_refuses_what_is_not_th
         (comp.folder / "void" / V1 / f"{V1}.{frame}.exr").unlink()
         with pytest.raises(RuntimeError, match=V1):
             farm.render(node, frame)
-        farm.nuke.toNode("VOIDRemove1")["show"].setValue("original")
+        node["show"].setValue("quadmask overlay")
+        with pytest.raises(RuntimeError, match="VOIDRemove"):
+            farm.render(node, frame)
+        node["show"].setValue("original")
         assert farm.render(node, frame).rgb().max() > 0
 
 
@@ -202,6 +202,55 @@ def test_a_stale_result_is_refused_by_a_render_unless_it_is_wanted(comp):
             farm.render(node, FRAMES[3])
         node["use_stale"].setValue(True)
         assert farm.render(node, FRAMES[3]).rgb().max() > 0
+
+
+def test_a_render_inside_the_interface_refuses_what_only_a_viewer_may_show(comp):
+    comp.node["frames_from"].setValue("custom")
+    comp.node["frames"].setValue("1001-1004")
+    comp.submit()
+    write = comp.nuke.nodes.Write(inputs=[comp.node], file_type="exr", create_directories=True)
+    write["file"].setValue((comp.folder / "render" / "out.####.exr").as_posix())
+    comp.nuke.execute(write, 1001, 1004)
+    with pytest.raises(RuntimeError, match=r"the result does not have frame 1005"):
+        comp.nuke.execute(write, 1005, 1005)
+    comp.fake.user_sets(comp.node["feather"], 9)
+    with pytest.raises(RuntimeError, match="the result is stale"):
+        comp.nuke.execute(write, 1001, 1001)
+    comp.node["show"].setValue("quadmask overlay")
+    with pytest.raises(RuntimeError, match="the quadmask overlay is shown"):
+        comp.nuke.execute(write, 1001, 1001)
+    comp.node["show"].setValue("original")
+    comp.nuke.execute(write, 1001, 1001)
+
+
+def test_the_paste_matte_goes_on_with_the_result(comp):
+    comp.submit()
+    paste = comp.fake.render(comp.node, FRAMES[2]).plane("void_bridge.paste")
+    assert np.array_equal(paste, comp.paste(V1, FRAMES[2]))
+
+
+def test_a_result_whose_server_is_gone_stays_done(comp, tmp_path, monkeypatch):
+    comp.submit()
+    monkeypatch.setenv("VOID_BRIDGE_RUNTIME_DIR", str(tmp_path / "nobody"))
+    comp.press("reload")
+    comp.fake.pump(lambda: "their server is gone" in comp.status(), LAST_S)
+    assert comp.node["label"].value().startswith("done")
+
+
+def test_saved_under_another_name_nothing_is_written_again(comp):
+    comp.submit()
+    comp.fake.written.clear()
+    comp.nuke.scriptSaveAs(str(comp.folder / "sh010_comp_v002.nk"))
+    comp.submit()
+    assert comp.fake.written == []
+
+
+def test_a_global_range_that_changes_makes_the_result_stale(comp):
+    comp.node["frames_from"].setValue("global")
+    comp.submit()
+    comp.nuke.root()["last_frame"].setValue(FRAMES[-2])
+    comp.nuke.scriptSave()
+    assert "stale" in comp.node["label"].value()
 
 
 def test_a_change_upstream_is_seen_when_the_script_is_saved(comp):

@@ -173,6 +173,8 @@ class ScriptFunctions(_Functions):
 
     def deleteView(self, s: str) -> None:
         self._session.views.remove(s)
+        if self._session.view == s:  # which nobody can look at any more
+            self._session.view = self._session.views[0]
 
     def addFormat(self, s: str) -> Format:
         self._session.formats.append(Format._parse(s))

@@ -1,0 +1,99 @@
+"""From a node to its jobs: what is asked for at one moment, its export, its version, its orders."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Dict, Tuple
+
+import nuke
+
+from host_plugins.control.controller import Controller
+from host_plugins.control.request import Order, make_job
+from host_plugins.control.settings import Settings
+from host_plugins.control.versions import Version, new_version, safe_name
+from host_plugins.nuke.export import Plan, plan_export
+from host_plugins.nuke.freshness import made_of, note_submitted
+from host_plugins.nuke.panel import SHOWN, settings_of, views_of
+from host_plugins.nuke.result import Jobs, point_at, remember
+from void_bridge.errors import UsageError
+
+RESULT, OVERLAY = SHOWN[1], SHOWN[3]
+
+
+@dataclass(frozen=True)
+class Submission:
+    """What a node asks for. made: of what, as freshness.made_of said at that moment."""
+
+    node: nuke.Node
+    settings: Settings
+    plans: Tuple[Plan, ...]
+    made: str
+
+    @property
+    def sends_own_files(self) -> bool:
+        return not any(piece.name == "plate" for plan in self.plans for piece in plan.pieces)
+
+
+def prepare(node: nuke.Node) -> Submission:
+    """Look at everything and write nothing. Raises VoidBridgeError: whatever is wrong with knobs or inputs."""
+    settings = settings_of(node)
+    return Submission(node, settings, plans_of(node, settings), made_of(node))
+
+
+def plans_of(node: nuke.Node, settings: Settings) -> Tuple[Plan, ...]:
+    """What has to be written, for each view. Raises VoidBridgeError."""
+    folder = exports_folder(node, settings)
+    return tuple(plan_export(node, settings, view, folder) for view in views_of(node))
+
+
+def hand_over(submission: Submission, controller: Controller) -> Jobs:
+    """Make a version, give one order for each view to the controller, and let the node show what comes.
+
+    Raises:
+        UsageError, OutputError: no job can be made, or no version; nothing is left of it.
+    """
+    node = submission.node
+    version = new_version(output_root(node, submission.settings), stem_of(node))
+    try:
+        orders = _orders(submission, version)
+    except Exception:
+        version.abandon()
+        raise
+    jobs: Jobs = {view: controller.submit(order) for view, order in orders.items()}
+    point_at(node, jobs, in_plates_space=submission.sends_own_files)
+    remember(node, jobs)
+    note_submitted(node, submission.made)
+    node["show"].setValue(RESULT)
+    return jobs
+
+
+def _orders(submission: Submission, version: Version) -> Dict[str, Order]:
+    """By view, all in one version; where the script has several views, each has a folder of its name in it."""
+    settings, orders = submission.settings, {}
+    for plan in submission.plans:
+        folder = version.folder / plan.view if len(nuke.views()) > 1 else version.folder
+        output = (folder / Path(version.pattern).name).as_posix()
+        orders[plan.view] = Order(make_job(settings, plan.shot, output), settings)
+    return orders
+
+
+def output_root(node: nuke.Node, settings: Settings) -> Path:
+    """Where versions go. Raises UsageError: no folder is set and the script has never been saved."""
+    if settings.folder:
+        return Path(settings.folder)
+    script = nuke.root().name()
+    if not Path(script).is_absolute():
+        raise UsageError("save the script first, or set an output folder: results go beside the script")
+    return Path(script).parent / "void"
+
+
+def exports_folder(node: nuke.Node, settings: Settings) -> Path:
+    return output_root(node, settings) / "exports"
+
+
+def stem_of(node: nuke.Node) -> str:
+    """`<script>_<node>`, as a part of file names."""
+    script = Path(nuke.root().name())
+    name = script.stem if script.suffix == ".nk" else "untitled"
+    return safe_name(f"{name}_{node.fullName()}")
