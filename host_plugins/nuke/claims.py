@@ -164,6 +164,20 @@ def cancel_is_told(bench: Bench) -> str:
     raise AssertionError("the export ran to its end")
 
 
+def views_have_files_of_their_own(bench: Bench) -> str:
+    write = nuke.nodes.Write(inputs=[bench.plate], file_type="exr", create_directories=True)
+    write["file"].setValue((bench.folder / "views" / "%V" / "plate.####.exr").as_posix())
+    view = nuke.views()[0]
+    nuke.executeMultiple((write,), ([bench.first, bench.first, 1],), [view])
+    assert list((bench.folder / "views" / view).iterdir()), "no file in the view's folder"
+    return f"views/{view}"
+
+
+def buttons_know_their_node(bench: Bench) -> str:
+    bench.node["cancel"].execute()
+    return _same(bench.node["status"].value(), "Nothing runs for this node.")
+
+
 def digest_holds(bench: Bench) -> str:
     sources = [bench.plate]
     first = digest.digest_of(sources)
@@ -176,10 +190,9 @@ def digest_holds(bench: Bench) -> str:
 
 def expressions_are_followed(bench: Bench) -> str:
     other = nuke.nodes.Grade()
-    bench.matte["disable"].setExpression(f"{other.name()}.disable")
-    found = other.fullName() in [each.fullName() for each in inputs.upstream([bench.matte])]
-    bench.matte["disable"].clearAnimated()
-    return _same(found, True)
+    linked = _sheet(1.0, WIDTH)
+    linked["disable"].setExpression(f"{other.name()}.disable")
+    return _same(other.fullName() in [each.fullName() for each in inputs.upstream([linked])], True)
 
 
 def result_lies_over_the_plate(bench: Bench) -> str:
@@ -298,6 +311,8 @@ CLAIMS: Tuple[Tuple[str, str, Check], ...] = (
     ("once", "what has not changed is not written again", nothing_is_written_twice),
     ("proxy", "an export is full size in proxy mode, which comes back on", proxy_is_turned_off),
     ("cancel", "an export that is cancelled in Nuke's bar says so", cancel_is_told),
+    ("views", "%V in a path stands for the view", views_have_files_of_their_own),
+    ("button", "a button's code has its node as nuke.thisNode()", buttons_know_their_node),
     ("digest", "moving a node changes no digest, changing a pixel does", digest_holds),
     ("linked", "nodes that are linked by expression count as inputs", expressions_are_followed),
     ("own files", "a plain EXR Read is sent as its own files", own_files_are_sent),

@@ -9,6 +9,7 @@ local server, and leaves a report to send back. claims.py holds the table; docs/
 
 from __future__ import annotations
 
+import functools
 import shutil
 import tempfile
 from pathlib import Path
@@ -35,14 +36,17 @@ def selftest() -> str:
     try:
         with group:
             bench = Bench(folder)
-        claims = [Claim(name, what, lambda check=check: check(bench)) for name, what, check in CLAIMS]  # type: ignore[misc]
-        outcomes = run_claims(claims, lambda claim: nuke.tprint(f"VOID self-test: {claim.name}"))
-        order = _order(bench)
+            outcomes = run_claims(_claims(bench), lambda claim: nuke.tprint(f"VOID self-test: {claim.name}"))
+            order = _order(bench)
     finally:
         nuke.delete(group)
     _report(folder, [*outcomes, Outcome(JOB_CLAIM, False, "no news of the job yet", 0.0)])
     _start_job(order, folder, outcomes)
     return str(folder / REPORT)
+
+
+def _claims(bench: Bench) -> List[Claim]:
+    return [Claim(name, what, functools.partial(check, bench)) for name, what, check in CLAIMS]
 
 
 def _order(bench: Bench) -> Order:

@@ -1,0 +1,64 @@
+"""The self-test inside the fake: every claim holds there, one that does not is told, and docs list the same lines."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.hosts.fake_nuke.terminal import write_executable
+from tests.hosts.nuke_comp import LAST_S
+from tests.hosts.nuke_plugin import started
+from tests.hosts.shots_on_disk import point_hosts_at, propagate_server
+
+PAGE = Path(__file__).parents[2] / "docs" / "nuke.md"
+
+
+@pytest.fixture
+def fake_nuke(tmp_path, monkeypatch):
+    with propagate_server(tmp_path / "server") as server:
+        point_hosts_at(server, monkeypatch)
+        monkeypatch.setenv("TMPDIR", str(tmp_path))
+        monkeypatch.setattr("tempfile.tempdir", None)
+        with started(executable=write_executable(tmp_path)) as (fake, plugin):
+            fake.nuke.root()["format"].setValue("64 48 1 small")
+            yield fake, plugin
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the fake's executable is a shell script")
+def test_every_claim_holds_in_the_fake(fake_nuke):
+    fake, plugin = fake_nuke
+    fake.answers.append(True)
+    fake.cancel_execute_at(2000)
+    path = Path(plugin.selftest())
+    assert "no news of the job yet" in path.read_text()
+    fake.pump(lambda: "no news of the job yet" not in path.read_text(), LAST_S)
+    report = path.read_text()
+    assert "FAIL" not in report, report
+    assert "26 of 26 claims hold" in report and "Nuke 17.0v1" in report
+    assert fake.nuke.allNodes() == [] and str(path) in fake.messages[-1]
+
+
+def test_a_claim_that_does_not_hold_is_told_and_stops_no_other(fake_nuke, monkeypatch):
+    fake, plugin = fake_nuke
+    from host_plugins.nuke import selftest
+
+    few = [claim for claim in selftest.CLAIMS if claim[0] in ("looks", "inputs")]
+    monkeypatch.setattr(selftest, "CLAIMS", few)
+    fake.answers.append(False)
+    path = Path(plugin.selftest())
+    fake.pump(lambda: "no news of the job yet" not in path.read_text(), LAST_S)
+    report = path.read_text()
+    assert "FAIL looks: " in report and "the answer was no" in report and "2 of 3 claims hold" in report
+
+
+def test_the_docs_list_the_claims_as_unverified():
+    with started() as (_, _plugin):
+        from host_plugins.nuke.claims import CLAIMS, JOB_CLAIM
+
+        claims = [what for _, what, _ in CLAIMS] + [JOB_CLAIM.what]
+    text = PAGE.read_text(encoding="utf-8")
+    listed = text[text.index("<!-- self-test -->") : text.index("<!-- /self-test -->")]
+    assert [" ".join(line.split()) for line in re.findall(r"^- ((?:.|\n  )+)", listed, re.MULTILINE)] == claims
