@@ -114,7 +114,8 @@ def _add_mattes(group: nuke.Node) -> None:
     for role in ROLES:
         channel = _add(group, nuke.Channel_Knob(f"{role}_channel", role), f"{tips[role]} The channel of its input.")
         channel.setValue("alpha")
-        _add(group, nuke.Boolean_Knob(f"{role}_invert", "invert"), f"'{role}' is drawn the other way.", nuke.ENDLINE)
+        invert = _add(group, nuke.Boolean_Knob(f"{role}_invert", "invert"), f"'{role}' is drawn the other way.")
+        invert.clearFlag(nuke.STARTLINE)
 
 
 def _add_settings(group: nuke.Node, specs: Tuple[SettingSpec, ...]) -> None:
