@@ -1,0 +1,47 @@
+"""The plug-ins load with pyzmq, msgpack and pure-Python packages alone: everything else is out of reach here."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+ALLOWED = ("zmq", "msgpack", "fileseq", "tomli", "void_bridge", "host_plugins", "nuke", "void_bridge_nuke")
+
+SCRIPT = """
+import importlib, sys, types
+allowed, modules = sys.argv[1].split(","), sys.argv[2:]
+sys.modules["nuke"] = types.ModuleType("nuke")
+standard = set(sys.stdlib_module_names)
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        top = name.partition(".")[0]
+        if top not in standard and top not in allowed and not top.startswith("_"):
+            raise ImportError(name + " is out of reach here")
+sys.meta_path.insert(0, Blocker())
+for module in modules:
+    importlib.import_module(module)
+assert not {"numpy", "OpenEXR", "rich", "gpu_server", "torch"} & set(sys.modules)
+"""
+
+
+def modules(package: str) -> list[str]:
+    folder = ROOT / package.replace(".", "/")
+    return [f"{package}.{path.stem}" for path in sorted(folder.glob("*.py")) if path.stem != "__init__"]
+
+
+@pytest.mark.parametrize("package", ["host_plugins.control", "host_plugins.nuke", "host_plugins.resolve"])
+def test_a_plugin_needs_no_more_than_a_host_has(package):
+    names = modules(package)
+    assert len(names) > 5
+    command = [sys.executable, "-c", SCRIPT, ",".join(ALLOWED), *names]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_check_finds_a_package_that_is_not_allowed():
+    command = [sys.executable, "-c", SCRIPT, ",".join(ALLOWED), "numpy"]
+    assert "numpy is out of reach here" in subprocess.run(command, capture_output=True, text=True).stderr
