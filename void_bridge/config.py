@@ -42,8 +42,8 @@ class Config:
 
     connect: URL of the server to use; empty: the local one. bind: URL that `serve` listens on.
     runtime_dir: of connection files. keys: of the certificates that `keys new` makes. executable: the
-    Python that starts a local server; empty: this one. threads: of a worker; 0: all cores.
-    roots: folders that `path` transport may read. path_map: `FROM=TO` entries (pathmap.py).
+    Python that starts a local server; empty: the recorded one (installation.py), else this one. threads:
+    of a worker; 0: all cores. roots: folders that `path` transport may read. path_map: `FROM=TO` entries (pathmap.py).
     ocio: config of plates; empty: $OCIO, else the built-in one. spool_limit_gb: 0 is none.
     idle_free_s, idle_exit_s: when a server that a client started gives its device memory back, and
     leaves. hang_s: after so long without progress a worker counts as hung.

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Optional
 
 import void_bridge
+from void_bridge import installation
 from void_bridge.atomic import replacing
 from void_bridge.errors import NoServer, Refused
 from void_bridge.typed import from_plain, to_plain
@@ -43,7 +44,14 @@ class Connection:
 
 
 def installation_id() -> str:
-    """A short name for this copy of void-bridge and the Python that runs it."""
+    """A short name for this copy of void-bridge and the Python that runs it; a plug-in's copy has its server's.
+
+    Raises:
+        ConfigError: the recorded installation cannot be read.
+    """
+    record = installation.recorded()
+    if record:
+        return record.installation
     package = Path(void_bridge.__file__).resolve().parent
     parts = (os.path.realpath(sys.prefix), str(package), void_bridge.__version__)
     return hashlib.blake2b("\n".join(parts).encode(), digest_size=6).hexdigest()

@@ -143,7 +143,7 @@ def test_the_line_is_written_on_request_and_all_goes_again(install, home):
     install("nuke", *FOR_LINUX, "--edit-init")
     assert LINE in (home / ".nuke/init.py").read_text()
     said = install("nuke", "--uninstall")
-    assert files(home) == {".nuke/init.py": b"import nuke\n"}
+    assert files(home / ".nuke") == {"init.py": b"import nuke\n"}
     assert "removed" in said and "took the line out" in said
     assert "nothing is installed" in install("nuke", "--uninstall")
 

@@ -130,7 +130,9 @@ def test_settings_and_colour_reach_the_job(shot):
     assert (job.colour.space, job.colour.config.startswith("ocio://")) == ("Linear Rec.709 (sRGB)", True)
     assert (job.remove.invert, job.affected.invert, job.keep.invert) == (False, True, False)
     exports = shot.folder / "void" / "exports" / V1
-    assert sorted(path.name for path in exports.glob("plate.*")) == [f"plate.{frame}.exr" for frame in range(1001, 1007)]
+    assert sorted(path.name for path in exports.glob("plate.*")) == [
+        f"plate.{frame}.exr" for frame in range(1001, 1007)
+    ]
     assert read_frame(exports / "plate.1003.exr").picture.channels["R"].dtype == np.float32
 
 
@@ -143,7 +145,9 @@ def test_frames_with_gaps_are_rendered_as_they_are_asked_for(shot):
 
     shot.use(steps)
     exports = shot.folder / "void" / "exports" / V1
-    assert sorted(path.name for path in exports.glob("plate.*")) == [f"plate.{frame}.exr" for frame in range(1001, 1008, 2)]
+    assert sorted(path.name for path in exports.glob("plate.*")) == [
+        f"plate.{frame}.exr" for frame in range(1001, 1008, 2)
+    ]
     assert shot.state().ready == "1001-1007x2"
     loader = shot.loader("result")
     assert (loader.inputs["GlobalIn"], loader.inputs["GlobalOut"]) == (1001, 1007)

@@ -6,6 +6,8 @@ import argparse
 import dataclasses
 import os
 import time
+from pathlib import Path
+from typing import Optional
 
 from rich.console import Console
 from rich.table import Table
@@ -17,7 +19,9 @@ from void_bridge.cli.follow import follow, summarise
 from void_bridge.cli.progress import progress_view
 from void_bridge.client.deliver import FrameWriter
 from void_bridge.client.words import duration_text, status_text
-from void_bridge.job import Job
+from void_bridge.errors import UsageError
+from void_bridge.job import Job, JobFile
+from void_bridge.pathmap import PathMap
 from void_bridge.protocol.messages import JobStatus
 from void_bridge.sequence import Sequence, output_sequence
 from void_bridge.typed import to_plain
@@ -55,11 +59,25 @@ def configure_fetch(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", metavar="OUT", help="name.####.exr or a folder (default: as submitted)")
     parser.add_argument("--overwrite", action="store_true", help="replace another job's frames in OUT")
     parser.add_argument("--no-wait", action="store_true", help="take the frames that are there and leave")
+    parser.add_argument(
+        "--paste-sequence",
+        metavar="SEQ",
+        help="also write the paste matte as a sequence of its own, R, G, B and A, such as paste.####.exr",
+    )
 
 
 def run_fetch(arguments: argparse.Namespace) -> int:
     """Wait for the job to end, unless told not to, and write every frame that is not there yet."""
-    with connected(loaded_config(arguments)) as client:
+    paste = _paste_sequence(arguments)
+    at_home = _job_at_home(arguments) if paste else None
+    if at_home and paste:
+        _write_paste(at_home, paste, arguments)
+        count = len(at_home.frames)
+        arguments.outcome.set(state="done", output=at_home.output, frames=count)
+        arguments.outcome.summary(f"{paste}: the paste matte of {count} frames")
+        return 0
+    config = loaded_config(arguments)
+    with connected(config) as client:
         id = job_id(arguments.job)
         output = _output(arguments.output, client.result(id).job) if arguments.output else None
         writer = FrameWriter(client, id, output, arguments.overwrite)
@@ -70,7 +88,43 @@ def run_fetch(arguments: argparse.Namespace) -> int:
             status = follow(client, id, view, writer)
         code = summarise(client, status, writer, arguments.outcome)
         arguments.outcome.set(**({"output": output} if output else {}))
+        if paste and code == 0:
+            job = client.result(id).job
+            home = output or PathMap.parse(config.path_map).here(job.output)
+            _write_paste(job.replace(output=home), paste, arguments)
         return code
+
+
+def _paste_sequence(arguments: argparse.Namespace) -> Optional[Sequence]:
+    """Raises UsageError: --paste-sequence is no pattern of EXR files, or makes no sense with --no-wait."""
+    text = arguments.paste_sequence
+    if not text:
+        return None
+    if arguments.no_wait:
+        raise UsageError("--paste-sequence needs every frame; leave --no-wait out")
+    sequence = Sequence.parse(text).absolute()
+    if sequence.is_still or sequence.extension.lower() != ".exr":
+        raise UsageError(f"got --paste-sequence {text!r}, expected a pattern such as paste.####.exr")
+    return sequence
+
+
+def _job_at_home(arguments: argparse.Namespace) -> Optional[Job]:
+    """The job of a job.json whose frames are all on disk, for which no server is needed."""
+    path = Path(arguments.job)
+    if arguments.output or not path.is_file():
+        return None
+    job = JobFile.read(path).job
+    output = Sequence.parse(os.path.join(path.parent.absolute(), job.output))  # noqa: PTH118  a pattern is no path
+    return job.replace(output=output.pattern) if set(job.frames) <= set(output.frames_on_disk()) else None
+
+
+def _write_paste(job: Job, paste: Sequence, arguments: argparse.Namespace) -> None:
+    from void_bridge.cli.progress_bar import progress_bar
+    from void_bridge.pixels.paste_sequence import write_paste_sequence
+
+    with progress_bar("paste") as on_frame:
+        write_paste_sequence(Sequence.parse(job.output), job.frames, paste, arguments.overwrite, on_frame)
+    arguments.outcome.set(paste_sequence=paste.pattern)
 
 
 def _summarise_so_far(status: JobStatus, writer: FrameWriter, arguments: argparse.Namespace) -> int:

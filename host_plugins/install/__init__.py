@@ -1,0 +1,1 @@
+"""`void-bridge install`: puts a plug-in where its host looks. Never part of a plug-in itself."""

@@ -1,0 +1,168 @@
+"""`void-bridge install nuke|resolve`: put the plug-in where its host looks, or take it away again."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Dict, List, Tuple
+
+from host_plugins.compiled import platform_name
+from host_plugins.install.bundle import make_bundle
+from host_plugins.install.hosts import HOSTS, Host, Machine, default_folder, default_pythons, found_hosts
+from host_plugins.install.init_file import LINE, add_block, has_line, remove_block
+from host_plugins.install.payload import FOLDER, Wanted, fill
+from host_plugins.install.place import Placed, ours, put, staging, take_away
+from host_plugins.install.record import command_path, this_installation
+from host_plugins.install.scripts import menu_scripts
+from host_plugins.install.wheels import PLATFORMS
+from void_bridge.cli.command import Command
+from void_bridge.cli.console import Outcome, say
+from void_bridge.errors import UsageError
+
+
+def _configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("host", choices=HOSTS, help="whose plug-in")
+    parser.add_argument(
+        "--dest", metavar="DIR", help=f"put the folder {FOLDER} there (default: ~/.nuke, or the user's Fusion folder)"
+    )
+    parser.add_argument("--uninstall", action="store_true", help="remove what was installed there")
+    parser.add_argument("--edit-init", action="store_true", help="write the line into init.py beside that folder")
+    parser.add_argument("--bundle", metavar="DIR", help="make a folder for machines without a network instead")
+    parser.add_argument(
+        "--platform",
+        metavar="NAME",
+        nargs="+",
+        action="extend",
+        default=[],
+        help=f"with packages for {', '.join(PLATFORMS)} (default: this one)",
+    )
+    parser.add_argument(
+        "--python",
+        metavar="X.Y",
+        nargs="+",
+        action="extend",
+        default=[],
+        help="with packages for these Pythons (default: those of the hosts found here, else of all)",
+    )
+    parser.add_argument("--find-links", metavar="DIR", help="take wheels from this folder and ask no package index")
+    parser.add_argument("--json", action="store_true", help="end with one line of JSON on standard output")
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    _check(arguments)
+    machine = Machine.this()
+    if arguments.bundle:
+        return _bundle(arguments, machine)
+    root = Path(arguments.dest).expanduser().absolute() if arguments.dest else default_folder(arguments.host, machine)
+    if arguments.uninstall:
+        return _uninstall(arguments, root)
+    return _install(arguments, machine, root)
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    """Raises UsageError: options that exclude each other."""
+    given = [name for name in ("bundle", "uninstall", "edit_init") if getattr(arguments, name)]
+    if len(given) > 1:
+        raise UsageError(f"--{given[0]} and --{given[1].replace('_', '-')} exclude each other; give one")
+    if arguments.bundle and arguments.dest:
+        raise UsageError("--bundle DIR already says where; leave --dest out")
+    if arguments.edit_init and arguments.host != "nuke":
+        raise UsageError("--edit-init is for nuke; resolve needs no line")
+    if arguments.find_links and not Path(arguments.find_links).is_dir():
+        raise UsageError(f"--find-links: got {arguments.find_links!r}, expected a folder of wheels")
+
+
+def _install(arguments: argparse.Namespace, machine: Machine, root: Path) -> int:
+    folder = root / FOLDER
+    wanted = _wanted(arguments, found_hosts(arguments.host, machine), installation=this_installation())
+    scripts = menu_scripts(str(folder), command_path()) if arguments.host == "resolve" else {}
+    with staging(folder) as staged:
+        old = ours(folder, scripts)
+        manifest = fill(staged, wanted, folder, old, notice=say)
+        placed = put(staged, folder, manifest.with_outside(scripts), scripts)
+    edited = add_block(root / "init.py") if arguments.edit_init else ""
+    lines = [_placed_line(placed, folder, wanted), *_server_lines(wanted), *_next_steps(arguments.host, root, edited)]
+    _tell(arguments.outcome, lines, placed, folder, wanted, line=LINE if arguments.host == "nuke" else "")
+    return 0
+
+
+def _bundle(arguments: argparse.Namespace, machine: Machine) -> int:
+    folder = Path(arguments.bundle).expanduser().absolute()
+    wanted = _wanted(arguments, [])
+    placed = make_bundle(folder, wanted, say)
+    lines = [_placed_line(placed, folder, wanted), f"{folder / 'README.txt'} says how to place it"]
+    _tell(arguments.outcome, lines, placed, folder, wanted)
+    return 0
+
+
+def _uninstall(arguments: argparse.Namespace, root: Path) -> int:
+    folder = root / FOLDER
+    removed = take_away(folder)
+    is_line_out = arguments.host == "nuke" and remove_block(root / "init.py")
+    state = "removed" if removed.count or is_line_out else "unchanged"
+    lines = [f"removed {removed.count} files from {folder}" if removed.count else f"nothing is installed at {folder}"]
+    lines += [f"left, for it is not as it was installed: {path}" for path in removed.left]
+    if is_line_out:
+        lines.append(f"took the line out of {root / 'init.py'}")
+    elif arguments.host == "nuke" and has_line(root / "init.py"):
+        lines.append(f"{root / 'init.py'} still names it, in a line that void-bridge did not write; take it out")
+    left = [str(path) for path in removed.left]
+    outcome: Outcome = arguments.outcome
+    outcome.set_other(host=arguments.host, state=state, folder=str(folder), files=removed.count, left=left)
+    outcome.summary("\n".join(lines))
+    return 0
+
+
+def _wanted(arguments: argparse.Namespace, found: List[Host], **more: Any) -> Wanted:
+    """For which Pythons and platforms: those asked for, those of the hosts found here, or all that are supported."""
+    for host in found:
+        say(f"found {host.name} in {host.folder}{f': {host.note}' if host.note else ''}")
+    pythons = tuple(dict.fromkeys(arguments.python or [host.python for host in found if host.python]))
+    if not pythons:
+        pythons = default_pythons(arguments.host)
+        why = "for any version" if arguments.bundle or found else f"no {arguments.host.title()} found here"
+        say(f"{why}: packages for Python {', '.join(pythons)}")
+    platforms = tuple(dict.fromkeys(arguments.platform)) or (platform_name(),)
+    find_links = Path(arguments.find_links).absolute() if arguments.find_links else None
+    return Wanted(arguments.host, pythons, platforms, find_links=find_links, **more)
+
+
+def _placed_line(placed: Placed, folder: Path, wanted: Wanted) -> str:
+    what = {"installed": "installed", "updated": "updated", "unchanged": "nothing to change in"}[placed.state]
+    return f"{what} {folder} (Python {', '.join(wanted.pythons)} on {', '.join(wanted.platforms)})"
+
+
+def _server_lines(wanted: Wanted) -> List[str]:
+    assert wanted.installation
+    lines = [f"it starts its server with {wanted.installation.executable}"]
+    if sys.version_info < (3, 11) or not find_spec("OpenEXR"):
+        lines.append("which cannot run one: it takes Python 3.11 or later and pip install 'void-bridge[server]'")
+    return lines
+
+
+def _next_steps(host: str, root: Path, edited: str) -> List[str]:
+    if host == "resolve":
+        return ["Resolve lists the scripts under Workspace > Scripts, once it has been started again"]
+    init = root / "init.py"
+    if edited or has_line(init):
+        return [f"{init} names it" + {"made": " (made)", "added": " (line added)"}.get(edited, "")]
+    return [
+        f"add this line to {init}, or run this with --edit-init:",
+        f"    {LINE}",
+        f"a studio adds one folder to NUKE_PATH instead: {root / FOLDER}",
+    ]
+
+
+def _tell(outcome: Outcome, lines: List[str], placed: Placed, folder: Path, wanted: Wanted, **more: object) -> None:
+    if placed.changed:
+        lines.append(f"replaced what somebody had changed: {', '.join(placed.changed)}; kept in {placed.kept}")
+    executable = wanted.installation.executable if wanted.installation else ""
+    facts: Dict[str, object] = {"host": wanted.host, "state": placed.state, "folder": str(folder)}
+    targets: Dict[str, Tuple[str, ...]] = {"pythons": wanted.pythons, "platforms": wanted.platforms}
+    outcome.set_other(**facts, **targets, executable=executable, changed=placed.changed, **more)
+    outcome.summary("\n".join(lines))
+
+
+COMMAND = Command("install", "put the Nuke or Resolve plug-in where its host looks", _configure, _run)

@@ -1,0 +1,260 @@
+"""A composition: its tools, its flow, its renders, and the dialogs that a script asks in it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, Tuple
+
+from tests.hosts.fake_fusion.api import Api
+from tests.hosts.fake_fusion.asking import answered
+from tests.hosts.fake_fusion.exr_files import frame_path, save
+from tests.hosts.fake_fusion.registry import COMP_ATTRS, KINDS, RENDER_OPTIONS
+from tests.hosts.fake_fusion.tools import Operator, set_data
+
+if TYPE_CHECKING:
+    from tests.hosts.fake_fusion.session import FakeFusion
+
+_AUTOMATIC = -32768
+
+
+class FlowView(Api):
+    def __init__(self, comp: Composition) -> None:
+        self._threaded = comp._threaded
+
+    def GetPosTable(self, tool: Operator) -> Dict[float, float]:
+        return {1.0: tool.place[0], 2.0: tool.place[1]}
+
+    def SetPos(self, tool: Operator, x: float, y: float) -> None:
+        tool.place = (float(x), float(y))
+
+
+class FuFrame(Api):
+    def __init__(self, comp: Composition) -> None:
+        self._threaded = comp._threaded
+        self._flow = FlowView(comp)
+
+    @property
+    def FlowView(self) -> FlowView:
+        return self._flow
+
+
+class Composition(Api):
+    """Test handles are in small letters.
+
+    selected: names of tools. format: of new pictures. regions: of MediaIns. printed: what scripts said. on_render: in
+    place of Render. waits: what others do while Savers of a script stand there, one at each look at the attributes.
+    """
+
+    settable = ("CurrentTime",)
+
+    def __init__(self, session: FakeFusion, name: str = "Composition1", frames: range = range(0, 1001)) -> None:
+        self._threaded = session._threaded
+        self.session, self.comp_name, self.file = session, name, ""
+        self.tools: List[Operator] = []
+        self.selected: List[str] = []
+        self.format = (1920, 1080)
+        self.regions: Dict[str, Tuple[float, float]] = {}  # of MediaIns
+        self.data: Dict[str, Any] = {}
+        self.printed: List[str] = []
+        self.undone: List[str] = []
+        self.locks = 0
+        self.has_flow = True
+        self.on_render: Optional[Callable[[List[int]], Optional[bool]]] = None
+        self.is_rendering = False
+        self.waits: List[Optional[Callable[[], None]]] = []
+        self._undo: List[str] = []
+        first, last = float(frames[0]), float(frames[-1])
+        self.attrs: Dict[str, Any] = {"COMPB_Proxy": False}
+        self.attrs.update(COMPN_GlobalStart=first, COMPN_GlobalEnd=last)
+        self.attrs.update(COMPN_RenderStart=first, COMPN_RenderEnd=last)
+        object.__setattr__(self, "CurrentTime", first)
+
+    @property
+    def ActiveTool(self) -> Optional[Operator]:
+        return self.tool(self.selected[0]) if self.selected else None
+
+    @property
+    def CurrentFrame(self) -> Optional[FuFrame]:
+        return FuFrame(self) if self.has_flow else None
+
+    def GetAttrs(self) -> Dict[str, Any]:
+        meanwhile = self.waits.pop(0) if self.waits and not self.locks and self._is_exported() else None
+        if meanwhile is not None:
+            meanwhile()
+        names = {"COMPS_FileName": self.file, "COMPS_Name": self.comp_name, "COMPB_Locked": self.locks > 0}
+        return {**self.attrs, **names, "COMPB_Rendering": self.is_rendering, "COMPN_CurrentTime": self.CurrentTime}
+
+    def SetAttrs(self, attrs: Mapping[str, Any]) -> None:
+        for name, value in attrs.items():
+            if name not in COMP_ATTRS:
+                raise KeyError(f"{name} is no attribute of a composition that can be set")
+            self.attrs[name] = value if isinstance(value, bool) else float(value)
+
+    def GetData(self, name: str) -> Any:
+        return self.data.get(name)
+
+    def SetData(self, name: str, value: Any) -> None:
+        set_data(self.data, name, value)
+
+    def Lock(self) -> None:
+        self.locks += 1
+
+    def Unlock(self) -> None:
+        assert self.locks, "Unlock without Lock"
+        self.locks -= 1
+
+    def StartUndo(self, name: str) -> None:
+        assert not self._undo, f"undo {name!r} within {self._undo}"
+        self._undo.append(name)
+
+    def EndUndo(self, keep: bool) -> None:
+        name = self._undo.pop()
+        if keep:
+            self.undone.append(name)
+
+    def AddTool(self, id: str, xpos: float, ypos: float) -> Operator:
+        if id not in KINDS:
+            raise KeyError(f"no tool {id!r}")
+        tool = Operator(self, id, self.free_name(f"{id}1"))
+        if (xpos, ypos) == (_AUTOMATIC, _AUTOMATIC):
+            tool.place = (float(len(self.tools)), 0.0)
+            if self.selected and "Input" in tool.links:
+                tool.links["Input"] = self.selected[0]
+        else:
+            tool.place = (float(xpos), float(ypos))
+        self.tools.append(tool)
+        self.changed()
+        return tool
+
+    def FindTool(self, name: str) -> Optional[Operator]:
+        return next((tool for tool in self.tools if tool.name == name), None)
+
+    def GetToolList(self, selected: bool = False, regid: str = "") -> Optional[Dict[float, Operator]]:
+        found = [tool for tool in self.tools if not regid or tool.id == regid]
+        if selected:
+            found = [tool for name in self.selected for tool in found if tool.name == name]
+            if not found:
+                return None
+        return {float(index): tool for index, tool in enumerate(found, 1)}
+
+    def Render(self, settings: Mapping[str, Any]) -> Optional[bool]:
+        """`on_render` of a test takes its place: None for a render that writes nothing, or an exception."""
+        unknown = set(settings) - RENDER_OPTIONS
+        assert not unknown, f"Render has no options {unknown}"
+        frames = _frames(settings)
+        if self.on_render is not None:
+            answer = self.on_render(frames)
+            if answer is not True:
+                return answer
+        return self.render_all_savers(frames)
+
+    def IsRendering(self) -> bool:
+        return self.is_rendering
+
+    def MapPath(self, path: str) -> str:
+        return path.replace("Comp:", f"{Path(self.file).parent}/") if self.file else path
+
+    def Print(self, text: str) -> None:
+        self.printed.append(text.rstrip("\n"))
+
+    def AskUser(self, title: str, controls: Mapping[int, Mapping[Any, Any]]) -> Optional[Dict[str, Any]]:
+        assert self.locks == 0, "a locked composition shows no dialogs"
+        return answered(self.session, title, controls)
+
+    def render_all_savers(self, frames: Optional[List[int]] = None) -> bool:
+        """What the artist does by hand over the render range, and what Render does over its own."""
+        first, last = self.attrs["COMPN_RenderStart"], self.attrs["COMPN_RenderEnd"]
+        savers = [tool for tool in self.tools if tool.id == "Saver" and not tool.attrs["TOOLB_PassThrough"]]
+        try:
+            for frame in frames or range(int(first), int(last) + 1):
+                for saver in savers:
+                    self._save(saver, frame)
+        except RuntimeError as exc:
+            self.printed.append(str(exc))
+            return False
+        return bool(savers)
+
+    def _is_exported(self) -> bool:
+        """Whether a script's Savers stand there and wait."""
+        return any("void_bridge.temporary" in tool.data for tool in self.tools)
+
+    def _save(self, saver: Operator, frame: int) -> None:
+        inputs = saver.inputs
+        if saver.name.startswith("MediaOut") or not inputs["Clip"]:
+            return
+        assert inputs["OutputFormat"] == "OpenEXRFormat", "the fake writes EXR alone"
+        picture = saver.picture(frame)
+        if self.attrs["COMPB_Proxy"]:
+            picture = picture.with_rgba(picture.rgba * 0)  # so that a forgotten proxy is caught
+        depth, compression = inputs["OpenEXRFormat.Depth"], inputs["OpenEXRFormat.Compression"]
+        save(picture, frame_path(inputs["Clip"], frame), depth, compression, inputs["ClippingMode"])
+
+    def tool(self, name: str) -> Operator:
+        return next(tool for tool in self.tools if tool.name == name)
+
+    def free_name(self, wanted: str, own: Optional[Operator] = None) -> str:
+        """Names are unique; a digit at the end counts up."""
+        taken = {tool.name for tool in self.tools if tool is not own}
+        stem = wanted.rstrip("0123456789")
+        number = int(wanted[len(stem) :] or 0)
+        while wanted in taken:
+            number += 1
+            wanted = f"{stem}{number}"
+        return wanted
+
+    def rename(self, tool: Operator, name: str) -> None:
+        for other in self.tools:
+            other.links = {input: name if linked == tool.name else linked for input, linked in other.links.items()}
+        self.selected = [name if each == tool.name else each for each in self.selected]
+        tool.name = name
+
+    def remove(self, tool: Operator) -> None:
+        self.tools.remove(tool)
+        for other in self.tools:
+            other.links = {input: None if name == tool.name else name for input, name in other.links.items()}
+        object.__setattr__(tool, "_is_dead", True)
+        self.changed()
+
+    def changed(self) -> None:
+        """A change outside an undo group, or without a lock, is one that a script forgot to wrap."""
+        if self.session.is_strict and not (self._undo and self.locks):
+            raise AssertionError("tools were changed outside Lock and StartUndo")
+
+    def paste(self, name: str) -> Operator:
+        """A copy of a tool, as the artist makes it."""
+        source = self.tool(name)
+        tool = source.copy_to(self, self.free_name(name))
+        self.tools.append(tool)
+        return tool
+
+    def save_text(self) -> str:
+        """Everything that a .comp file holds."""
+        tools = [[t.id, t.name, t.inputs, t.links, t.attrs, t.data, list(t.place)] for t in self.tools]
+        own = {"name": self.comp_name, "file": self.file, "attrs": self.attrs, "data": self.data, "format": self.format}
+        return json.dumps({**own, "regions": self.regions, "tools": tools})
+
+    def close(self) -> None:
+        for thing in (*self.tools, self):
+            object.__setattr__(thing, "_is_dead", True)
+
+
+def read_text(session: FakeFusion, text: str) -> Composition:
+    """A composition as it was saved, in fresh objects."""
+    told = json.loads(text)
+    comp = Composition(session, told["name"])
+    comp.file, comp.attrs, comp.data = told["file"], told["attrs"], told["data"]
+    comp.format = tuple(told["format"])
+    comp.regions = {name: tuple(region) for name, region in told["regions"].items()}
+    for id, name, inputs, links, attrs, data, place in told["tools"]:
+        tool = Operator(comp, id, name)
+        tool.inputs, tool.links, tool.attrs, tool.data, tool.place = inputs, links, attrs, data, tuple(place)
+        comp.tools.append(tool)
+    return comp
+
+
+def _frames(settings: Mapping[str, Any]) -> List[int]:
+    if "FrameRange" not in settings:
+        return list(range(int(settings["Start"]), int(settings["End"]) + 1))
+    parts = (part.partition("..") for part in str(settings["FrameRange"]).split(","))
+    return [frame for first, _, last in parts for frame in range(int(first), int(last or first) + 1)]

@@ -1,0 +1,247 @@
+"""Tools of a composition: their inputs, attributes, data and pictures."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional
+
+import numpy as np
+
+from tests.hosts.fake_fusion.api import Api
+from tests.hosts.fake_fusion.exr_files import frame_path, load, sequence_of
+from tests.hosts.fake_fusion.picture import Picture, plain
+from tests.hosts.fake_fusion.registry import CLIPPING, DEPTHS, KINDS, RESET_BY_CLIP, TOOL_ATTRS
+
+if TYPE_CHECKING:
+    from tests.hosts.fake_fusion.comp import Composition
+
+FOREVER = 1_000_000_000.0
+
+
+class Image(Api):
+    """What an output gives at one time."""
+
+    def __init__(self, picture: Picture, comp: Composition) -> None:
+        self._threaded = comp._threaded
+        self._picture = picture
+
+    @property
+    def OriginalWidth(self) -> int:
+        return self._picture.frame.width
+
+    @property
+    def OriginalHeight(self) -> int:
+        return self._picture.frame.height
+
+    @property
+    def Depth(self) -> int:
+        return DEPTHS[self._picture.depth]
+
+
+class PlainOutput(Api):
+    def __init__(self, tool: Operator) -> None:
+        self._threaded = tool._threaded
+        self._tool = tool
+
+    def GetAttrs(self) -> Dict[str, Any]:
+        kind = self._tool.kind
+        return {"OUTS_ID": "Output", "OUTS_Name": "Output", "OUTS_DataType": kind.output}
+
+    def GetValue(self, time: float) -> Optional[Image]:
+        try:
+            return Image(self._tool.picture(int(time)), self._tool.comp)
+        except RuntimeError:
+            return None
+
+
+class Operator(Api):
+    """A tool. `draw` of the session gives masks and MediaIns their pictures."""
+
+    def __init__(self, comp: Composition, id: str, name: str) -> None:
+        self._threaded = comp._threaded
+        self.comp, self.id, self.name = comp, id, name
+        self.kind = KINDS[id]
+        self.inputs: Dict[str, Any] = dict(self.kind.inputs)
+        self.links: Dict[str, Optional[str]] = dict.fromkeys(self.kind.links)
+        self.attrs: Dict[str, Any] = {"TOOLB_PassThrough": False, "TOOLB_NameSet": False}
+        self.data: Dict[str, Any] = {}
+        self.place = (0.0, 0.0)
+
+    @property
+    def ID(self) -> str:
+        return self.id
+
+    @property
+    def Name(self) -> str:
+        return self.name
+
+    def GetAttrs(self) -> Dict[str, Any]:
+        first, last = self.region()
+        attrs = {"TOOLS_Name": self.name, "TOOLS_RegID": self.id, **self.attrs}
+        attrs.update(TOOLNT_Region_Start={1.0: first}, TOOLNT_Region_End={1.0: last})
+        if self.id == "Loader":
+            attrs["TOOLIT_Clip_Length"] = {1.0: float(self.clip_length())} if self.inputs["Clip"] else {}
+        return attrs
+
+    def SetAttrs(self, attrs: Mapping[str, Any]) -> None:
+        for name, value in attrs.items():
+            if name not in TOOL_ATTRS:
+                raise KeyError(f"{name} is no attribute that can be set")
+            if name == "TOOLS_Name":
+                self.comp.rename(self, self.comp.free_name(str(value), self))
+            else:
+                self.attrs[name] = bool(value)
+        self.comp.changed()
+
+    def GetData(self, name: str) -> Any:
+        return self.data.get(name)
+
+    def SetData(self, name: str, value: Any) -> None:
+        set_data(self.data, name, value)
+
+    def FindMainOutput(self, index: int) -> Optional[PlainOutput]:
+        return PlainOutput(self) if index == 1 and self.kind.output else None
+
+    def GetInput(self, id: str) -> Any:
+        if id not in self.inputs:
+            raise KeyError(f"{self.id} has no input {id}")
+        return self.inputs[id]
+
+    def SetInput(self, id: str, value: Any) -> None:
+        before = self.GetInput(id)
+        if isinstance(before, str) != isinstance(value, str):
+            raise TypeError(f"{self.id}.{id} takes {type(before).__name__}, got {value!r}")
+        if id == "ClippingMode" and value not in CLIPPING:
+            raise ValueError(f"a Saver's ClippingMode is one of {CLIPPING}, got {value!r}")
+        value = value if isinstance(value, str) else float(value)
+        if self.id == "Loader":
+            self._set_loader(id, value)
+        else:
+            self.inputs[id] = value
+        self.comp.changed()
+
+    def ConnectInput(self, input: str, target: Optional[Operator]) -> bool:
+        if input not in self.links:
+            raise KeyError(f"{self.id} has no input {input}")
+        wanted = "Mask" if input == "EffectMask" else "Image"
+        if (
+            target is not None
+            and target.kind.output != wanted
+            and not (wanted == "Mask" and target.kind.output == "Image")
+        ):
+            raise TypeError(f"{target.name} is {target.kind.output or 'nothing'}, {self.name}.{input} takes {wanted}")
+        self.links[input] = target.name if target is not None else None
+        self.comp.changed()
+        return True
+
+    def Delete(self) -> None:
+        self.comp.remove(self)
+
+    def region(self) -> tuple[float, float]:
+        if self.id == "Loader":
+            return self.inputs["GlobalIn"], self.inputs["GlobalOut"]
+        if self.id in self.comp.regions:
+            return self.comp.regions[self.id]
+        source = self.links.get("Input") or self.links.get("Background")
+        return self.comp.tool(source).region() if source else (-FOREVER, FOREVER)
+
+    def clip_length(self) -> int:
+        numbers = sequence_of(self.inputs["Clip"])
+        return max(numbers) - min(numbers) + 1 if numbers else 0
+
+    def copy_to(self, comp: Composition, name: str) -> Operator:
+        """A paste: inputs, connections and data come along."""
+        tool = Operator(comp, self.id, name)
+        tool.inputs, tool.links = dict(self.inputs), dict(self.links)
+        tool.attrs, tool.data = dict(self.attrs), copy.deepcopy(self.data)
+        tool.place = (self.place[0] + 1, self.place[1] + 1)
+        return tool
+
+    def picture(self, frame: int) -> Picture:
+        """Raises RuntimeError: an input is missing, or a file."""
+        made = getattr(self, f"_{self.id.lower()}", None)
+        if made is None:
+            return self.comp.session.drawn(self, frame)
+        return made(frame)
+
+    def matte(self, frame: int, shape: tuple[int, int]) -> np.ndarray:
+        """Shape [H, W]: of a mask as it was drawn, of a picture its alpha."""
+        picture = self.comp.session.drawn(self, frame) if self.kind.output == "Mask" else self.picture(frame)
+        matte = picture.over(picture.frame).rgba[..., 3]
+        assert matte.shape == shape, f"{self.name} is {matte.shape}, the picture {shape}"
+        return matte
+
+    def _set_loader(self, id: str, value: Any) -> None:
+        inputs = self.inputs
+        if id == "Clip":
+            inputs["Clip"] = value
+            length = self.clip_length()
+            inputs.update({name: KINDS["Loader"].inputs[name] for name in RESET_BY_CLIP})
+            start = self.comp.attrs["COMPN_GlobalStart"]
+            inputs.update(ClipTimeStart=0.0, ClipTimeEnd=float(max(0, length - 1)))
+            inputs.update(GlobalIn=start, GlobalOut=start + max(0, length - 1))
+            return
+        if (id == "GlobalIn" and value > inputs["GlobalOut"]) or (id == "GlobalOut" and value < inputs["GlobalIn"]):
+            return  # neither can pass the other; nothing is said
+        if id == "GlobalIn":  # trimmed or held instead of moved
+            shift = value - inputs["GlobalIn"]
+            inputs["ClipTimeStart"] = max(0.0, inputs["ClipTimeStart"] + shift)
+            inputs["HoldFirstFrame"] = max(0.0, -shift)
+        inputs[id] = value
+
+    def _input(self, name: str, frame: int) -> Picture:
+        source = self.links.get(name)
+        if not source:
+            raise RuntimeError(f"{self.name} has nothing at {name}")
+        tool = self.comp.tool(source)
+        while tool.attrs["TOOLB_PassThrough"] and tool.links.get("Input"):
+            tool = self.comp.tool(tool.links["Input"])
+        return tool.picture(frame)
+
+    def _masked(self, picture: Picture, under: Picture, frame: int) -> Picture:
+        source = self.links.get("EffectMask")
+        if not source:
+            return picture
+        matte = self.comp.tool(source).matte(frame, picture.domain.shape)[..., None]
+        return picture.with_rgba(under.rgba * (1 - matte) + picture.rgba * matte)
+
+    def _loader(self, frame: int) -> Picture:
+        inputs, numbers = self.inputs, sequence_of(self.inputs["Clip"])
+        if not numbers or not inputs["GlobalIn"] <= frame <= inputs["GlobalOut"]:
+            raise RuntimeError(f"{self.name} has no frame {frame}")
+        place = frame - inputs["GlobalIn"] - inputs["HoldFirstFrame"] + inputs["ClipTimeStart"]
+        place = min(max(place, inputs["ClipTimeStart"]), inputs["ClipTimeEnd"])
+        return load(frame_path(inputs["Clip"], min(numbers) + int(place)))
+
+    def _background(self, frame: int) -> Picture:
+        width, height = int(self.inputs["Width"]), int(self.inputs["Height"])
+        if self.inputs["UseFrameFormatSettings"]:
+            width, height = self.comp.format
+        colour = tuple(self.inputs[f"TopLeft{name}"] for name in ("Red", "Green", "Blue", "Alpha"))
+        return self._masked(plain(width, height, colour), plain(width, height, (0, 0, 0, 0)), frame)
+
+    def _brightnesscontrast(self, frame: int) -> Picture:
+        under = self._input("Input", frame)
+        gain = np.array([*[self.inputs["Gain"]] * 3, 1], np.float32)
+        return self._masked(under.with_rgba(under.rgba * gain), under, frame)
+
+    def _merge(self, frame: int) -> Picture:
+        under = self._input("Background", frame)
+        over = self._input("Foreground", frame).over(under.domain)
+        merged = under.with_rgba(over.rgba + under.rgba * (1 - over.rgba[..., 3:]))
+        return self._masked(merged, under, frame)
+
+    def _saver(self, frame: int) -> Picture:
+        return self._input("Input", frame)
+
+
+def set_data(data: Dict[str, Any], name: str, value: Any) -> None:
+    """Text, numbers, flags; None takes it out. Names are table.subtable."""
+    if value is not None and not isinstance(value, (str, int, float, bool)):
+        raise TypeError(f"the fake keeps text, numbers and flags, got {value!r} for {name}")
+    if not all(part and not part[0].isdigit() for part in name.split(".")):
+        raise ValueError(f"{name!r}: a part that begins with a digit may be taken for a number")
+    if value is None:
+        data.pop(name, None)
+    else:
+        data[name] = value

@@ -1,0 +1,234 @@
+"""The rules that the fake of Fusion enforces."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+
+from tests.hosts.fake_fusion import FakeFusion
+from tests.hosts.fake_fusion.exr_files import frame_path, load, split_clip
+from void_bridge.pixels.box import Box
+from void_bridge.pixels.exr import read_frame, write_simple
+
+
+@pytest.fixture
+def fake():
+    fake = FakeFusion()
+    fake.new_comp(frames=range(0, 101))
+    return fake
+
+
+@pytest.fixture
+def comp(fake):
+    with fake.building() as comp:
+        yield comp
+
+
+def sequence(folder, numbers=(10, 11, 12), dtype=np.float16):
+    folder.mkdir(exist_ok=True)
+    for number in numbers:
+        plane = np.full((4, 6), number, dtype)
+        write_simple(folder / f"p.{number:04d}.exr", {"R": plane, "G": plane, "B": plane, "x.Y": plane})
+    return str(folder / f"p.{numbers[0]:04d}.exr")
+
+
+def test_unknown_names_raise(comp):
+    with pytest.raises(KeyError, match="no tool 'Lader'"):
+        comp.AddTool("Lader", 0, 0)
+    tool = comp.AddTool("Loader", 0, 0)
+    with pytest.raises(KeyError, match="no input Clp"):
+        tool.SetInput("Clp", "x")
+    with pytest.raises(TypeError, match="takes str"):
+        tool.SetInput("Clip", 3)
+    with pytest.raises(KeyError, match="TOOLB_PasThrough"):
+        tool.SetAttrs({"TOOLB_PasThrough": True})
+    with pytest.raises(AttributeError):
+        tool.GetDta("x")
+    with pytest.raises(AttributeError, match="no Name that can be set"):
+        tool.Name = "other"
+    with pytest.raises(AssertionError, match="Strt"):
+        comp.Render({"Strt": 1, "End": 2})
+
+
+def test_another_thread_may_not_use_it(fake):
+    said = []
+
+    def use():
+        try:
+            fake.comp.GetAttrs()
+        except AssertionError as exc:
+            said.append(str(exc))
+
+    thread = threading.Thread(target=use, name="elsewhere")
+    thread.start()
+    thread.join()
+    assert said == ["Composition.GetAttrs was used on the thread 'elsewhere': Fusion's API belongs to the script's own"]
+
+
+def test_changes_have_to_be_locked_and_grouped(fake):
+    comp = fake.comp
+    with pytest.raises(AssertionError, match="outside Lock and StartUndo"):
+        comp.AddTool("Loader", 0, 0)
+    comp.Lock()
+    comp.StartUndo("add")
+    comp.AddTool("Loader", 0, 0)
+    with pytest.raises(AssertionError, match="within"):
+        comp.StartUndo("again")
+    comp.EndUndo(True)
+    comp.Unlock()
+    with pytest.raises(AssertionError, match="Unlock without Lock"):
+        comp.Unlock()
+    assert comp.undone == ["add"]
+
+
+def test_handles_die_with_their_tool_and_composition(fake, comp):
+    tool = comp.AddTool("Background", 0, 0)
+    tool.Delete()
+    with pytest.raises(TypeError, match="something that is gone"):
+        tool.GetAttrs()
+    again = fake.reopen()
+    with pytest.raises(TypeError, match=r"Composition\.GetAttrs"):
+        comp.GetAttrs()
+    assert again.GetAttrs()["COMPN_GlobalEnd"] == 100
+
+
+def test_a_copy_has_the_data_and_a_name_of_its_own(fake, comp):
+    tool = comp.AddTool("Background", 0, 0)
+    tool.SetData("a.b", "kept")
+    copy = comp.paste("Background1")
+    assert (copy.Name, copy.GetData("a.b")) == ("Background2", "kept")
+    with pytest.raises(ValueError, match="begins with a digit"):
+        tool.SetData("a.1b", "lost")
+    with pytest.raises(TypeError, match="the fake keeps text"):
+        tool.SetData("a", {"b": 1})
+
+
+def test_a_new_clip_makes_a_loader_forget_its_trim(comp, tmp_path):
+    loader = comp.AddTool("Loader", 0, 0)
+    loader.SetInput("Clip", sequence(tmp_path / "a"))
+    assert [loader.GetInput(n) for n in ("GlobalIn", "GlobalOut", "ClipTimeEnd")] == [0, 2, 2]
+    for name, value in (("ClipTimeStart", 1), ("HoldLastFrame", 5), ("Depth", 4), ("TimeCodeOffset", 2)):
+        loader.SetInput(name, value)
+    loader.SetInput("Clip", sequence(tmp_path / "b", range(1, 8)))
+    names = ("ClipTimeStart", "ClipTimeEnd", "HoldLastFrame", "Depth", "TimeCodeOffset", "GlobalOut")
+    assert [loader.GetInput(n) for n in names] == [0, 6, 0, 0, 0, 6]
+
+
+def test_a_loaders_ends_cannot_pass_each_other_and_moving_one_trims(comp, tmp_path):
+    loader = comp.AddTool("Loader", 0, 0)
+    loader.SetInput("Clip", sequence(tmp_path / "a"))
+    loader.SetInput("GlobalIn", 50)
+    assert loader.GetInput("GlobalIn") == 0
+    loader.SetInput("GlobalIn", 1)
+    assert loader.GetInput("ClipTimeStart") == 1
+    loader.SetInput("GlobalOut", -3)
+    assert loader.GetInput("GlobalOut") == 2
+
+
+def test_a_loader_maps_no_layers(comp, tmp_path):
+    loader = comp.AddTool("Loader", 0, 0)
+    loader.SetInput("Clip", sequence(tmp_path / "a"))
+    picture = loader.picture(1)
+    assert picture.rgba[0, 0].tolist() == [11, 11, 11, 1] and picture.depth == "float16"
+    assert loader.FindMainOutput(1).GetValue(9) is None
+
+
+def test_a_saver_writes_real_files_of_the_depth_and_domain_it_is_told(fake, comp, tmp_path):
+    plane = np.arange(24, dtype=np.float32).reshape(4, 6) / 7
+    window = Box(-1, -1, 3, 5)
+    write_simple(tmp_path / "p.0000.exr", dict.fromkeys("RGBA", plane), Box(0, 0, 2, 4), window)
+    loader = comp.AddTool("Loader", 0, 0)
+    loader.SetInput("Clip", str(tmp_path / "p.0000.exr"))
+    saver = comp.AddTool("Saver", 1, 0)
+    saver.ConnectInput("Input", loader)
+    for clipping, depth, expected in (("Frame", 1, np.float16), ("None", 2, np.float32)):
+        saver.SetInput("Clip", str(tmp_path / f"{clipping}.0000.exr"))
+        saver.SetInput("ClippingMode", clipping)
+        saver.SetInput("OpenEXRFormat.Depth", depth)
+        assert comp.Render({"Start": 0, "End": 0, "Wait": True})
+        part = read_frame(tmp_path / f"{clipping}.0000.exr").picture
+        assert part.channels["R"].dtype == expected
+        assert part.data_window == (window if clipping == "None" else Box(0, 0, 2, 4))
+        own = plane if clipping == "None" else plane[1:3, 1:5]
+        assert np.array_equal(part.channels["R"], own.astype(expected))
+    with pytest.raises(ValueError, match="ClippingMode is one of"):
+        saver.SetInput("ClippingMode", "Domain")
+
+
+def test_a_saver_that_rests_or_has_no_folder_writes_nothing(comp, tmp_path):
+    loader = comp.AddTool("Loader", 0, 0)
+    loader.SetInput("Clip", sequence(tmp_path / "a"))
+    saver = comp.AddTool("Saver", 1, 0)
+    saver.ConnectInput("Input", loader)
+    saver.SetInput("Clip", str(tmp_path / "nowhere" / "s.0000.exr"))
+    assert comp.Render({"Start": 0, "End": 1}) is False
+    saver.SetAttrs({"TOOLB_PassThrough": True})
+    assert comp.Render({"Start": 0, "End": 1}) is False and not (tmp_path / "nowhere").exists()
+
+
+def test_a_mask_cuts_a_background_out_and_fits_no_picture_input(fake, comp):
+    mask = comp.AddTool("EllipseMask", 0, 0)
+    fake.draw(mask, lambda frame: np.eye(4, 6) * frame / 10)
+    white = comp.AddTool("Background", 1, 0)
+    for name, value in (("UseFrameFormatSettings", 0), ("Width", 6), ("Height", 4), ("TopLeftRed", 1)):
+        white.SetInput(name, value)
+    white.ConnectInput("EffectMask", mask)
+    assert np.allclose(white.picture(5).rgba[..., 3], np.eye(4, 6) * 0.5)
+    saver = comp.AddTool("Saver", 2, 0)
+    with pytest.raises(TypeError, match="takes Image"):
+        saver.ConnectInput("Input", mask)
+
+
+def test_names_of_numbered_files():
+    assert split_clip("/p/plate.0000.exr") == ("/p/plate.", 4, ".exr")
+    assert split_clip("/p/plate.exr") == ("/p/plate", 4, ".exr")
+    assert frame_path("/p/plate.0000.exr", -3).name == "plate.-003.exr"
+
+
+def test_a_dialog_is_checked_and_answered(fake, comp):
+    fake.answers = [{"menu": "b", "text": "hello"}]
+    control = {1: "menu", 2: "Dropdown", "Options": {1: "a", 2: "b"}, "Default": 0}
+    answer = comp.AskUser("title", {1: control, 2: {1: "text", 2: "Text"}, 3: {1: "on", 2: "Checkbox", "Default": 1}})
+    assert answer == {"menu": 1.0, "text": "hello", "on": 1.0}
+    with pytest.raises(AssertionError, match="numbered from 1"):
+        comp.AskUser("title", {0: control})
+    with pytest.raises(AssertionError, match="has no options"):
+        comp.AskUser("title", {1: {**control, "Lines": 3}})
+    with pytest.raises(AssertionError, match="nobody answers"):
+        comp.AskUser("title", {1: control})
+
+
+def test_widgets_have_no_more_than_their_kind(fake):
+    ui = fake.ui
+    with pytest.raises(AssertionError, match="Label has no options"):
+        ui.Label({"Txt": "x"})
+    label = ui.Label({"ID": "a", "Text": "x"})
+    with pytest.raises(AttributeError, match="Label has no Checked"):
+        label.Checked = True
+    box = ui.ComboBox({"ID": "b"})
+    box.AddItem("one")
+    with pytest.raises(AssertionError, match="has 1 entries"):
+        box.CurrentIndex = 1
+    spin = ui.SpinBox({"ID": "c", "Minimum": 0, "Maximum": 5})
+    spin.Value = 9
+    assert spin.Value == 5
+
+
+def test_a_window_that_nobody_closes_is_an_error(fake):
+    dispatcher = fake.bmd.UIDispatcher(fake.ui)
+    window = dispatcher.AddWindow({"ID": "w", "WindowTitle": "t", "Geometry": [0, 0, 9, 9]}, [])
+    with pytest.raises(AttributeError, match="no event Closed"):
+        window.On.w.Closed = print
+    with pytest.raises(AttributeError, match="the window has no button"):
+        window.On.button.Clicked = print
+    fake.user = lambda user: None
+    with pytest.raises(AssertionError, match="left open"):
+        dispatcher.RunLoop()
+
+
+def test_a_loader_that_reads_what_a_saver_wrote(comp, tmp_path):
+    path = tmp_path / "x.0001.exr"
+    write_simple(path, dict.fromkeys("RGBA", np.full((2, 2), 3, np.float16)))
+    assert load(path).rgba.max() == 3

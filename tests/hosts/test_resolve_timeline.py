@@ -1,0 +1,180 @@
+"""The timeline script in (a fake of) Resolve: the clip under the playhead, its Fusion composition, the media pool."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+
+from host_plugins.resolve import outside
+from host_plugins.resolve.memory import jobs_of
+from host_plugins.resolve.result import loader_of
+from host_plugins.resolve.timeline import clip_info, main, run, script
+from tests.hosts.fake_fusion import FakeResolve
+from tests.hosts.fake_fusion.exr_files import load
+from tests.hosts.fusion_shots import SPACE, matte_of
+from tests.hosts.shots_on_disk import FRAMES, make_footage, point_hosts_at, propagate_server
+from void_bridge.errors import InputError, UsageError
+from void_bridge.frames import FrameRange
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    with propagate_server(tmp_path_factory.mktemp("server")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def footage(tmp_path_factory):
+    return make_footage(tmp_path_factory.mktemp("shot"))
+
+
+class Clip:
+    """A clip of eight frames, numbered from 0 in its composition, with a mask in it if wanted."""
+
+    def __init__(self, footage, mask=True) -> None:
+        self.fake = FakeResolve()
+        self.comp = self.fake.item.AddFusionComp()
+        last = len(FRAMES) - 1
+        self.comp.attrs.update(COMPN_GlobalStart=0.0, COMPN_GlobalEnd=float(last))
+        self.comp.attrs.update(COMPN_RenderStart=0.0, COMPN_RenderEnd=float(last))
+        self.comp.regions["MediaIn"] = (0.0, float(last))
+        self.source = self.comp.tool("MediaIn1")
+        self.fake.draw(self.source, lambda frame: load(footage.plate.path(FRAMES[frame])).rgba, "float16")
+        if mask:
+            with self.fake.building():
+                roto = self.comp.AddTool("PolylineMask", 1, 1)
+            self.fake.draw(roto, lambda frame: matte_of(footage.roto)(FRAMES[frame]))
+        self.fake.comp = None  # the edit page has no current composition
+
+    @property
+    def state(self):
+        return next(iter(jobs_of(self.comp).values()), None)
+
+
+@pytest.fixture
+def clip(server, footage, monkeypatch):
+    point_hosts_at(server, monkeypatch)
+    return Clip(footage)
+
+
+def test_the_clip_is_cleaned_and_imported(clip, tmp_path):
+    def somebody(user):
+        assert user.item("tool_plate").entries[user.item("tool_plate").CurrentIndex] == "MediaIn1"
+        user.type("colorspace", SPACE)
+        user.choose("engine", "propagate")
+        user.type("folder", str(tmp_path / "results"))
+        user.click("submit")
+        user.until(lambda: len(clip.fake.project.pool.items) == 2)
+        user.click("close")
+
+    clip.fake.user = somebody
+    run(clip.fake.names())
+    names = [item.GetName() for item in clip.fake.project.pool.items]
+    assert names == ["A001_C003_MediaIn1_v001.%04d.exr", "A001_C003_MediaIn1_v001_paste.%04d.exr"]
+    assert (clip.state.phase, clip.state.ready) == ("done", "0-7")
+    (token,) = jobs_of(clip.comp)
+    result, paste = loader_of(clip.comp, token, "result"), loader_of(clip.comp, token, "paste")
+    for frame in range(len(FRAMES)):
+        outside_matte = paste.picture(frame).rgba[..., 3] == 0
+        shown, plate = result.picture(frame).rgba, clip.source.picture(frame).rgba
+        assert np.array_equal(shown[outside_matte], plate[outside_matte]) and not np.array_equal(shown, plate)
+    assert clip.comp.tool("MediaOut1").attrs["TOOLB_PassThrough"] is False
+
+
+def test_an_output_folder_has_to_be_said_in_resolve(clip):
+    def somebody(user):
+        user.type("colorspace", SPACE)
+        user.click("submit")
+        assert "Set an output folder" in user.text("status")
+        user.click("close")
+
+    clip.fake.user = somebody
+    run(clip.fake.names())
+
+
+def test_a_clip_without_a_composition_gets_one_and_is_told_to_draw(footage):
+    fake = FakeResolve()
+    with pytest.raises(UsageError, match="A001_C003 has nothing to remove: draw a mask"):
+        run(fake.names())
+    assert fake.item.GetFusionCompCount() == 1
+
+
+def test_no_clip_no_timeline_no_resolve():
+    with pytest.raises(UsageError, match="no clip under the playhead"):
+        run(FakeResolve(clip="").names())
+    fake = FakeResolve()
+    fake.project.timeline = None
+    with pytest.raises(UsageError, match="open a timeline first"):
+        run(fake.names())
+    with pytest.raises(UsageError, match="needs Resolve"):
+        run({})
+
+
+def test_from_the_menu_it_is_said_in_a_window():
+    fake = FakeResolve(clip="")
+    said = []
+
+    def somebody(user):
+        said.append(user.text("text"))
+        user.close()
+
+    fake.user = somebody
+    script(fake.names())
+    assert said and "no clip under the playhead" in said[0]
+
+
+def test_a_sequence_as_the_media_pool_wants_it():
+    info = clip_info("/r/sh_v001/sh_v001.####.exr", FrameRange([3, 4, 9]))
+    assert info == {"FilePath": "/r/sh_v001/sh_v001.%04d.exr", "StartIndex": 3, "EndIndex": 9}
+
+
+def test_the_places_of_the_readme_and_of_the_environment():
+    api, lib = outside.script_places({}, "linux")
+    assert (api, lib) == ("/opt/resolve/Developer/Scripting", "/opt/resolve/libs/Fusion/fusionscript.so")
+    api, lib = outside.script_places({"PROGRAMDATA": "D:/Data"}, "win32")
+    assert api == "D:/Data/Blackmagic Design/DaVinci Resolve/Support/Developer/Scripting" and lib.endswith(".dll")
+    assert outside.script_places({outside.API: "/mine", outside.LIB: "/lib.so"}, "darwin") == ("/mine", "/lib.so")
+
+
+MODULE = """
+def scriptapp(name):
+    import builtins
+    return builtins.void_bridge_test_resolve
+"""
+
+
+@pytest.fixture
+def resolve_module(tmp_path, monkeypatch):
+    """A stand-in for the module that Resolve installs. Yields a function that says what answers."""
+    (tmp_path / "Modules").mkdir()
+    (tmp_path / "Modules" / "DaVinciResolveScript.py").write_text(MODULE)
+    monkeypatch.setenv(outside.API, str(tmp_path))
+    monkeypatch.setenv(outside.LIB, "fusionscript.so")
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.delitem(sys.modules, "DaVinciResolveScript", raising=False)
+    yield lambda resolve: monkeypatch.setattr("builtins.void_bridge_test_resolve", resolve, raising=False)
+    sys.modules.pop("DaVinciResolveScript", None)
+
+
+def test_from_outside_with_studio(resolve_module):
+    fake = FakeResolve()
+    resolve_module(fake.resolve)
+    names = outside.names_from_outside()
+    assert names["resolve"] is fake.resolve and names["fusion"] is fake.fusion
+    assert names["bmd"].__name__ == "DaVinciResolveScript"
+
+
+def test_from_outside_without_an_answer(resolve_module, capsys):
+    resolve_module(None)
+    with pytest.raises(InputError, match="Resolve does not answer"):
+        outside.names_from_outside()
+    assert main() == InputError.exit_code
+    assert capsys.readouterr().err.startswith("VOID Remove: Resolve does not answer")
+
+
+def test_from_outside_without_resolve(tmp_path, monkeypatch):
+    monkeypatch.setenv(outside.API, str(tmp_path / "nowhere"))
+    with pytest.raises(InputError, match="install Resolve Studio, or say where it is with RESOLVE_SCRIPT_API"):
+        outside.names_from_outside()

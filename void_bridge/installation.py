@@ -1,0 +1,44 @@
+"""The recorded installation: which Python a plug-in inside a host starts as its server.
+
+A host runs plug-ins under a Python of its own, so that `sys.executable` is the host. `void-bridge install`
+therefore leaves `installation.json` in the folder that holds the plug-in's copy of this package.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Optional
+
+import void_bridge
+from void_bridge.errors import ConfigError
+from void_bridge.typed import from_plain
+
+FILE_NAME = "installation.json"
+
+
+@dataclass(frozen=True)
+class Installation:
+    """executable: absolute path of the Python; installation: its `connection.installation_id()`; version: of
+    void-bridge there."""
+
+    executable: str
+    installation: str
+    version: str
+
+
+def recorded() -> Optional[Installation]:
+    """What was recorded beside this copy of the package; None where nothing was, as in an environment of its own.
+
+    Raises:
+        ConfigError: there is a record that cannot be read.
+    """
+    path = Path(void_bridge.__file__).resolve().parents[1] / FILE_NAME
+    try:
+        data = json.loads(path.read_bytes().decode("utf-8"))
+    except (FileNotFoundError, NotADirectoryError):  # the latter: inside a zip
+        return None
+    except (OSError, ValueError) as exc:
+        raise ConfigError(f"cannot read {path}: {exc}; run void-bridge install nuke (or resolve) again") from exc
+    return from_plain(Installation, data, where=str(path), error=ConfigError)
