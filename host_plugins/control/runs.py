@@ -16,7 +16,7 @@ from void_bridge.client.deliver import FrameWriter
 from void_bridge.client.output import output_folder
 from void_bridge.client.words import duration_text, report_lines, status_text, step_text
 from void_bridge.config import Config, load
-from void_bridge.errors import Cancelled, NoServer
+from void_bridge.errors import Cancelled, NoServer, from_code
 from void_bridge.frames import FrameRange
 from void_bridge.job import JOB_FILE_NAME, JobFile
 from void_bridge.protocol.messages import FINAL_STATES, JobStatus
@@ -146,10 +146,10 @@ class Run:
         self.tell(ready=str(FrameRange([*held, frame])))
 
     def _tell_end(self, client: Client, status: JobStatus) -> None:
-        reason = status.error.message if status.error else ""
         lines = tuple(report_lines(client.result(status.id).report))
         done = f"{status.frames_done} frames in {duration_text(status.seconds)} by {status.engine}"
-        line = {"done": done, "cancelled": "cancelled"}.get(status.state, f"Failed: {reason}")
+        failure = artist_words(from_code(status.error.code, status.error.message)) if status.error else "failed"
+        line = {"done": done, "cancelled": "cancelled"}.get(status.state, failure)
         self.tell(phase=status.state, line=line, ready=str(frames_ready(self.state)), report=lines)
 
     def _hand_over(self, order: Order) -> None:

@@ -19,16 +19,17 @@ def started(gui: bool = True, **options: Any) -> Iterator[Tuple[FakeNuke, Module
     """A run of Nuke with the plug-in in it: the session, and the module `void_bridge_nuke`."""
     with FakeNuke(gui=gui, **options) as fake:
         try:
-            yield fake, _loaded(gui)
+            yield fake, load(fake)
         finally:
             stop()
 
 
-def _loaded(gui: bool) -> ModuleType:
+def load(fake: FakeNuke) -> ModuleType:
+    """The plug-in, as Nuke loads it when it starts."""
     _unload()
     sys.path.append(str(FOLDER / "plugin"))
     module = importlib.import_module("void_bridge_nuke")
-    if gui:
+    if fake.gui:
         importlib.import_module("host_plugins.nuke.menu").add_menu()
     return module
 

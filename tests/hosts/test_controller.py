@@ -127,7 +127,7 @@ def test_a_cancelled_job_ends(tmp_path, server, main, controller):
 def test_a_failed_job_says_why(tmp_path, server, main, controller):
     order = Order(make_job(tmp_path, fail=["out_of_memory", "too large"]), Settings())
     controller.submit(order)
-    assert main.until_phase(order.id, "failed").line == "Failed: too large"
+    assert main.until_phase(order.id, "failed").line == "The GPU has too little memory; try a smaller canvas: too large"
 
 
 def test_an_input_that_is_not_there_fails_and_gives_its_version_back(tmp_path, server, main, controller):
