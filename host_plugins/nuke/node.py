@@ -43,7 +43,8 @@ _KNOB_CHANGED = f"try:\n    {_CHANGED}\nexcept ImportError:\n    pass"
 
 def create() -> nuke.Node:
     """Make a node, with what is selected as its plate. One step to undo."""
-    with nuke.Undo(f"create {CLASS}"):
+    with nuke.Undo():
+        nuke.Undo.name(f"create {CLASS}")
         nuke.Layer(LAYER, LAYER_CHANNELS)
         nuke.Layer(FILL_LAYER, FILL_CHANNELS)
         selected = nuke.selectedNodes()

@@ -14,7 +14,7 @@ from host_plugins.resolve.host import Host
 from host_plugins.resolve.plan import Plan, plan_export
 
 if TYPE_CHECKING:
-    from fusionscript import Composition, Operator
+    from fusionscript import Operator
 
 WIDTH, HEIGHT = 64, 48
 VALUE = 2.5
@@ -36,8 +36,9 @@ class Bench:
             for colour in ("Red", "Green", "Blue"):
                 self.plate.SetInput(f"TopLeft{colour}", VALUE)
             self.mask = self.add("RectangleMask")
-            for name, value in (("Width", 0.5), ("Height", 1.0), ("Center", {1: 0.25, 2: 0.5})):
-                self.mask.SetInput(name, value)
+            self.mask.SetInput("Width", 0.5)
+            self.mask.SetInput("Height", 1.0)
+            self.mask.SetInput("Center", {1: 0.25, 2: 0.5})
 
     @property
     def choice(self) -> Choice:

@@ -19,8 +19,11 @@ if TYPE_CHECKING:
     from fusionscript import Composition, Operator
 
 RESULT, PASTE = "result", "paste"
-# What a new Clip resets, besides the ranges. github.com/ynput/ayon-fusion, load_sequence.py
+# What a new Clip resets. github.com/ynput/ayon-fusion, load_sequence.py
+_RANGE = ("GlobalIn", "GlobalOut", "ClipTimeStart", "ClipTimeEnd")
 _FORGOTTEN = ("HoldFirstFrame", "HoldLastFrame", "Reverse", "Depth", "KeyCode", "TimeCodeOffset")
+
+Values = Dict[str, Any]
 
 
 def paste_pattern(state: JobState) -> str:
@@ -52,7 +55,9 @@ def place(comp: Composition, token: str, state: JobState, kind: str = RESULT) ->
         if loader is None:
             loader = _new_loader(comp, token, kind)
             loader.SetInput("Clip", sequence.path(frames.first).as_posix())
-            _set_range(loader, frames.first, 0, _length(loader, frames))
+            last = _length(loader, frames) - 1
+            ends = {"GlobalIn": frames.first, "GlobalOut": frames.first + last}
+            _set(loader, {**ends, "ClipTimeStart": 0, "ClipTimeEnd": last, "HoldFirstFrame": 0, "HoldLastFrame": 0})
         else:
             _change_clip(loader, sequence, frames)
         loader.SetData(JOB, state.id)
@@ -72,32 +77,42 @@ def _new_loader(comp: Composition, token: str, kind: str) -> Operator:
 
 def _change_clip(loader: Operator, sequence: Sequence, frames: FrameRange) -> None:
     """Another version in a Loader, with its trim at both ends, its slip in time and its settings as they were."""
-    kept: Dict[str, Any] = {name: loader.GetInput(name) for name in _FORGOTTEN}
-    trim_in = int(loader.GetInput("ClipTimeStart"))
-    trim_out = _clip_length(loader) - 1 - int(loader.GetInput("ClipTimeEnd"))
-    slip = int(loader.GetInput("GlobalIn")) - _first(loader) - trim_in
+    old, old_first, old_length = _values(loader), _first(loader), _clip_length(loader)
     loader.SetInput("Clip", sequence.path(frames.first).as_posix())
-    last = _length(loader, frames) - 1
-    trim_in = min(trim_in, last)
-    trim_out = min(max(trim_out, 0), last - trim_in)
-    _set_range(loader, frames.first + slip + trim_in, trim_in, last + 1 - trim_out)
-    for name, value in kept.items():
-        loader.SetInput(name, value)
+    length = _length(loader, frames)
+    if (old_first, old_length) == (frames.first, length):
+        _set(loader, old)
+    else:
+        _set(loader, moved(old, old_first, old_length, frames.first, length))
 
 
-def _set_range(loader: Operator, first: int, clip_first: int, clip_end: int) -> None:
-    """Show the clip's frames [clip_first, clip_end) from `first` on.
+def moved(old: Values, old_first: int, old_length: int, first: int, length: int) -> Values:
+    """What a Loader is set to for a clip of another range: as far trimmed, held and slipped as it was.
 
-    GlobalIn cannot pass GlobalOut, and moving either changes the trim, which is set last for that reason.
+    >>> old = {"GlobalIn": 13, "GlobalOut": 17, "ClipTimeStart": 1, "ClipTimeEnd": 4, "HoldFirstFrame": 0,
+    ...        "HoldLastFrame": 1}
+    >>> moved(old, 10, 6, 20, 3)
+    {'GlobalIn': 23, 'GlobalOut': 24, 'ClipTimeStart': 1, 'ClipTimeEnd': 1, 'HoldFirstFrame': 0, 'HoldLastFrame': 1}
     """
-    last = first + clip_end - clip_first - 1
-    ends = (("GlobalIn", first), ("GlobalOut", last))
-    for name, value in ends if first < float(loader.GetInput("GlobalIn")) else reversed(ends):
-        loader.SetInput(name, value)
-    loader.SetInput("ClipTimeStart", clip_first)
-    loader.SetInput("ClipTimeEnd", clip_end - 1)
-    loader.SetInput("HoldFirstFrame", 0)
-    loader.SetInput("HoldLastFrame", 0)
+    clip_first, held_first, held_last = (int(old[n]) for n in ("ClipTimeStart", "HoldFirstFrame", "HoldLastFrame"))
+    slip = int(old["GlobalIn"]) + held_first - old_first - clip_first
+    trim_out = max(old_length - 1 - int(old["ClipTimeEnd"]), 0)
+    clip_first = min(clip_first, length - 1)
+    clip_last = max(length - 1 - trim_out, clip_first)
+    start = first + slip + clip_first - held_first
+    ends = {"GlobalIn": start, "GlobalOut": start + held_first + clip_last - clip_first + held_last}
+    return {**old, **ends, "ClipTimeStart": clip_first, "ClipTimeEnd": clip_last}
+
+
+def _values(loader: Operator) -> Values:
+    return {name: loader.GetInput(name) for name in (*_RANGE, *_FORGOTTEN)}
+
+
+def _set(loader: Operator, values: Values) -> None:
+    """GlobalIn cannot pass GlobalOut, and moving either changes trim and holds, which are set last for that reason."""
+    ends = _RANGE[:2] if values["GlobalIn"] < loader.GetInput("GlobalIn") else tuple(reversed(_RANGE[:2]))
+    for name in (*ends, *(name for name in values if name not in ends)):
+        loader.SetInput(name, values[name])
 
 
 def _first(loader: Operator) -> int:

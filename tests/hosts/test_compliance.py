@@ -12,7 +12,6 @@ from tests.hosts.compliance import SCENARIOS
 from tests.hosts.fusion_shots import SPACE, Shot, rgb
 from tests.hosts.nuke_comp import LAST_S, Comp
 from tests.hosts.nuke_plugin import load, started, stop
-from tests.hosts.shots_on_disk import make_footage, point_hosts_at, propagate_server
 
 
 class NukeHost:
@@ -187,20 +186,8 @@ def fusion_host(footage, folder):
 HOSTS = {"nuke": nuke_host, "fusion": fusion_host}
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with propagate_server(tmp_path_factory.mktemp("server")) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def footage(tmp_path_factory):
-    return make_footage(tmp_path_factory.mktemp("shot"))
-
-
 @pytest.mark.parametrize("host", HOSTS)
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
-def test_every_host_does(scenario, host, server, footage, tmp_path, monkeypatch):
-    point_hosts_at(server, monkeypatch)
+def test_every_host_does(scenario, host, served, footage, tmp_path):
     with HOSTS[host](footage, tmp_path) as under_test:
         scenario(under_test)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -61,6 +62,19 @@ def install(home, wheelhouse, capsys):
     return install
 
 
+@pytest.fixture(scope="module")
+def made_once(wheelhouse, tmp_path_factory):
+    """A plug-in's folder for Nuke, to be copied: most tests are about what happens to it afterwards."""
+    folder = tmp_path_factory.mktemp("made")
+    assert run_command(COMMAND, "nuke", "--find-links", wheelhouse, *FOR_LINUX, "--dest", folder) == 0
+    return folder / "void_bridge"
+
+
+@pytest.fixture
+def installed(made_once, home):
+    return Path(shutil.copytree(made_once, home / ".nuke/void_bridge"))
+
+
 @pytest.fixture
 def resolve_scripts(tmp_path, monkeypatch):
     """Stand-ins for Resolve's scripts, with the lines that are filled in."""
@@ -109,36 +123,32 @@ def test_the_record_names_this_python_and_its_server(install, home):
     assert record == {"executable": sys.executable, "installation": installation_id(), "version": "0.1.0"}
 
 
-def test_twice_changes_nothing_and_needs_no_wheels(install, home, tmp_path):
+def test_twice_changes_nothing_and_needs_no_wheels(install, installed, home, tmp_path):
     install("nuke", *FOR_LINUX, "--edit-init")
-    before = files(home)
+    before = files(home / ".nuke")
     (tmp_path / "empty").mkdir()
     said = install("nuke", *FOR_LINUX, "--edit-init", find_links=tmp_path / "empty")
     assert "nothing to change" in said and "unpacking" not in said
-    assert files(home) == before
+    assert files(home / ".nuke") == before
 
 
-def test_a_lost_file_of_a_wheel_is_fetched_again(install, home):
-    install("nuke", *FOR_LINUX)
-    before = files(home)
-    (home / ".nuke/void_bridge/compiled/cp311-linux_x86_64/zmq/__init__.py").unlink()
+def test_a_lost_file_of_a_wheel_is_fetched_again(install, installed, home):
+    before = files(home / ".nuke")
+    (installed / "compiled/cp311-linux_x86_64/zmq/__init__.py").unlink()
     assert "updated" in install("nuke", *FOR_LINUX)
-    assert files(home) == before
+    assert files(home / ".nuke") == before
 
 
-def test_another_python_is_added_and_left_out_again(install, home):
-    plugin = home / ".nuke/void_bridge"
-    install("nuke", *FOR_LINUX)
+def test_another_python_is_added_and_left_out_again(install, installed):
     both = ("--python", "3.9", "3.11", "--platform", "linux-x86_64", "--platform", "windows-x86_64")
     assert "updated" in install("nuke", *both)
-    names = {path.name for path in (plugin / "compiled").iterdir()}
+    names = {path.name for path in (installed / "compiled").iterdir()}
     assert names == {"cp39-linux_x86_64", "cp311-linux_x86_64", "cp39-windows_x86_64", "cp311-windows_x86_64"}
     install("nuke", *FOR_LINUX)
-    assert [path.name for path in (plugin / "compiled").iterdir()] == ["cp311-linux_x86_64"]
+    assert [path.name for path in (installed / "compiled").iterdir()] == ["cp311-linux_x86_64"]
 
 
-def test_the_line_is_written_on_request_and_all_goes_again(install, home):
-    (home / ".nuke").mkdir(parents=True)
+def test_the_line_is_written_on_request_and_all_goes_again(install, installed, home):
     (home / ".nuke/init.py").write_text("import nuke\n")
     install("nuke", *FOR_LINUX, "--edit-init")
     assert LINE in (home / ".nuke/init.py").read_text()
@@ -148,8 +158,7 @@ def test_the_line_is_written_on_request_and_all_goes_again(install, home):
     assert "nothing is installed" in install("nuke", "--uninstall")
 
 
-def test_a_line_by_hand_is_told_after_uninstalling(install, home):
-    install("nuke", *FOR_LINUX)
+def test_a_line_by_hand_is_told_after_uninstalling(install, installed, home):
     (home / ".nuke/init.py").write_text(f"import nuke\n{LINE}\n")
     assert "still names it" in install("nuke", "--uninstall")
     assert (home / ".nuke/init.py").read_text() == f"import nuke\n{LINE}\n"
@@ -158,14 +167,14 @@ def test_a_line_by_hand_is_told_after_uninstalling(install, home):
 def test_a_studio_names_its_folder(install, home, tmp_path):
     said = install("nuke", *FOR_LINUX, "--dest", tmp_path / "studio", "--edit-init")
     assert (tmp_path / "studio/void_bridge/init.py").exists() and LINE in (tmp_path / "studio/init.py").read_text()
-    assert not home.exists() and "line added" not in said
+    assert not (home / ".nuke").exists() and "(made)" in said
     assert "removed" in install("nuke", "--dest", tmp_path / "studio", "--uninstall")
     assert files(tmp_path / "studio") == {}
 
 
 def test_json_says_what_was_done(home, wheelhouse, tmp_path):
     command = [sys.executable, "-m", "void_bridge.cli", "install", "nuke", "--find-links", wheelhouse, *FOR_LINUX]
-    done = subprocess.run([*command, "--dest", tmp_path, "--json"], capture_output=True, text=True)
+    done = subprocess.run([*command, "--dest", tmp_path, "--json"], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     (line,) = done.stdout.splitlines()
     told = json.loads(line)
@@ -201,26 +210,22 @@ def test_resolves_scripts_know_where_everything_lies(install, home, tmp_path, re
     assert not any("host_plugins/nuke/" in name or "host_plugins/resolve/scripts" in name for name in found)
 
 
-def test_resolves_scripts_go_again(install, home, resolve_scripts):
-    install("resolve", *FOR_LINUX)
-    assert "nothing to change" in install("resolve", *FOR_LINUX)
-    install("resolve", "--uninstall")
-    assert files(home) == {}
-
-
-def test_a_script_that_is_no_longer_ours_goes_with_the_update(install, home, resolve_scripts):
-    install("resolve", *FOR_LINUX)
+def test_resolves_scripts_go_again(install, tmp_path, resolve_scripts):
+    fusion = tmp_path / "Fusion"
+    install("resolve", *FOR_LINUX, "--dest", fusion)
+    assert "nothing to change" in install("resolve", *FOR_LINUX, "--dest", fusion)
     (resolve_scripts / "VOID Timeline.py").unlink()
-    install("resolve", *FOR_LINUX)
-    assert not [name for name in files(home) if name.endswith("VOID Timeline.py")]
+    assert "updated" in install("resolve", *FOR_LINUX, "--dest", fusion)
+    assert not (fusion / "Scripts/Edit/VOID Timeline.py").exists()
+    install("resolve", "--uninstall", "--dest", fusion)
+    assert files(fusion) == {}
 
 
-def test_a_wheel_that_is_not_there_is_named_and_the_old_stays(install, home, tmp_path):
-    install("nuke", *FOR_LINUX)
-    before = files(home)
+def test_a_wheel_that_is_not_there_is_named_and_the_old_stays(install, installed, home):
+    before = files(home / ".nuke")
     with pytest.raises(InputError, match=r"no wheel of msgpack==\S+ for Python 3.12 on linux-x86_64 in "):
         install("nuke", "--python", "3.12", "--platform", "linux-x86_64")
-    assert files(home) == before
+    assert files(home / ".nuke") == before
     assert [path.name for path in (home / ".nuke").iterdir()] == ["void_bridge"]
 
 
@@ -230,7 +235,7 @@ def test_a_folder_of_somebody_else_is_refused_before_anything_is_fetched(install
     (tmp_path / "empty").mkdir()
     with pytest.raises(OutputError, match=r"theirs\.py"):
         install("nuke", *FOR_LINUX, find_links=tmp_path / "empty")
-    assert files(home) == {".nuke/void_bridge/theirs.py": b"theirs"}
+    assert files(home / ".nuke") == {"void_bridge/theirs.py": b"theirs"}
 
 
 def test_a_place_that_cannot_be_written_is_named(install, tmp_path):
@@ -270,8 +275,9 @@ def test_an_interrupt_leaves_no_trace(home, wheelhouse, tmp_path):
     )
     command = [sys.executable, "-m", "void_bridge.cli", "install", "nuke", "--find-links", wheelhouse, *FOR_LINUX]
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
-    process = subprocess.Popen([*command, "--dest", tmp_path / "dest"], env=environment, stderr=subprocess.PIPE)
-    eventually((tmp_path / "at-work").exists)
+    command += ["--dest", tmp_path / "dest"]
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, cwd=tmp_path)
+    eventually(lambda: (tmp_path / "at-work").exists() or process.poll() is not None)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=30)
     assert process.returncode == 130 and b"interrupted" in said
@@ -296,12 +302,13 @@ def test_a_bundle_holds_everything_and_knows_no_machine(install, home, tmp_path)
     assert LINE in readme and "Python 3.9, 3.11 on linux-x86_64, windows-x86_64" in readme
 
 
-def test_a_bundles_wheels_install_without_an_index(install, home, tmp_path):
+def test_a_bundle_makes_what_an_installation_makes(install, installed, home, tmp_path):
     install("nuke", "--bundle", tmp_path / "bundle", *FOR_LINUX)
-    install("nuke", *FOR_LINUX, find_links=tmp_path / "bundle/wheelhouse")
-    bundled, installed = files(tmp_path / "bundle/void_bridge"), files(home / ".nuke/void_bridge")
+    install("nuke", *FOR_LINUX, "--dest", tmp_path / "dest", find_links=tmp_path / "bundle/wheelhouse")
+    bundled, made = files(tmp_path / "bundle/void_bridge"), files(tmp_path / "dest/void_bridge")
+    assert made == files(installed)
     only = {"manifest.json", "python/installation.json"}
-    assert {n: d for n, d in bundled.items() if n not in only} == {n: d for n, d in installed.items() if n not in only}
+    assert {n: d for n, d in bundled.items() if n not in only} == {n: d for n, d in made.items() if n not in only}
 
 
 def test_a_copied_bundle_is_ours_to_update_and_remove(install, home, tmp_path):
@@ -310,7 +317,7 @@ def test_a_copied_bundle_is_ours_to_update_and_remove(install, home, tmp_path):
     (tmp_path / "bundle/void_bridge").rename(home / ".nuke/void_bridge")
     assert "updated" in install("nuke", *FOR_LINUX)
     assert "removed" in install("nuke", "--uninstall")
-    assert files(home) == {}
+    assert files(home / ".nuke") == {}
 
 
 def test_a_bundle_is_made_again_in_its_place_and_nowhere_else(install, tmp_path):

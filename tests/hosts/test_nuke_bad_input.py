@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 
 import pytest
 
 from tests.hosts.nuke_comp import Comp, read_of
 from tests.hosts.nuke_plugin import started, stop
-from tests.hosts.shots_on_disk import FRAMES, make_footage
+from tests.hosts.shots_on_disk import FRAMES
 from tests.support.live_server import running, settings
 from void_bridge.job import JobFile
 
 WAIT_S = 20.0
-
-
-@pytest.fixture(scope="module")
-def footage(tmp_path_factory):
-    return make_footage(tmp_path_factory.mktemp("shot"))
 
 
 @pytest.fixture
@@ -45,6 +41,17 @@ def refused(comp, words: str) -> None:
 def script(comp, **does) -> None:
     """What the scripted worker of these servers does with the job."""
     comp.node["prompt"].setValue(json.dumps(does))
+
+
+@contextmanager
+def half_done(comp):
+    """A job that stands after two of eight frames until the file that this gives is made."""
+    gate = comp.folder / "gate"
+    script(comp, gate=gate.as_posix(), gate_at=1003)
+    with running(settings(comp.folder, roots=("/",))):
+        comp.press("submit")
+        comp.fake.pump(lambda: "running 2/8" in comp.node["label"].value(), WAIT_S)
+        yield gate
 
 
 def test_no_plate(comp):
@@ -150,11 +157,7 @@ def test_a_job_that_fails_at_the_server(comp):
 
 
 def test_a_node_that_is_deleted_leaves_its_job_alone_and_it_can_be_found_again(comp):
-    gate = comp.folder / "gate"
-    script(comp, gate=gate.as_posix(), gate_at=1003)
-    with running(settings(comp.folder, roots=("/",))):
-        comp.press("submit")
-        comp.fake.pump(lambda: "running 2/8" in comp.node["label"].value(), WAIT_S)
+    with half_done(comp) as gate:
         comp.nuke.delete(comp.node)
         gate.touch()
         version = comp.folder / "void" / "sh010_comp_VOIDRemove1_v001"
@@ -168,11 +171,7 @@ def test_a_node_that_is_deleted_leaves_its_job_alone_and_it_can_be_found_again(c
 
 
 def test_a_node_that_is_renamed_keeps_its_job(comp):
-    gate = comp.folder / "gate"
-    script(comp, gate=gate.as_posix(), gate_at=1003)
-    with running(settings(comp.folder, roots=("/",))):
-        comp.press("submit")
-        comp.fake.pump(lambda: "running 2/8" in comp.node["label"].value(), WAIT_S)
+    with half_done(comp) as gate:
         comp.node.setName("guitar")
         comp.fake.user_sets(comp.node["seed"], 5)
         gate.touch()
@@ -181,11 +180,7 @@ def test_a_node_that_is_renamed_keeps_its_job(comp):
 
 
 def test_a_script_that_is_closed_and_opened_again_finds_its_running_job(comp):
-    gate = comp.folder / "gate"
-    script(comp, gate=gate.as_posix(), gate_at=1003)
-    with running(settings(comp.folder, roots=("/",))):
-        comp.press("submit")
-        comp.fake.pump(lambda: "running 2/8" in comp.node["label"].value(), WAIT_S)
+    with half_done(comp) as gate:
         comp.nuke.scriptSave()
         comp.fake.close_script()
         comp.fake.open(comp.script)
@@ -197,11 +192,7 @@ def test_a_script_that_is_closed_and_opened_again_finds_its_running_job(comp):
 
 
 def test_another_nuke_picks_a_running_job_up(comp):
-    gate = comp.folder / "gate"
-    script(comp, gate=gate.as_posix(), gate_at=1003)
-    with running(settings(comp.folder, roots=("/",))):
-        comp.press("submit")
-        comp.fake.pump(lambda: "running 2/8" in comp.node["label"].value(), WAIT_S)
+    with half_done(comp) as gate:
         comp.nuke.scriptSave()
         comp.fake.uninstall()
         stop()
@@ -216,20 +207,14 @@ def test_another_nuke_picks_a_running_job_up(comp):
 def test_a_job_is_cancelled_by_its_button(comp):
     comp.press("cancel")
     assert comp.status() == "Nothing runs for this node."
-    script(comp, gate=str(comp.folder / "never"), gate_at=1003)
-    with running(settings(comp.folder, roots=("/",))):
-        comp.press("submit")
-        comp.fake.pump(lambda: "running 2/8" in comp.node["label"].value(), WAIT_S)
+    with half_done(comp):
         comp.press("cancel")
         comp.fake.pump(lambda: "cancelled" in comp.node["label"].value(), WAIT_S)
     assert comp.node["void_bridge_ready"].getValueAt(1002) == 1 and comp.node["void_bridge_ready"].getValueAt(1003) == 0
 
 
 def test_frames_that_are_not_ready_show_the_plate_in_the_interface(comp):
-    script(comp, gate=str(comp.folder / "never"), gate_at=1003)
-    with running(settings(comp.folder, roots=("/",))):
-        comp.press("submit")
-        comp.fake.pump(lambda: "running 2/8" in comp.node["label"].value(), WAIT_S)
+    with half_done(comp):
         shown, plate = (comp.fake.render(each, 1005).rgb() for each in (comp.node, comp.plate))
         assert (shown == plate).all() and comp.node["show"].value() == "result"
         comp.press("cancel")
@@ -237,10 +222,7 @@ def test_frames_that_are_not_ready_show_the_plate_in_the_interface(comp):
 
 
 def test_another_submission_while_one_runs_is_asked_about(comp):
-    script(comp, gate=str(comp.folder / "never"), gate_at=1003)
-    with running(settings(comp.folder, roots=("/",))):
-        comp.press("submit")
-        comp.fake.pump(lambda: "running 2/8" in comp.node["label"].value(), WAIT_S)
+    with half_done(comp):
         comp.fake.answers.append(False)
         comp.press("submit")
         assert "still running" in comp.fake.messages[-1]

@@ -10,7 +10,7 @@ import pytest
 from tests.hosts.fake_nuke.terminal import write_executable
 from tests.hosts.nuke_comp import LAST_S, V1, Comp, read_of
 from tests.hosts.nuke_plugin import started
-from tests.hosts.shots_on_disk import FRAMES, HEIGHT, WIDTH, make_footage, point_hosts_at, propagate_server
+from tests.hosts.shots_on_disk import FRAMES, HEIGHT, WIDTH, make_footage
 from void_bridge.job import JobFile
 from void_bridge.pixels.box import Box
 from void_bridge.pixels.exr import read_frame
@@ -19,24 +19,8 @@ from void_bridge.sequence import Sequence
 FRAME = FRAMES[3]
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with propagate_server(tmp_path_factory.mktemp("server")) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def footage(tmp_path_factory):
-    return make_footage(tmp_path_factory.mktemp("shot"))
-
-
 @pytest.fixture
-def point(server, monkeypatch):
-    point_hosts_at(server, monkeypatch)
-
-
-@pytest.fixture
-def comp(point, footage, tmp_path):
+def comp(served, footage, tmp_path):
     with started() as (fake, plugin):
         yield Comp(fake, plugin, footage, tmp_path)
 
@@ -48,14 +32,14 @@ def exported(comp, name):
 
 
 @pytest.mark.parametrize("version", [14, 15, 16])
-def test_other_versions_of_nuke(point, footage, tmp_path, version):
+def test_other_versions_of_nuke(served, footage, tmp_path, version):
     with started(version=version) as (fake, plugin):
         comp = Comp(fake, plugin, footage, tmp_path)
         comp.submit()
         assert np.array_equal(fake.render(comp.node, FRAME).rgb(), comp.delivered(V1, FRAME))
 
 
-def test_stereo_is_one_job_for_each_chosen_view(point, footage, tmp_path):
+def test_stereo_is_one_job_for_each_chosen_view(served, footage, tmp_path):
     right = make_footage(tmp_path / "right")
     with started() as (fake, plugin):
         for view in ("left", "right"):
@@ -76,7 +60,7 @@ def test_stereo_is_one_job_for_each_chosen_view(point, footage, tmp_path):
         assert "%V" in comp.node.node("result")["file"].value()
 
 
-def test_one_view_of_two_never_lies_over_the_other(point, footage, tmp_path):
+def test_one_view_of_two_never_lies_over_the_other(served, footage, tmp_path):
     with started() as (fake, plugin):
         for view in ("left", "right"):
             fake.nuke.addView(view)
@@ -100,7 +84,7 @@ def test_proxy_mode_changes_nothing_that_is_sent(comp):
     assert np.array_equal(comp.fake.render(comp.node, FRAME).rgb(), comp.delivered(V1, FRAME))
 
 
-def test_anamorphic_overscan_and_float(point, tmp_path):
+def test_anamorphic_overscan_and_float(served, tmp_path):
     footage = make_footage(tmp_path / "shot", pixel_aspect=2.0, overscan=6, dtype=np.float32)
     with started() as (fake, plugin):
         comp = Comp(fake, plugin, footage, tmp_path)
@@ -143,7 +127,7 @@ def test_a_space_that_the_servers_config_does_not_know(comp):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the fake's executable is a shell script")
-def test_export_in_a_second_nuke(point, footage, tmp_path):
+def test_export_in_a_second_nuke(served, footage, tmp_path):
     with started(executable=write_executable(tmp_path)) as (fake, plugin):
         comp = Comp(fake, plugin, footage, tmp_path)
         comp.node["own_files"].setValue(False)
@@ -156,7 +140,7 @@ def test_export_in_a_second_nuke(point, footage, tmp_path):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the stand-in for a slow Nuke is a shell script")
-def test_an_export_in_a_second_nuke_is_cancelled(point, footage, tmp_path):
+def test_an_export_in_a_second_nuke_is_cancelled(served, footage, tmp_path):
     slow = tmp_path / "SlowNuke"
     slow.write_text("#!/bin/sh\nexec tail -f /dev/null\n")
     slow.chmod(0o755)
@@ -172,7 +156,7 @@ def test_an_export_in_a_second_nuke_is_cancelled(point, footage, tmp_path):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the fake's executable is a shell script")
-def test_what_changes_during_a_background_export_makes_its_result_stale(point, footage, tmp_path):
+def test_what_changes_during_a_background_export_makes_its_result_stale(served, footage, tmp_path):
     with started(executable=write_executable(tmp_path)) as (fake, plugin):
         comp = Comp(fake, plugin, footage, tmp_path)
         comp.node["background"].setValue("render licence (nuke_r)")
@@ -188,7 +172,7 @@ def test_a_second_nuke_that_does_not_start(comp):
     assert "annot start /usr/local/Nuke17.0v1/Nuke17.0" in comp.fake.messages[0]
 
 
-def test_a_job_for_the_farm_waits_for_frames_that_anybody_makes(comp, server):
+def test_a_job_for_the_farm_waits_for_frames_that_anybody_makes(comp, served):
     from host_plugins.control.tools import run_command
 
     comp.node["where"].setValue("farm")
@@ -196,6 +180,6 @@ def test_a_job_for_the_farm_waits_for_frames_that_anybody_makes(comp, server):
     comp.fake.pump(lambda: "handed over" in comp.node["label"].value(), LAST_S)
     job_file = comp.folder / "void" / V1 / "job.json"
     comp.fake.pump(job_file.exists, LAST_S)
-    run_command(server.config, ["remove", str(job_file), "--no-autostart"])
+    run_command(served.config, ["remove", str(job_file), "--no-autostart"])
     comp.wait("done")
     assert np.array_equal(comp.fake.render(comp.node, FRAME).rgb(), comp.delivered(V1, FRAME))

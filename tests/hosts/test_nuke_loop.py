@@ -10,25 +10,13 @@ import pytest
 from tests.hosts.fake_nuke import FakeNuke
 from tests.hosts.nuke_comp import LAST_S, V1, V2, Comp
 from tests.hosts.nuke_plugin import started, stop
-from tests.hosts.shots_on_disk import FRAMES, HEIGHT, make_footage, point_hosts_at, propagate_server
+from tests.hosts.shots_on_disk import FRAMES, HEIGHT
 from void_bridge.job import JobFile
 from void_bridge.pixels.exr import read_frame
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with propagate_server(tmp_path_factory.mktemp("server")) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def footage(tmp_path_factory):
-    return make_footage(tmp_path_factory.mktemp("shot"))
-
-
 @pytest.fixture
-def nuke_run(server, monkeypatch):
-    point_hosts_at(server, monkeypatch)
+def nuke_run(served):
     with started() as (fake, plugin):
         yield fake, plugin
 
@@ -141,7 +129,7 @@ def test_the_comparison_is_a_movie_beside_the_frames(comp):
     assert (comp.folder / "void" / V1 / f"{V1}_compare.mp4").stat().st_size > 1000
 
 
-def test_a_script_that_is_opened_tomorrow_shows_the_result(comp, server, monkeypatch):
+def test_a_script_that_is_opened_tomorrow_shows_the_result(comp):
     comp.submit()
     shown = comp.fake.render(comp.node, FRAMES[4]).rgb()
     comp.nuke.scriptSave()
@@ -266,7 +254,7 @@ def test_a_change_upstream_is_seen_when_the_script_is_saved(comp):
     assert "stale" not in comp.node["label"].value()
 
 
-def test_terminal_renders_wait_for_the_job_and_start_no_server(comp, server):
+def test_terminal_renders_wait_for_the_job_and_start_no_server(comp):
     comp.nuke.scriptSave()
     with started(gui=False) as (farm, plugin):
         farm.open(comp.script)

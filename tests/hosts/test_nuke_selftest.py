@@ -11,20 +11,16 @@ import pytest
 from tests.hosts.fake_nuke.terminal import write_executable
 from tests.hosts.nuke_comp import LAST_S
 from tests.hosts.nuke_plugin import started
-from tests.hosts.shots_on_disk import point_hosts_at, propagate_server
 
 PAGE = Path(__file__).parents[2] / "docs" / "nuke.md"
 
 
 @pytest.fixture
-def fake_nuke(tmp_path, monkeypatch):
-    with propagate_server(tmp_path / "server") as server:
-        point_hosts_at(server, monkeypatch)
-        monkeypatch.setenv("TMPDIR", str(tmp_path))
-        monkeypatch.setattr("tempfile.tempdir", None)
-        with started(executable=write_executable(tmp_path)) as (fake, plugin):
-            fake.nuke.root()["format"].setValue("64 48 1 small")
-            yield fake, plugin
+def fake_nuke(served, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with started(executable=write_executable(tmp_path)) as (fake, plugin):
+        fake.nuke.root()["format"].setValue("64 48 1 small")
+        yield fake, plugin
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the fake's executable is a shell script")

@@ -64,6 +64,8 @@ class Composition(Api):
         self.is_rendering = False
         self.waits: List[Optional[Callable[[], None]]] = []
         self._undo: List[str] = []
+        self._before: List[Operator] = []
+        self._steps: List[List[Operator]] = []
         first, last = float(frames[0]), float(frames[-1])
         self.attrs: Dict[str, Any] = {"COMPB_Proxy": False}
         self.attrs.update(COMPN_GlobalStart=first, COMPN_GlobalEnd=last)
@@ -107,11 +109,21 @@ class Composition(Api):
     def StartUndo(self, name: str) -> None:
         assert not self._undo, f"undo {name!r} within {self._undo}"
         self._undo.append(name)
+        self._before = list(self.tools)
 
     def EndUndo(self, keep: bool) -> None:
         name = self._undo.pop()
         if keep:
             self.undone.append(name)
+            self._steps.append(self._before)
+
+    def Undo(self, count: int) -> None:
+        """Tools that came are gone again; the fake brings back nothing else."""
+        for _ in range(count):
+            before = self._steps.pop()
+            for tool in [tool for tool in self.tools if tool not in before]:
+                self.tools.remove(tool)
+                object.__setattr__(tool, "_is_dead", True)
 
     def AddTool(self, id: str, xpos: float, ypos: float) -> Operator:
         if id not in KINDS:

@@ -63,7 +63,9 @@ KINDS: Dict[str, Kind] = {
     "BrightnessContrast": Kind("Image", {"Gain": 1.0}, ("Input", "EffectMask")),
     "Merge": Kind("Image", {}, ("Background", "Foreground", "EffectMask")),
     "MediaIn": Kind("Image", {}),
-    "RectangleMask": Kind("Mask", {}, ("EffectMask",)),  # [I] that OUTS_DataType of masks is Mask
+    # [I] that OUTS_DataType of masks is Mask
+    "RectangleMask": Kind("Mask", {"Width": 0.5, "Height": 0.5, "Center": {1: 0.5, 2: 0.5}}, ("EffectMask",)),
+    "Transform": Kind("Image", {"Size": 1.0}, ("Input", "EffectMask")),
     "EllipseMask": Kind("Mask", {}, ("EffectMask",)),
     "PolylineMask": Kind("Mask", {}, ("EffectMask",)),
     "Text3D": Kind("Data3D", {}),

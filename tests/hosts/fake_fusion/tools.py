@@ -11,6 +11,7 @@ from tests.hosts.fake_fusion.api import Api
 from tests.hosts.fake_fusion.exr_files import frame_path, load, sequence_of
 from tests.hosts.fake_fusion.picture import Picture, plain
 from tests.hosts.fake_fusion.registry import CLIPPING, DEPTHS, KINDS, RESET_BY_CLIP, TOOL_ATTRS
+from void_bridge.pixels.box import Box
 
 if TYPE_CHECKING:
     from tests.hosts.fake_fusion.comp import Composition
@@ -109,11 +110,12 @@ class Operator(Api):
 
     def SetInput(self, id: str, value: Any) -> None:
         before = self.GetInput(id)
-        if isinstance(before, str) != isinstance(value, str):
+        kinds = [next((kind for kind in (str, dict) if isinstance(each, kind)), float) for each in (before, value)]
+        if kinds[0] is not kinds[1]:
             raise TypeError(f"{self.id}.{id} takes {type(before).__name__}, got {value!r}")
         if id == "ClippingMode" and value not in CLIPPING:
             raise ValueError(f"a Saver's ClippingMode is one of {CLIPPING}, got {value!r}")
-        value = value if isinstance(value, str) else float(value)
+        value = value if isinstance(value, (str, dict)) else float(value)
         if self.id == "Loader":
             self._set_loader(id, value)
         else:
@@ -166,6 +168,8 @@ class Operator(Api):
 
     def matte(self, frame: int, shape: tuple[int, int]) -> np.ndarray:
         """Shape [H, W]: of a mask as it was drawn, of a picture its alpha."""
+        if self.id == "RectangleMask" and "drawing" not in self.data:
+            return self._rectangle(shape)
         picture = self.comp.session.drawn(self, frame) if self.kind.output == "Mask" else self.picture(frame)
         matte = picture.over(picture.frame).rgba[..., 3]
         assert matte.shape == shape, f"{self.name} is {matte.shape}, the picture {shape}"
@@ -218,7 +222,30 @@ class Operator(Api):
         if self.inputs["UseFrameFormatSettings"]:
             width, height = self.comp.format
         colour = tuple(self.inputs[f"TopLeft{name}"] for name in ("Red", "Green", "Blue", "Alpha"))
-        return self._masked(plain(width, height, colour), plain(width, height, (0, 0, 0, 0)), frame)
+        depth = ("float32", "int8", "int16", "float16", "float32")[int(self.inputs["Depth"])]
+        return self._masked(plain(width, height, colour, depth), plain(width, height, (0, 0, 0, 0), depth), frame)
+
+    def _rectangle(self, shape: tuple[int, int]) -> np.ndarray:
+        """Sizes and the centre are shares of the frame's; y goes up."""
+        (x, y), height, width = self.inputs["Center"].values(), *shape
+        across = np.abs((np.arange(width) + 0.5) / width - x) <= self.inputs["Width"] / 2
+        down = np.abs(1 - (np.arange(height) + 0.5) / height - y) <= self.inputs["Height"] / 2
+        return (down[:, None] & across).astype(np.float32)
+
+    def _transform(self, frame: int) -> Picture:
+        """Enlarged by repetition about the middle, over a domain that grows with it: overscan to look at."""
+        under, size = self._input("Input", frame), self.inputs["Size"]
+        height, width = under.frame.shape
+        grown = Box(
+            round(height * (1 - size) / 2),
+            round(width * (1 - size) / 2),
+            round(height * (1 + size) / 2),
+            round(width * (1 + size) / 2),
+        )
+        rows = np.clip(((np.arange(grown.height) + 0.5) / size).astype(int), 0, height - 1)
+        columns = np.clip(((np.arange(grown.width) + 0.5) / size).astype(int), 0, width - 1)
+        rgba = np.ascontiguousarray(under.over(under.frame).rgba[rows][:, columns])
+        return Picture(rgba, grown, under.frame, under.depth)
 
     def _brightnesscontrast(self, frame: int) -> Picture:
         under = self._input("Input", frame)

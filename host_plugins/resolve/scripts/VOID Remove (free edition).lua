@@ -1,0 +1,475 @@
+-- VOID Remove where the host runs no Python, such as Resolve's free edition from 21.1 on. Run it on an open composition.
+-- It renders the plate and the mattes, calls `void-bridge remove`, and places Loaders: files and one command, no more.
+-- Where Python runs, `VOID Remove.py` does more.
+
+local VOID_BRIDGE = "" -- set by `void-bridge install resolve`: the absolute command
+
+local TITLE = "VOID Remove"
+local ROLES = { "remove", "affected", "keep" }
+local ENGINES = { "auto", "propagate", "void" }
+local NONE = "(none)"
+local WINDOWS = package.config:sub(1, 1) == "\\"
+local QUIET = 524288 -- no dialog at the end of a render
+local FORGOTTEN = { "HoldFirstFrame", "HoldLastFrame", "Reverse", "Depth", "KeyCode", "TimeCodeOffset" }
+-- What the composition and its tools remember; the Loaders' part is shared with the Python script.
+local FOLDER, STAGE, STOP = "void_bridge_lua.folder", "void_bridge_lua.stage", "void_bridge_lua.stop"
+local NAME, FIRST, LAST, PLATE = "void_bridge_lua.name", "void_bridge_lua.first", "void_bridge_lua.last", "void_bridge_lua.plate"
+local TEMPORARY, RESTED = "void_bridge.temporary", "void_bridge_lua.rested"
+local SHOT, KIND, LOADER_FIRST = "void_bridge.shot", "void_bridge.kind", "void_bridge.first"
+local RENDER_YOURSELF = "Fusion rendered nothing for this script. Choose Fusion > Render All Savers, then run this script again."
+
+local app = fu or fusion
+local comp = comp or composition or (app and app:GetCurrentComp())
+
+-- Words -------------------------------------------------------------------------------------------------------------
+
+local function tell(text)
+  print(TITLE .. ": " .. text)
+  comp:AskUser(TITLE, { { "said", Name = TITLE, "Text", Default = text, ReadOnly = true, Lines = 4, Wrap = true } })
+end
+
+local function dropdown(name, label, options, default)
+  return { name, Name = label, "Dropdown", Options = options, Default = default or 0 }
+end
+
+local function text(name, label, default)
+  return { name, Name = label, "Text", Default = default or "", Lines = 1 }
+end
+
+-- Files -------------------------------------------------------------------------------------------------------------
+
+local function read(path)
+  local file = io.open(path, "rb")
+  if not file then return nil end
+  local found = file:read("*a")
+  file:close()
+  return found
+end
+
+local function write(path, found)
+  local file = assert(io.open(path, "wb"), "cannot write " .. path .. "; choose another output folder")
+  file:write(found)
+  file:close()
+end
+
+-- One argument for the system's shell. What a batch file cannot hold is refused.
+local function quoted(argument)
+  if not WINDOWS then return "'" .. argument:gsub("'", "'\\''") .. "'" end
+  assert(not argument:find('["\r\n]'), argument .. ": quotes and line breaks cannot be passed on")
+  return '"' .. argument:gsub("%%", "%%%%") .. '"'
+end
+
+local function run(command)
+  local status = os.execute(command)
+  return status == 0 or status == true
+end
+
+local function make_folder(path, parents)
+  if WINDOWS then return run("mkdir " .. quoted(path:gsub("/", "\\")) .. " 2> NUL") end
+  return run((parents and "mkdir -p " or "mkdir ") .. quoted(path) .. " 2> /dev/null")
+end
+
+local function frame_path(pattern, frame)
+  return (pattern:gsub("####", string.format("%04d", frame)))
+end
+
+-- A new numbered folder, claimed by making it. Returns its name.
+local function new_version(folder, stem)
+  make_folder(folder .. "/exports", true)
+  for number = 1, 999 do
+    local name = string.format("%s_v%03d", stem, number)
+    if make_folder(folder .. "/" .. name) then return name end
+    assert(read(folder .. "/" .. name .. "/run.txt"), "cannot write " .. folder .. "; choose another output folder")
+  end
+  error("found no free version of " .. stem .. " in " .. folder .. "; choose another output folder", 0)
+end
+
+-- Tools -------------------------------------------------------------------------------------------------------------
+
+local function tools(kind)
+  local found, list = kind and comp:GetToolList(false, kind) or comp:GetToolList(false), {}
+  for _, tool in ipairs(found or {}) do list[#list + 1] = tool end
+  return list
+end
+
+local function output_type(tool)
+  local output = tool:FindMainOutput(1)
+  return output and output:GetAttrs().OUTS_DataType or ""
+end
+
+local function is_mask(tool) return output_type(tool) == "Mask" or tool.ID:find("Mask$") ~= nil end
+local function is_image(tool) return output_type(tool) == "Image" and not is_mask(tool) and tool.ID ~= "Saver" end
+
+local function names(test)
+  local list = {}
+  for _, tool in ipairs(tools()) do
+    if test(tool) then list[#list + 1] = tool.Name end
+  end
+  return list
+end
+
+local function position(list, wanted)
+  for i, each in ipairs(list) do
+    if each == wanted then return i - 1 end
+  end
+  return 0
+end
+
+-- One step to undo, without dialogs and renders meanwhile. Errors come through.
+local function changes(title, call)
+  comp:Lock()
+  comp:StartUndo(title)
+  local ok, found = pcall(call)
+  comp:EndUndo(true)
+  comp:Unlock()
+  if not ok then error(found, 0) end
+  return found
+end
+
+local function clean_up()
+  changes(TITLE .. ": clean up", function()
+    for _, tool in ipairs(tools()) do
+      if tool:GetData(TEMPORARY) then tool:Delete() end
+    end
+    for _, saver in ipairs(tools("Saver")) do
+      if saver:GetData(RESTED) then
+        saver:SetAttrs({ TOOLB_PassThrough = false })
+        saver:SetData(RESTED, nil)
+      end
+    end
+  end)
+end
+
+local function temporary(kind, row)
+  local tool = comp:AddTool(kind, 0, 100 + row)
+  tool:SetData(TEMPORARY, 1)
+  return tool
+end
+
+local function add_saver(source, clip, size, row)
+  if is_mask(source) then -- a mask makes no picture: it cuts out a white one
+    local white = temporary("Background", row)
+    for name, value in pairs({ UseFrameFormatSettings = 0, Width = size[1], Height = size[2], Depth = 4 }) do
+      white:SetInput(name, value)
+    end
+    for _, colour in ipairs({ "Red", "Green", "Blue", "Alpha" }) do white:SetInput("TopLeft" .. colour, 1.0) end
+    white:ConnectInput("EffectMask", source)
+    source = white
+  end
+  local saver = temporary("Saver", row)
+  saver:ConnectInput("Input", source)
+  saver:SetInput("Clip", clip)
+  saver:SetInput("OutputFormat", "OpenEXRFormat")
+  saver:SetInput("OpenEXRFormat.Depth", size[3] and 2 or 1) -- float or half
+  saver:SetInput("OpenEXRFormat.Compression", 3) -- ZIP
+  saver:SetInput("ClippingMode", "None") -- keeps what lies outside the frame
+end
+
+-- The job -----------------------------------------------------------------------------------------------------------
+
+local function ask()
+  local plates, mattes, attrs = names(is_image), names(is_mask), comp:GetAttrs()
+  for _, name in ipairs(plates) do mattes[#mattes + 1] = name end
+  table.insert(mattes, 1, NONE)
+  if #plates == 0 then tell("no plate: the composition has no tool that makes a picture") return nil end
+  local active = comp.ActiveTool and comp.ActiveTool.Name
+  local saved = (attrs.COMPS_FileName or ""):gsub("\\", "/"):match("^(.*)/")
+  local answer = comp:AskUser(TITLE, {
+    dropdown("plate", "plate", plates, position(plates, active)),
+    dropdown("remove", "remove", mattes, #mattes > 1 and 1 or 0),
+    dropdown("affected", "affected", mattes),
+    dropdown("keep", "keep", mattes),
+    text("colorspace", "colour space (has to be said, such as ACEScg)", comp:GetData("void_bridge_lua.space")),
+    text("first", "first frame", tostring(math.floor(attrs.COMPN_RenderStart))),
+    text("last", "last frame", tostring(math.floor(attrs.COMPN_RenderEnd))),
+    { "folder", Name = "output folder", "PathBrowse", Default = saved and saved .. "/void" or "" },
+    text("prompt", "Scene after removal"),
+    dropdown("engine", "engine", ENGINES),
+    { "float", Name = "written as float", "Checkbox", Default = 0 },
+    { "wait", Name = "wait for the result", "Checkbox", Default = 1 },
+  })
+  if not answer then return nil end
+  local job = { plate = plates[answer.plate + 1], mattes = {}, engine = ENGINES[answer.engine + 1], wait = answer.wait == 1 }
+  for _, role in ipairs(ROLES) do
+    local name = mattes[answer[role] + 1]
+    if name ~= NONE then job.mattes[role] = name end
+  end
+  job.space, job.prompt = answer.colorspace:match("^%s*(.-)%s*$"), answer.prompt
+  job.first, job.last = tonumber(answer.first), tonumber(answer.last)
+  job.folder = comp:MapPath(answer.folder):gsub("\\", "/"):gsub("/$", "")
+  job.is_float = answer.float == 1
+  return job
+end
+
+local function check(job)
+  if not (job.mattes.remove or job.mattes.affected) then return "nothing to remove: choose a mask for 'remove' (or 'affected')" end
+  if job.space == "" then return "the plate's colour space has to be said; write it into 'colour space'" end
+  if not (job.first and job.last and job.first <= job.last) then return "cannot read the frame range; write two numbers" end
+  if job.folder == "" then return "set an output folder, or save the composition first" end
+  for role, name in pairs(job.mattes) do
+    if name == job.plate then return name .. " is the plate; choose another tool for '" .. role .. "'" end
+  end
+  return nil
+end
+
+-- Everything that is to be rendered: role -> pattern.
+local function patterns(exports, job)
+  local found = { plate = exports .. "/plate.####.exr" }
+  for role in pairs(job.mattes) do found[role] = exports .. "/" .. role .. ".####.exr" end
+  return found
+end
+
+-- How many frames of what has to be rendered are there, and how many are not.
+local function counted(found, first, last)
+  local there, missing = 0, 0
+  for _, pattern in pairs(found) do
+    for frame = first, last do
+      local file = io.open(frame_path(pattern, frame), "rb")
+      if file and file:seek("end") > 0 then there = there + 1 else missing = missing + 1 end
+      if file then file:close() end
+    end
+  end
+  return there, missing
+end
+
+local function export(job, exports)
+  local plate = comp:FindTool(job.plate)
+  local image = plate:FindMainOutput(1):GetValue(job.first)
+  assert(image, job.plate .. " makes no picture at frame " .. job.first .. "; check what is connected to it")
+  local size = { image.OriginalWidth, image.OriginalHeight, false }
+  changes(TITLE .. ": export", function()
+    for _, saver in ipairs(tools("Saver")) do
+      if not saver.Name:find("^MediaOut") and not saver:GetAttrs().TOOLB_PassThrough then
+        saver:SetAttrs({ TOOLB_PassThrough = true })
+        saver:SetData(RESTED, 1)
+      end
+    end
+    local row = 0
+    for role, pattern in pairs(patterns(exports, job)) do
+      local source = comp:FindTool(job.mattes[role] or job.plate)
+      add_saver(source, frame_path(pattern, 0), { size[1], size[2], role == "plate" and job.is_float }, row)
+      row = row + 1
+    end
+    comp:Render({ Start = job.first, End = job.last, Wait = true, RenderFlags = QUIET })
+  end)
+end
+
+-- The commands of a job as a file for the system's shell: remove, then the paste matte as a sequence of its own.
+local function script(job, folder, name, found)
+  local version = folder .. "/" .. name
+  local output, paste = version .. "/" .. name .. ".####.exr", version .. "/paste/" .. name .. "_paste.####.exr"
+  local words = { quoted(VOID_BRIDGE), "remove", quoted(found.plate), "-o", quoted(output) }
+  local function add(option, value) words[#words + 1] = option .. " " .. quoted(value) end
+  for _, role in ipairs(ROLES) do
+    if found[role] then add("--" .. role, found[role] .. ":A") end
+  end
+  add("--frames", job.first .. "-" .. job.last)
+  add("--colorspace", job.space)
+  add("--engine", job.engine)
+  if job.prompt ~= "" then add("--prompt", job.prompt) end
+  local log = quoted(version .. "/log.txt")
+  local remove = table.concat(words, " ") .. " --json > " .. quoted(version .. "/outcome.txt") .. " 2> " .. log
+  local fetch = quoted(VOID_BRIDGE) .. " fetch " .. quoted(version .. "/job.json") .. " --paste-sequence " .. quoted(paste)
+  fetch = fetch .. " --json > " .. quoted(version .. "/paste.txt") .. " 2>> " .. log
+  local ended = quoted(version .. "/ended.txt")
+  if WINDOWS then
+    local clean = "@set PYTHONHOME=\r\n@set PYTHONPATH=\r\n"
+    return clean .. "@call " .. remove .. " && call " .. fetch .. "\r\n@echo ended > " .. ended .. "\r\n"
+  end
+  return "unset PYTHONHOME PYTHONPATH\n" .. remove .. " && " .. fetch .. "\necho ended > " .. ended .. "\n"
+end
+
+local function start(folder, name)
+  local file = folder .. "/" .. name .. "/run.txt"
+  comp:SetData(STAGE, "job")
+  if WINDOWS then
+    local batch = folder .. "/" .. name .. "/run.bat"
+    write(batch, read(file))
+    return run('start "" /B cmd /C ' .. quoted(batch:gsub("/", "\\")))
+  end
+  return run("sh " .. quoted(file) .. " < /dev/null > /dev/null 2>&1 &")
+end
+
+-- The result --------------------------------------------------------------------------------------------------------
+
+local function token_of(plate)
+  local token = plate:GetData(SHOT)
+  if type(token) ~= "string" then
+    token = string.format("s%x%x", os.time(), math.random(16 ^ 6))
+    plate:SetData(SHOT, token)
+  end
+  return token
+end
+
+local function clip_length(loader)
+  return (loader:GetAttrs().TOOLIT_Clip_Length or {})[1] or 0
+end
+
+local function set_ends(loader, first, last)
+  if first < loader:GetInput("GlobalIn") then
+    loader:SetInput("GlobalIn", first)
+    loader:SetInput("GlobalOut", last)
+  else -- neither can pass the other
+    loader:SetInput("GlobalOut", last)
+    loader:SetInput("GlobalIn", first)
+  end
+end
+
+local function place(token, plate, kind, pattern, first, last)
+  local loader
+  for _, tool in ipairs(tools("Loader")) do
+    if tool:GetData(SHOT) == token and tool:GetData(KIND) == kind then loader = tool end
+  end
+  local kept = {}
+  if loader then
+    for _, name in ipairs(FORGOTTEN) do kept[name] = loader:GetInput(name) end
+    for _, name in ipairs({ "GlobalIn", "GlobalOut", "ClipTimeStart", "ClipTimeEnd" }) do kept[name] = loader:GetInput(name) end
+    if loader:GetData(LOADER_FIRST) ~= first or clip_length(loader) ~= last - first + 1 then kept.GlobalIn = nil end
+  else
+    local flow, x, y = comp.CurrentFrame and comp.CurrentFrame.FlowView, 0, 0
+    if flow and plate then
+      local at = flow:GetPosTable(plate)
+      x, y = at[1], at[2]
+    end
+    loader = comp:AddTool("Loader", x + 1, y + (kind == "paste" and 2 or 1))
+    local name = "VOID_" .. (plate and plate.Name or "result") .. (kind == "paste" and "_paste" or "")
+    loader:SetAttrs({ TOOLB_NameSet = true, TOOLS_Name = name })
+    loader:SetData(SHOT, token)
+    loader:SetData(KIND, kind)
+  end
+  loader:SetInput("Clip", frame_path(pattern, first))
+  if kept.GlobalIn then
+    set_ends(loader, kept.GlobalIn, kept.GlobalOut)
+    loader:SetInput("ClipTimeStart", kept.ClipTimeStart)
+    loader:SetInput("ClipTimeEnd", kept.ClipTimeEnd)
+  else
+    set_ends(loader, first, last)
+    loader:SetInput("ClipTimeStart", 0)
+    loader:SetInput("ClipTimeEnd", last - first)
+    loader:SetInput("HoldFirstFrame", 0)
+  end
+  for _, name in ipairs(FORGOTTEN) do
+    if kept[name] ~= nil then loader:SetInput(name, kept[name]) end
+  end
+  loader:SetData(LOADER_FIRST, first)
+end
+
+local function forget()
+  for _, name in ipairs({ FOLDER, STAGE, STOP, NAME, FIRST, LAST, PLATE }) do comp:SetData(name, nil) end
+end
+
+local function finish(folder, name)
+  local version = folder .. "/" .. name
+  local outcome, paste = read(version .. "/outcome.txt") or "", read(version .. "/paste.txt") or ""
+  local first, last, plate = comp:GetData(FIRST), comp:GetData(LAST), comp:FindTool(comp:GetData(PLATE) or "")
+  forget()
+  if not outcome:find('"state": "done"', 1, true) then
+    local message = outcome:match('"message": "(.-)"[,}]')
+    return tell(message or ("void-bridge ended without an answer; see " .. version .. "/log.txt"))
+  end
+  local token = plate and token_of(plate) or name
+  changes(TITLE .. ": result", function()
+    place(token, plate, "result", version .. "/" .. name .. ".####.exr", first, last)
+    if paste:find('"state": "done"', 1, true) then
+      place(token, plate, "paste", version .. "/paste/" .. name .. "_paste.####.exr", first, last)
+    end
+  end)
+  print(TITLE .. ": the result is in " .. version)
+end
+
+local function wait_for(folder, name)
+  local ended = folder .. "/" .. name .. "/ended.txt"
+  comp:SetData(STOP, nil)
+  print(TITLE .. ": waiting; to stop that, run this script again. " .. folder .. "/" .. name .. "/log.txt tells how it goes.")
+  while not read(ended) do
+    if comp:GetData(STOP) then
+      comp:SetData(STOP, nil)
+      return print(TITLE .. ": no longer waiting; the job goes on")
+    end
+    bmd.wait(1)
+  end
+  finish(folder, name)
+end
+
+local function handed_over(folder, name, wait)
+  clean_up()
+  start(folder, name)
+  if wait then return wait_for(folder, name) end
+  print(TITLE .. ": the job runs. Run this script again for its result.")
+end
+
+-- The ways through --------------------------------------------------------------------------------------------------
+
+local function submit()
+  local job = ask()
+  if not job then return end
+  local wrong = check(job)
+  if wrong then return tell(wrong) end
+  local stem = ((comp:GetAttrs().COMPS_Name or "comp"):gsub("%.comp$", "") .. "_" .. job.plate):gsub("[^%w_.-]+", "_")
+  local name = new_version(job.folder, stem)
+  local exports = job.folder .. "/exports/" .. name
+  make_folder(exports, true)
+  local found = patterns(exports, job)
+  write(job.folder .. "/" .. name .. "/run.txt", script(job, job.folder, name, found))
+  comp:SetData("void_bridge_lua.space", job.space)
+  local remembered = { [FOLDER] = job.folder, [NAME] = name, [FIRST] = job.first, [LAST] = job.last, [PLATE] = job.plate }
+  for key, value in pairs(remembered) do comp:SetData(key, value) end
+  comp:SetData(STAGE, "render")
+  local ok, why = pcall(export, job, exports)
+  local there, missing = counted(found, job.first, job.last)
+  if not ok or (there > 0 and missing > 0) then
+    clean_up()
+    forget()
+    return tell("Fusion could not render the plate or the mattes: " .. (ok and "it stopped before the end" or tostring(why)))
+  end
+  if missing > 0 then return tell(RENDER_YOURSELF) end
+  handed_over(job.folder, name, job.wait)
+end
+
+local function rendered_by_hand(folder, name)
+  local found, commands = {}, read(folder .. "/" .. name .. "/run.txt") or ""
+  for _, role in ipairs({ "plate", "remove", "affected", "keep" }) do
+    local pattern = folder .. "/exports/" .. name .. "/" .. role .. ".####.exr"
+    if commands:find(pattern, 1, true) then found[role] = pattern end
+  end
+  local _, missing = counted(found, comp:GetData(FIRST), comp:GetData(LAST))
+  if missing == 0 and not comp:IsRendering() then return handed_over(folder, name, true) end
+  local answer = comp:AskUser(TITLE, {
+    text("said", missing .. " frames are not there yet", "Fusion > Render All Savers makes them"),
+    dropdown("action", "do", { "Look again later", "Give up" }),
+  })
+  if answer and answer.action == 1 then
+    clean_up()
+    forget()
+  end
+end
+
+local function look_after_job(folder, name)
+  if read(folder .. "/" .. name .. "/ended.txt") then return finish(folder, name) end
+  local log = (read(folder .. "/" .. name .. "/log.txt") or ""):match("([^\r\n]*)[\r\n]*$")
+  local answer = comp:AskUser(TITLE, {
+    text("said", "the job runs", log),
+    dropdown("action", "do", { "Wait for the result", "Look later", "Stop waiting, in the other run", "Cancel the job" }),
+  })
+  if not answer then return end
+  if answer.action == 0 then return wait_for(folder, name) end
+  if answer.action == 2 then return comp:SetData(STOP, 1) end
+  if answer.action == 3 then
+    local asked = quoted(VOID_BRIDGE) .. " cancel " .. quoted(folder .. "/" .. name .. "/job.json")
+    run(WINDOWS and '"' .. asked .. '"' or "unset PYTHONHOME PYTHONPATH; " .. asked)
+  end
+end
+
+local function main()
+  if VOID_BRIDGE == "" then return print(TITLE .. ": is not installed; run void-bridge install resolve") end
+  if not comp then return print(TITLE .. ": no composition is open") end
+  local folder, name = comp:GetData(FOLDER), comp:GetData(NAME)
+  local stages = { render = rendered_by_hand, job = look_after_job }
+  local ok, why = pcall(stages[comp:GetData(STAGE)] or submit, folder, name)
+  if not ok then
+    clean_up()
+    tell((tostring(why):gsub("^.-:%d+: ", "")))
+  end
+end
+
+main()

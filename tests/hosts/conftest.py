@@ -1,0 +1,26 @@
+"""One server and one shot for all tests of hosts: each job has a folder and a version of its own."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.hosts.shots_on_disk import make_footage, point_hosts_at, propagate_server
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory):
+    """A real server with the real propagate engine."""
+    with propagate_server(tmp_path_factory.mktemp("server")) as running:
+        yield running
+
+
+@pytest.fixture
+def served(server, monkeypatch):
+    """Hosts of this test find that server, and start none."""
+    point_hosts_at(server, monkeypatch)
+    return server
+
+
+@pytest.fixture(scope="session")
+def footage(tmp_path_factory):
+    return make_footage(tmp_path_factory.mktemp("shot"))

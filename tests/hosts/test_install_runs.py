@@ -1,0 +1,219 @@
+"""What `void-bridge install` put there, under the Pythons that hosts run, with real wheels and a real server.
+
+The Pythons are plain ones from PATH, not those of a host; they stand for a host's with `-I`, a clean environment and
+everything out of reach that a host need not have.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import psutil
+import pytest
+
+from host_plugins.compiled import platform_name
+from host_plugins.install.command import COMMAND
+from host_plugins.install.wheels import PLATFORMS
+from tests.support.commands import run_command
+from tests.support.host_pythons import HOST_PYTHONS, host_python, needed_python, real_wheels
+from tests.support.live_server import eventually
+from tests.support.shots import COLOUR, disc, write_matte, write_plate
+from void_bridge.connection import connection_path, installation_id, read_connection
+from void_bridge.errors import NoServer
+from void_bridge.frames import FrameRange
+from void_bridge.job import Job, JobFile, MatteSource
+from void_bridge.pixels.exr import read_frame
+
+FRAMES = range(1001, 1003)
+LONG = os.environ.get("VOID_BRIDGE_LONG_TESTS") == "1"
+BUNDLED = ("3.9", "3.10", "3.11", "3.12", "3.13") if LONG else ("3.9", "3.11")
+BUNDLED_FOR = tuple(PLATFORMS) if LONG else ("linux-x86_64", "windows-x86_64")
+SUFFIXES = {"linux-x86_64": ".so", "windows-x86_64": ".pyd", "macos-universal2": "-darwin.so"}
+
+# As a host starts: init.py is run with its file name, and what no host promises is out of reach.
+HOST = """
+import importlib, json, runpy, sys
+blocked = {"numpy", "OpenEXR", "cv2", "rich", "gpu_server", "torch", "pip", "setuptools"}
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in blocked:
+            raise ImportError(name + " is out of reach here")
+sys.meta_path.insert(0, Blocker())
+home, own, job, *modules = json.loads(sys.argv[1])
+sys.path[:0] = own
+before = list(sys.path)
+for _ in range(2):
+    runpy.run_path(home + "/init.py")
+told = {"added": [path for path in sys.path if path not in before], "kept": sys.path[: len(before)] == before}
+told["modules"] = {name: importlib.import_module(name).__file__ for name in modules}
+if job:
+    from pathlib import Path
+    from void_bridge.client import connect
+    from void_bridge.config import load
+    from void_bridge.job import JobFile
+    with connect(load().config) as client:
+        told["server"] = client.server.installation
+        id = client.submit(JobFile.read(Path(job)).job, transport="inline").id
+        *_, last = client.watch(id)
+        told["state"], told["error"] = last.state, last.error and last.error.message
+        told["frames"] = [str(path) for path in client.fetch(id)]
+print(json.dumps(told))
+"""
+
+
+@pytest.fixture(scope="module")
+def wheels(tmp_path_factory):
+    targets = tuple((version, platform_name()) for version in HOST_PYTHONS if host_python(version))
+    return real_wheels(tmp_path_factory.mktemp("wheels"), targets)
+
+
+def installed(host, wheels, folder):
+    """The folder of a plug-in for every Python that is here."""
+    pythons = [version for version in HOST_PYTHONS if host_python(version)]
+    assert run_command(COMMAND, host, "--find-links", wheels, "--python", *pythons, "--dest", folder) == 0
+    return folder / "void_bridge"
+
+
+@pytest.fixture(scope="module")
+def nuke_plugin(wheels, tmp_path_factory):
+    return installed("nuke", wheels, tmp_path_factory.mktemp("nuke"))
+
+
+@pytest.fixture(scope="module")
+def resolve_plugin(wheels, tmp_path_factory):
+    return installed("resolve", wheels, tmp_path_factory.mktemp("resolve"))
+
+
+@pytest.fixture
+def environment(tmp_path):
+    """All that a host's process has; the server that it starts ends with the test."""
+    folders = {"RUNTIME_DIR": "run", "SPOOL": "spool", "CONFIG": "none.toml", "SITE_CONFIG": "none.toml"}
+    yield {"HOME": str(tmp_path), **{f"VOID_BRIDGE_{name}": str(tmp_path / value) for name, value in folders.items()}}
+    try:
+        found = read_connection(connection_path(tmp_path / "run"))
+    except NoServer:
+        return
+    os.kill(found.server_pid, signal.SIGTERM)
+    eventually(lambda: not connection_path(tmp_path / "run").exists())
+
+
+def as_host(python, environment, plugin, *modules, own=(), job=""):
+    words = json.dumps([str(plugin), [str(folder) for folder in own], str(job), *modules])
+    command = [python, "-I", "-W", "error", "-c", HOST, words]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout), done.stderr
+
+
+def modules_of(plugin, *packages):
+    """The names of all modules of these packages in a plug-in's folder."""
+    python = plugin / "python"
+    paths = (path for package in packages for path in sorted((python / package).rglob("*.py")))
+    return [".".join(path.relative_to(python).with_suffix("").parts).replace(".__init__", "") for path in paths]
+
+
+@pytest.mark.parametrize("version", HOST_PYTHONS)
+def test_a_host_does_a_whole_job_with_a_server_of_the_recorded_python(version, nuke_plugin, environment, tmp_path):
+    python = needed_python(version)
+    plate = write_plate(tmp_path, FRAMES)
+    roto = write_matte(tmp_path, FRAMES, disc((48, 64), (24, 32), 8))
+    job = Job(
+        plate=str(plate),
+        frames=FrameRange(FRAMES),
+        output=str(tmp_path / "clean/clean.####.exr"),
+        colour=COLOUR,
+        remove=MatteSource(str(roto), "A"),
+        engine="passthrough",
+    )
+    JobFile(job).write(tmp_path / "asked.json")
+    told, said = as_host(python, environment, nuke_plugin, job=tmp_path / "asked.json")
+    assert (told["server"], told["state"], told["error"], said) == (installation_id(), "done", None, "")
+    assert [read_frame(Path(path)).picture.data_window.shape for path in told["frames"]] == [(48, 64)] * len(FRAMES)
+    server = psutil.Process(read_connection(connection_path(tmp_path / "run")).server_pid)
+    assert server.cmdline()[0] == sys.executable
+
+
+@pytest.mark.parametrize("version", HOST_PYTHONS)
+def test_everything_loads_from_the_plug_in_and_lies_behind_the_hosts_own(version, nuke_plugin, environment):
+    python = needed_python(version)
+    ours = modules_of(nuke_plugin, "void_bridge", "host_plugins/control")
+    told, said = as_host(python, environment, nuke_plugin, *ours, "zmq", "msgpack", "fileseq")
+    compiled = nuke_plugin / f"compiled/cp{version.replace('.', '')}-{platform_name().replace('-', '_')}"
+    assert told["added"] == [str(nuke_plugin / "python"), str(compiled)] and told["kept"] and said == ""
+    for name, path in told["modules"].items():
+        assert Path(compiled if name in ("zmq", "msgpack") else nuke_plugin / "python") in Path(path).parents, name
+    assert "void_bridge.client.client" in ours and len(ours) > 30
+
+
+@pytest.mark.parametrize("version", HOST_PYTHONS)
+def test_resolves_modules_load_from_the_plug_in(version, resolve_plugin, environment, tmp_path):
+    python = needed_python(version)
+    script = tmp_path / "init.py"
+    script.write_text(
+        f"import sys\nsys.path.append({str(resolve_plugin / 'python')!r})\n"
+        f"from host_plugins.compiled import add_packages\nassert add_packages({str(resolve_plugin)!r}) == ''\n"
+    )
+    ours = modules_of(resolve_plugin, "host_plugins/control", "host_plugins/resolve")
+    told, _ = as_host(python, environment, tmp_path, *ours)
+    assert told["modules"] and all(path.startswith(str(resolve_plugin)) for path in told["modules"].values())
+
+
+def test_the_hosts_own_packages_win(nuke_plugin, environment, tmp_path):
+    for name in ("msgpack", "fileseq"):
+        (tmp_path / "own" / name).mkdir(parents=True)
+        (tmp_path / "own" / name / "__init__.py").write_text("")
+    python = needed_python("3.11")
+    told, _ = as_host(python, environment, nuke_plugin, "msgpack", "fileseq", "zmq", own=[tmp_path / "own"])
+    owners = {name: tmp_path / "own" in Path(path).parents for name, path in told["modules"].items()}
+    assert owners == {"msgpack": True, "fileseq": True, "zmq": False}
+
+
+def test_the_folders_own_name_is_not_taken_for_the_package(nuke_plugin, environment):
+    """Nuke has ~/.nuke and the plug-in's folder on its path, and the latter is called as our package is."""
+    own = [nuke_plugin.parent, nuke_plugin]
+    told, _ = as_host(needed_python("3.11"), environment, nuke_plugin, "void_bridge", "void_bridge.client", own=own)
+    assert told["modules"]["void_bridge"] == str(nuke_plugin / "python/void_bridge/__init__.py")
+
+
+def test_a_python_without_packages_is_told_and_starts_all_the_same(nuke_plugin, environment, tmp_path):
+    plugin = tmp_path / "void_bridge"
+    (plugin / "python").mkdir(parents=True)
+    (plugin / "init.py").write_bytes((nuke_plugin / "init.py").read_bytes())
+    (plugin / "python/host_plugins").symlink_to(nuke_plugin / "python/host_plugins")
+    _, said = as_host(needed_python("3.11"), environment, plugin)
+    assert "no packages for Python 3.11" in said and "install with --python 3.11" in said
+    (plugin / "python/host_plugins").unlink()
+    _, said = as_host(needed_python("3.11"), environment, plugin)
+    assert "cannot be loaded" in said and "install nuke again" in said
+
+
+def test_a_bundle_serves_every_python_and_platform_without_an_index(tmp_path):
+    targets = [(python, platform) for python in BUNDLED for platform in BUNDLED_FOR]
+    real_wheels(tmp_path / "probe", ())
+    bundle = tmp_path / "bundle"
+    words = ("--python", *BUNDLED, "--platform", *BUNDLED_FOR)
+    assert run_command(COMMAND, "nuke", "--bundle", bundle, *words) == 0
+    for python, platform in targets:
+        target = tmp_path / f"{python}-{platform}"
+        tags = [word for tag in PLATFORMS[platform] for word in ("--platform", tag)]
+        offline = ["--no-index", "--find-links", bundle / "wheelhouse", "--only-binary=:all:", "--target", target]
+        packages = ("--no-deps", "--python-version", python, "pyzmq", "msgpack", "fileseq")
+        command = [sys.executable, "-m", "pip", "install", "--quiet", *offline, *tags, *packages]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        bundled = bundle / f"void_bridge/compiled/cp{python.replace('.', '')}-{platform.replace('-', '_')}"
+        assert built(target / "zmq") == built(bundled / "zmq")
+        assert built(target / "msgpack") == built(bundled / "msgpack")
+        names = [*built(bundled / "zmq"), *built(bundled / "msgpack")]
+        assert len(names) >= 2 and all(name.endswith(SUFFIXES[platform]) for name in names)
+    assert all(zipfile.is_zipfile(wheel) for wheel in (bundle / "wheelhouse").iterdir())
+
+
+def built(package):
+    return sorted(path.name for path in package.rglob("*") if path.suffix in (".so", ".pyd"))

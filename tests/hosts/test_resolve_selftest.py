@@ -1,0 +1,99 @@
+"""The self-test inside (a fake of) Fusion: every claim holds there, one that does not is told, docs list the lines."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from host_plugins.resolve import claims, selftest
+from host_plugins.resolve.exr_peek import exr_header, exr_row
+from host_plugins.resolve.host import host_of
+from tests.hosts.fake_fusion import FakeFusion
+from tests.hosts.shots_on_disk import point_hosts_at, propagate_server
+from void_bridge.pixels.box import Box
+from void_bridge.pixels.exr import write_simple
+
+PAGE = Path(__file__).parents[2] / "docs" / "resolve.md"
+
+
+@pytest.fixture
+def fake(tmp_path, monkeypatch):
+    with propagate_server(tmp_path / "server") as server:
+        point_hosts_at(server, monkeypatch)
+        monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+        fake = FakeFusion()
+        fake.new_comp("shot", range(1001, 1011))
+        yield fake
+
+
+def somebody(user):
+    """Looks at the window and closes it; leaves the one with the timer to close itself."""
+    if user.window.id == "VoidSelfTestTimer":
+        for _ in range(5):
+            user.tick()
+    else:
+        user.turn_to("pages", "Server") if user.item("pages").entries else None
+        user.close()
+
+
+def test_every_claim_holds_in_the_fake(fake):
+    comp = fake.comp
+    comp.SetData(claims.MARK, "was here")
+    fake.user, fake.answers = somebody, [{}, {}]
+    path = selftest.selftest(host_of(fake.names()))
+    report = path.read_text()
+    assert "FAIL" not in report, report
+    assert f"{len(claims.CLAIMS) + 1} of {len(claims.CLAIMS) + 1} claims hold" in report and "Fusion fake 1.0" in report
+    assert comp.tools == [] and comp.locks == 0
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_claims_that_do_not_hold_are_told_and_stop_no_other(fake, monkeypatch):
+    few = [claim for claim in claims.CLAIMS if claim[0] in ("dialog", "render", "saved", "kinds")]
+    monkeypatch.setattr(selftest, "CLAIMS", few)
+    fake.answers = [None]
+    fake.comp.on_render = lambda frames: None
+    report = selftest.selftest(host_of(fake.names())).read_text()
+    assert re.findall(r"FAIL (\w+):", report) == ["render", "saved", "dialog", "job"]
+    assert "artists will be told to use Render All Savers" in report and "the dialog was cancelled" in report
+    assert "1 of 5 claims hold" in report
+    assert fake.comp.tools == []
+
+
+def test_from_the_menu_it_says_where_the_report_lies(fake, monkeypatch):
+    monkeypatch.setattr(selftest, "CLAIMS", claims.CLAIMS[:1])
+    fake.comp.on_render = lambda frames: None
+    said = []
+
+    def reader(user):
+        said.append(user.text("text"))
+        user.click("ok")
+
+    fake.user = reader
+    selftest.script(fake.names())
+    assert said[0].startswith("The self-test is done. Please send back: ") and said[0].endswith(selftest.REPORT)
+
+
+def test_the_docs_list_the_claims_as_unverified():
+    text = PAGE.read_text(encoding="utf-8")
+    listed = text[text.index("<!-- self-test -->") : text.index("<!-- /self-test -->")]
+    lines = [" ".join(line.split()) for line in re.findall(r"^- ((?:.|\n  )+)", listed, re.MULTILINE)]
+    assert lines == [what for _, what, _ in claims.CLAIMS] + [claims.JOB_CLAIM.what]
+
+
+@pytest.mark.parametrize("compression", ["none", "zips", "zip"])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_the_look_into_an_exr_sees_what_openexr_wrote(tmp_path, compression, dtype):
+    rng = np.random.default_rng(3)
+    planes = {name: rng.normal(size=(37, 21)).astype(dtype) for name in "RGBA"}
+    write_simple(tmp_path / "a.exr", planes, Box(0, 0, 40, 30), Box(-5, -2, 32, 19), compression=compression)
+    header = exr_header(tmp_path / "a.exr")
+    assert header["dataWindow"] == (-2, -5, 18, 31)
+    assert header["channels"] == dict.fromkeys("ABGR", "half" if dtype == np.float16 else "float")
+    for line in (0, 15, 16, 36):
+        assert exr_row(tmp_path / "a.exr", "G", line) == [float(value) for value in planes["G"][line]]
+    with pytest.raises(AssertionError, match="no channel Z"):
+        exr_row(tmp_path / "a.exr", "Z", 0)
