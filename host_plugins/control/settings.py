@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, Dict, Literal, Mapping, Optional, Tuple, get_type_hints
+from typing import Any, Dict, Literal, Mapping, Optional, Tuple
 
 from void_bridge.errors import UsageError
 from void_bridge.typed import nearest
@@ -237,7 +237,7 @@ def settings_from(values: Mapping[str, object]) -> Settings:
 
 
 def _checked(spec: SettingSpec, value: object) -> Any:
-    kind = get_type_hints(Settings)[spec.name]
+    kind = type(spec.default)
     try:
         typed = value.strip() if isinstance(value, str) and kind is str else kind(value)
     except (TypeError, ValueError):

@@ -1,0 +1,183 @@
+"""The Lua script of the free edition, run by LuaJIT against (a fake of) Fusion, calling the real `void-bridge`."""
+
+from __future__ import annotations
+
+import re
+import sysconfig
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from host_plugins.resolve.memory import SHOT
+from tests.hosts.fake_fusion.lua import LuaHost
+from tests.hosts.fusion_shots import SPACE, V1, V2, Shot, rgb
+from tests.hosts.shots_on_disk import FRAMES, make_footage, point_hosts_at, propagate_server
+from void_bridge.job import JobFile
+from void_bridge.pixels.exr import read_frame
+
+SCRIPT = Path(__file__).parents[2] / "host_plugins" / "resolve" / "scripts" / "VOID Remove (free edition).lua"
+COMMAND = str(Path(sysconfig.get_path("scripts"), "void-bridge"))
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    with propagate_server(tmp_path_factory.mktemp("server")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def footage(tmp_path_factory):
+    return make_footage(tmp_path_factory.mktemp("shot"))
+
+
+@pytest.fixture
+def shot(server, footage, tmp_path, monkeypatch):
+    point_hosts_at(server, monkeypatch)
+    shot = Shot(footage, tmp_path, windows=False)
+    shot.lua = LuaHost(shot.fake)
+    return shot
+
+
+def play(shot: Shot, *answers) -> None:
+    """Run the script with these answers to its dialogs."""
+    shot.fake.answers[:] = list(answers)
+    shot.fake.dialogs.clear()
+    shot.lua.run(SCRIPT, COMMAND)
+    assert shot.fake.answers == [], "not every dialog came"
+    assert shot.comp.locks == 0 and shot.comp._undo == []
+
+
+def as_was(shot: Shot) -> None:
+    assert shot.savers() == {"final": False, "old": True}
+    assert "void_bridge_lua.rested" not in shot.comp.tool("final").data
+
+
+def submission(**more):
+    return {"colorspace": SPACE, "engine": "propagate", "affected": "shadow", **more}
+
+
+def said(shot: Shot) -> str:
+    """What the last dialog told."""
+    return shot.fake.dialogs[-1][1]["said"]["Default"]
+
+
+def test_a_shot_goes_out_and_comes_back_into_loaders(shot):
+    play(shot, submission(prompt="it's an empty wall; $HOME `date`"))
+    result, paste = shot.loader("result"), shot.loader("paste")
+    assert (result.name, paste.name) == ("VOID_plate", "VOID_plate_paste")
+    for frame in FRAMES:
+        shown, plate = rgb(result.picture(frame)), rgb(shot.comp.tool("plate").picture(frame))
+        weight = paste.picture(frame).rgba[..., 3]
+        assert np.array_equal(shown[weight == 0], plate[weight == 0]) and (weight == 1).any()
+        assert not np.array_equal(shown, plate)
+    job = JobFile.read(shot.folder / "void" / V1 / "job.json").job
+    assert (job.prompt, job.colour.space, str(job.frames)) == ("it's an empty wall; $HOME `date`", SPACE, "1001-1008")
+    assert job.remove.channel == job.affected.channel == "A" and job.keep is None
+    exported = read_frame(shot.folder / "void" / "exports" / V1 / "plate.1003.exr").picture.channels
+    own = read_frame(shot.footage.plate.path(1003)).picture.channels
+    assert all(np.array_equal(exported[name], own[name]) for name in "RGBA")
+    as_was(shot)
+    assert not list(shot.folder.glob("final*"))
+
+
+def test_look_later_and_into_the_same_loaders(shot):
+    play(shot, submission(wait=0))
+    assert shot.loader() is None and "void_bridge_lua.folder" in shot.comp.data
+    shot.fake.reopen()
+    shot.lua = LuaHost(shot.fake)
+    play(shot, *([] if (shot.folder / "void" / V1 / "ended.txt").exists() else [{"action": "Wait for the result"}]))
+    result = shot.loader()
+    with shot.fake.building():
+        for name, value in (("ClipTimeStart", 1), ("HoldLastFrame", 2), ("Depth", 3)):
+            result.SetInput(name, value)
+    before = dict(result.inputs)
+    play(shot, submission())
+    after = dict(shot.loader().inputs)
+    assert Path(after.pop("Clip")).parent.name == V2 and Path(before.pop("Clip")).parent.name == V1
+    assert after == before and shot.loader() is result
+    assert len([tool for tool in shot.comp.tools if tool.id == "Loader"]) == 3
+
+
+def test_the_loaders_are_those_of_the_python_script(shot):
+    play(shot, submission())
+    lua = shot.loader()
+    shot.fake.ui = type(shot.fake)().ui
+    token = shot.comp.tool("plate").data[SHOT]
+    assert re.fullmatch(r"s[0-9a-f]+", token) and lua.data[SHOT] == token
+
+
+def test_the_waiting_is_stopped_by_another_run(shot):
+    def other_run():
+        shot.comp.SetData("void_bridge_lua.stop", 1)
+
+    shot.lua.waits = [other_run]
+    play(shot, submission())
+    if shot.lua.waits:  # it was done before anybody could stop it
+        pytest.skip("the job was over at once")
+    assert "no longer waiting" in shot.lua.printed[-1] or shot.loader() is not None
+
+
+def test_a_job_is_cancelled(shot):
+    play(shot, submission(wait=0))
+    if not (shot.folder / "void" / V1 / "ended.txt").exists():
+        play(shot, {"action": "Cancel the job"})
+    assert "void_bridge_lua.folder" in shot.comp.data
+
+
+def test_what_the_server_says_is_told(shot):
+    play(shot, submission(colorspace="No Such Space"), {})
+    assert "No Such Space" in said(shot)
+    as_was(shot)
+    assert shot.loader() is None and "void_bridge_lua.folder" not in shot.comp.data
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        ({"colorspace": " "}, "colour space has to be said"),
+        ({"remove": "(none)", "affected": "(none)"}, "nothing to remove"),
+        ({"remove": "plate"}, "plate is the plate; choose another tool for 'remove'"),
+        ({"first": "now"}, "cannot read the frame range"),
+        ({"folder": ""}, "set an output folder"),
+        ({"last": "1012"}, "Fusion could not render the plate or the mattes: it stopped before the end"),
+        ({"first": "2000", "last": "2001"}, "plate makes no picture at frame 2000"),
+    ],
+)
+def test_bad_input(shot, answer, words):
+    play(shot, submission(**answer), {})
+    assert words in said(shot)
+    as_was(shot)
+    assert "void_bridge_lua.folder" not in shot.comp.data
+
+
+def test_a_folder_that_cannot_be_written(shot):
+    (shot.folder / "void").write_text("in the way")
+    play(shot, submission(), {})
+    assert said(shot).startswith("cannot write") and "choose another output folder" in said(shot)
+    as_was(shot)
+
+
+def test_render_all_savers_by_hand(shot):
+    shot.comp.on_render = lambda frames: None
+    play(shot, submission(), {})
+    assert "Render All Savers" in said(shot) and len(shot.savers()) > 2
+    play(shot, {"action": "Look again later"})
+    shot.comp.attrs.update(COMPN_RenderStart=float(FRAMES[0]), COMPN_RenderEnd=float(FRAMES[-1]))
+    shot.comp.render_all_savers()
+    play(shot)
+    assert shot.loader("paste") is not None
+    as_was(shot)
+
+
+def test_giving_up_leaves_nothing(shot):
+    shot.comp.on_render = lambda frames: None
+    play(shot, submission(), {})
+    play(shot, {"action": "Give up"})
+    as_was(shot)
+    assert not [name for name in shot.comp.data if name.startswith("void_bridge_lua") and "space" not in name]
+
+
+def test_it_says_when_it_is_not_installed(shot):
+    shot.lua.run(SCRIPT, "")
+    assert shot.lua.printed == ["VOID Remove: is not installed; run void-bridge install resolve"]
