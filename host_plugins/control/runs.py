@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from contextlib import suppress
 from pathlib import Path
@@ -16,11 +17,13 @@ from void_bridge.client.deliver import FrameWriter
 from void_bridge.client.output import output_folder
 from void_bridge.client.words import duration_text, report_lines, status_text, step_text
 from void_bridge.config import Config, load
-from void_bridge.errors import Cancelled, NoServer, from_code
+from void_bridge.errors import Cancelled, NoServer, VoidBridgeError, from_code
 from void_bridge.frames import FrameRange
 from void_bridge.job import JOB_FILE_NAME, JobFile
 from void_bridge.protocol.messages import FINAL_STATES, JobStatus
 from void_bridge.sequence import Sequence
+
+log = logging.getLogger(__name__)
 
 DISK_POLL_S = 2.0
 
@@ -70,13 +73,10 @@ class Run:
                 self._hand_over(order)
             else:
                 self._submit(order)
-        except Cancelled as exc:
-            self.tell(phase="cancelled", line=exc.message)
         except Exception as exc:
-            self.tell(phase="failed", line=artist_words(exc))
-        if self.state.phase in ("failed", "cancelled"):
             with suppress(OSError):  # the version's folder, unless something is in it
                 output_folder(order.job).rmdir()
+            self._fail(exc)
 
     def follow(self) -> None:
         """Pick up a job where it is. Raises nothing."""
@@ -89,7 +89,15 @@ class Run:
         except NoServer as exc:
             self._lose(exc)
         except Exception as exc:
-            self.tell(phase="failed", line=artist_words(exc))
+            self._fail(exc)
+
+    def _fail(self, error: Exception) -> None:
+        if isinstance(error, Cancelled):
+            self.tell(phase="cancelled", line=error.message)
+            return
+        if not isinstance(error, VoidBridgeError):
+            log.error("job %s: unforeseen", self.state.id, exc_info=error)
+        self.tell(phase="failed", line=artist_words(error))
 
     def _lose(self, error: NoServer) -> None:
         """A server that does not answer says nothing about frames that are all there."""

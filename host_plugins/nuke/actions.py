@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import logging
 from contextlib import suppress
 from typing import Any, Callable, Tuple
 
@@ -34,9 +35,11 @@ from host_plugins.nuke.submission import (
     prepare,
     stem_of,
 )
-from void_bridge.errors import Cancelled, InputError, UsageError
+from void_bridge.errors import Cancelled, InputError, UsageError, VoidBridgeError
 from void_bridge.job import Job
 from void_bridge.protocol.messages import JobStatus
+
+log = logging.getLogger(__name__)
 
 
 def told(action: Callable[..., Any]) -> Callable[..., None]:
@@ -49,6 +52,8 @@ def told(action: Callable[..., Any]) -> Callable[..., None]:
         except Cancelled as exc:
             node["status"].setValue(artist_words(exc))
         except Exception as exc:
+            if not isinstance(exc, VoidBridgeError):
+                log.exception("%s failed", action.__name__)
             nuke.message(f"{node.name()}: {artist_words(exc)}")
 
     return guarded

@@ -8,6 +8,7 @@ import threading
 import pytest
 
 from host_plugins.control.request import Order, Shot, make_job, prompt_hint
+from host_plugins.control.runs import config_of
 from host_plugins.control.settings import Settings, setting_specs, settings_from
 from host_plugins.control.state import TILE_COLOURS, JobState
 from host_plugins.control.versions import new_version, safe_name
@@ -84,6 +85,20 @@ def test_a_wrong_setting_is_named(values, words):
 def test_a_job_that_cannot_be_made_says_why(settings, shot, error, words):
     with pytest.raises(error, match=words):
         make_job(settings, shot, "/out/clean.####.exr")
+
+
+def test_a_server_is_started_only_for_somebody_who_sits_there(monkeypatch):
+    monkeypatch.setenv("VOID_BRIDGE_AUTOSTART", "true")
+    assert config_of(Settings(), interactive=True).autostart
+    assert not config_of(Settings(), interactive=False).autostart
+    assert not config_of(Settings(autostart=False), interactive=True).autostart
+
+
+def test_where_a_job_runs_is_what_the_panel_says(monkeypatch):
+    monkeypatch.setenv("VOID_BRIDGE_CONNECT", "tcp://gpu1:5570")
+    assert config_of(Settings(), interactive=True).connect == ""
+    assert config_of(Settings(where="server"), interactive=True).connect == "tcp://gpu1:5570"
+    assert config_of(Settings(where="server", address="tcp://gpu2:1"), interactive=True).connect == "tcp://gpu2:1"
 
 
 def test_orders_have_numbers_of_their_own():
