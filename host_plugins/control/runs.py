@@ -155,7 +155,8 @@ class Run:
 
     def _tell_end(self, client: Client, status: JobStatus) -> None:
         lines = tuple(report_lines(client.result(status.id).report))
-        done = f"{status.frames_done} frames in {duration_text(status.seconds)} by {status.engine}"
+        heed = "; look at the warnings" if any(line.startswith("warning") for line in lines) else ""
+        done = f"{status.frames_done} frames in {duration_text(status.seconds)} by {status.engine}{heed}"
         failure = artist_words(from_code(status.error.code, status.error.message)) if status.error else "failed"
         line = {"done": done, "cancelled": "cancelled"}.get(status.state, failure)
         self.tell(phase=status.state, line=line, ready=str(frames_ready(self.state)), report=lines)

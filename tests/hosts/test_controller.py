@@ -146,6 +146,14 @@ def test_without_a_server_it_says_so(tmp_path, main, controller):
     assert main.until_phase(order.id, "failed").line.startswith("No server answers")
 
 
+def test_a_server_of_another_version_is_told(tmp_path, server, main, controller, monkeypatch):
+    monkeypatch.setattr("void_bridge.client.channel.PROTOCOL_VERSION", "9.0")
+    order = Order(make_job(tmp_path), Settings())
+    controller.submit(order)
+    line = main.until_phase(order.id, "failed").line
+    assert line.startswith("The server is of another version") and "on both sides" in line
+
+
 def test_another_session_picks_a_job_up(tmp_path, server, main, controller):
     gate = tmp_path / "gate"
     order = Order(make_job(tmp_path, gate=str(gate), gate_at=1003), Settings())

@@ -170,6 +170,16 @@ def test_a_node_that_is_deleted_leaves_its_job_alone_and_it_can_be_found_again(c
     assert str(version) in comp.node.node("result")["file"].value()
 
 
+def test_a_node_that_is_duplicated_while_its_job_runs_shows_it_too(comp):
+    with half_done(comp) as gate:
+        (copy,) = comp.fake.copy_paste(comp.node)
+        assert "running 2/8" in copy["label"].value()
+        gate.touch()
+        comp.fake.pump(lambda: "done" in comp.node["label"].value(), WAIT_S)
+        assert "done" in copy["label"].value()
+        comp.nuke.delete(copy)
+
+
 def test_a_node_that_is_renamed_keeps_its_job(comp):
     with half_done(comp) as gate:
         comp.node.setName("guitar")

@@ -103,6 +103,17 @@ def test_roto_that_is_drawn_in_nuke(comp, footage):
     )
 
 
+def test_roto_that_is_empty_is_told_in_the_report(comp):
+    empty = comp.nuke.nodes.Roto()
+    comp.fake.draw(empty, {})
+    comp.node.setInput(1, empty)
+    comp.node.setInput(2, None)
+    comp.submit()
+    assert "look at the warnings" in comp.status()
+    assert "the matte is empty in every frame: the result is the plate" in comp.node["report"].value()
+    assert np.array_equal(comp.fake.render(comp.node, FRAMES[0]).rgb(), comp.fake.render(comp.plate, FRAMES[0]).rgb())
+
+
 def test_the_unmasked_fill_and_the_overlay_are_shown(comp):
     comp.node["full_fill"].setValue(True)
     comp.submit()
