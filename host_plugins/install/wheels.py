@@ -27,7 +27,8 @@ PYZMQ, MSGPACK, FILESEQ, TOMLI = "pyzmq==27.3.0", "msgpack==1.2.4", "fileseq==3.
 MSGPACK_39 = "msgpack==1.1.2"  # the last one for Python 3.9
 
 _PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "--quiet", "--retries", "2")
-_ONLY_WHEELS = ("--only-binary=:all:", "--no-deps")
+# Older pips hold a wheel's Python against their own, not against the one that was asked for; tags and pins say enough.
+_ONLY_WHEELS = ("--only-binary=:all:", "--no-deps", "--ignore-requires-python")
 
 
 @dataclass(frozen=True)
@@ -74,8 +75,14 @@ class WheelSet:
             hint = "check that folder" if find_links else "no package index? --find-links names a folder of wheels"
             where = f" in {find_links}" if find_links else ""
             return InputError(f"pip found no wheel of {missing[-1]} for {self.target}{where}; {hint}")
-        lines = [line for line in said.strip().splitlines() if line.startswith("ERROR")] or ["ERROR: nothing said"]
-        return InputError(f"pip failed with {self}: {lines[-1][7:307]}")
+        return InputError(f"pip failed with {self}: {_reason(said)}")
+
+
+def _reason(said: str) -> str:
+    """The last of pip's errors, or of everything where it fell over."""
+    lines = said.strip().splitlines() or ["it said nothing"]
+    errors = [line for line in lines if line.startswith("ERROR:") and not line.startswith("ERROR: Exception")]
+    return (errors or lines)[-1].replace("ERROR: ", "")[:300]
 
 
 def pure_wheels() -> WheelSet:

@@ -10,7 +10,7 @@ from void_bridge.errors import ColourError
 
 # The server's own default, void_bridge.pixels.colour.BUILTIN_CONFIG, which a host cannot import.
 BUILTIN_CONFIG = "ocio://studio-config-v2.2.0_aces-v1.3_ocio-v2.4"
-EXAMPLES = "such as ACEScg, Linear Rec.709 (sRGB) or DaVinci Intermediate WideGamut"
+EXAMPLES = "such as ACEScg, Linear Rec.709 (sRGB) or Linear DaVinci WideGamut"
 
 
 def asked_space(settings: Settings) -> str:

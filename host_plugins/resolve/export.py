@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-TEMPORARY = "void_bridge.temporary"
+TEMPORARY, RESTED = "void_bridge.temporary", "void_bridge.rested"
 HALF, FLOAT, ZIP = 1, 2, 3  # of OpenEXRFormat
 QUIET = 524288  # no dialog at the end of a render
 RANGE = ("COMPN_RenderStart", "COMPN_RenderEnd")
@@ -38,8 +38,6 @@ class Export:
     def __init__(self, comp: Composition, plan: Plan) -> None:
         self.plan = plan
         self._comp = comp
-        self._made: List[Operator] = []
-        self._rested: Dict[str, bool] = {}  # pass-through of other Savers, as it was
         self._attrs: Dict[str, Any] = {}
         self._sizes: Dict[Path, int] = {}
 
@@ -52,8 +50,8 @@ class Export:
         check_writable(self.plan.folder)
         self.plan.folder.mkdir(parents=True, exist_ok=True)
         with changes(self._comp, "VOID Remove: export"):
-            remove_leftovers(self._comp)
-            self._rest_others()
+            clear_away(self._comp)  # what a script left that was ended in the middle
+            rest_savers(self._comp)
             self._comp.SetAttrs(self._changed_attrs())
             for piece in self.plan.pieces:
                 self._make(piece)
@@ -73,13 +71,7 @@ class Export:
     def close(self) -> None:
         """Take the Savers out and let the others write again."""
         with changes(self._comp, "VOID Remove: clean up"):
-            for tool in reversed(self._made):
-                tool.Delete()
-            self._made.clear()
-            for saver in all_tools(self._comp, "Saver"):
-                if saver.Name in self._rested:
-                    saver.SetAttrs({"TOOLB_PassThrough": self._rested[saver.Name]})
-            self._rested.clear()
+            clear_away(self._comp)
             self._comp.SetAttrs(self._attrs)
             self._attrs = {}
 
@@ -88,12 +80,6 @@ class Export:
         shutil.rmtree(self.plan.folder, ignore_errors=True)
         with suppress(OSError):  # unless other exports are in it
             self.plan.folder.parent.rmdir()
-
-    def _rest_others(self) -> None:
-        for saver in all_tools(self._comp, "Saver"):
-            if writes_files(saver):
-                self._rested[saver.Name] = bool(saver.GetAttrs()["TOOLB_PassThrough"])
-                saver.SetAttrs({"TOOLB_PassThrough": True})
 
     def _changed_attrs(self) -> Dict[str, Any]:
         """Full size, and the range for whoever renders by hand; what was there is kept."""
@@ -132,7 +118,6 @@ class Export:
         x, y = place_of(self._comp, beside) or (0.0, 0.0)
         tool = new_tool(self._comp, kind, (x + 1, y + 1))
         tool.SetData(TEMPORARY, 1)
-        self._made.append(tool)
         return tool
 
     def _render(self) -> None:
@@ -167,8 +152,20 @@ def render_frames(frames: FrameRange) -> Dict[str, Any]:
     return {"FrameRange": ",".join(f"{first}..{last}" for first, last in parts)}
 
 
-def remove_leftovers(comp: Composition) -> None:
-    """Savers of a script that was ended in the middle."""
+def rest_savers(comp: Composition) -> None:
+    """Let every Saver that writes pass through, and mark it, so that it is found again whatever happens."""
+    for saver in all_tools(comp, "Saver"):
+        if writes_files(saver) and not saver.GetAttrs()["TOOLB_PassThrough"]:
+            saver.SetAttrs({"TOOLB_PassThrough": True})
+            saver.SetData(RESTED, 1)
+
+
+def clear_away(comp: Composition) -> None:
+    """Take temporary tools out, and let the Savers write again that were made to rest."""
     for tool in all_tools(comp):
         if tool.GetData(TEMPORARY):
             tool.Delete()
+    for saver in all_tools(comp, "Saver"):
+        if saver.GetData(RESTED):
+            saver.SetAttrs({"TOOLB_PassThrough": False})
+            saver.SetData(RESTED, None)

@@ -56,12 +56,11 @@ def _page(ui: UIManager, page: Page) -> List[Element]:
             heading = spec.group
             rows.append(_heading(ui, heading))
         rows.append(_row(ui, spec))
+        if spec.name == "folder":
+            options = {"ID": "depth", "ToolTip": "Of the plate that is rendered: EXR half or float.", "Weight": 1}
+            rows.append(_labelled(ui, "written as", ui.ComboBox(options)))
         if spec.name == "prompt":
             rows.append(ui.Label({"ID": "prompt_hint", "Text": "", "Weight": 0}))
-    if page == "remove":
-        rows.append(
-            _labelled(ui, "written as", ui.ComboBox({"ID": "depth", "ToolTip": "EXR half, or float.", "Weight": 1}))
-        )
     buttons = [button for button in BUTTONS if button.page == page]
     row = [ui.Button({"ID": button.name, "Text": button.label, "ToolTip": button.tip}) for button in buttons]
     return [*rows, ui.HGroup({"Weight": 0}, row)]

@@ -86,7 +86,8 @@ class Shot:
         """Whether both Loaders show the last job (which is not `id`)."""
         state = self.state()
         loaders = [self.loader("result"), self.loader("paste")]
-        return state.id != id and all(each is not None and each.data["void_bridge.job"] == state.id for each in loaders)
+        shown = {each.data.get("void_bridge.job") if each is not None else None for each in loaders}
+        return state.id != id and shown == {state.id}
 
     def savers(self) -> dict[str, bool]:
         """Every Saver and whether it passes through; a temporary tool that is left is named, too."""
@@ -103,5 +104,6 @@ def rgb(picture) -> np.ndarray:
 def as_was(shot: Shot) -> None:
     """The composition is as the artist left it, but for what is meant to be there."""
     assert shot.savers() == {"final": False, "old": True}
+    assert "void_bridge.rested" not in shot.comp.tool("final").data
     assert shot.comp.locks == 0 and shot.comp._undo == []
     assert (shot.comp.attrs["COMPN_RenderStart"], shot.comp.attrs["COMPN_RenderEnd"]) == (FRAMES[0], FRAMES[-1])

@@ -11,6 +11,7 @@ from typing import Any, Iterator, Tuple
 
 from tests.hosts.fake_nuke import FakeNuke
 
+_LEAVE_S = 5.0
 FOLDER = Path(__file__).parents[2] / "host_plugins" / "nuke"
 
 
@@ -36,9 +37,13 @@ def load(fake: FakeNuke) -> ModuleType:
 
 def stop() -> None:
     """Leave Nuke: follow no job any more, and forget the modules."""
-    session = sys.modules.get("host_plugins.nuke.session")
-    if session is not None:
-        session.stop()
+    module: Any = sys.modules.get("host_plugins.nuke.session")
+    if module is not None:
+        controller = module.session().controller
+        module.stop()
+        # A thread that has only just begun would read its configuration in the next test's environment.
+        for id in list(controller._threads):
+            controller.wait(id, _LEAVE_S)
     _unload()
 
 

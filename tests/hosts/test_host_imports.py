@@ -45,3 +45,10 @@ def test_a_plugin_needs_no_more_than_a_host_has(package):
 def test_the_check_finds_a_package_that_is_not_allowed():
     command = [sys.executable, "-c", SCRIPT, ",".join(ALLOWED), "numpy"]
     assert "numpy is out of reach here" in subprocess.run(command, capture_output=True, text=True).stderr
+
+
+def test_a_menu_without_its_packages_does_not_keep_nuke_from_starting(tmp_path):
+    menu = ROOT / "host_plugins" / "nuke" / "plugin" / "menu.py"
+    command = [sys.executable, "-I", "-S", str(menu)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0 and "VOID Bridge: no menu: No module named 'host_plugins'" in done.stderr

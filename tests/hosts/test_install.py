@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 
 from host_plugins.install import scripts
 from host_plugins.install.command import COMMAND
+from host_plugins.install.hosts import Machine
 from host_plugins.install.init_file import LINE
 from tests.support.commands import run_command
 from tests.support.live_server import eventually
@@ -219,6 +221,37 @@ def test_resolves_scripts_go_again(install, tmp_path, resolve_scripts):
     assert not (fusion / "Scripts/Edit/VOID Timeline.py").exists()
     install("resolve", "--uninstall", "--dest", fusion)
     assert files(fusion) == {}
+
+
+def test_every_script_of_ours_for_resolve_is_told_where_the_rest_lies():
+    placed = scripts.menu_scripts("/studio/void_bridge", "/studio/bin/void-bridge")
+    assert {name.rpartition("/")[0] for name in placed} <= {"Scripts/Comp", "Scripts/Edit", "Scripts/Utility"}
+    assert [name for name in placed if "timeline" in name] == [name for name in placed if "/Edit/" in name] != []
+    for name, data in placed.items():
+        assert re.search(rb'^(local )?VOID_BRIDGE_HOME = "/studio/void_bridge"', data, re.MULTILINE) or (
+            b'local VOID_BRIDGE = "/studio/bin/void-bridge"' in data
+        ), name
+        assert not re.search(rb'^(local )?VOID_BRIDGE(_HOME)? = ""', data, re.MULTILINE), name
+        if name.endswith(".py"):
+            compile(data, name, "exec")
+
+
+def test_the_versions_on_this_machine_say_which_pythons(install, home, tmp_path, monkeypatch):
+    for name in ("Nuke13.2v8", "Nuke14.1v5", "Nuke16.0v8", "Nuke17.0v3"):
+        (tmp_path / "root/usr/local" / name).mkdir(parents=True)
+    monkeypatch.setattr(Machine, "this", lambda: Machine("linux", tmp_path / "root", home))
+    said = install("nuke", "--platform", "linux-x86_64")
+    assert {path.name for path in (home / ".nuke/void_bridge/compiled").iterdir()} == {
+        "cp39-linux_x86_64",
+        "cp311-linux_x86_64",
+    }
+    assert "found Nuke 14.1v5 in " in said and "found Nuke 13.2v8 in" in said and "too old" in said
+
+
+def test_without_a_version_here_all_supported_pythons_are_meant(install, home, tmp_path, monkeypatch):
+    monkeypatch.setattr(Machine, "this", lambda: Machine("linux", tmp_path / "root", home))
+    with pytest.raises(InputError, match=r"Python 3\.10"):  # no such wheel among the made ones
+        install("nuke", "--platform", "linux-x86_64")
 
 
 def test_a_wheel_that_is_not_there_is_named_and_the_old_stays(install, installed, home):

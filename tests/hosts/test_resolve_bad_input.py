@@ -8,25 +8,16 @@ import signal
 
 import pytest
 
-from host_plugins.resolve.export import RENDER_YOURSELF
+from host_plugins.resolve import colour
+from host_plugins.resolve.export import RENDER_YOURSELF, rest_savers
 from host_plugins.resolve.memory import SHOT
 from host_plugins.resolve.remove import run, script
 from tests.hosts.fake_fusion.comp import read_text
 from tests.hosts.fusion_shots import V1, Shot, as_was
-from tests.hosts.shots_on_disk import FRAMES, make_footage, point_hosts_at, propagate_server
+from tests.hosts.shots_on_disk import FRAMES, point_hosts_at
 from tests.support.live_server import ServerProcess, settings
 from void_bridge.job import JobFile
-
-
-@pytest.fixture(scope="module")
-def footage(tmp_path_factory):
-    return make_footage(tmp_path_factory.mktemp("shot"))
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with propagate_server(tmp_path_factory.mktemp("server")) as running:
-        yield running
+from void_bridge.pixels.colour import BUILTIN_CONFIG, resolve_colour
 
 
 @pytest.fixture
@@ -38,7 +29,7 @@ def shot(footage, tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def served(shot, server, monkeypatch):
+def working(shot, server, monkeypatch):
     point_hosts_at(server, monkeypatch)
     return shot
 
@@ -63,6 +54,12 @@ def test_no_colour_space(shot):
     words = told(shot, lambda user: user.type("colorspace", ""))
     assert "colour space has to be said" in words and "ACEScg" in words
     assert not (shot.folder / "void").exists()
+
+
+def test_the_spaces_that_are_offered_are_linear_ones_of_the_servers_own_config():
+    assert colour.BUILTIN_CONFIG == BUILTIN_CONFIG
+    names = colour.EXAMPLES.removeprefix("such as ").replace(" or ", ", ").split(", ")
+    assert [resolve_colour(name, BUILTIN_CONFIG).space for name in names] == names
 
 
 def test_no_mask(shot):
@@ -156,11 +153,17 @@ def test_a_render_that_stops_half_way(shot):
     assert list((shot.folder / "void").iterdir()) == []
 
 
-def test_savers_of_a_script_that_was_ended_in_the_middle_are_cleared_away(shot):
+def test_what_a_script_left_that_was_ended_in_the_middle_is_put_right(shot):
     with shot.fake.building() as comp:
         left = comp.AddTool("Saver", 0, 9)
         left.SetData("void_bridge.temporary", 1)
-    shot.comp.on_render = lambda frames: (_ for _ in ()).throw(RuntimeError("no"))
+        rest_savers(comp)
+    assert shot.savers()["final"] is True
+
+    def broken(frames):
+        raise RuntimeError("no")
+
+    shot.comp.on_render = broken
     told(shot)
     assert left not in shot.comp.tools
 
@@ -177,40 +180,40 @@ def test_no_server(shot):
     assert shot.loader() is None and not (shot.folder / "void" / V1).exists()
 
 
-def test_a_colour_space_that_the_server_does_not_know(served):
+def test_a_colour_space_that_the_server_does_not_know(working):
     def steps(user):
-        served.submit(user)
-        user.until(lambda: served.state().phase == "done")
+        working.submit(user)
+        user.until(lambda: working.state().phase == "done")
         user.type("colorspace", "No Such Space")
         user.click("submit")
-        user.until(lambda: served.state().phase == "failed")
+        user.until(lambda: working.state().phase == "failed")
         assert "No Such Space" in user.text("status")
 
-    served.use(steps)
-    as_was(served)
+    working.use(steps)
+    as_was(working)
 
 
-def test_render_all_savers_by_hand(served):
+def test_render_all_savers_by_hand(working):
     """Fusion's Render does nothing: the Savers stay until the artist has rendered, and the interface lives."""
-    served.comp.on_render = lambda frames: None
+    working.comp.on_render = lambda frames: None
 
     def steps(user):
-        served.submit(user)
+        working.submit(user)
         assert RENDER_YOURSELF.partition(".")[0] in user.text("status")
         user.tick()
         assert "Waiting for Render All Savers: 8 frames to come." in user.text("status")
-        assert len(served.savers()) == 2 + 3 + 2  # three Savers, and a white for each of two masks
-        served.comp.is_rendering = True
-        served.comp.render_all_savers()
+        assert len(working.savers()) == 2 + 3 + 2  # three Savers, and a white for each of two masks
+        working.comp.is_rendering = True
+        working.comp.render_all_savers()
         for _ in range(3):
             user.tick()
-        assert served.state().phase == "none"  # the last file may still grow
-        served.comp.is_rendering = False
-        user.until(served.is_home)
+        assert working.state().phase == "none"  # the last file may still grow
+        working.comp.is_rendering = False
+        user.until(working.is_home)
 
-    served.use(steps)
-    as_was(served)
-    assert not list(served.folder.glob("final*"))
+    working.use(steps)
+    as_was(working)
+    assert not list(working.folder.glob("final*"))
 
 
 def test_waiting_for_render_all_savers_can_be_cancelled(shot):
@@ -235,17 +238,17 @@ def test_closing_the_window_while_it_waits_leaves_nothing(shot):
     assert list((shot.folder / "void").iterdir()) == []
 
 
-def test_a_running_job_is_cancelled(served):
+def test_a_running_job_is_cancelled(working):
     def steps(user):
-        served.submit(user)
-        user.until(lambda: served.state().phase in ("queued", "running"))
+        working.submit(user)
+        user.until(lambda: working.state().phase in ("queued", "running"))
         user.click("cancel")
-        user.until(lambda: not served.state().is_alive)
+        user.until(lambda: not working.state().is_alive)
 
-    served.use(steps)
-    assert served.state().phase == "cancelled"
-    as_was(served)
-    served.use(lambda user: user.click("cancel"))
+    working.use(steps)
+    assert working.state().phase == "cancelled"
+    as_was(working)
+    working.use(lambda user: user.click("cancel"))
 
 
 def test_buttons_without_a_job_say_so(shot):
@@ -259,64 +262,65 @@ def test_buttons_without_a_job_say_so(shot):
     shot.use(steps)
 
 
-def test_the_composition_is_closed_while_a_job_runs(served):
+def test_the_composition_is_closed_while_a_job_runs(working):
     saved = []
 
     def somebody(user):
-        served.submit(user)
-        user.until(lambda: served.state().phase in ("queued", "running"))
-        saved.append(served.comp.save_text())
-        served.comp.close()
+        working.submit(user)
+        user.until(lambda: working.state().phase in ("queued", "running"))
+        saved.append(working.comp.save_text())
+        working.comp.close()
         user.tick()
 
-    served.fake.user = somebody
-    run(served.fake.names())
-    served.fake.comp = read_text(served.fake, saved[0])
-    served.use(lambda user: user.until(served.is_home))
-    assert served.state().phase == "done"
+    working.fake.user = somebody
+    run(working.fake.names())
+    working.fake.comp = read_text(working.fake, saved[0])
+    working.use(lambda user: user.until(working.is_home))
+    assert working.state().phase == "done"
 
 
-def test_renamed_deleted_and_copied_plates(served):
+def test_renamed_deleted_and_copied_plates(working):
     """The job goes on under the new name; a copy shows it, and has a job of its own from its next submission."""
 
     def first(user):
-        served.submit(user)
-        user.until(lambda: served.state().phase in ("queued", "running", "done"))
+        working.submit(user)
+        user.until(lambda: working.state().phase in ("queued", "running", "done"))
 
-    served.use(first)
-    with served.fake.building() as comp:
+    working.use(first)
+    with working.fake.building() as comp:
         comp.tool("plate").SetAttrs({"TOOLS_Name": "hero"})
         copy = comp.paste("hero")
-    served.comp.selected = [copy.name, "roto"]
+    working.comp.selected = [copy.name, "roto"]
 
     def second(user):
-        user.until(lambda: served.state("hero").phase == "done" and served.loader("paste", "hero"))
-        assert served.state(copy.name) == served.state("hero") and str(len(FRAMES)) in user.text("status")
-        served.submit(user)
-        user.until(lambda: served.loader("paste", copy.name))
+        user.until(lambda: working.state("hero").phase == "done" and working.loader("paste", "hero"))
+        assert working.state(copy.name) == working.state("hero") and str(len(FRAMES)) in user.text("status")
+        working.submit(user)
+        user.until(lambda: working.loader("paste", copy.name))
 
-    served.use(second)
-    assert served.state(copy.name).id != served.state("hero").id
-    assert served.comp.tool("hero").data[SHOT] != copy.data[SHOT]
+    working.use(second)
+    assert working.state(copy.name).id != working.state("hero").id
+    assert working.comp.tool("hero").data[SHOT] != copy.data[SHOT]
     assert (
-        served.loader("result", "hero").name == "VOID_hero" and served.loader("result", copy.name).name == "VOID_hero1"
+        working.loader("result", "hero").name == "VOID_hero"
+        and working.loader("result", copy.name).name == "VOID_hero1"
     )
 
-    with served.fake.building() as comp:
+    with working.fake.building() as comp:
         comp.remove(comp.tool("hero"))
-    served.comp.selected = []
-    served.use(lambda user: user.tick())
-    as_was(served)
+    working.comp.selected = []
+    working.use(lambda user: user.tick())
+    as_was(working)
 
 
-def test_settings_that_change_during_a_job_are_the_next_ones(served):
+def test_settings_that_change_during_a_job_are_the_next_ones(working):
     def steps(user):
-        served.submit(user)
+        working.submit(user)
         user.set("feather", 9)
-        user.until(served.is_home)
+        user.until(working.is_home)
 
-    served.use(steps)
-    assert JobFile.read(served.folder / "void" / V1 / "job.json").job.feather == 4
+    working.use(steps)
+    assert JobFile.read(working.folder / "void" / V1 / "job.json").job.feather == 4
 
 
 def test_a_second_run_brings_the_open_window_to_the_front(shot):

@@ -9,26 +9,14 @@ from host_plugins.resolve.dialogs import ACTIONS
 from host_plugins.resolve.memory import STOP
 from host_plugins.resolve.remove import run
 from tests.hosts.fusion_shots import SPACE, V1, Shot, as_was
-from tests.hosts.shots_on_disk import FRAMES, make_footage, point_hosts_at, propagate_server
+from tests.hosts.shots_on_disk import FRAMES
 from void_bridge.job import JobFile
 
 ACTION = dict(ACTIONS)
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with propagate_server(tmp_path_factory.mktemp("server")) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def footage(tmp_path_factory):
-    return make_footage(tmp_path_factory.mktemp("shot"))
-
-
 @pytest.fixture
-def shot(server, footage, tmp_path, monkeypatch):
-    point_hosts_at(server, monkeypatch)
+def shot(served, footage, tmp_path):
     return Shot(footage, tmp_path, windows=False)
 
 

@@ -8,25 +8,13 @@ import numpy as np
 import pytest
 
 from tests.hosts.fusion_shots import V1, V2, Shot, as_was, rgb
-from tests.hosts.shots_on_disk import FRAMES, make_footage, point_hosts_at, propagate_server
+from tests.hosts.shots_on_disk import FRAMES, make_footage
 from void_bridge.job import JobFile
 from void_bridge.pixels.exr import read_frame
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with propagate_server(tmp_path_factory.mktemp("server")) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def footage(tmp_path_factory):
-    return make_footage(tmp_path_factory.mktemp("shot"))
-
-
 @pytest.fixture
-def shot(server, footage, tmp_path, monkeypatch):
-    point_hosts_at(server, monkeypatch)
+def shot(served, footage, tmp_path):
     return Shot(footage, tmp_path)
 
 
@@ -153,8 +141,7 @@ def test_frames_with_gaps_are_rendered_as_they_are_asked_for(shot):
     assert (loader.inputs["GlobalIn"], loader.inputs["GlobalOut"]) == (1001, 1007)
 
 
-def test_overscan_is_kept(server, tmp_path, monkeypatch):
-    point_hosts_at(server, monkeypatch)
+def test_overscan_is_kept(served, tmp_path):
     wide = make_footage(tmp_path / "wide", overscan=8)
     shot = Shot(wide, tmp_path)
     removed(shot)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import re
 import sysconfig
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from host_plugins.resolve.memory import SHOT
 from tests.hosts.fake_fusion.lua import LuaHost
+from tests.hosts.fake_fusion.windows import UIManager
 from tests.hosts.fusion_shots import SPACE, V1, V2, Shot, rgb
-from tests.hosts.shots_on_disk import FRAMES, make_footage, point_hosts_at, propagate_server
+from tests.hosts.shots_on_disk import FRAMES
+from tests.support.live_server import eventually, running, settings
 from void_bridge.job import JobFile
 from void_bridge.pixels.exr import read_frame
 
@@ -20,20 +20,8 @@ SCRIPT = Path(__file__).parents[2] / "host_plugins" / "resolve" / "scripts" / "V
 COMMAND = str(Path(sysconfig.get_path("scripts"), "void-bridge"))
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with propagate_server(tmp_path_factory.mktemp("server")) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def footage(tmp_path_factory):
-    return make_footage(tmp_path_factory.mktemp("shot"))
-
-
 @pytest.fixture
-def shot(server, footage, tmp_path, monkeypatch):
-    point_hosts_at(server, monkeypatch)
+def shot(served, footage, tmp_path):
     shot = Shot(footage, tmp_path, windows=False)
     shot.lua = LuaHost(shot.fake)
     return shot
@@ -50,7 +38,7 @@ def play(shot: Shot, *answers) -> None:
 
 def as_was(shot: Shot) -> None:
     assert shot.savers() == {"final": False, "old": True}
-    assert "void_bridge_lua.rested" not in shot.comp.tool("final").data
+    assert "void_bridge.rested" not in shot.comp.tool("final").data
 
 
 def submission(**more):
@@ -86,7 +74,8 @@ def test_look_later_and_into_the_same_loaders(shot):
     assert shot.loader() is None and "void_bridge_lua.folder" in shot.comp.data
     shot.fake.reopen()
     shot.lua = LuaHost(shot.fake)
-    play(shot, *([] if (shot.folder / "void" / V1 / "ended.txt").exists() else [{"action": "Wait for the result"}]))
+    eventually(lambda: (shot.folder / "void" / V1 / "ended.txt").exists())
+    play(shot)
     result = shot.loader()
     with shot.fake.building():
         for name, value in (("ClipTimeStart", 1), ("HoldLastFrame", 2), ("Depth", 3)):
@@ -101,28 +90,51 @@ def test_look_later_and_into_the_same_loaders(shot):
 
 def test_the_loaders_are_those_of_the_python_script(shot):
     play(shot, submission())
-    lua = shot.loader()
-    shot.fake.ui = type(shot.fake)().ui
-    token = shot.comp.tool("plate").data[SHOT]
-    assert re.fullmatch(r"s[0-9a-f]+", token) and lua.data[SHOT] == token
+    mine = shot.loader(), shot.loader("paste")
+
+    def steps(user):
+        shot.submit(user)
+        user.until(shot.is_home)
+
+    shot.fake.ui = UIManager(shot.fake)
+    shot.use(steps)
+    assert (shot.loader(), shot.loader("paste")) == mine
+    assert Path(shot.loader().inputs["Clip"]).parent.name == V2
 
 
-def test_the_waiting_is_stopped_by_another_run(shot):
+@pytest.fixture
+def held(footage, tmp_path, monkeypatch):
+    """With a server whose worker does the first two frames and then waits for ever."""
+    monkeypatch.setenv("VOID_BRIDGE_RUNTIME_DIR", str(tmp_path / "run"))
+    monkeypatch.setenv("VOID_BRIDGE_SPOOL", str(tmp_path / "spool"))
+    monkeypatch.setenv("VOID_BRIDGE_AUTOSTART", "false")
+    shot = Shot(footage, tmp_path, windows=False)
+    shot.lua = LuaHost(shot.fake)
+    with running(settings(tmp_path)):
+        yield shot
+
+
+GATED = {"engine": "auto", "prompt": '{"gate": "/nowhere/at/all", "gate_at": 1003}'}
+
+
+def test_the_waiting_is_stopped_by_another_run_and_the_job_cancelled(held):
     def other_run():
-        shot.comp.SetData("void_bridge_lua.stop", 1)
+        held.comp.SetData("void_bridge_lua.stop", 1)
 
-    shot.lua.waits = [other_run]
-    play(shot, submission())
-    if shot.lua.waits:  # it was done before anybody could stop it
-        pytest.skip("the job was over at once")
-    assert "no longer waiting" in shot.lua.printed[-1] or shot.loader() is not None
+    held.lua.waits = [other_run]
+    play(held, submission(**GATED))
+    assert held.lua.printed[-1] == "VOID Remove: no longer waiting; the job goes on"
+    job = held.folder / "void" / V1
+    eventually(lambda: (job / f"{V1}.1002.exr").exists())
 
-
-def test_a_job_is_cancelled(shot):
-    play(shot, submission(wait=0))
-    if not (shot.folder / "void" / V1 / "ended.txt").exists():
-        play(shot, {"action": "Cancel the job"})
-    assert "void_bridge_lua.folder" in shot.comp.data
+    play(held, {"action": "Stop waiting, in the other run"})
+    assert held.comp.data["void_bridge_lua.stop"] == 1
+    play(held, {"action": "Cancel the job"})
+    eventually(lambda: (job / "ended.txt").exists())
+    play(held, {})
+    assert said(held) == "the job was cancelled"
+    as_was(held)
+    assert held.loader() is None
 
 
 def test_what_the_server_says_is_told(shot):

@@ -14,20 +14,9 @@ from host_plugins.resolve.timeline import clip_info, main, run, script
 from tests.hosts.fake_fusion import FakeResolve
 from tests.hosts.fake_fusion.exr_files import load
 from tests.hosts.fusion_shots import SPACE, matte_of
-from tests.hosts.shots_on_disk import FRAMES, make_footage, point_hosts_at, propagate_server
+from tests.hosts.shots_on_disk import FRAMES
 from void_bridge.errors import InputError, UsageError
 from void_bridge.frames import FrameRange
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with propagate_server(tmp_path_factory.mktemp("server")) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def footage(tmp_path_factory):
-    return make_footage(tmp_path_factory.mktemp("shot"))
 
 
 class Clip:
@@ -54,8 +43,7 @@ class Clip:
 
 
 @pytest.fixture
-def clip(server, footage, monkeypatch):
-    point_hosts_at(server, monkeypatch)
+def clip(served, footage):
     return Clip(footage)
 
 

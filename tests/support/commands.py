@@ -10,8 +10,12 @@ from void_bridge.cli.console import Outcome
 
 def run_command(command: Command, *words: object) -> int:
     """The exit code; errors are raised."""
-    parser = argparse.ArgumentParser()
-    command.configure(parser)
-    arguments = parser.parse_args([str(word) for word in words])
+    arguments = parsed_command(command, *words)
     arguments.outcome = Outcome("--json" in words)
     return command.run(arguments)
+
+
+def parsed_command(command: Command, *words: object) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    command.configure(parser)
+    return parser.parse_args([str(word) for word in words])

@@ -1,4 +1,4 @@
--- VOID Remove where the host runs no Python, such as Resolve's free edition from 21.1 on. Run it on an open composition.
+-- VOID Remove where the host runs no Python, such as Resolve's free edition from 21.1 on. Run it on an open comp.
 -- It renders the plate and the mattes, calls `void-bridge remove`, and places Loaders: files and one command, no more.
 -- Where Python runs, `VOID Remove.py` does more.
 
@@ -7,16 +7,20 @@ local VOID_BRIDGE = "" -- set by `void-bridge install resolve`: the absolute com
 local TITLE = "VOID Remove"
 local ROLES = { "remove", "affected", "keep" }
 local ENGINES = { "auto", "propagate", "void" }
+local JOB_ACTIONS = { "Wait for the result", "Look later", "Stop waiting, in the other run", "Cancel the job" }
 local NONE = "(none)"
 local WINDOWS = package.config:sub(1, 1) == "\\"
 local QUIET = 524288 -- no dialog at the end of a render
+local RANGE = { "GlobalIn", "GlobalOut", "ClipTimeStart", "ClipTimeEnd" }
 local FORGOTTEN = { "HoldFirstFrame", "HoldLastFrame", "Reverse", "Depth", "KeyCode", "TimeCodeOffset" }
 -- What the composition and its tools remember; the Loaders' part is shared with the Python script.
 local FOLDER, STAGE, STOP = "void_bridge_lua.folder", "void_bridge_lua.stage", "void_bridge_lua.stop"
-local NAME, FIRST, LAST, PLATE = "void_bridge_lua.name", "void_bridge_lua.first", "void_bridge_lua.last", "void_bridge_lua.plate"
-local TEMPORARY, RESTED = "void_bridge.temporary", "void_bridge_lua.rested"
+local NAME, PLATE = "void_bridge_lua.name", "void_bridge_lua.plate"
+local FIRST, LAST = "void_bridge_lua.first", "void_bridge_lua.last"
+local TEMPORARY, RESTED = "void_bridge.temporary", "void_bridge.rested"
 local SHOT, KIND, LOADER_FIRST = "void_bridge.shot", "void_bridge.kind", "void_bridge.first"
-local RENDER_YOURSELF = "Fusion rendered nothing for this script. Choose Fusion > Render All Savers, then run this script again."
+local RENDER_YOURSELF =
+  "Fusion rendered nothing for this script. Choose Fusion > Render All Savers, then run this script again."
 
 local app = fu or fusion
 local comp = comp or composition or (app and app:GetCurrentComp())
@@ -189,7 +193,8 @@ local function ask()
     { "wait", Name = "wait for the result", "Checkbox", Default = 1 },
   })
   if not answer then return nil end
-  local job = { plate = plates[answer.plate + 1], mattes = {}, engine = ENGINES[answer.engine + 1], wait = answer.wait == 1 }
+  local job = { plate = plates[answer.plate + 1], mattes = {}, wait = answer.wait == 1 }
+  job.engine = ENGINES[answer.engine + 1]
   for _, role in ipairs(ROLES) do
     local name = mattes[answer[role] + 1]
     if name ~= NONE then job.mattes[role] = name end
@@ -202,9 +207,13 @@ local function ask()
 end
 
 local function check(job)
-  if not (job.mattes.remove or job.mattes.affected) then return "nothing to remove: choose a mask for 'remove' (or 'affected')" end
+  if not (job.mattes.remove or job.mattes.affected) then
+    return "nothing to remove: choose a mask for 'remove' (or 'affected')"
+  end
   if job.space == "" then return "the plate's colour space has to be said; write it into 'colour space'" end
-  if not (job.first and job.last and job.first <= job.last) then return "cannot read the frame range; write two numbers" end
+  if not (job.first and job.last and job.first <= job.last) then
+    return "cannot read the frame range; write two numbers"
+  end
   if job.folder == "" then return "set an output folder, or save the composition first" end
   for role, name in pairs(job.mattes) do
     if name == job.plate then return name .. " is the plate; choose another tool for '" .. role .. "'" end
@@ -268,9 +277,11 @@ local function script(job, folder, name, found)
   add("--engine", job.engine)
   if job.prompt ~= "" then add("--prompt", job.prompt) end
   local log = quoted(version .. "/log.txt")
-  local remove = table.concat(words, " ") .. " --json > " .. quoted(version .. "/outcome.txt") .. " 2> " .. log
-  local fetch = quoted(VOID_BRIDGE) .. " fetch " .. quoted(version .. "/job.json") .. " --paste-sequence " .. quoted(paste)
-  fetch = fetch .. " --json > " .. quoted(version .. "/paste.txt") .. " 2>> " .. log
+  local remove = table.concat(words, " ") .. " --json > " .. quoted(version .. "/outcome.txt")
+  remove = remove .. " 2> " .. log
+  local fetch = quoted(VOID_BRIDGE) .. " fetch " .. quoted(version .. "/job.json")
+  fetch = fetch .. " --paste-sequence " .. quoted(paste) .. " --json > " .. quoted(version .. "/paste.txt")
+  fetch = fetch .. " 2>> " .. log
   local ended = quoted(version .. "/ended.txt")
   if WINDOWS then
     local clean = "@set PYTHONHOME=\r\n@set PYTHONPATH=\r\n"
@@ -323,7 +334,7 @@ local function place(token, plate, kind, pattern, first, last)
   local kept = {}
   if loader then
     for _, name in ipairs(FORGOTTEN) do kept[name] = loader:GetInput(name) end
-    for _, name in ipairs({ "GlobalIn", "GlobalOut", "ClipTimeStart", "ClipTimeEnd" }) do kept[name] = loader:GetInput(name) end
+    for _, name in ipairs(RANGE) do kept[name] = loader:GetInput(name) end
     if loader:GetData(LOADER_FIRST) ~= first or clip_length(loader) ~= last - first + 1 then kept.GlobalIn = nil end
   else
     local flow, x, y = comp.CurrentFrame and comp.CurrentFrame.FlowView, 0, 0
@@ -365,6 +376,7 @@ local function finish(folder, name)
   forget()
   if not outcome:find('"state": "done"', 1, true) then
     local message = outcome:match('"message": "(.-)"[,}]')
+    if outcome:find('"state": "cancelled"', 1, true) then message = "the job was cancelled" end
     return tell(message or ("void-bridge ended without an answer; see " .. version .. "/log.txt"))
   end
   local token = plate and token_of(plate) or name
@@ -380,7 +392,7 @@ end
 local function wait_for(folder, name)
   local ended = folder .. "/" .. name .. "/ended.txt"
   comp:SetData(STOP, nil)
-  print(TITLE .. ": waiting; to stop that, run this script again. " .. folder .. "/" .. name .. "/log.txt tells how it goes.")
+  print(TITLE .. ": waiting; to stop that, run this script again. How it goes: " .. folder .. "/" .. name .. "/log.txt")
   while not read(ended) do
     if comp:GetData(STOP) then
       comp:SetData(STOP, nil)
@@ -412,7 +424,8 @@ local function submit()
   local found = patterns(exports, job)
   write(job.folder .. "/" .. name .. "/run.txt", script(job, job.folder, name, found))
   comp:SetData("void_bridge_lua.space", job.space)
-  local remembered = { [FOLDER] = job.folder, [NAME] = name, [FIRST] = job.first, [LAST] = job.last, [PLATE] = job.plate }
+  local remembered = { [FOLDER] = job.folder, [NAME] = name, [PLATE] = job.plate }
+  remembered[FIRST], remembered[LAST] = job.first, job.last
   for key, value in pairs(remembered) do comp:SetData(key, value) end
   comp:SetData(STAGE, "render")
   local ok, why = pcall(export, job, exports)
@@ -420,7 +433,8 @@ local function submit()
   if not ok or (there > 0 and missing > 0) then
     clean_up()
     forget()
-    return tell("Fusion could not render the plate or the mattes: " .. (ok and "it stopped before the end" or tostring(why)))
+    local reason = ok and "it stopped before the end" or tostring(why)
+    return tell("Fusion could not render the plate or the mattes: " .. reason)
   end
   if missing > 0 then return tell(RENDER_YOURSELF) end
   handed_over(job.folder, name, job.wait)
@@ -449,7 +463,7 @@ local function look_after_job(folder, name)
   local log = (read(folder .. "/" .. name .. "/log.txt") or ""):match("([^\r\n]*)[\r\n]*$")
   local answer = comp:AskUser(TITLE, {
     text("said", "the job runs", log),
-    dropdown("action", "do", { "Wait for the result", "Look later", "Stop waiting, in the other run", "Cancel the job" }),
+    dropdown("action", "do", JOB_ACTIONS),
   })
   if not answer then return end
   if answer.action == 0 then return wait_for(folder, name) end

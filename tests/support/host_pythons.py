@@ -1,0 +1,43 @@
+"""The Pythons that hosts run, as far as they are on this machine, and real wheels for them."""
+
+from __future__ import annotations
+
+import functools
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Optional
+
+import pytest
+
+from host_plugins.install.wheels import compiled_wheels, pure_wheels
+from void_bridge.errors import InputError
+
+HOST_PYTHONS = ("3.9", "3.10", "3.11", "3.13")
+
+
+@functools.cache
+def host_python(version: str) -> Optional[str]:
+    """The absolute path of a Python of this version that really runs; found on PATH."""
+    path = shutil.which(f"python{version}")
+    if not path:
+        return None
+    ask = "import sys; print(*sys.version_info[:2], sep='.')"
+    done = subprocess.run([path, "-I", "-c", ask], capture_output=True, text=True)
+    return path if done.stdout.strip() == version else None
+
+
+def needed_python(version: str) -> str:
+    """The same; the test is skipped where there is none."""
+    return host_python(version) or pytest.skip(f"no python{version} on PATH")
+
+
+def real_wheels(folder: Path, targets: tuple[tuple[str, str], ...]) -> Path:
+    """A folder of real wheels for pairs of Python and platform; the test is skipped where pip reaches no index."""
+    try:
+        pure_wheels().download(folder)
+    except InputError as exc:
+        pytest.skip(f"needs a package index: {exc}")
+    for python, platform in targets:
+        compiled_wheels(python, platform).download(folder)
+    return folder
