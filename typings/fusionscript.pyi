@@ -1,7 +1,7 @@
-# What VOID Bridge uses of Fusion's scripting, for mypy. Blackmagic publishes no stubs with a Fusion API; each line names
-# where its name and meaning were read. Nothing here was run inside Fusion: the self-test does that.
+# What VOID Bridge uses of Fusion's scripting, for mypy. Blackmagic publishes no stubs with a Fusion API; each line
+# names where its name and meaning were read. Nothing here was run inside Fusion: the self-test does that.
 #
-# [G]  Blackmagic Design, "Fusion 8 Scripting Guide and Reference Manual", February 2016: the entry of that class and name
+# [G]  Blackmagic Design, "Fusion 8 Scripting Guide and Reference Manual", February 2016: the entry of that name
 # [R]  Blackmagic Design, DaVinci Resolve, Developer/Scripting/README.txt, as kept in
 #      github.com/thatcherfreeman/resolve-scripts, Documentation/scripting_documentation.txt
 # [A]  github.com/ynput/ayon-fusion, client/ayon_fusion/{api/lib.py, plugins/load/load_sequence.py,
@@ -10,7 +10,8 @@
 #      that github.com/Kartaverse/Reactor-Docs, docs/com.AndrewHazelden.UIManagerLuaExamples.md lists
 # [W]  public scripts that run in Resolve and use it so: a `ui.Timer` reaches its script as `disp.On.Timeout`
 #
-# Input ids, attributes and reg ids are plain text; tests/hosts/fake_fusion/registry.py lists those in use and their source.
+# Input ids, attributes and reg ids are plain text; tests/hosts/fake_fusion/registry.py lists those in use, with their
+# source.
 
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Union
 
@@ -107,7 +108,7 @@ Options = Mapping[str, Any]
 Children = Sequence[Any]
 
 class UIManager:
-    def FindWindow(self, id: str) -> Optional[Window]: ...  # [U] ui:FindWindow, the window of a script that runs already
+    def FindWindow(self, id: str) -> Optional[Window]: ...  # [U] ui:FindWindow: of a script that runs already
     def VGroup(self, options: Options, children: Children) -> Any: ...  # [U]
     def HGroup(self, options: Options, children: Children) -> Any: ...  # [U]
     def Stack(self, options: Options, children: Children) -> Any: ...  # [U]

@@ -39,10 +39,10 @@ class Windowed:
     def run(self, choice: Optional[Choice] = None) -> None:
         """Until the window is closed. choice: of tools, instead of those that are selected."""
         self._connect()
-        self._offer(choice or first_choice(self.host))
-        self.session.resume()
-        self.window.Show()
         try:
+            self._offer(choice or first_choice(self.host))
+            self.session.resume()
+            self.window.Show()
             if self._timer is not None:
                 self._timer.Start()
             self._dispatcher.RunLoop()

@@ -37,7 +37,7 @@ def write_paste_sequence(
         overwrite: files of `target` that are something else are replaced.
 
     Raises:
-        MissingFrames, UnreadableFile, NoSuchChannel: of a delivered frame; no file is begun then.
+        MissingFrames: of the delivered frames, before a file is begun. UnreadableFile, NoSuchChannel: of one of them.
         OutputError, DiskFull: a file that is not this matte, or a place that cannot be written.
     """
     delivered.require(frames)
