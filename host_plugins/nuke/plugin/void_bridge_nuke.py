@@ -6,8 +6,6 @@ void_bridge_nuke.render(node)        under nuke -t: submits, waits, shows the re
 void_bridge_nuke.selftest()          in an interface: what could not be verified without Nuke, as a report
 """
 
-from host_plugins.nuke.selftest import selftest
-
 from host_plugins.nuke.actions import (
     cancel,
     check_server,
@@ -21,6 +19,7 @@ from host_plugins.nuke.actions import (
     submit,
 )
 from host_plugins.nuke.node import create, void_nodes
+from host_plugins.nuke.selftest import selftest
 from host_plugins.nuke.terminal import render
 
 __all__ = [
