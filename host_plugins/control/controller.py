@@ -66,6 +66,10 @@ class Controller:
         thread = self._threads.get(id)
         return thread is not None and thread.is_alive()
 
+    def followed(self) -> Tuple[str, ...]:
+        """The numbers of the jobs that are being followed."""
+        return tuple(id for id in list(self._threads) if self.is_following(id))
+
     def cancel(self, state: JobState, settings: Settings, on_line: OnLine) -> None:
         """Ask for the end of a job. Its state tells when that has come."""
         run = self._runs.get(state.id)

@@ -26,13 +26,13 @@ def render(node: nuke.Node) -> None:
         export(node, plan)
     posted: queue.Queue[Callable[[], None]] = queue.Queue()
     controller = Controller(post=posted.put, on_state=lambda state: _show(node, state), interactive=False)
-    jobs = hand_over(submission, controller)
-    _drain(controller, posted, jobs)
+    hand_over(submission, controller)
+    _drain(controller, posted)
     _raise_failure(jobs_of(node))
 
 
-def _drain(controller: Controller, posted: queue.Queue[Callable[[], None]], jobs: Jobs) -> None:
-    while any(controller.is_following(state.id) for state in jobs.values()) or not posted.empty():
+def _drain(controller: Controller, posted: queue.Queue[Callable[[], None]]) -> None:
+    while controller.followed() or not posted.empty():
         try:
             call: Optional[Callable[[], None]] = posted.get(timeout=0.2)
         except queue.Empty:

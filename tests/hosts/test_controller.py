@@ -69,7 +69,7 @@ def controller(main):
     controller = Controller(main.post, main.show)
     yield controller
     controller.stop()
-    for id in list(controller._threads):  # which would read their configuration in the next test's environment
+    for id in controller.followed():  # which would read their configuration in the next test's environment
         controller.wait(id, 5.0)
 
 

@@ -229,7 +229,11 @@ def test_the_paste_matte_goes_on_with_the_result(comp):
 
 
 def test_a_result_whose_server_is_gone_stays_done(comp, tmp_path, monkeypatch):
+    from host_plugins.nuke.session import session
+
     comp.submit()
+    controller = session().controller
+    assert all(controller.wait(id, LAST_S) for id in controller.followed())
     monkeypatch.setenv("VOID_BRIDGE_RUNTIME_DIR", str(tmp_path / "nobody"))
     comp.press("reload")
     comp.fake.pump(lambda: "their server is gone" in comp.status(), LAST_S)

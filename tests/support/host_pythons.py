@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -18,18 +19,26 @@ HOST_PYTHONS = ("3.9", "3.10", "3.11", "3.13")
 
 @functools.cache
 def host_python(version: str) -> Optional[str]:
-    """The absolute path of a Python of this version that really runs; found on PATH."""
-    path = shutil.which(f"python{version}")
-    if not path:
-        return None
+    """The absolute path of a Python of this version that really runs: on PATH, or one that pyenv has installed."""
+    return next((path for path in _candidates(version) if _runs(path, version)), None)
+
+
+def _candidates(version: str) -> list[str]:
+    on_path = shutil.which(f"python{version}")  # maybe a stand-in of pyenv's that refuses
+    root = Path(os.environ.get("PYENV_ROOT", "") or Path.home() / ".pyenv")
+    installed = sorted(root.glob(f"versions/{version}.*/bin/python{version}"))
+    return [*([on_path] if on_path else []), *map(str, installed)]
+
+
+def _runs(path: str, version: str) -> bool:
     ask = "import sys; print(*sys.version_info[:2], sep='.')"
     done = subprocess.run([path, "-I", "-c", ask], capture_output=True, text=True)
-    return path if done.stdout.strip() == version else None
+    return done.stdout.strip() == version
 
 
 def needed_python(version: str) -> str:
     """The same; the test is skipped where there is none."""
-    return host_python(version) or pytest.skip(f"no python{version} on PATH")
+    return host_python(version) or pytest.skip(f"no Python {version} on PATH or in pyenv")
 
 
 def real_wheels(folder: Path, targets: tuple[tuple[str, str], ...]) -> Path:
