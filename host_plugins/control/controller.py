@@ -76,9 +76,7 @@ class Controller:
         if run is not None:
             run.cancel_sending.set()
         if state.phase == "handed_over":
-            if run is not None:
-                run.stop.set()
-            self._tell(state.replace(phase="cancelled", line="no longer waited for; stop it on the farm"))
+            threading.Thread(target=self._stop_waiting, args=(state,), name="void-bridge-stop", daemon=True).start()
             return
 
         def ask(client: Client) -> str:
@@ -143,6 +141,14 @@ class Controller:
         thread = threading.Thread(target=work, name=f"void-bridge-{id}", daemon=True)
         self._threads[id] = thread
         thread.start()
+
+    def _stop_waiting(self, state: JobState) -> None:
+        """A job that was handed over has no server to be asked. On a thread: that is where news come from."""
+        run = self._runs.get(state.id)
+        if run is not None:
+            run.stop.set()
+            self.wait(state.id)
+        self._tell(state.replace(phase="cancelled", line="no longer waited for; stop it on the farm"))
 
     def _ask(self, settings: Settings, ask: Callable[[Client], str], on_line: OnLine) -> None:
         """One question to a server that runs, on a thread of its own; the answer comes on the main thread."""

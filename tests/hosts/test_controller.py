@@ -193,6 +193,15 @@ def test_a_job_for_the_farm_is_written_and_waited_for(tmp_path, main, controller
     assert main.until_phase(order.id, "done").ready == "1001-1004"
 
 
+def test_a_job_for_the_farm_is_no_longer_waited_for_when_it_is_cancelled(tmp_path, main, controller):
+    order = Order(make_job(tmp_path), Settings(where="farm"))
+    state = controller.submit(order)
+    main.until(lambda: (tmp_path / "out" / "job.json").exists())
+    controller.cancel(state, order.settings, lambda line: None)
+    assert main.until_phase(order.id, "cancelled").line == "no longer waited for; stop it on the farm"
+    assert not controller.is_following(order.id)
+
+
 def test_a_job_whose_node_is_gone_is_found_again(tmp_path, server, main, controller):
     order = Order(make_job(tmp_path), Settings())
     controller.submit(order)

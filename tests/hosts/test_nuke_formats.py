@@ -172,6 +172,14 @@ def test_a_second_nuke_that_does_not_start(comp):
     assert "annot start /usr/local/Nuke17.0v1/Nuke17.0" in comp.fake.messages[0]
 
 
+def test_a_job_for_the_farm_is_cancelled(comp):
+    comp.node["where"].setValue("farm")
+    comp.press("submit")
+    comp.fake.pump(lambda: "handed over" in comp.node["label"].value(), LAST_S)
+    comp.press("cancel")
+    comp.fake.pump(lambda: "cancelled" in comp.node["label"].value(), LAST_S)
+
+
 def test_a_job_for_the_farm_waits_for_frames_that_anybody_makes(comp, served):
     from host_plugins.control.tools import run_command
 
