@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 from void_bridge.client.launch import child_environment
@@ -21,6 +22,7 @@ def show_folder(folder: Path) -> None:
         return
     opener = "open" if sys.platform == "darwin" else "xdg-open"
     try:
-        subprocess.Popen([opener, str(folder)], env=child_environment(Config()), stderr=subprocess.DEVNULL)
+        process = subprocess.Popen([opener, str(folder)], env=child_environment(Config()), stderr=subprocess.DEVNULL)
     except OSError as exc:
         raise InputError(f"cannot show {folder}: {exc.strerror or exc}; open it by hand") from exc
+    threading.Thread(target=process.wait, name="void-bridge-folder", daemon=True).start()  # else it stays a zombie
