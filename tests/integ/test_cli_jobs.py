@@ -110,7 +110,7 @@ def test_ctrl_c_cancels_the_job_and_exits_130(tmp_path, server, shot):
     process = start(tmp_path, *shot, *script(gate=str(tmp_path / "never")), "--json")
     with connect(config_for(tmp_path)) as client:
         id = eventually(lambda: submitted_id(tmp_path))
-        eventually(lambda: client.status(id).state == "running")
+        eventually(lambda: process.stderr.readline().startswith("running"))  # the command follows it by now
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=30)
         assert (process.returncode, client.status(id).state) == (130, "cancelled")
