@@ -34,7 +34,12 @@ def recorded() -> Optional[Installation]:
     Raises:
         ConfigError: there is a record that cannot be read.
     """
-    path = Path(void_bridge.__file__).resolve().parents[1] / FILE_NAME
+    return read_record(Path(void_bridge.__file__).resolve().parents[1])
+
+
+def read_record(folder: Path) -> Optional[Installation]:
+    """The record in a folder. Raises as `recorded`."""
+    path = folder / FILE_NAME
     try:
         data = json.loads(path.read_bytes().decode("utf-8"))
     except (FileNotFoundError, NotADirectoryError):  # the latter: inside a zip

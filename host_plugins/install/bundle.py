@@ -30,7 +30,7 @@ The plug-in in this folder starts no server of its own: it does not know which P
 in each user's or the site's settings (VOID_BRIDGE_CONNECT=tcp://gpu1:5570), with keys from void-bridge keys new. Where
 void-bridge itself is installed on a machine, install the plug-in with it instead, and it starts a local server:
 
-    void-bridge install {host} --find-links wheelhouse
+    void-bridge install {host} --find-links wheelhouse --python {versions}
 """
 _PLACE = {
     "nuke": f"""1. Copy the folder void_bridge to where Nuke looks: ~/.nuke for one user, or any shared disk.
@@ -78,7 +78,12 @@ def make_bundle(folder: Path, wanted: Wanted, notice: Callable[[str], None]) -> 
 
 def _readme(wanted: Wanted, version: str) -> str:
     title = {"nuke": "Nuke", "resolve": "Resolve and Fusion"}[wanted.host]
-    pythons, platforms = ", ".join(wanted.pythons), ", ".join(wanted.platforms)
     return _README.format(
-        title=title, host=wanted.host, version=version, pythons=pythons, platforms=platforms, place=_PLACE[wanted.host]
+        title=title,
+        host=wanted.host,
+        version=version,
+        pythons=", ".join(wanted.pythons),
+        platforms=", ".join(wanted.platforms),
+        versions=" ".join(wanted.pythons),
+        place=_PLACE[wanted.host],
     )

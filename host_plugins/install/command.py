@@ -84,6 +84,8 @@ def _install(arguments: argparse.Namespace, machine: Machine, root: Path) -> int
         placed = put(staged, folder, manifest.with_outside(scripts), scripts)
     edited = add_block(root / "init.py") if arguments.edit_init else ""
     lines = [_placed_line(placed, folder, wanted), *_server_lines(wanted), *_next_steps(arguments.host, root, edited)]
+    if arguments.host == "nuke" and (placed.state != "unchanged" or edited in ("made", "added")):
+        lines.append("then start Nuke again: VOIDRemove is in the node menu, under VOID")
     _tell(arguments.outcome, lines, placed, folder, wanted, line=LINE if arguments.host == "nuke" else "")
     return 0
 
@@ -92,7 +94,8 @@ def _bundle(arguments: argparse.Namespace, machine: Machine) -> int:
     folder = Path(arguments.bundle).expanduser().absolute()
     wanted = _wanted(arguments, [])
     placed = make_bundle(folder, wanted, say)
-    lines = [_placed_line(placed, folder, wanted), f"{folder / 'README.txt'} says how to place it"]
+    what = "nothing to change in" if placed.state == "unchanged" else "made"
+    lines = [f"{what} {folder} ({_targets(wanted)})", f"{folder / 'README.txt'} says how to place it"]
     _tell(arguments.outcome, lines, placed, folder, wanted)
     return 0
 
@@ -131,7 +134,11 @@ def _wanted(arguments: argparse.Namespace, found: List[Host], **more: Any) -> Wa
 
 def _placed_line(placed: Placed, folder: Path, wanted: Wanted) -> str:
     what = {"installed": "installed", "updated": "updated", "unchanged": "nothing to change in"}[placed.state]
-    return f"{what} {folder} (Python {', '.join(wanted.pythons)} on {', '.join(wanted.platforms)})"
+    return f"{what} {folder} ({_targets(wanted)})"
+
+
+def _targets(wanted: Wanted) -> str:
+    return f"Python {', '.join(wanted.pythons)} on {', '.join(wanted.platforms)}"
 
 
 def _server_lines(wanted: Wanted) -> List[str]:
@@ -147,7 +154,8 @@ def _next_steps(host: str, root: Path, edited: str) -> List[str]:
         return ["Resolve lists the scripts under Workspace > Scripts, once it has been started again"]
     init = root / "init.py"
     if edited or has_line(init):
-        return [f"{init} names it" + {"made": " (made)", "added": " (line added)"}.get(edited, "")]
+        how = {"made": " (made)", "added": " (line added)"}.get(edited, "")
+        return [f"{init} loads it{how}"]
     return [
         f"add this line to {init}, or run this with --edit-init:",
         f"    {LINE}",

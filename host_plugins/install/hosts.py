@@ -31,19 +31,21 @@ _VENDOR = "Blackmagic Design/DaVinci Resolve"
 @dataclass(frozen=True)
 class Machine:
     """system: linux, macos or windows. root: of its file system (C: on Windows). home: of its user.
-    app_data: %APPDATA% on Windows."""
+    app_data: %APPDATA% on Windows. nuke_path: the folders in NUKE_PATH."""
 
     system: str
     root: Path
     home: Path
     app_data: Optional[Path] = None
+    nuke_path: Tuple[Path, ...] = ()
 
     @classmethod
     def this(cls) -> Machine:
         system = {"win32": "windows", "darwin": "macos"}.get(sys.platform, "linux")
         root = Path(os.environ.get("SYSTEMDRIVE", "C:") + "\\") if system == "windows" else Path("/")
         app_data = os.environ.get("APPDATA")
-        return cls(system, root, Path.home(), Path(app_data) if app_data else None)
+        nuke_path = tuple(Path(part) for part in os.environ.get("NUKE_PATH", "").split(os.pathsep) if part)
+        return cls(system, root, Path.home(), Path(app_data) if app_data else None, nuke_path)
 
 
 @dataclass(frozen=True)

@@ -72,7 +72,9 @@ class WheelSet:
             return UsageError(f"{sys.executable} has no pip; run it with -m ensurepip, or copy a bundle made elsewhere")
         missing = re.findall(r"No matching distribution found for (\S+)", said)
         if missing:
-            hint = "check that folder" if find_links else "no package index? --find-links names a folder of wheels"
+            hint = "no package index? --find-links names a folder of wheels"
+            if find_links:
+                hint = "make the bundle for it too, or name the Pythons that you need with --python"
             where = f" in {find_links}" if find_links else ""
             return InputError(f"pip found no wheel of {missing[-1]} for {self.target}{where}; {hint}")
         return InputError(f"pip failed with {self}: {_reason(said)}")

@@ -52,3 +52,12 @@ def test_a_menu_without_its_packages_does_not_keep_nuke_from_starting(tmp_path):
     command = [sys.executable, "-I", "-S", str(menu)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0 and "VOID Bridge: no menu: No module named 'host_plugins'" in done.stderr
+
+
+def test_a_menu_that_cannot_be_made_does_not_keep_nuke_from_starting():
+    """Nuke is an empty module here, which has no menus."""
+    script = "import runpy, sys, types\nsys.modules['nuke'] = types.ModuleType('nuke')\nrunpy.run_path(sys.argv[1])"
+    menu = ROOT / "host_plugins" / "nuke" / "plugin" / "menu.py"
+    done = subprocess.run([sys.executable, "-c", script, str(menu)], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert "VOID Bridge: no menu: module 'nuke' has no attribute 'menu'" in done.stderr

@@ -333,6 +333,7 @@ def test_a_bundle_holds_everything_and_knows_no_machine(install, home, tmp_path)
     assert not [name for name, data in found.items() if name.startswith("void_bridge/") and str(home).encode() in data]
     readme = (tmp_path / "bundle/README.txt").read_text()
     assert LINE in readme and "Python 3.9, 3.11 on linux-x86_64, windows-x86_64" in readme
+    assert "install nuke --find-links wheelhouse --python 3.9 3.11\n" in readme
 
 
 def test_a_bundle_makes_what_an_installation_makes(install, installed, home, tmp_path):

@@ -40,9 +40,10 @@ STARTS = {
     "macos-universal2": (b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe"),
 }
 
-# As a host starts: init.py is run with its file name, and what no host promises is out of reach.
+# As a host starts: init.py is run with its file name, and what no host promises is out of reach. `nuke` is an empty
+# module: importing the plug-in takes no more, and what it does with Nuke is tried in tests/hosts/fake_nuke.
 HOST = """
-import importlib, json, runpy, sys
+import importlib, json, runpy, sys, types
 blocked = {"numpy", "OpenEXR", "cv2", "rich", "gpu_server", "torch", "pip", "setuptools"}
 class Blocker:
     def find_spec(self, name, path=None, target=None):
@@ -51,6 +52,7 @@ class Blocker:
 sys.meta_path.insert(0, Blocker())
 home, own, job, *modules = json.loads(sys.argv[1])
 sys.path[:0] = own
+sys.modules["nuke"] = types.ModuleType("nuke")
 before = list(sys.path)
 for _ in range(2):
     runpy.run_path(home + "/init.py")
@@ -136,7 +138,9 @@ def test_a_host_does_a_whole_job_with_a_server_of_the_recorded_python(version, n
         engine="passthrough",
     )
     JobFile(job).write(tmp_path / "asked.json")
-    told, said = as_host(python, environment, nuke_plugin, job=tmp_path / "asked.json")
+    job_file = tmp_path / "asked.json"
+    told, said = as_host(python, environment, nuke_plugin, "void_bridge_nuke", own=[nuke_plugin], job=job_file)
+    assert told["modules"] == {"void_bridge_nuke": str(nuke_plugin / "void_bridge_nuke.py")}
     assert (told["server"], told["state"], told["error"], said) == (installation_id(), "done", None, "")
     assert [read_frame(Path(path)).picture.data_window.shape for path in told["frames"]] == [(48, 64)] * len(FRAMES)
     server = psutil.Process(read_connection(connection_path(tmp_path / "run")).server_pid)
@@ -146,13 +150,13 @@ def test_a_host_does_a_whole_job_with_a_server_of_the_recorded_python(version, n
 @pytest.mark.parametrize("version", HOST_PYTHONS)
 def test_everything_loads_from_the_plug_in_and_lies_behind_the_hosts_own(version, nuke_plugin, environment):
     python = needed_python(version)
-    ours = modules_of(nuke_plugin, "void_bridge", "host_plugins/control")
+    ours = modules_of(nuke_plugin, "void_bridge", "host_plugins/control", "host_plugins/nuke")
     told, said = as_host(python, environment, nuke_plugin, *ours, "zmq", "msgpack", "fileseq")
     compiled = nuke_plugin / f"compiled/cp{version.replace('.', '')}-{platform_name().replace('-', '_')}"
     assert told["added"] == [str(nuke_plugin / "python"), str(compiled)] and told["kept"] and said == ""
     for name, path in told["modules"].items():
         assert Path(compiled if name in ("zmq", "msgpack") else nuke_plugin / "python") in Path(path).parents, name
-    assert "void_bridge.client.client" in ours and len(ours) > 30
+    assert {"void_bridge.client.client", "host_plugins.nuke.node"} <= set(ours) and len(ours) > 30
 
 
 @pytest.mark.parametrize("version", HOST_PYTHONS)

@@ -177,6 +177,7 @@ def test_doctor_finds_the_server(tmp_path, server):
     findings = {finding["name"]: finding for finding in json.loads(out)["findings"]}
     assert findings["answer"]["state"] == "ok"
     assert "scripted" in findings["answer"]["detail"]
+    assert {"nuke", "resolve"} <= set(findings)
     assert {finding["state"] for finding in findings.values()} <= {"ok", "note"}, err
     assert code == 0
 

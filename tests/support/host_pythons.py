@@ -14,7 +14,7 @@ import pytest
 from host_plugins.install.wheels import compiled_wheels, pure_wheels
 from void_bridge.errors import InputError
 
-HOST_PYTHONS = ("3.9", "3.10", "3.11", "3.13")
+HOST_PYTHONS = ("3.9", "3.10", "3.11", "3.12", "3.13")
 
 
 @functools.cache

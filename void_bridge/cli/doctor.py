@@ -7,17 +7,17 @@ import os
 import shutil
 import socket
 import sys
-from dataclasses import dataclass
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Iterator, Literal
+from typing import Iterator
 from urllib.parse import urlsplit
 
 from void_bridge import __version__
 from void_bridge.cli.command import Command
 from void_bridge.cli.connecting import add_server_options, connected, loaded_config
 from void_bridge.cli.console import Outcome
+from void_bridge.cli.finding import Finding, registered_findings
 from void_bridge.client.endpoint import CLIENT_CERTIFICATE, SERVER_CERTIFICATE
 from void_bridge.config import Config
 from void_bridge.cores import available_cores
@@ -37,16 +37,6 @@ _MEMORY_GB = 4.0
 _DISK_GB = 20.0
 
 
-@dataclass(frozen=True)
-class Finding:
-    """state: ok; note, which may be right for this machine; bad, which is not. fix: what to do about it."""
-
-    name: str
-    state: Literal["ok", "note", "bad"]
-    detail: str
-    fix: str = ""
-
-
 def run(arguments: argparse.Namespace) -> int:
     arguments.autostart = False
     outcome: Outcome = arguments.outcome
@@ -58,6 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         findings += [_cores(), _memory(), _spool(config), _colour(config), _port(config), _keys(config)]
         findings.append(_server(config))
+    findings += registered_findings()
     outcome.set_other(findings=to_plain(findings))
     outcome.summary("\n".join(line for finding in findings for line in _lines(finding)))
     return 1 if any(finding.state == "bad" for finding in findings) else 0

@@ -9,12 +9,13 @@ import argparse
 import os
 import sys
 import traceback
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from typing import Any, Dict, List, NoReturn, Optional, Sequence
 
 from void_bridge import __version__
 from void_bridge.cli.command import Command
 from void_bridge.cli.console import Outcome, say
+from void_bridge.cli.entries import registered
 from void_bridge.errors import Cancelled, InternalError, UsageError, VoidBridgeError
 from void_bridge.typed import nearest
 
@@ -76,9 +77,7 @@ def _run(words: List[str], outcome: Outcome) -> int:
 
 
 def _entries() -> Dict[str, EntryPoint]:
-    everything: Any = entry_points()
-    group = everything.select(group=GROUP) if hasattr(everything, "select") else everything.get(GROUP, ())
-    return {entry.name: entry for entry in sorted(group, key=lambda entry: entry.name)}
+    return registered(GROUP)
 
 
 def _parser(entries: List[EntryPoint], everything: bool) -> argparse.ArgumentParser:

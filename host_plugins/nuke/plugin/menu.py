@@ -6,10 +6,10 @@ def _add_void_bridge_menu() -> None:
 
     try:
         from host_plugins.nuke.menu import add_menu
+
+        add_menu()
     except Exception as exc:  # an error here would keep Nuke from starting
         sys.stderr.write(f"VOID Bridge: no menu: {exc}; run void-bridge install nuke again\n")
-        return
-    add_menu()
 
 
 _add_void_bridge_menu()  # a function, for these scripts may share their names with others'
