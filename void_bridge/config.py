@@ -24,6 +24,7 @@ from void_bridge.paths import config_dir, data_dir, runtime_dir, site_config_dir
 from void_bridge.typed import from_plain, nearest
 
 PREFIX = "VOID_BRIDGE_"
+BUILTIN_CONFIG = "ocio://studio-config-v2.2.0_aces-v1.3_ocio-v2.4"  # of plates, where nothing names another
 FILE_NAME = "config.toml"
 _TYPO = 0.8  # variables this near to a key are taken for a misspelt key; others belong to other tools
 _NOT_KEYS = {"CONFIG", "SITE_CONFIG", "DEBUG"}

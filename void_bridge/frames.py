@@ -67,6 +67,17 @@ class FrameRange:
     def frames(self) -> Tuple[int, ...]:
         return self._frames
 
+    def runs(self) -> Tuple[Tuple[int, int], ...]:
+        """First and last of every unbroken run.
+
+        >>> FrameRange.parse("1-3,7").runs()
+        ((1, 3), (7, 7))
+        """
+        held = set(self._frames)
+        firsts = (frame for frame in self._frames if frame - 1 not in held)
+        lasts = (frame for frame in self._frames if frame + 1 not in held)
+        return tuple(zip(firsts, lasts))
+
     def with_handles(self, count: int, available: Container[int]) -> FrameRange:
         """`count` more frames at both ends, at the step found there, as far as `available` has them."""
         if count < 0:

@@ -214,6 +214,7 @@ def _export_in_background(submission: Submission, licence: str) -> None:
     plan = next((plan for plan in submission.plans if plan.missing), None)
     if plan is None:
         hand_over(submission, session().controller)
+        refresh(node)  # something may have changed while it was written
         return
 
     @told

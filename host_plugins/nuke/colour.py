@@ -9,10 +9,10 @@ from typing import Any, Optional, Tuple
 
 import nuke
 
+from void_bridge.config import BUILTIN_CONFIG
 from void_bridge.errors import ColourError
 
 # Where Nuke manages colour itself, `linear` is linear light with the primaries of Rec.709.
-BUILTIN_CONFIG = "ocio://studio-config-v2.2.0_aces-v1.3_ocio-v2.4"
 LINEAR = "Linear Rec.709 (sRGB)"
 
 _CONFIG_KNOBS = ("OCIO_config", "OCIOConfig")  # its name differs between versions

@@ -124,13 +124,7 @@ def write_nodes(group: nuke.Node, plan: Plan) -> Iterator[List[nuke.Node]]:
 
 def ranges(frames: FrameRange) -> List[Steps]:
     """Frames as ranges with an increment of 1."""
-    found: List[Steps] = []
-    for frame in frames:
-        if found and frame == found[-1][1] + 1:
-            found[-1] = (found[-1][0], frame, 1)
-        else:
-            found.append((frame, frame, 1))
-    return found
+    return [(first, last, 1) for first, last in frames.runs()]
 
 
 def _plate_piece(group: nuke.Node, view: str, folder: Path) -> Piece:

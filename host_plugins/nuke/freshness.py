@@ -23,9 +23,9 @@ def made_of(node: nuke.Node) -> str:
 
 
 def note_submitted(node: nuke.Node, made: str) -> None:
-    """Remember what the node's result is made of, which may have changed since it was asked for."""
+    """Remember what the node's result is made of, as `made_of` said when it was asked for."""
     node["void_bridge_submitted"].setValue(made)
-    refresh(node)
+    _set_fresh(node, True)
 
 
 def refresh(node: nuke.Node) -> None:

@@ -87,11 +87,8 @@ def ready_curve(frames: FrameRange) -> str:
     if not frames:
         return "{0}"
     keys = [f"K x{frames.first - 1} 0"]
-    for frame in frames:
-        if frame - 1 not in frames:
-            keys.append(f"K x{frame} 1")
-        if frame + 1 not in frames:
-            keys.append(f"K x{frame + 1} 0")
+    for first, last in frames.runs():
+        keys += [f"K x{first} 1", f"K x{last + 1} 0"]
     return "{curve " + " ".join(keys) + "}"
 
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 import os
 
 from host_plugins.control.settings import Settings
-from void_bridge.config import load
+from void_bridge.config import BUILTIN_CONFIG, load
 from void_bridge.errors import ColourError
 
-# The server's own default, void_bridge.pixels.colour.BUILTIN_CONFIG, which a host cannot import.
-BUILTIN_CONFIG = "ocio://studio-config-v2.2.0_aces-v1.3_ocio-v2.4"
 EXAMPLES = "such as ACEScg, Linear Rec.709 (sRGB) or Linear DaVinci WideGamut"
 
 

@@ -9,7 +9,7 @@ import logging
 import shutil
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, List
+from typing import TYPE_CHECKING, Any, Dict
 
 from host_plugins.resolve.graph import all_tools, changes, is_mask, new_tool, place_of, writes_files
 from host_plugins.resolve.plan import Piece, Plan
@@ -141,15 +141,10 @@ def render_frames(frames: FrameRange) -> Dict[str, Any]:
     >>> render_frames(FrameRange([1, 2, 3, 7]))
     {'FrameRange': '1..3,7..7'}
     """
-    parts: List[List[int]] = []
-    for frame in frames:
-        if parts and frame == parts[-1][1] + 1:
-            parts[-1][1] = frame
-        else:
-            parts.append([frame, frame])
-    if len(parts) == 1:
+    runs = frames.runs()
+    if len(runs) == 1:
         return {"Start": frames.first, "End": frames.last}
-    return {"FrameRange": ",".join(f"{first}..{last}" for first, last in parts)}
+    return {"FrameRange": ",".join(f"{first}..{last}" for first, last in runs)}
 
 
 def rest_savers(comp: Composition) -> None:

@@ -15,13 +15,13 @@ import numpy as np
 import PyOpenColorIO as ocio  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
+from void_bridge.config import BUILTIN_CONFIG
 from void_bridge.errors import ColourError
 from void_bridge.job import Colour
 from void_bridge.typed import nearest
 
 Array = NDArray[np.float32]
 
-BUILTIN_CONFIG = "ocio://studio-config-v2.2.0_aces-v1.3_ocio-v2.4"
 _BUILTIN = "ocio://"
 
 # Spaces that every built-in config knows by these names.
