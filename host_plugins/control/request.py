@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Dict, Optional
 
 from host_plugins.control.settings import Settings
-from void_bridge.errors import ColourError, UsageError
+from void_bridge.errors import ColourError, MissingFrames, UsageError
 from void_bridge.frames import FrameRange
 from void_bridge.job import Colour, Job, MatteSource, new_job_id
 
@@ -77,6 +77,22 @@ def make_job(settings: Settings, shot: Shot, output: str) -> Job:
         confidence=settings.confidence,
         full_fill=settings.full_fill,
     )
+
+
+def frames_to_read(frames: FrameRange, handles: int, plate: str, held: FrameRange) -> FrameRange:
+    """The frames to deliver with the handles that the plate has.
+
+    Args:
+        plate: what it is called in a message. held: the frames that it has.
+
+    Raises:
+        MissingFrames: frames to deliver lie outside it.
+    """
+    has = set(held)
+    outside = FrameRange(frame for frame in frames if frame not in has)
+    if outside:
+        raise MissingFrames(f"{outside} of {frames} lie outside {plate}, which has {held}; change the range")
+    return frames.with_handles(handles, has)
 
 
 def prompt_hint(prompt: str) -> str:

@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass
 from typing import Literal, Tuple
 
+from host_plugins.control.settings import Settings
 from void_bridge.errors import InputError
 from void_bridge.typed import from_plain, to_plain
 
@@ -48,6 +49,12 @@ class JobState:
     def is_alive(self) -> bool:
         """Whether there may be news of it."""
         return bool(self.id) and self.phase not in ENDED
+
+    def settings_at_its_server(self, settings: Settings) -> Settings:
+        """A panel's settings, but with the server that has this job."""
+        if self.phase == "handed_over":
+            return settings
+        return dataclasses.replace(settings, where="server" if self.server else "local", address=self.server)
 
     def replace(self, **changes: object) -> JobState:
         return dataclasses.replace(self, **changes)  # type: ignore[arg-type]

@@ -49,8 +49,9 @@ class Tools:
 
         self._start(settings, work, on_outcome)
 
-    def compare(self, job_file: Path, movie: Path, settings: Settings, on_outcome: OnOutcome) -> None:
-        """A movie of a finished job: before, after, wipe."""
+    def compare(self, job_file: Path, settings: Settings, on_outcome: OnOutcome) -> None:
+        """A movie of a finished job, before, after, wipe: `<version>_compare.mp4` beside its frames."""
+        movie = job_file.parent / f"{job_file.parent.name}_compare.mp4"
 
         def work(config: Config) -> str:
             run_command(config, ["compare", str(job_file), "-o", str(movie), "--overwrite"])

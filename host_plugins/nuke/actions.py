@@ -130,17 +130,15 @@ def preview(node: nuke.Node) -> None:
 @told
 def compare(node: nuke.Node) -> None:
     """Have a movie made of the finished job: before, after, wipe."""
-    jobs = jobs_of(node)
-    if not any(state.phase == "done" for state in jobs.values()):
+    state = next((state for state in jobs_of(node).values() if state.phase == "done"), None)
+    if state is None:
         raise UsageError("there is no finished result to compare; submit first")
-    state = next(state for state in jobs.values() if state.phase == "done")
-    movie = job_file(state).parent / f"{job_file(state).parent.name}_compare.mp4"
 
     def show(path: str, words: str) -> None:
         node["status"].setValue(words or f"The comparison is {path}")
 
     node["status"].setValue("Making the comparison...")
-    session().tools.compare(job_file(state), movie, settings_of(node), _if_there(node, show))
+    session().tools.compare(job_file(state), settings_of(node), _if_there(node, show))
 
 
 @told

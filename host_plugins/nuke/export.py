@@ -15,11 +15,11 @@ from typing import Iterator, List, Tuple
 
 import nuke
 
-from host_plugins.control.request import Shot
+from host_plugins.control.request import Shot, frames_to_read
 from host_plugins.control.settings import Settings
 from host_plugins.nuke.colour import working_space
 from host_plugins.nuke.digest import digest_of, files_of
-from host_plugins.nuke.inputs import frames_of, frames_to_read, is_float, own_files, plate_of, roto_of
+from host_plugins.nuke.inputs import frames_of, is_float, own_files, plate_frames, plate_of, roto_of
 from host_plugins.nuke.node import LAYER, inside
 from void_bridge.client.output import check_writable
 from void_bridge.errors import Cancelled, InputError
@@ -70,7 +70,7 @@ def plan_export(group: nuke.Node, settings: Settings, view: str, folder: Path) -
         OutputError: `folder` cannot be written.
     """
     frames = frames_of(group, settings)
-    read = frames_to_read(group, frames, settings.handles)
+    read = frames_to_read(frames, settings.handles, "the plate", plate_frames(group))
     check_writable(folder)
     mattes = _mattes_piece(group, view, folder)
     pattern, space = own_files(plate_of(group), read, view) if group["own_files"].value() else ("", "")

@@ -9,7 +9,7 @@ import nuke
 
 from host_plugins.control.settings import Settings
 from host_plugins.nuke.colour import space_of_read
-from void_bridge.errors import MissingFrames, NoSuchChannel, SizeMismatch, UsageError
+from void_bridge.errors import NoSuchChannel, SizeMismatch, UsageError
 from void_bridge.frames import FrameRange
 from void_bridge.sequence import Sequence
 
@@ -73,22 +73,12 @@ def frames_of(group: nuke.Node, settings: Settings) -> FrameRange:
     if settings.frames_from == "global":
         root = nuke.root()
         return FrameRange(range(int(root["first_frame"].value()), int(root["last_frame"].value()) + 1))
+    return plate_frames(group)
+
+
+def plate_frames(group: nuke.Node) -> FrameRange:
     plate = plate_of(group)
     return FrameRange(range(plate.firstFrame(), plate.lastFrame() + 1))
-
-
-def frames_to_read(group: nuke.Node, frames: FrameRange, handles: int) -> FrameRange:
-    """With the handles that the plate has.
-
-    Raises:
-        MissingFrames: frames to deliver lie outside the plate.
-    """
-    plate = plate_of(group)
-    first, last = plate.firstFrame(), plate.lastFrame()
-    outside = FrameRange(frame for frame in frames if not first <= frame <= last)
-    if outside:
-        raise MissingFrames(f"{outside} of {frames} lie outside the plate, which has {first}-{last}; change the range")
-    return frames.with_handles(handles, range(first, last + 1))
 
 
 def read_behind(node: nuke.Node) -> Optional[nuke.Node]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any, Callable, Dict, List, NamedTuple, Tuple
 
 import nuke
@@ -73,10 +72,7 @@ def settings_of(group: nuke.Node) -> Settings:
 
 def server_settings(group: nuke.Node, state: JobState) -> Settings:
     """The node's settings, but with the server that has the job. Raises UsageError."""
-    settings = settings_of(group)
-    if state.phase == "handed_over":
-        return settings
-    return dataclasses.replace(settings, where="server" if state.server else "local", address=state.server)
+    return state.settings_at_its_server(settings_of(group))
 
 
 def views_of(group: nuke.Node) -> Tuple[str, ...]:

@@ -43,9 +43,9 @@ class Session:
             jobs = jobs_of(node)
             views = [view for view, known in jobs.items() if known.id == state.id]
             if views:
-                had = {view: jobs[view].ready for view in views}
+                is_news = any(jobs[view].ready != state.ready for view in views)
                 remember(node, {**jobs, **dict.fromkeys(views, state)})
-                if state.phase == "done" and any(ready != state.ready for ready in had.values()):
+                if state.phase == "done" and is_news:
                     reread(node)
 
     def resume(self, node: nuke.Node) -> None:

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Tuple
 
-from host_plugins.control.request import Shot
+from host_plugins.control.request import Shot, frames_to_read
 from host_plugins.control.settings import Settings
 from host_plugins.control.versions import safe_name
 from host_plugins.resolve.choice import Choice, mattes_of, plate_of
 from host_plugins.resolve.colour import asked_space, config_for
 from host_plugins.resolve.graph import Picture, picture_of, render_range, valid_range
-from void_bridge.errors import MissingFrames, UsageError
+from void_bridge.errors import UsageError
 from void_bridge.frames import FrameRange
 from void_bridge.job import MatteSource
 from void_bridge.sequence import Sequence
@@ -103,11 +103,7 @@ def frames_of(comp: Composition, plate: Operator, settings: Settings) -> FrameRa
 
 
 def _with_handles(comp: Composition, plate: Operator, frames: FrameRange, handles: int) -> FrameRange:
-    valid = valid_range(comp, plate)
-    outside = FrameRange(frame for frame in frames if frame not in valid)
-    if outside:
-        raise MissingFrames(f"{outside} of {frames} lie outside {plate.Name}, which has {valid}; change the range")
-    return frames.with_handles(handles, valid)
+    return frames_to_read(frames, handles, plate.Name, valid_range(comp, plate))
 
 
 def output_root(comp: Composition, settings: Settings) -> Path:

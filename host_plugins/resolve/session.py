@@ -6,7 +6,6 @@ empties: a window's timer calls it, or the loop of a script without windows.
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import queue
 from pathlib import Path
@@ -153,10 +152,8 @@ class Session:
         state = self._state(token)
         if state.phase != "done":
             raise UsageError("there is no finished result to compare; submit first")
-        folder = job_file(state).parent
         self.front.show_line("Making the comparison...")
-        movie = folder / f"{folder.name}_compare.mp4"
-        self._tools.compare(job_file(state), movie, self._settings_for(token, state), self._once(self._on_movie))
+        self._tools.compare(job_file(state), self._settings_for(token, state), self._once(self._on_movie))
 
     def open_folder(self, token: str, settings: Settings) -> None:
         """Show the folder of a shot's result, or that where results go."""
@@ -278,6 +275,4 @@ class Session:
         """The plate's settings, but with the server that has the job."""
         owner = owner_of(self.comp, token)
         settings = remembered(self.comp, owner.Name)[1] if owner is not None else Settings()
-        if state.phase == "handed_over":
-            return settings
-        return dataclasses.replace(settings, where="server" if state.server else "local", address=state.server)
+        return state.settings_at_its_server(settings)

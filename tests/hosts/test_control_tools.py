@@ -60,8 +60,8 @@ def test_a_comparison_is_a_movie(tmp_path, job, main):
     write_plate(tmp_path / "out", FRAMES, (96, 160))
     for frame in FRAMES:
         (tmp_path / "out" / f"plate.{frame}.exr").rename(tmp_path / "out" / f"clean.{frame}.exr")
-    movie = tmp_path / "out" / "compare.mp4"
-    path, words = outcome_of(main, lambda told: Tools(main.post).compare(job_file, movie, Settings(), told))
+    movie = tmp_path / "out" / "out_compare.mp4"
+    path, words = outcome_of(main, lambda told: Tools(main.post).compare(job_file, Settings(), told))
     assert (path, words) == (movie.as_posix(), "") and movie.stat().st_size > 1000
 
 
