@@ -49,6 +49,9 @@ class Config:
     idle_free_s, idle_exit_s: when a server that a client started gives its device memory back, and
     leaves. hang_s: after so long without progress a worker counts as hung.
     resolve_output, before_submit, after_result: site hooks as `module:function` (hooks.py).
+    farm: render manager that takes jobs (docs/farm.md). farm_scratch: folder that its workers see, for plates and
+    mattes of hosts; empty: beside the results. farm_roots: folders that its workers see; empty: not checked.
+    farm_command: what its workers call void-bridge by.
     """
 
     connect: str = ""
@@ -74,6 +77,10 @@ class Config:
     resolve_output: str = ""
     before_submit: str = ""
     after_result: str = ""
+    farm: str = ""
+    farm_scratch: str = ""
+    farm_roots: Tuple[str, ...] = ()
+    farm_command: str = "void-bridge"
 
     def __post_init__(self) -> None:
         _check_range("workers", self.workers, 1, 64)

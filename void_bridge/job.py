@@ -85,6 +85,7 @@ class Job:
     model_fps: `12` shows the model 12 frames a second and carries the frames between by flow.
     pad: what a short shot is filled up to, `even` (a whole pair of latents) or `reference` (85 frames).
     full_fill: publish what the engine made, unmasked, as the layer `void_bridge_fill`.
+    only: of the frames that would be delivered those to make, each as the whole job would have made it; None: all.
     """
 
     plate: str
@@ -121,6 +122,7 @@ class Job:
     model_fps: Literal["native", "12"] = "native"
     pad: Literal["even", "reference"] = "even"
     full_fill: bool = False
+    only: Optional[FrameRange] = None
 
     def __post_init__(self) -> None:
         _check_range("handles", self.handles, 0, 10_000)
@@ -137,6 +139,8 @@ class Job:
             raise UsageError("got a quadmask and mattes; give either --quadmask or --remove and --affected")
         if not (self.quadmask or self.remove or self.affected):
             raise UsageError("got no matte; give --remove, --affected or --quadmask")
+        if self.only is not None and not self.deliver_handles and not set(self.only) <= set(self.frames):
+            raise UsageError(f"got only {self.only}, expected frames of {self.frames}")
         self.canvas_size  # noqa: B018  raises if it cannot be read
 
     @property
@@ -153,6 +157,10 @@ class Job:
         """Role -> source of every matte given, the quadmask among them."""
         roles = (*MATTE_ROLES, "quadmask")
         return {role: getattr(self, role) for role in roles if getattr(self, role) is not None}
+
+    def makes(self, frame: int) -> bool:
+        """Whether a frame that would be delivered is to be made."""
+        return self.only is None or frame in self.only
 
     def replace(self, **changes: object) -> Job:
         return dataclasses.replace(self, **changes)  # type: ignore[arg-type]

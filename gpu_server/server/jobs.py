@@ -92,17 +92,18 @@ class JobRecord:
             created,
             client=client,
         )
-        assert record.delivered
+        if not record.delivered:
+            raise ProtocolError(f"job {submit.id} would deliver no frame; got only {submit.job.only}")
         return record
 
     @cached_property
     def delivered(self) -> tuple[int, ...]:
         """Numbers of the frames that the job will publish: handles as far as they came with it."""
-        job = self.job
-        if not (job.deliver_handles and job.handles):
-            return job.frames.frames
-        sent = Sequence.parse(job.plate).among({item.path for item in self.inputs})
-        return job.frames.with_handles(job.handles, sent).frames
+        job, frames = self.job, self.job.frames
+        if job.deliver_handles and job.handles:
+            sent = Sequence.parse(job.plate).among({item.path for item in self.inputs})
+            frames = frames.with_handles(job.handles, sent)
+        return tuple(frame for frame in frames if job.makes(frame))
 
     @property
     def is_final(self) -> bool:

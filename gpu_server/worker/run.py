@@ -98,7 +98,7 @@ class JobRun:
         self._send(Resolved(self._run.id, self._run.attempt, job))
         context = self._context(job, engine)
         delivered = [i for i, frame in enumerate(shot.frames) if job.deliver_handles or frame in job.frames]
-        missing = [i for i in delivered if shot.frames[i] not in self._run.finished]
+        missing = [i for i in delivered if job.makes(shot.frames[i]) and shot.frames[i] not in self._run.finished]
         frames = HeldFrames(shot, missing if engine.access == "stream" else (), self._pool, self._slots)
         self._finisher = Finisher(
             self._run,

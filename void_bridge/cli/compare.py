@@ -7,10 +7,9 @@ import time
 from pathlib import Path
 
 from void_bridge.cli.command import Command
-from void_bridge.cli.connecting import add_job_argument, connected, job_id, loaded_config
+from void_bridge.cli.connecting import add_job_argument, job_of
 from void_bridge.cli.progress_bar import progress_bar
 from void_bridge.errors import OutputError, UsageError
-from void_bridge.job import JOB_FILE_NAME, Job, JobFile
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -34,7 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError(f"got width {arguments.width}, expected 64 or more")
     if movie.exists() and not arguments.overwrite:
         raise OutputError(f"{movie} is already there; choose another name with -o, or give --overwrite")
-    job = _job(arguments)
+    job = job_of(arguments)
     look = Look(arguments.display, arguments.view, arguments.exposure, arguments.width)
     with progress_bar("compare") as on_frame:
         write_comparison(job, movie, look, on_frame)
@@ -42,17 +41,6 @@ def run(arguments: argparse.Namespace) -> int:
     arguments.outcome.set(state="done", output=str(movie), frames=len(job.frames), seconds=seconds)
     arguments.outcome.summary(f"{movie}: frames {job.frames}, before and after side by side, then a wipe")
     return 0
-
-
-def _job(arguments: argparse.Namespace) -> Job:
-    """Of a job.json, the folder of one, or a server. Raises InputError, UnknownJob, NoServer."""
-    path = Path(arguments.job)
-    if path.is_dir():
-        path = path / JOB_FILE_NAME
-    if path.is_file() or path.suffix.lower() == ".json":
-        return JobFile.read(path).job
-    with connected(loaded_config(arguments)) as client:
-        return client.result(job_id(arguments.job)).job
 
 
 COMMAND = Command(

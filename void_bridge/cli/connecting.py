@@ -10,7 +10,7 @@ from void_bridge.cli.console import say
 from void_bridge.client import Client, connect
 from void_bridge.config import Config, load
 from void_bridge.errors import UsageError
-from void_bridge.job import JobFile
+from void_bridge.job import JOB_FILE_NAME, Job, JobFile
 
 
 def add_server_options(parser: argparse.ArgumentParser) -> None:
@@ -43,3 +43,18 @@ def job_id(text: str) -> str:
     if not found:
         raise UsageError(f"{path} has not been submitted; use void-bridge remove {path}")
     return found
+
+
+def job_of(arguments: argparse.Namespace) -> Job:
+    """The job that `arguments.job` stands for: a job.json, the folder of one, or a number that a server knows.
+
+    Raises:
+        InputError, UnknownJob, NoServer.
+    """
+    path = Path(arguments.job)
+    if path.is_dir():
+        path = path / JOB_FILE_NAME
+    if path.is_file() or path.suffix.lower() == ".json":
+        return JobFile.read(path).job
+    with connected(loaded_config(arguments)) as client:
+        return client.result(job_id(arguments.job)).job

@@ -11,7 +11,7 @@ from void_bridge import hooks
 from void_bridge.client.fetch import Fetcher, OnFrame
 from void_bridge.client.inputs import OnProgress
 from void_bridge.client.link import Link
-from void_bridge.client.session import Session
+from void_bridge.client.session import RETURN_S, Session
 from void_bridge.client.submit import submit
 from void_bridge.client.watch import Event, watch
 from void_bridge.config import Config
@@ -33,13 +33,19 @@ def no_frame(frame: int, path: Path) -> None:
 
 
 def connect(
-    config: Config, url: Optional[str] = None, *, autostart: bool = True, notice: Callable[[str], None] = _no_notice
+    config: Config,
+    url: Optional[str] = None,
+    *,
+    autostart: bool = True,
+    notice: Callable[[str], None] = _no_notice,
+    patience_s: float = RETURN_S,
 ) -> Client:
     """A client of the server at `url` (default: `config.connect`, else the local one).
 
     Args:
         autostart: start a local server if none answers, unless `config.autostart` is off.
         notice: told in words when something takes longer: a server starts, or does not answer.
+        patience_s: how long a server that goes away is waited for.
 
     Raises:
         NoServer, VersionMismatch, Refused
@@ -47,7 +53,7 @@ def connect(
     config = config.replace(connect=url) if url else config
     link = Link(config, autostart and config.autostart, notice)
     try:
-        return Client(Session(config, link, notice))
+        return Client(Session(config, link, notice, patience_s))
     except BaseException:
         link.close()
         raise
@@ -56,7 +62,7 @@ def connect(
 class Client:
     """One thread may call anything while others watch or fetch.
 
-    A server that goes away is waited for, for a minute, and started again where it was a local one;
+    A server that goes away is waited for, by default for a minute, and started again where it was a local one;
     then NoServer is raised, which every method may raise.
     """
 
@@ -90,6 +96,7 @@ class Client:
         transport: Optional[str] = None,
         priority: Optional[int] = None,
         overwrite: bool = False,
+        claim: bool = True,
         on_progress: OnProgress = _no_progress,
     ) -> JobStatus:
         """Hand a job over. Returns once everything that it reads is durable on the server.
@@ -102,6 +109,8 @@ class Client:
             transport: auto, inline or path; default: as configured.
             priority: 0 to 100, the highest goes first; default: as configured.
             overwrite: the output folder may hold another job's frames; they are replaced.
+            claim: call the site's hooks, and make the output folder this job's. Off for a part of a job whose folder
+                has an owner already.
             on_progress: told stage ("hash" in files, "send" in bytes), done and total.
 
         Raises:
@@ -110,9 +119,9 @@ class Client:
             Refused: the server does not take the job.
         """
         config = self._session.config
-        job = hooks.prepared(job, config)
+        job = hooks.prepared(job, config) if claim else job
         chosen = config.priority if priority is None else priority
-        return submit(self._session, job, id, transport or config.transport, chosen, overwrite, on_progress)
+        return submit(self._session, job, id, transport or config.transport, chosen, overwrite, claim, on_progress)
 
     def watch(self, id: str, previews: bool = False) -> Iterator[Event]:
         """States of a job, at most five a second, the last one final; with `previews` pictures in between.
@@ -123,12 +132,19 @@ class Client:
         return watch(self._session, id, previews)
 
     def fetch(
-        self, id: str, output: Optional[str] = None, *, overwrite: bool = False, on_frame: OnFrame = no_frame
+        self,
+        id: str,
+        output: Optional[str] = None,
+        *,
+        overwrite: bool = False,
+        claim: bool = True,
+        on_frame: OnFrame = no_frame,
     ) -> List[Path]:
         """Write every published frame that is not there yet, and once the job is done `report.json`.
 
         Args:
             output: another pattern than the job's own.
+            claim: as for `submit`; without it frames are written and nothing else.
             on_frame: told number and path of each frame that was written.
 
         Returns:
@@ -138,7 +154,7 @@ class Client:
             UnknownJob. OutputError: the folder is another job's, or a file there is not the job's.
             DiskFull: nothing half-written is left.
         """
-        return self._fetcher.fetch(id, output, overwrite, on_frame)
+        return self._fetcher.fetch(id, output, overwrite, claim, on_frame)
 
     def result(self, id: str) -> Result:
         """What a job has published so far. Raises UnknownJob."""

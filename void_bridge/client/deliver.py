@@ -14,10 +14,16 @@ class FrameWriter:
     """Fetches in the background whenever there is more, so that a slow disk or network doesn't stop the display."""
 
     def __init__(
-        self, client: Client, id: str, output: Optional[str], overwrite: bool, on_frame: OnFrame = no_frame
+        self,
+        client: Client,
+        id: str,
+        output: Optional[str],
+        overwrite: bool,
+        on_frame: OnFrame = no_frame,
+        claim: bool = True,
     ) -> None:
         self._client, self._id, self._output, self._overwrite = client, id, output, overwrite
-        self._on_frame = on_frame
+        self._on_frame, self._claim = on_frame, claim
         self._thread: Optional[threading.Thread] = None
         self._failure: Optional[BaseException] = None
         self._published = 0
@@ -42,7 +48,9 @@ class FrameWriter:
 
     def _fetch(self) -> None:
         try:
-            self.paths = self._client.fetch(self._id, self._output, overwrite=self._overwrite, on_frame=self._on_frame)
+            self.paths = self._client.fetch(
+                self._id, self._output, overwrite=self._overwrite, claim=self._claim, on_frame=self._on_frame
+            )
         except BaseException as exc:
             self._failure = exc
 

@@ -40,13 +40,14 @@ class Fetcher:
             self._lock.release()
         return idle
 
-    def fetch(self, id: str, output: Optional[str], overwrite: bool, on_frame: OnFrame) -> List[Path]:
+    def fetch(self, id: str, output: Optional[str], overwrite: bool, claim: bool, on_frame: OnFrame) -> List[Path]:
         """What `Client.fetch` says."""
         with self._lock:
             self._check_open()
             result = self._session.ask(GetResult(id), Result)
             job = result.job.replace(output=output or self._map.here(result.job.output))
-            self._claim(job, id, overwrite)
+            if claim:
+                self._claim(job, id, overwrite)
             sequence = Sequence.parse(job.output)
             paths = [Path(str(sequence.path(frame.frame))) for frame in result.frames]
             for frame, path in zip(result.frames, paths):
@@ -55,9 +56,11 @@ class Fetcher:
                     self._bring(id, frame, path, overwrite)
                     on_frame(frame.frame, path)
             if result.status.state == "done":
-                places.write_report(places.output_folder(job), result)
+                if claim:
+                    places.write_report(places.output_folder(job), result)
                 self._session.ask(Fetched(id), StatusReply)
-                hooks.announce(job, paths, result.report, self._session.config)
+                if claim:
+                    hooks.announce(job, paths, result.report, self._session.config)
             return paths
 
     def _check_open(self) -> None:

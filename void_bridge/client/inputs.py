@@ -36,11 +36,12 @@ def frames_read(job: Job) -> FrameRange:
 
 def frames_delivered_at_most(job: Job) -> FrameRange:
     """The frames that a job may write, whatever handles the disk has."""
-    if not (job.deliver_handles and job.handles):
-        return job.frames
-    steps = [after - before for before, after in zip(job.frames.frames, job.frames.frames[1:])]
-    reach = job.handles * max(steps, default=1)
-    return job.frames.with_handles(job.handles, range(job.frames.first - reach, job.frames.last + reach + 1))
+    frames = job.frames
+    if job.deliver_handles and job.handles:
+        steps = [after - before for before, after in zip(frames.frames, frames.frames[1:])]
+        reach = job.handles * max(steps, default=1)
+        frames = frames.with_handles(job.handles, range(frames.first - reach, frames.last + reach + 1))
+    return FrameRange(frame for frame in frames if job.makes(frame))
 
 
 def input_paths(job: Job) -> Tuple[str, ...]:

@@ -24,8 +24,10 @@ M = TypeVar("M", bound=Message)
 class Session:
     """Every request of the protocol may be repeated, so that one without an answer is asked again."""
 
-    def __init__(self, config: Config, link: Link, notice: Callable[[str], None]) -> None:
-        self.config = config
+    def __init__(
+        self, config: Config, link: Link, notice: Callable[[str], None], patience_s: float = RETURN_S
+    ) -> None:
+        self.config, self.patience_s = config, patience_s
         self.link = link
         self.notice = notice
         self._lock = threading.RLock()
@@ -43,7 +45,7 @@ class Session:
         return self.welcome.host == host_identity()
 
     def ask(self, message: Message, answer: Type[M]) -> M:
-        """Raises NoServer: none for a minute. VoidBridgeError: what the server answered with."""
+        """Raises NoServer: none for `patience_s`. VoidBridgeError: what the server answered with."""
 
         def once() -> Message:
             with self._lock:
@@ -77,15 +79,15 @@ class Session:
                 raise
 
     def patiently(self, action: Callable[[], T]) -> T:
-        """Do it, again and again for a minute while no server answers. Raises NoServer."""
+        """Do it, again and again for `patience_s` while no server answers. Raises NoServer."""
         deadline: Optional[float] = None
         while True:
             try:
                 return action()
             except NoServer as exc:
                 if deadline is None:
-                    deadline = time.monotonic() + RETURN_S
-                    self.notice(f"{exc}; trying again for {RETURN_S:.0f} s")
+                    deadline = time.monotonic() + self.patience_s
+                    self.notice(f"{exc}; trying again for {self.patience_s:.0f} s")
                 if time.monotonic() > deadline:
                     raise
             time.sleep(_RETRY_S)

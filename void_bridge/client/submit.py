@@ -36,12 +36,13 @@ def submit(
     transport: str,
     priority: int,
     overwrite: bool,
+    claim: bool,
     on_progress: OnProgress,
 ) -> JobStatus:
     """What `Client.submit` says."""
     places.check_inputs_safe(job)
     paths = input_paths(job)
-    id = id or _number(session, job, overwrite)
+    id = id or (_number(session, job, overwrite) if claim else new_job_id())
     folder = places.output_folder(job)
     places.check_writable(folder)
     by_path = transport == "path" or (transport == "auto" and _shares_disk(session, paths))
@@ -49,7 +50,8 @@ def submit(
     message = Submit(id, job, files, "path" if by_path else "inline", session.config.user, priority)
     submitted = _first_answer(session, message)
     try:
-        JobFile(job, id).write(folder / JOB_FILE_NAME)
+        if claim:
+            JobFile(job, id).write(folder / JOB_FILE_NAME)
         return _complete(session, message, submitted, on_progress)
     except (Exception, KeyboardInterrupt):
         with suppress(Exception):  # else the server would wait for the rest of it

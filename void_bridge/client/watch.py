@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Callable, Iterator, Optional, Union
 
 from void_bridge.client.channel import Channel
-from void_bridge.client.session import RETURN_S, Session
+from void_bridge.client.session import Session
 from void_bridge.errors import NoServer
 from void_bridge.protocol.framing import Envelope
 from void_bridge.protocol.messages import FINAL_STATES, JobStatus, Ping, Preview, StatusReply, Watch
@@ -43,8 +43,8 @@ def watch(session: Session, id: str, previews: bool) -> Iterator[Event]:
             return
         except NoServer as exc:
             if deadline is None:
-                deadline = time.monotonic() + RETURN_S
-                session.notice(f"{exc}; trying again for {RETURN_S:.0f} s")
+                deadline = time.monotonic() + session.patience_s
+                session.notice(f"{exc}; trying again for {session.patience_s:.0f} s")
             if time.monotonic() > deadline:
                 raise
         time.sleep(_RETRY_S)
