@@ -1,0 +1,74 @@
+"""The files that a farm job reads and the folders that it writes, listed before anything is sent."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Iterable, List, Sequence, Tuple
+
+from host_plugins.farm.shots import FarmShot
+from void_bridge.client.inputs import described, input_paths
+from void_bridge.client.output import output_folder
+from void_bridge.errors import InputError
+from void_bridge.job import Job
+
+_SHOWN = 6
+
+
+@dataclass(frozen=True)
+class Assets:
+    """inputs: files that are read, once each. outputs: folders that are written. bytes: size of the inputs."""
+
+    inputs: Tuple[str, ...]
+    outputs: Tuple[str, ...]
+    bytes: int
+
+    def lines(self) -> Tuple[str, ...]:
+        """For a person to read before they are sent."""
+        counts: dict[str, int] = {}
+        for path in self.inputs:
+            folder = os.path.dirname(path)  # noqa: PTH120  keeps the path as it was named
+            counts[folder] = counts.get(folder, 0) + 1
+        found = [f"{len(self.inputs)} files, {self.bytes / 1e9:.2f} GB, are read:"]
+        found += [f"  {count} in {folder}" for folder, count in list(counts.items())[:_SHOWN]]
+        if len(counts) > _SHOWN:
+            found.append(f"  and in {len(counts) - _SHOWN} more folders")
+        found.append("Frames are written to:")
+        found += [f"  {folder}" for folder in self.outputs[:_SHOWN]]
+        if len(self.outputs) > _SHOWN:
+            found.append(f"  and {len(self.outputs) - _SHOWN} more folders")
+        return tuple(found)
+
+
+def assets_of(shots: Iterable[FarmShot]) -> Assets:
+    """Raises MissingFrames, UnreadableFile."""
+    jobs = [shot.job for shot in shots]
+    inputs = tuple(dict.fromkeys(path for job in jobs for path in (*input_paths(job), *_config_file(job))))
+    outputs = tuple(dict.fromkeys(str(output_folder(job)) for job in jobs))
+    return Assets(inputs, outputs, sum(file.size for file in described(inputs)))
+
+
+def check_roots(assets: Assets, roots: Sequence[str]) -> None:
+    """Raises InputError: a file or folder that the farm's workers do not see."""
+    if not roots:
+        return
+    allowed = [os.path.realpath(root) for root in roots]
+    for path in (*assets.inputs, *assets.outputs):
+        if not any(_is_below(os.path.realpath(path), root) for root in allowed):
+            raise InputError(
+                f"{path} lies outside what the farm's workers see ({', '.join(roots)}); put it there, or add its "
+                "folder to farm_roots"
+            )
+
+
+def _is_below(path: str, root: str) -> bool:
+    try:
+        return os.path.commonpath([path, root]) == root
+    except ValueError:  # on another drive
+        return False
+
+
+def _config_file(job: Job) -> List[str]:
+    config = job.colour.config
+    return [] if config.startswith("ocio://") or not Path(config).is_file() else [config]
