@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Iterable, List, Optional, Tuple
+from typing import Any, Iterable, List, Optional, Tuple
 
-from void_bridge.errors import ConfigError
+from void_bridge.errors import ConfigError, InputError
 
 _WINDOWS = re.compile(r"[A-Za-z]:|\\\\")
 
@@ -31,6 +31,26 @@ class PathMap:
     def parse(cls, texts: Iterable[str]) -> PathMap:
         """Raises ConfigError: an entry without `=`, or with an empty side."""
         return cls(tuple(_parse_entry(text) for text in texts))
+
+    @classmethod
+    def from_rules(cls, data: Any) -> PathMap:
+        """The rules that a farm's worker hands to its tasks: Open Job Description's `pathmapping-1.0`, as plain data.
+
+        Raises:
+            InputError: they cannot be read.
+        """
+        rules = data.get("path_mapping_rules", []) if isinstance(data, dict) else None
+        try:
+            return cls(tuple((str(rule["source_path"]), str(rule["destination_path"])) for rule in rules))  # type: ignore[union-attr]
+        except (KeyError, TypeError) as exc:
+            raise InputError(f"cannot read path mapping rules {str(data)[:80]!r}; expected pathmapping-1.0") from exc
+
+    def __add__(self, other: PathMap) -> PathMap:
+        return PathMap((*self.entries, *other.entries))
+
+    def covers(self, path: str) -> bool:
+        """Whether an entry fits."""
+        return any(_below(elsewhere, path) is not None for elsewhere, _ in self.entries)
 
     def here(self, path: str) -> str:
         """`path` as this machine names it; unchanged where no entry fits."""

@@ -32,6 +32,7 @@ class FarmOptions:
     gpus, gpu_memory_gb: of a host for shots of the void engine; 0 GPUs: any host. memory_gb: of a host; 0: any.
     chunk: frames a task, for engines that can be cut; 0: one task a shot. depends_on: jobs of the same back end.
     runner: what tasks run, the command line or the adaptor. parameters: values for those of the template.
+    detach: a farm that is this machine runs the job in the background.
     """
 
     name: str = ""
@@ -46,6 +47,7 @@ class FarmOptions:
     runner: Runner = "command"
     parameters: Dict[str, str] = field(default_factory=dict)
     comp: Optional[CompRender] = None
+    detach: bool = False
 
     def __post_init__(self) -> None:
         for name, value, high in (

@@ -60,10 +60,15 @@ def plan_shots(jobs: Iterable[Tuple[str, Job]], options: FarmOptions) -> Tuple[F
     return shots
 
 
+def delivered_frames(job: Job) -> FrameRange:
+    """The frames that a job delivers, with those handles that are on disk. Raises MissingFrames."""
+    return frames_read(job) if job.deliver_handles else job.frames
+
+
 def _planned(name: str, job: Job, options: FarmOptions) -> FarmShot:
     if job.engine == "auto":
         job = job.replace(engine=GPU_ENGINE if options.gpus else CPU_ENGINE)
-    delivered = frames_read(job) if job.deliver_handles else job.frames
+    delivered = delivered_frames(job)
     chunk = options.chunk if job.engine in CUTTABLE_ENGINES else 0
     return FarmShot(safe_name(name or _output_name(job)), job, _cut(delivered, chunk))
 

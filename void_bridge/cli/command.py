@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass
-from typing import Callable
+from typing import Any, Callable, NoReturn
+
+from void_bridge.errors import UsageError
+
+
+class Parser(argparse.ArgumentParser):
+    """Takes no abbreviations. Raises UsageError instead of leaving."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(allow_abbrev=False, **options)
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}; see {self.prog} --help")
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ import os
 import sys
 import traceback
 from importlib.metadata import EntryPoint
-from typing import Any, Dict, List, NoReturn, Optional, Sequence
+from typing import Dict, List, Optional, Sequence
 
 from void_bridge import __version__
-from void_bridge.cli.command import Command
+from void_bridge.cli.command import Command, Parser
 from void_bridge.cli.console import Outcome, say
 from void_bridge.cli.entries import registered
 from void_bridge.errors import Cancelled, InternalError, UsageError, VoidBridgeError
@@ -21,14 +21,6 @@ from void_bridge.typed import nearest
 
 GROUP = "void_bridge.commands"
 _DEBUG = "VOID_BRIDGE_DEBUG"
-
-
-class _Parser(argparse.ArgumentParser):
-    def __init__(self, **options: Any) -> None:
-        super().__init__(allow_abbrev=False, **options)
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message}; see {self.prog} --help")
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
@@ -82,13 +74,13 @@ def _entries() -> Dict[str, EntryPoint]:
 
 def _parser(entries: List[EntryPoint], everything: bool) -> argparse.ArgumentParser:
     """A parser of these commands alone, so that one command doesn't wait for the imports of all."""
-    parser = _Parser(
+    parser = Parser(
         prog="void-bridge",
         description="Remove an object, and what it did to the scene, from an EXR shot.",
         epilog="void-bridge COMMAND --help shows a command's options.",
     )
     parser.add_argument("--version", action="version", version=f"void-bridge {__version__}")
-    commands = parser.add_subparsers(metavar="COMMAND", parser_class=_Parser)
+    commands = parser.add_subparsers(metavar="COMMAND", parser_class=Parser)
     for entry in entries:
         try:
             command: Command = entry.load()

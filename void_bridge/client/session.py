@@ -24,9 +24,7 @@ M = TypeVar("M", bound=Message)
 class Session:
     """Every request of the protocol may be repeated, so that one without an answer is asked again."""
 
-    def __init__(
-        self, config: Config, link: Link, notice: Callable[[str], None], patience_s: float = RETURN_S
-    ) -> None:
+    def __init__(self, config: Config, link: Link, notice: Callable[[str], None], patience_s: float = RETURN_S) -> None:
         self.config, self.patience_s = config, patience_s
         self.link = link
         self.notice = notice

@@ -1,4 +1,4 @@
-"""A movie for a review: the shot before and after, side by side, then under a moving wipe.
+"""For a review: a movie of the shot before and after, side by side, then under a moving wipe; and a contact sheet.
 
 First the clip once with both pictures at half size, before on the left; then once at full size,
 a line moving across and back: before on its left, after on its right. A short clip is repeated.
@@ -18,10 +18,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from void_bridge.atomic import write_bytes
 from void_bridge.cores import available_cores
 from void_bridge.job import Colour, Job
 from void_bridge.pixels.box import Box
 from void_bridge.pixels.colour import to_display
+from void_bridge.pixels.contact_sheet import contact_sheet
 from void_bridge.pixels.exr import ExrFrame, read_frame, rgb_names
 from void_bridge.pixels.exr_header import read_info
 from void_bridge.pixels.movie import write_movie
@@ -33,6 +35,8 @@ _LARGEST_HALF = 65504.0
 _SHORTEST_PART_S = 3
 _BACKDROP = 18
 _LINE = 200
+_SHEET_COLUMNS = 5
+_SHEET_TILE = 360
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,22 @@ def write_comparison(
                 store.write(picture.tobytes())
                 on_frame(index // 2 + 1, len(job.frames))
         write_movie(path, _movie(store, size, list(job.frames), rate), rate)
+
+
+def write_contact_sheet(job: Job, path: Path, look: Look) -> None:
+    """Write a PNG with a few frames, spread over the shot, before and after. Raises as `write_comparison`."""
+    plates, results = Sequence.parse(job.plate), Sequence.parse(job.output)
+    places = np.unique(np.linspace(0, len(job.frames) - 1, _SHEET_COLUMNS).round().astype(int))
+    shown = [job.frames.frames[place] for place in places]
+    info = read_info(plates.path(shown[0]))
+    size = _movie_size(info.display_window, info.pixel_aspect, _SHEET_TILE)
+    rows = {
+        label: [_picture(files.path(frame), job.colour, look, size) for frame in shown]
+        for label, files in (("before", plates), ("after", results))
+    }
+    sheet = contact_sheet(rows, [str(frame) for frame in shown], size[0])
+    encoded = cv2.imencode(".png", sheet[:, :, ::-1])[1]
+    write_bytes(path, encoded.tobytes())
 
 
 def _movie_size(window: Box, pixel_aspect: float, most: int) -> Tuple[int, int]:

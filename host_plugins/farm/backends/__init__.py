@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Callable, ClassVar, Protocol, Tuple
+from typing import Any, Callable, ClassVar, Literal, Protocol, Tuple
 
 from host_plugins.farm.bundle import Bundle
 from host_plugins.farm.options import FarmOptions
@@ -14,14 +14,19 @@ from void_bridge.typed import nearest
 GROUP = "void_bridge.farms"
 
 Say = Callable[[str], None]
+State = Literal["queued", "done", "failed", "cancelled"]
 
 
 @dataclass(frozen=True)
 class Submitted:
-    """id: by which the farm knows the job, as other jobs of that farm depend on it. words: what to tell."""
+    """id: by which the farm knows the job, as other jobs of that farm depend on it. words: what to tell.
+
+    state: queued, or how the job ended where the farm is this machine. files: what was written for a person to submit.
+    """
 
     id: str
     words: str
+    state: State = "queued"
     files: Tuple[str, ...] = ()
 
 

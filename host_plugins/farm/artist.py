@@ -1,0 +1,142 @@
+"""The artist's side of a submission, the same in every host: what is checked, what is listed, the command, the news.
+
+settings = read_sticky(script, config)            shown in a dialog of the host; kept by write_sticky (settings.py)
+text = listing(jobs, settings, config)            for the artist to confirm
+controller.submit_to_farm(orders, submitter(settings))
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Callable, List, Optional, Sequence
+
+from host_plugins.control.runs import FarmNews, config_of
+from host_plugins.control.settings import Settings
+from host_plugins.control.tools import run_command
+from host_plugins.control.versions import safe_name
+from host_plugins.farm.assets import Assets, assets_of, check_roots
+from host_plugins.farm.follow import read_submission, read_tasks, summary
+from host_plugins.farm.options import GPU_MEMORY_GB, FarmOptions
+from host_plugins.farm.settings import FarmSettings
+from host_plugins.farm.shots import plan_shots
+from void_bridge.config import Config
+from void_bridge.errors import InputError, OutputError, UsageError
+from void_bridge.frames import FrameRange
+from void_bridge.job import Job
+
+OUTPUT_OUTSIDE = "choose an output folder that they see"
+SCRATCH_OUTSIDE = "have farm_scratch set to a folder that they see, or choose an output folder there"
+CONFIG_OUTSIDE = "put the OCIO config where they see it"
+
+
+@dataclass(frozen=True)
+class Comp:
+    """A comp to be rendered when the shots are done. frames: those of it. write: a Write's name; empty: all."""
+
+    script: str
+    frames: FrameRange
+    write: str = ""
+
+
+def exports_folder(config: Config, script: str) -> Optional[Path]:
+    """Where plates and mattes go for the farm; None: beside the results. script: its name without folder and suffix."""
+    if not config.farm_scratch:
+        return None
+    return Path(config.farm_scratch).expanduser() / safe_name(config.user) / safe_name(script)
+
+
+def check_saved(file: str, is_modified: bool) -> Path:
+    """The script's file. Raises UsageError: it was never saved, or has changed since."""
+    if not Path(file).is_absolute():
+        raise UsageError("save the script first: a farm's job belongs to a script on disk")
+    if is_modified:
+        raise UsageError("the script has unsaved changes; save it, then submit to the farm")
+    return Path(file)
+
+
+def check_seen(job: Job, config: Config, plate_advice: str = SCRATCH_OUTSIDE) -> None:
+    """Whether the farm's workers see what a job reads and writes; looks at no file, so it can come before an export.
+
+    Args:
+        plate_advice: what to do about a plate that lies elsewhere.
+
+    Raises:
+        InputError: they do not.
+    """
+    config_file = [] if job.colour.config.startswith("ocio://") else [(job.colour.config, CONFIG_OUTSIDE)]
+    mattes = [(matte.sequence, SCRATCH_OUTSIDE) for matte in job.mattes.values()]
+    for path, advice in ((job.output, OUTPUT_OUTSIDE), (job.plate, plate_advice), *mattes, *config_file):
+        try:
+            check_roots(Assets((path,), (), 0), config.farm_roots)
+        except InputError as exc:
+            seen = ", ".join(config.farm_roots)
+            raise InputError(f"the farm's workers do not see {path}, only {seen}; {advice}") from exc
+
+
+def listing(jobs: Sequence[Job], settings: FarmSettings, config: Config, comp: Optional[Comp] = None) -> str:
+    """What is about to be submitted, for the artist to confirm.
+
+    Raises:
+        VoidBridgeError: two shots of one name or place, files that are missing or that the farm does not see.
+    """
+    shots = plan_shots([("", job) for job in jobs], options_of(settings))
+    assets = assets_of(shots)
+    check_roots(assets, config.farm_roots)
+    tasks = sum(len(shot.tasks) for shot in shots)
+    pool = f", {settings.pool}" if settings.pool else ""
+    lines: List[str] = [f"{_count(len(shots), 'shot')}, {_count(tasks, 'task')}, for {settings.farm}{pool}", ""]
+    lines += [f"{shot.name}: {shot.job.engine}, {shot.frames}" for shot in shots] + ["", *assets.lines()]
+    if comp:
+        lines += ["", f"Then {Path(comp.script).name} is rendered: {comp.frames}, {comp.write or 'every Write'}."]
+    return "\n".join(lines)
+
+
+def options_of(settings: FarmSettings) -> FarmOptions:
+    """As the command will read them."""
+    memory = settings.gpu_memory or GPU_MEMORY_GB
+    return FarmOptions(
+        pool=settings.pool,
+        priority=settings.priority,
+        gpus=settings.gpus,
+        gpu_memory_gb=memory,
+        chunk=settings.chunk,
+        comment=settings.comment,
+    )
+
+
+def submit_words(files: Sequence[Path], settings: FarmSettings, comp: Optional[Comp] = None) -> List[str]:
+    """The command that submits: `farm submit JOB... --to ...`, without `--json`."""
+    words = ["farm", "submit", *map(str, files), f"--to={settings.farm}", f"--priority={settings.priority}"]
+    words += [f"--gpus={settings.gpus}", f"--chunk={settings.chunk}"]
+    words += [f"--gpu-memory={settings.gpu_memory:g}"] if settings.gpus else []
+    words += [f"--pool={settings.pool}"] if settings.pool else []
+    words += [f"--comment={settings.comment}"] if settings.comment else []
+    if comp:
+        words += [f"--then-comp={comp.script}", f"--comp-frames={comp.frames}"]
+        words += [f"--comp-write={comp.write}"] if comp.write else []
+    return [*words, "--detach"]
+
+
+def submitter(settings: FarmSettings, comp: Optional[Comp] = None) -> Callable[[Sequence[Path]], str]:
+    """For Controller.submit_to_farm: a child process of the server's Python, until the farm has the job."""
+
+    def to_farm(files: Sequence[Path]) -> str:
+        outcome = run_command(config_of(Settings(where="farm"), interactive=False), submit_words(files, settings, comp))
+        if not outcome.get("farm_job"):
+            raise OutputError(f"{settings.farm} gave no job id; look whether it has the job before you submit again")
+        return f"{outcome.get('farm') or settings.farm} {outcome['farm_job']}"
+
+    return to_farm
+
+
+def news(folder: Path) -> FarmNews:
+    """How a farm's job stands, as its tasks have noted it beside their frames."""
+    submission = read_submission(folder)
+    if submission is None or not submission.id:
+        return FarmNews()
+    return FarmNews(f"{submission.farm} {submission.id}", summary(read_tasks(folder, submission)))
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

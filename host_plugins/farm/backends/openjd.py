@@ -1,0 +1,121 @@
+"""Open Job Description here and now: openjd-cli runs the bundle on this machine, tasks one after the other."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, ClassVar, Dict, List
+
+from host_plugins.farm.backends import Say, Submitted
+from host_plugins.farm.bundle import SERVICE_PARAMETERS, TEMPLATE, Bundle
+from host_plugins.farm.options import FarmOptions
+from void_bridge.errors import UsageError, full_disk_named
+
+LOG = "openjd.log"
+_FAILED = "openjd_fail: "
+_COMMANDS = {"VoidBridge": "void-bridge", "VoidBridgeAdaptor": "void-bridge-adaptor"}
+
+
+class OpenJobDescription:
+    name: ClassVar[str] = "openjd"
+    summary: ClassVar[str] = "this machine, through openjd-cli"
+    loads_once: ClassVar[bool] = True
+
+    def submit(self, bundle: Bundle, options: FarmOptions, say: Say) -> Submitted:
+        if options.depends_on:
+            raise UsageError("openjd runs a job here and now; run one after the other instead of --depends-on")
+        if not find_spec("openjd"):
+            raise UsageError(
+                "running a bundle here needs openjd-cli, which is not installed; install void-bridge[farm]"
+            )
+        command = [sys.executable, "-m", "openjd", "run", str(bundle.folder / TEMPLATE), "-p", _parameters(bundle)]
+        log = bundle.folder / LOG
+        if options.detach:
+            return _in_background(command, log)
+        return _in_foreground(command, log, say)
+
+    def status(self, id: str) -> str:
+        return "runs here" if is_alive(int(id)) else "has ended here" if id.isdigit() else ""
+
+
+def _parameters(bundle: Bundle) -> str:
+    """The bundle's values; and this installation's own commands, unless others are named."""
+    values = {name: value for name, value in bundle.values.items() if name not in SERVICE_PARAMETERS}
+    known = {each["name"] for each in bundle.template["parameterDefinitions"]}
+    own = {name: Path(sys.executable).with_name(script) for name, script in _COMMANDS.items() if name in known}
+    there = {name: str(path) for name, path in own.items() if path.is_file()}
+    return json.dumps({**there, **values})
+
+
+def _in_foreground(command: List[str], log: Path, say: Say) -> Submitted:
+    """Every line is shown and kept. Ctrl-C cancels with notice; the session's server has ended when this returns."""
+    failure, process = "", _start(command, stdout=subprocess.PIPE, **_own_group())
+    assert process.stdout is not None
+    interrupted = False
+    with open(log, "ab") as kept:
+        while True:
+            try:
+                line = process.stdout.readline()
+            except KeyboardInterrupt:
+                interrupted = True
+                process.send_signal(_notice())
+                continue
+            if not line:
+                break
+            kept.write(line)
+            text = line.decode("utf-8", "replace").rstrip()
+            failure = text.partition(_FAILED)[2] or failure
+            say(text)
+    code = process.wait()
+    id = str(process.pid)
+    if interrupted:
+        return Submitted(id, "the job was cancelled; submit it again to go on", "cancelled")
+    if code:
+        return Submitted(id, f"the job failed: {failure or f'openjd ended with {code}'}; its log is {log}", "failed")
+    return Submitted(id, f"the job is done; its log is {log}", "done")
+
+
+def _in_background(command: List[str], log: Path) -> Submitted:
+    with full_disk_named(log), open(log, "ab") as kept:
+        process = _start(command, stdout=kept, **_detached())
+    _left_alone.append(process)
+    return Submitted(str(process.pid), f"it runs in the background; its log is {log}")
+
+
+_left_alone: List[Any] = []  # kept, so that a job that outlives this process is no leak
+
+
+def _start(command: List[str], **more: Any) -> Any:
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    return subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.STDOUT, env=environment, **more)
+
+
+def _own_group() -> Dict[str, Any]:
+    """So that a Ctrl-C reaches openjd-cli from here, once, and not its tasks beside it."""
+    if sys.platform == "win32":
+        return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+    return {"start_new_session": True}
+
+
+def _detached() -> Dict[str, Any]:
+    if sys.platform == "win32":
+        return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
+    return {"start_new_session": True}
+
+
+def _notice() -> int:
+    if sys.platform == "win32":
+        return signal.CTRL_BREAK_EVENT
+    return signal.SIGINT
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process of this number runs on this machine."""
+    import psutil  # type: ignore[import-untyped]
+
+    return bool(psutil.pid_exists(pid))

@@ -1,0 +1,128 @@
+"""The last task of a shot: every frame is there and whole; contact sheet, comparison and report beside them."""
+
+from __future__ import annotations
+
+import platform
+import threading
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Dict, List
+
+from host_plugins.farm.follow import CHECK, State, TaskState, write_task
+from host_plugins.farm.lines import Lines
+from host_plugins.farm.located import located_job
+from host_plugins.farm.reports import write_whole
+from host_plugins.farm.shots import delivered_frames
+from host_plugins.farm.task import missing_frames
+from void_bridge import hooks
+from void_bridge.client.output import output_folder
+from void_bridge.config import Config
+from void_bridge.errors import Cancelled, InputError, MissingFrames, UnreadableFile, UsageError, VoidBridgeError
+from void_bridge.frames import FrameRange
+from void_bridge.job import Job
+from void_bridge.pathmap import PathMap
+from void_bridge.sequence import Sequence
+
+_ENGINE = "void_bridge/engine"
+_SHARES = {"frames": 0.4, "sheet": 0.1, "comparison": 0.5}
+
+
+@dataclass(frozen=True)
+class Checked:
+    """folder: of the frames. sheet, movie: contact sheet (PNG) and comparison (MP4)."""
+
+    folder: Path
+    frames: FrameRange
+    sheet: Path
+    movie: Path
+
+
+def check_shot(jobs: Path, shot: str, rules: PathMap, config: Config, lines: Lines, stop: threading.Event) -> Checked:
+    """Check a shot whose tasks are through, and write what a person looks at. Runs without a server.
+
+    Args:
+        rules: what other machines call a folder, and what it is here.
+        stop: set from elsewhere to cancel.
+
+    Raises:
+        MissingFrames: the frames that are not there. UnreadableFile, InputError: one that is not whole, or not the
+            job's. Cancelled. UsageError: no [server] extra here.
+    """
+    job = located_job(jobs, shot, rules + PathMap.parse(config.path_map))
+    folder = output_folder(job)
+    try:
+        checked = _checked(job, _Stages(lines, stop))
+        report = write_whole(folder, len(checked.frames))
+        paths = [Sequence.parse(job.output).path(frame) for frame in checked.frames]
+        hooks.announce(job, paths, report, config)
+    except BaseException as exc:
+        _note(folder, "cancelled" if isinstance(exc, Cancelled) else "failed", str(exc) or type(exc).__name__)
+        raise
+    _note(folder, "done", f"{len(checked.frames)} frames are there")
+    lines.progress(100)
+    return checked
+
+
+class _Stages:
+    """Progress of the stages one after the other, and the safe points between their frames."""
+
+    def __init__(self, lines: Lines, stop: threading.Event) -> None:
+        self._lines, self._stop = lines, stop
+
+    def advance(self, stage: str, done: int, total: int) -> None:
+        """Raises Cancelled."""
+        if self._stop.is_set():
+            raise Cancelled("cancelled; the frames stay as they are")
+        names = list(_SHARES)
+        before = sum(_SHARES[name] for name in names[: names.index(stage)])
+        self._lines.progress(100 * (before + _SHARES[stage] * done / max(1, total)))
+        self._lines.status(f"{stage} {done} of {total}")
+
+
+def _checked(job: Job, stages: _Stages) -> Checked:
+    try:
+        from void_bridge.pixels.compare import Look, write_comparison, write_contact_sheet
+    except ImportError as exc:
+        raise UsageError(f"checking frames needs {exc.name}; install void-bridge[server,farm] on this worker") from exc
+    frames, folder = delivered_frames(job), output_folder(job)
+    missing = missing_frames(job, frames)
+    if missing:
+        raise MissingFrames(f"{missing} of {frames} are not in {folder}; run their tasks again")
+    _check_frames(job, frames, stages)
+    whole = job.replace(frames=frames)
+    sheet, movie = folder / f"{folder.name}_contact.png", folder / f"{folder.name}_compare.mp4"
+    stages.advance("sheet", 0, 1)
+    write_contact_sheet(whole, sheet, Look())
+    write_comparison(whole, movie, Look(), lambda done, total: stages.advance("comparison", done, total))
+    return Checked(folder, frames, sheet, movie)
+
+
+def _check_frames(job: Job, frames: FrameRange, stages: _Stages) -> None:
+    """Every frame can be decoded, has the windows of its plate, and was made by one engine."""
+    from void_bridge.pixels.exr import read_frame
+    from void_bridge.pixels.exr_header import read_info
+
+    plates, output = Sequence.parse(job.plate), Sequence.parse(job.output)
+    engines: Dict[str, List[int]] = {}
+    for done, frame in enumerate(frames):
+        stages.advance("frames", done, len(frames))
+        path = output.path(frame)
+        try:
+            part = read_frame(path).picture
+        except UnreadableFile as exc:
+            raise UnreadableFile(f"{exc}; remove it and run its task again") from exc
+        plate = read_info(plates.path(frame)).picture
+        if (part.data_window, part.display_window) != (plate.data_window, plate.display_window):
+            raise InputError(f"{path} has other windows than its plate; remove it and run its task again")
+        engines.setdefault(str(part.header.get(_ENGINE, "none")), []).append(frame)
+    if len(engines) > 1:
+        found = "; ".join(f"{name}: {FrameRange(made)}" for name, made in engines.items())
+        raise InputError(f"the frames come from different engines ({found}); remove those of one and run again")
+
+
+def _note(folder: Path, state: State, line: str) -> None:
+    with suppress(VoidBridgeError):
+        percent = 100.0 if state == "done" else 0.0
+        write_task(folder, TaskState(CHECK, state, percent, line, platform.node(), time.time()))

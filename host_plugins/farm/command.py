@@ -1,0 +1,221 @@
+"""`void-bridge farm`: jobs to a render farm, how they stand there, and what the farm's workers run."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Dict, List, Optional, Tuple
+
+from host_plugins.farm import worker_commands
+from host_plugins.farm.backends import Say, farm_names, farm_of
+from host_plugins.farm.bundle import TEMPLATE, write_bundle
+from host_plugins.farm.options import GPU_MEMORY_GB, CompRender, FarmOptions
+from host_plugins.farm.shot_list import read_shot_list
+from host_plugins.farm.status import run_status
+from host_plugins.farm.submitting import Prepared, Wanted, prepare, submit, submit_bundle
+from void_bridge.cli.checks import check_job
+from void_bridge.cli.command import Command, Parser
+from void_bridge.cli.connecting import add_server_options, job_of, loaded_config
+from void_bridge.cli.console import say
+from void_bridge.cli.job_options import add_job_options, job_from_arguments
+from void_bridge.config import Config
+from void_bridge.errors import Cancelled, InputError, UsageError
+from void_bridge.frames import FrameRange
+from void_bridge.job import JOB_FILE_NAME
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(metavar="ACTION", required=True, parser_class=type(parser))
+    bundle = actions.add_parser("bundle", help="write a job bundle (Open Job Description)")
+    _add_jobs(bundle)
+    bundle.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="the folder to make")
+    _add_options(bundle)
+    bundle.set_defaults(action=run_bundle)
+    send = actions.add_parser("submit", help="hand jobs, or a bundle, to a farm")
+    _add_jobs(send)
+    send.add_argument("--to", metavar="FARM", help=f"{', '.join(farm_names())} (default: as configured)")
+    send.add_argument(
+        "-o", "--output", type=Path, metavar="DIR", help="the bundle's folder (default: beside the frames)"
+    )
+    send.add_argument("--overwrite", action="store_true", help="the outputs may hold other jobs' frames, which go")
+    send.add_argument("--list", action="store_true", help="list what would be sent, and send nothing")
+    send.add_argument("--detach", action="store_true", help="openjd: run it in the background")
+    _add_options(send)
+    send.set_defaults(action=run_submit)
+    status = actions.add_parser("status", help="say how the tasks of a job stand")
+    status.add_argument("job", metavar="JOB", help="the job.json beside the output, its folder, or a bundle")
+    status.add_argument("--json", action="store_true", help="end with one line of JSON on standard output")
+    status.set_defaults(action=run_status)
+    worker_commands.add_actions(actions)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    code: int = arguments.action(arguments)
+    return code
+
+
+def _add_jobs(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("jobs", nargs="*", metavar="JOB", help="a job.json, its folder, a job's id; or one bundle")
+    parser.add_argument("--shots", type=Path, metavar="CSV", help="a list of shots: a job a line")
+    parser.add_argument("--skip-broken", action="store_true", help="leave out lines of the list that are wrong")
+    add_server_options(parser)
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("farm")
+    group.add_argument("--name", default="", help="what the farm calls the job (default: its shots)")
+    group.add_argument("--pool", default="", metavar="NAME", help="pool, queue or tag, in the farm's own words")
+    group.add_argument("--priority", type=int, default=50, metavar="N", help="0 to 100 (default: 50)")
+    group.add_argument("--gpus", type=int, default=1, metavar="N", help="of a host for the void engine (default: 1)")
+    size = f"of each of them (default: {GPU_MEMORY_GB:g})"
+    group.add_argument("--gpu-memory", type=float, default=GPU_MEMORY_GB, metavar="GB", help=size)
+    group.add_argument("--memory", type=float, default=0.0, metavar="GB", help="of a host (default: any)")
+    group.add_argument("--chunk", type=int, default=0, metavar="N", help="frames a task, for propagate (default: all)")
+    group.add_argument("--comment", default="", metavar="TEXT")
+    group.add_argument("--depends-on", nargs="+", default=[], metavar="ID", help="jobs of that farm to wait for")
+    group.add_argument("--runner", choices=("command", "adaptor"), default="command", help="what tasks run")
+    group.add_argument("-p", "--parameter", action="append", default=[], metavar="NAME=VALUE", help="of the template")
+    group.add_argument("--then-comp", metavar="SCRIPT", help="render this Nuke script once the shots are done")
+    group.add_argument("--comp-frames", metavar="RANGE", help="of the script (default: those of the shots)")
+    group.add_argument("--comp-write", default="", metavar="NODE", help="its Write (default: all)")
+
+
+def run_bundle(arguments: argparse.Namespace) -> int:
+    config = loaded_config(arguments)
+    prepared, options = _prepared(arguments, config)
+    bundle = write_bundle(arguments.output, prepared.shots, prepared.assets, options)
+    frames = sum(len(shot.frames) for shot in prepared.shots)
+    _tell(arguments, prepared, bundle=str(bundle.folder), state="done", frames=frames)
+    arguments.outcome.summary(f"{bundle.folder}: {len(bundle.tasks())} tasks for {len(prepared.shots)} shots")
+    return 0
+
+
+def run_submit(arguments: argparse.Namespace) -> int:
+    config = loaded_config(arguments)
+    name = arguments.to or config.farm
+    if not name:
+        raise UsageError(f"got no farm; give --to {'|'.join(farm_names())}, or set `farm` in the configuration")
+    farm = farm_of(name)
+    bundle_folder = _bundle_among(arguments)
+    if bundle_folder:
+        options = _options(arguments, config, None)
+        bundle, submitted = submit_bundle(bundle_folder, options, farm, arguments.overwrite, config, say)
+        frames = sum(len(FrameRange.parse(frames)) for _, frames in bundle.tasks())
+        arguments.outcome.set(frames=frames)
+    else:
+        prepared, options = _prepared(arguments, config)
+        _tell(arguments, prepared, frames=sum(len(shot.frames) for shot in prepared.shots))
+        _show(prepared, say)
+        if arguments.list:
+            arguments.outcome.set(state="listed")
+            return 0
+        bundle, submitted = submit(prepared, options, farm, arguments.overwrite, arguments.output, say)
+    if not farm.loads_once:
+        say(f"{farm.name} has no sessions: each task loads the model anew")
+    arguments.outcome.set(state=submitted.state, farm=farm.name, farm_job=submitted.id, bundle=str(bundle.folder))
+    arguments.outcome.set(**({"files": list(submitted.files)} if submitted.files else {}))
+    arguments.outcome.summary(f"{submitted.id} {submitted.words}".strip())
+    return {"failed": 1, "cancelled": Cancelled.exit_code}.get(submitted.state, 0)
+
+
+def _prepared(arguments: argparse.Namespace, config: Config) -> Tuple[Prepared, FarmOptions]:
+    wanted = _wanted(arguments, config)
+    options = _options(arguments, config, wanted)
+    return prepare(wanted, options, config), options
+
+
+def _wanted(arguments: argparse.Namespace, config: Config) -> List[Wanted]:
+    wanted = [_one(arguments, text, config) for text in arguments.jobs]
+    if arguments.shots:
+        listed = read_shot_list(arguments.shots, config)
+        if listed.broken and not arguments.skip_broken:
+            raise InputError(
+                f"{arguments.shots}: {'; '.join(listed.broken)}; nothing was sent: correct it, or give --skip-broken"
+            )
+        for line in listed.broken:
+            say(f"{arguments.shots}: {line}; left out")
+        arguments.outcome.set(**({"skipped": list(listed.broken)} if listed.broken else {}))
+        wanted += [Wanted(job, name) for name, job in listed.jobs]
+    return wanted
+
+
+def _one(arguments: argparse.Namespace, text: str, config: Config) -> Wanted:
+    """A job.json or its folder is read as `remove` reads it; a number is asked for at the server."""
+    path = Path(text) / JOB_FILE_NAME if Path(text).is_dir() else Path(text)
+    if path.is_file() or path.suffix.lower() == ".json":
+        parser = Parser(prog="void-bridge farm")
+        add_job_options(parser)
+        return Wanted(job_from_arguments(parser.parse_args([str(path)]), config), source=path)
+    arguments.job = text
+    return Wanted(check_job(job_of(arguments)))
+
+
+def _bundle_among(arguments: argparse.Namespace) -> Optional[Path]:
+    """Raises UsageError: a bundle beside other jobs, or with options that it has fixed already."""
+    bundles = [Path(text) for text in arguments.jobs if (Path(text) / TEMPLATE).is_file()]
+    if not bundles:
+        return None
+    if len(arguments.jobs) > 1 or arguments.shots or arguments.output or arguments.list or arguments.then_comp:
+        raise UsageError(f"{bundles[0]} is a bundle, which is submitted by itself as it is; leave the rest out")
+    return bundles[0]
+
+
+def _options(arguments: argparse.Namespace, config: Config, wanted: Optional[List[Wanted]]) -> FarmOptions:
+    parameters = dict(_parameter(text) for text in arguments.parameter)
+    if config.farm_command != "void-bridge":
+        parameters.setdefault("VoidBridge", config.farm_command)
+    comp = _comp(arguments, wanted or [])
+    if comp:
+        parameters.setdefault("CompScript", comp.script)
+    return FarmOptions(
+        name=arguments.name,
+        pool=arguments.pool,
+        priority=arguments.priority,
+        gpus=arguments.gpus,
+        gpu_memory_gb=arguments.gpu_memory,
+        memory_gb=arguments.memory,
+        chunk=arguments.chunk,
+        comment=arguments.comment,
+        depends_on=tuple(arguments.depends_on),
+        runner=arguments.runner,
+        parameters=parameters,
+        comp=comp,
+        detach=getattr(arguments, "detach", False),
+    )
+
+
+def _parameter(text: str) -> Tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise UsageError(f"got --parameter {text!r}, expected NAME=VALUE")
+    return name, value
+
+
+def _comp(arguments: argparse.Namespace, wanted: List[Wanted]) -> Optional[CompRender]:
+    if not arguments.then_comp:
+        if arguments.comp_frames or arguments.comp_write:
+            raise UsageError("got --comp-frames or --comp-write without --then-comp SCRIPT")
+        return None
+    script = Path(arguments.then_comp)
+    if not script.is_file():
+        raise InputError(f"--then-comp: there is no {script}; save the script first")
+    frames = [frame for each in wanted for frame in each.job.frames]
+    given = FrameRange.parse(arguments.comp_frames) if arguments.comp_frames else FrameRange(frames)
+    return CompRender(str(script.absolute()), given, arguments.comp_write)
+
+
+def _tell(arguments: argparse.Namespace, prepared: Prepared, **values: object) -> None:
+    assets: Dict[str, object] = {"files": len(prepared.assets.inputs), "bytes": prepared.assets.bytes}
+    outputs = [shot.job.output for shot in prepared.shots]
+    arguments.outcome.set(output=outputs[0], outputs=outputs, assets=assets, **values)
+
+
+def _show(prepared: Prepared, say: Say) -> None:
+    for shot in prepared.shots:
+        many = len(shot.tasks)
+        say(f"{shot.name}: frames {shot.frames}, {shot.job.engine}, {many} task{'s' if many > 1 else ''}")
+    for line in prepared.assets.lines():
+        say(line)
+
+
+COMMAND = Command("farm", "send jobs to a render farm, and run its tasks", configure, run)

@@ -1,0 +1,77 @@
+"""What the tasks of a shot said about themselves, put together as the report of the whole job."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Dict, Iterable
+
+from host_plugins.farm.follow import FOLDER, REPORT_PREFIX, file_name
+from void_bridge.atomic import write_bytes
+from void_bridge.client.output import REPORT_FILE_NAME
+from void_bridge.errors import InputError
+from void_bridge.protocol.messages import Result
+from void_bridge.typed import to_plain
+
+
+def write_part(folder: Path, frames: str, result: Result) -> None:
+    """Keep the report of one task. Raises OutputError, DiskFull."""
+    status = result.status
+    summary = {"job": "", "engine": status.engine, "frames": status.frames_done, "seconds": status.seconds}
+    _write(folder / FOLDER / f"{REPORT_PREFIX}{file_name(frames)}.json", {**summary, **to_plain(result.report)})
+
+
+def write_whole(folder: Path, frames: int) -> Dict[str, Any]:
+    """Write `report.json` from those of the tasks.
+
+    Args:
+        frames: that the job delivers.
+
+    Returns:
+        The report: the tasks' numbers where they agree, times added up, every warning once.
+
+    Raises:
+        OutputError, DiskFull.
+    """
+    parts = [_read(path) for path in sorted((folder / FOLDER).glob(f"{REPORT_PREFIX}*.json"))]
+    report = {**merged(parts), "frames": frames}
+    _write(folder / REPORT_FILE_NAME, report)
+    return report
+
+
+def forget_reports(folder: Path) -> None:
+    """Those of the tasks, as the frames that they speak of are gone."""
+    for path in (folder / FOLDER).glob(f"{REPORT_PREFIX}*.json"):
+        path.unlink(missing_ok=True)
+
+
+def merged(parts: Iterable[Dict[str, Any]]) -> Dict[str, Any]:
+    """One report of several. Engines that differ are all named."""
+    parts = list(parts)
+    whole: Dict[str, Any] = {}
+    for part in parts:
+        whole.update({name: value for name, value in part.items() if name not in ("warnings", "seconds_by_stage")})
+    engines = dict.fromkeys(str(part.get("engine", "")) for part in parts)
+    warnings = dict.fromkeys(warning for part in parts for warning in part.get("warnings") or ())
+    stages: Dict[str, float] = {}
+    for part in parts:
+        for stage, seconds in (part.get("seconds_by_stage") or {}).items():
+            stages[stage] = stages.get(stage, 0.0) + seconds
+    whole.update(engine=", ".join(engines), seconds=sum(part.get("seconds") or 0.0 for part in parts))
+    if stages:
+        whole["seconds_by_stage"] = stages
+    if warnings:
+        whole["warnings"] = list(warnings)
+    return whole
+
+
+def _read(path: Path) -> Dict[str, Any]:
+    try:
+        data = json.loads(path.read_bytes())
+    except (OSError, ValueError) as exc:
+        raise InputError(f"cannot read {path}: {exc}; remove it and run that task again") from exc
+    return dict(data)
+
+
+def _write(path: Path, data: Dict[str, Any]) -> None:
+    write_bytes(path, (json.dumps(data, indent=2, ensure_ascii=False) + "\n").encode())

@@ -1,0 +1,146 @@
+"""The server of a farm session: one process that keeps the model loaded from task to task.
+
+A session's server has a spool, keys and an address of its own below the session's folder. It is found by no client but
+the session's tasks. It leaves by itself when it has been idle for long, should nobody stop it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any, Callable, Dict, List
+
+from void_bridge.client.launch import start_server
+from void_bridge.config import Config, load
+from void_bridge.connection import connection_path, read_connection
+from void_bridge.errors import EngineError, UsageError
+
+FOLDER = "void-bridge"
+_RECORD = "session.json"
+_STOP_S = 60.0
+_KILL_S = 10.0
+_ASK_GPUS = ("nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits")
+
+
+def session_config(folder: Path) -> Config:
+    """How clients and the server of a session are configured. Raises ConfigError: the site locks one of these."""
+    own = folder.absolute() / FOLDER
+    return load({"runtime_dir": own / "run", "spool": own / "spool", "connect": "", "autostart": False}).config
+
+
+def start(folder: Path, gpus: int = 0, gpu_memory_gb: float = 0.0, say: Callable[[str], None] = print) -> Config:
+    """Start the server of a session.
+
+    Args:
+        folder: the session's own; it is removed with it.
+        gpus, gpu_memory_gb: what this host has to have.
+
+    Returns:
+        A configuration for clients of this server; its address is in `connect`.
+
+    Raises:
+        EngineError: this host lacks the GPUs. NoServer: it did not come up.
+    """
+    check_host(gpus, gpu_memory_gb)
+    psutil = _psutil()
+    config = session_config(folder)
+    start_server(config, lambda: False, say)
+    found = read_connection(connection_path(config.runtime_dir))
+    record = {"pid": found.server_pid, "started": psutil.Process(found.server_pid).create_time()}
+    (folder / FOLDER / _RECORD).write_text(json.dumps(record), encoding="utf-8")
+    return config.replace(connect=found.control_address)
+
+
+def variables(config: Config) -> Dict[str, str]:
+    """What a task's environment needs, so that it uses this session's server and starts none."""
+    return {
+        "VOID_BRIDGE_CONNECT": config.connect,
+        "VOID_BRIDGE_RUNTIME_DIR": str(config.runtime_dir),
+        "VOID_BRIDGE_AUTOSTART": "off",
+    }
+
+
+def stop(folder: Path) -> None:
+    """End the session's server and whatever it started, however it stands, and remove what it kept."""
+    own = folder.absolute() / FOLDER
+    try:
+        record = json.loads((own / _RECORD).read_text(encoding="utf-8"))
+        _end(int(record["pid"]), float(record["started"]))
+    except (OSError, ValueError, KeyError):  # it never came up
+        pass
+    shutil.rmtree(own, ignore_errors=True)
+
+
+def check_host(gpus: int, gpu_memory_gb: float) -> None:
+    """Raises EngineError: this host has fewer GPUs of that size; schedulers don't always look."""
+    if not gpus:
+        return
+    found = gpu_memories_gb()
+    fitting = [memory for memory in found if memory >= gpu_memory_gb]
+    if len(fitting) < gpus:
+        has = ", ".join(f"{memory:.0f} GB" for memory in found) or "none"
+        raise EngineError(
+            f"no host for this task: it asks for {gpus} GPU with {gpu_memory_gb:g} GB, this one has {has}; send it to "
+            "a pool of hosts that fit, or submit with --gpu-memory or --gpus 0"
+        )
+
+
+def gpu_memories_gb() -> List[float]:
+    """Memory of each GPU that this process may use, as the NVIDIA driver tells it; none without one."""
+    try:
+        told = subprocess.run(_ASK_GPUS, capture_output=True, text=True, timeout=30)
+        memories = [float(line) * 2**20 / 1e9 for line in told.stdout.splitlines() if line.strip()]
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return []
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
+        return memories
+    chosen = [entry.strip() for entry in visible.split(",") if entry.strip() not in ("", "-1")]
+    if all(entry.isdigit() for entry in chosen):
+        return [memories[int(entry)] for entry in chosen if int(entry) < len(memories)]
+    return memories[: len(chosen)]
+
+
+def _end(pid: int, started: float) -> None:
+    """Ask the server to stop, which ends its workers; end what is left of them."""
+    psutil = _psutil()
+    family = _family(pid, started)
+    for process in family:
+        if process.pid == pid:
+            process.terminate()
+    _, left = psutil.wait_procs(family, timeout=_STOP_S)
+    for process in left:
+        process.kill()
+    psutil.wait_procs(left, timeout=_KILL_S)
+
+
+def _family(pid: int, started: float) -> List[Any]:
+    """The server and its workers, also when the server is gone: on POSIX they share its process group."""
+    found = []
+    for process in _psutil().process_iter(["create_time", "ppid", "cmdline"]):
+        facts = process.info
+        words = " ".join(facts["cmdline"] or ())
+        ours = "gpu_server" in words or "void_bridge" in words
+        is_server = process.pid == pid and abs(facts["create_time"] - started) < 1
+        is_worker = ours and facts["create_time"] >= started and (facts["ppid"] == pid or _group(process.pid) == pid)
+        if is_server or is_worker:
+            found.append(process)
+    return found
+
+
+def _group(pid: int) -> int:
+    try:
+        return os.getpgid(pid) if hasattr(os, "getpgid") else -1
+    except OSError:
+        return -1
+
+
+def _psutil() -> Any:
+    try:
+        import psutil  # type: ignore[import-untyped]
+    except ImportError as exc:
+        raise UsageError("a farm's worker needs psutil; install void-bridge[server,farm]") from exc
+    return psutil

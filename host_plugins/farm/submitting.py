@@ -1,0 +1,125 @@
+"""From JOB arguments and a shot list to a farm: checked, listed, bundled, claimed, handed over, noted."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Dict, Optional, Sequence, Tuple
+
+from host_plugins.farm.assets import Assets, assets_of, check_roots
+from host_plugins.farm.backends import Farm, Say, Submitted
+from host_plugins.farm.bundle import Bundle, read_bundle, write_bundle
+from host_plugins.farm.claim import check_claim, claim
+from host_plugins.farm.follow import FOLDER, Submission, write_submission
+from host_plugins.farm.located import mapped
+from host_plugins.farm.options import FarmOptions
+from host_plugins.farm.shots import FarmShot, plan_shots
+from void_bridge import hooks
+from void_bridge.client.output import output_folder
+from void_bridge.config import Config
+from void_bridge.job import Job
+from void_bridge.pathmap import PathMap
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One job for a farm. name: of the shot; empty: that of its output. source: its job.json, where it has one."""
+
+    job: Job
+    name: str = ""
+    source: Optional[Path] = None
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything that is known before anything is written. sources: job.json by shot."""
+
+    shots: Tuple[FarmShot, ...]
+    assets: Assets
+    sources: Dict[str, Optional[Path]]
+
+
+def prepare(wanted: Sequence[Wanted], options: FarmOptions, config: Config) -> Prepared:
+    """Look at everything and write nothing.
+
+    Raises:
+        UsageError, InputError, OutputError: what is wrong with a job, or with all of them together; a path that the
+            farm's workers do not see. ConfigError: a site's hook.
+    """
+    jobs = [(each.name, hooks.prepared(each.job, config)) for each in wanted]
+    shots = plan_shots(jobs, options)
+    assets = assets_of(shots)
+    check_roots(assets, config.farm_roots)
+    return Prepared(shots, assets, {shot.name: each.source for shot, each in zip(shots, wanted)})
+
+
+def submit(
+    prepared: Prepared,
+    options: FarmOptions,
+    farm: Farm,
+    overwrite: bool,
+    bundle_folder: Optional[Path],
+    say: Say,
+) -> Tuple[Bundle, Submitted]:
+    """Bundle and hand over.
+
+    Args:
+        overwrite: the outputs may hold other jobs' frames, which go.
+        bundle_folder: None: beside the first shot's frames.
+
+    Raises:
+        OutputError: an output is another job's, or the bundle's folder is in use. VoidBridgeError: the farm does not
+            take it; no bundle is left then.
+    """
+    jobs = {shot.name: shot.job for shot in prepared.shots}
+    for shot, job in jobs.items():
+        check_claim(job, prepared.sources[shot], overwrite)
+    for job in jobs.values():
+        claim(job, overwrite)
+    folder = bundle_folder or _free_folder(output_folder(prepared.shots[0].job) / FOLDER / "bundle")
+    bundle = write_bundle(folder, prepared.shots, prepared.assets, options)
+    try:
+        return bundle, _hand_over(bundle, jobs, options, farm, say)
+    except BaseException:
+        shutil.rmtree(bundle.folder, ignore_errors=True)
+        raise
+
+
+def submit_bundle(
+    folder: Path, options: FarmOptions, farm: Farm, overwrite: bool, config: Config, say: Say
+) -> Tuple[Bundle, Submitted]:
+    """Hand over a bundle that lies there, wherever it was made; its paths are read through this machine's path map.
+
+    Raises:
+        InputError, UsageError: it cannot be read. OutputError: as `submit`. VoidBridgeError: the farm does not take it.
+    """
+    bundle, here = read_bundle(folder), PathMap.parse(config.path_map)
+    jobs = {name: mapped(bundle.job(name).job, here) for name in bundle.shot_names()}
+    for job in jobs.values():
+        check_claim(job, None, overwrite)
+    for job in jobs.values():
+        claim(job, overwrite)
+    return bundle, _hand_over(bundle, jobs, options, farm, say)
+
+
+def _hand_over(bundle: Bundle, jobs: Dict[str, Job], options: FarmOptions, farm: Farm, say: Say) -> Submitted:
+    _note(bundle, jobs, farm, "")  # a farm that runs the job here and now can be followed while it does
+    submitted = farm.submit(bundle, options, say)
+    _note(bundle, jobs, farm, submitted.id)
+    return submitted
+
+
+def _note(bundle: Bundle, jobs: Dict[str, Job], farm: Farm, id: str) -> None:
+    for name, job in jobs.items():
+        tasks = tuple(frames for shot, frames in bundle.tasks() if shot == name)
+        told = (farm.name, id, bundle.name, str(bundle.folder), name, tasks, time.time())
+        write_submission(output_folder(job), Submission(*told))
+
+
+def _free_folder(folder: Path) -> Path:
+    """`bundle`, or `bundle_2` where an earlier submission left one."""
+    others = (folder.with_name(f"{folder.name}_{number}") for number in itertools.count(2))
+    return next(path for path in itertools.chain([folder], others) if not path.exists())

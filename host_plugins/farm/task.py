@@ -1,0 +1,184 @@
+"""One task of a farm job: the frames that are missing, made by the session's server and written beside the others."""
+
+from __future__ import annotations
+
+import platform
+import threading
+import time
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Iterator, Optional
+
+from host_plugins.farm.follow import TaskState, write_task
+from host_plugins.farm.lines import Lines
+from host_plugins.farm.located import check_owner, located_job
+from host_plugins.farm.reports import write_part
+from host_plugins.farm.shots import delivered_frames
+from void_bridge.client import Client, connect
+from void_bridge.client.deliver import FrameWriter
+from void_bridge.client.output import output_folder
+from void_bridge.client.words import status_text, step_text
+from void_bridge.config import Config
+from void_bridge.errors import Cancelled, UsageError, VoidBridgeError, from_code
+from void_bridge.frames import FrameRange
+from void_bridge.job import Job
+from void_bridge.pathmap import PathMap
+from void_bridge.protocol.messages import FINAL_STATES, JobStatus
+from void_bridge.sequence import Sequence
+
+PATIENCE_S = 5.0  # nobody starts a session's server again
+_TOLD_EVERY_S = 2.0
+
+
+@dataclass(frozen=True)
+class TaskOrder:
+    """jobs: folder with the shots' jobs. frames: those that the task makes; None: all that are delivered.
+
+    rules: what other machines call a folder, and what it is here.
+    """
+
+    jobs: Path
+    shot: str
+    frames: Optional[FrameRange] = None
+    rules: PathMap = field(default_factory=PathMap)
+
+
+def run_task(order: TaskOrder, config: Config, lines: Lines, stop: threading.Event) -> Path:
+    """Make the frames of a task that are not on disk yet. Frames that are finished stay there, however it ends.
+
+    Args:
+        config: of a client of the session's server; none is started.
+        stop: set from elsewhere to cancel.
+
+    Returns:
+        The folder of the frames.
+
+    Raises:
+        Cancelled: `stop` was set. VoidBridgeError: why it failed; NoServer where the session's server is gone.
+    """
+    rules = order.rules + PathMap.parse(config.path_map)
+    job = located_job(order.jobs, order.shot, rules)
+    check_owner(job, rules)
+    frames = _frames(order, job)
+    with _Teller(output_folder(job), str(frames), lines).watched() as teller:
+        missing = missing_frames(job, frames)
+        if not missing:
+            teller.tell(100, f"all {len(frames)} frames are there already")
+            return output_folder(job)
+        part = job if missing == delivered_frames(job) else job.replace(only=missing)
+        with connect(config, autostart=False, notice=lines.status, patience_s=PATIENCE_S) as client:
+            _make(client, part, len(frames) - len(missing), teller, stop)
+    return output_folder(job)
+
+
+def missing_frames(job: Job, frames: FrameRange) -> FrameRange:
+    """Those that are not on disk; each appears there whole or not at all. May be empty."""
+    there = set(Sequence.parse(job.output).frames_on_disk())
+    return FrameRange(frame for frame in frames if frame not in there)
+
+
+def _frames(order: TaskOrder, job: Job) -> FrameRange:
+    """Raises UsageError: frames that the job does not deliver."""
+    delivered = delivered_frames(job)
+    if order.frames is None:
+        return delivered
+    if not set(order.frames) <= set(delivered):
+        raise UsageError(f"got frames {order.frames} of {order.shot}, which delivers {delivered}")
+    return order.frames
+
+
+def _make(client: Client, job: Job, there: int, teller: _Teller, stop: threading.Event) -> None:
+    def sending(stage: str, done: int, total: int) -> None:
+        if stop.is_set():
+            raise Cancelled("cancelled before the job had begun")
+        teller.tell(0, step_text(stage, done, total))
+
+    id = client.submit(job, claim=False, on_progress=sending).id
+    writer = FrameWriter(client, id, None, overwrite=False, claim=False)
+    with _cancelling(client, id, stop):
+        last = _followed(client, id, writer, there, teller)
+    if last.frames_done:
+        writer.finish()
+    if last.state == "cancelled":
+        raise Cancelled(f"cancelled; {there + last.frames_done} of {there + last.frames} frames are finished and kept")
+    if last.error:
+        raise from_code(last.error.code, last.error.message)
+    write_part(output_folder(job), teller.frames, client.result(id))
+    teller.tell(100, f"{there + last.frames_done} frames, {last.engine}")
+
+
+def _followed(client: Client, id: str, writer: FrameWriter, there: int, teller: _Teller) -> JobStatus:
+    last = client.status(id)
+    for event in client.watch(id):
+        if isinstance(event, JobStatus):
+            last = event
+            if event.state not in FINAL_STATES:
+                writer.more(event.frames_done)
+                teller.tell(percent_of(event, there), status_text(event))
+    return last
+
+
+def percent_of(status: JobStatus, there: int = 0) -> float:
+    """How far a job is, 0 to 100: by its own estimate of the time left, else by its frames.
+
+    there: frames of the task that were finished before.
+    """
+    left = status.progress.seconds_left
+    if status.state == "running" and left is not None and status.seconds > 0:
+        return 100 * status.seconds / (status.seconds + left)
+    return 100 * (there + status.frames_done) / max(1, there + status.frames)
+
+
+@contextmanager
+def _cancelling(client: Client, id: str, stop: threading.Event) -> Iterator[None]:
+    """Ask the server to cancel as soon as `stop` is set, from a thread of its own."""
+    over = threading.Event()
+
+    def wait() -> None:
+        stop.wait()
+        if not over.is_set():
+            with suppress(VoidBridgeError):  # whoever watches the job hears of it
+                client.cancel(id)
+
+    thread = threading.Thread(target=wait, name="void-farm-cancel", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+
+
+class _Teller:
+    """Tells the farm, and whoever looks at the output folder, how the task stands."""
+
+    def __init__(self, folder: Path, frames: str, lines: Lines) -> None:
+        self.frames = frames
+        self._folder, self._lines = folder, lines
+        self._state = TaskState(frames, "running", host=platform.node())
+
+    def tell(self, percent: float, line: str) -> None:
+        self._lines.progress(percent)
+        self._lines.status(line)
+        now = time.time()
+        if now - self._state.updated >= _TOLD_EVERY_S:
+            self._note(replace(self._state, percent=max(percent, self._state.percent), line=line, updated=now))
+
+    @contextmanager
+    def watched(self) -> Iterator[_Teller]:
+        """The end of the block is the end of the task."""
+        try:
+            yield self
+        except BaseException as exc:
+            state = "cancelled" if isinstance(exc, Cancelled) else "failed"
+            self._end(TaskState(self.frames, state, self._state.percent, str(exc) or type(exc).__name__))  # type: ignore[arg-type]
+            raise
+        self._end(TaskState(self.frames, "done", 100))
+
+    def _end(self, state: TaskState) -> None:
+        self._note(replace(state, host=self._state.host, updated=time.time()))
+
+    def _note(self, state: TaskState) -> None:
+        self._state = state
+        with suppress(VoidBridgeError):  # the frames matter more
+            write_task(self._folder, state)

@@ -1,0 +1,161 @@
+"""`void-bridge farm session|task|check`: what a farm's workers run."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Iterator, Tuple
+
+from host_plugins.farm import session
+from host_plugins.farm.bundle import JOBS, read_bundle
+from host_plugins.farm.check import check_shot
+from host_plugins.farm.lines import KINDS, OpenJobDescriptionLines, PlainLines, lines_of
+from host_plugins.farm.located import read_rules
+from host_plugins.farm.task import TaskOrder, run_task
+from void_bridge.cli.console import say
+from void_bridge.config import load
+from void_bridge.errors import UsageError, VoidBridgeError
+from void_bridge.frames import FrameRange
+
+
+def add_actions(actions: Any) -> None:
+    """Add these words behind `farm`."""
+    server = actions.add_parser("session", help="on a worker: start or stop the server of a session")
+    server.add_argument("what", choices=("start", "stop"))
+    server.add_argument("folder", type=Path, metavar="DIR", help="of the session")
+    _add_host(server)
+    server.set_defaults(action=run_session)
+    task = actions.add_parser("task", help="on a worker: make the frames of one task")
+    _add_shot(task)
+    task.add_argument("--frames", metavar="RANGE", help="those that the task makes (default: all of the shot)")
+    task.add_argument("--task", type=int, metavar="N", help="the N-th task of --bundle, from 0")
+    task.add_argument("--own-session", action="store_true", help="start a server for this task alone")
+    _add_host(task)
+    task.set_defaults(action=run_one_task)
+    check = actions.add_parser("check", help="on a worker: check the frames of a shot; contact sheet, comparison")
+    _add_shot(check)
+    check.set_defaults(action=run_check)
+
+
+def _add_host(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--gpus", type=int, default=0, metavar="N", help="that this host has to have")
+    parser.add_argument("--gpu-memory", type=float, default=0.0, metavar="GB", help="of each of them")
+
+
+def _add_shot(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--jobs", type=Path, metavar="DIR", help="folder with a job.json of each shot")
+    parser.add_argument("--bundle", type=Path, metavar="DIR", help="the bundle, instead of --jobs")
+    parser.add_argument("--shot", metavar="NAME")
+    parser.add_argument("--path-mapping", type=Path, metavar="FILE", help="Open Job Description's rules")
+    parser.add_argument("--lines", choices=tuple(KINDS), default="plain", help="how to tell the farm (default: plain)")
+
+
+def run_session(arguments: argparse.Namespace) -> int:
+    lines = OpenJobDescriptionLines(sys.stdout)
+    if arguments.what == "stop":
+        session.stop(arguments.folder)
+        return 0
+    with failing(lines):
+        config = session.start(arguments.folder, arguments.gpus, arguments.gpu_memory, say)
+        for name, value in session.variables(config).items():
+            lines.variable(name, value)
+    return 0
+
+
+def run_one_task(arguments: argparse.Namespace) -> int:
+    lines = lines_of(arguments.lines)
+    with failing(lines), stopped_by_signals() as stop:
+        order = _order(arguments)
+        if not arguments.own_session:
+            folder = run_task(order, load({"autostart": False}).config, lines, stop)
+        else:
+            folder = _in_own_session(order, arguments, lines, stop)
+    arguments.outcome.set(state="done", output=str(folder))
+    return 0
+
+
+def _in_own_session(order: TaskOrder, arguments: argparse.Namespace, lines: PlainLines, stop: threading.Event) -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="void-bridge-"))
+    try:
+        config = session.start(folder, arguments.gpus, arguments.gpu_memory, say)
+        return run_task(order, config, lines, stop)
+    finally:
+        session.stop(folder)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def run_check(arguments: argparse.Namespace) -> int:
+    lines = lines_of(arguments.lines)
+    with failing(lines), stopped_by_signals() as stop:
+        jobs, rules = _jobs(arguments), read_rules(arguments.path_mapping)
+        shots = [arguments.shot] if arguments.shot else sorted(path.stem for path in jobs.glob("*.json"))
+        for shot in shots:
+            checked = check_shot(jobs, shot, rules, load({}).config, lines, stop)
+            say(f"{shot}: {len(checked.frames)} frames are there; look at {checked.sheet} and {checked.movie}")
+    arguments.outcome.set(state="done", shots=shots)
+    return 0
+
+
+def _order(arguments: argparse.Namespace) -> TaskOrder:
+    rules, jobs = read_rules(arguments.path_mapping), _jobs(arguments)
+    if arguments.task is not None:
+        shot, numbered = _numbered(arguments)
+        return TaskOrder(jobs, shot, numbered, rules)
+    if not arguments.shot:
+        raise UsageError("got no shot; give --shot NAME, or --bundle DIR --task N")
+    frames = FrameRange.parse(arguments.frames) if arguments.frames else None
+    return TaskOrder(jobs, arguments.shot, frames, rules)
+
+
+def _numbered(arguments: argparse.Namespace) -> Tuple[str, FrameRange]:
+    if not arguments.bundle or arguments.shot or arguments.frames:
+        raise UsageError("--task N names a task of --bundle DIR, with its shot and frames; leave the others out")
+    tasks = read_bundle(arguments.bundle).tasks()
+    if not 0 <= arguments.task < len(tasks):
+        raise UsageError(f"got task {arguments.task}, expected 0 to {len(tasks) - 1}")
+    shot, frames = tasks[arguments.task]
+    return shot, FrameRange.parse(frames)
+
+
+def _jobs(arguments: argparse.Namespace) -> Path:
+    if bool(arguments.jobs) == bool(arguments.bundle):
+        raise UsageError("expected --jobs DIR or --bundle DIR, one of them")
+    found: Path = arguments.jobs or arguments.bundle / JOBS
+    return found
+
+
+@contextmanager
+def failing(lines: PlainLines) -> Iterator[None]:
+    """What goes wrong is told to the farm before the command ends with it."""
+    try:
+        yield
+    except VoidBridgeError as exc:
+        lines.fail(exc.message)
+        raise
+
+
+@contextmanager
+def stopped_by_signals() -> Iterator[threading.Event]:
+    """An event that is set when the farm asks this process to end, once; a second time ends it."""
+    stop = threading.Event()
+    names = [name for name in ("SIGTERM", "SIGINT", "SIGBREAK") if hasattr(signal, name)]
+    numbers = [getattr(signal, name) for name in names]
+    before = {number: signal.getsignal(number) for number in numbers}
+
+    def heard(number: int, _: object) -> None:
+        stop.set()
+        signal.signal(number, before[number])
+
+    for number in numbers:
+        signal.signal(number, heard)
+    try:
+        yield stop
+    finally:
+        for number in numbers:
+            signal.signal(number, before[number])
