@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, List, Optional, Sequence
+from typing import List, Optional, Sequence
 
+from host_plugins.control.controller import HandedOver, ToFarm
 from host_plugins.control.runs import FarmNews, config_of
 from host_plugins.control.settings import Settings
 from host_plugins.control.tools import run_command
@@ -21,7 +22,7 @@ from host_plugins.farm.options import GPU_MEMORY_GB, FarmOptions
 from host_plugins.farm.settings import FarmSettings
 from host_plugins.farm.shots import plan_shots
 from void_bridge.config import Config
-from void_bridge.errors import InputError, OutputError, UsageError
+from void_bridge.errors import InputError, UsageError
 from void_bridge.frames import FrameRange
 from void_bridge.job import Job
 
@@ -64,7 +65,7 @@ def check_seen(job: Job, config: Config, plate_advice: str = SCRATCH_OUTSIDE) ->
     Raises:
         InputError: they do not.
     """
-    config_file = [] if job.colour.config.startswith("ocio://") else [(job.colour.config, CONFIG_OUTSIDE)]
+    config_file = [(job.colour.config, CONFIG_OUTSIDE)] if Path(job.colour.config).is_absolute() else []
     mattes = [(matte.sequence, SCRATCH_OUTSIDE) for matte in job.mattes.values()]
     for path, advice in ((job.output, OUTPUT_OUTSIDE), (job.plate, plate_advice), *mattes, *config_file):
         try:
@@ -118,14 +119,14 @@ def submit_words(files: Sequence[Path], settings: FarmSettings, comp: Optional[C
     return [*words, "--detach"]
 
 
-def submitter(settings: FarmSettings, comp: Optional[Comp] = None) -> Callable[[Sequence[Path]], str]:
+def submitter(settings: FarmSettings, comp: Optional[Comp] = None) -> ToFarm:
     """For Controller.submit_to_farm: a child process of the server's Python, until the farm has the job."""
 
-    def to_farm(files: Sequence[Path]) -> str:
+    def to_farm(files: Sequence[Path]) -> HandedOver:
         outcome = run_command(config_of(Settings(where="farm"), interactive=False), submit_words(files, settings, comp))
-        if not outcome.get("farm_job"):
-            raise OutputError(f"{settings.farm} gave no job id; look whether it has the job before you submit again")
-        return f"{outcome.get('farm') or settings.farm} {outcome['farm_job']}"
+        outputs = tuple(str(output) for output in outcome.get("outputs", ()))
+        farm = f"{outcome.get('farm') or settings.farm} {outcome.get('farm_job', '')}".strip()
+        return HandedOver(farm, outputs if len(outputs) == len(files) else ())
 
     return to_farm
 
@@ -133,9 +134,9 @@ def submitter(settings: FarmSettings, comp: Optional[Comp] = None) -> Callable[[
 def news(folder: Path) -> FarmNews:
     """How a farm's job stands, as its tasks have noted it beside their frames."""
     submission = read_submission(folder)
-    if submission is None or not submission.id:
+    if submission is None:
         return FarmNews()
-    return FarmNews(f"{submission.farm} {submission.id}", summary(read_tasks(folder, submission)))
+    return FarmNews(f"{submission.farm} {submission.id}".strip(), summary(read_tasks(folder, submission)))
 
 
 def _count(number: int, what: str) -> str:

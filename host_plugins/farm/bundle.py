@@ -157,7 +157,16 @@ def _references(assets: Assets) -> Dict[str, Any]:
 
 
 def _dump(path: Path, data: Mapping[str, Any]) -> None:
-    text = _yaml().safe_dump(dict(data), sort_keys=False, allow_unicode=True, width=4096)
+    yaml = _yaml()
+
+    class Dumper(yaml.SafeDumper):  # type: ignore[name-defined, misc]
+        """Text of several lines stands as it is."""
+
+    def written(dumper: Any, text: str) -> Any:
+        return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+
+    Dumper.add_representer(str, written)
+    text = yaml.dump(dict(data), Dumper=Dumper, sort_keys=False, allow_unicode=True, width=4096)
     path.write_bytes(text.encode())
 
 

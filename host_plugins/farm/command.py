@@ -11,6 +11,7 @@ from host_plugins.farm.backends import Say, farm_names, farm_of
 from host_plugins.farm.bundle import TEMPLATE, write_bundle
 from host_plugins.farm.options import GPU_MEMORY_GB, CompRender, FarmOptions
 from host_plugins.farm.shot_list import read_shot_list
+from host_plugins.farm.shots import CUTTABLE_ENGINES
 from host_plugins.farm.status import run_status
 from host_plugins.farm.submitting import Prepared, Wanted, prepare, submit, submit_bundle
 from void_bridge.cli.checks import check_job
@@ -85,6 +86,7 @@ def run_bundle(arguments: argparse.Namespace) -> int:
     prepared, options = _prepared(arguments, config)
     bundle = write_bundle(arguments.output, prepared.shots, prepared.assets, options)
     frames = sum(len(shot.frames) for shot in prepared.shots)
+    _show(prepared, options, say)
     _tell(arguments, prepared, bundle=str(bundle.folder), state="done", frames=frames)
     arguments.outcome.summary(f"{bundle.folder}: {len(bundle.tasks())} tasks for {len(prepared.shots)} shots")
     return 0
@@ -101,11 +103,12 @@ def run_submit(arguments: argparse.Namespace) -> int:
         options = _options(arguments, config, None)
         bundle, submitted = submit_bundle(bundle_folder, options, farm, arguments.overwrite, config, say)
         frames = sum(len(FrameRange.parse(frames)) for _, frames in bundle.tasks())
-        arguments.outcome.set(frames=frames)
+        outputs = [bundle.job(shot).job.output for shot in bundle.shot_names()]
+        arguments.outcome.set(frames=frames, output=outputs[0], outputs=outputs)
     else:
         prepared, options = _prepared(arguments, config)
         _tell(arguments, prepared, frames=sum(len(shot.frames) for shot in prepared.shots))
-        _show(prepared, say)
+        _show(prepared, options, say)
         if arguments.list:
             arguments.outcome.set(state="listed")
             return 0
@@ -210,10 +213,12 @@ def _tell(arguments: argparse.Namespace, prepared: Prepared, **values: object) -
     arguments.outcome.set(output=outputs[0], outputs=outputs, assets=assets, **values)
 
 
-def _show(prepared: Prepared, say: Say) -> None:
+def _show(prepared: Prepared, options: FarmOptions, say: Say) -> None:
     for shot in prepared.shots:
         many = len(shot.tasks)
         say(f"{shot.name}: frames {shot.frames}, {shot.job.engine}, {many} task{'s' if many > 1 else ''}")
+        if options.chunk and shot.job.engine not in CUTTABLE_ENGINES:
+            say(f"{shot.name}: not cut into chunks: {shot.job.engine} needs the whole shot, or physics happens twice")
     for line in prepared.assets.lines():
         say(line)
 

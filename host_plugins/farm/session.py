@@ -22,6 +22,7 @@ FOLDER = "void-bridge"
 _RECORD = "session.json"
 _STOP_S = 60.0
 _KILL_S = 10.0
+_WORDS = 20  # lines
 _ASK_GPUS = ("nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits")
 
 
@@ -63,14 +64,21 @@ def variables(config: Config) -> Dict[str, str]:
     }
 
 
-def stop(folder: Path) -> None:
-    """End the session's server and whatever it started, however it stands, and remove what it kept."""
+def stop(folder: Path, say: Callable[[str], None] = print) -> None:
+    """End the session's server and whatever it started, however it stands, and remove what it kept.
+
+    say: told the last words of a server that has died.
+    """
     own = folder.absolute() / FOLDER
     try:
         record = json.loads((own / _RECORD).read_text(encoding="utf-8"))
-        _end(int(record["pid"]), float(record["started"]))
+        was_alive = _end(int(record["pid"]), float(record["started"]))
     except (OSError, ValueError, KeyError):  # it never came up
-        pass
+        was_alive = False
+    if not was_alive:
+        say("the session's server had ended by itself; its last words:")
+        for line in _last_words(own):
+            say(f"  {line}")
     shutil.rmtree(own, ignore_errors=True)
 
 
@@ -104,8 +112,16 @@ def gpu_memories_gb() -> List[float]:
     return memories[: len(chosen)]
 
 
-def _end(pid: int, started: float) -> None:
-    """Ask the server to stop, which ends its workers; end what is left of them."""
+def _last_words(own: Path) -> List[str]:
+    lines = []
+    for log in (own / "run" / "server.log", own / "spool" / "logs" / "server.log"):
+        if log.is_file():
+            lines += log.read_text(encoding="utf-8", errors="replace").splitlines()[-_WORDS:]
+    return lines
+
+
+def _end(pid: int, started: float) -> bool:
+    """Ask the server to stop, which ends its workers; end what is left of them. Returns whether it was there."""
     psutil = _psutil()
     family = _family(pid, started)
     for process in family:
@@ -115,16 +131,18 @@ def _end(pid: int, started: float) -> None:
     for process in left:
         process.kill()
     psutil.wait_procs(left, timeout=_KILL_S)
+    return any(process.pid == pid for process in family)
 
 
 def _family(pid: int, started: float) -> List[Any]:
     """The server and its workers, also when the server is gone: on POSIX they share its process group."""
-    found = []
-    for process in _psutil().process_iter(["create_time", "ppid", "cmdline"]):
+    found, psutil = [], _psutil()
+    for process in psutil.process_iter(["create_time", "ppid", "cmdline", "status"]):
         facts = process.info
         words = " ".join(facts["cmdline"] or ())
         ours = "gpu_server" in words or "void_bridge" in words
-        is_server = process.pid == pid and abs(facts["create_time"] - started) < 1
+        is_zombie = facts["status"] == psutil.STATUS_ZOMBIE
+        is_server = process.pid == pid and abs(facts["create_time"] - started) < 1 and not is_zombie
         is_worker = ours and facts["create_time"] >= started and (facts["ppid"] == pid or _group(process.pid) == pid)
         if is_server or is_worker:
             found.append(process)

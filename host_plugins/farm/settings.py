@@ -110,10 +110,20 @@ def from_sticky_text(text: str, config: Config) -> FarmSettings:
     """What was kept; defaults for what is not there or makes no sense any more."""
     try:
         kept = json.loads(text or "{}")
-        values = {name: value for name, value in kept.items() if _is_sound(name, value, config)}
+        return with_sound(farm_settings_from({}, config), kept, config)
     except (ValueError, AttributeError):
-        values = {}
-    return farm_settings_from(values, config)
+        return farm_settings_from({}, config)
+
+
+def with_sound(settings: FarmSettings, values: Mapping[str, object], config: Config) -> FarmSettings:
+    """`settings`, with those of the values that make sense: for a dialog that is shown again."""
+    for name, value in values.items():
+        try:
+            sound = getattr(farm_settings_from({name: value}, config), name)
+        except UsageError:
+            continue
+        settings = dataclasses.replace(settings, **{name: sound})
+    return settings
 
 
 def sticky_file(script: Path) -> Path:
@@ -136,11 +146,3 @@ def write_sticky(script: Path, settings: FarmSettings) -> None:
         write_bytes(sticky_file(script), sticky_text(settings).encode())
     except (VoidBridgeError, OSError) as exc:
         log.warning("the farm's settings are not kept: %s", exc)
-
-
-def _is_sound(name: str, value: object, config: Config) -> bool:
-    try:
-        farm_settings_from({name: value}, config)
-    except UsageError:
-        return False
-    return True

@@ -63,7 +63,7 @@ def _lines(text: str, path: Path) -> Iterator[Tuple[int, Dict[str, str]]]:
     head = text.partition("\n")[0]
     delimiter = max(_DELIMITERS, key=head.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    columns = [name.strip().lower().lstrip("-").replace("_", "-") for name in next(reader, [])]
+    columns = [name.strip().lower().lstrip("-").replace("_", "-") for name in _without_empty_end(next(reader, []), 0)]
     _check_columns(columns, path)
     while True:
         number = reader.line_num + 1
@@ -89,7 +89,15 @@ def _check_columns(columns: List[str], path: Path) -> None:
         raise UsageError(f"{path}: got columns {', '.join(columns) or 'none'}, expected one called plate or job")
 
 
+def _without_empty_end(row: List[str], least: int) -> List[str]:
+    """Spreadsheets fill lines up with empty cells."""
+    while len(row) > least and not row[-1].strip():
+        row = row[:-1]
+    return row
+
+
 def _cells(columns: List[str], row: List[str]) -> Dict[str, str]:
+    row = _without_empty_end(row, len(columns))
     if len(row) != len(columns):
         return {"": f"got {len(row)} cells, expected {len(columns)}"}
     return {name: cell.strip() for name, cell in zip(columns, row) if cell.strip()}

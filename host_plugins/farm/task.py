@@ -20,7 +20,7 @@ from void_bridge.client.deliver import FrameWriter
 from void_bridge.client.output import output_folder
 from void_bridge.client.words import status_text, step_text
 from void_bridge.config import Config
-from void_bridge.errors import Cancelled, UsageError, VoidBridgeError, from_code
+from void_bridge.errors import Cancelled, NoServer, UsageError, VoidBridgeError, from_code
 from void_bridge.frames import FrameRange
 from void_bridge.job import Job
 from void_bridge.pathmap import PathMap
@@ -67,8 +67,11 @@ def run_task(order: TaskOrder, config: Config, lines: Lines, stop: threading.Eve
             teller.tell(100, f"all {len(frames)} frames are there already")
             return output_folder(job)
         part = job if missing == delivered_frames(job) else job.replace(only=missing)
-        with connect(config, autostart=False, notice=lines.status, patience_s=PATIENCE_S) as client:
-            _make(client, part, len(frames) - len(missing), teller, stop)
+        try:
+            with connect(config, autostart=False, notice=lines.status, patience_s=PATIENCE_S) as client:
+                _make(client, part, len(frames) - len(missing), teller, stop)
+        except NoServer as exc:
+            raise NoServer(f"the session's server is gone: {exc}; run the task again in a new session") from exc
     return output_folder(job)
 
 
@@ -156,10 +159,12 @@ class _Teller:
         self.frames = frames
         self._folder, self._lines = folder, lines
         self._state = TaskState(frames, "running", host=platform.node())
+        self._line = ""
 
     def tell(self, percent: float, line: str) -> None:
         self._lines.progress(percent)
         self._lines.status(line)
+        self._line = line
         now = time.time()
         if now - self._state.updated >= _TOLD_EVERY_S:
             self._note(replace(self._state, percent=max(percent, self._state.percent), line=line, updated=now))
@@ -173,7 +178,7 @@ class _Teller:
             state = "cancelled" if isinstance(exc, Cancelled) else "failed"
             self._end(TaskState(self.frames, state, self._state.percent, str(exc) or type(exc).__name__))  # type: ignore[arg-type]
             raise
-        self._end(TaskState(self.frames, "done", 100))
+        self._end(TaskState(self.frames, "done", 100, self._line))
 
     def _end(self, state: TaskState) -> None:
         self._note(replace(state, host=self._state.host, updated=time.time()))

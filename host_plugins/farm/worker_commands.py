@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Iterator, Tuple
 
 from host_plugins.farm import session
+from host_plugins.farm.backends.steps import needs
 from host_plugins.farm.bundle import JOBS, read_bundle
 from host_plugins.farm.check import check_shot
 from host_plugins.farm.lines import KINDS, OpenJobDescriptionLines, PlainLines, lines_of
@@ -59,7 +60,7 @@ def _add_shot(parser: argparse.ArgumentParser) -> None:
 def run_session(arguments: argparse.Namespace) -> int:
     lines = OpenJobDescriptionLines(sys.stdout)
     if arguments.what == "stop":
-        session.stop(arguments.folder)
+        session.stop(arguments.folder, say)
         return 0
     with failing(lines):
         config = session.start(arguments.folder, arguments.gpus, arguments.gpu_memory, say)
@@ -83,11 +84,19 @@ def run_one_task(arguments: argparse.Namespace) -> int:
 def _in_own_session(order: TaskOrder, arguments: argparse.Namespace, lines: PlainLines, stop: threading.Event) -> Path:
     folder = Path(tempfile.mkdtemp(prefix="void-bridge-"))
     try:
-        config = session.start(folder, arguments.gpus, arguments.gpu_memory, say)
+        config = session.start(folder, *_asked_of_host(order, arguments), say)
         return run_task(order, config, lines, stop)
     finally:
-        session.stop(folder)
+        session.stop(folder, say)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _asked_of_host(order: TaskOrder, arguments: argparse.Namespace) -> Tuple[int, float]:
+    """GPUs and GB of each: what the bundle says, as farms without sessions do not all look."""
+    if not arguments.bundle:
+        return arguments.gpus, arguments.gpu_memory
+    asked = needs(read_bundle(arguments.bundle), order.shot)
+    return asked.gpus, asked.gpu_memory_mib * 2**20 / 1e9
 
 
 def run_check(arguments: argparse.Namespace) -> int:

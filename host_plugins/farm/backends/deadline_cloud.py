@@ -1,0 +1,183 @@
+"""AWS Deadline Cloud, through its own client: the bundle is handed over as it is.
+
+The client uploads what the storage profile does not cover, and knows farm, queue and credentials by its own settings
+(`deadline config`). Here a pool is the id of a queue.
+
+Read in the source of the client (PyPI deadline 0.60.10): the options of `bundle submit` and `job get`, that the job's
+id is printed on a line of its own, that errors are printed on standard output with exit status 1, that `--yes` gives up
+where files lie outside every known folder, and that `job get` prints YAML. In the service's model (botocore,
+deadline/2023-10-12): CreateJob takes no dependency on another job. Nothing here has met the real service.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections import deque
+from pathlib import Path
+from typing import Any, Callable, ClassVar, Deque, Dict, List, Sequence, Tuple
+
+from host_plugins.farm.backends import Say, Submitted
+from host_plugins.farm.bundle import REFERENCES, Bundle
+from host_plugins.farm.options import FarmOptions
+from void_bridge.errors import InputError, ServerError, UsageError
+
+_JOB = re.compile(r"^job-[0-9a-f]{32}$")
+_QUEUE = re.compile(r"^queue-[0-9a-f]{32}$")
+_KEPT_LINES = 200
+_GET_TIMEOUT_S = 120
+_DONE = ("SUCCEEDED",)
+_TOLD = (("RUNNING", "running"), ("FAILED", "failed"), ("CANCELED", "cancelled"), ("SUSPENDED", "suspended"))
+
+
+class DeadlineCloud:
+    """Its job ids: `job-...` in the client's own queue, `queue-.../job-...` in a queue that was named."""
+
+    name: ClassVar[str] = "deadline-cloud"
+    summary: ClassVar[str] = "AWS Deadline Cloud, through the client `deadline`"
+    loads_once: ClassVar[bool] = True
+
+    def submit(self, bundle: Bundle, options: FarmOptions, say: Say) -> Submitted:
+        """Raises UsageError, InputError, ServerError."""
+        if options.depends_on:
+            raise UsageError(
+                "Deadline Cloud has no dependencies between jobs; leave --depends-on out. --then-comp puts the comp "
+                "into the same job, after the frames"
+            )
+        queue = _queue(options.pool)
+        lines = _run([_client(), *_submit_arguments(bundle, options, queue)], say)
+        found = [line for line in lines if _JOB.match(line)]
+        if not found:
+            raise ServerError(f"the client of Deadline Cloud named no job; it said: {_last(lines)}")
+        id = f"{queue}/{found[-1]}" if queue else found[-1]
+        return Submitted(id, f"Deadline Cloud has it as {found[-1]}" + (f" in {queue}" if queue else ""))
+
+    def status(self, id: str) -> str:
+        """Raises UsageError: no client. ServerError: it cannot tell."""
+        queue, _, job = id.rpartition("/")
+        arguments = ["job", "get", f"--job-id={job}", *([f"--queue-id={queue}"] if queue else [])]
+        return _status_line(_answer([_client(), *arguments]))
+
+
+def _queue(pool: str) -> str:
+    if pool and not _QUEUE.match(pool):
+        raise UsageError(f"got pool {pool!r}, expected the id of a queue, queue-...; `deadline queue list` shows them")
+    return pool
+
+
+def _submit_arguments(bundle: Bundle, options: FarmOptions, queue: str) -> List[str]:
+    arguments = ["bundle", "submit", "--yes", f"--name={options.name or bundle.name}"]
+    arguments += [f"--priority={options.priority}", "--submitter-name=void-bridge"]
+    if queue:
+        arguments += [f"--queue-id={queue}"]
+    for folder in _folders(bundle):
+        arguments += [f"--known-asset-path={folder}"]
+    return [*arguments, str(bundle.folder)]
+
+
+def _folders(bundle: Bundle) -> Tuple[str, ...]:
+    """Every folder that is read or written: whoever submits has seen them, so that the client need not ask again."""
+    path = bundle.folder / REFERENCES
+    try:
+        found = _yaml(path.read_text(encoding="utf-8"))["assetReferences"]
+        files, outputs = found["inputs"]["filenames"], found["outputs"]["directories"]
+    except (OSError, ValueError, KeyError, TypeError) as exc:
+        raise InputError(f"cannot read {path}: {exc}; make the bundle again with void-bridge farm bundle") from exc
+    return tuple(dict.fromkeys((*(os.path.dirname(file) for file in files), *outputs)))  # noqa: PTH120
+
+
+def _client() -> str:
+    beside = Path(sys.executable).with_name("deadline.exe" if os.name == "nt" else "deadline")
+    found = shutil.which("deadline") or (str(beside) if beside.is_file() else "")
+    if not found:
+        raise UsageError(
+            "the client of Deadline Cloud, `deadline`, is not installed; pip install deadline, then `deadline config "
+            "set defaults.farm_id farm-...` and `... defaults.queue_id queue-...`, then `deadline auth login`"
+        )
+    return found
+
+
+def _run(command: Sequence[str], say: Callable[[str], None]) -> List[str]:
+    """Its last lines, each passed on to `say` as it comes: an upload takes its time."""
+    kept: Deque[str] = deque(maxlen=_KEPT_LINES)
+    try:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            errors="replace",
+            env=_environment(),
+        )
+    except OSError as exc:
+        raise UsageError(f"cannot run {command[0]}: {exc.strerror or exc}; install the client again") from exc
+    with process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.strip():
+                kept.append(line.strip())
+                say(line.strip())
+    if process.returncode:
+        raise ServerError(f"Deadline Cloud did not take the job: {_last(kept)}")
+    return list(kept)
+
+
+def _answer(command: Sequence[str]) -> Dict[str, Any]:
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            errors="replace",
+            env=_environment(),
+            timeout=_GET_TIMEOUT_S,
+        )
+    except (OSError, subprocess.TimeoutExpired) as exc:
+        raise ServerError(f"the client of Deadline Cloud does not answer: {exc}") from exc
+    lines = done.stdout.strip().splitlines()
+    if done.returncode:
+        raise ServerError(f"Deadline Cloud cannot tell: {_last(lines)}")
+    try:
+        found = _yaml(done.stdout)
+    except ValueError as exc:
+        raise ServerError(f"cannot read what the client of Deadline Cloud says: {exc}") from exc
+    return found
+
+
+def _status_line(job: Dict[str, Any]) -> str:
+    """`running: 3 of 8 tasks done, 2 running, 1 failed`."""
+    counts: Dict[str, int] = job.get("taskRunStatusCounts") or {}
+    if not counts or not job.get("taskRunStatus"):
+        words = str(job.get("lifecycleStatusMessage") or "").strip()
+        return str(job.get("lifecycleStatus", "unknown")).lower() + (f": {words}" if words else "")
+    done = sum(counts.get(each, 0) for each in _DONE)
+    parts = [f"{done} of {sum(counts.values())} tasks done"]
+    parts += [f"{counts[state]} {word}" for state, word in _TOLD if counts.get(state)]
+    return f"{str(job['taskRunStatus']).lower()}: {', '.join(parts)}"
+
+
+def _environment() -> Dict[str, str]:
+    return {**os.environ, "PYTHONIOENCODING": "utf-8"}
+
+
+def _yaml(text: str) -> Dict[str, Any]:
+    """Raises ValueError: no table."""
+    import yaml
+
+    try:
+        found = yaml.safe_load(text)
+    except yaml.YAMLError as exc:
+        raise ValueError(str(exc)) from exc
+    if not isinstance(found, dict):
+        raise ValueError(f"got {type(found).__name__}, expected a table")
+    return found
+
+
+def _last(lines: Sequence[str]) -> str:
+    return " ".join(list(lines)[-4:]) or "nothing"

@@ -1,0 +1,101 @@
+"""A bundle's template in the words of farms that do not read Open Job Description.
+
+Such a farm numbers its tasks: task N is the N-th entry of `Bundle.tasks()`, from 0, and its worker runs
+`void-bridge farm task --own-session --bundle DIR --task N`. Plate frames are no good as numbers of tasks: they may be
+negative, have steps, and be cut into tasks of unequal length, which not every farm keeps apart.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, Dict, Mapping, Optional, Tuple
+
+from host_plugins.farm.bundle import TASK_PARAMETERS, Bundle
+from host_plugins.farm.options import FarmOptions
+from host_plugins.farm.template import COMP
+from void_bridge.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a worker must have for a shot. Memory in MiB; 0: any."""
+
+    gpus: int = 0
+    gpu_memory_mib: int = 0
+    memory_mib: int = 0
+
+
+@dataclass(frozen=True)
+class CompTask:
+    """command: for one frame, its number a token of the farm. frames: a range."""
+
+    command: Tuple[str, ...]
+    frames: str
+
+
+def parameter(bundle: Bundle, name: str) -> str:
+    """The value of a parameter, else the template's default. A relative path lies in the bundle.
+
+    Raises UsageError: neither is there.
+    """
+    for each in bundle.template.get("parameterDefinitions", []):
+        if each["name"] == name:
+            value = str(bundle.values.get(name, each.get("default", "")))
+            if not value:
+                raise UsageError(f"no value for parameter {name!r}; give it with --parameter {name}=VALUE")
+            return str(bundle.folder / value) if each["type"] == "PATH" and not _is_absolute(value) else value
+    raise UsageError(f"the bundle has no parameter {name!r}; make it again with void-bridge farm bundle")
+
+
+def task_numbers(bundle: Bundle, shot: str) -> Tuple[int, ...]:
+    """Of the tasks that make a shot's frames, ascending."""
+    return tuple(number for number, (name, _) in enumerate(bundle.tasks()) if name == shot)
+
+
+def needs(bundle: Bundle, shot: str) -> Needs:
+    """Of the step that makes a shot's frames; nothing for a shot that no step makes."""
+    for step in bundle.template["steps"]:
+        ranges = _ranges(step)
+        if set(ranges) == set(TASK_PARAMETERS) and shot in ranges["Shot"]:
+            amounts = {each["name"]: int(each["min"]) for each in step.get("hostRequirements", {}).get("amounts", [])}
+            return Needs(
+                amounts.get("amount.worker.gpu", 0),
+                amounts.get("amount.worker.gpu.memory", 0),
+                amounts.get("amount.worker.memory", 0),
+            )
+    return Needs()
+
+
+def comp(bundle: Bundle, frame: str) -> Optional[CompTask]:
+    """The comp's render, if the bundle has one. frame: the farm's token for the number of a frame."""
+    for step in bundle.template["steps"]:
+        if step["name"] == COMP:
+            run = step["script"]["actions"]["onRun"]
+            command = tuple(_filled(bundle, text, frame) for text in (run["command"], *run["args"]))
+            return CompTask(command, str(_ranges(step)["Frame"]))
+    return None
+
+
+def refuse_adaptor(farm: str, options: FarmOptions) -> None:
+    """Raises UsageError: these farms run the command line."""
+    if options.runner != "command":
+        raise UsageError(f"got --runner {options.runner}; {farm} has no sessions for it; leave --runner out")
+
+
+def _ranges(step: Mapping[str, Any]) -> Dict[str, Any]:
+    space = step.get("parameterSpace", {}).get("taskParameterDefinitions", [])
+    return {each["name"]: each["range"] for each in space}
+
+
+def _filled(bundle: Bundle, text: str, frame: str) -> str:
+    def value(found: re.Match[str]) -> str:
+        kind, _, name = found[1].rpartition(".")
+        return parameter(bundle, name) if kind == "Param" else frame
+
+    return re.sub(r"\{\{\s*([\w.]+)\s*\}\}", value, text)
+
+
+def _is_absolute(path: str) -> bool:
+    """On any system."""
+    return bool(re.match(r"[/\\]|[A-Za-z]:[/\\]", path))
