@@ -30,7 +30,8 @@ class Assets:
         for path in self.inputs:
             folder = os.path.dirname(path)  # noqa: PTH120  keeps the path as it was named
             counts[folder] = counts.get(folder, 0) + 1
-        found = [f"{len(self.inputs)} files, {self.bytes / 1e9:.2f} GB, are read:"]
+        size = f"{self.bytes / 1e9:.1f} GB" if self.bytes >= 1e9 else f"{self.bytes / 1e6:.1f} MB"
+        found = [f"{len(self.inputs)} files, {size}, are read:"]
         found += [f"  {count} in {folder}" for folder, count in list(counts.items())[:_SHOWN]]
         if len(counts) > _SHOWN:
             found.append(f"  and in {len(counts) - _SHOWN} more folders")

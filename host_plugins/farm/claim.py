@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Optional
+from typing import Iterable, Iterator, Optional
 
-from host_plugins.farm.follow import forget_tasks
+from host_plugins.farm.follow import FOLDER, forget_tasks
 from host_plugins.farm.reports import forget_reports
 from void_bridge.client.inputs import frames_delivered_at_most
 from void_bridge.client.output import check_free, check_inputs_safe, check_writable, job_file_there, output_folder
@@ -15,7 +16,7 @@ from void_bridge.sequence import Sequence
 
 
 def check_claim(job: Job, source: Optional[Path], overwrite: bool) -> None:
-    """Look whether `claim` may be called; changes nothing.
+    """Look whether the job may have its output folder; changes nothing.
 
     Args:
         source: the job.json that this job was read from, which may be the one in its own output folder.
@@ -38,13 +39,38 @@ def check_claim(job: Job, source: Optional[Path], overwrite: bool) -> None:
         )
 
 
-def claim(job: Job, overwrite: bool) -> None:
-    """Write job.json, and forget how the tasks of an earlier submission stood; with `overwrite` another job's frames
-    and reports go too.
+@contextmanager
+def claimed(jobs: Iterable[Job], overwrite: bool) -> Iterator[None]:
+    """The jobs have their output folders from here on, unless the block fails: then nothing of them is left there.
+
+    Writes job.json, and forgets how the tasks of an earlier submission stood; with `overwrite` another job's frames and
+    reports go too.
 
     Raises:
         OutputError, DiskFull.
     """
+    jobs = tuple(jobs)
+    new = [job for job in jobs if job_file_there(job, unreadable_is_none=True) is None]
+    try:
+        for job in jobs:
+            _claim(job, overwrite)
+        yield
+    except BaseException:
+        for job in jobs:
+            forget_tasks(output_folder(job))
+        for job in new:
+            _give_up(output_folder(job))
+        raise
+
+
+def _give_up(folder: Path) -> None:
+    (folder / JOB_FILE_NAME).unlink(missing_ok=True)
+    for left in (folder / FOLDER, folder):
+        with suppress(OSError):  # something is in it
+            left.rmdir()
+
+
+def _claim(job: Job, overwrite: bool) -> None:
     folder = output_folder(job)
     held = job_file_there(job, unreadable_is_none=True)
     forget_tasks(folder)

@@ -21,6 +21,7 @@ from void_bridge.errors import EngineError, UsageError
 FOLDER = "void-bridge"
 _RECORD = "session.json"
 _STOP_S = 60.0
+_IDLE_EXIT_S = 600.0  # when nobody is left to stop it
 _KILL_S = 10.0
 _WORDS = 20  # lines
 _ASK_GPUS = ("nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits")
@@ -29,7 +30,10 @@ _ASK_GPUS = ("nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,no
 def session_config(folder: Path) -> Config:
     """How clients and the server of a session are configured. Raises ConfigError: the site locks one of these."""
     own = folder.absolute() / FOLDER
-    return load({"runtime_dir": own / "run", "spool": own / "spool", "connect": "", "autostart": False}).config
+    loaded = load({"runtime_dir": own / "run", "spool": own / "spool", "connect": "", "autostart": False})
+    if "idle_exit_s" in loaded.locked:
+        return loaded.config
+    return loaded.config.replace(idle_exit_s=min(_IDLE_EXIT_S, loaded.config.idle_exit_s))
 
 
 def start(folder: Path, gpus: int = 0, gpu_memory_gb: float = 0.0, say: Callable[[str], None] = print) -> Config:

@@ -12,7 +12,7 @@ from typing import Dict, Optional, Sequence, Tuple
 from host_plugins.farm.assets import Assets, assets_of, check_roots
 from host_plugins.farm.backends import Farm, Say, Submitted
 from host_plugins.farm.bundle import Bundle, read_bundle, write_bundle
-from host_plugins.farm.claim import check_claim, claim
+from host_plugins.farm.claim import check_claim, claimed
 from host_plugins.farm.follow import FOLDER, Submission, write_submission
 from host_plugins.farm.located import mapped
 from host_plugins.farm.options import FarmOptions
@@ -77,15 +77,14 @@ def submit(
     jobs = {shot.name: shot.job for shot in prepared.shots}
     for shot, job in jobs.items():
         check_claim(job, prepared.sources[shot], overwrite)
-    for job in jobs.values():
-        claim(job, overwrite)
-    folder = bundle_folder or _free_folder(output_folder(prepared.shots[0].job) / FOLDER / "bundle")
-    bundle = write_bundle(folder, prepared.shots, prepared.assets, options)
-    try:
-        return bundle, _hand_over(bundle, jobs, options, farm, say)
-    except BaseException:
-        shutil.rmtree(bundle.folder, ignore_errors=True)
-        raise
+    with claimed(jobs.values(), overwrite):
+        folder = bundle_folder or _free_folder(output_folder(prepared.shots[0].job) / FOLDER / "bundle")
+        bundle = write_bundle(folder, prepared.shots, prepared.assets, options)
+        try:
+            return bundle, _hand_over(bundle, jobs, options, farm, say)
+        except BaseException:
+            shutil.rmtree(bundle.folder, ignore_errors=True)
+            raise
 
 
 def submit_bundle(
@@ -100,9 +99,8 @@ def submit_bundle(
     jobs = {name: mapped(bundle.job(name).job, here) for name in bundle.shot_names()}
     for job in jobs.values():
         check_claim(job, None, overwrite)
-    for job in jobs.values():
-        claim(job, overwrite)
-    return bundle, _hand_over(bundle, jobs, options, farm, say)
+    with claimed(jobs.values(), overwrite):
+        return bundle, _hand_over(bundle, jobs, options, farm, say)
 
 
 def _hand_over(bundle: Bundle, jobs: Dict[str, Job], options: FarmOptions, farm: Farm, say: Say) -> Submitted:

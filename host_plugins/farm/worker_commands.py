@@ -31,6 +31,7 @@ def add_actions(actions: Any) -> None:
     server.add_argument("what", choices=("start", "stop"))
     server.add_argument("folder", type=Path, metavar="DIR", help="of the session")
     _add_host(server)
+    _add_json(server)
     server.set_defaults(action=run_session)
     task = actions.add_parser("task", help="on a worker: make the frames of one task")
     _add_shot(task)
@@ -49,7 +50,12 @@ def _add_host(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--gpu-memory", type=float, default=0.0, metavar="GB", help="of each of them")
 
 
+def _add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="end with one line of JSON on standard output")
+
+
 def _add_shot(parser: argparse.ArgumentParser) -> None:
+    _add_json(parser)
     parser.add_argument("--jobs", type=Path, metavar="DIR", help="folder with a job.json of each shot")
     parser.add_argument("--bundle", type=Path, metavar="DIR", help="the bundle, instead of --jobs")
     parser.add_argument("--shot", metavar="NAME")

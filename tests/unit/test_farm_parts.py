@@ -11,7 +11,7 @@ import pytest
 from host_plugins.farm import session
 from host_plugins.farm.assets import assets_of, check_roots
 from host_plugins.farm.bundle import check_values, frames_of, read_bundle, write_bundle
-from host_plugins.farm.claim import check_claim, claim
+from host_plugins.farm.claim import check_claim, claimed
 from host_plugins.farm.follow import CHECK, Submission, TaskState, read_tasks, summary, write_submission, write_task
 from host_plugins.farm.lines import Deadline10Lines, OpenJobDescriptionLines, PlainLines
 from host_plugins.farm.located import check_owner, located_job, mapped
@@ -185,17 +185,25 @@ def test_paths_that_the_workers_do_not_see_are_refused(job, tmp_path):
 
 def test_an_output_is_claimed_once_and_by_one_job(job, tmp_path):
     check_claim(job, None, overwrite=False)
-    claim(job, overwrite=False)
-    check_claim(job, None, overwrite=False)
+    with claimed([job], overwrite=False):
+        check_claim(job, None, overwrite=False)
     other = job.replace(seed=7)
     with pytest.raises(OutputError, match="with other settings"):
         check_claim(other, None, overwrite=False)
     check_claim(other, tmp_path / "out/a/job.json", overwrite=False)
     (tmp_path / "out/a/clean.1001.exr").write_bytes(b"of the first job")
     check_claim(other, None, overwrite=True)
-    claim(other, overwrite=True)
+    with claimed([other], overwrite=True):
+        pass
     assert not (tmp_path / "out/a/clean.1001.exr").exists()
     assert JobFile.read(tmp_path / "out/a/job.json").job == other
+
+
+def test_a_submission_that_fails_leaves_nothing(job, tmp_path):
+    with pytest.raises(UsageError), claimed([job], overwrite=False):
+        assert (tmp_path / "out/a/job.json").exists()
+        raise UsageError("the farm does not take it")
+    assert not (tmp_path / "out/a").exists()
 
 
 def test_frames_that_no_job_claims_are_not_written_over(job, tmp_path):
@@ -292,7 +300,7 @@ def test_a_broken_line_is_numbered_and_leaves_the_rest_untouched(job, tmp_path):
     numbers = [line.partition(":")[0] for line in found.broken]
     assert numbers == ["line 5", "line 6", "line 7", "line 8"]
     assert "1001-ten" in found.broken[0]
-    assert "none.####.exr" in found.broken[1]
+    assert "none.1001.exr" in found.broken[1]
     assert "got 5 cells, expected 8" in found.broken[2]
 
 
