@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import platform
+import time
 import uuid
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -11,6 +14,7 @@ from typing import Iterator
 from void_bridge.errors import full_disk_named
 
 TEMPORARY_SUFFIX = ".void-tmp"
+_ABANDONED_S = 24 * 3600.0
 
 
 @contextmanager
@@ -24,7 +28,7 @@ def replacing(path: Path, durable: bool = False) -> Iterator[Path]:
         DiskFull, OutputError: naming `path`, which is left as it was.
     """
     # Cut, for a name may be as long as the file system allows.
-    temporary = path.with_name(f".{path.name[:40]}.{uuid.uuid4().hex[:8]}{TEMPORARY_SUFFIX}")
+    temporary = path.with_name(f".{path.name[:40]}.{_owner()}-{uuid.uuid4().hex[:8]}{TEMPORARY_SUFFIX}")
     with full_disk_named(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -43,6 +47,42 @@ def write_bytes(path: Path, data: bytes, durable: bool = False) -> None:
     """Write `data` as `path`, whole or not at all. Raises DiskFull, OutputError."""
     with replacing(path, durable) as temporary:
         temporary.write_bytes(data)
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Remove temporary files whose writer was killed: of this machine's ended processes, and any that are a day old."""
+    with suppress(OSError):
+        for path in folder.glob(f".*{TEMPORARY_SUFFIX}"):
+            with suppress(OSError):
+                if _is_abandoned(path):
+                    path.unlink()
+
+
+def _owner() -> str:
+    """This machine and process, in the name of a temporary file."""
+    return f"{_machine()}-{os.getpid()}"
+
+
+def _machine() -> str:
+    return hashlib.blake2b(platform.node().encode(), digest_size=4).hexdigest()
+
+
+def _is_abandoned(path: Path) -> bool:
+    machine, _, rest = path.name.removesuffix(TEMPORARY_SUFFIX).rpartition(".")[2].partition("-")
+    pid = rest.partition("-")[0]
+    if machine == _machine() and pid.isdigit() and os.name != "nt":  # there, signal 0 would be sent
+        return not _runs(int(pid))
+    return time.time() - path.stat().st_mtime > _ABANDONED_S
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
 
 
 def sync_file(path: Path) -> None:

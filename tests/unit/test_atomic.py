@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 
 import pytest
 
-from void_bridge.atomic import TEMPORARY_SUFFIX, replacing, sync_folder, write_bytes
+from void_bridge.atomic import TEMPORARY_SUFFIX, remove_abandoned, replacing, sync_folder, write_bytes
 from void_bridge.errors import OutputError
 
 
@@ -81,3 +83,25 @@ def test_a_folder_is_synced_that_is_there(tmp_path):
     sync_folder(tmp_path)
     with pytest.raises(FileNotFoundError):
         sync_folder(tmp_path / "gone")
+
+
+def test_what_a_killed_writer_left_is_removed_and_what_a_live_one_writes_is_kept(tmp_path):
+    script = (
+        "import os, sys\nfrom pathlib import Path\nfrom void_bridge.atomic import replacing\n"
+        "with replacing(Path(sys.argv[1])) as temporary:\n"
+        "    temporary.write_bytes(b'half')\n    print(flush=True)\n    sys.stdin.read()\n"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path / "killed.exr")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as writer:
+        writer.stdout.readline()
+        remove_abandoned(tmp_path)
+        assert len(names(tmp_path)) == 1, "its writer is still there"
+        writer.kill()
+    (tmp_path / f".frame.exr.0000beef-1-00000000{TEMPORARY_SUFFIX}").write_bytes(b"of another machine")
+    old = tmp_path / f".old.exr.0000beef-1-00000000{TEMPORARY_SUFFIX}"
+    old.write_bytes(b"of yesterday")
+    os.utime(old, (0, 0))
+    (tmp_path / "frame.exr").write_bytes(b"a frame")
+    remove_abandoned(tmp_path)
+    assert names(tmp_path) == [f".frame.exr.0000beef-1-00000000{TEMPORARY_SUFFIX}", "frame.exr"]
+    remove_abandoned(tmp_path / "nothing here")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import BinaryIO, Callable, List, Optional
 
 from void_bridge import hooks
-from void_bridge.atomic import replacing
+from void_bridge.atomic import remove_abandoned, replacing
 from void_bridge.client import output as places
 from void_bridge.client.session import Session
 from void_bridge.client.transfer import copy, download
@@ -48,6 +48,7 @@ class Fetcher:
             job = result.job.replace(output=output or self._map.here(result.job.output))
             if claim:
                 self._claim(job, id, overwrite)
+            remove_abandoned(places.output_folder(job))
             sequence = Sequence.parse(job.output)
             paths = [Path(str(sequence.path(frame.frame))) for frame in result.frames]
             for frame, path in zip(result.frames, paths):
