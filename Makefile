@@ -8,7 +8,7 @@ FIND_PYTHON := for p in python3.11 python3.12 python3.13 python3; do \
 	echo "void-bridge needs Python 3.11 or later; install it, or call make PYTHON=/path/to/python3.11" >&2; exit 1
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: setup demo test check format bench clean
+.PHONY: setup demo test check format bench torture clean
 
 ## make demo: remove an object from footage of its own, through a real server (installs base and server, no torch)
 demo: $(VENV)/base.stamp
@@ -33,6 +33,10 @@ format: $(VENV)/full.stamp
 ## make bench: the numbers of docs/benchmarks.md, as ratios in one run
 bench: $(VENV)/full.stamp
 	$(BIN)/void-bridge bench --out docs/benchmarks.md
+
+## make torture: kills at random moments, load and fuzzing for half an hour; writes what was counted into the page
+torture: $(VENV)/full.stamp
+	$(BIN)/python -m tests.torture --seconds 1800 --page docs/reliability.md
 
 ## make setup: .venv with everything, torch included
 setup: $(VENV)/full.stamp

@@ -45,7 +45,8 @@ class Config:
     runtime_dir: of connection files. keys: of the certificates that `keys new` makes. executable: the
     Python that starts a local server; empty: the recorded one (installation.py), else this one. threads:
     of a worker; 0: all cores. roots: folders that `path` transport may read. path_map: `FROM=TO` entries (pathmap.py).
-    ocio: config of plates; empty: $OCIO, else the built-in one. spool_limit_gb: 0 is none.
+    ocio: config of plates; empty: $OCIO, else the built-in one. spool_limit_gb: over it, ended jobs go whose
+    results were fetched; 0 is none.
     idle_free_s, idle_exit_s: when a server that a client started gives its device memory back, and
     leaves. hang_s: after so long without progress a worker counts as hung.
     resolve_output, before_submit, after_result: site hooks as `module:function` (hooks.py).
@@ -68,7 +69,7 @@ class Config:
     ocio: str = ""
     user: str = field(default_factory=login_name)
     priority: int = 50
-    spool_limit_gb: float = 0.0
+    spool_limit_gb: float = 50.0
     idle_free_s: float = 120.0
     idle_exit_s: float = 1800.0
     hang_s: float = 600.0

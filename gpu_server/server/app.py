@@ -242,7 +242,9 @@ def recover(journal: Journal, spool: Spool) -> tuple[list[JobRecord], Catalog]:
     for digest, size in journal.blobs().items():
         catalog.hold(digest, size)
     for record in records:
-        if not record.is_final:
+        if record.is_final:
+            record.forget_inputs()
+        else:
             _resume(record, journal, spool, catalog)
         for frame in record.frames.values():
             catalog.publish(record.id, frame)

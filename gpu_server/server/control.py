@@ -96,6 +96,7 @@ class ControlLoop(RouterLoop):
         if record.is_final:
             self._pictures.pop(record.id, None)
             self.dispatcher.tidy(record)
+            self.mailbox.post(self.service.keep_within_limit)  # once whoever ended it is through
 
     def previewed(self, job_id: str, frame: int, png: bytes) -> None:
         if len(png) <= PART_BYTES:

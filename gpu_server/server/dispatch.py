@@ -246,6 +246,7 @@ class Dispatcher:
     def tidy(self, record: JobRecord) -> None:
         """Remove what engines left behind, once a job has ended and no worker holds it."""
         if record.is_final and record.id not in self.held_jobs():
+            record.forget_inputs()
             self._background.do(lambda: self._spool.remove_scratch(record.id))
 
     # --- when things end -------------------------------------------------------------------------

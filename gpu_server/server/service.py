@@ -177,6 +177,7 @@ class JobService:
         record = self._ledger.table.get(job_id)
         if record.is_final and not record.fetched:
             self._ledger.set_fetched(record)
+            self.keep_within_limit()
         return record
 
     @property
@@ -197,6 +198,11 @@ class JobService:
                 f"the job needs {coming / 1e9:.2f} GB and the server's spool holds {left / 1e9:.2f} of "
                 f"{limit / 1e9:.2f} GB in jobs that run or were not fetched; fetch those, or raise spool_limit_gb"
             )
+
+    def keep_within_limit(self) -> None:
+        """Remove what nobody needs any more, should the spool have grown over its limit."""
+        if self._settings.spool_limit_bytes:
+            self.collect(self._settings.spool_limit_bytes)
 
     def collect(self, limit_bytes: int) -> int:
         """Remove what is no longer needed until the spool is within a limit. Returns the bytes left."""

