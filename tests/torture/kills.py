@@ -47,6 +47,7 @@ class Tally:
     recomputed: int = 0
     resumes: int = 0
     frames: int = 0
+    peak_mb: float = 0.0
 
     def add(self, done: Kill, frames: int) -> None:
         self.frames += frames

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import random
 import sys
+import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import psutil
 
 from gpu_server.footage import Scene
 from gpu_server.server.settings import ServerSettings
@@ -38,11 +41,9 @@ class Footage:
     seconds: float
 
     def job(self, output: Path) -> Job:
-        frames = FrameRange(FRAMES)
-        remove = MatteSource(self.roto.pattern, "A")
-        return Job(
-            self.plate.pattern, frames, str(output / "clean.####.exr"), COLOUR, remove=remove, engine="propagate"
-        )
+        frames, remove = FrameRange(FRAMES), MatteSource(self.roto.pattern, "A")
+        pattern = str(output / "clean.####.exr")
+        return Job(self.plate.pattern, frames, pattern, COLOUR, remove=remove, engine="propagate")
 
 
 def real_settings(folder: Path) -> ServerSettings:
@@ -74,7 +75,7 @@ def make_footage(folder: Path, world: World) -> Footage:
 def random_kills(folder: Path, seconds: float, seed: int, say: Callable[[str], None]) -> Tally:
     """Kill at random moments until the time is up. Raises AssertionError: something did not hold."""
     rng, tally = random.Random(seed), Tally()
-    with World(real_settings(folder)) as world:
+    with World(real_settings(folder)) as world, PeakMemory(world) as peak:
         footage = make_footage(folder, world)
         until, number = time.monotonic() + seconds, 0
         while time.monotonic() < until:
@@ -83,12 +84,35 @@ def random_kills(folder: Path, seconds: float, seed: int, say: Callable[[str], N
             world.transport = rng.choice(("inline", "path"))
             output = folder / f"out-{number}"
             order = Order.write(folder, footage.job(output), footage.expected)
-            done = run_with_a_kill(world, order, victim, _at(rng.uniform(0, 1.1 * footage.seconds)), lambda: None)
+            done = run_with_a_kill(world, order, victim, _at(rng.uniform(0, footage.seconds)), lambda: None)
             tally.add(done, len(footage.expected))
             _forget(output, order)
             say(_line(number, done))
+        tally.peak_mb = peak.bytes / 2**20
     assert not world.processes(), "processes are left over"
     return tally
+
+
+class PeakMemory:
+    """The most that the server and its workers had at once, looked at every second."""
+
+    def __init__(self, world: World) -> None:
+        self._world, self._over = world, threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self.bytes = 0
+
+    def __enter__(self) -> PeakMemory:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._over.wait(1.0):
+            with suppress(psutil.Error, AssertionError, AttributeError):  # it is killed just now
+                self.bytes = max(self.bytes, self._world.memory())
 
 
 def _at(delay_s: float) -> Callable[[str, object], bool]:
