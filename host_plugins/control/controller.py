@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import logging
 import threading
-from typing import Callable, Dict, Optional, Tuple
+from pathlib import Path
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from host_plugins.control.request import Order
-from host_plugins.control.runs import OnState, Run, config_of
+from host_plugins.control.runs import News, OnState, Run, config_of, no_news
 from host_plugins.control.settings import Settings
 from host_plugins.control.state import JobState, Phase
 from host_plugins.control.words import artist_words
 from void_bridge.client import Client, connect
+from void_bridge.client.output import output_folder
 from void_bridge.errors import VoidBridgeError
-from void_bridge.job import Job
+from void_bridge.job import JOB_FILE_NAME, Job, JobFile
 from void_bridge.protocol.messages import JobStatus
 
 log = logging.getLogger(__name__)
@@ -29,6 +31,21 @@ OnFound = Callable[[JobState, Job], None]
 OnJobs = Callable[[Tuple[JobStatus, ...], str], None]
 
 
+class HandedOver(NamedTuple):
+    """farm: its name and its id for the job. outputs: of each job, where a site's hook may have moved it."""
+
+    farm: str
+    outputs: Tuple[str, ...] = ()
+
+
+ToFarm = Callable[[Sequence[Path]], HandedOver]  # takes job.json files
+
+
+def handed_over(order: Order) -> JobState:
+    """How a job for a farm stands at first."""
+    return JobState(order.id, "handed_over", "being submitted", output=order.job.output, frames=str(order.job.frames))
+
+
 class Controller:
     """Every method returns at once; call them from the host's main thread.
 
@@ -37,24 +54,44 @@ class Controller:
         on_state: told each state of each job, on the main thread. News that come faster than the host takes them
             are left out, but for the latest of each job.
         interactive: whether somebody sits there, for whom a local server may be started.
+        news: says how a job stands that was handed to a farm; asked on threads of the controller.
     """
 
-    def __init__(self, post: Post, on_state: OnState, interactive: bool = True) -> None:
-        self._post, self._on_state, self._interactive = post, on_state, interactive
+    def __init__(self, post: Post, on_state: OnState, interactive: bool = True, news: News = no_news) -> None:
+        self._post, self._on_state, self._interactive, self._farm_news = post, on_state, interactive, news
         self._lock = threading.Lock()
         self._news: Dict[str, JobState] = {}
         self._runs: Dict[str, Run] = {}
         self._threads: Dict[str, threading.Thread] = {}
 
     def submit(self, order: Order) -> JobState:
-        """Hand a job over. Returns the state to remember it by."""
-        phase: Phase = "handed_over" if order.settings.where == "farm" else "sending"
+        """Hand a job to a server. Returns the state to remember it by."""
+        assert order.settings.where != "farm", "submit_to_farm takes those"
         server = order.settings.address if order.settings.where == "server" else ""
         job = order.job
-        state = JobState(order.id, phase, output=job.output, frames=str(job.frames), server=server)
+        state = JobState(order.id, "sending", output=job.output, frames=str(job.frames), server=server)
         run = self._new_run(state, order.settings)
         self._start(order.id, lambda: run.submit(order))
         return state
+
+    def submit_to_farm(self, orders: Sequence[Order], to_farm: ToFarm) -> Tuple[JobState, ...]:
+        """Hand jobs to a farm, all in one submission, and wait for their frames.
+
+        Args:
+            to_farm: called on a thread, with a job.json of each order beside its frames-to-be. What it raises becomes
+                the state of every job; their files are left, for somebody to submit by hand.
+
+        Returns:
+            A state to remember each by, in the orders' order: what `handed_over` says of it.
+        """
+        states = tuple(handed_over(order) for order in orders)
+        runs = [self._new_run(state, order.settings) for state, order in zip(states, orders)]
+        thread = threading.Thread(
+            target=self._to_farm, args=(orders, runs, to_farm), name="void-bridge-farm", daemon=True
+        )
+        self._threads.update({order.id: thread for order in orders})
+        thread.start()
+        return states
 
     def follow(self, state: JobState, settings: Settings) -> None:
         """Pick up a job that was submitted in another session, unless it is being followed already."""
@@ -133,14 +170,29 @@ class Controller:
             run.stop.set()
 
     def _new_run(self, state: JobState, settings: Settings) -> Run:
-        run = Run(state, settings, self._tell, self._interactive)
+        run = Run(state, settings, self._tell, self._interactive, self._farm_news)
         self._runs[state.id] = run
         return run
 
     def _start(self, id: str, work: Callable[[], None]) -> None:
         thread = threading.Thread(target=work, name=f"void-bridge-{id}", daemon=True)
+        thread.start()  # first: where one thread takes over from another, the job counts as followed all the time
         self._threads[id] = thread
-        thread.start()
+
+    def _to_farm(self, orders: Sequence[Order], runs: List[Run], to_farm: ToFarm) -> None:
+        """On a thread. Following begins before this thread ends, so that somebody follows at any time."""
+        try:
+            files = [output_folder(order.job) / JOB_FILE_NAME for order in orders]
+            for order, file in zip(orders, files):
+                JobFile(order.job).write(file)
+            farm, outputs = to_farm(files)
+        except Exception as exc:
+            for run in runs:
+                run.fail(exc)
+            return
+        for run, output in zip(runs, outputs or [run.state.output for run in runs]):
+            run.tell(farm=farm, line=f"{farm}: submitted", output=output)
+            self._start(run.state.id, run.follow)
 
     def _stop_waiting(self, state: JobState) -> None:
         """A job that was handed over has no server to be asked. On a thread: that is where news come from."""
@@ -148,7 +200,10 @@ class Controller:
         if run is not None:
             run.stop.set()
             self.wait(state.id)
-        self._tell(state.replace(phase="cancelled", line="no longer waited for; stop it on the farm"))
+            state = run.state
+        if state.is_alive:
+            there = f": {state.farm}" if state.farm else ""
+            self._tell(state.replace(phase="cancelled", line=f"no longer waited for; stop it on the farm{there}"))
 
     def _ask(self, settings: Settings, ask: Callable[[Client], str], on_line: OnLine) -> None:
         """One question to a server that runs, on a thread of its own; the answer comes on the main thread."""

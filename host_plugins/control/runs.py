@@ -6,7 +6,7 @@ import logging
 import threading
 from contextlib import suppress
 from pathlib import Path
-from typing import Callable, Optional
+from typing import Callable, NamedTuple, Optional
 
 from host_plugins.control.request import Order
 from host_plugins.control.settings import Settings
@@ -19,7 +19,7 @@ from void_bridge.client.words import duration_text, report_lines, status_text, s
 from void_bridge.config import Config, load
 from void_bridge.errors import Cancelled, NoServer, VoidBridgeError, from_code
 from void_bridge.frames import FrameRange
-from void_bridge.job import JOB_FILE_NAME, JobFile
+from void_bridge.job import JOB_FILE_NAME
 from void_bridge.protocol.messages import FINAL_STATES, JobStatus
 from void_bridge.sequence import Sequence
 
@@ -28,6 +28,21 @@ log = logging.getLogger(__name__)
 DISK_POLL_S = 2.0
 
 OnState = Callable[[JobState], None]
+
+
+class FarmNews(NamedTuple):
+    """farm: who has the job, and by which id. line: how its tasks stand. Both empty where nothing is known."""
+
+    farm: str = ""
+    line: str = ""
+
+
+News = Callable[[Path], FarmNews]  # asked with the folder of a job's frames
+
+
+def no_news(folder: Path) -> FarmNews:
+    """For who hands nothing to a farm."""
+    return FarmNews()
 
 
 def config_of(settings: Settings, interactive: bool) -> Config:
@@ -50,13 +65,20 @@ def config_of(settings: Settings, interactive: bool) -> Config:
 
 
 class Run:
-    """Follows one job and tells its states. `stop` ends it soon; the job itself goes on at the server."""
+    """Follows one job and tells its states. `stop` ends it soon; the job itself goes on at the server.
 
-    def __init__(self, state: JobState, settings: Settings, on_state: OnState, interactive: bool = True) -> None:
+    Args:
+        interactive: whether somebody sits there, for whom a local server may be started.
+        news: says how a job stands that was handed to a farm.
+    """
+
+    def __init__(
+        self, state: JobState, settings: Settings, on_state: OnState, interactive: bool = True, news: News = no_news
+    ) -> None:
         self.state = state
         self.stop = threading.Event()
         self.cancel_sending = threading.Event()
-        self._settings, self._on_state, self._interactive = settings, on_state, interactive
+        self._settings, self._on_state, self._interactive, self._news = settings, on_state, interactive, news
         self._lock = threading.Lock()  # frames land on a thread of their own
 
     def tell(self, **changes: object) -> None:
@@ -69,19 +91,16 @@ class Run:
     def submit(self, order: Order) -> None:
         """Hand a job over and follow it to its end. Raises nothing: what goes wrong becomes the state."""
         try:
-            if order.settings.where == "farm":
-                self._hand_over(order)
-            else:
-                self._submit(order)
+            self._submit(order)
         except Exception as exc:
             with suppress(OSError):  # the version's folder, unless something is in it
                 output_folder(order.job).rmdir()
-            self._fail(exc)
+            self.fail(exc)
 
     def follow(self) -> None:
         """Pick up a job where it is. Raises nothing."""
         try:
-            if self.state.phase == "handed_over":
+            if self.state.at_farm:
                 self._follow_disk()
             else:
                 with self._client() as client:
@@ -89,9 +108,10 @@ class Run:
         except NoServer as exc:
             self._lose(exc)
         except Exception as exc:
-            self._fail(exc)
+            self.fail(exc)
 
-    def _fail(self, error: Exception) -> None:
+    def fail(self, error: Exception) -> None:
+        """Tell what went wrong."""
         if isinstance(error, Cancelled):
             self.tell(phase="cancelled", line=error.message)
             return
@@ -161,21 +181,22 @@ class Run:
         line = {"done": done, "cancelled": "cancelled"}.get(status.state, failure)
         self.tell(phase=status.state, line=line, ready=str(frames_ready(self.state)), report=lines)
 
-    def _hand_over(self, order: Order) -> None:
-        path = output_folder(order.job) / JOB_FILE_NAME
-        JobFile(order.job).write(path)
-        self.tell(phase="handed_over", line=f"ready for the farm: void-bridge remove {path}", output=order.job.output)
-        self._follow_disk()
-
     def _follow_disk(self) -> None:
         wanted = FrameRange.parse(self.state.frames)
+        folder = Path(Sequence.parse(self.state.output).folder)
         while not self.stop.is_set():
             ready = frames_ready(self.state)
             if set(wanted) <= set(ready):
                 self.tell(phase="done", line=f"{len(wanted)} frames came from the farm", ready=str(ready))
                 return
-            self.tell(ready=str(ready))
+            self._tell_news(self._news(folder), str(ready))
             self.stop.wait(DISK_POLL_S)
+
+    def _tell_news(self, news: FarmNews, ready: str) -> None:
+        farm = news.farm or self.state.farm
+        waiting = f"no farm has taken it yet; a wrangler can: void-bridge farm submit {job_file(self.state)}"
+        line = f"{farm}: {news.line or 'waits for frames'}" if farm else waiting
+        self.tell(farm=farm, ready=ready, line=line)
 
 
 def frames_ready(state: JobState) -> FrameRange:

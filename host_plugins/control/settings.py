@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, Dict, Literal, Mapping, Optional, Tuple
+from typing import Any, Dict, Literal, Mapping, Optional, Sequence, Tuple, Type, TypeVar
 
 from void_bridge.errors import UsageError
 from void_bridge.typed import nearest
 
 Kind = Literal["text", "lines", "integer", "number", "flag", "choice", "folder", "file"]
-Page = Literal["remove", "server"]
+Page = Literal["remove", "server", "farm"]
 Choices = Tuple[Tuple[str, str], ...]  # value, what the artist reads
+Values = TypeVar("Values")
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,8 @@ class SettingSpec:
     high: float = 0
 
 
-def _setting(label: str, kind: Kind, default: Any, tip: str, group: str, **more: Any) -> Any:
+def setting(label: str, kind: Kind, default: Any, tip: str, group: str, **more: Any) -> Any:
+    """A field of a dataclass of settings, with its definition."""
     return dataclasses.field(
         default=default, metadata={"spec": SettingSpec("", label, kind, default, tip, group, **more)}
     )
@@ -49,7 +51,7 @@ _PIXELS, _COLOUR, _OUTPUT, _RUN = "Pixels", "Colour", "Output", "Run"
 class Settings:
     """The values of one node or window. Everything has a default; empty text means what its tip says."""
 
-    frames_from: str = _setting(
+    frames_from: str = setting(
         "frame range",
         "choice",
         "input",
@@ -57,8 +59,8 @@ class Settings:
         _FRAMES,
         choices=(("input", "input"), ("global", "global"), ("custom", "custom")),
     )
-    frames: str = _setting("frames", "text", "", "For custom: 1001-1046, also 1-9x2 or -5--1,7.", _FRAMES)
-    handles: int = _setting(
+    frames: str = setting("frames", "text", "", "For custom: 1001-1046, also 1-9x2 or -5--1,7.", _FRAMES)
+    handles: int = setting(
         "handles",
         "integer",
         0,
@@ -67,14 +69,14 @@ class Settings:
         _FRAMES,
         high=1000,
     )
-    prompt: str = _setting(
+    prompt: str = setting(
         "Scene after removal",
         "lines",
         "",
         "What is there once the object is gone: 'an empty sofa in a living room'. Describe, don't command.",
         _SCENE,
     )
-    engine: str = _setting(
+    engine: str = setting(
         "engine",
         "choice",
         "auto",
@@ -83,7 +85,7 @@ class Settings:
         _ENGINE,
         choices=(("auto", "auto"), ("propagate", "propagate"), ("void", "void")),
     )
-    passes: str = _setting(
+    passes: str = setting(
         "passes",
         "choice",
         "auto",
@@ -91,7 +93,7 @@ class Settings:
         _ENGINE,
         choices=(("auto", "auto"), ("1", "1"), ("2", "2")),
     )
-    fill: str = _setting(
+    fill: str = setting(
         "fill",
         "choice",
         "model",
@@ -99,10 +101,10 @@ class Settings:
         _ENGINE,
         choices=(("model", "model"), ("hybrid", "hybrid")),
     )
-    canvas: str = _setting(
+    canvas: str = setting(
         "canvas", "text", "384x672", "Height x width of the picture that the model works on, multiples of 16.", _ENGINE
     )
-    framing: str = _setting(
+    framing: str = setting(
         "framing",
         "choice",
         "held",
@@ -110,7 +112,7 @@ class Settings:
         _ENGINE,
         choices=(("held", "held"), ("moving", "moving")),
     )
-    seed: int = _setting(
+    seed: int = setting(
         "seed",
         "integer",
         0,
@@ -118,10 +120,10 @@ class Settings:
         _ENGINE,
         high=2**31 - 1,
     )
-    steps: int = _setting(
+    steps: int = setting(
         "steps", "integer", 30, "Quality: denoising steps of each pass. Time grows with it.", _ENGINE, low=1, high=200
     )
-    precision: str = _setting(
+    precision: str = setting(
         "precision",
         "choice",
         "auto",
@@ -129,7 +131,7 @@ class Settings:
         _ENGINE,
         choices=tuple((name, name) for name in ("auto", "float32", "bf16", "fp8-stored", "fp8")),
     )
-    model_fps: str = _setting(
+    model_fps: str = setting(
         "model frame rate",
         "choice",
         "native",
@@ -138,7 +140,7 @@ class Settings:
         _ENGINE,
         choices=(("native", "native"), ("12", "12")),
     )
-    dilate: int = _setting(
+    dilate: int = setting(
         "dilate",
         "integer",
         0,
@@ -146,50 +148,51 @@ class Settings:
         _PIXELS,
         high=1000,
     )
-    feather: int = _setting(
+    feather: int = setting(
         "feather", "integer", 4, "Pixels of the plate by which it grows further, fading out.", _PIXELS, high=1000
     )
-    grain: bool = _setting("grain", "flag", True, "Give the plate's grain back where interpolation took it.", _PIXELS)
-    full_fill: bool = _setting(
+    grain: bool = setting("grain", "flag", True, "Give the plate's grain back where interpolation took it.", _PIXELS)
+    full_fill: bool = setting(
         "unmasked fill", "flag", False, "Also deliver the engine's picture without the paste matte.", _PIXELS
     )
-    confidence: bool = _setting(
+    confidence: bool = setting(
         "confidence", "flag", False, "Also deliver a channel: 1 seen in another frame, 0 made up.", _PIXELS
     )
-    exposure: str = _setting(
+    exposure: str = setting(
         "exposure",
         "text",
         "auto",
         "Stops that bring the plate to normal for the model; auto measures them once.",
         _COLOUR,
     )
-    colorspace: str = _setting(
+    colorspace: str = setting(
         "colour space",
         "text",
         "",
         "Of the plate, a name of the OCIO config. Empty: the working space of the script.",
         _COLOUR,
     )
-    ocio_config: str = _setting(
+    ocio_config: str = setting(
         "OCIO config", "file", "", "File or ocio:// name as the server sees it. Empty: the one of the script.", _COLOUR
     )
-    folder: str = _setting(
+    folder: str = setting(
         "output folder",
         "folder",
         "",
         "Each submission makes a new version in it. Empty: the folder 'void' beside the script.",
         _OUTPUT,
     )
-    where: str = _setting(
+    where: str = setting(
         "run on",
         "choice",
         "local",
         "this machine: a server is started if none runs. server: the address on the Server page. "
-        "farm: plate, roto and job.json are written, for a render manager to run.",
+        "farm: plate and roto are written and the shot is handed to a render manager; Submit asks for pool, priority "
+        "and so on first.",
         _RUN,
         choices=(("local", "this machine"), ("server", "server"), ("farm", "farm")),
     )
-    address: str = _setting(
+    address: str = setting(
         "address",
         "text",
         "",
@@ -197,7 +200,7 @@ class Settings:
         "Server",
         page="server",
     )
-    transport: str = _setting(
+    transport: str = setting(
         "transport",
         "choice",
         "auto",
@@ -206,19 +209,17 @@ class Settings:
         page="server",
         choices=(("auto", "auto"), ("path", "path"), ("inline", "inline")),
     )
-    priority: int = _setting(
+    priority: int = setting(
         "priority", "integer", 50, "0 to 100, the highest goes first.", "Server", page="server", high=100
     )
-    autostart: bool = _setting(
+    autostart: bool = setting(
         "start a local server", "flag", True, "Start one on this machine when none answers.", "Server", page="server"
     )
 
 
 def setting_specs(page: Optional[Page] = None) -> Tuple[SettingSpec, ...]:
     """Every setting in the order of the panel, or those of one page."""
-    fields = dataclasses.fields(Settings)
-    specs = (dataclasses.replace(field.metadata["spec"], name=field.name) for field in fields)
-    return tuple(spec for spec in specs if page in (None, spec.page))
+    return tuple(spec for spec in specs_of(Settings) if page in (None, spec.page))
 
 
 def settings_from(values: Mapping[str, object]) -> Settings:
@@ -227,24 +228,35 @@ def settings_from(values: Mapping[str, object]) -> Settings:
     Raises:
         UsageError: an unknown name, a value of the wrong kind, or one outside its range or choices.
     """
-    specs = {spec.name: spec for spec in setting_specs()}
+    return values_from(Settings, setting_specs(), values)
+
+
+def specs_of(cls: Type[Any]) -> Tuple[SettingSpec, ...]:
+    """The definitions of a dataclass whose fields are `setting`s, in order."""
+    fields = dataclasses.fields(cls)
+    return tuple(dataclasses.replace(field.metadata["spec"], name=field.name) for field in fields)
+
+
+def values_from(cls: Type[Values], specs: Sequence[SettingSpec], values: Mapping[str, object]) -> Values:
+    """A dataclass of settings from plain values. Raises UsageError, as `settings_from`."""
+    known = {spec.name: spec for spec in specs}
     checked: Dict[str, Any] = {}
     for name, value in values.items():
-        if name not in specs:
-            raise UsageError(f"unknown setting {name!r}{nearest(name, specs)}")
-        checked[name] = _checked(specs[name], value)
-    return Settings(**checked)
+        if name not in known:
+            raise UsageError(f"unknown setting {name!r}{nearest(name, known)}")
+        checked[name] = _checked(known[name], value)
+    return cls(**checked)
 
 
 def _checked(spec: SettingSpec, value: object) -> Any:
-    kind = type(spec.default)
+    kind: Any = type(spec.default)
     try:
-        typed = value.strip() if isinstance(value, str) and kind is str else kind(value)
+        typed: Any = value.strip() if isinstance(value, str) and kind is str else kind(value)
     except (TypeError, ValueError):
         raise UsageError(f"{spec.label}: got {value!r}, expected {spec.kind}") from None
     allowed = [choice for choice, _ in spec.choices]
     if allowed and typed not in allowed:
         raise UsageError(f"{spec.label}: got {typed!r}, expected one of {', '.join(allowed)}")
-    if isinstance(typed, int) and kind is int and not spec.low <= typed <= spec.high:
+    if kind in (int, float) and not spec.low <= typed <= spec.high:
         raise UsageError(f"{spec.label}: got {typed}, expected {spec.low:.0f} to {spec.high:.0f}")
     return typed

@@ -34,6 +34,7 @@ class JobState:
 
     output: pattern of the frames; frames: those asked for; ready: those on disk, as a range or empty.
     server: address that has the job, empty for the local one. report: lines about a finished job.
+    farm: who has a job that was handed over, and by which id: `deadline-cloud job-0123`. Empty: nobody yet.
     """
 
     id: str = ""
@@ -44,15 +45,21 @@ class JobState:
     ready: str = ""
     server: str = ""
     report: Tuple[str, ...] = ()
+    farm: str = ""
 
     @property
     def is_alive(self) -> bool:
         """Whether there may be news of it."""
         return bool(self.id) and self.phase not in ENDED
 
+    @property
+    def at_farm(self) -> bool:
+        """Whether it was handed over, so that no server knows it."""
+        return self.phase == "handed_over" or bool(self.farm)
+
     def settings_at_its_server(self, settings: Settings) -> Settings:
         """A panel's settings, but with the server that has this job."""
-        if self.phase == "handed_over":
+        if self.at_farm:
             return settings
         return dataclasses.replace(settings, where="server" if self.server else "local", address=self.server)
 

@@ -7,11 +7,12 @@ do not depend on which others are made can be cut; each task then reads the whol
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Dict, Iterable, List, Tuple
+from typing import Dict, Iterable, Iterator, List, Tuple
 
 from host_plugins.control.versions import safe_name
 from host_plugins.farm.options import FarmOptions
 from void_bridge.client.inputs import frames_read
+from void_bridge.client.output import output_folder
 from void_bridge.errors import OutputError, UsageError
 from void_bridge.frames import FrameRange
 from void_bridge.job import Job
@@ -52,12 +53,20 @@ def plan_shots(jobs: Iterable[Tuple[str, Job]], options: FarmOptions) -> Tuple[F
         UsageError: no jobs, or two of one name. OutputError: two that write to the same place.
         MissingFrames: frames of a plate or a matte that are not there.
     """
-    shots = tuple(_planned(name, job, options) for name, job in jobs)
+    shots = tuple(_planned(name, job, options) for name, job in _named(tuple(jobs)))
     if not shots:
         raise UsageError("got no job; give a job.json, a job's id, or --shots shots.csv")
     _check_names(shots)
     _check_outputs(shots)
     return shots
+
+
+def _named(jobs: Tuple[Tuple[str, Job], ...]) -> Iterator[Tuple[str, Job]]:
+    """Every job with a name. Outputs that are called the same, such as the views of a shot, get their folder's too."""
+    own = [safe_name(name or _output_name(job)) for name, job in jobs]
+    for (name, job), found in zip(jobs, own):
+        shared = not name and sum(each.casefold() == found.casefold() for each in own) > 1
+        yield f"{found}_{safe_name(output_folder(job).name)}" if shared else found, job
 
 
 def delivered_frames(job: Job) -> FrameRange:
@@ -70,7 +79,7 @@ def _planned(name: str, job: Job, options: FarmOptions) -> FarmShot:
         job = job.replace(engine=GPU_ENGINE if options.gpus else CPU_ENGINE)
     delivered = delivered_frames(job)
     chunk = options.chunk if job.engine in CUTTABLE_ENGINES else 0
-    return FarmShot(safe_name(name or _output_name(job)), job, _cut(delivered, chunk))
+    return FarmShot(name, job, _cut(delivered, chunk))
 
 
 def _output_name(job: Job) -> str:

@@ -29,6 +29,9 @@ from void_bridge.typed import to_plain
 FOLDER = "void_bridge"
 # What needs numpy, a terminal or pip; and the scripts, which go elsewhere.
 _LEFT_OUT = ("void_bridge/pixels/", "void_bridge/cli/", "host_plugins/install/")
+# Of host_plugins/farm a host needs what the artist sees; the rest runs in the server's Python and on the farm.
+_ARTISTS = ("__init__", "artist", "assets", "follow", "options", "settings", "shots")
+FARM = tuple(f"host_plugins/farm/{name}.py" for name in _ARTISTS)
 _SCRIPTS = {"nuke": "plugin", "resolve": "scripts"}
 
 
@@ -89,7 +92,7 @@ def own_files(host: str) -> Dict[str, Path]:
         root = Path(str(package.__file__)).parent
         for path in sorted(root.rglob("*.py")):
             name = path.relative_to(root.parent).as_posix()
-            if not name.startswith(left_out):
+            if not name.startswith(left_out) and (name in FARM or not name.startswith("host_plugins/farm/")):
                 found[f"python/{name}"] = path
     if host == "nuke":
         found.update({path.name: path for path in scripts_folder(host).glob("*.py")})

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
-import logging
-from contextlib import suppress
-from typing import Any, Callable, Tuple
+from typing import Callable, Tuple
 
 import nuke
 
@@ -15,19 +12,19 @@ from host_plugins.control.request import make_job, prompt_hint
 from host_plugins.control.runs import job_file
 from host_plugins.control.settings import Settings, setting_specs
 from host_plugins.control.state import JobState
-from host_plugins.control.words import artist_words
-from host_plugins.nuke.background import SecondNuke
 from host_plugins.nuke.colour import working_space
-from host_plugins.nuke.export import export, ranges, write_nodes
+from host_plugins.nuke.export import export
+from host_plugins.nuke.exporting import export_all, goes_to_background
+from host_plugins.nuke.farm import submit_to_farm
 from host_plugins.nuke.freshness import refresh, refresh_settings
+from host_plugins.nuke.guard import if_there, told
 from host_plugins.nuke.node import inside
-from host_plugins.nuke.panel import BACKGROUND, server_settings, settings_of, views_of
+from host_plugins.nuke.panel import server_settings, settings_of, views_of
 from host_plugins.nuke.result import folder_of, jobs_of, point_at, remember, reread
-from host_plugins.nuke.session import on_main_thread, session
+from host_plugins.nuke.session import session
 from host_plugins.nuke.submission import (
     OVERLAY,
     RESULT,
-    Submission,
     exports_folder,
     hand_over,
     output_root,
@@ -35,33 +32,17 @@ from host_plugins.nuke.submission import (
     prepare,
     stem_of,
 )
-from void_bridge.errors import Cancelled, InputError, UsageError, VoidBridgeError
+from void_bridge.errors import UsageError
 from void_bridge.job import Job
 from void_bridge.protocol.messages import JobStatus
-
-log = logging.getLogger(__name__)
-
-
-def told(action: Callable[..., Any]) -> Callable[..., None]:
-    """What an action raises becomes a message in the artist's words."""
-
-    @functools.wraps(action)
-    def guarded(node: nuke.Node, *more: Any) -> None:
-        try:
-            action(node, *more)
-        except Cancelled as exc:
-            node["status"].setValue(artist_words(exc))
-        except Exception as exc:
-            if not isinstance(exc, VoidBridgeError):
-                log.exception("%s failed", action.__name__)
-            nuke.message(f"{node.name()}: {artist_words(exc)}")
-
-    return guarded
 
 
 @told
 def submit(node: nuke.Node) -> None:
     """Export what has changed, make a new version, and hand one job for each view over."""
+    if node["where"].value() == "farm":
+        submit_to_farm(node)
+        return
     if node.fullName() in session().exports:
         raise UsageError("a second Nuke is still writing plate and roto for this node; Cancel stops it")
     if any(state.is_alive for state in jobs_of(node).values()) and not nuke.ask(
@@ -69,13 +50,13 @@ def submit(node: nuke.Node) -> None:
     ):
         return
     submission = prepare(node)
-    licence = str(node["background"].value())
-    if licence != BACKGROUND[0]:
-        _export_in_background(submission, licence)
-        return
-    for plan in submission.plans:
-        export(node, plan)
-    hand_over(submission, session().controller)
+
+    def handed_over() -> None:
+        hand_over(submission, session().controller)
+        if goes_to_background(node):
+            refresh(node)  # something may have changed while a second Nuke wrote it
+
+    export_all([submission], handed_over)
 
 
 @told
@@ -124,7 +105,7 @@ def preview(node: nuke.Node) -> None:
         read["reload"].execute()  # type: ignore[attr-defined]
         node["show"].setValue(OVERLAY)
 
-    session().tools.preview(job, frame, picture, settings, _if_there(node, show))
+    session().tools.preview(job, frame, picture, settings, if_there(node, show))
 
 
 @told
@@ -138,7 +119,7 @@ def compare(node: nuke.Node) -> None:
         node["status"].setValue(words or f"The comparison is {path}")
 
     node["status"].setValue("Making the comparison...")
-    session().tools.compare(job_file(state), settings_of(node), _if_there(node, show))
+    session().tools.compare(job_file(state), settings_of(node), if_there(node, show))
 
 
 @told
@@ -186,7 +167,7 @@ def adopt(node: nuke.Node, id: str, settings: Settings) -> None:
         node["show"].setValue(RESULT)
         session().controller.follow(state, settings)
 
-    session().controller.find(id, settings, _if_there(node, show), _line(node, "server_line"))
+    session().controller.find(id, settings, if_there(node, show), _line(node, "server_line"))
 
 
 def knob_changed(node: nuke.Node, knob: nuke.Knob) -> None:
@@ -206,46 +187,6 @@ _WATCHED = {spec.name for spec in setting_specs()} | {"views", "own_files"}
 _WATCHED |= {f"{role}_{part}" for role in ("remove", "affected", "keep") for part in ("channel", "invert")}
 
 
-def _export_in_background(submission: Submission, licence: str) -> None:
-    """One view after the other; when the last is written, the jobs are handed over as they were asked for."""
-    node = submission.node
-    plan = next((plan for plan in submission.plans if plan.missing), None)
-    if plan is None:
-        hand_over(submission, session().controller)
-        refresh(node)  # something may have changed while it was written
-        return
-
-    @told
-    def ended(node: nuke.Node, words: str) -> None:
-        session().exports.pop(node.fullName(), None)
-        if words == "stopped":
-            raise Cancelled("export cancelled; what was written is kept for the next time")
-        if words or plan.missing:
-            raise InputError(words or f"the second Nuke left frames {plan.missing} out")
-        _export_in_background(submission, licence)
-
-    with write_nodes(node, plan) as writes:
-        steps = [list(step) for step in ranges(plan.missing)]
-        on_end = _posted(_if_there(node, functools.partial(ended, node)))
-        session().exports[node.fullName()] = SecondNuke(writes, steps, plan.view, licence == BACKGROUND[2], on_end)
-    node["status"].setValue("A second Nuke writes plate and roto...")
-
-
-def _posted(call: Callable[[str], None]) -> Callable[[str], None]:
-    return lambda words: on_main_thread(lambda: call(words))
-
-
 def _line(node: nuke.Node, knob: str) -> Callable[[str], None]:
     """Shows a line in the panel, if the node is still there when it comes."""
-    return _if_there(node, lambda text: node[knob].setValue(text or " "))
-
-
-def _if_there(node: nuke.Node, call: Callable[..., Any]) -> Callable[..., None]:
-    """A node that was deleted meanwhile makes every use of it a ValueError; its news are nobody's."""
-
-    def guarded(*arguments: Any) -> None:
-        with suppress(ValueError):
-            node.name()
-            call(*arguments)
-
-    return guarded
+    return if_there(node, lambda text: node[knob].setValue(text or " "))

@@ -16,6 +16,7 @@ from host_plugins.control.state import JobState
 from host_plugins.nuke import colour, digest, inputs, node, panel, result
 from host_plugins.nuke.background import SecondNuke
 from host_plugins.nuke.export import Plan, export
+from host_plugins.nuke.farm_claims import FARM_CLAIMS
 from host_plugins.nuke.freshness import made_of, note_submitted
 from host_plugins.nuke.submission import plans_of
 from void_bridge.errors import Cancelled
@@ -327,5 +328,6 @@ CLAIMS: Tuple[Tuple[str, str, Check], ...] = (
     ("stale", "a changed setting or input makes a result stale", changes_make_it_stale),
     ("copy", "a pasted copy shows the same result", copies_show_the_same),
     ("background", "a second Nuke renders the export", background_export_works),
+    *FARM_CLAIMS,
 )
 JOB_CLAIM = Claim("job", "a job goes to a local server, and its news come on the main thread", lambda: "")

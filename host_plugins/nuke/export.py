@@ -105,9 +105,12 @@ def export(group: nuke.Node, plan: Plan) -> None:
 
 @contextmanager
 def write_nodes(group: nuke.Node, plan: Plan) -> Iterator[List[nuke.Node]]:
-    """Temporary Writes inside the group for the pieces that lack frames; at full size, whatever the proxy mode."""
+    """Temporary Writes inside the group for the pieces that lack frames; at full size, whatever the proxy mode.
+
+    They are no change of the script: one that was saved counts as saved afterwards.
+    """
     made: List[nuke.Node] = []
-    proxy = nuke.root()["proxy"]
+    proxy, was_modified = nuke.root()["proxy"], nuke.root().modified()
     was_proxy = bool(proxy.value())
     nuke.Undo.disable()
     try:
@@ -119,6 +122,7 @@ def write_nodes(group: nuke.Node, plan: Plan) -> Iterator[List[nuke.Node]]:
             with suppress(ValueError):  # deleted with its group
                 nuke.delete(node)
         proxy.setValue(was_proxy)
+        nuke.root().setModified(was_modified)
         nuke.Undo.enable()
 
 

@@ -14,6 +14,7 @@ from void_bridge.errors import UsageError
 SHOWN = ("original", "result", "unmasked fill", "quadmask overlay")
 BACKGROUND = ("off", "render licence (nuke_r)", "interactive licence (nuke_i)")
 STATE = "void_bridge_state"
+FARM_JOB = "farm_job"
 
 _MAKERS: Dict[str, Callable[[SettingSpec], nuke.Knob]] = {
     "text": lambda spec: nuke.String_Knob(spec.name, spec.label),
@@ -156,6 +157,8 @@ def _add_state(group: nuke.Node) -> None:
     """What the panel says, and what the image path and the next session need; none of it can be undone."""
     _add(group, nuke.Text_Knob("status", "", "No job yet."), "How the job stands.", nuke.STARTLINE)
     _add(group, nuke.Text_Knob("report", "", " "), "What a finished job says about itself.", nuke.STARTLINE)
+    tip = "Who has a job that was submitted to a farm: the farm, and its number for the job, for others to depend on."
+    _add(group, nuke.String_Knob(FARM_JOB, "farm job"), tip, nuke.STARTLINE, nuke.READ_ONLY, nuke.NO_UNDO)
     hidden: List[Any] = [
         nuke.String_Knob(STATE),
         nuke.String_Knob("void_bridge_submitted"),

@@ -11,7 +11,7 @@ import nuke
 from host_plugins.control.state import TILE_COLOURS, JobState
 from host_plugins.nuke.inputs import read_behind
 from host_plugins.nuke.node import inside
-from host_plugins.nuke.panel import STATE
+from host_plugins.nuke.panel import FARM_JOB, STATE
 from void_bridge.errors import InputError
 from void_bridge.frames import FrameRange
 from void_bridge.sequence import Sequence
@@ -118,6 +118,8 @@ def _show_words(node: nuke.Node, jobs: Jobs) -> None:
     lines = [f"{view}: {each.line}" if len(jobs) > 1 else each.line for view, each in jobs.items() if each.line]
     node["status"].setValue("\n".join(lines) or "No job yet.")
     node["report"].setValue("\n".join(line for each in jobs.values() for line in each.report) or " ")
+    if node.knob(FARM_JOB):  # nodes of earlier versions have none
+        node[FARM_JOB].setValue(", ".join(dict.fromkeys(each.farm for each in jobs.values() if each.farm)))
     node["tile_color"].setValue(TILE_COLOURS[state.phase])
     node["label"].setValue(_label(node, jobs, state))
 

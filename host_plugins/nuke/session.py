@@ -15,6 +15,7 @@ from host_plugins.control.controller import Controller
 from host_plugins.control.runs import OnState
 from host_plugins.control.state import JobState
 from host_plugins.control.tools import Tools
+from host_plugins.farm.artist import news
 from host_plugins.nuke.background import SecondNuke
 from host_plugins.nuke.freshness import refresh
 from host_plugins.nuke.node import void_nodes
@@ -26,7 +27,7 @@ class Session:
     """Use from the main thread."""
 
     def __init__(self) -> None:
-        self.controller = Controller(post=on_main_thread, on_state=self.show)
+        self.controller = Controller(post=on_main_thread, on_state=self.show, news=news)
         self.tools = Tools(post=on_main_thread)
         self.exports: Dict[str, SecondNuke] = {}  # by the node's name
         self._listeners: Dict[str, OnState] = {}
@@ -36,9 +37,13 @@ class Session:
         self._listeners[id] = on_state
 
     def show(self, state: JobState) -> None:
-        """Bring the news of one job to every node that remembers it."""
+        """Bring the news of one job to every node that remembers it.
+
+        News are no change of the script, for they come again when it is opened: one that was saved counts as saved.
+        """
         if state.id in self._listeners:
             self._listeners[state.id](state)
+        had_changes = nuke.root().modified()
         for node in void_nodes():
             jobs = jobs_of(node)
             views = [view for view, known in jobs.items() if known.id == state.id]
@@ -47,6 +52,7 @@ class Session:
                 remember(node, {**jobs, **dict.fromkeys(views, state)})
                 if state.phase == "done" and is_news:
                     reread(node)
+        nuke.root().setModified(had_changes)
 
     def resume(self, node: nuke.Node) -> None:
         """Pick up the jobs of a node from a script that was opened or pasted."""

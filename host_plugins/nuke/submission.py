@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, Tuple
+from typing import Dict, Optional, Tuple
 
 import nuke
 
@@ -35,15 +35,22 @@ class Submission:
         return not any(piece.name == "plate" for plan in self.plans for piece in plan.pieces)
 
 
-def prepare(node: nuke.Node) -> Submission:
-    """Look at everything and write nothing. Raises VoidBridgeError: whatever is wrong with knobs or inputs."""
-    settings = settings_of(node)
-    return Submission(node, settings, plans_of(node, settings), made_of(node))
+def prepare(node: nuke.Node, settings: Optional[Settings] = None, folder: Optional[Path] = None) -> Submission:
+    """Look at everything and write nothing.
+
+    Args:
+        settings: default: the node's. folder: where plate and roto go; default: beside the results.
+
+    Raises:
+        VoidBridgeError: whatever is wrong with knobs or inputs.
+    """
+    settings = settings or settings_of(node)
+    return Submission(node, settings, plans_of(node, settings, folder), made_of(node))
 
 
-def plans_of(node: nuke.Node, settings: Settings) -> Tuple[Plan, ...]:
+def plans_of(node: nuke.Node, settings: Settings, folder: Optional[Path] = None) -> Tuple[Plan, ...]:
     """What has to be written, for each view. Raises VoidBridgeError."""
-    folder = exports_folder(node, settings)
+    folder = folder or exports_folder(node, settings)
     return tuple(plan_export(node, settings, view, folder) for view in views_of(node))
 
 
@@ -53,19 +60,29 @@ def hand_over(submission: Submission, controller: Controller) -> Jobs:
     Raises:
         UsageError, OutputError: no job can be made, or no version; nothing is left of it.
     """
-    node = submission.node
-    version = new_version(output_root(node, submission.settings), stem_of(node))
+    _, orders = make_orders(submission)
+    jobs: Jobs = {view: controller.submit(order) for view, order in orders.items()}
+    show_jobs(submission, jobs)
+    return jobs
+
+
+def make_orders(submission: Submission) -> Tuple[Version, Dict[str, Order]]:
+    """Make a version, and one order for each view. Raises as hand_over."""
+    version = new_version(output_root(submission.node, submission.settings), stem_of(submission.node))
     try:
-        orders = _orders(submission, version)
+        return version, _orders(submission, version)
     except Exception:
         version.abandon()
         raise
-    jobs: Jobs = {view: controller.submit(order) for view, order in orders.items()}
+
+
+def show_jobs(submission: Submission, jobs: Jobs) -> None:
+    """Let the node remember its new jobs and show what comes of them."""
+    node = submission.node
     point_at(node, jobs, in_plates_space=submission.sends_own_files)
     remember(node, jobs)
     note_submitted(node, submission.made)
     node["show"].setValue(RESULT)
-    return jobs
 
 
 def _orders(submission: Submission, version: Version) -> Dict[str, Order]:

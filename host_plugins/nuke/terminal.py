@@ -2,33 +2,60 @@
 
 from __future__ import annotations
 
+import dataclasses
 import queue
+from pathlib import Path
 from typing import Callable, Optional
 
 import nuke
 
 from host_plugins.control.controller import Controller
 from host_plugins.control.state import JobState
+from host_plugins.farm.artist import news
+from host_plugins.farm.settings import read_sticky
 from host_plugins.nuke.export import export
+from host_plugins.nuke.farm import hand_to_farm, make_all, prepared
 from host_plugins.nuke.result import Jobs, jobs_of, remember
-from host_plugins.nuke.submission import hand_over, prepare
+from host_plugins.nuke.submission import Submission, hand_over, prepare
+from void_bridge.config import load
 from void_bridge.errors import Cancelled, VoidBridgeError
 
 
 def render(node: nuke.Node) -> None:
     """Submit a node's jobs, wait until every frame is on disk, and show the result. Starts no server.
 
+    With `farm` nobody is asked: the settings are those that were used last in this script; this node alone is
+    submitted, and no comp after it.
+
     Raises:
         VoidBridgeError: what went wrong, as a button would have said it.
     """
-    submission = prepare(node)
-    for plan in submission.plans:
-        export(node, plan)
     posted: queue.Queue[Callable[[], None]] = queue.Queue()
-    controller = Controller(post=posted.put, on_state=lambda state: _show(node, state), interactive=False)
-    hand_over(submission, controller)
+    controller = Controller(post=posted.put, on_state=lambda state: _show(node, state), interactive=False, news=news)
+    if node["where"].value() == "farm":
+        _hand_to_farm(node, controller)
+    else:
+        submission = prepare(node)
+        _export(submission)
+        hand_over(submission, controller)
     _drain(controller, posted)
     _raise_failure(jobs_of(node))
+
+
+def _hand_to_farm(node: nuke.Node, controller: Controller) -> None:
+    config = load().config
+    settings = dataclasses.replace(read_sticky(Path(nuke.root().name()), config), comp=False)
+    submission = prepared(node, config)
+    _export(submission)
+    made, text = make_all([submission], settings, config)
+    for line in text.splitlines():
+        nuke.tprint(line)
+    hand_to_farm(made, settings, None, controller)
+
+
+def _export(submission: Submission) -> None:
+    for plan in submission.plans:
+        export(submission.node, plan)
 
 
 def _drain(controller: Controller, posted: queue.Queue[Callable[[], None]]) -> None:

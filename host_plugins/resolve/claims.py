@@ -7,12 +7,15 @@ from typing import Any, Callable, Dict, Tuple
 
 from host_plugins.control.selftest import Claim
 from host_plugins.control.state import JobState
+from host_plugins.farm.settings import EVERY, FARMS, FarmSettings
 from host_plugins.resolve import graph, memory, result
 from host_plugins.resolve.bench import HEIGHT, VALUE, WIDTH, Bench
 from host_plugins.resolve.bench_window import asked_about_window, ticks_counted
 from host_plugins.resolve.export import TEMPORARY, saver_path
 from host_plugins.resolve.exr_peek import exr_header, exr_row
+from host_plugins.resolve.farm import ask
 from host_plugins.resolve.plan import Piece
+from void_bridge.config import Config
 from void_bridge.sequence import Sequence
 
 MARK = "void_bridge.selftest_mark"
@@ -199,6 +202,24 @@ def dialog_answers(bench: Bench) -> str:
     )
 
 
+def changes_are_known(bench: Bench) -> str:
+    """What was there before is given back at the end."""
+    attrs = bench.comp.GetAttrs()
+    assert memory.MODIFIED in attrs, f"no {memory.MODIFIED} among {', '.join(sorted(attrs))}"
+    seen = []
+    for value in (False, True, attrs[memory.MODIFIED]):
+        bench.comp.SetAttrs({memory.MODIFIED: value})
+        seen.append(bool(bench.comp.GetAttrs()[memory.MODIFIED]))
+    return str(_same(seen, [False, True, bool(attrs[memory.MODIFIED])]))
+
+
+def farm_dialog_gives_back(bench: Bench) -> str:
+    shown = FarmSettings(shots=EVERY, farm=FARMS[2], pool="gpu", gpu_memory=0.5, chunk=20_000, comment="two words")
+    found = ask(bench.comp, shown, Config())
+    assert found is not None, "the dialog was cancelled; leave it as it is and press OK"
+    return str(_same(found, shown))
+
+
 def window_looks_right(bench: Bench) -> str:
     return asked_about_window(bench.host)
 
@@ -240,6 +261,8 @@ CLAIMS: Tuple[Tuple[str, str, Check], ...] = (
     ("place", "a free place beside a tool is found in the flow", places_are_free),
     ("undo", "what one button does is one step to undo", undo_is_one_step),
     ("dialog", "AskUser answers with numbers, and a dropdown counts from 0", dialog_answers),
+    ("farm", "the farm's dialog shows what was chosen last and gives it back", farm_dialog_gives_back),
+    ("modified", "a composition says whether it has unsaved changes, and can be told", changes_are_known),
     ("windows", "this edition has a UI manager", windows_are_there),
     ("timer", "a timer of the UI manager reaches the script as disp.On.Timeout", timer_ticks),
     ("looks", "the window looks like its picture, and closing it ends the script", window_looks_right),

@@ -10,11 +10,11 @@ import dataclasses
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, Tuple
 
 from host_plugins.control.request import prompt_hint
-from host_plugins.control.settings import Settings, SettingSpec, setting_specs, settings_from
+from host_plugins.control.settings import Settings, setting_specs, settings_from
 from host_plugins.control.state import JobState
 from host_plugins.resolve.buttons import BUTTONS
 from host_plugins.resolve.choice import NONE, ROLES, Choice, names_for_mattes, names_for_plates
-from host_plugins.resolve.colour import EXAMPLES
+from host_plugins.resolve.controls import Control, control, dropdown, notice, numbered, values_of
 from host_plugins.resolve.host import Host
 from host_plugins.resolve.memory import STOP, jobs_of, remembered
 from host_plugins.resolve.plan import DEPTHS
@@ -35,9 +35,8 @@ ACTIONS: Tuple[Tuple[str, str], ...] = (
     ("stop", "Stop waiting, in the other run of this script"),
 )
 LOOK_S = 0.5
-_SCREW_TO = 10_000  # a thumbwheel for numbers up to here, text beyond
 
-Controls = Dict[int, Dict[Any, Any]]
+Controls = Dict[int, Control]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,7 +97,7 @@ class Dialogs:
         self._print(text)
 
     def _do(self, answer: Mapping[str, Any], choice: Choice, depth: str, action: str) -> None:
-        settings = settings_from(values_of(answer))
+        settings = settings_from(values_of(answer, setting_specs()))
         session, token = self.session, self.session.token_for(choice)
         hint = prompt_hint(settings.prompt)
         if hint and action in ("submit", "leave"):
@@ -167,23 +166,21 @@ class Dialogs:
 
 def controls(comp: Composition, asked: Asked, notes: str) -> Controls:
     """The dialog: what is to be done, the tools, and every setting under its own name."""
-    found: List[Dict[Any, Any]] = []
+    found: List[Control] = []
     if notes:
-        found.append(
-            {1: "notes", 2: "Text", "Name": "Said", "Default": notes, "Lines": 3, "ReadOnly": True, "Wrap": True}
-        )
+        found.append(notice("notes", "Said", notes))
     found.append(
-        _dropdown("action", "do", [text for _, text in ACTIONS], [name for name, _ in ACTIONS].index(asked.action))
+        dropdown("action", "do", [text for _, text in ACTIONS], [name for name, _ in ACTIONS].index(asked.action))
     )
     plates, mattes = [NONE, *names_for_plates(comp)], [NONE, *names_for_mattes(comp)]
-    found.append(_dropdown("tool_plate", "plate", plates, _place(plates, asked.choice.plate)))
+    found.append(dropdown("tool_plate", "plate", plates, _place(plates, asked.choice.plate)))
     for role in ROLES:
-        found.append(_dropdown(f"tool_{role}", role, mattes, _place(mattes, asked.choice.mattes.get(role, ""))))
+        found.append(dropdown(f"tool_{role}", role, mattes, _place(mattes, asked.choice.mattes.get(role, ""))))
         found.append({1: f"invert_{role}", 2: "Checkbox", "Name": f"{role} is drawn the other way"})
         found[-1]["Default"] = int(role in asked.choice.inverted)
-    found += [_control(spec, getattr(asked.settings, spec.name)) for spec in setting_specs()]
-    found.append(_dropdown("depth", "written as", list(DEPTHS), DEPTHS.index(asked.depth)))
-    return dict(enumerate(found, 1))
+    found += [control(spec, getattr(asked.settings, spec.name)) for spec in setting_specs()]
+    found.append(dropdown("depth", "written as", list(DEPTHS), DEPTHS.index(asked.depth)))
+    return numbered(found)
 
 
 def read_choice(comp: Composition, answer: Mapping[str, Any]) -> Tuple[Choice, str, str]:
@@ -199,25 +196,10 @@ def read_choice(comp: Composition, answer: Mapping[str, Any]) -> Tuple[Choice, s
     return choice, DEPTHS[int(answer["depth"])], ACTIONS[int(answer["action"])][0]
 
 
-def values_of(answer: Mapping[str, Any]) -> Dict[str, object]:
-    """The settings in an answer, for `settings_from`; Fusion gives every number as a float."""
-    values: Dict[str, object] = {}
-    for spec in setting_specs():
-        value = answer[spec.name]
-        if spec.kind == "choice":
-            value = spec.choices[int(value)][0]
-        elif spec.kind == "flag":
-            value = bool(value)
-        elif spec.kind == "integer" and isinstance(value, float):
-            value = int(value)
-        values[spec.name] = value
-    return values
-
-
 def read_settings(answer: Mapping[str, Any], before: Settings) -> Settings:
     """As they were typed, those that make no sense as they were before, so that the next dialog shows them."""
     settings = before
-    for name, value in values_of(answer).items():
+    for name, value in values_of(answer, setting_specs()).items():
         try:
             settings = dataclasses.replace(settings, **{name: getattr(settings_from({name: value}), name)})
         except UsageError:  # it has been told what is wrong with it
@@ -225,33 +207,8 @@ def read_settings(answer: Mapping[str, Any], before: Settings) -> Settings:
     return settings
 
 
-def _control(spec: SettingSpec, value: Any) -> Dict[Any, Any]:
-    named = {1: spec.name, "Name": spec.label}
-    if spec.kind == "choice":
-        return _dropdown(spec.name, spec.label, [text for _, text in spec.choices], _index(spec, value))
-    if spec.kind == "flag":
-        return {**named, 2: "Checkbox", "Default": int(value)}
-    if spec.kind in ("integer", "number") and spec.high <= _SCREW_TO:
-        limits = {"Min": spec.low, "Max": spec.high, "Integer": spec.kind == "integer"}
-        return {**named, 2: "Screw", "Default": value, **limits}
-    if spec.kind in ("folder", "file"):
-        return {**named, 2: "PathBrowse" if spec.kind == "folder" else "FileBrowse", "Default": value}
-    if spec.name == "colorspace":
-        named["Name"] = f"{spec.label} ({EXAMPLES})"
-    lines = 3 if spec.kind == "lines" else 1
-    return {**named, 2: "Text", "Default": str(value), "Lines": lines, "Wrap": lines > 1}
-
-
-def _dropdown(name: str, label: str, texts: List[str], default: int) -> Dict[Any, Any]:
-    return {1: name, 2: "Dropdown", "Name": label, "Options": dict(enumerate(texts, 1)), "Default": default}
-
-
 def _place(names: List[str], name: str) -> int:
     return names.index(name) if name in names else 0
-
-
-def _index(spec: SettingSpec, value: str) -> int:
-    return [each for each, _ in spec.choices].index(value)
 
 
 def run_dialogs(host: Host, choice: Optional[Choice] = None, on_placed: Optional[OnPlaced] = None) -> None:

@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from fusionscript import Composition, Operator
 
 SHOT, OWNER, CHOICE, SETTINGS = (f"void_bridge.{name}" for name in ("shot", "owner", "choice", "settings"))
+MODIFIED = "COMPB_Modified"  # whether there are unsaved changes
 KIND, JOB, FIRST = (f"void_bridge.{name}" for name in ("kind", "job", "first"))
 JOBS, LAST, STOP = (f"void_bridge.{name}" for name in ("jobs", "last", "stop"))
+FARM, FARM_JOB = "void_bridge.farm", "void_bridge.farm_job"
 
 
 def text_of(thing: Union[Composition, Operator], name: str) -> str:
@@ -61,8 +63,22 @@ def jobs_of(comp: Composition) -> Dict[str, JobState]:
 
 
 def remember_job(comp: Composition, token: str, state: JobState) -> None:
-    jobs = {**jobs_of(comp), token: state}
+    """Who has it on a farm is data of the plate tool, too: text that other scripts find as `void_bridge.farm_job`."""
+    before = jobs_of(comp)
+    owner = owner_of(comp, token) if state.farm != before.get(token, JobState()).farm else None
+    if owner is not None:
+        owner.SetData(FARM_JOB, state.farm)
+    jobs = {**before, token: state}
     comp.SetData(JOBS, json.dumps({token: state.to_text() for token, state in jobs.items()}))
+
+
+def remember_news(comp: Composition, token: str, state: JobState) -> None:
+    """`remember_job`, of a job that the composition knows. News are no change of it, for they come again when it is
+    opened: one that was saved counts as saved."""
+    had_changes = comp.GetAttrs().get(MODIFIED)
+    remember_job(comp, token, state)
+    if had_changes is False:
+        comp.SetAttrs({MODIFIED: False})
 
 
 def tokens_of(comp: Composition, id: str) -> List[str]:
@@ -96,3 +112,8 @@ def remembered(comp: Composition, plate: str) -> Tuple[Choice, Settings]:
     except (ValueError, UsageError, AttributeError):
         settings = Settings()
     return Choice(plate, choice.mattes, choice.inverted), settings
+
+
+def plates_with_choice(comp: Composition) -> List[str]:
+    """The plate tools for which something has been chosen."""
+    return [tool.Name for tool in all_tools(comp) if Choice.from_text(text_of(tool, CHOICE)).mattes]

@@ -13,13 +13,14 @@ from typing import Callable, List, Protocol, Tuple
 
 from host_plugins.control.controller import Controller
 from host_plugins.control.desktop import show_folder
-from host_plugins.control.request import Order
 from host_plugins.control.runs import job_file
 from host_plugins.control.settings import Settings
 from host_plugins.control.state import JobState
 from host_plugins.control.tools import Tools
 from host_plugins.control.words import artist_words
+from host_plugins.farm.artist import news
 from host_plugins.resolve.choice import Choice, plate_of
+from host_plugins.resolve.farm import FarmSubmission
 from host_plugins.resolve.host import Host
 from host_plugins.resolve.memory import (
     jobs_of,
@@ -27,13 +28,14 @@ from host_plugins.resolve.memory import (
     owner_of,
     remember_choice,
     remember_job,
+    remember_news,
     remembered,
     shot_of,
     tokens_of,
 )
 from host_plugins.resolve.plan import DEPTHS, output_root
 from host_plugins.resolve.result import PASTE, is_placed, paste_pattern, place
-from host_plugins.resolve.submit import Submission, preview_job
+from host_plugins.resolve.submit import Prepared, Submission, preview_job
 from void_bridge.errors import InputError, UsageError, VoidBridgeError
 from void_bridge.frames import FrameRange
 from void_bridge.job import Job
@@ -71,8 +73,9 @@ class Session:
     def __init__(self, host: Host, front: Front, on_placed: OnPlaced = lambda state, pattern: None) -> None:
         self.host, self.comp, self.front = host, host.comp, front
         self._queue: queue.Queue[Callable[[], None]] = queue.Queue()
-        self.controller = Controller(self._queue.put, self._news)
-        self.submission = Submission(self.comp, self._hand_over, front.tell)
+        self.controller = Controller(self._queue.put, self._news, news=news)
+        self.submission = Submission(self.comp, self._ready, front.tell)
+        self.farm = FarmSubmission(host, self.submission, self.controller, self._remember)
         self._tools = Tools(self._queue.put)
         self._on_placed = on_placed
         self._asked = 0  # questions that have not been answered
@@ -116,12 +119,15 @@ class Session:
 
     def submit(self, choice: Choice, settings: Settings, depth: str = DEPTHS[0]) -> None:
         """Render plate and mattes, make a new version, and hand the job over."""
-        self.submission.start(choice, settings, depth)
+        if settings.where == "farm":
+            self.farm.start(choice, settings, depth)
+        else:
+            self.submission.start(choice, settings, depth)
 
     def cancel(self, token: str) -> None:
         """Ask for the end of a shot's job, or stop waiting for frames."""
         if self.submission.is_waiting:
-            self.submission.give_up()
+            self._give_up()
             self.front.show_line("The export was cancelled.")
             return
         state = jobs_of(self.comp).get(token, JobState())
@@ -180,8 +186,7 @@ class Session:
         def found(state: JobState, job: Job) -> None:
             token = own_shot(self.comp, plate)
             remember_choice(self.comp, plate, choice, settings)
-            remember_job(self.comp, token, state)
-            self.front.show_state(token, state)
+            self._remember(token, state)
             self.controller.follow(state, settings)
 
         settled = self._once(lambda: None)
@@ -194,9 +199,10 @@ class Session:
         self.controller.find(id, settings, found, missed)
 
     def sending(self) -> List[str]:
-        """The shots whose frames are on their way to the server; that ends with this script."""
+        """The shots that are on their way to the server or the farm; that ends with this script."""
         jobs = jobs_of(self.comp).items() if self.host.is_alive() else ()
-        return [token for token, state in jobs if state.phase == "sending" and self.controller.is_following(state.id)]
+        away = [(token, state) for token, state in jobs if self.controller.is_following(state.id)]
+        return [token for token, s in away if s.phase == "sending" or (s.phase == "handed_over" and not s.farm)]
 
     def token_for(self, choice: Choice) -> str:
         """Of the plate that is chosen, empty where it has never been submitted."""
@@ -206,24 +212,35 @@ class Session:
     def close(self) -> None:
         """Jobs go on at their servers; the composition is as it was."""
         if self.host.is_alive():
-            self.guarded(self.submission.give_up)
+            self.guarded(self._give_up)
         self.controller.stop()
 
-    def _hand_over(self, token: str, order: Order) -> None:
-        state = self.controller.submit(order)
+    def _ready(self, prepared: Prepared) -> None:
+        if prepared.order.settings.where == "farm":
+            self.farm.take(prepared)
+        else:
+            self._remember(prepared.token, self.controller.submit(prepared.order))
+
+    def _remember(self, token: str, state: JobState) -> None:
         remember_job(self.comp, token, state)
         self.front.show_state(token, state)
+
+    def _give_up(self) -> None:
+        self.submission.give_up()
+        self.farm.give_up()
 
     def _look_for_frames(self) -> None:
         missing = self.submission.look()
         if self.submission.is_waiting:
             self.front.show_line(f"Waiting for Render All Savers: {missing} frames to come.")
+        else:
+            self.farm.go_on()
 
     def _news(self, state: JobState) -> None:
         if not self.host.is_alive():
             return
         for token in tokens_of(self.comp, state.id):
-            remember_job(self.comp, token, state)
+            remember_news(self.comp, token, state)
             self.front.show_state(token, state)
             if state.phase == "done":
                 self._place(token, state)

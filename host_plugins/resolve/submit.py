@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Callable, Optional, Tuple
 
@@ -20,31 +21,40 @@ if TYPE_CHECKING:
 
     from fusionscript import Composition
 
-OnOrder = Callable[[str, Order], None]  # the shot's token, what is to be done
-
 
 @dataclass(frozen=True)
-class _Waiting:
+class Prepared:
+    """A job with its export, in the composition's shot `token`."""
+
     export: Export
     order: Order
     token: str
     version: Version
 
+    def discard(self) -> None:
+        """Nothing is left of it in the composition or on disk."""
+        self.export.close()
+        self.export.discard()
+        self.version.abandon()
+
 
 class Submission:
-    """Args: on_order: takes the job over once everything is on disk. tell: says what the artist has to do."""
+    """Args: on_ready: takes a job over once everything is on disk. tell: says what the artist has to do."""
 
-    def __init__(self, comp: Composition, on_order: OnOrder, tell: Callable[[str], None]) -> None:
-        self._comp, self._on_order, self._tell = comp, on_order, tell
-        self._waiting: Optional[_Waiting] = None
+    def __init__(self, comp: Composition, on_ready: Callable[[Prepared], None], tell: Callable[[str], None]) -> None:
+        self._comp, self._on_ready, self._tell = comp, on_ready, tell
+        self._waiting: Optional[Prepared] = None
 
     @property
     def is_waiting(self) -> bool:
         """Whether somebody has to render by hand."""
         return self._waiting is not None
 
-    def start(self, choice: Choice, settings: Settings, depth: str = DEPTHS[0]) -> None:
+    def start(self, choice: Choice, settings: Settings, depth: str = DEPTHS[0], exports: Optional[Path] = None) -> None:
         """Render plate and mattes, make a new version, and hand the job over.
+
+        Args:
+            exports: where plate and mattes go, each version in a folder of its own; default: beside the results.
 
         Raises:
             VoidBridgeError: whatever is wrong with the tools, the frames, the colour space, the folder or the render;
@@ -57,11 +67,13 @@ class Submission:
         root = output_root(self._comp, settings)
         version = new_version(root, stem_of(self._comp, plate))
         try:
-            plan = plan_export(self._comp, choice, settings, root / EXPORTS / version.name, depth)
+            plan = plan_export(
+                self._comp, choice, settings, _new_folder(exports or root / EXPORTS, version.name), depth
+            )
             order = Order(make_job(settings, plan.shot, version.pattern), settings)
             token = own_shot(self._comp, plate)
             remember_choice(self._comp, plate, choice, settings)
-            self._render(_Waiting(Export(self._comp, plan), order, token, version))
+            self._render(Prepared(Export(self._comp, plan), order, token, version))
         except Exception:
             version.abandon()
             raise
@@ -75,19 +87,17 @@ class Submission:
             return len(waiting.export.plan.missing())
         self._waiting = None
         waiting.export.close()
-        self._on_order(waiting.token, waiting.order)
+        self._on_ready(waiting)
         return 0
 
     def give_up(self) -> None:
         """Wait no longer; nothing is left in the composition or on disk."""
         waiting, self._waiting = self._waiting, None
         if waiting is not None:
-            waiting.export.close()
-            waiting.export.discard()
-            waiting.version.abandon()
+            waiting.discard()
 
-    def _render(self, waiting: _Waiting) -> None:
-        export = waiting.export
+    def _render(self, prepared: Prepared) -> None:
+        export = prepared.export
         try:
             whole = export.start()
         except Exception:
@@ -96,10 +106,16 @@ class Submission:
             raise
         if whole:
             export.close()
-            self._on_order(waiting.token, waiting.order)
+            self._on_ready(prepared)
         else:
-            self._waiting = waiting
+            self._waiting = prepared
             self._tell(RENDER_YOURSELF)
+
+
+def _new_folder(folder: Path, name: str) -> Path:
+    """A place where nothing is: on a scratch disk, versions of other output folders may have the same name."""
+    names = itertools.chain([name], (f"{name}_{number}" for number in itertools.count(2)))
+    return next(folder / each for each in names if not (folder / each).exists())
 
 
 def preview_job(comp: Composition, choice: Choice, settings: Settings) -> Tuple[Job, int, Path]:

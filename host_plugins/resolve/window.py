@@ -19,6 +19,7 @@ TITLE = "VOID Remove"
 SIZE = [120, 60, 560, 980]
 PAGES: Tuple[Page, ...] = ("remove", "server")
 PICTURE_WIDTH = 520
+FARM_JOB_TIP = "Who has a job that was submitted to a farm: the farm, and its number for the job, to be copied."
 
 Element = Any  # what the UI manager's makers return; nothing but AddWindow takes it
 TOOL_LABELS = {"plate": "plate", "remove": "remove", "affected": "affected", "keep": "keep"}
@@ -41,6 +42,7 @@ def elements(ui: UIManager) -> List[Element]:
                 ui.Stack({"ID": "stack", "Weight": 1}, pages),
                 ui.Label({"ID": "status", "Text": "No job yet.", "WordWrap": True, "Weight": 0}),
                 ui.Label({"ID": "report", "Text": "", "WordWrap": True, "Weight": 0}),
+                _labelled(ui, "farm job", ui.LineEdit({"ID": "farm_job", "ToolTip": FARM_JOB_TIP, "Weight": 1})),
                 ui.Label({"ID": "picture", "Text": "", "Weight": 0}),
                 ui.HGroup({"Weight": 0}, [ui.Button({"ID": "close", "Text": "Close"})]),
             ],

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 TICK_MS = 200
 _STILL_SENDING = "Frames are still on their way to the server; Close once more stops that."
+_STILL_SUBMITTING = "The farm has not answered yet; Close once more does not wait for that."
 
 
 class Windowed:
@@ -71,6 +72,7 @@ class Windowed:
     def _show(self, state: JobState) -> None:
         items = self.panel.items
         items["status"].Text = html.escape(state.line or state.phase)
+        items["farm_job"].Text = state.farm
         items["report"].Text = "<br>".join(html.escape(line) for line in state.report)
 
     def _connect(self) -> None:
@@ -161,9 +163,12 @@ class Windowed:
             self._show_plate(plate)
 
     def _close(self, event: Any) -> None:
-        if self.session.sending() and not self._asked_to_close:
+        away = self.session.sending()
+        if away and not self._asked_to_close:
             self._asked_to_close = True
-            self.tell(_STILL_SENDING)
+            jobs = jobs_of(self.host.comp)
+            at_farm = all(jobs[token].at_farm for token in away)
+            self.tell(_STILL_SUBMITTING if at_farm else _STILL_SENDING)
             return
         self._dispatcher.ExitLoop()
 

@@ -11,6 +11,7 @@ from typing import Any, Callable, List, Protocol
 import numpy as np
 
 from host_plugins.control.state import JobState
+from tests.hosts.farms import JOB as FARM_JOB
 from tests.hosts.shots_on_disk import FRAMES
 from void_bridge.job import Job, JobFile
 from void_bridge.pixels.exr import read_frame
@@ -22,8 +23,9 @@ Until = Callable[[JobState], bool]
 class HostUnderTest(Protocol):
     """A saved comp in `folder` with a plate and roto (tests.hosts.shots_on_disk) chosen for removal.
 
-    submit: sets these settings, submits, waits until the job's state is as wanted, and returns it; `then` is pressed
-    after that, with the same wait for `finally_`. refusal: submits what cannot be, and returns what the artist reads.
+    submit: sets these settings, submits, waits until the job's state is as wanted, and returns it; for the farm the
+    comp is saved before, and the dialogs are answered as they come.
+    refusal: submits what cannot be, and returns what the artist reads.
     reopen: saves the comp, leaves the host, starts it again, opens the comp and waits.
     shown, plate: RGB over the frame, shape [H, W, 3]. weight: the paste matte as the host got it, shape [H, W].
     left_over: names of temporary things that are still in the comp.
@@ -111,9 +113,10 @@ def a_job_is_cancelled(host: HostUnderTest) -> None:
 
 
 def a_job_for_the_farm_is_whole(host: HostUnderTest) -> None:
-    state = host.submit({"where": "farm"}, lambda state: state.phase == "handed_over" and bool(state.line))
+    state = host.submit({"where": "farm"}, lambda state: state.phase == "handed_over" and "tasks done" in state.line)
     job = job_of(state)
     assert job.output == state.output and all(Sequence.parse(job.plate).path(frame).is_file() for frame in FRAMES)
+    assert state.farm == f"openjd {FARM_JOB}"
     assert host.left_over() == []
 
 

@@ -49,10 +49,15 @@ class Shot:
             off = self._tool("Saver", "old", 6)
             off.SetAttrs({"TOOLB_PassThrough": True})
         comp.selected = ["plate", "roto", "shadow"]
+        comp.save()
 
     @property
     def comp(self):
         return self.fake.comp
+
+    @property
+    def comp_file(self) -> Path:
+        return Path(self.comp.file)
 
     def _tool(self, id: str, name: str, row: int):
         tool = self.fake.comp.AddTool(id, 0, row)

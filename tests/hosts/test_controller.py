@@ -11,12 +11,14 @@ import time
 
 import pytest
 
-from host_plugins.control.controller import Controller
+from host_plugins.control.controller import Controller, HandedOver, handed_over
 from host_plugins.control.request import Order
+from host_plugins.control.runs import FarmNews
 from host_plugins.control.settings import Settings
 from host_plugins.control.state import ENDED, JobState
 from tests.support.client_jobs import FRAMES, expected, make_job
 from tests.support.live_server import ServerProcess, eventually, running, settings
+from void_bridge.errors import Refused
 from void_bridge.job import JobFile
 
 DEADLINE_S = 60.0
@@ -182,24 +184,105 @@ def test_a_job_goes_on_over_a_server_that_starts_again(tmp_path, main, controlle
     assert any("trying again" in state.line for state in main.states[order.id])
 
 
-def test_a_job_for_the_farm_is_written_and_waited_for(tmp_path, main, controller):
-    job = make_job(tmp_path)
-    order = Order(job, Settings(where="farm"))
-    controller.submit(order)
-    main.until(lambda: (tmp_path / "out" / "job.json").exists())
-    assert JobFile.read(tmp_path / "out" / "job.json") == JobFile(job)
+def test_jobs_for_the_farm_are_written_handed_over_together_and_waited_for(tmp_path, main):
+    given = []
+
+    def to_farm(files):
+        given.append([JobFile.read(file) for file in files])
+        return HandedOver("deadline-cloud job-7")
+
+    told = {"line": "1 of 2 tasks done"}
+    controller = Controller(main.post, main.show, news=lambda folder: FarmNews("", told["line"]))
+    jobs = [make_job(tmp_path).replace(output=str(tmp_path / name / "clean.####.exr")) for name in ("out", "other")]
+    orders = [Order(job, Settings(where="farm")) for job in jobs]
+    states = controller.submit_to_farm(orders, to_farm)
+    assert states == tuple(handed_over(order) for order in orders)
+    main.until(lambda: all(main.last(order.id).line.endswith("1 of 2 tasks done") for order in orders))
+    assert given == [[JobFile(job) for job in jobs]]
+    assert main.last(orders[0].id).farm == "deadline-cloud job-7"
     for frame in FRAMES:
         (tmp_path / "out" / f"clean.{frame}.exr").touch()
-    assert main.until_phase(order.id, "done").ready == "1001-1004"
+    done = main.until_phase(orders[0].id, "done")
+    assert (done.ready, done.farm) == ("1001-1004", "deadline-cloud job-7")
+    assert main.last(orders[1].id).phase == "handed_over"
+    told["line"] = "1 of 2 tasks done, 1 failed: 1003-1004 on farm07: no server answers"
+    main.until(lambda: "farm07: no server answers" in main.last(orders[1].id).line)
+    assert main.last(orders[1].id).phase == "handed_over", "a farm may try again"
+    controller.stop()
+    controller.wait(orders[1].id, 5.0)
+
+
+def test_what_the_farm_refuses_is_told_of_every_job_and_their_files_are_left(tmp_path, main, controller):
+    def to_farm(files):
+        raise Refused("queue gpu is closed")
+
+    jobs = [make_job(tmp_path).replace(output=str(tmp_path / name / "clean.####.exr")) for name in ("out", "other")]
+    orders = [Order(job, Settings(where="farm")) for job in jobs]
+    controller.submit_to_farm(orders, to_farm)
+    for order in orders:
+        state = main.until_phase(order.id, "failed")
+        assert (state.line, state.farm) == ("The server refuses: queue gpu is closed", "")
+    assert (tmp_path / "out" / "job.json").is_file() and (tmp_path / "other" / "job.json").is_file()
+
+
+def test_a_site_may_move_the_output_of_a_job_for_the_farm(tmp_path, main, controller):
+    moved = str(tmp_path / "site" / "clean.####.exr")
+    order = Order(make_job(tmp_path), Settings(where="farm"))
+    controller.submit_to_farm([order], lambda files: HandedOver("openjd 1", (moved,)))
+    main.until(lambda: main.last(order.id).output == moved)
+    (tmp_path / "site").mkdir()
+    for frame in FRAMES:
+        (tmp_path / "site" / f"clean.{frame}.exr").touch()
+    main.until_phase(order.id, "done")
 
 
 def test_a_job_for_the_farm_is_no_longer_waited_for_when_it_is_cancelled(tmp_path, main, controller):
     order = Order(make_job(tmp_path), Settings(where="farm"))
-    state = controller.submit(order)
-    main.until(lambda: (tmp_path / "out" / "job.json").exists())
+    (state,) = controller.submit_to_farm([order], lambda files: HandedOver("opencue 5"))
+    main.until(lambda: main.last(order.id).farm)
     controller.cancel(state, order.settings, lambda line: None)
-    assert main.until_phase(order.id, "cancelled").line == "no longer waited for; stop it on the farm"
+    assert main.until_phase(order.id, "cancelled").line == "no longer waited for; stop it on the farm: opencue 5"
     assert not controller.is_following(order.id)
+
+
+def test_a_job_is_cancelled_while_it_is_handed_over(tmp_path, main, controller):
+    """The farm gets it all the same: what it is called there is said."""
+    gate = threading.Event()
+
+    def to_farm(files):
+        assert gate.wait(DEADLINE_S)
+        return HandedOver("openjd 1")
+
+    order = Order(make_job(tmp_path), Settings(where="farm"))
+    (state,) = controller.submit_to_farm([order], to_farm)
+    controller.cancel(state, order.settings, lambda line: None)
+    gate.set()
+    assert main.until_phase(order.id, "cancelled").line == "no longer waited for; stop it on the farm: openjd 1"
+
+
+def test_a_session_that_ended_before_the_farm_answered_finds_out_from_disk(tmp_path, main):
+    folder = tmp_path / "out"
+    folder.mkdir()
+    asked = []
+
+    def news(where):
+        asked.append(where)
+        return FarmNews("deadline-cloud job-9", "0 of 2 tasks done") if len(asked) > 1 else FarmNews()
+
+    order = Order(make_job(tmp_path), Settings(where="farm"))
+    remembered = JobState.from_text(handed_over(order).to_text())
+    later = Controller(main.post, main.show, news=news)
+    later.follow(remembered, order.settings)
+    main.until(lambda: main.last(order.id).farm)
+    first, last = main.states[order.id][0], main.last(order.id)
+    assert first.line == f"no farm has taken it yet; a wrangler can: void-bridge farm submit {folder / 'job.json'}"
+    assert (last.farm, last.line) == ("deadline-cloud job-9", "deadline-cloud job-9: 0 of 2 tasks done")
+    assert set(asked) == {folder}
+    for frame in FRAMES:
+        (folder / f"clean.{frame}.exr").touch()
+    done = main.until_phase(order.id, "done")
+    later.follow(done, order.settings)
+    assert later.wait(order.id, DEADLINE_S) and main.last(order.id).phase == "done", "Reload asks no server about it"
 
 
 def test_a_job_whose_node_is_gone_is_found_again(tmp_path, server, main, controller):

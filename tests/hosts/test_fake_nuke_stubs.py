@@ -13,6 +13,8 @@ from tests.hosts.fake_nuke import FakeNuke
 
 # Functions with *args and **kwargs in the stubs say nothing about their parameters.
 Signature = Optional[List[str]]
+# The stubs' own misprint: Foundry's page of nuke.Panel has addBooleanCheckBox, as its example nukescripts.panel_test.
+MISPRINTED = {("Panel", "addBooleanCheckBox"): "addbooleanCheckBox"}
 MODULES = ("_nuke.pyi", "callbacks.pyi", "executeInMain.pyi", "overrides.pyi", "utils.pyi")
 
 
@@ -58,7 +60,7 @@ class Stubs:
         if owner not in self.classes:
             return None
         bases, methods = self.classes[owner]
-        found = methods.get(name)
+        found = methods.get(MISPRINTED.get((owner, name), name))
         inherited = (self.method(base.split("[")[0], name) for base in bases)
         return found if found is not None else next((each for each in inherited if each is not None), None)
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from host_plugins.install.payload import FARM
+
 ROOT = Path(__file__).parents[2]
 ALLOWED = ("zmq", "msgpack", "fileseq", "tomli", "void_bridge", "host_plugins", "nuke", "void_bridge_nuke")
 
@@ -27,6 +29,8 @@ for module in modules:
 assert not {"numpy", "OpenEXR", "rich", "gpu_server", "torch"} & set(sys.modules)
 """
 
+LOADED = "print(*sorted(name for name in sys.modules if name.startswith('host_plugins.farm.')))\n"
+
 
 def modules(package: str) -> list[str]:
     folder = ROOT / package.replace(".", "/")
@@ -40,6 +44,17 @@ def test_a_plugin_needs_no_more_than_a_host_has(package):
     command = [sys.executable, "-c", SCRIPT, ",".join(ALLOWED), *names]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=ROOT)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_farm_in_a_host_is_what_the_plug_ins_import_and_needs_no_more():
+    names = [path[: -len(".py")].replace("/", ".") for path in FARM if not path.endswith("__init__.py")]
+    command = [sys.executable, "-c", SCRIPT + LOADED, ",".join(ALLOWED)]
+    done = subprocess.run([*command, *names], capture_output=True, text=True, timeout=60, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    hosts = [name for package in ("host_plugins.nuke", "host_plugins.resolve") for name in modules(package)]
+    loaded = subprocess.run([*command, *hosts], capture_output=True, text=True, timeout=60, cwd=ROOT)
+    assert loaded.returncode == 0, loaded.stderr
+    assert loaded.stdout.split() == done.stdout.split() == sorted(names)
 
 
 def test_the_check_finds_a_package_that_is_not_allowed():

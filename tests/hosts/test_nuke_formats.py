@@ -170,24 +170,3 @@ def test_a_second_nuke_that_does_not_start(comp):
     comp.node["background"].setValue("render licence (nuke_r)")
     comp.press("submit")
     assert "annot start /usr/local/Nuke17.0v1/Nuke17.0" in comp.fake.messages[0]
-
-
-def test_a_job_for_the_farm_is_cancelled(comp):
-    comp.node["where"].setValue("farm")
-    comp.press("submit")
-    comp.fake.pump(lambda: "handed over" in comp.node["label"].value(), LAST_S)
-    comp.press("cancel")
-    comp.fake.pump(lambda: "cancelled" in comp.node["label"].value(), LAST_S)
-
-
-def test_a_job_for_the_farm_waits_for_frames_that_anybody_makes(comp, served):
-    from host_plugins.control.tools import run_command
-
-    comp.node["where"].setValue("farm")
-    comp.press("submit")
-    comp.fake.pump(lambda: "handed over" in comp.node["label"].value(), LAST_S)
-    job_file = comp.folder / "void" / V1 / "job.json"
-    comp.fake.pump(job_file.exists, LAST_S)
-    run_command(served.config, ["remove", str(job_file), "--no-autostart"])
-    comp.wait("done")
-    assert np.array_equal(comp.fake.render(comp.node, FRAME).rgb(), comp.delivered(V1, FRAME))

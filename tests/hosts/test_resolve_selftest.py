@@ -42,7 +42,7 @@ def somebody(user):
 def test_every_claim_holds_in_the_fake(fake):
     comp = fake.comp
     comp.SetData(claims.MARK, "was here")
-    fake.user, fake.answers = somebody, [{}, {}]
+    fake.user, fake.answers = somebody, [{}, {}, {}]
     path = selftest.selftest(host_of(fake.names()))
     report = path.read_text()
     assert "FAIL" not in report, report

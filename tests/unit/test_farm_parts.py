@@ -79,6 +79,12 @@ def test_two_shots_must_differ_in_name_and_place(job):
     assert [shot.name for shot in plan_shots([("", job), ("sh 020/é", other)], FarmOptions())] == ["clean", "sh_020_é"]
 
 
+def test_the_views_of_a_stereo_shot_are_told_apart_by_their_folders(job):
+    left, right = (job.replace(output=job.output.replace("/a/", f"/a/{view}/")) for view in ("left", "right"))
+    shots = plan_shots([("", left), ("", right)], FarmOptions())
+    assert [shot.name for shot in shots] == ["clean_left", "clean_right"]
+
+
 @pytest.mark.parametrize(
     ("field", "value"), [("priority", 101), ("gpus", -1), ("chunk", -3), ("gpu_memory_gb", 5000), ("memory_gb", -1)]
 )

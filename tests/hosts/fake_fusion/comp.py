@@ -62,6 +62,7 @@ class Composition(Api):
         self.has_flow = True
         self.on_render: Optional[Callable[[List[int]], Optional[bool]]] = None
         self.is_rendering = False
+        self.is_modified = False
         self.waits: List[Optional[Callable[[], None]]] = []
         self._undo: List[str] = []
         self._before: List[Operator] = []
@@ -85,18 +86,23 @@ class Composition(Api):
         if meanwhile is not None:
             meanwhile()
         names = {"COMPS_FileName": self.file, "COMPS_Name": self.comp_name, "COMPB_Locked": self.locks > 0}
-        return {**self.attrs, **names, "COMPB_Rendering": self.is_rendering, "COMPN_CurrentTime": self.CurrentTime}
+        now = {"COMPB_Rendering": self.is_rendering, "COMPN_CurrentTime": self.CurrentTime}
+        return {**self.attrs, **names, **now, "COMPB_Modified": self.is_modified}
 
     def SetAttrs(self, attrs: Mapping[str, Any]) -> None:
         for name, value in attrs.items():
             if name not in COMP_ATTRS:
                 raise KeyError(f"{name} is no attribute of a composition that can be set")
+            if name == "COMPB_Modified":
+                self.is_modified = bool(value)
+                continue
             self.attrs[name] = value if isinstance(value, bool) else float(value)
 
     def GetData(self, name: str) -> Any:
         return self.data.get(name)
 
     def SetData(self, name: str, value: Any) -> None:
+        self.is_modified = True
         set_data(self.data, name, value)
 
     def Lock(self) -> None:
@@ -228,8 +234,13 @@ class Composition(Api):
         object.__setattr__(tool, "_is_dead", True)
         self.changed()
 
+    def save(self) -> None:
+        """What the artist does before a script looks at COMPB_Modified; data of a script counts as a change [I]."""
+        self.is_modified = False
+
     def changed(self) -> None:
         """A change outside an undo group, or without a lock, is one that a script forgot to wrap."""
+        self.is_modified = True
         if self.session.is_strict and not (self._undo and self.locks):
             raise AssertionError("tools were changed outside Lock and StartUndo")
 

@@ -85,5 +85,6 @@ COMP_ATTRS = {
     "COMPN_GlobalStart",
     "COMPN_GlobalEnd",
     "COMPB_Proxy",
+    "COMPB_Modified",  # scripts in public repositories set it; what it does there is for the self-test [I]
 }
 RENDER_OPTIONS = {"Start", "End", "FrameRange", "Wait", "RenderFlags"}  # [G], RenderFlags: ayon extract_render_local.py

@@ -98,6 +98,7 @@ class Operator(Api):
         return self.data.get(name)
 
     def SetData(self, name: str, value: Any) -> None:
+        self.comp.is_modified = True
         set_data(self.data, name, value)
 
     def FindMainOutput(self, index: int) -> Optional[PlainOutput]:

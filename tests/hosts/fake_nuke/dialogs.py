@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any, Callable, Dict, List, Optional, Union
 
 from tests.hosts.fake_nuke.api import ApiObject, current
@@ -15,6 +16,7 @@ class Dialogs:
         self.answers: List[Any] = []
         self.printed: List[str] = []
         self.progress: List[ProgressTask] = []
+        self.panels: List[Panel] = []
         self.cancels: Callable[[ProgressTask], bool] = lambda task: False
 
     def message(self, prompt: str) -> None:
@@ -27,6 +29,11 @@ class Dialogs:
         """None where the artist cancels."""
         answer = self._answer(prompt)
         return None if answer is None else str(answer)
+
+    def show(self, panel: Panel) -> Any:
+        """What the artist does in a panel: values by label over those shown, or None for Cancel."""
+        self.panels.append(panel)
+        return self._answer(panel.title())
 
     def _answer(self, prompt: str) -> Any:
         self.messages.append(_text(prompt))
@@ -56,6 +63,56 @@ class ProgressTask(ApiObject):
 
     def isCancelled(self) -> bool:
         return bool(current().dialogs.cancels(self))
+
+
+class Panel(ApiObject):
+    """A modal dialog of labelled controls, with the buttons Cancel and OK. Tests read `shown`.
+
+    Sources: learn.foundry.com/nuke/developers/17.1/pythondevguide/_autosummary/nuke.Panel.html (methods; show() tells
+    how it was closed), .../13.1/pythondevguide/_modules/nukescripts/panel_test.html (calls; value() may be None),
+    .../16.0/pythondevguide/custom_panels.html (a pulldown's items are words in one text). Items with spaces stand in
+    quotes and the first is shown, as in public scripts [inferred]; the fake gives None for an empty line.
+    """
+
+    def __init__(self, name: str = "") -> None:
+        self._title = _text(name)
+        self._choices: Dict[str, List[str]] = {}
+        self.shown: Dict[str, Any] = {}
+        self._values: Dict[str, Any] = {}
+
+    def title(self) -> str:
+        return self._title
+
+    def addSingleLineInput(self, name: str, value: str) -> bool:
+        return self._add(name, _text(value))
+
+    def addBooleanCheckBox(self, name: str, value: bool) -> bool:
+        return self._add(name, bool(value))
+
+    def addEnumerationPulldown(self, name: str, value: str) -> bool:
+        self._choices[name] = shlex.split(_text(value))
+        return self._add(name, self._choices[name][0])
+
+    def show(self) -> int:
+        """1 for OK, 0 for Cancel."""
+        answer = current().dialogs.show(self)
+        if answer is None:
+            return 0
+        unknown = set(answer) - set(self.shown)
+        assert not unknown, f"the panel has no {unknown}, only {list(self.shown)}"
+        self._values = {**self.shown, **answer}
+        for name, items in self._choices.items():
+            assert self._values[name] in items, f"{name} offers {items}, got {self._values[name]!r}"
+        return 1
+
+    def value(self, name: str) -> Any:
+        value = self._values[name]
+        return None if value == "" else value
+
+    def _add(self, name: str, value: Any) -> bool:
+        assert name not in self.shown, f"two controls are called {name}"
+        self.shown[_text(name)] = value
+        return True
 
 
 class MenuItem(ApiObject):

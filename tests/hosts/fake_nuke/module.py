@@ -9,7 +9,7 @@ from tests.hosts.fake_nuke import constants
 from tests.hosts.fake_nuke.api import ApiObject, guarded
 from tests.hosts.fake_nuke.callbacks import OCCASIONS
 from tests.hosts.fake_nuke.dialog_functions import DialogFunctions
-from tests.hosts.fake_nuke.dialogs import Menu, MenuItem, ProgressTask
+from tests.hosts.fake_nuke.dialogs import Menu, MenuItem, Panel, ProgressTask
 from tests.hosts.fake_nuke.formats import Format, FrameRange, FrameRanges, Info
 from tests.hosts.fake_nuke.functions import ContextFunctions, NodeFunctions, RenderFunctions, ScriptFunctions
 from tests.hosts.fake_nuke.groups import Gizmo, Group, Root, Viewer
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _FUNCTIONS = (NodeFunctions, ScriptFunctions, RenderFunctions, ContextFunctions, DialogFunctions)
 _PLAIN_CLASSES = (
     *(Node, Group, Gizmo, Root, Viewer, Knob),
-    *(Format, FrameRange, FrameRanges, Info, Layer, Undo, ProgressTask, Menu, MenuItem),
+    *(Format, FrameRange, FrameRanges, Info, Layer, Undo, ProgressTask, Panel, Menu, MenuItem),
 )
 
 

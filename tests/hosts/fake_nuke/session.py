@@ -10,7 +10,7 @@ from typing import Any, Callable, ClassVar, Dict, Iterable, Iterator, List, Mapp
 
 from tests.hosts.fake_nuke import api, constants, module, render, script_text
 from tests.hosts.fake_nuke.callbacks import in_context
-from tests.hosts.fake_nuke.dialogs import Dialogs, Menu, ProgressTask
+from tests.hosts.fake_nuke.dialogs import Dialogs, Menu, Panel, ProgressTask
 from tests.hosts.fake_nuke.graph.evaluate import Evaluator
 from tests.hosts.fake_nuke.image import Image
 from tests.hosts.fake_nuke.knobs import Knob, Script_Knob
@@ -108,6 +108,11 @@ class FakeNuke(OpenScript):
     @property
     def progress(self) -> List[ProgressTask]:
         return self.dialogs.progress
+
+    @property
+    def panels(self) -> List[Panel]:
+        """Every nuke.Panel that was shown."""
+        return self.dialogs.panels
 
     @property
     def main_thread_log(self) -> List[LoggedCall]:

@@ -1,0 +1,109 @@
+"""Farms for tests of hosts: a fake of `void-bridge farm submit`, and the end of a job that openjd-cli really runs.
+
+The fake is an executable in the place of the server's Python. It notes what it was called with, and answers as the
+real command does; everything that is not `farm submit` goes on to the real void-bridge. Nothing is scheduled: frames
+come when a test makes them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any, Dict, List
+
+import psutil
+import pytest
+
+from tests.support.live_server import eventually
+from void_bridge.job import JobFile
+from void_bridge.sequence import Sequence
+
+JOB = "job-0123"
+OPENJD_S = 240.0
+_REPOSITORY = Path(__file__).parents[2]
+needs_shell = pytest.mark.skipif(sys.platform == "win32", reason="the fake's executable is a script with a #! line")
+
+
+class FakeFarm:
+    """Args: folder: for its executable and what it was told."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+        executable = folder / "python-of-a-fake-farm"
+        path = f"import sys\nsys.path.insert(0, {str(_REPOSITORY)!r})\n"
+        run = f"from {__name__} import main\nmain({str(folder)!r})\n"
+        executable.write_text(f"#!{sys.executable}\n{path}{run}", "utf-8")
+        executable.chmod(0o755)
+        monkeypatch.setenv("VOID_BRIDGE_EXECUTABLE", str(executable))
+
+    def refuses(self, code: str, message: str) -> None:
+        """The next submissions fail."""
+        (self._folder / "refusal.json").write_text(json.dumps({"code": code, "message": message}), "utf-8")
+
+    def makes_frames(self) -> None:
+        """The next submissions have their frames made at once, by the real `void-bridge remove`."""
+        (self._folder / "makes_frames").touch()
+
+    @property
+    def calls(self) -> List[List[str]]:
+        """The words of each submission, without `farm submit`."""
+        path = self._folder / "calls.jsonl"
+        return [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
+
+    def options(self) -> Dict[str, Any]:
+        """Of the only submission: its job.json files under `jobs`, options by name, flags as True."""
+        (words,) = self.calls
+        found: Dict[str, Any] = {"jobs": [word for word in words if not word.startswith("--")]}
+        for word in words:
+            name, equals, value = word.partition("=")
+            if word.startswith("--"):
+                found[name[2:]] = value if equals else True
+        return found
+
+
+def until_openjd_has_ended(farm_job: str) -> None:
+    """Frames come before the last step and the end of the session's server. farm_job: `openjd <process>`."""
+    farm, number = farm_job.split()
+    assert farm == "openjd"
+    assert eventually(lambda: not _runs(int(number)), OPENJD_S), f"process {number} has not ended"
+
+
+def _runs(number: int) -> bool:
+    try:
+        return psutil.Process(number).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def main(folder: str) -> None:
+    """What the executable does: called as Python would be, `-m void_bridge.cli WORDS`."""
+    words = sys.argv[3:]
+    if words[:2] != ["farm", "submit"]:
+        os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
+    with open(Path(folder) / "calls.jsonl", "a", encoding="utf-8") as calls:
+        calls.write(json.dumps(words[2:]) + "\n")
+    refusal = Path(folder) / "refusal.json"
+    if refusal.exists():
+        sys.stdout.write(json.dumps({"state": "failed", "error": json.loads(refusal.read_text("utf-8"))}) + "\n")
+        sys.exit(1)
+    jobs = [Path(word) for word in words[2:] if not word.startswith("--")]
+    farm = next(word.partition("=")[2] for word in words if word.startswith("--to="))
+    for job in jobs:
+        _note(job, farm)
+        if (Path(folder) / "makes_frames").exists():
+            os.spawnv(os.P_WAIT, sys.executable, [sys.executable, "-m", "void_bridge.cli", "remove", str(job)])
+    outputs = [JobFile.read(job).job.output for job in jobs]
+    answer = {"job": "", "state": "queued", "farm": farm, "farm_job": JOB, "output": outputs[0], "outputs": outputs}
+    sys.stdout.write(json.dumps(answer) + "\n")
+
+
+def _note(job_file: Path, farm: str) -> None:
+    """As the real command does, so that the job can be followed: one task for the shot."""
+    from host_plugins.farm.follow import Submission, write_submission
+
+    job = JobFile.read(job_file).job
+    folder = Path(Sequence.parse(job.output).folder)
+    write_submission(folder, Submission(farm, JOB, "fake", str(folder / "bundle"), folder.name, (str(job.frames),)))
