@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import ClassVar, Dict, List, Mapping, Sequence, Tuple
 
 from host_plugins.farm.backends import Say, Submitted, steps
+from host_plugins.farm.backends.program import heard
 from host_plugins.farm.bundle import Bundle
 from host_plugins.farm.options import FarmOptions
 from void_bridge.atomic import write_bytes
@@ -160,15 +161,7 @@ def _submitted(command: str, files: Tuple[Path, Path], before: Mapping[str, str]
 
 def _run(command: Sequence[str], before: Mapping[str, str]) -> List[str]:
     try:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            encoding="utf-8",
-            errors="replace",
-            timeout=_TIMEOUT_S,
-        )
+        done = heard(command, _TIMEOUT_S)
     except (OSError, subprocess.TimeoutExpired) as exc:
         raise NoServer(
             f"deadlinecommand does not answer: {exc}; is the repository reachable?{_already(before)}"

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Callable, ClassVar, Deque, Dict, List, Sequence, Tuple
 
 from host_plugins.farm.backends import Say, Submitted
+from host_plugins.farm.backends.program import PIPES, environment, heard
 from host_plugins.farm.bundle import REFERENCES, Bundle
 from host_plugins.farm.options import FarmOptions
 from void_bridge.errors import InputError, ServerError, UsageError
@@ -104,15 +105,7 @@ def _run(command: Sequence[str], say: Callable[[str], None]) -> List[str]:
     """Its last lines, each passed on to `say` as it comes: an upload takes its time."""
     kept: Deque[str] = deque(maxlen=_KEPT_LINES)
     try:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            encoding="utf-8",
-            errors="replace",
-            env=_environment(),
-        )
+        process = subprocess.Popen(command, env=environment(), **PIPES)
     except OSError as exc:
         raise UsageError(f"cannot run {command[0]}: {exc.strerror or exc}; install the client again") from exc
     with process:
@@ -128,16 +121,7 @@ def _run(command: Sequence[str], say: Callable[[str], None]) -> List[str]:
 
 def _answer(command: Sequence[str]) -> Dict[str, Any]:
     try:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            encoding="utf-8",
-            errors="replace",
-            env=_environment(),
-            timeout=_GET_TIMEOUT_S,
-        )
+        done = heard(command, _GET_TIMEOUT_S)
     except (OSError, subprocess.TimeoutExpired) as exc:
         raise ServerError(f"the client of Deadline Cloud does not answer: {exc}") from exc
     lines = done.stdout.strip().splitlines()
@@ -160,10 +144,6 @@ def _status_line(job: Dict[str, Any]) -> str:
     parts = [f"{done} of {sum(counts.values())} tasks done"]
     parts += [f"{counts[state]} {word}" for state, word in _TOLD if counts.get(state)]
     return f"{str(job['taskRunStatus']).lower()}: {', '.join(parts)}"
-
-
-def _environment() -> Dict[str, str]:
-    return {**os.environ, "PYTHONIOENCODING": "utf-8"}
 
 
 def _yaml(text: str) -> Dict[str, Any]:
