@@ -143,12 +143,19 @@ def test_what_a_device_fails_with_has_a_name(failure, named):
     assert type(caught.value) is named and "\n" not in str(caught.value)
 
 
-def loaded_transformers():
+def transformers():
     gc.collect()
-    return sum(type(thing) is CogVideoXTransformer3DModel for thing in gc.get_objects())
+    return {id(thing) for thing in gc.get_objects() if type(thing) is CogVideoXTransformer3DModel}
 
 
-def test_a_plan_keeps_as_many_transformers_as_it_says(session, job):
+@pytest.fixture
+def loaded_transformers():
+    """Counts those that were loaded since: other test modules may keep some."""
+    before = transformers()
+    return lambda: len(transformers() - before)
+
+
+def test_a_plan_keeps_as_many_transformers_as_it_says(session, job, loaded_transformers):
     plan = session.plan(REQUEST)
     counts = []
     for kept in (2, 1):
@@ -160,7 +167,7 @@ def test_a_plan_keeps_as_many_transformers_as_it_says(session, job):
     assert loaded_transformers() == 0
 
 
-def test_a_swapped_plan_has_the_transformer_or_the_autoencoder(session, job):
+def test_a_swapped_plan_has_the_transformer_or_the_autoencoder(session, job, loaded_transformers):
     plan = replace(session.plan(REQUEST), transformer="swapped", passes_kept=1, vae="offloaded")
     with session.denoiser(1, plan, job):
         assert loaded_transformers() == 1
@@ -172,7 +179,7 @@ def test_a_swapped_plan_has_the_transformer_or_the_autoencoder(session, job):
     assert session.loaded[2:] == ["vae"], "without a GPU what is swapped out is read again"
 
 
-def test_another_plan_lets_go_of_what_it_does_not_keep(session, job):
+def test_another_plan_lets_go_of_what_it_does_not_keep(session, job, loaded_transformers):
     with session.denoiser(1, session.plan(replace(REQUEST, precision="bf16")), job):
         pass
     session.plan(replace(REQUEST, precision="bf16", frames=9))
