@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import shutil
 import sys
 import tempfile
 import threading
 from pathlib import Path
-from typing import Any, Dict, Optional
+from typing import Any, ClassVar, Dict, Optional
 
-from openjd.adaptor_runtime.adaptors import Adaptor, AdaptorDataValidators, SemanticVersion
+from openjd.adaptor_runtime.adaptors import Adaptor, SemanticVersion
 from openjd.adaptor_runtime.adaptors.configuration import AdaptorConfiguration
 
 from host_plugins.farm import session
+from host_plugins.farm.adaptor.data import check
 from host_plugins.farm.lines import PlainLines
 from host_plugins.farm.task import TaskOrder, run_task
 from void_bridge.config import Config
-from void_bridge.errors import InternalError, UsageError
+from void_bridge.errors import Cancelled, InternalError, UsageError
 from void_bridge.frames import FrameRange
 from void_bridge.pathmap import PathMap
-from void_bridge.typed import nearest
 
 log = logging.getLogger(__name__)
 
-SCHEMAS = Path(__file__).with_name("schemas")
 INTERFACE = SemanticVersion(major=1, minor=0)  # of init_data and run_data
 
 
@@ -36,8 +34,14 @@ class VoidBridgeAdaptor(Adaptor[AdaptorConfiguration]):
         VoidBridgeError: why it failed, in words that the runtime hands to the farm.
     """
 
+    session_folder: ClassVar[Optional[Path]] = None
+    """Where the server keeps its spool; it is removed with it. None: a temporary folder."""
+
     def __init__(self, init_data: Dict[str, Any], **more: Any) -> None:
-        super().__init__(init_data, **more)
+        try:
+            super().__init__(init_data, **more)
+        except (TypeError, ValueError, AttributeError) as exc:
+            raise UsageError(f"cannot read path mapping rules: {exc}; expected pathmapping-1.0") from exc
         self._stopping = threading.Event()
         self._folder: Optional[Path] = None
         self._client_config: Optional[Config] = None
@@ -48,23 +52,25 @@ class VoidBridgeAdaptor(Adaptor[AdaptorConfiguration]):
 
     def on_start(self) -> None:
         check("init_data", self.init_data)
-        self._folder = Path(tempfile.mkdtemp(prefix="void-bridge-"))
+        self._folder = self.session_folder or Path(tempfile.mkdtemp(prefix="void-bridge-"))
         asked = int(self.init_data.get("gpus", 0)), float(self.init_data.get("gpu_memory_gb", 0))
         self._client_config = session.start(self._folder, *asked, say=log.info)
+        if self._stopping.is_set():
+            raise Cancelled("cancelled while the session's server was started")
 
     def on_run(self, run_data: Dict[str, Any]) -> None:
-        check("run_data", run_data)
-        if self._client_config is None:
-            raise InternalError("a task was run before the adaptor was started")
-        self._stopping.clear()
+        try:
+            check("run_data", run_data)
+            if self._client_config is None:
+                raise InternalError("a task was run before the adaptor was started")
+            run_task(self._order(run_data), self._client_config, _Lines(), self._stopping)
+        finally:
+            self._stopping.clear()  # here: a cancel may come before this call has begun
+
+    def _order(self, run_data: Dict[str, Any]) -> TaskOrder:
         rules = PathMap(tuple((rule.source_path, rule.destination_path) for rule in self.path_mapping_rules))
         frames = FrameRange.parse(str(run_data["frames"]))
-        run_task(
-            TaskOrder(Path(run_data["jobs"]), run_data["shot"], frames, rules),
-            self._client_config,
-            _Lines(),
-            self._stopping,
-        )
+        return TaskOrder(Path(run_data["jobs"]), run_data["shot"], frames, rules)
 
     def on_cancel(self) -> None:
         """On another thread than `on_run`, which then ends with Cancelled and keeps the frames that are finished."""
@@ -91,27 +97,3 @@ class _Lines(PlainLines):
 
     def say_failure(self, line: str) -> None:
         pass
-
-
-def check(name: str, data: Dict[str, Any]) -> None:
-    """Hold data against its schema.
-
-    Args:
-        name: init_data or run_data.
-
-    Raises:
-        UsageError: an unknown key, whose nearest is named, a missing one, or a value of the wrong kind.
-    """
-    schema = json.loads((SCHEMAS / f"{name}.schema.json").read_text(encoding="utf-8"))
-    known = schema["properties"]
-    for key in data:
-        if key not in known:
-            raise UsageError(f"{name}: unknown key {key!r}{nearest(str(key), known)}")
-    missing = [key for key in schema.get("required", ()) if key not in data]
-    if missing:
-        raise UsageError(f"{name}: no {missing[0]!r}; expected {', '.join(known)}")
-    validators = AdaptorDataValidators.for_adaptor(str(SCHEMAS))
-    try:
-        getattr(validators, name).validate(data)
-    except Exception as exc:  # jsonschema's own, which is the runtime's dependency
-        raise UsageError(f"{name}: {getattr(exc, 'message', exc)}") from exc

@@ -1,0 +1,107 @@
+"""`daemon stop` where the runtime's own does not get there. Nothing of a session stays.
+
+openjd-adaptor-runtime 0.9.6 refuses to stop a daemon whose task still runs, as it does when `daemon run` was killed; it
+leaves the daemon running when the stop reports a failure, also an earlier one; and it does nothing where the daemon has
+died, whose server is left then.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import shutil
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Callable, Optional
+
+from host_plugins.farm import session
+
+_REQUEST_S = 10.0
+_CANCEL_S = 45.0  # the server ends a worker that does not stop after at most 30
+_EXIT_S = 5.0
+_POLL_S = 0.5
+
+Say = Callable[[str], None]
+
+
+def session_folder(connection: Path) -> Path:
+    """The folder of the session whose daemon has this connection file."""
+    return connection.with_name(f"{connection.name}.session").absolute()
+
+
+def end_anyway(connection: Path, say: Say) -> None:
+    """Cancel the daemon's task, end the daemon, its server and workers, remove their files; what is there of them."""
+    folder, daemon = session_folder(connection), _daemon(connection)
+    if daemon is not None:
+        _wait_or_kill(daemon, _EXIT_S if _answers(connection) else 0, say)
+    elif folder.is_dir():
+        say("the adaptor's daemon had ended by itself")
+    else:
+        say(f"nothing to stop: no daemon has the connection file {connection}")
+    if folder.is_dir():
+        session.stop(folder, say)
+        shutil.rmtree(folder, ignore_errors=True)
+    _remove_connection(connection)
+
+
+def _daemon(connection: Path) -> Optional[Any]:
+    import psutil  # type: ignore[import-untyped]
+
+    for process in psutil.process_iter(["cmdline"]):
+        words = process.info["cmdline"] or ()
+        if "_serve" in words and str(connection.absolute()) in words:
+            return process
+    return None
+
+
+def _answers(connection: Path) -> bool:
+    try:
+        _ask(connection)
+    except Exception:  # whatever it is, the daemon is killed then
+        return False
+    return True
+
+
+def _ask(connection: Path) -> None:
+    from openjd.adaptor_runtime._background import FrontendRunner
+    from openjd.adaptor_runtime._background.loaders import ConnectionSettingsFileLoader
+
+    settings = ConnectionSettingsFileLoader(connection).load()
+    frontend = FrontendRunner(connection_settings=settings, timeout_s=_REQUEST_S)
+    try:
+        frontend.cancel()  # does nothing without a task
+        _stop(frontend)
+    finally:
+        frontend.shutdown()
+
+
+def _stop(frontend: Any) -> None:
+    deadline = time.monotonic() + _CANCEL_S
+    while True:
+        try:
+            return frontend.stop()  # type: ignore[no-any-return]
+        except http.client.HTTPException:  # refused: the task is not over yet
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(_POLL_S)
+
+
+def _wait_or_kill(daemon: Any, timeout_s: float, say: Say) -> None:
+    import psutil
+
+    _, left = psutil.wait_procs([daemon], timeout=timeout_s)
+    for process in left:
+        say("the adaptor's daemon does not answer; it is killed")
+        process.kill()
+    psutil.wait_procs(left, timeout=_EXIT_S)
+
+
+def _remove_connection(connection: Path) -> None:
+    """What a daemon removes itself unless it is killed: the file, and the socket that it names."""
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        socket = Path(json.loads(connection.read_text(encoding="utf-8"))["socket"])
+        if socket.is_socket():
+            socket.unlink()
+    with suppress(OSError):
+        connection.unlink()
