@@ -15,15 +15,17 @@ import platform
 import re
 import stat
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Optional
 
 import void_bridge
 from void_bridge import installation
 from void_bridge.atomic import replacing
-from void_bridge.errors import NoServer, Refused
+from void_bridge.errors import NoServer, Refused, full_disk_named
 from void_bridge.typed import from_plain, to_plain
+
+_BYTES_MAX = 64 * 1024
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Connection:
     control_address: str
     server_public: str
     client_public: str
-    client_secret: str
+    client_secret: str = field(repr=False)
     server_pid: int
     installation: str
     version: str
@@ -82,8 +84,8 @@ def write_connection(path: Path, connection: Connection) -> None:
         Refused: the folder belongs to somebody else.
         OutputError, DiskFull: it cannot be written.
     """
+    make_private(path.parent)
     with replacing(path) as temporary:
-        _make_private(path.parent)
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with open(descriptor, "w", encoding="utf-8") as handle:
             json.dump(to_plain(connection), handle, indent=2)
@@ -97,17 +99,18 @@ def read_connection(path: Path) -> Connection:
         Refused: others can read it, another user owns it, or it is not a connection file.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
     except FileNotFoundError:
         raise NoServer(f"no server has left a connection file at {path}; start one with void-bridge serve") from None
     except OSError as exc:
         raise Refused(f"cannot read connection file {path}: {exc.strerror or exc}; remove it and start again") from exc
-    with open(descriptor, encoding="utf-8") as handle:
-        _check_private(os.fstat(handle.fileno()), path)
-        try:
-            data = json.load(handle)
-        except ValueError as exc:
-            raise Refused(f"cannot read connection file {path}: {exc}; remove it and start the server again") from exc
+    try:
+        _check_private(os.fstat(descriptor), path)
+        data = json.loads(os.read(descriptor, _BYTES_MAX))
+    except (ValueError, RecursionError) as exc:
+        raise Refused(f"cannot read connection file {path}: {exc}; remove it and start the server again") from exc
+    finally:
+        os.close(descriptor)
     return from_plain(Connection, data, where=str(path), error=Refused)
 
 
@@ -120,9 +123,18 @@ def remove_connection(path: Path, connection: Connection) -> None:
         pass
 
 
-def _make_private(folder: Path) -> None:
+def make_private(folder: Path) -> None:
+    """Have a folder that this user alone can enter. Nothing in it is to be opened before.
+
+    Raises:
+        Refused: it belongs to somebody else, or somebody else can exchange it.
+        OutputError, DiskFull: it cannot be made.
+    """
+    with full_disk_named(folder):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if os.name == "nt":  # a profile's folders are private already
         return
+    check_above(folder)
     facts = os.lstat(folder)
     if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != os.getuid():
         raise Refused(f"{folder} is not a folder of this user's own; set VOID_BRIDGE_RUNTIME_DIR to one that is")
@@ -130,7 +142,19 @@ def _make_private(folder: Path) -> None:
         folder.chmod(0o700)
 
 
+def check_above(folder: Path) -> None:
+    """Raises Refused: a folder above this one lets everybody exchange what is in it."""
+    if os.name == "nt":
+        return
+    for above in folder.resolve().parents:
+        mode = above.stat().st_mode if above.exists() else 0
+        if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+            raise Refused(f"everybody can exchange {folder}, as {above} is open to all; chmod o-w that, or use another")
+
+
 def _check_private(facts: os.stat_result, path: Path) -> None:
+    if not stat.S_ISREG(facts.st_mode):
+        raise Refused(f"connection file {path} is not a file; remove it and start the server again")
     if os.name == "nt":
         return
     if facts.st_uid != os.getuid():

@@ -104,6 +104,7 @@ class Server:
         )
         self._control.dispatcher, self._control.service = self._dispatcher, self._service
         self._control.beside = self._data
+        self._control.admits = self._data.admits = self._gatekeeper.admits
         for record in records:
             self._ledger.admit(record)
 

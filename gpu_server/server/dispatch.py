@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gpu_server.server.background import Background
-from gpu_server.server.inputs import check_unchanged
+from gpu_server.server.inputs import check_config, check_unchanged
 from gpu_server.server.jobs import LOSSES_MAX, JobRecord
 from gpu_server.server.ledger import Ledger
 from gpu_server.server.scheduler import next_job
@@ -126,6 +126,7 @@ class Dispatcher:
         self._ledger.begin(record, journaled)
 
     def _prepare(self, record: JobRecord, attempt: int) -> None:
+        check_config(record.job.colour, self._settings.allowed_roots)
         check_unchanged(record.inputs if record.transport == "path" else (), record.files)
         self._spool.prepare_attempt(record.id, attempt)
 
@@ -150,6 +151,7 @@ class Dispatcher:
                 cache=str(self._spool.cache),
                 models=str(self._settings.models or ""),
                 finished=tuple(sorted(record.frames)),
+                by_path=record.transport == "path",
             )
         )
 

@@ -7,16 +7,20 @@ import stat
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from void_bridge.errors import InputError, MissingFrames, Refused, UnreadableFile
+from void_bridge.errors import ColourError, InputError, MissingFrames, Refused, UnreadableFile
+from void_bridge.job import Colour
 from void_bridge.pathmap import PathMap
 from void_bridge.protocol.messages import InputFile
+
+_CONFIG_BYTES_MAX = 256 * 2**20
+_PATH_MAX = 32_767 if os.name == "nt" else 4096  # following a longer one takes time with its square
 
 
 def resolve_inputs(inputs: Iterable[InputFile], roots: Sequence[str], path_map: PathMap) -> dict[str, str]:
     """Path as the job names it -> where the file lies here, symbolic links followed.
 
     Raises:
-        Refused: a file outside the roots.
+        Refused: a file outside the roots, or what cannot be a path.
         MissingFrames: a file that this machine does not see.
         InputError: a file that is not as it was when the job was submitted.
     """
@@ -25,7 +29,7 @@ def resolve_inputs(inputs: Iterable[InputFile], roots: Sequence[str], path_map: 
         raise Refused("this server reads no paths of its clients; use --transport inline, or give it roots")
     files: dict[str, str] = {}
     for item in inputs:
-        real = os.path.realpath(path_map.here(item.path))
+        real = _real(path_map.here(item.path))
         if not any(_within(real, root) for root in allowed):
             raise Refused(f"{item.path} lies outside the folders that this server may read; use --transport inline")
         files[item.path] = real
@@ -34,8 +38,14 @@ def resolve_inputs(inputs: Iterable[InputFile], roots: Sequence[str], path_map: 
 
 
 def check_unchanged(inputs: Iterable[InputFile], files: Mapping[str, str]) -> None:
-    """Raises MissingFrames, UnreadableFile, InputError: a file is not there, or not as it was when it was submitted."""
+    """Nothing is opened here, so that a pipe or a device holds nobody up.
+
+    Raises:
+        MissingFrames, UnreadableFile, InputError: a file is not there, or not as it was when it was submitted.
+        Refused: one that lies elsewhere by now, as a folder above it has become a link.
+    """
     for item in inputs:
+        check_still_there(files[item.path], item.path)
         try:
             facts = Path(files[item.path]).stat()
         except FileNotFoundError:
@@ -50,6 +60,40 @@ def check_unchanged(inputs: Iterable[InputFile], files: Mapping[str, str]) -> No
             raise InputError(f"{item.path} is not a file")
         if facts.st_size != item.size or (item.mtime_ns and facts.st_mtime_ns != item.mtime_ns):
             raise InputError(f"{item.path} has changed since the job was submitted; submit it again once it is written")
+
+
+def check_still_there(file: str, named: str) -> None:
+    """Raises Refused: links lead from where a file was found inside the roots to another place."""
+    if os.path.realpath(file) != file:
+        raise Refused(f"{named} has become a link since the job was submitted; submit it again")
+
+
+def check_config(colour: Colour, roots: Sequence[str] = ()) -> None:
+    """An OCIO config is a file of this machine that a client names: one that it can show to know, or inside the roots.
+
+    Raises:
+        ColourError: it cannot be that.
+    """
+    if colour.config.startswith("ocio://"):
+        return
+    try:
+        path = Path(colour.config).expanduser()
+        facts, real = path.stat(), os.path.realpath(path)
+    except (OSError, ValueError, RuntimeError) as exc:
+        raise ColourError(f"cannot read OCIO config {colour.config}: {exc}; name one that the server has") from exc
+    if not colour.config_hash and not any(_within(real, os.path.realpath(root)) for root in roots):
+        raise ColourError(f"got OCIO config {colour.config} without its hash, and outside what this server may read")
+    if not stat.S_ISREG(facts.st_mode) or facts.st_size > _CONFIG_BYTES_MAX:
+        raise ColourError(f"{colour.config} is no OCIO config: it is not a file of up to {_CONFIG_BYTES_MAX >> 20} MB")
+
+
+def _real(path: str) -> str:
+    if len(path) > _PATH_MAX:
+        raise Refused(f"got a path of {len(path)} characters, expected up to {_PATH_MAX}")
+    try:
+        return os.path.realpath(path)
+    except (ValueError, OSError) as exc:
+        raise Refused(f"got {path[:80]!r}, which cannot be a path: {exc}") from exc
 
 
 def _within(path: str, root: str) -> bool:

@@ -3,31 +3,33 @@
 from __future__ import annotations
 
 import logging
-import sys
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import zmq
-import zmq.auth
 from zmq.auth.thread import ThreadAuthenticator
 
 from gpu_server.server.settings import ServerSettings, is_loopback
 from void_bridge.errors import Refused
+from void_bridge.keyfiles import check_folder, fingerprint, read_pair, read_public
 
 log = logging.getLogger(__name__)
 
 _DOMAIN = "void-bridge"
+_LOOK_AGAIN_S = 2.0
+_STRANGERS_NAMED = 100
 
 
 @dataclass(frozen=True)
 class Keys:
-    """Z85 keys: the server's, a pair for clients of this user on this machine, and those let in besides."""
+    """Z85 keys: the server's, a pair for clients of this user on this machine; the folder of those let in besides."""
 
     server_public: bytes
-    server_secret: bytes
+    server_secret: bytes = field(repr=False)
     client_public: bytes
-    client_secret: bytes
-    allowed: frozenset[bytes]
+    client_secret: bytes = field(repr=False)
+    clients: Path | None = None
 
 
 def make_keys(settings: ServerSettings) -> Keys:
@@ -37,48 +39,130 @@ def make_keys(settings: ServerSettings) -> Keys:
     key folder: `server.key_secret` and `clients/*.key`.
 
     Raises:
-        Refused: an address that is not loopback without both, or a key that cannot be read.
+        Refused: an address that is not loopback without both, or a key or folder that cannot be trusted or read.
     """
     client_public, client_secret = zmq.curve_keypair()
     if is_loopback(settings.bind):
-        return Keys(*zmq.curve_keypair(), client_public, client_secret, frozenset({client_public}))
+        return Keys(*zmq.curve_keypair(), client_public, client_secret)
     folder = settings.keys
     certificate = folder / "server.key_secret" if folder else None
-    clients = sorted((folder / "clients").glob("*.key")) if folder else []
-    if not (certificate and certificate.exists() and clients):
+    if not (folder and certificate and certificate.exists() and any((folder / "clients").glob("*.key"))):
         raise Refused(
             f"{settings.bind} is open to other machines and {folder} holds no server.key_secret with clients/*.key; "
             "make keys with void-bridge keys new, or listen on tcp://127.0.0.1:*"
         )
-    server_public, server_secret = _load(certificate, secret=True)
-    allowed = frozenset(_load(path)[0] for path in clients)
-    log.info("%d client keys let in from %s", len(clients), folder)
-    return Keys(server_public, server_secret, client_public, client_secret, allowed | {client_public})
+    check_folder(folder)
+    pair = read_pair(certificate)
+    names = read_clients(folder / "clients")
+    log.info("%d client keys let in from %s", len(names), folder)
+    return Keys(pair.public.encode(), pair.secret.encode(), client_public, client_secret, folder / "clients")
 
 
-def _load(path: Path, secret: bool = False) -> tuple[bytes, bytes]:
+def read_clients(folder: Path) -> dict[str, str]:
+    """Public key -> name of each client on the list. Raises Refused: one of them, or the folder, cannot be trusted."""
+    check_folder(folder)
+    return {read_public(path): path.stem for path in sorted(folder.glob("*.key"))}
+
+
+class AllowList:
+    """The keys that are let in now. The folder is read again when it changes; a key in it that is no good is out."""
+
+    def __init__(self, keys: Keys) -> None:
+        self._own, self._folder = keys.client_public.decode(), keys.clients
+        self._names: dict[str, str] = {self._own: "this user"}
+        self._strangers: set[str] = set()
+        self._state: object = None
+        self._reading = threading.Lock()
+        self.refresh()
+
+    def admits(self, key: str) -> bool:
+        """From any thread; looks at no disk."""
+        return key in self._names
+
+    def refresh(self) -> None:
+        """Follow the folder. One that cannot be read for now leaves the list as it is; one that is gone empties it."""
+        if self._folder is None:
+            return
+        with self._reading:
+            try:
+                state = _state_of(self._folder)
+            except FileNotFoundError:
+                state = ()
+            except OSError as exc:
+                log.warning("cannot read %s: %s; the keys let in stay as they were", self._folder, exc.strerror)
+                return
+            if state != self._state:
+                self._follow(state)
+
+    def _follow(self, state: object) -> None:
+        before, first = self._names, self._state is None
+        self._names = {self._own: "this user", **_sound_clients(self._folder)} if self._folder else before
+        self._state = state
+        if not first:
+            for key in self._names.keys() - before.keys():
+                log.info("%s may come in now, key %s", self._names[key], fingerprint(key))
+            for key in before.keys() - self._names.keys():
+                log.warning("%s may not come in any more, key %s", before[key], fingerprint(key))
+
+    def turned_away(self, key: str) -> None:
+        """Say once of each stranger who it was, for as many as a log can bear."""
+        if key not in self._strangers and len(self._strangers) < _STRANGERS_NAMED:
+            self._strangers.add(key)
+            log.warning("a client was turned away: its key %s is not on the list", fingerprint(key))
+
+
+def _state_of(folder: Path) -> object:
+    """Differs after every change to the folder."""
+    facts = [(path.name, path.lstat()) for path in (folder.parent, folder, *sorted(folder.iterdir()))]
+    return tuple(
+        (name, it.st_ino, it.st_mode, it.st_uid, it.st_size, it.st_mtime_ns, it.st_ctime_ns) for name, it in facts
+    )
+
+
+def _sound_clients(folder: Path) -> dict[str, str]:
+    names: dict[str, str] = {}
     try:
-        public, private = zmq.auth.load_certificate(str(path))
-    except (OSError, ValueError) as exc:
-        raise Refused(f"cannot read key {path}: {exc}; make it again with void-bridge keys new") from exc
-    if secret and sys.platform != "win32" and path.stat().st_mode & 0o077:
-        raise Refused(f"others can read {path}; chmod 600 it, or remove it and make new keys with void-bridge keys new")
-    if secret and not private:
-        raise Refused(f"{path} holds no secret key; make it again with void-bridge keys new")
-    return public, private or b""
+        check_folder(folder.parent)
+        check_folder(folder)
+        paths = sorted(folder.glob("*.key"))
+    except (Refused, OSError) as exc:
+        log.warning("nobody on the list is let in: %s", exc)
+        return names
+    for path in paths:
+        try:
+            names[read_public(path)] = path.stem
+        except Refused as exc:
+            log.warning("a key on the list is not let in: %s", exc)
+    return names
 
 
 class Gatekeeper:
     """Answers ZeroMQ's question whether a key may connect (ZAP), for every socket of a context."""
 
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], keys: Keys) -> None:
-        self._keys = keys
+        self._keys, self._list = keys, AllowList(keys)
+        self._stopping = threading.Event()
+        self._watcher = threading.Thread(target=self._watch, name="keys", daemon=True)
         self._authenticator = ThreadAuthenticator(context)
         self._authenticator.start()
         self._authenticator.configure_curve_callback(_DOMAIN, self)
+        if keys.clients:
+            self._watcher.start()
 
     def callback(self, domain: str, key: bytes) -> bool:
-        return key in self._keys.allowed
+        """On the authenticator's thread, which an exception would end, and with it the server's front door."""
+        try:
+            self._list.refresh()
+        except Exception:
+            log.exception("the list of keys cannot be followed")
+        known = self.admits(key.decode())
+        if not known:
+            self._list.turned_away(key.decode())
+        return known
+
+    def admits(self, key: str) -> bool:
+        """Whether who came in with this key may still be here. From any thread; looks at no disk."""
+        return self._list.admits(key)
 
     def guard(self, socket: zmq.Socket[bytes]) -> None:
         """Demand CURVE and a known key of everyone who connects to a socket that is not bound yet."""
@@ -89,4 +173,15 @@ class Gatekeeper:
         socket.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)
 
     def stop(self) -> None:
+        self._stopping.set()
+        if self._watcher.is_alive():
+            self._watcher.join()
         self._authenticator.stop()
+
+    def _watch(self) -> None:
+        """So that a key taken off the list is out even if nobody knocks."""
+        while not self._stopping.wait(_LOOK_AGAIN_S):
+            try:
+                self._list.refresh()
+            except Exception:
+                log.exception("the list of keys cannot be followed")

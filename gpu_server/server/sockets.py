@@ -13,7 +13,7 @@ from typing import Any
 
 import zmq
 
-from void_bridge.errors import InternalError, ProtocolError, VersionMismatch, VoidBridgeError
+from void_bridge.errors import InternalError, ProtocolError, Refused, VersionMismatch, VoidBridgeError
 from void_bridge.protocol.framing import BUFFERS_MAX, Envelope, decode, encode, request_number
 from void_bridge.protocol.messages import PROTOCOL_VERSION, ErrorReply, Hello, Message, Ping, Pong, Welcome
 
@@ -67,6 +67,7 @@ class RouterLoop(threading.Thread):
         self._router = router
         self._welcome = welcome
         self._running = True
+        self.admits: Callable[[str], bool] = _anybody  # whether a key that came in may still be here; no disk
         self.last_heard = time.monotonic()  # of any client, to be read by any thread
 
     def handle(self, client: bytes, envelope: Envelope) -> None:
@@ -127,10 +128,14 @@ class RouterLoop(threading.Thread):
             if not (self._running and self.takes_input()):
                 return
             try:
-                client, frames = _receive_capped(self._router)
+                client, frames, key = _receive_capped(self._router)
             except zmq.Again:
                 return
-            self._answer(client, frames)
+            if self.admits(key):
+                self._answer(client, frames)
+            else:  # libzmq has no way to end one client's connection
+                self.sessions.pop(client, None)
+                self.refuse(client, request_number(frames), Refused("this key is not on the server's list any more"))
 
     def _answer(self, client: bytes, frames: list[Any]) -> None:
         try:
@@ -172,13 +177,20 @@ class RouterLoop(threading.Thread):
             self.sessions.popitem(last=False)
 
 
-def _receive_capped(router: zmq.Socket[bytes]) -> tuple[bytes, list[Any]]:
-    """A client's name and the frames of its message, of which no more are kept than the cap and one to tell."""
+def _anybody(_: str) -> bool:
+    return True
+
+
+def _receive_capped(router: zmq.Socket[bytes]) -> tuple[bytes, list[Any], str]:
+    """A client's name, the frames of its message, of which no more are kept than the cap and one to tell, and its key.
+
+    The key is the one that the client proved to have when it connected.
+    """
     frame = router.recv(zmq.NOBLOCK, copy=False)
-    client = frame.bytes
+    client, key = frame.bytes, str(frame.get("User-Id"))
     frames: list[Any] = []
     while frame.more:
         frame = router.recv(zmq.NOBLOCK, copy=False)
         if len(frames) <= 1 + BUFFERS_MAX:
             frames.append(frame.buffer)
-    return client, frames
+    return client, frames, key

@@ -9,8 +9,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
+import stat
 import sys
 import uuid
 from collections.abc import Iterable, Mapping
@@ -22,6 +24,8 @@ from void_bridge.atomic import sync_folder
 from void_bridge.errors import Refused, full_disk_named
 from void_bridge.protocol.messages import ResultFrame
 
+log = logging.getLogger(__name__)
+
 
 class Spool:
     """One folder, which one server at a time uses."""
@@ -30,7 +34,7 @@ class Spool:
         """Take the folder into use, making it if need be.
 
         Raises:
-            Refused: another server uses it.
+            Refused: another server uses it, or another user has put something into it.
             OutputError, DiskFull: it cannot be made.
         """
         self.root = root
@@ -40,8 +44,19 @@ class Spool:
         with full_disk_named(root):
             root.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._lock = _lock(root / "lock")
-            for folder in (self._incoming, self._blobs, self._jobs, self.logs, self.cache):
-                folder.mkdir(exist_ok=True)
+            try:
+                self._make()
+            except BaseException:
+                self.close()
+                raise
+
+    def _make(self) -> None:
+        for folder in (self._incoming, self._blobs, self._jobs, self.logs, self.cache):
+            folder.mkdir(exist_ok=True, mode=0o700)
+            _keep_private(folder, self.root, 0o700)
+        self.journal_path.touch(0o600)
+        for file in (self.journal_path, self.root / "lock"):  # who can read a file can hold its lock
+            _keep_private(file, self.root, 0o600)
 
     def close(self) -> None:
         """Let another server use it."""
@@ -64,7 +79,7 @@ class Spool:
         target = self.blob_path(digest)
         with full_disk_named(target):
             if not target.parent.exists():
-                target.parent.mkdir()
+                target.parent.mkdir(parents=True, mode=0o700)
                 sync_folder(self._blobs)
             os.replace(upload, target)
             sync_folder(target.parent)
@@ -105,6 +120,20 @@ class Spool:
             if name not in blobs:
                 path.unlink()
         return {digest for digest, size in blobs.items() if _size(present.get(digest)) != size}
+
+
+def _keep_private(path: Path, root: Path, mode: int) -> None:
+    """Plates and results are for nobody else on this machine, also where the spool lies in a folder open to others."""
+    if os.name == "nt":
+        return
+    ours = {os.getuid(), root.stat().st_uid}
+    if not {path.lstat().st_uid, path.stat().st_uid} <= ours:
+        raise Refused(f"{path} belongs to another user; remove it, or give another --spool")
+    if stat.S_IMODE(path.stat().st_mode) & 0o077:
+        with suppress(OSError):  # some file systems have no modes
+            path.chmod(mode)
+        if stat.S_IMODE(path.stat().st_mode) & 0o077:
+            log.warning("others can enter %s, as its file system keeps no modes; give a --spool on another disk", path)
 
 
 def _size(path: Path | None) -> int:

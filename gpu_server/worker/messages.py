@@ -37,7 +37,8 @@ class RunJob(WorkerMessage):
     files: path as the job names it -> where the bytes lie on this machine.
     frames_dir: folder of this attempt for result frames. scratch: folder of the job for anything an
     engine wants to find again after a crash. cache: folder that all jobs share. models: where weights lie.
-    finished: frame numbers published by earlier attempts.
+    finished: frame numbers published by earlier attempts. by_path: the files are where their submitter has them,
+    found there with every link followed.
     """
 
     type: ClassVar[str] = "run"
@@ -51,6 +52,7 @@ class RunJob(WorkerMessage):
     models: str = ""
     finished: tuple[int, ...] = ()
     previews: bool = True
+    by_path: bool = False
 
 
 @dataclass(frozen=True)

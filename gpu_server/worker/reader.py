@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import deque
 from collections.abc import Iterable, Mapping
@@ -14,7 +15,7 @@ from gpu_server.frame_files import FrameFiles
 from gpu_server.worker.clip import StoredClip
 from gpu_server.worker.context import RunContext
 from gpu_server.worker.matte_shelf import MatteShelf
-from void_bridge.errors import MissingFrames
+from void_bridge.errors import MissingFrames, Refused
 from void_bridge.job import Job
 from void_bridge.pixels.mattes import PlaneRole
 from void_bridge.pixels.shot import Shot, ShotFrame
@@ -23,19 +24,22 @@ from void_bridge.sequence import Sequence
 ROLES: tuple[PlaneRole, ...] = ("paste", "remove", "affected", "keep", "exclude")
 
 
-def opened_shot(job: Job, files: Mapping[str, str]) -> Shot:
+def opened_shot(job: Job, files: Mapping[str, str], by_path: bool = False) -> Shot:
     """The shot of a job, with as many handles as came along.
 
-    files: path as the job names it -> file on this machine.
+    files: path as the job names it -> file on this machine. by_path: no link leads to these files; should one by now,
+    somebody would have a file read that lies elsewhere.
 
     Raises:
-        MissingFrames, UnreadableFile, NoSuchChannel.
+        MissingFrames, UnreadableFile, NoSuchChannel, Refused.
     """
 
     def locate(sequence: Sequence, frame: int) -> Path:
         path = files.get(str(sequence.path(frame)))
         if path is None:
             raise MissingFrames(f"frame {frame} of {sequence} did not come with the job; submit the job again")
+        if by_path and os.path.realpath(path) != path:
+            raise Refused(f"{path} has become a link since the job was submitted; submit it again")
         return Path(path)
 
     return Shot(job, job.frames.with_handles(job.handles, Sequence.parse(job.plate).among(files)), locate)

@@ -91,7 +91,7 @@ class JobRun:
             self._failure = self._failure or _freed(_as_ours(exc, self._run.id))
 
     def _produce(self) -> None:
-        shot = opened_shot(self._run.job, self._run.files)
+        shot = opened_shot(self._run.job, self._run.files, self._run.by_path)
         engine = self._engines.for_job(self._run.job, Path(self._run.models))
         job = _resolved(self._run.job, shot, engine)
         shot.job = job

@@ -242,7 +242,7 @@ def test_a_job_for_the_farm_is_no_longer_waited_for_when_it_is_cancelled(tmp_pat
     main.until(lambda: main.last(order.id).farm)
     controller.cancel(state, order.settings, lambda line: None)
     assert main.until_phase(order.id, "cancelled").line == "no longer waited for; stop it on the farm: opencue 5"
-    assert not controller.is_following(order.id)
+    main.until(lambda: not controller.is_following(order.id))
 
 
 def test_a_job_is_cancelled_while_it_is_handed_over(tmp_path, main, controller):

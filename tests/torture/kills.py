@@ -15,6 +15,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
+import psutil
+
 from tests.support.live_server import eventually
 from tests.torture.world import DEADLINE_S, Order, World, ended, gone, kill
 from void_bridge.protocol.messages import FINAL_STATES, JobStatus
@@ -131,6 +133,7 @@ def _strike(world: World, victim: Victim, client: subprocess.Popen[str]) -> bool
         return False
     if victim == "hung worker":
         workers[0].send_signal(signal.SIGSTOP)  # the server has to notice, and to end it
+        eventually(lambda: not workers[0].is_running() or workers[0].status() == psutil.STATUS_STOPPED)
     else:
         kill(workers[0])
     return True

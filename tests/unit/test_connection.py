@@ -80,6 +80,29 @@ def test_a_link_is_refused(path, tmp_path):
         read_connection(link)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pipes in folders")
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_what_is_no_file_is_refused_and_holds_nobody_up(path, make):
+    path.unlink()
+    make(path)
+    path.chmod(0o600)
+    with pytest.raises(Refused, match="is not a file"):
+        read_connection(path)
+
+
+def test_a_folder_that_everybody_can_exchange_is_refused(tmp_path):
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(0o777)
+    with pytest.raises(Refused, match="is open to all"):
+        write_connection(connection_path(tmp_path / "open" / "run"), CONNECTION)
+    (tmp_path / "open").chmod(0o1777)
+    write_connection(connection_path(tmp_path / "open" / "run"), CONNECTION)
+
+
+def test_a_secret_is_not_shown_by_accident():
+    assert CONNECTION.client_secret not in repr(CONNECTION)
+
+
 def test_without_a_file_there_is_no_server(tmp_path):
     with pytest.raises(NoServer, match="void-bridge serve"):
         read_connection(tmp_path / "none.json")

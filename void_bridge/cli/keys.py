@@ -1,4 +1,4 @@
-"""`void-bridge keys new`: certificates for servers that other machines may reach.
+"""`void-bridge keys`: certificates for servers that other machines may reach, and who is let in.
 
 <keys>/server.key_secret, server.key    the server's pair; server.key goes to every client's folder
 <keys>/client.key_secret, client.key    this user's pair
@@ -11,43 +11,89 @@ import argparse
 import os
 import re
 from pathlib import Path
+from typing import Dict, Optional
 
 import zmq.auth
 
+from void_bridge.atomic import replacing
 from void_bridge.cli.command import Command
 from void_bridge.cli.console import say
 from void_bridge.client.endpoint import CLIENT_CERTIFICATE, SERVER_CERTIFICATE
 from void_bridge.config import load, login_name
-from void_bridge.errors import OutputError, UsageError, full_disk_named
+from void_bridge.connection import check_above
+from void_bridge.errors import OutputError, Refused, UsageError, full_disk_named
+from void_bridge.keyfiles import check_folder, fingerprint, read_public
 
 SERVER_SECRET = "server.key_secret"
+_SOON = "a running server follows at the next connection"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    actions = parser.add_subparsers(dest="action", required=True, metavar="new")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="new|list|allow|revoke")
     new = actions.add_parser("new", help="make this user's key pair, and with --server the server's")
     new.add_argument("--server", action="store_true", help="this machine serves: make its pair, and let this user in")
     new.add_argument("--name", metavar="NAME", help="of this user's key in the allow-list (default: the login name)")
-    new.add_argument("--keys", metavar="DIR", help="folder of the keys (default: as configured)")
-    new.add_argument("--json", action="store_true", help="end with one line of JSON on standard output")
+    shown = actions.add_parser("list", help="show the keys that are here and who is let in")
+    let_in = actions.add_parser("allow", help="let a client in, by the client.key of its user")
+    let_in.add_argument("name", metavar="NAME", help="whose key it is")
+    let_in.add_argument("file", metavar="FILE", type=Path, help="the client.key that this user has sent")
+    out = actions.add_parser("revoke", help="let a client in no more")
+    out.add_argument("name", metavar="NAME", help="as keys list shows it")
+    for action in (new, shown, let_in, out):
+        action.add_argument("--keys", metavar="DIR", help="folder of the keys (default: as configured)")
+        action.add_argument("--json", action="store_true", help="end with one line of JSON on standard output")
 
 
 def run(arguments: argparse.Namespace) -> int:
     folder = load({"keys": arguments.keys}).config.keys
-    name = arguments.name or login_name()
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._@-]*", name):
-        raise UsageError(f"got name {name!r}, expected letters, digits and . _ @ -")
+    {"new": _new, "list": _list, "allow": _allow, "revoke": _revoke}[arguments.action](folder, arguments)
+    return 0
+
+
+def _new(folder: Path, arguments: argparse.Namespace) -> None:
+    name = _checked_name(arguments.name or login_name())
     made = [make_pair(folder, Path(CLIENT_CERTIFICATE).stem)]
     if arguments.server:
         made.append(make_pair(folder, Path(SERVER_CERTIFICATE).stem))
         allow(folder, name)
-        say(f"{name} may connect; put other users' client.key into {folder / 'clients'} under names of their own,")
-        say(f"and give them {folder / SERVER_CERTIFICATE}; then start void-bridge serve again")
+        say(f"{name} may connect; let others in with void-bridge keys allow NAME FILE, FILE being their client.key,")
+        say(f"and give them {folder / SERVER_CERTIFICATE}; then start void-bridge serve")
     else:
         say(f"give {folder / 'client.key'} to whoever runs the server, and put the server's server.key into {folder}")
     arguments.outcome.set_other(folder=str(folder), keys=[str(path) for path in made])
     arguments.outcome.summary("\n".join(str(path) for path in made))
-    return 0
+
+
+def _list(folder: Path, arguments: argparse.Namespace) -> None:
+    """Public keys alone are read."""
+    own = [_entry(folder / f"{name}.key", name) for name in ("server", "client") if (folder / f"{name}.key").exists()]
+    clients = [_entry(path, path.stem) for path in sorted((folder / "clients").glob("*.key"))]
+    problems = [problem for problem in (_folder_problem(folder), _folder_problem(folder / "clients")) if problem]
+    arguments.outcome.set_other(folder=str(folder), own=own, clients=clients, problems=problems)
+    lines = [f"{folder}{'' if own or clients else ' holds no keys'}"]
+    lines += [f"  {entry['name']:<24} {entry['fingerprint'] or entry['problem']}" for entry in own]
+    lines += ["may come in:"] if clients else []
+    lines += [f"  {entry['name']:<24} {entry['fingerprint'] or entry['problem']}" for entry in clients]
+    arguments.outcome.summary("\n".join([*lines, *problems]))
+
+
+def _allow(folder: Path, arguments: argparse.Namespace) -> None:
+    name = _checked_name(arguments.name)
+    print_ = allow(folder, name, arguments.file)
+    arguments.outcome.set_other(folder=str(folder), name=name, fingerprint=print_)
+    arguments.outcome.summary(f"{name} may come in with key {print_}; {_SOON}")
+
+
+def _revoke(folder: Path, arguments: argparse.Namespace) -> None:
+    name = _checked_name(arguments.name)
+    path = folder / "clients" / f"{name}.key"
+    if not path.exists():
+        known = ", ".join(sorted(entry.stem for entry in path.parent.glob("*.key"))) or "nobody"
+        raise UsageError(f"got {name}, who is not let in; {known} may come in")
+    with full_disk_named(path):
+        path.unlink()
+    arguments.outcome.set_other(folder=str(folder), name=name)
+    arguments.outcome.summary(f"{name} may come in no more; a running server sees to it within seconds")
 
 
 def make_pair(folder: Path, name: str) -> Path:
@@ -55,6 +101,7 @@ def make_pair(folder: Path, name: str) -> Path:
 
     Raises:
         OutputError: the folder cannot be written, or others can read a secret that is there.
+        Refused: others can put files into the folder.
     """
     secret = folder / f"{name}.key_secret"
     if secret.exists():
@@ -62,8 +109,10 @@ def make_pair(folder: Path, name: str) -> Path:
             raise OutputError(f"others can read {secret}; chmod 600 it, or remove it and make new keys")
         say(f"{secret} is there already and stays")
         return secret
+    check_above(folder)
     with full_disk_named(folder):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        check_folder(folder)
         mask = os.umask(0o077)
         try:
             zmq.auth.create_certificates(str(folder), name)
@@ -72,12 +121,70 @@ def make_pair(folder: Path, name: str) -> Path:
     return secret
 
 
-def allow(folder: Path, name: str) -> None:
-    """Put this user's public key on the server's allow-list."""
-    with full_disk_named(folder / "clients"):
-        (folder / "clients").mkdir(mode=0o700, exist_ok=True)
-        public = (folder / "client.key").read_bytes()
-        (folder / "clients" / f"{name}.key").write_bytes(public)
+def allow(folder: Path, name: str, source: Optional[Path] = None) -> str:
+    """Put a public key on the server's allow-list. Returns its fingerprint.
+
+    Args:
+        source: the key; None: this user's own.
+
+    Raises:
+        Refused: a file that is no public key, a name that has another key, or a key that has another name.
+    """
+    public = _public_of(source or folder / "client.key")
+    clients = folder / "clients"
+    with full_disk_named(clients):
+        clients.mkdir(mode=0o700, exist_ok=True)
+    for path in (folder, clients):
+        check_folder(path)
+    for path in sorted(clients.glob("*.key")):
+        _check_other(path, read_public(path), name, public)
+    with replacing(clients / f"{name}.key") as temporary:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(descriptor, "w", encoding="utf-8") as handle:
+            handle.write(f'metadata\ncurve\n    public-key = "{public}"\n')
+    return fingerprint(public)
 
 
-KEYS = Command("keys", "make keys for servers on other machines", configure, run)
+def _public_of(path: Path) -> str:
+    """Of a file that somebody sent: whose it is does not matter, what it holds is shown."""
+    try:
+        public, secret = zmq.auth.load_certificate(str(path))
+    except (OSError, ValueError) as exc:
+        raise Refused(f"cannot read key {path}: {exc}; expected the client.key that void-bridge keys new made") from exc
+    if secret:
+        raise Refused(f"{path} holds a secret key, which must not leave its owner; have new keys made, take client.key")
+    if len(public) != 40:
+        raise Refused(f"{path} holds no key; expected the client.key that void-bridge keys new made")
+    return public.decode("ascii", "replace")
+
+
+def _check_other(path: Path, theirs: str, name: str, public: str) -> None:
+    if path.stem == name and theirs != public:
+        raise Refused(f"{name} is let in with another key, {fingerprint(theirs)}; void-bridge keys revoke {name} first")
+    if path.stem != name and theirs == public:
+        raise Refused(f"that key is let in already, as {path.stem}; to rename it, void-bridge keys revoke {path.stem}")
+
+
+def _entry(path: Path, name: str) -> Dict[str, str]:
+    try:
+        return {"name": name, "fingerprint": fingerprint(read_public(path)), "problem": ""}
+    except Refused as exc:
+        return {"name": name, "fingerprint": "", "problem": exc.message}
+
+
+def _folder_problem(folder: Path) -> str:
+    try:
+        if folder.exists():
+            check_folder(folder)
+    except Refused as exc:
+        return exc.message
+    return ""
+
+
+def _checked_name(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._@-]*", name):
+        raise UsageError(f"got name {name!r}, expected letters, digits and . _ @ -")
+    return name
+
+
+KEYS = Command("keys", "make keys for servers on other machines, and say who is let in", configure, run)

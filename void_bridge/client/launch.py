@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List
 
 from void_bridge.config import Config, as_environment
-from void_bridge.connection import connection_path, installation_id
-from void_bridge.errors import NoServer, full_disk_named
+from void_bridge.connection import connection_path, installation_id, make_private
+from void_bridge.errors import NoServer
 from void_bridge.installation import recorded
 
 START_S = 90.0
@@ -29,12 +29,12 @@ def start_server(config: Config, answers: Callable[[], bool], notice: Callable[[
 
     Raises:
         NoServer: no Python to start it with, or it did not come up; the log is named.
+        Refused: the folder of connection files is another user's.
     """
     serve = ["-m", "void_bridge.cli", "serve", "--autostarted", "--installation", installation_id()]
     command = [server_python(config), *serve]
     log = config.runtime_dir / "server.log"
-    with full_disk_named(config.runtime_dir):
-        config.runtime_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private(config.runtime_dir)  # the server's working folder, from which Python would import
     with _only_one(config.runtime_dir / "start.lock"):
         if answers():
             return

@@ -1,0 +1,123 @@
+"""Key files as `keys new` makes them, read only where nobody else can have read, put or changed them.
+
+NAME.key           a public key, for others to have
+NAME.key_secret    both keys of a pair, for its owner alone
+
+Windows keeps a profile's folders private; owners and modes are not looked at there.
+"""
+
+from __future__ import annotations
+
+import base64
+import errno
+import hashlib
+import os
+import re
+import stat
+from pathlib import Path
+from typing import NamedTuple
+
+import zmq
+
+from void_bridge.connection import check_above
+from void_bridge.errors import Refused
+
+_BYTES_MAX = 64 * 1024
+_AGAIN = "remove it and make it again with void-bridge keys new"
+_LINE = re.compile(r"""^\s*(public|secret)-key\s*=\s*["']?([0-9A-Za-z.\-:+=^!/*?&<>()\[\]{}@%$#]{40})["']?\s*$""", re.M)
+_OPEN = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+
+
+class KeyPair(NamedTuple):
+    """Z85 text."""
+
+    public: str
+    secret: str
+
+    def __repr__(self) -> str:
+        return f"KeyPair({self.public!r})"
+
+
+def read_public(path: Path) -> str:
+    """The public key of NAME.key, which others may read but not change.
+
+    Raises:
+        Refused: it is not there, a link, another user's, open to changes, or no public key alone.
+    """
+    found = _keys(path, forbidden=0o022)
+    if "secret" in found:
+        raise Refused(f"{path} holds a secret key, which nobody else should have; put the .key file there instead")
+    return found["public"]
+
+
+def read_pair(path: Path) -> KeyPair:
+    """Both keys of NAME.key_secret, which nobody else can read.
+
+    Raises:
+        Refused: it is not there, a link, another user's, readable by others, or no pair of keys.
+    """
+    found = _keys(path, forbidden=0o077)
+    if "secret" not in found:
+        raise Refused(f"{path} holds no secret key; {_AGAIN}")
+    if zmq.curve_public(found["secret"].encode()).decode() != found["public"]:
+        raise Refused(f"the keys in {path} are not a pair; {_AGAIN}")
+    return KeyPair(found["public"], found["secret"])
+
+
+def check_folder(folder: Path) -> None:
+    """Raises Refused: others can put files into a folder of keys, or exchange the folder itself."""
+    if os.name == "nt":
+        return
+    try:
+        real = folder.resolve(strict=True)
+        facts = real.stat()
+    except OSError as exc:
+        raise Refused(f"cannot read the folder of keys {folder}: {exc.strerror}; make it with keys new") from exc
+    if not stat.S_ISDIR(facts.st_mode):
+        raise Refused(f"{folder} is no folder; make one with void-bridge keys new")
+    if facts.st_uid not in (os.getuid(), 0):
+        raise Refused(f"the folder of keys {folder} belongs to another user; use one of your own")
+    if facts.st_mode & 0o022:
+        raise Refused(f"others can put keys into {folder}; look at what is there, then chmod go-w it")
+    check_above(folder)
+
+
+def fingerprint(public: str) -> str:
+    """Short enough to be read out, long enough that no other key has it: 80 bits."""
+    text = base64.b32encode(hashlib.blake2b(public.encode(), digest_size=10).digest()).decode()
+    return "-".join(text[start : start + 4] for start in range(0, len(text), 4))
+
+
+def _keys(path: Path, forbidden: int) -> dict[str, str]:
+    text = _text(path, forbidden)
+    found = {match[1]: match[2] for match in _LINE.finditer(text)}
+    if "public" not in found:
+        raise Refused(f"cannot read key {path}: no public key in it; {_AGAIN}")
+    return found
+
+
+def _text(path: Path, forbidden: int) -> str:
+    try:
+        descriptor = os.open(path, _OPEN)
+    except OSError as exc:
+        if exc.errno == errno.ELOOP:
+            raise Refused(f"key {path} is a link, and others may change what it leads to; copy the file there") from exc
+        raise Refused(f"cannot read key {path}: {exc.strerror}; make it with void-bridge keys new") from exc
+    try:
+        _check_own(os.fstat(descriptor), path, forbidden)
+        return os.read(descriptor, _BYTES_MAX).decode("utf-8", "replace")
+    finally:
+        os.close(descriptor)
+
+
+def _check_own(facts: os.stat_result, path: Path, forbidden: int) -> None:
+    if not stat.S_ISREG(facts.st_mode):
+        raise Refused(f"key {path} is not a file; {_AGAIN}")
+    if os.name == "nt":
+        return
+    if facts.st_uid not in (os.getuid(), 0):
+        raise Refused(f"key {path} belongs to another user; copy it, so that it is yours")
+    if facts.st_mode & forbidden & 0o044:
+        raise Refused(f"others can read {path}; chmod 600 it, or remove it and make new keys with void-bridge keys new")
+    if facts.st_mode & forbidden:
+        raise Refused(f"others can change {path}; compare its fingerprint (void-bridge keys list), then chmod 600 it")
