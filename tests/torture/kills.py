@@ -18,7 +18,7 @@ from typing import Literal
 import psutil
 
 from tests.support.live_server import eventually
-from tests.torture.world import DEADLINE_S, Order, World, ended, gone, kill
+from tests.torture.world import DEADLINE_S, Order, World, ended, gone, kill, words_of
 from void_bridge.protocol.messages import FINAL_STATES, JobStatus
 
 Victim = Literal["server", "worker", "client", "hung worker"]
@@ -90,7 +90,7 @@ def run_with_a_kill(
     counted = bool(stage) and _strike(world, victim, client)
     then()
     if victim == "server" and counted:
-        gone([each for each in world.processes() if "gpu_server.worker" in " ".join(each.cmdline())])
+        gone([each for each in world.processes() if "gpu_server.worker" in words_of(each)])
         world.start_server()
     if victim == "client" and counted:
         client = world.start_client(order.file)

@@ -157,6 +157,14 @@ def gone(processes: list[psutil.Process]) -> None:
     eventually(lambda: not any(map(_is_alive, processes)), 30)
 
 
+def words_of(process: psutil.Process) -> str:
+    """Its command line; empty once it has ended."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
+
+
 def _is_alive(process: psutil.Process) -> bool:
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
