@@ -46,7 +46,7 @@ def killed(tmp_path, plate, victim, stage) -> Kill:
         "fetching": {},
     }[stage]
     order = order_of(tmp_path, plate, **script)
-    ours = settings(tmp_path, roots=("/",), hang_s=1.0 if victim == "hung worker" else 600.0)
+    ours = settings(tmp_path, roots=("/",), hang_s=3.0 if victim == "hung worker" else 600.0)
 
     def when(now, status):
         if stage == "fill":
