@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import platform
 import time
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import Iterator
 
 from void_bridge.errors import full_disk_named
+from void_bridge.processes import has_ended
+from void_bridge.typed import to_plain
 
 TEMPORARY_SUFFIX = ".void-tmp"
 _ABANDONED_S = 24 * 3600.0
@@ -49,6 +52,11 @@ def write_bytes(path: Path, data: bytes, durable: bool = False) -> None:
         temporary.write_bytes(data)
 
 
+def write_json(path: Path, data: object) -> None:
+    """Write plain data, or dataclasses of it, for people to read as well. Raises DiskFull, OutputError."""
+    write_bytes(path, (json.dumps(to_plain(data), indent=2, ensure_ascii=False) + "\n").encode())
+
+
 def remove_abandoned(folder: Path) -> None:
     """Remove temporary files whose writer was killed: of this machine's ended processes, and any that are a day old."""
     with suppress(OSError):
@@ -70,19 +78,9 @@ def _machine() -> str:
 def _is_abandoned(path: Path) -> bool:
     machine, _, rest = path.name.removesuffix(TEMPORARY_SUFFIX).rpartition(".")[2].partition("-")
     pid = rest.partition("-")[0]
-    if machine == _machine() and pid.isdigit() and os.name != "nt":  # there, signal 0 would be sent
-        return not _runs(int(pid))
+    if machine == _machine() and pid.isdigit() and os.name != "nt":
+        return has_ended(int(pid))
     return time.time() - path.stat().st_mtime > _ABANDONED_S
-
-
-def _runs(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        return True
-    return True
 
 
 def sync_file(path: Path) -> None:

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, Literal, Optional, Tuple
 
-from void_bridge.atomic import write_bytes
+from void_bridge.atomic import write_json
 from void_bridge.errors import InputError, UsageError
 from void_bridge.frames import FrameRange
-from void_bridge.typed import from_plain, to_plain
+from void_bridge.typed import from_plain
 
 JOB_SCHEMA = 1
 JOB_FILE_NAME = "job.json"
@@ -185,7 +185,7 @@ class JobFile:
 
     def write(self, path: Path) -> None:
         """Raises OutputError, DiskFull."""
-        write_bytes(path, (json.dumps(to_plain(self), indent=2, ensure_ascii=False) + "\n").encode())
+        write_json(path, self)
 
     @classmethod
     def read(cls, path: Path) -> JobFile:

@@ -11,6 +11,7 @@ from void_bridge.errors import ColourError, InputError, MissingFrames, Refused, 
 from void_bridge.job import Colour
 from void_bridge.pathmap import PathMap
 from void_bridge.protocol.messages import InputFile
+from void_bridge.real_paths import check_no_link, is_within
 
 _CONFIG_BYTES_MAX = 256 * 2**20
 _PATH_MAX = 32_767 if os.name == "nt" else 4096  # following a longer one takes time with its square
@@ -30,7 +31,7 @@ def resolve_inputs(inputs: Iterable[InputFile], roots: Sequence[str], path_map: 
     files: dict[str, str] = {}
     for item in inputs:
         real = _real(path_map.here(item.path))
-        if not any(_within(real, root) for root in allowed):
+        if not any(is_within(real, root) for root in allowed):
             raise Refused(f"{item.path} lies outside the folders that this server may read; use --transport inline")
         files[item.path] = real
     check_unchanged(inputs, files)
@@ -45,7 +46,7 @@ def check_unchanged(inputs: Iterable[InputFile], files: Mapping[str, str]) -> No
         Refused: one that lies elsewhere by now, as a folder above it has become a link.
     """
     for item in inputs:
-        check_still_there(files[item.path], item.path)
+        check_no_link(files[item.path], item.path)
         try:
             facts = Path(files[item.path]).stat()
         except FileNotFoundError:
@@ -62,12 +63,6 @@ def check_unchanged(inputs: Iterable[InputFile], files: Mapping[str, str]) -> No
             raise InputError(f"{item.path} has changed since the job was submitted; submit it again once it is written")
 
 
-def check_still_there(file: str, named: str) -> None:
-    """Raises Refused: links lead from where a file was found inside the roots to another place."""
-    if os.path.realpath(file) != file:
-        raise Refused(f"{named} has become a link since the job was submitted; submit it again")
-
-
 def check_config(colour: Colour, roots: Sequence[str] = ()) -> None:
     """An OCIO config is a file of this machine that a client names: one that it can show to know, or inside the roots.
 
@@ -81,7 +76,7 @@ def check_config(colour: Colour, roots: Sequence[str] = ()) -> None:
         facts, real = path.stat(), os.path.realpath(path)
     except (OSError, ValueError, RuntimeError) as exc:
         raise ColourError(f"cannot read OCIO config {colour.config}: {exc}; name one that the server has") from exc
-    if not colour.config_hash and not any(_within(real, os.path.realpath(root)) for root in roots):
+    if not colour.config_hash and not any(is_within(real, os.path.realpath(root)) for root in roots):
         raise ColourError(f"got OCIO config {colour.config} without its hash, and outside what this server may read")
     if not stat.S_ISREG(facts.st_mode) or facts.st_size > _CONFIG_BYTES_MAX:
         raise ColourError(f"{colour.config} is no OCIO config: it is not a file of up to {_CONFIG_BYTES_MAX >> 20} MB")
@@ -94,10 +89,3 @@ def _real(path: str) -> str:
         return os.path.realpath(path)
     except (ValueError, OSError) as exc:
         raise Refused(f"got {path[:80]!r}, which cannot be a path: {exc}") from exc
-
-
-def _within(path: str, root: str) -> bool:
-    try:
-        return os.path.commonpath((path, root)) == root
-    except ValueError:  # another drive
-        return False

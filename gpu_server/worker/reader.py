@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import deque
 from collections.abc import Iterable, Mapping
@@ -15,10 +14,11 @@ from gpu_server.frame_files import FrameFiles
 from gpu_server.worker.clip import StoredClip
 from gpu_server.worker.context import RunContext
 from gpu_server.worker.matte_shelf import MatteShelf
-from void_bridge.errors import MissingFrames, Refused
+from void_bridge.errors import MissingFrames
 from void_bridge.job import Job
 from void_bridge.pixels.mattes import PlaneRole
 from void_bridge.pixels.shot import Shot, ShotFrame
+from void_bridge.real_paths import check_no_link
 from void_bridge.sequence import Sequence
 
 ROLES: tuple[PlaneRole, ...] = ("paste", "remove", "affected", "keep", "exclude")
@@ -38,8 +38,8 @@ def opened_shot(job: Job, files: Mapping[str, str], by_path: bool = False) -> Sh
         path = files.get(str(sequence.path(frame)))
         if path is None:
             raise MissingFrames(f"frame {frame} of {sequence} did not come with the job; submit the job again")
-        if by_path and os.path.realpath(path) != path:
-            raise Refused(f"{path} has become a link since the job was submitted; submit it again")
+        if by_path:
+            check_no_link(path, path)
         return Path(path)
 
     return Shot(job, job.frames.with_handles(job.handles, Sequence.parse(job.plate).among(files)), locate)

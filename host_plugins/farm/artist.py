@@ -7,7 +7,6 @@ controller.submit_to_farm(orders, submitter(settings))
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import List, Optional, Sequence
 
@@ -16,28 +15,18 @@ from host_plugins.control.runs import FarmNews, config_of
 from host_plugins.control.settings import Settings
 from host_plugins.control.tools import run_command
 from host_plugins.control.versions import safe_name
-from host_plugins.farm.assets import Assets, assets_of, check_roots
+from host_plugins.farm.assets import assets_of, check_roots
 from host_plugins.farm.follow import read_submission, read_tasks, summary
-from host_plugins.farm.options import GPU_MEMORY_GB, FarmOptions
+from host_plugins.farm.options import GPU_MEMORY_GB, CompRender, FarmOptions
 from host_plugins.farm.settings import FarmSettings
 from host_plugins.farm.shots import plan_shots
 from void_bridge.config import Config
 from void_bridge.errors import InputError, UsageError
-from void_bridge.frames import FrameRange
 from void_bridge.job import Job
 
 OUTPUT_OUTSIDE = "choose an output folder that they see"
 SCRATCH_OUTSIDE = "have farm_scratch set to a folder that they see, or choose an output folder there"
 CONFIG_OUTSIDE = "put the OCIO config where they see it"
-
-
-@dataclass(frozen=True)
-class Comp:
-    """A comp to be rendered when the shots are done. frames: those of it. write: a Write's name; empty: all."""
-
-    script: str
-    frames: FrameRange
-    write: str = ""
 
 
 def exports_folder(config: Config, script: str) -> Optional[Path]:
@@ -69,13 +58,13 @@ def check_seen(job: Job, config: Config, plate_advice: str = SCRATCH_OUTSIDE) ->
     mattes = [(matte.sequence, SCRATCH_OUTSIDE) for matte in job.mattes.values()]
     for path, advice in ((job.output, OUTPUT_OUTSIDE), (job.plate, plate_advice), *mattes, *config_file):
         try:
-            check_roots(Assets((path,), (), 0), config.farm_roots)
+            check_roots((path,), config.farm_roots)
         except InputError as exc:
             seen = ", ".join(config.farm_roots)
             raise InputError(f"the farm's workers do not see {path}, only {seen}; {advice}") from exc
 
 
-def listing(jobs: Sequence[Job], settings: FarmSettings, config: Config, comp: Optional[Comp] = None) -> str:
+def listing(jobs: Sequence[Job], settings: FarmSettings, config: Config, comp: Optional[CompRender] = None) -> str:
     """What is about to be submitted, for the artist to confirm.
 
     Raises:
@@ -83,7 +72,7 @@ def listing(jobs: Sequence[Job], settings: FarmSettings, config: Config, comp: O
     """
     shots = plan_shots([("", job) for job in jobs], options_of(settings))
     assets = assets_of(shots)
-    check_roots(assets, config.farm_roots)
+    check_roots(assets.paths, config.farm_roots)
     tasks = sum(len(shot.tasks) for shot in shots)
     pool = f", {settings.pool}" if settings.pool else ""
     lines: List[str] = [f"{_count(len(shots), 'shot')}, {_count(tasks, 'task')}, for {settings.farm}{pool}", ""]
@@ -106,7 +95,7 @@ def options_of(settings: FarmSettings) -> FarmOptions:
     )
 
 
-def submit_words(files: Sequence[Path], settings: FarmSettings, comp: Optional[Comp] = None) -> List[str]:
+def submit_words(files: Sequence[Path], settings: FarmSettings, comp: Optional[CompRender] = None) -> List[str]:
     """The command that submits: `farm submit JOB... --to ...`, without `--json`."""
     words = ["farm", "submit", *map(str, files), f"--to={settings.farm}", f"--priority={settings.priority}"]
     words += [f"--gpus={settings.gpus}", f"--chunk={settings.chunk}"]
@@ -119,7 +108,7 @@ def submit_words(files: Sequence[Path], settings: FarmSettings, comp: Optional[C
     return [*words, "--detach"]
 
 
-def submitter(settings: FarmSettings, comp: Optional[Comp] = None) -> ToFarm:
+def submitter(settings: FarmSettings, comp: Optional[CompRender] = None) -> ToFarm:
     """For Controller.submit_to_farm: a child process of the server's Python, until the farm has the job."""
 
     def to_farm(files: Sequence[Path]) -> HandedOver:

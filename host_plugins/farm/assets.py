@@ -12,6 +12,7 @@ from void_bridge.client.inputs import described, input_paths
 from void_bridge.client.output import output_folder
 from void_bridge.errors import InputError
 from void_bridge.job import Job
+from void_bridge.real_paths import is_within
 
 _SHOWN = 6
 
@@ -23,6 +24,11 @@ class Assets:
     inputs: Tuple[str, ...]
     outputs: Tuple[str, ...]
     bytes: int
+
+    @property
+    def paths(self) -> Tuple[str, ...]:
+        """Everything that the farm's workers have to see."""
+        return (*self.inputs, *self.outputs)
 
     def lines(self) -> Tuple[str, ...]:
         """For a person to read before they are sent."""
@@ -50,24 +56,17 @@ def assets_of(shots: Iterable[FarmShot]) -> Assets:
     return Assets(inputs, outputs, sum(file.size for file in described(inputs)))
 
 
-def check_roots(assets: Assets, roots: Sequence[str]) -> None:
-    """Raises InputError: a file or folder that the farm's workers do not see."""
+def check_roots(paths: Iterable[str], roots: Sequence[str]) -> None:
+    """Raises InputError: a file or folder that the farm's workers do not see. roots: those that they do; none: any."""
     if not roots:
         return
     allowed = [os.path.realpath(root) for root in roots]
-    for path in (*assets.inputs, *assets.outputs):
-        if not any(_is_below(os.path.realpath(path), root) for root in allowed):
+    for path in paths:
+        if not any(is_within(os.path.realpath(path), root) for root in allowed):
             raise InputError(
                 f"{path} lies outside what the farm's workers see ({', '.join(roots)}); put it there, or add its "
                 "folder to farm_roots"
             )
-
-
-def _is_below(path: str, root: str) -> bool:
-    try:
-        return os.path.commonpath([path, root]) == root
-    except ValueError:  # on another drive
-        return False
 
 
 def _config_file(job: Job) -> List[str]:

@@ -17,10 +17,9 @@ from typing import Any, Dict, Mapping, Tuple
 from host_plugins.farm.assets import Assets
 from host_plugins.farm.options import FarmOptions
 from host_plugins.farm.shots import FarmShot
-from host_plugins.farm.template import job_name, make_template
+from host_plugins.farm.template import make_template
 from void_bridge.atomic import TEMPORARY_SUFFIX
 from void_bridge.errors import InputError, OutputError, UsageError, full_disk_named
-from void_bridge.frames import FrameRange
 from void_bridge.job import JobFile
 from void_bridge.typed import nearest
 
@@ -57,8 +56,7 @@ class Bundle:
         """Shot and frames of every task that makes frames, in order."""
         found = []
         for step in self.template["steps"]:
-            space = step.get("parameterSpace", {}).get("taskParameterDefinitions", [])
-            ranges = {each["name"]: each["range"] for each in space}
+            ranges = task_ranges(step)
             if set(ranges) == set(TASK_PARAMETERS):
                 found += list(zip(ranges["Shot"], ranges["Frames"]))
         return tuple(found)
@@ -66,6 +64,12 @@ class Bundle:
     def job(self, shot: str) -> JobFile:
         """Raises InputError: no such shot, or a job that cannot be read."""
         return shot_job(self.jobs, shot)
+
+
+def task_ranges(step: Mapping[str, Any]) -> Dict[str, Any]:
+    """Task parameter -> its values, of a step of the template."""
+    space = step.get("parameterSpace", {}).get("taskParameterDefinitions", [])
+    return {each["name"]: each["range"] for each in space}
 
 
 def write_bundle(folder: Path, shots: Tuple[FarmShot, ...], assets: Assets, options: FarmOptions) -> Bundle:
@@ -95,7 +99,7 @@ def write_bundle(folder: Path, shots: Tuple[FarmShot, ...], assets: Assets, opti
             making.rename(folder)
         finally:
             shutil.rmtree(making, ignore_errors=True)
-    return Bundle(folder, job_name(shots, options), template, values)
+    return Bundle(folder, template["name"], template, values)
 
 
 def read_bundle(folder: Path) -> Bundle:
@@ -143,11 +147,6 @@ def shot_job(jobs: Path, shot: str) -> JobFile:
             raise InputError(f"{jobs} holds no jobs; has the bundle been moved without them?")
         raise InputError(f"no shot {shot!r} in {jobs}{nearest(shot, there)}")
     return JobFile.read(path)
-
-
-def frames_of(text: str) -> FrameRange:
-    """Of a task. Raises FrameRangeError."""
-    return FrameRange.parse(text)
 
 
 def _references(assets: Assets) -> Dict[str, Any]:

@@ -15,14 +15,13 @@ from host_plugins.farm.shots import CUTTABLE_ENGINES
 from host_plugins.farm.status import run_status
 from host_plugins.farm.submitting import Prepared, Wanted, prepare, submit, submit_bundle
 from void_bridge.cli.checks import check_job
-from void_bridge.cli.command import Command, Parser
-from void_bridge.cli.connecting import add_server_options, job_of, loaded_config
+from void_bridge.cli.command import Command
+from void_bridge.cli.connecting import add_server_options, job_file_of, job_of, loaded_config
 from void_bridge.cli.console import say
-from void_bridge.cli.job_options import add_job_options, job_from_arguments
+from void_bridge.cli.job_options import job_from_words
 from void_bridge.config import Config
 from void_bridge.errors import Cancelled, InputError, UsageError
 from void_bridge.frames import FrameRange
-from void_bridge.job import JOB_FILE_NAME
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -144,13 +143,10 @@ def _wanted(arguments: argparse.Namespace, config: Config) -> List[Wanted]:
 
 def _one(arguments: argparse.Namespace, text: str, config: Config) -> Wanted:
     """A job.json or its folder is read as `remove` reads it; a number is asked for at the server."""
-    path = Path(text) / JOB_FILE_NAME if Path(text).is_dir() else Path(text)
-    if path.is_file() or path.suffix.lower() == ".json":
-        parser = Parser(prog="void-bridge farm")
-        add_job_options(parser)
-        return Wanted(job_from_arguments(parser.parse_args([str(path)]), config), source=path)
-    arguments.job = text
-    return Wanted(check_job(job_of(arguments)))
+    path = job_file_of(text)
+    if path is not None:
+        return Wanted(job_from_words([str(path)], config), source=path)
+    return Wanted(check_job(job_of(text, arguments)))
 
 
 def _bundle_among(arguments: argparse.Namespace) -> Optional[Path]:

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, Literal, Optional, Tuple, Type, TypeVar
 
-from void_bridge.atomic import write_bytes
+from void_bridge.atomic import write_json
 from void_bridge.errors import InputError
-from void_bridge.typed import from_plain, to_plain
+from void_bridge.typed import from_plain
 
 FOLDER = "farm"
 SUBMISSION = "submission.json"
@@ -54,7 +54,7 @@ class TaskState:
 
 def write_submission(folder: Path, submission: Submission) -> None:
     """folder: that of the frames. Raises OutputError, DiskFull."""
-    _write(folder / FOLDER / SUBMISSION, submission)
+    write_json(folder / FOLDER / SUBMISSION, submission)
 
 
 def read_submission(folder: Path) -> Optional[Submission]:
@@ -64,7 +64,7 @@ def read_submission(folder: Path) -> Optional[Submission]:
 
 def write_task(folder: Path, state: TaskState) -> None:
     """Raises OutputError, DiskFull."""
-    _write(folder / FOLDER / f"{file_name(state.frames)}.json", state)
+    write_json(folder / FOLDER / f"{file_name(state.frames)}.json", state)
 
 
 def read_tasks(folder: Path, submission: Submission) -> Tuple[TaskState, ...]:
@@ -102,10 +102,6 @@ def file_name(frames: str) -> str:
     if len(frames) <= 100:
         return frames.replace(":", "_")
     return f"{frames[:40]}...{frames[-40:]}_{len(frames)}"
-
-
-def _write(path: Path, value: object) -> None:
-    write_bytes(path, (json.dumps(to_plain(value), indent=2, ensure_ascii=False) + "\n").encode())
 
 
 def _read(cls: Type[T], path: Path) -> Optional[T]:

@@ -7,18 +7,16 @@ from pathlib import Path
 from typing import Any, Dict, Iterable
 
 from host_plugins.farm.follow import FOLDER, REPORT_PREFIX, file_name
-from void_bridge.atomic import write_bytes
-from void_bridge.client.output import REPORT_FILE_NAME
+from void_bridge.atomic import write_json
+from void_bridge.client.output import REPORT_FILE_NAME, report_of
 from void_bridge.errors import InputError
 from void_bridge.protocol.messages import Result
-from void_bridge.typed import to_plain
 
 
 def write_part(folder: Path, frames: str, result: Result) -> None:
     """Keep the report of one task. Raises OutputError, DiskFull."""
-    status = result.status
-    summary = {"job": "", "engine": status.engine, "frames": status.frames_done, "seconds": status.seconds}
-    _write(folder / FOLDER / f"{REPORT_PREFIX}{file_name(frames)}.json", {**summary, **to_plain(result.report)})
+    path = folder / FOLDER / f"{REPORT_PREFIX}{file_name(frames)}.json"
+    write_json(path, {**report_of(result), "job": ""})  # the session's number says nothing to anybody else
 
 
 def write_whole(folder: Path, frames: int) -> Dict[str, Any]:
@@ -35,7 +33,7 @@ def write_whole(folder: Path, frames: int) -> Dict[str, Any]:
     """
     parts = [_read(path) for path in sorted((folder / FOLDER).glob(f"{REPORT_PREFIX}*.json"))]
     report = {**merged(parts), "frames": frames}
-    _write(folder / REPORT_FILE_NAME, report)
+    write_json(folder / REPORT_FILE_NAME, report)
     return report
 
 
@@ -71,7 +69,3 @@ def _read(path: Path) -> Dict[str, Any]:
     except (OSError, ValueError) as exc:
         raise InputError(f"cannot read {path}: {exc}; remove it and run that task again") from exc
     return dict(data)
-
-
-def _write(path: Path, data: Dict[str, Any]) -> None:
-    write_bytes(path, (json.dumps(data, indent=2, ensure_ascii=False) + "\n").encode())

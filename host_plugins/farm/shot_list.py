@@ -9,16 +9,16 @@ dashes. An empty cell is an option that was not given; flags take yes or no. Pat
 
 from __future__ import annotations
 
-import argparse
 import csv
 import io
 import os
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Dict, Iterator, List, Tuple
 
 from void_bridge.cli.command import Parser
-from void_bridge.cli.job_options import MATTE_OPTIONS, add_job_options, job_from_arguments
+from void_bridge.cli.job_options import MATTE_OPTIONS, add_job_options, job_from_words
 from void_bridge.config import Config
 from void_bridge.errors import InputError, UsageError, VoidBridgeError
 from void_bridge.job import Job
@@ -114,9 +114,8 @@ def _job(cells: Dict[str, str], folder: Path, config: Config) -> Tuple[str, Job]
     name = given.pop("shot", "")
     if given.pop("plate", ""):
         raise UsageError("got a plate and a job; give one of them")
-    parser = _parser()
     options = [word for option, cell in given.items() for word in _words(option, cell)]
-    return name, job_from_arguments(parser.parse_args([source, *options]), config)
+    return name, job_from_words([source, *options], config)
 
 
 def _from(folder: Path, text: str) -> str:
@@ -131,13 +130,10 @@ def _words(option: str, cell: str) -> List[str]:
     return [f"--{option}"] if _FLAGS[cell.lower()] else []
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = Parser(prog="void-bridge remove")
-    add_job_options(parser)
-    return parser
-
-
+@cache
 def _options() -> Dict[str, bool]:
     """Long options without their dashes -> whether each is a flag."""
-    actions = (action for action in _parser()._actions if action.option_strings and action.dest != "help")
+    parser = Parser()
+    add_job_options(parser)
+    actions = (action for action in parser._actions if action.option_strings and action.dest != "help")
     return {action.option_strings[-1].lstrip("-"): action.nargs == 0 for action in actions}

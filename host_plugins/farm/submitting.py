@@ -52,7 +52,7 @@ def prepare(wanted: Sequence[Wanted], options: FarmOptions, config: Config) -> P
     jobs = [(each.name, hooks.prepared(each.job, config)) for each in wanted]
     shots = plan_shots(jobs, options)
     assets = assets_of(shots)
-    check_roots(assets, config.farm_roots)
+    check_roots(assets.paths, config.farm_roots)
     return Prepared(shots, assets, {shot.name: each.source for shot, each in zip(shots, wanted)})
 
 

@@ -15,13 +15,13 @@ from host_plugins.control.versions import Version
 from host_plugins.control.words import artist_words
 from host_plugins.farm.artist import (
     SCRATCH_OUTSIDE,
-    Comp,
     check_saved,
     check_seen,
     exports_folder,
     listing,
     submitter,
 )
+from host_plugins.farm.options import CompRender
 from host_plugins.farm.settings import (
     EVERY,
     FarmSettings,
@@ -125,7 +125,7 @@ def _named(node: nuke.Node, pressed: nuke.Node, config: Config) -> Submission:
         raise type(exc)(f"{node.name()}: {exc.message}") from exc
 
 
-def comp_of(settings: FarmSettings, script: Path) -> Optional[Comp]:
+def comp_of(settings: FarmSettings, script: Path) -> Optional[CompRender]:
     """The script as a comp to be rendered, if that was asked for. Raises UsageError: no such Write."""
     if not settings.comp:
         return None
@@ -136,11 +136,11 @@ def comp_of(settings: FarmSettings, script: Path) -> Optional[Comp]:
     first, last = root["first_frame"].value(), root["last_frame"].value()
     if write is not None and write["use_limit"].value():
         first, last = write["first"].value(), write["last"].value()
-    return Comp(script.as_posix(), FrameRange(range(int(first), int(last) + 1)), settings.write)
+    return CompRender(script.as_posix(), FrameRange(range(int(first), int(last) + 1)), settings.write)
 
 
 def make_all(
-    submissions: Sequence[Submission], settings: FarmSettings, config: Config, comp: Optional[Comp] = None
+    submissions: Sequence[Submission], settings: FarmSettings, config: Config, comp: Optional[CompRender] = None
 ) -> Tuple[Made, str]:
     """New versions and orders, once everything is on disk, and the list of what would be sent.
 
@@ -158,7 +158,7 @@ def make_all(
         raise
 
 
-def hand_to_farm(made: Made, settings: FarmSettings, comp: Optional[Comp], controller: Controller) -> None:
+def hand_to_farm(made: Made, settings: FarmSettings, comp: Optional[CompRender], controller: Controller) -> None:
     """Let the nodes show what comes, and submit. With a comp the script is saved before: the farm reads it from disk.
 
     Raises:
@@ -172,7 +172,9 @@ def hand_to_farm(made: Made, settings: FarmSettings, comp: Optional[Comp], contr
     controller.submit_to_farm(orders, submitter(settings, comp))
 
 
-def _confirm(submissions: Sequence[Submission], settings: FarmSettings, config: Config, comp: Optional[Comp]) -> None:
+def _confirm(
+    submissions: Sequence[Submission], settings: FarmSettings, config: Config, comp: Optional[CompRender]
+) -> None:
     made, text = make_all(submissions, settings, config, comp)
     if not nuke.ask(f"{text}\n\nSubmit?"):
         _give_up(made)

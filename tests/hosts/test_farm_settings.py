@@ -9,8 +9,9 @@ import pytest
 
 from host_plugins.control.runs import FarmNews
 from host_plugins.farm import artist
-from host_plugins.farm.artist import Comp, check_saved, check_seen, listing, news, submit_words
+from host_plugins.farm.artist import check_saved, check_seen, listing, news, submit_words
 from host_plugins.farm.follow import Submission, TaskState, write_submission, write_task
+from host_plugins.farm.options import CompRender
 from host_plugins.farm.settings import (
     EVERY,
     FARMS,
@@ -118,7 +119,7 @@ def test_a_script_has_to_be_saved(tmp_path):
 
 def test_the_command_says_all_that_was_asked():
     files = [Path("/p/a b/job.json"), Path("/p/ü/job.json")]
-    comp = Comp("/p/sh010.nk", FrameRange.parse("1001-1010"), "Write1")
+    comp = CompRender("/p/sh010.nk", FrameRange.parse("1001-1010"), "Write1")
     assert submit_words(files, ASKED, comp) == [
         *("farm", "submit", str(files[0]), str(files[1]), "--to=deadline-cloud", "--priority=80", "--gpus=1"),
         *("--chunk=10", "--gpu-memory=48", "--pool=gpu", "--comment=wire removal"),
@@ -134,7 +135,7 @@ def test_the_real_command_reads_it():
     parser = Parser(prog="void-bridge farm")
     COMMAND.configure(parser)
     asked = FarmSettings(farm="opencue", pool="-all-", gpu_memory=0.0, comment="--urgent-- do it")
-    comp = Comp("/p/sh010.nk", FrameRange.parse("-5--1"))
+    comp = CompRender("/p/sh010.nk", FrameRange.parse("-5--1"))
     read = parser.parse_args([*submit_words([Path("/p/job.json")], asked, comp)[1:], "--json"])
     assert (read.to, read.pool, read.gpus, read.comment) == ("opencue", "-all-", 0, "--urgent-- do it")
     assert (read.then_comp, read.comp_frames, read.comp_write) == ("/p/sh010.nk", "-5--1", "")
@@ -146,7 +147,7 @@ def test_the_list_says_what_is_read_and_written(tmp_path):
         make_job(tmp_path, "one/sh010.####.exr").replace(engine="propagate"),
         make_job(tmp_path, "two/sh020.####.exr"),
     ]
-    comp = Comp(str(tmp_path / "sh010.nk"), FrameRange.parse("1001-1004"))
+    comp = CompRender(str(tmp_path / "sh010.nk"), FrameRange.parse("1001-1004"))
     text = listing(jobs, FarmSettings(farm="deadline-cloud", pool="gpu", chunk=2), Config(), comp)
     lines = text.splitlines()
     assert lines[0] == "2 shots, 3 tasks, for deadline-cloud, gpu"

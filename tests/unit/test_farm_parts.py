@@ -10,7 +10,7 @@ import pytest
 
 from host_plugins.farm import session
 from host_plugins.farm.assets import assets_of, check_roots
-from host_plugins.farm.bundle import check_values, frames_of, read_bundle, write_bundle
+from host_plugins.farm.bundle import check_values, read_bundle, write_bundle
 from host_plugins.farm.claim import check_claim, claimed
 from host_plugins.farm.follow import CHECK, Submission, TaskState, read_tasks, summary, write_submission, write_task
 from host_plugins.farm.lines import Deadline10Lines, OpenJobDescriptionLines, PlainLines
@@ -160,7 +160,7 @@ def test_a_bundle_that_lost_a_piece_says_which(job, tmp_path):
 
 def test_the_frames_of_a_task_are_read_strictly():
     with pytest.raises(FrameRangeError):
-        frames_of("1001-10x")
+        FrameRange.parse("1001-10x")
 
 
 # --- assets --------------------------------------------------------------------------------------
@@ -180,10 +180,10 @@ def test_assets_are_every_file_that_is_read_and_every_folder_that_is_written(job
 
 def test_paths_that_the_workers_do_not_see_are_refused(job, tmp_path):
     found = assets_of(plan_shots([("", job)], FarmOptions()))
-    check_roots(found, ())
-    check_roots(found, (str(tmp_path),))
+    check_roots(found.paths, ())
+    check_roots(found.paths, (str(tmp_path),))
     with pytest.raises(InputError, match=r"out.a lies outside what the farm's workers see .*farm_roots"):
-        check_roots(found, (str(tmp_path / "plates"),))
+        check_roots(found.paths, (str(tmp_path / "plates"),))
 
 
 # --- whose output --------------------------------------------------------------------------------

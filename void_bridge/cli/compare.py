@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError(f"got width {arguments.width}, expected 64 or more")
     if movie.exists() and not arguments.overwrite:
         raise OutputError(f"{movie} is already there; choose another name with -o, or give --overwrite")
-    job = job_of(arguments)
+    job = job_of(arguments.job, arguments)
     look = Look(arguments.display, arguments.view, arguments.exposure, arguments.width)
     with progress_bar("compare") as on_frame:
         write_comparison(job, movie, look, on_frame)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 from void_bridge.cli.console import say
 from void_bridge.client import Client, connect
@@ -45,16 +45,20 @@ def job_id(text: str) -> str:
     return found
 
 
-def job_of(arguments: argparse.Namespace) -> Job:
-    """The job that `arguments.job` stands for: a job.json, the folder of one, or a number that a server knows.
+def job_file_of(text: str) -> Optional[Path]:
+    """The job.json that JOB names, itself or by its folder; None: JOB is a number."""
+    path = Path(text) / JOB_FILE_NAME if Path(text).is_dir() else Path(text)
+    return path if path.is_file() or path.suffix.lower() == ".json" else None
+
+
+def job_of(text: str, arguments: argparse.Namespace) -> Job:
+    """The job that JOB stands for; a number is asked for at the server.
 
     Raises:
         InputError, UnknownJob, NoServer.
     """
-    path = Path(arguments.job)
-    if path.is_dir():
-        path = path / JOB_FILE_NAME
-    if path.is_file() or path.suffix.lower() == ".json":
+    path = job_file_of(text)
+    if path is not None:
         return JobFile.read(path).job
     with connected(loaded_config(arguments)) as client:
-        return client.result(job_id(arguments.job)).job
+        return client.result(text).job

@@ -6,8 +6,9 @@ import argparse
 import dataclasses
 import os
 from pathlib import Path
-from typing import Any, Dict, Optional
+from typing import Any, Dict, List, Optional
 
+from void_bridge.cli.command import Parser
 from void_bridge.config import Config
 from void_bridge.errors import MissingFrames, UsageError
 from void_bridge.frames import FrameRange
@@ -139,6 +140,13 @@ def job_from_arguments(arguments: argparse.Namespace, config: Config) -> Job:
     values["colour"] = colour
     job = base.replace(**values) if base else Job(**values)
     return check_job(job)
+
+
+def job_from_words(words: List[str], config: Config) -> Job:
+    """The job that `void-bridge remove WORDS` would ask for. Raises as `job_from_arguments`."""
+    parser = Parser(prog="void-bridge remove")
+    add_job_options(parser)
+    return job_from_arguments(parser.parse_args(words), config)
 
 
 def _base_job(argument: str) -> Optional[Job]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Callable
 from urllib.parse import urlsplit
 
@@ -13,6 +12,7 @@ from void_bridge.client.endpoint import Endpoint, find_endpoint
 from void_bridge.client.launch import start_server
 from void_bridge.config import Config
 from void_bridge.errors import NoServer
+from void_bridge.processes import has_ended
 
 _LOCAL_ANSWER_S = 5.0
 
@@ -52,7 +52,7 @@ class Link:
 
     def _greeted(self) -> Channel:
         endpoint = find_endpoint(self._config)
-        if _has_ended(endpoint.pid):
+        if has_ended(endpoint.pid):
             raise NoServer(f"the server at {endpoint.address} has ended; start one with void-bridge serve")
         channel = Channel(self._context, endpoint, _LOCAL_ANSWER_S if endpoint.pid else ANSWER_S)
         if endpoint.installation and channel.welcome.installation != endpoint.installation:
@@ -73,15 +73,3 @@ class Link:
 def _reachable(data_address: str, control_address: str) -> str:
     """A server that listens everywhere cannot say by which of its names a client reaches it: it says `*`."""
     return data_address.replace("//*:", f"//{urlsplit(control_address).hostname}:")
-
-
-def _has_ended(pid: int) -> bool:
-    if not pid or os.name == "nt":  # there, signal 0 would be sent
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False
-    return False

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import uuid
 from pathlib import Path
 from typing import Dict, Optional, Tuple
 
-from void_bridge.atomic import TEMPORARY_SUFFIX, write_bytes
+from void_bridge.atomic import TEMPORARY_SUFFIX, write_json
 from void_bridge.client.inputs import file_digest, frames_delivered_at_most
 from void_bridge.errors import InputError, OutputError, full_disk_named
 from void_bridge.job import JOB_FILE_NAME, Job, JobFile
@@ -95,10 +94,14 @@ class Written:
 
 def write_report(folder: Path, result: Result) -> None:
     """What the job says it did, as JSON beside the frames. Raises OutputError, DiskFull."""
+    write_json(folder / REPORT_FILE_NAME, report_of(result))
+
+
+def report_of(result: Result) -> Dict[str, object]:
+    """What a job says it did, and which job that is, as plain data."""
     status = result.status
     summary = {"job": status.id, "engine": status.engine, "frames": status.frames_done, "seconds": status.seconds}
-    text = json.dumps({**summary, **to_plain(result.report)}, indent=2, ensure_ascii=False)
-    write_bytes(folder / REPORT_FILE_NAME, (text + "\n").encode())
+    return {**summary, **to_plain(result.report)}
 
 
 def _paths(pattern: str, job: Job) -> Tuple[Path, ...]:

@@ -24,6 +24,7 @@ from void_bridge.protocol.messages import (
     Submit,
     Submitted,
 )
+from void_bridge.real_paths import is_within
 
 _UPLOADS_MAX = 5
 _PING_S = 5.0
@@ -100,14 +101,8 @@ def _state(session: Session, id: str) -> str:
 
 def _shares_disk(session: Session, paths: Tuple[str, ...]) -> bool:
     roots = [os.path.realpath(root) for root in session.welcome.roots]
-    return session.is_same_host() and all(any(_is_below(path, root) for root in roots) for path in paths)
-
-
-def _is_below(path: str, root: str) -> bool:
-    try:
-        return os.path.commonpath([os.path.realpath(path), root]) == root
-    except ValueError:  # on another drive
-        return False
+    real = (os.path.realpath(path) for path in paths)
+    return session.is_same_host() and all(any(is_within(path, root) for root in roots) for path in real)
 
 
 def _complete(session: Session, message: Submit, submitted: Submitted, on_progress: OnProgress) -> JobStatus:

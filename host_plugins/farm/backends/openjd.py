@@ -40,7 +40,7 @@ class OpenJobDescription:
         return _in_foreground(command, log, say)
 
     def status(self, id: str) -> str:
-        return "runs here" if is_alive(int(id)) else "has ended here" if id.isdigit() else ""
+        return "runs here" if is_alive(int(id)) else "has ended here"
 
 
 def _parameters(bundle: Bundle) -> str:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any, Dict, Mapping, Optional, Tuple
+from typing import Optional, Tuple
 
-from host_plugins.farm.bundle import TASK_PARAMETERS, Bundle
+from host_plugins.farm.bundle import TASK_PARAMETERS, Bundle, task_ranges
 from host_plugins.farm.options import FarmOptions
 from host_plugins.farm.template import COMP
 from void_bridge.errors import UsageError
@@ -56,7 +56,7 @@ def task_numbers(bundle: Bundle, shot: str) -> Tuple[int, ...]:
 def needs(bundle: Bundle, shot: str) -> Needs:
     """Of the step that makes a shot's frames; nothing for a shot that no step makes."""
     for step in bundle.template["steps"]:
-        ranges = _ranges(step)
+        ranges = task_ranges(step)
         if set(ranges) == set(TASK_PARAMETERS) and shot in ranges["Shot"]:
             amounts = {each["name"]: int(each["min"]) for each in step.get("hostRequirements", {}).get("amounts", [])}
             return Needs(
@@ -73,7 +73,7 @@ def comp(bundle: Bundle, frame: str) -> Optional[CompTask]:
         if step["name"] == COMP:
             run = step["script"]["actions"]["onRun"]
             command = tuple(_filled(bundle, text, frame) for text in (run["command"], *run["args"]))
-            return CompTask(command, str(_ranges(step)["Frame"]))
+            return CompTask(command, str(task_ranges(step)["Frame"]))
     return None
 
 
@@ -81,11 +81,6 @@ def refuse_adaptor(farm: str, options: FarmOptions) -> None:
     """Raises UsageError: these farms run the command line."""
     if options.runner != "command":
         raise UsageError(f"got --runner {options.runner}; {farm} has no sessions for it; leave --runner out")
-
-
-def _ranges(step: Mapping[str, Any]) -> Dict[str, Any]:
-    space = step.get("parameterSpace", {}).get("taskParameterDefinitions", [])
-    return {each["name"]: each["range"] for each in space}
 
 
 def _filled(bundle: Bundle, text: str, frame: str) -> str:

@@ -1,0 +1,21 @@
+"""Paths that have been followed to their end: whether one lies inside a folder, whether one has become a link."""
+
+from __future__ import annotations
+
+import os
+
+from void_bridge.errors import Refused
+
+
+def is_within(path: str, root: str) -> bool:
+    """Whether `path` is `root` or lies below it; both with every link followed."""
+    try:
+        return os.path.commonpath((path, root)) == root
+    except ValueError:  # on another drive
+        return False
+
+
+def check_no_link(file: str, named: str) -> None:
+    """Raises Refused: links lead from where `file` was found to another place. named: what the words call it."""
+    if os.path.realpath(file) != file:
+        raise Refused(f"{named} has become a link since the job was submitted; submit it again")
