@@ -34,7 +34,7 @@ format: $(VENV)/full.stamp
 bench: $(VENV)/full.stamp
 	$(BIN)/void-bridge bench --out docs/benchmarks.md
 
-## make torture: kills at random moments for half an hour, then load; writes what was counted into the page
+## make torture: kills at random moments, load and fuzzing for half an hour; writes what was counted into the page
 torture: $(VENV)/full.stamp
 	$(BIN)/python -m tests.torture --seconds 1800 --page docs/reliability.md
 

@@ -20,14 +20,16 @@ class FrameFiles:
     """
 
     def __init__(self, folder: Path, height: int, width: int, dtype: DTypeLike) -> None:
+        """Raises DiskFull, OutputError."""
         self._folder, self._shape, self._dtype = folder, (height, width, 3), np.dtype(dtype)
-        folder.mkdir(parents=True, exist_ok=True)
+        with full_disk_named(folder):
+            folder.mkdir(parents=True, exist_ok=True)
 
     def put(self, index: int, rgb: Array) -> None:
         """rgb: shape [H, W, 3]. Raises DiskFull, OutputError."""
         path = self._path(index)
-        with full_disk_named(path):
-            rgb.astype(self._dtype).tofile(path)
+        with full_disk_named(path), open(path, "wb") as file:  # ndarray.tofile does not say that the disk is full
+            file.write(np.ascontiguousarray(rgb, self._dtype).data)
 
     def get(self, index: int, box: Box | None = None) -> Array:
         """Shape [H, W, 3] of the box (default: the frame). Reads its rows and nothing else."""

@@ -80,7 +80,18 @@ def _is_abandoned(path: Path) -> bool:
     pid = rest.partition("-")[0]
     if machine == _machine() and pid.isdigit() and os.name != "nt":
         return has_ended(int(pid))
-    return time.time() - path.stat().st_mtime > _ABANDONED_S
+    return _now_at(path.parent) - path.stat().st_mtime > _ABANDONED_S
+
+
+def _now_at(folder: Path) -> float:
+    """The time that a new file there gets: this machine's clock may be days off that of the disk."""
+    probe = folder / f".now.{_owner()}-{uuid.uuid4().hex[:8]}{TEMPORARY_SUFFIX}"
+    try:
+        probe.touch(exist_ok=False)
+        return min(time.time(), probe.stat().st_mtime)
+    finally:
+        with suppress(OSError):
+            probe.unlink()
 
 
 def sync_file(path: Path) -> None:

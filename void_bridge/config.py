@@ -181,7 +181,7 @@ def _read_toml(path: Path) -> Dict[str, Any]:
         raise ConfigError(f"cannot read {path}: {exc.strerror or exc}; make it readable or move it away") from exc
     try:
         data: Dict[str, Any] = tomllib.loads(content.decode("utf-8"))
-    except ValueError as exc:
+    except (ValueError, RecursionError) as exc:
         raise ConfigError(f"cannot read {path} as TOML: {exc}") from exc
     return data
 
@@ -240,7 +240,10 @@ def _typed(data: Mapping[str, Any], where: str) -> Dict[str, Any]:
 def _folder(name: str, value: Any) -> Path:
     if not isinstance(value, (str, Path)) or not str(value):
         raise ConfigError(f"{name}: got {value!r}, expected a folder")
-    return Path(value).expanduser().absolute()
+    try:
+        return Path(value).expanduser().absolute()
+    except RuntimeError as exc:
+        raise ConfigError(f"{name}: got {str(value)[:80]!r}, expected a folder: {exc}") from exc
 
 
 def _hints() -> Dict[str, Any]:

@@ -35,6 +35,8 @@ import errno
 from contextlib import contextmanager
 from typing import ClassVar, Dict, Iterator, Type
 
+_LINE_MAX = 4000  # characters; what somebody sent may be quoted in a message, however long it was
+
 
 class VoidBridgeError(Exception):
     """Root of the tree. `code` travels on the wire; `exit_code` is the command line's."""
@@ -43,7 +45,10 @@ class VoidBridgeError(Exception):
     exit_code: ClassVar[int] = 1
 
     def __init__(self, message: str) -> None:
-        super().__init__(" ".join(str(message).split()))
+        text = str(message)
+        if len(text) > _LINE_MAX:
+            text = f"{text[: _LINE_MAX // 2]} ... {text[-_LINE_MAX // 2 :]}"
+        super().__init__(" ".join(text.split()))
 
     @property
     def message(self) -> str:

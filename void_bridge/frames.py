@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from decimal import Decimal
-from typing import Container, Iterable, Iterator, Tuple
+from operator import eq
+from typing import Container, Iterable, Iterator, List, Optional, Sequence, Tuple
 
 from fileseq.exceptions import FileSeqException
 from fileseq.frameset import FrameSet
 
 from void_bridge.errors import FrameRangeError
 
-_MAX_FRAMES = 1_000_000
+_MAX_FRAMES = 100_000  # more than an hour
+_MAX_TEXT = 2**16
+_RANGE = re.compile(r"(-?\d{1,18})-(-?\d{1,18})(?:([xy:])(\d{1,18}))?")
 
 
 class FrameRange:
@@ -24,10 +28,10 @@ class FrameRange:
     """
 
     __slots__ = ("_frames",)
-    _frames: Tuple[int, ...]
+    _frames: Sequence[int]
 
     def __init__(self, frames: Iterable[int]) -> None:
-        object.__setattr__(self, "_frames", tuple(sorted(set(frames))))
+        object.__setattr__(self, "_frames", _compact(sorted(set(frames))))
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError("a FrameRange does not change; make another")
@@ -40,19 +44,20 @@ class FrameRange:
             FrameRangeError: text behind the range, an empty range, fractions of frames.
         """
         stripped = text.strip()
+        _check_effort(stripped)
         try:
             if re.search(r"\d\s+\d", stripped):  # which FrameSet reads as one number
                 raise ValueError("two numbers without a comma")
             frames = FrameSet(stripped)
             if not 0 < len(frames) <= _MAX_FRAMES:
-                raise FrameRangeError(f"got {len(frames)} frames in {text!r}, expected 1 to {_MAX_FRAMES}")
+                raise FrameRangeError(f"got {len(frames)} frames in {text[:80]!r}, expected 1 to {_MAX_FRAMES}")
             numbers = list(frames)
-        except (FileSeqException, ValueError) as exc:
+        except (FileSeqException, ValueError, ArithmeticError) as exc:
             raise FrameRangeError(
-                f"cannot read frame range {text!r}; expected for example 1001-1046, 1-9x2 or -5--1,7"
+                f"cannot read frame range {text[:80]!r}; expected for example 1001-1046, 1-9x2 or -5--1,7"
             ) from exc
         if any(isinstance(n, Decimal) for n in numbers):
-            raise FrameRangeError(f"got fractions of frames in {text!r}, expected whole frame numbers")
+            raise FrameRangeError(f"got fractions of frames in {text[:80]!r}, expected whole frame numbers")
         return cls(int(n) for n in numbers)
 
     @property
@@ -65,7 +70,7 @@ class FrameRange:
 
     @property
     def frames(self) -> Tuple[int, ...]:
-        return self._frames
+        return tuple(self._frames)
 
     def runs(self) -> Tuple[Tuple[int, int], ...]:
         """First and last of every unbroken run.
@@ -95,7 +100,8 @@ class FrameRange:
         return len(self._frames)
 
     def __contains__(self, frame: object) -> bool:
-        return frame in self._frames
+        place = bisect_left(self._frames, frame) if isinstance(frame, int) else len(self)
+        return place < len(self) and self._frames[place] == frame
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, FrameRange) and self._frames == other._frames
@@ -108,6 +114,32 @@ class FrameRange:
 
     def __repr__(self) -> str:
         return f"FrameRange({str(self)!r})"
+
+
+def _compact(ordered: List[int]) -> Sequence[int]:
+    """The same numbers: as a `range` where they are evenly spaced, which takes no memory; else a tuple."""
+    if len(ordered) > 1:
+        even = range(ordered[0], ordered[-1] + 1, ordered[1] - ordered[0])
+        if len(even) == len(ordered) and all(map(eq, even, ordered)):
+            return even
+    return tuple(ordered)
+
+
+def _check_effort(text: str) -> None:
+    """Raises FrameRangeError: a short text that would be expanded to very many numbers, or a very long one."""
+    if len(text) > _MAX_TEXT:
+        raise FrameRangeError(f"got a frame range of {len(text)} characters, expected at most {_MAX_TEXT}")
+    if re.search(r"\.\s*\d", text):
+        raise FrameRangeError(f"got fractions of frames in {text[:80]!r}, expected whole frame numbers")
+    found = _RANGE.finditer(re.sub(r"\s", "", text))
+    count = sum(_effort(abs(int(m[2]) - int(m[1])), m[3], int(m[4] or 1)) for m in found)
+    if count > _MAX_FRAMES:
+        raise FrameRangeError(f"got {count} frames in {text[:80]!r}, expected 1 to {_MAX_FRAMES}")
+
+
+def _effort(span: int, kind: Optional[str], step: int) -> int:
+    """Numbers that fileseq goes through: every one for `y`, and for `:` once more for each step down to 1."""
+    return span // max(step, 1) + 1 if kind == "x" else span + 1 + (step if kind else 0)
 
 
 def _unbroken(wanted: Iterable[int], held: Container[int]) -> Iterator[int]:

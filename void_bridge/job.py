@@ -192,9 +192,11 @@ class JobFile:
         """Raises InputError: not there, not JSON, another schema, a field that is wrong."""
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as exc:
+        except (OSError, ValueError, RecursionError) as exc:
             raise InputError(f"cannot read {path} as a job: {exc}; expected a job.json of void-bridge") from exc
         schema = data.get("schema") if isinstance(data, dict) else None
         if schema != JOB_SCHEMA:
-            raise InputError(f"{path} has job schema {schema!r}, this void-bridge reads {JOB_SCHEMA}; use its version")
+            raise InputError(
+                f"{path} has job schema {str(schema)[:40]}, this void-bridge reads {JOB_SCHEMA}; use its version"
+            )
         return from_plain(cls, data, where=str(path), strict=True, error=InputError)

@@ -22,6 +22,8 @@ from void_bridge.errors import MissingFrames, UnreadableFile, UsageError
 from void_bridge.frames import FrameRange
 
 _FRAME_TOKEN = re.compile(r"#+|@+|%\d*d|\$F\d*")
+_TOO_MANY_DIGITS = re.compile(r"%\d{3,}d|\$F\d{3,}")  # which would be written out
+_MAX_NAME = 1024  # no file system has longer ones
 _OTHER_FORMATS = {".avi", ".dpx", ".jpeg", ".jpg", ".mov", ".mp4", ".mxf", ".png", ".tif", ".tiff"}
 
 
@@ -49,6 +51,8 @@ class Sequence:
         folder, name = _split(text)
         if not name or name in (".", ".."):
             raise UsageError(f"got the folder {text!r}, expected files in it, such as name.####.exr")
+        if len(name) > _MAX_NAME or _TOO_MANY_DIGITS.search(name):
+            raise _unreadable(text)
         try:
             found = FileSequence(name, pad_style=PAD_STYLE_HASH1)
         except FileSeqException as exc:
@@ -179,4 +183,6 @@ def _given(found: FileSequence) -> Optional[FrameRange]:
 
 
 def _unreadable(text: str) -> UsageError:
-    return UsageError(f"cannot read {text!r} as files; expected name.####.exr, name.%04d.exr or name.1001-1046#.exr")
+    return UsageError(
+        f"cannot read {text[:200]!r} as files; expected name.####.exr, name.%04d.exr or name.1001-1046#.exr"
+    )

@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+import reprlib
 import types
 from typing import Any, Dict, Iterable, Literal, Mapping, Type, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -20,6 +21,8 @@ from void_bridge.errors import UsageError, VoidBridgeError
 T = TypeVar("T")
 
 _INT_LIMIT = 2**63
+_FLOAT_LIMIT = 2**1023
+_DIGITS_MAX = 200  # Python refuses to write numbers of more than 4300
 _UNIONS = (Union, getattr(types, "UnionType", Union))
 
 
@@ -113,7 +116,7 @@ def _convert(hint: Any, value: Any, where: str, strict: bool, error: Type[VoidBr
 def _literal(allowed: Any, value: Any, where: str, error: Type[VoidBridgeError]) -> Any:
     if value in allowed and isinstance(value, (str, int)):
         return value
-    raise error(f"{where}: got {value!r}, expected one of {', '.join(str(a) for a in allowed)}")
+    raise error(f"{where}: got {_shown(value)}, expected one of {', '.join(str(a) for a in allowed)}")
 
 
 def _parsed(hint: Any, value: Any, where: str, error: Type[VoidBridgeError]) -> Any:
@@ -125,15 +128,26 @@ def _parsed(hint: Any, value: Any, where: str, error: Type[VoidBridgeError]) -> 
 
 def _scalar(hint: Any, value: Any, where: str, error: Type[VoidBridgeError]) -> Any:
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
+        value = float(value) if abs(value) < _FLOAT_LIMIT else math.inf
     if hint is int and isinstance(value, bool):
         raise error(f"{where}: got {value!r}, expected a whole number")
     checked = _expect(hint, value, where, error)
+    if hint is str and not _is_unicode(checked):
+        raise error(f"{where}: got {_shown(value)}, expected text without half characters")
     if hint is int and not -_INT_LIMIT <= checked < _INT_LIMIT:
-        raise error(f"{where}: got {value}, which does not fit 64 bits")
+        raise error(f"{where}: got {_shown(checked)}, which does not fit 64 bits")
     if hint is float and not math.isfinite(checked):
         raise error(f"{where}: got {value}, expected a finite number")
     return checked
+
+
+def _is_unicode(text: str) -> bool:
+    """JSON can hold halves of characters, which no file and no message can."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _expect(kind: Any, value: Any, where: str, error: Type[VoidBridgeError]) -> Any:
@@ -151,5 +165,20 @@ def _expect(kind: Any, value: Any, where: str, error: Type[VoidBridgeError]) -> 
 
 
 def _kind(value: Any) -> str:
-    text = repr(value)
-    return f"{type(value).__name__} {text if len(text) <= 60 else text[:57] + '...'}"
+    return f"{type(value).__name__} {_shown(value)}"
+
+
+class _Repr(reprlib.Repr):
+    """Whatever came, in a few characters and in no time: it may be huge."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel, self.maxstring, self.maxother = 3, 60, 60
+
+    def repr_int(self, x: int, level: int) -> str:
+        return repr(x) if x.bit_length() < _DIGITS_MAX else f"a number of {x.bit_length()} bits"
+
+
+def _shown(value: Any) -> str:
+    text = _Repr().repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -41,6 +41,7 @@ from void_bridge.protocol.messages import PROTOCOL_VERSION, Welcome
 log = logging.getLogger(__name__)
 
 _POOL_THREADS = 4
+_ELSEWHERE_THREADS = 16  # for what clients name on their disks: a share that stalls must not hold up the spool's files
 _CURVE_OVERHEAD = 1024
 _HANDSHAKE_MS = 10_000
 _HEARTBEAT_MS = 10_000  # a machine that went away without a word is let go after three
@@ -72,6 +73,7 @@ class Server:
         records, catalog = recover(journal, self._spool)
         self._writer = JournalThread(journal)
         self._pool = ThreadPoolExecutor(_POOL_THREADS, "pool")
+        self._elsewhere = ThreadPoolExecutor(_ELSEWHERE_THREADS, "elsewhere")
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._gatekeeper = Gatekeeper(self._context, self._keys)
         try:
@@ -86,7 +88,7 @@ class Server:
         mailbox = self._control.mailbox
         self._ledger = Ledger(table, catalog, self._writer, mailbox, self._control.changed)
         previewed = self._control.previewed
-        background = Background(self._pool, mailbox)
+        background = Background(self._elsewhere, mailbox)
         self._dispatcher = Dispatcher(settings, self._ledger, self._spool, background, mailbox, previewed)
         self._service = JobService(
             settings, self._ledger, self._dispatcher, self._spool, background, self._control.is_present
@@ -101,6 +103,7 @@ class Server:
             mailbox,
             self._service.blob_stored,
             settings.upload_patience_s,
+            settings.memory_bytes,
         )
         self._control.dispatcher, self._control.service = self._dispatcher, self._service
         self._control.beside = self._data
@@ -124,7 +127,8 @@ class Server:
         self._gatekeeper.guard(router)
         router.setsockopt(zmq.MAXMSGSIZE, frame_bytes_max + _CURVE_OVERHEAD)
         router.setsockopt(zmq.RCVHWM, 2 * WINDOW)
-        router.setsockopt(zmq.SNDHWM, 4 * WINDOW)
+        router.setsockopt(zmq.SNDHWM, 2 * WINDOW)
+        router.setsockopt(zmq.LINGER, 0)  # what a client that has gone did not take is not kept for it
         router.setsockopt(zmq.ROUTER_MANDATORY, 1)
         router.setsockopt(zmq.HANDSHAKE_IVL, _HANDSHAKE_MS)
         router.setsockopt(zmq.HEARTBEAT_IVL, _HEARTBEAT_MS)
@@ -159,6 +163,8 @@ class Server:
         try:
             self._write_connection()
         except BaseException:
+            for path in self._connection_paths:
+                remove_connection(path, self._connection)
             self._control.mailbox.close()
             self._data.mailbox.close()
             self._journal.close()
@@ -207,6 +213,7 @@ class Server:
             loop.stop()
             loop.join()
         self._pool.shutdown()
+        self._elsewhere.shutdown()
         self._writer.stop()
         self._writer.join()
         self._let_go()

@@ -46,7 +46,7 @@ class ControlLoop(RouterLoop):
         table: JobTable,
         on_idle: Callable[[], None],
     ) -> None:
-        super().__init__("control", router, welcome)
+        super().__init__("control", router, welcome, settings.memory_bytes)
         self._settings, self._table, self._on_idle = settings, table, on_idle
         self._watchers = Watchers()
         self._pictures: dict[str, Picture] = {}

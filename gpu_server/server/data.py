@@ -66,8 +66,9 @@ class DataLoop(RouterLoop):
         control: Mailbox,
         on_stored: Callable[[str, int], None],
         upload_patience_s: float,
+        memory_bytes: int,
     ) -> None:
-        super().__init__("data", router, welcome)
+        super().__init__("data", router, welcome, memory_bytes)
         self._catalog, self._spool = catalog, spool
         self._background = Background(pool, self.mailbox)
         self._writer, self._control, self._on_stored = writer, control, on_stored
@@ -154,7 +155,9 @@ class DataLoop(RouterLoop):
 
         def stored(_: object, error: VoidBridgeError | None) -> None:
             """On the journal's thread: the job table first, then the client."""
-            if not error:
+            if error:
+                self._writer.do(lambda journal: self._remove_unknown(journal, upload.digest))
+            else:
                 self._control.post(self._on_stored, upload.digest, upload.size)
             self._control.post(self.mailbox.post, self._answer_stored, upload, number, error)
 
@@ -169,6 +172,11 @@ class DataLoop(RouterLoop):
                 self._writer.do(adopt, stored)
 
         self._background.do(lambda: _check_whole(upload), checked)
+
+    def _remove_unknown(self, journal: Journal, digest: str) -> None:
+        """On the journal's thread: a blob that could not be journaled takes no room, unless another upload was."""
+        if not journal.has_blob(digest):
+            self._spool.remove_blobs({digest})
 
     def _answer_stored(self, upload: Upload, number: int, error: VoidBridgeError | None) -> None:
         if error:
@@ -228,8 +236,10 @@ class DataLoop(RouterLoop):
 
 
 def _write_part(upload: Upload, part: Any) -> None:
-    with full_disk_named("the server's spool"), open(upload.path, "ab") as file:
-        file.write(part)
+    with full_disk_named("the server's spool"):
+        upload.path.parent.mkdir(mode=0o700, exist_ok=True)
+        with open(upload.path, "ab") as file:
+            file.write(part)
     upload.hasher.update(part)
     upload.written += len(part)
 

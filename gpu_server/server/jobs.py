@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from void_bridge.errors import ProtocolError, Refused, UnknownJob
+from void_bridge.frames import FrameRange
 from void_bridge.job import Job
 from void_bridge.protocol.messages import (
     FINAL_STATES,
@@ -25,6 +26,7 @@ from void_bridge.protocol.messages import (
 )
 from void_bridge.sequence import Sequence
 
+_ACTIVE_MAX, _WEIGHT_MAX = 10_000, 1_000_000
 LOSSES_MAX = 2  # a job whose worker was lost more often has failed
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -99,13 +101,18 @@ class JobRecord:
         return record
 
     @cached_property
-    def delivered(self) -> tuple[int, ...]:
+    def delivered(self) -> FrameRange:
         """Numbers of the frames that the job will publish: handles as far as they came with it."""
         job, frames = self.job, self.job.frames
         if job.deliver_handles and job.handles:
             sent = Sequence.parse(job.plate).among({item.path for item in self.inputs})
             frames = frames.with_handles(job.handles, sent)
-        return tuple(frame for frame in frames if job.makes(frame))
+        return FrameRange(frame for frame in frames if job.makes(frame))
+
+    @property
+    def weight(self) -> int:
+        """What the job keeps in memory until it ends: files and frames."""
+        return len(self.inputs) + len(self.delivered)
 
     @property
     def is_final(self) -> bool:
@@ -217,6 +224,16 @@ def check_output_free(output: str, others: Iterable[JobRecord]) -> None:
                 f"job {other.id} is {other.state} and writes to {output} too; "
                 f"choose another output, or wait for it or cancel it: void-bridge cancel {other.id}"
             )
+
+
+def check_room_in_queue(record: JobRecord, active: list[JobRecord]) -> None:
+    """Raises Refused: the jobs that have not ended would take too much memory."""
+    weight = record.weight + sum(other.weight for other in active)
+    if len(active) >= _ACTIVE_MAX or weight > _WEIGHT_MAX:
+        raise Refused(
+            f"{len(active)} jobs wait here, with this one of {weight} frames and files together; "
+            f"expected at most {_ACTIVE_MAX} and {_WEIGHT_MAX}: submit again when some have ended"
+        )
 
 
 def _place(output: str) -> str:

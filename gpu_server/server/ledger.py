@@ -21,6 +21,8 @@ from void_bridge.protocol.messages import Failure, JobState, Progress, ResultFra
 
 log = logging.getLogger(__name__)
 
+_TICK_S = 1e-5  # by which jobs differ in age at least
+
 Then = Callable[[Any, VoidBridgeError | None], None]
 
 
@@ -40,13 +42,18 @@ class Ledger:
         self._writer = writer
         self._mailbox = mailbox
         self._on_change = on_change
+        self._latest = 0.0
 
     def do(self, change: Change, then: Then | None = None) -> None:
         """Make any change of the journal; `then` is called on the control thread once it is durable."""
         self._writer.do(change, then and (lambda result, error: self._mailbox.post(then, result, error)))
 
     def admit(self, record: JobRecord) -> None:
-        """Take a job that has been journaled as `receiving` or `queued` into the table."""
+        """Take a job that has been journaled as `receiving` or `queued` into the table.
+
+        A clock that was set back does not make a job older than those that came before it.
+        """
+        record.created = self._latest = max(record.created, self._latest + _TICK_S)
         self.table.add(record)
         if record.state == "receiving":
             self.expect_blobs(record)
@@ -74,8 +81,18 @@ class Ledger:
         self._move(record, "queued")
 
     def begin(self, record: JobRecord, then: Then) -> None:
-        """Start another attempt; `then` once its number is durable."""
-        self._move(record, "running", then)
+        """Start another attempt; `then` once its number is durable, or the job has failed as it cannot be.
+
+        With a number that a restart forgets, the next attempt would use the folder of this one.
+        """
+
+        def journaled(result: object, error: VoidBridgeError | None) -> None:
+            if error and record.is_running_attempt(attempt):
+                self.finish(record, "failed", Failure(error.code, error.message))
+            then(result, error)
+
+        attempt = record.attempt + 1
+        self._move(record, "running", journaled)
 
     def resolve(self, record: JobRecord, job: Job) -> None:
         record.resolved = job

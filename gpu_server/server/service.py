@@ -12,12 +12,12 @@ from gpu_server.server.background import Background
 from gpu_server.server.dispatch import Dispatcher
 from gpu_server.server.housekeeping import plan_removal
 from gpu_server.server.inputs import resolve_inputs
-from gpu_server.server.jobs import JobRecord, check_output_free
+from gpu_server.server.jobs import JobRecord, check_output_free, check_room_in_queue
 from gpu_server.server.journal import Journal
 from gpu_server.server.ledger import Ledger
 from gpu_server.server.settings import ServerSettings
 from gpu_server.server.spool import Spool
-from void_bridge.errors import DiskFull, Refused, UsageError, VoidBridgeError
+from void_bridge.errors import Cancelled, DiskFull, Refused, UsageError, VoidBridgeError
 from void_bridge.pathmap import PathMap
 from void_bridge.protocol.messages import ErrorReply, Message, Result, Submit, Submitted
 from void_bridge.typed import nearest
@@ -29,10 +29,14 @@ Answer = Callable[[Message], object]
 
 @dataclass
 class _Pending:
-    """A submission whose commit is on its way. afterwards: what came for it in the meantime."""
+    """A submission whose commit is on its way. afterwards: what came for it in the meantime.
+
+    is_looked_at: its files are still looked at, on a disk that may stall; nothing of it is journaled yet.
+    """
 
     record: JobRecord
     answers: list[Answer]
+    is_looked_at: bool = False
     afterwards: list[Callable[[], None]] = field(default_factory=list)
 
 
@@ -90,8 +94,10 @@ class JobService:
         self._cancel_abandoned(submit.job.output)
         active = [*self._ledger.table.active(), *(pending.record for pending in self._pending.values())]
         check_output_free(submit.job.output, active)
+        check_room_in_queue(record, active)
         self._pending[record.id] = _Pending(record, [answer])
         if submit.transport == "path":
+            self._pending[record.id].is_looked_at = True
             self._background.do(partial(self._resolve, record), partial(self._resolved, record))
         else:
             record.state = "receiving"
@@ -121,6 +127,10 @@ class JobService:
         record.files = resolve_inputs(record.inputs, self._settings.allowed_roots, self._path_map)
 
     def _resolved(self, record: JobRecord, error: VoidBridgeError | None) -> None:
+        pending = self._pending.get(record.id)
+        if pending is None or pending.record is not record:  # it was cancelled in the meantime
+            return
+        pending.is_looked_at = False
         if error:
             self._admitted(record, error)
         else:
@@ -154,8 +164,13 @@ class JobService:
         self, job_id: str, answer: Callable[[JobRecord], object], fail: Callable[[VoidBridgeError], object]
     ) -> None:
         """Cancel a job that has not ended; the others stay as they are."""
-        if job_id in self._pending:
-            self._pending[job_id].afterwards.append(lambda: self.cancel(job_id, answer, fail))
+        pending = self._pending.get(job_id)
+        if pending and pending.is_looked_at:
+            self._forget(pending)
+            answer(pending.record)
+            return
+        if pending:
+            pending.afterwards.append(lambda: self.cancel(job_id, answer, fail))
             return
         try:
             record = self._ledger.table.get(job_id)
@@ -167,6 +182,15 @@ class JobService:
             self._dispatcher.cancel(record)
             self._dispatcher.fill()
         answer(record)
+
+    def _forget(self, pending: _Pending) -> None:
+        """Drop a submission of which nothing is journaled, whatever its disk does."""
+        del self._pending[pending.record.id]
+        pending.record.move("cancelled")
+        for told in pending.answers:
+            told(ErrorReply(Cancelled.code, f"job {pending.record.id} was cancelled before its files were looked at"))
+        for call in pending.afterwards:
+            call()
 
     def result(self, job_id: str) -> Result:
         record = self._ledger.table.get(job_id)

@@ -24,6 +24,8 @@ def engine_names() -> tuple[str, ...]:
 class ServerSettings:
     """Folders are absolute; times in seconds; a `spool_limit_bytes` of 0 is none.
 
+    memory_bytes: that the server process may take besides what it starts with; over it, connections are shut
+    (guard.py). 0: no limit.
     autostarted: a client started this server, so that it leaves when idle and logs to a file.
     cancel_grace_*: how long a cancelled worker may take to its next safe point before it is ended.
     ping_deadline_s: a client silent for so long has gone. upload_patience_s: an upload still for so long is given up.
@@ -46,6 +48,7 @@ class ServerSettings:
     cancel_grace_gpu_s: float = 30.0
     ping_deadline_s: float = 30.0
     upload_patience_s: float = 60.0
+    memory_bytes: int = 2**30
     autostarted: bool = False
     engines: tuple[str, ...] = field(default_factory=engine_names)
     worker_command: tuple[str, ...] = (sys.executable, "-m", "gpu_server.worker")

@@ -13,6 +13,7 @@ from typing import Any
 
 import zmq
 
+from gpu_server.server.guard import ConnectionGuard
 from void_bridge.errors import InternalError, ProtocolError, Refused, VersionMismatch, VoidBridgeError
 from void_bridge.protocol.framing import BUFFERS_MAX, Envelope, decode, encode, request_number
 from void_bridge.protocol.messages import PROTOCOL_VERSION, ErrorReply, Hello, Message, Ping, Pong, Welcome
@@ -60,11 +61,14 @@ class Mailbox:
 class RouterLoop(threading.Thread):
     """Subclasses answer messages in `handle` and do what is due in `tick`."""
 
-    def __init__(self, name: str, router: zmq.Socket[bytes], welcome: Callable[[], Welcome]) -> None:
+    def __init__(
+        self, name: str, router: zmq.Socket[bytes], welcome: Callable[[], Welcome], memory_bytes: int = 0
+    ) -> None:
         super().__init__(name=name)
         self.mailbox = Mailbox()
         self.sessions: OrderedDict[bytes, float] = OrderedDict()  # client -> last heard of, monotonic; latest last
         self._router = router
+        self._guard = ConnectionGuard(router, memory_bytes)
         self._welcome = welcome
         self._running = True
         self.admits: Callable[[str], bool] = _anybody  # whether a key that came in may still be here; no disk
@@ -87,16 +91,21 @@ class RouterLoop(threading.Thread):
     def run(self) -> None:
         poller = zmq.Poller()
         poller.register(self.mailbox.fileno(), zmq.POLLIN)
+        poller.register(self._guard.monitor, zmq.POLLIN)
         while self._running:
             poller.register(self._router, zmq.POLLIN if self.takes_input() else 0)
             ready = dict(poller.poll(int(_TICK_S * 1000)))
             self.mailbox.run()
+            if self._guard.monitor in ready:
+                self._guard.note()
             if self._router in ready:
                 self._take_messages()
             try:
+                self._guard.watch(time.monotonic())
                 self.tick(time.monotonic())
             except Exception:
                 log.exception("%s: a periodic task failed", self.name)
+        self._guard.close()
         self._router.close(linger=200)
         self.mailbox.close()
 
@@ -128,9 +137,10 @@ class RouterLoop(threading.Thread):
             if not (self._running and self.takes_input()):
                 return
             try:
-                client, frames, key = _receive_capped(self._router)
+                client, frames, key, connection = _receive_capped(self._router)
             except zmq.Again:
                 return
+            self._guard.heard(connection)
             if self.admits(key):
                 self._answer(client, frames)
             else:  # libzmq has no way to end one client's connection
@@ -181,16 +191,17 @@ def _anybody(_: str) -> bool:
     return True
 
 
-def _receive_capped(router: zmq.Socket[bytes]) -> tuple[bytes, list[Any], str]:
-    """A client's name, the frames of its message, of which no more are kept than the cap and one to tell, and its key.
+def _receive_capped(router: zmq.Socket[bytes]) -> tuple[bytes, list[Any], str, int]:
+    """A client's name, the frames of its message, of which no more are kept than the cap and one to tell, its key and
+    the number of its connection.
 
     The key is the one that the client proved to have when it connected.
     """
     frame = router.recv(zmq.NOBLOCK, copy=False)
-    client, key = frame.bytes, str(frame.get("User-Id"))
+    client, key, connection = frame.bytes, str(frame.get("User-Id")), int(frame.get("__fd"))
     frames: list[Any] = []
     while frame.more:
         frame = router.recv(zmq.NOBLOCK, copy=False)
         if len(frames) <= 1 + BUFFERS_MAX:
             frames.append(frame.buffer)
-    return client, frames, key
+    return client, frames, key, connection

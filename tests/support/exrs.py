@@ -110,7 +110,7 @@ def with_attribute(data: bytes, name: str, kind: str, value: bytes) -> bytes:
     header = header_bytes([dict(sorted({**found, name: (kind, value)}.items()))], struct.unpack_from("<I", data, 4)[0])
     first_chunk = struct.unpack_from("<Q", data, end)[0]
     count = (first_chunk - end) // 8
-    offsets = np.frombuffer(data, "<u8", count, end) + np.uint64(len(header) - end)
+    offsets = np.frombuffer(data, "<i8", count, end) + (len(header) - end)
     return header + offsets.tobytes() + data[end + 8 * count :]
 
 

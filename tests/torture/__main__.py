@@ -1,4 +1,4 @@
-"""`make torture`: kills at random moments for as long as asked, then load; prints what was counted.
+"""`make torture`: kills at random moments, load and fuzzing, for as long as asked; prints what was counted.
 
 python -m tests.torture [--seconds 1800] [--seed N] [--page docs/reliability.md]
 """
@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
+from tests.fuzz.run import fuzz_for
 from tests.support.live_server import settings
 from tests.torture.kills import VICTIMS, Tally
 from tests.torture.load import Growth, Load, memory_over, queue_of_many
@@ -21,6 +22,7 @@ from tests.torture.world import World
 from void_bridge.cores import available_cores
 
 BEGIN, END = "<!-- torture: begin -->", "<!-- torture: end -->"
+KILLS_SHARE, FUZZ_SHARE = 0.7, 0.2
 JOBS, CLIENTS, GROWTH_JOBS = 200, 32, 500
 
 
@@ -36,9 +38,11 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="torture-") as name:
         for place in ("kills", "load", "limited", "unlimited"):
             (Path(name) / place).mkdir()
-        tally = random_kills(Path(name) / "kills", arguments.seconds, seed, tell)
+        tally = random_kills(Path(name) / "kills", KILLS_SHARE * arguments.seconds, seed, tell)
         load, growth = _load(Path(name))
-    text = report(tally, load, growth, seed, time.monotonic() - began)
+    left = arguments.seconds - (time.monotonic() - began)
+    fuzzed = fuzz_for(max(FUZZ_SHARE * arguments.seconds, left), seed)
+    text = report(tally, load, growth, fuzzed, seed, time.monotonic() - began)
     tell(text)
     if arguments.page:
         write_between_marks(arguments.page, text)
@@ -57,7 +61,14 @@ def _load(folder: Path) -> tuple[Load, tuple[Growth, Growth]]:
     return load, (grown[0], grown[1])
 
 
-def report(tally: Tally, load: Load, growth: tuple[Growth, Growth], seed: int, seconds: float) -> str:
+def report(
+    tally: Tally,
+    load: Load,
+    growth: tuple[Growth, Growth],
+    fuzzed: dict[str, dict[str, int]],
+    seed: int,
+    seconds: float,
+) -> str:
     """Markdown. Everything in it was counted in this run."""
     victims = Counter({victim: sum(n for (who, _), n in tally.kills.items() if who == victim) for victim in VICTIMS})
     stages: Counter[str] = Counter()
@@ -81,6 +92,7 @@ def report(tally: Tally, load: Load, growth: tuple[Growth, Growth], seed: int, s
         (f"memory of the server over {kept.jobs} jobs, spool limited", _growth(kept)),
         (f"the same, spool without a limit, {free.jobs} results kept", _growth(free)),
     ]
+    rows += [(f"fuzzed: {target}", _counts(Counter(counts))) for target, counts in fuzzed.items()]
     return "\n".join(["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)])
 
 

@@ -6,7 +6,8 @@ import threading
 import pytest
 
 from gpu_server.server.jobs import JobRecord
-from gpu_server.server.journal import SCHEMA_VERSION, Journal, JournalThread
+from gpu_server.server.journal import Journal, JournalThread
+from gpu_server.server.schema import SCHEMA_VERSION
 from void_bridge.errors import InternalError, Refused
 from void_bridge.frames import FrameRange
 from void_bridge.job import Colour, Job, MatteSource
@@ -68,12 +69,12 @@ def test_a_job_comes_back_as_it_was(journal):
     assert found == expected
 
 
-def test_jobs_come_back_oldest_first(journal):
+def test_jobs_come_back_in_the_order_in_which_they_came_whatever_the_clock_said(journal):
     for job_id, created in (("b", 5.0), ("c", 1.0), ("a", 3.0)):
         job = record(job_id)
         job.created = created
         journal.add_job(job)
-    assert [job.id for job in journal.jobs()] == ["c", "a", "b"]
+    assert [job.id for job in journal.jobs()] == ["b", "c", "a"]
 
 
 def test_a_job_is_added_once(journal):

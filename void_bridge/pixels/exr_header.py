@@ -21,6 +21,8 @@ from void_bridge.pixels.exr_channels import picture_index
 _MAX_HEADER_BYTES = 64 * 2**20
 _BLOCK_BYTES = 1 << 16
 _MAX_WINDOW = 2**30
+# Of all parts together. OpenEXR takes time in the square of them: 20 s for 100 000 channels, minutes for attributes.
+_MAX_PARTS, _MAX_ATTRIBUTES, _MAX_CHANNELS = 1024, 16_384, 8192
 
 _MAGIC = 20000630
 _TILED, _DEEP, _MULTIPART = 0x200, 0x800, 0x1000
@@ -184,6 +186,9 @@ def _parsed(data: bytes) -> ExrInfo:
         if not raw:
             break
         parts.append(_part(raw, version))
+        _check_count("parts", len(parts), _MAX_PARTS)
+        _check_count("attributes", sum(len(part.raw) for part in parts), _MAX_ATTRIBUTES)
+    _check_count("channels", sum(len(part.channels) for part in parts), _MAX_CHANNELS)
     return ExrInfo(tuple(parts))
 
 
@@ -195,6 +200,12 @@ def _attributes(cursor: _Cursor) -> Dict[str, Tuple[str, bytes]]:
             return raw
         kind = cursor.text()
         raw[name] = (kind, cursor.take(cursor.int32()))
+        _check_count("attributes", len(raw), _MAX_ATTRIBUTES)
+
+
+def _check_count(what: str, count: int, most: int) -> None:
+    if count > most:
+        raise ValueError(f"it has {count} {what} or more, where {most} are read")
 
 
 def _part(raw: Dict[str, Tuple[str, bytes]], version: int) -> ExrPartInfo:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import struct
+from functools import lru_cache
 from typing import List, Optional, Tuple
 
 from void_bridge.errors import UnreadableFile
 from void_bridge.pixels.exr_header import ExrInfo, ExrPartInfo, rational_of, text_of
 
 MAX_PART_PIXELS = 2**28  # 16384 x 16384
-MAX_FRAME_BYTES = 16 * 2**30
+MAX_FRAME_BYTES = 16 * 2**30  # and no more than half of the machine's memory
 _MAX_TILE = 4096
 
 
@@ -25,11 +27,21 @@ def refuse_unreadable(info: ExrInfo, name: str) -> None:
         if problem:
             raise UnreadableFile(f"{name} {problem}")
     total_bytes = sum(part.decoded_bytes for part in info.parts)
-    if total_bytes > MAX_FRAME_BYTES:
+    most = _frame_bytes_max()
+    if total_bytes > most:
         raise UnreadableFile(
-            f"{name} claims {total_bytes / 2**30:.0f} GiB of pixels; expected at most"
-            f" {MAX_FRAME_BYTES >> 30}: check the file"
+            f"{name} claims {total_bytes / 2**30:.0f} GiB of pixels; expected at most {most / 2**30:.1f}:"
+            " check the file"
         )
+
+
+@lru_cache(maxsize=1)
+def _frame_bytes_max() -> int:
+    try:
+        physical = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # Windows does not say
+        return MAX_FRAME_BYTES
+    return min(MAX_FRAME_BYTES, physical // 2)
 
 
 def _problem(part: ExrPartInfo) -> Optional[str]:

@@ -12,12 +12,14 @@ from typing import Callable, Dict, Optional, Tuple
 import numpy as np
 from numpy.typing import NDArray
 
+from void_bridge.errors import SizeMismatch
 from void_bridge.frames import FrameRange
 from void_bridge.job import Job
 from void_bridge.pixels.box import Box
 from void_bridge.pixels.exr import ExrFrame, ExrPart, read_frame
 from void_bridge.pixels.exr_channels import picture_index, rgb_names
-from void_bridge.pixels.exr_header import read_info
+from void_bridge.pixels.exr_header import ExrInfo, read_info
+from void_bridge.pixels.exr_refusals import MAX_PART_PIXELS, refuse_unreadable
 from void_bridge.pixels.framing import Framing, hold_framing
 from void_bridge.pixels.framing_path import move_framing
 from void_bridge.pixels.heal import heal
@@ -93,17 +95,19 @@ class Shot:
 
     Raises:
         UnreadableFile, NoSuchChannel, MissingFrames: from the constructor, which reads every header.
+        SizeMismatch: data windows so far apart that nothing could hold them all.
     """
 
     def __init__(self, job: Job, frames: FrameRange, locate: Locate = as_named) -> None:
         self.job, self.frames = job, frames.frames
         self._plate, self._locate = Sequence.parse(job.plate), locate
-        infos = [read_info(locate(self._plate, frame)) for frame in frames]
+        infos = [_readable_info(locate(self._plate, frame)) for frame in frames]
         pictures = [(info.parts[picture_index(info)], rgb_names(info, str(self._plate))) for info in infos]
         first = pictures[0][0]
         self.pixel_aspect = first.pixel_aspect
         self.rate = first.frames_per_second or Fraction(24)
         self.raster = Box.around(part.data_window for part, _ in pictures)
+        _check_raster(self.raster, str(self._plate))
         self.half = all(part.channels[name].type == "half" for part, names in pictures for name in names)
         self._mattes = MatteReader(job, self.raster, first.display_window, locate)
 
@@ -160,3 +164,17 @@ class Shot:
 
         with ThreadPoolExecutor(_READERS) as pool:
             return tuple(pool.map(box, range(len(self.frames))))
+
+
+def _readable_info(path: Path) -> ExrInfo:
+    info = read_info(path)
+    refuse_unreadable(info, str(path))
+    return info
+
+
+def _check_raster(raster: Box, plate: str) -> None:
+    if raster.height * raster.width > MAX_PART_PIXELS:
+        raise SizeMismatch(
+            f"the data windows of {plate} lie within {raster.width}x{raster.height} pixels; expected at most "
+            f"{MAX_PART_PIXELS}: one frame is elsewhere, render it again"
+        )

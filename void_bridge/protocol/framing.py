@@ -8,7 +8,7 @@ Pixels never enter MessagePack. Caps are checked before anything is decoded.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Sequence, Tuple
+from typing import Any, Sequence, Sized, Tuple, TypeVar
 
 import msgpack
 
@@ -19,6 +19,10 @@ from void_bridge.typed import from_plain, nearest, to_plain
 HEADER_BYTES_MAX = 16 * 2**20
 PART_BYTES = 2 * 2**20
 BUFFERS_MAX = 1
+# 16 MiB of empty lists would take 1.3 GB once read. The largest real message names 100 000 files.
+_LIST_MAX, _TABLE_MAX, _VALUES_MAX = 2**18, 2**12, 2_000_000
+
+_Table = TypeVar("_Table", bound=Sized)
 
 
 @dataclass(frozen=True)
@@ -31,9 +35,19 @@ class Envelope:
 
 
 def encode(envelope: Envelope) -> Sequence[Any]:
-    """Wire frames of an envelope; the buffers are passed on without a copy."""
-    header = {"type": envelope.message.type, "n": envelope.number, "body": to_plain(envelope.message)}
-    return [msgpack.packb(header), *envelope.buffers]
+    """Wire frames of an envelope; the buffers are passed on without a copy.
+
+    Raises:
+        ProtocolError: a header over the cap, at which the other side would end the connection.
+    """
+    plain = {"type": envelope.message.type, "n": envelope.number, "body": to_plain(envelope.message)}
+    header = msgpack.packb(plain)
+    if len(header) > HEADER_BYTES_MAX:
+        raise ProtocolError(
+            f"{envelope.message.type} would be {len(header)} bytes, expected at most {HEADER_BYTES_MAX}: "
+            "the job names too many files; give it fewer frames"
+        )
+    return [header, *envelope.buffers]
 
 
 def decode(frames: Sequence[Any]) -> Envelope:
@@ -68,10 +82,32 @@ def request_number(frames: Sequence[Any]) -> int:
 
 
 def _unpacked(frame: Any) -> Any:
+    count = _Counter()
     try:
-        header = msgpack.unpackb(frame, strict_map_key=True, max_ext_len=0)
-    except (ValueError, msgpack.UnpackException, RecursionError) as exc:
+        header = msgpack.unpackb(
+            frame,
+            strict_map_key=True,
+            max_ext_len=0,
+            max_array_len=_LIST_MAX,
+            max_map_len=_TABLE_MAX,
+            object_hook=count,
+            list_hook=count,
+        )
+    except (ValueError, msgpack.UnpackException, RecursionError, MemoryError) as exc:
         raise ProtocolError(f"cannot read a message header: {exc or type(exc).__name__}") from exc
     if not isinstance(header, dict):
         raise ProtocolError(f"got a header of type {type(header).__name__}, expected a table")
     return header
+
+
+class _Counter:
+    """Stops a header whose values would take far more memory than its bytes."""
+
+    def __init__(self) -> None:
+        self._left = _VALUES_MAX
+
+    def __call__(self, table: _Table) -> _Table:
+        self._left -= 1 + len(table)
+        if self._left < 0:
+            raise ValueError(f"it holds more than {_VALUES_MAX} values")
+        return table

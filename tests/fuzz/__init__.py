@@ -1,0 +1,1 @@
+"""Input that nobody should send: strategies, raw connections, and coverage-guided targets with their seeds."""

@@ -1,0 +1,212 @@
+"""What strangers and hostile clients throw at a live server: it answers a good client, and stays within its memory."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+
+import msgpack
+import pytest
+
+from gpu_server.server.guard import STRANGERS_MAX
+from tests.fuzz.raw import GREETING, OPENINGS, connect, is_closed, long_command, push
+from tests.fuzz.strategies import deep
+from tests.fuzz.wire import Hostile, besieged, greeted, greeting, reader_of_nothing, throw_messages
+from tests.support.live_server import Client, eventually, make_plate, make_submit
+from void_bridge.protocol.framing import HEADER_BYTES_MAX, PART_BYTES, Envelope, encode
+from void_bridge.protocol.messages import Get, GetStatus, Ping, Put, Submit
+
+LONG = os.environ.get("VOID_BRIDGE_LONG_TESTS")
+MEMORY = 320 * 2**20  # that these servers may take, besides what they start with
+STARTS_WITH = 64 * 2**20  # about 36
+PEAK = MEMORY + 416 * 2**20  # what comes between two looks at 1 GB/s, and one header of 16 MiB while it is read
+
+
+@contextmanager
+def watched(folder):
+    """A server that has never taken more than it may, and never met what it did not foresee."""
+    with besieged(folder, memory_bytes=MEMORY) as siege:
+        yield siege
+        siege.holds()
+        assert siege.peak_bytes() < PEAK
+        lines = siege.server.log_path.read_text().splitlines()
+        assert not [line for line in lines if "Traceback" in line and "worker-" not in line]
+
+
+@pytest.fixture(scope="module")
+def siege(tmp_path_factory):
+    with watched(tmp_path_factory.mktemp("siege")) as siege:
+        yield siege
+
+
+@pytest.fixture
+def siege_alone(tmp_path):
+    """For what takes a server to its limit, where connections are shut for a while."""
+    with watched(tmp_path) as siege:
+        yield siege
+        eventually(lambda: siege.memory_bytes() < MEMORY + STARTS_WITH)
+
+
+def test_random_and_almost_valid_messages(siege):
+    throw_messages(siege, 3000 if LONG else 80, start=None if LONG else 1)
+    assert siege.messages > 200 and siege.answers["error"] == siege.refusals.total()
+    assert len(siege.refusals) > 2 and len(siege.answers) > 4, (siege.refusals, siege.answers)
+
+
+@pytest.mark.parametrize("opening", OPENINGS)
+def test_strangers_who_never_come_in(siege, opening):
+    crowd = [connect(siege.found.control_address if n % 2 else siege.found.data_address) for n in range(40)]
+    for connection in crowd:
+        push(connection, OPENINGS[opening]())
+    siege.holds()
+    for connection in crowd:
+        connection.close()
+    siege.holds()
+
+
+def test_no_more_strangers_are_kept_than_the_server_has_files_for(siege):
+    siege.holds()  # from here on the good client is no stranger
+    crowd = [connect(siege.found.control_address) for _ in range(400)]
+    eventually(lambda: sum(map(is_closed, crowd)) >= 400 - STRANGERS_MAX)
+    siege.holds()
+    left = 400 - sum(map(is_closed, crowd))
+    assert left == STRANGERS_MAX, f"{left} are left"
+    for connection in crowd:
+        connection.close()
+
+
+def test_strangers_who_come_and_go(siege):
+    for _ in range(5000 if LONG else 200):
+        connection = connect(siege.found.control_address)
+        push(connection, GREETING)
+        connection.close()
+    siege.holds()
+
+
+def test_strangers_cannot_fill_memory_with_a_handshake(siege_alone):
+    """ZeroMQ takes a command of any message's size from whoever connects: 100 of them would be 1.6 GB."""
+    siege = siege_alone
+    crowd = [connect(siege.found.control_address) for _ in range(100)]
+    rest = dict.fromkeys(crowd, HEADER_BYTES_MAX - 2)
+    for connection in crowd:
+        push(connection, GREETING + long_command(HEADER_BYTES_MAX))
+    block = bytes(2**20)
+    while rest:
+        for connection in list(rest):
+            sent = push(connection, block[: rest[connection]])
+            rest[connection] -= max(sent, 0)
+            if sent < 0 or not rest[connection]:
+                del rest[connection]
+        if any(map(is_closed, crowd)):
+            break
+    assert rest, "all of it was taken"
+    siege.holds()
+    for connection in crowd:
+        connection.close()
+
+
+BOMBS = {
+    "empty tables": b"\xdd\x00\xff\xff\xff" + b"\x80" * (HEADER_BYTES_MAX - 5),
+    "empty lists in lists": (b"\xdd\x00\x04\x00\x00" + b"\x90" * (2**18 - 1)) * 60,
+    "short texts": (b"\xdd\x00\x04\x00\x00" + b"\xa2ab" * (2**18 - 1)) * 20,
+    "lists that claim all there is": b"\xdd\x00\x03\xff\xff" * 3_000_000,
+    "depth": deep(10_000_000),
+    "one text": msgpack.packb({"type": "submit", "n": 1, "body": {"id": "\0" * (HEADER_BYTES_MAX - 100)}}),
+    "a text that would be quoted": msgpack.packb(
+        {"type": "submit", "n": 1, "body": {"id": "a", "job": {"plate": "p", "frames": "\1" * (HEADER_BYTES_MAX - 99)}}}
+    ),
+    "frames again and again": msgpack.packb(
+        {"type": "submit", "n": 1, "body": {"id": "a", "job": {"plate": "p", "frames": "1-100000x1," * 5000 + "1"}}}
+    ),
+}
+
+
+@pytest.mark.parametrize("bomb", BOMBS)
+def test_a_header_that_unfolds_is_refused(siege, bomb):
+    with greeted(siege.found) as peer:
+        assert siege.exchange(peer, [BOMBS[bomb]])["type"] == "error"
+    siege.holds()
+
+
+def test_a_header_over_the_cap_ends_the_connection(siege):
+    """What the wire does not take at all; the client sees its connection go and its next message answered."""
+    with greeted(siege.found) as peer:
+        peer.say([bytes(HEADER_BYTES_MAX + 2**20)])
+        siege.good.until_answered(peer, Ping())
+    siege.holds()
+
+
+def test_a_message_of_very_many_parts(siege_alone):
+    """ZeroMQ hands a message over once it is whole, and has no limit for its parts."""
+    siege = siege_alone
+    with greeted(siege.found, data=True) as peer:
+        assert siege.exchange(peer, [b""] * 100_000)["type"] == "error"
+        for _ in range(2):
+            peer.socket.send_multipart([bytes(PART_BYTES)] * 400, copy=False)  # 800 MB
+        siege.good.until_answered(peer, Ping())
+    siege.holds()
+
+
+def test_clients_that_read_nothing(siege_alone, tmp_path):
+    siege = siege_alone
+    submit = make_submit(make_plate(tmp_path / "plate", "1-2", PART_BYTES), "inline", "1-2")
+    with Client.of(siege.settings) as client:
+        client.upload(submit)
+        client.reaches(submit.id, "done")
+    deaf = [reader_of_nothing(siege.found) for _ in range(12)]
+    for peer in deaf:
+        peer.say(greeting())
+    for _ in range(80):
+        for peer in deaf:
+            peer.send(Get(submit.id, 1, 0))
+    siege.holds()
+    for peer in deaf:
+        peer.close()
+    siege.holds()
+
+
+def test_a_flood_of_small_requests_from_one_client(siege):
+    with greeted(siege.found) as control, greeted(siege.found, data=True) as data:
+        for number in range(20_000 if LONG else 4_000):
+            control.send(GetStatus("none") if number % 2 else Ping())
+            data.send(Put("0" * 64, 5, 0), b"12345")
+            if number % 400 == 0:
+                siege.holds()
+        siege.holds()
+        assert data.heard()["type"] == "error" and control.heard()["type"] in ("pong", "error")
+
+
+def test_more_work_than_the_server_keeps_is_refused(siege, tmp_path):
+    plate = make_plate(tmp_path, "1", 100)
+    submits = [
+        Submit(f"flood-{n}", _long_job(plate, n), (), "path") for n in range(12)
+    ]  # of 100 000 frames each, a million being the most
+    with greeted(siege.found) as peer:
+        answers = [siege.exchange(peer, _frames(submit)) for submit in submits]
+        refused = [answer["body"] for answer in answers if answer["type"] == "error"]
+        assert refused and all(body["code"] == "refused" and "expected at most" in body["message"] for body in refused)
+        for submit in submits:
+            siege.exchange(peer, [msgpack.packb({"type": "cancel", "n": 1, "body": {"id": submit.id}})])
+    siege.holds()
+
+
+def _long_job(plate, number):
+    return make_submit(plate, "path", "1", output=f"/out/flood-{number}.####.exr").job.replace(
+        frames=make_range("1-100000")
+    )
+
+
+def make_range(text):
+    from void_bridge.frames import FrameRange
+
+    return FrameRange.parse(text)
+
+
+def _frames(submit):
+    return [bytes(frame) for frame in encode(Envelope(submit, 1))]
+
+
+def test_a_client_that_never_says_hello_is_only_ponged(siege):
+    with Hostile(siege.found) as peer:
+        assert siege.exchange(peer, _frames(Ping()))["type"] == "pong"
+        assert "hello" in siege.exchange(peer, _frames(GetStatus("x")))["body"]["message"]
