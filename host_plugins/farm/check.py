@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import platform
 import threading
-import time
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, List
 
-from host_plugins.farm.follow import CHECK, State, TaskState, write_task
+from host_plugins.farm.follow import CHECK
 from host_plugins.farm.lines import Lines
 from host_plugins.farm.located import located_job
 from host_plugins.farm.reports import write_whole
 from host_plugins.farm.shots import delivered_frames
 from host_plugins.farm.task import missing_frames
+from host_plugins.farm.teller import Teller
 from void_bridge import hooks
 from void_bridge.client.output import output_folder
 from void_bridge.config import Config
-from void_bridge.errors import Cancelled, InputError, MissingFrames, UnreadableFile, UsageError, VoidBridgeError
+from void_bridge.errors import Cancelled, InputError, MissingFrames, UnreadableFile, UsageError
 from void_bridge.frames import FrameRange
 from void_bridge.job import Job
 from void_bridge.pathmap import PathMap
@@ -52,24 +50,20 @@ def check_shot(jobs: Path, shot: str, rules: PathMap, config: Config, lines: Lin
     """
     job = located_job(jobs, shot, rules + PathMap.parse(config.path_map))
     folder = output_folder(job)
-    try:
-        checked = _checked(job, _Stages(lines, stop))
+    with Teller(folder, CHECK, lines).watched() as teller:
+        checked = _checked(job, _Stages(teller, stop))
         report = write_whole(folder, len(checked.frames))
         paths = [Sequence.parse(job.output).path(frame) for frame in checked.frames]
         hooks.announce(job, paths, report, config)
-    except BaseException as exc:
-        _note(folder, "cancelled" if isinstance(exc, Cancelled) else "failed", str(exc) or type(exc).__name__)
-        raise
-    _note(folder, "done", f"{len(checked.frames)} frames are there")
-    lines.progress(100)
+        teller.tell(100, f"{len(checked.frames)} frames are there")
     return checked
 
 
 class _Stages:
     """Progress of the stages one after the other, and the safe points between their frames."""
 
-    def __init__(self, lines: Lines, stop: threading.Event) -> None:
-        self._lines, self._stop = lines, stop
+    def __init__(self, teller: Teller, stop: threading.Event) -> None:
+        self._teller, self._stop = teller, stop
 
     def advance(self, stage: str, done: int, total: int) -> None:
         """Raises Cancelled."""
@@ -77,8 +71,7 @@ class _Stages:
             raise Cancelled("cancelled; the frames stay as they are")
         names = list(_SHARES)
         before = sum(_SHARES[name] for name in names[: names.index(stage)])
-        self._lines.progress(100 * (before + _SHARES[stage] * done / max(1, total)))
-        self._lines.status(f"{stage} {done} of {total}")
+        self._teller.tell(100 * (before + _SHARES[stage] * done / max(1, total)), f"{stage} {done} of {total}")
 
 
 def _checked(job: Job, stages: _Stages) -> Checked:
@@ -120,9 +113,3 @@ def _check_frames(job: Job, frames: FrameRange, stages: _Stages) -> None:
     if len(engines) > 1:
         found = "; ".join(f"{name}: {FrameRange(made)}" for name, made in engines.items())
         raise InputError(f"the frames come from different engines ({found}); remove those of one and run again")
-
-
-def _note(folder: Path, state: State, line: str) -> None:
-    with suppress(VoidBridgeError):
-        percent = 100.0 if state == "done" else 0.0
-        write_task(folder, TaskState(CHECK, state, percent, line, platform.node(), time.time()))

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import platform
 import threading
-import time
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Iterator, Optional
 
-from host_plugins.farm.follow import TaskState, write_task
 from host_plugins.farm.lines import Lines
 from host_plugins.farm.located import check_owner, located_job
 from host_plugins.farm.reports import write_part
 from host_plugins.farm.shots import delivered_frames
+from host_plugins.farm.teller import Teller
 from void_bridge.client import Client, connect
 from void_bridge.client.deliver import FrameWriter
 from void_bridge.client.output import output_folder
@@ -28,7 +26,6 @@ from void_bridge.protocol.messages import FINAL_STATES, JobStatus
 from void_bridge.sequence import Sequence
 
 PATIENCE_S = 5.0  # nobody starts a session's server again
-_TOLD_EVERY_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -61,7 +58,7 @@ def run_task(order: TaskOrder, config: Config, lines: Lines, stop: threading.Eve
     job = located_job(order.jobs, order.shot, rules)
     check_owner(job, rules)
     frames = _frames(order, job)
-    with _Teller(output_folder(job), str(frames), lines).watched() as teller:
+    with Teller(output_folder(job), str(frames), lines).watched() as teller:
         missing = missing_frames(job, frames)
         if not missing:
             teller.tell(100, f"all {len(frames)} frames are there already")
@@ -91,7 +88,7 @@ def _frames(order: TaskOrder, job: Job) -> FrameRange:
     return order.frames
 
 
-def _make(client: Client, job: Job, there: int, teller: _Teller, stop: threading.Event) -> None:
+def _make(client: Client, job: Job, there: int, teller: Teller, stop: threading.Event) -> None:
     def sending(stage: str, done: int, total: int) -> None:
         if stop.is_set():
             raise Cancelled("cancelled before the job had begun")
@@ -111,7 +108,7 @@ def _make(client: Client, job: Job, there: int, teller: _Teller, stop: threading
     teller.tell(100, f"{there + last.frames_done} frames, {last.engine}")
 
 
-def _followed(client: Client, id: str, writer: FrameWriter, there: int, teller: _Teller) -> JobStatus:
+def _followed(client: Client, id: str, writer: FrameWriter, there: int, teller: Teller) -> JobStatus:
     last = client.status(id)
     for event in client.watch(id):
         if isinstance(event, JobStatus):
@@ -150,40 +147,3 @@ def _cancelling(client: Client, id: str, stop: threading.Event) -> Iterator[None
         yield
     finally:
         over.set()
-
-
-class _Teller:
-    """Tells the farm, and whoever looks at the output folder, how the task stands."""
-
-    def __init__(self, folder: Path, frames: str, lines: Lines) -> None:
-        self.frames = frames
-        self._folder, self._lines = folder, lines
-        self._state = TaskState(frames, "running", host=platform.node())
-        self._line = ""
-
-    def tell(self, percent: float, line: str) -> None:
-        self._lines.progress(percent)
-        self._lines.status(line)
-        self._line = line
-        now = time.time()
-        if now - self._state.updated >= _TOLD_EVERY_S:
-            self._note(replace(self._state, percent=max(percent, self._state.percent), line=line, updated=now))
-
-    @contextmanager
-    def watched(self) -> Iterator[_Teller]:
-        """The end of the block is the end of the task."""
-        try:
-            yield self
-        except BaseException as exc:
-            state = "cancelled" if isinstance(exc, Cancelled) else "failed"
-            self._end(TaskState(self.frames, state, self._state.percent, str(exc) or type(exc).__name__))  # type: ignore[arg-type]
-            raise
-        self._end(TaskState(self.frames, "done", 100, self._line))
-
-    def _end(self, state: TaskState) -> None:
-        self._note(replace(state, host=self._state.host, updated=time.time()))
-
-    def _note(self, state: TaskState) -> None:
-        self._state = state
-        with suppress(VoidBridgeError):  # the frames matter more
-            write_task(self._folder, state)

@@ -20,9 +20,7 @@ from void_bridge.protocol.messages import FINAL_STATES, JobStatus
 
 def main(job_file: str, runtime_dir: str, transport: str) -> None:
     told = JobFile.read(Path(job_file))
-    config = Config(
-        runtime_dir=Path(runtime_dir), autostart=False, transport=transport, user=told.job.prompt[:1] or "x"
-    )
+    config = Config(runtime_dir=Path(runtime_dir), autostart=False, transport=transport)
     with connect(config) as client:
         status = client.submit(told.job, id=told.id)
         writer = FrameWriter(client, status.id, None, overwrite=False)

@@ -126,7 +126,7 @@ def _unfairness(order: list[str], by_id: dict) -> int:
 def _overtaken(order: list[str], by_id: dict) -> int:
     """All were waiting when the first started."""
     priorities = [by_id[id].priority for id in order]
-    return sum(low < high for place, low in enumerate(priorities) for high in priorities[place + 1 :][:1])
+    return sum(earlier < later for earlier, later in zip(priorities, priorities[1:], strict=False))
 
 
 def memory_over(world: World, folder: Path, jobs: int, samples: int = 20) -> Growth:

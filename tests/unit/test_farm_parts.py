@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import platform
 from pathlib import Path
 
 import pytest
@@ -21,10 +22,19 @@ from host_plugins.farm.shot_list import read_shot_list
 from host_plugins.farm.shots import plan_shots
 from host_plugins.farm.status import overall
 from host_plugins.farm.task import missing_frames, percent_of
+from host_plugins.farm.teller import Teller
 from host_plugins.farm.template import TASKS_MAX, job_name, make_template
 from tests.support.shots import disc, make_job, write_matte, write_plate
 from void_bridge.config import Config
-from void_bridge.errors import EngineError, FrameRangeError, InputError, OutputError, UsageError
+from void_bridge.errors import (
+    Cancelled,
+    EngineError,
+    FrameRangeError,
+    InputError,
+    MissingFrames,
+    OutputError,
+    UsageError,
+)
 from void_bridge.frames import FrameRange
 from void_bridge.job import JobFile, MatteSource
 from void_bridge.pathmap import PathMap
@@ -471,3 +481,27 @@ def test_gpus_are_those_that_the_driver_tells_and_the_scheduler_allows(monkeypat
     monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     assert session.gpu_memories_gb() == []
+
+
+def told_of(folder):
+    [state] = read_tasks(folder, Submission("openjd", "", "", "", "", ()))
+    return state
+
+
+def test_a_final_task_shows_as_running_and_how_far_it_is(tmp_path):
+    with Teller(tmp_path, CHECK, PlainLines(io.StringIO())).watched() as teller:
+        teller.tell(40, "frames 4 of 10")
+        assert (told_of(tmp_path).state, told_of(tmp_path).percent) == ("running", 40)
+        assert told_of(tmp_path).line == "frames 4 of 10" and told_of(tmp_path).host == platform.node()
+        teller.tell(100, "10 frames are there")
+    assert (told_of(tmp_path).state, told_of(tmp_path).line) == ("done", "10 frames are there")
+
+
+@pytest.mark.parametrize(
+    ("error", "state"), [(MissingFrames("7"), "failed"), (Cancelled("x"), "cancelled")]
+)
+def test_a_final_task_that_ends_early_says_why_and_how_far_it_came(tmp_path, error, state):
+    with pytest.raises(type(error)), Teller(tmp_path, CHECK, PlainLines(io.StringIO())).watched() as teller:
+        teller.tell(40, "frames 4 of 10")
+        raise error
+    assert (told_of(tmp_path).state, told_of(tmp_path).percent, told_of(tmp_path).line) == (state, 40, error.message)
