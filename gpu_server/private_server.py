@@ -34,7 +34,8 @@ def private_server(folder: Path, **settings: object) -> Iterator[PrivateServer]:
     Raises:
         NoServer: it ended, or did not come up; the log is named.
     """
-    own = {"spool": folder / "spool", "runtime_dir": folder / "run", "connect": "", "autostart": False}
+    places = {"spool": folder / "spool", "runtime_dir": folder / "run"}
+    own = {**places, "connect": "", "autostart": False, "metrics_port": 0}
     config = load({**own, **settings}).config
     folder.mkdir(parents=True, exist_ok=True)
     before = stamp(connection_path(config.runtime_dir))

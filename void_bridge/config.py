@@ -49,10 +49,11 @@ class Config:
     results were fetched; 0 is none.
     idle_free_s, idle_exit_s: when a server that a client started gives its device memory back, and
     leaves. hang_s: after so long without progress a worker counts as hung.
+    metrics_port: of 127.0.0.1, where a server shows Prometheus its counts; 0: nowhere.
     resolve_output, before_submit, after_result: site hooks as `module:function` (hooks.py).
     farm: render manager that takes jobs (docs/farm.md). farm_scratch: folder that its workers see, for plates and
     mattes of hosts; empty: beside the results. farm_roots: folders that its workers see; empty: not checked.
-    farm_command: what its workers call void-bridge by.
+    farm_command: what its workers call void-bridge by. log_format: of a server's lines.
     """
 
     connect: str = ""
@@ -73,8 +74,10 @@ class Config:
     idle_free_s: float = 120.0
     idle_exit_s: float = 1800.0
     hang_s: float = 600.0
+    metrics_port: int = 0
     transport: Literal["auto", "inline", "path"] = "auto"
     autostart: bool = True
+    log_format: Literal["text", "json"] = "text"
     resolve_output: str = ""
     before_submit: str = ""
     after_result: str = ""
@@ -90,6 +93,7 @@ class Config:
         for name in ("spool_limit_gb", "idle_free_s", "idle_exit_s"):
             _check_range(name, getattr(self, name), 0, 1e9)
         _check_range("hang_s", self.hang_s, 1, 1e9)
+        _check_range("metrics_port", self.metrics_port, 0, 65535)
 
     def replace(self, **changes: object) -> Config:
         return dataclasses.replace(self, **changes)  # type: ignore[arg-type]

@@ -23,9 +23,8 @@ import void_bridge
 from void_bridge import installation
 from void_bridge.atomic import replacing
 from void_bridge.errors import NoServer, Refused, full_disk_named
+from void_bridge.real_paths import OPEN_HERE, SMALL_BYTES_MAX
 from void_bridge.typed import from_plain, to_plain
-
-_BYTES_MAX = 64 * 1024
 
 
 @dataclass(frozen=True)
@@ -99,14 +98,14 @@ def read_connection(path: Path) -> Connection:
         Refused: others can read it, another user owns it, or it is not a connection file.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+        descriptor = os.open(path, OPEN_HERE)
     except FileNotFoundError:
         raise NoServer(f"no server has left a connection file at {path}; start one with void-bridge serve") from None
     except OSError as exc:
         raise Refused(f"cannot read connection file {path}: {exc.strerror or exc}; remove it and start again") from exc
     try:
         _check_private(os.fstat(descriptor), path)
-        data = json.loads(os.read(descriptor, _BYTES_MAX))
+        data = json.loads(os.read(descriptor, SMALL_BYTES_MAX))
     except (ValueError, RecursionError) as exc:
         raise Refused(f"cannot read connection file {path}: {exc}; remove it and start the server again") from exc
     finally:

@@ -21,11 +21,10 @@ import zmq
 
 from void_bridge.connection import check_above
 from void_bridge.errors import Refused
+from void_bridge.real_paths import OPEN_HERE, SMALL_BYTES_MAX
 
-_BYTES_MAX = 64 * 1024
 _AGAIN = "remove it and make it again with void-bridge keys new"
 _LINE = re.compile(r"""^\s*(public|secret)-key\s*=\s*["']?([0-9A-Za-z.\-:+=^!/*?&<>()\[\]{}@%$#]{40})["']?\s*$""", re.M)
-_OPEN = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
 
 class KeyPair(NamedTuple):
@@ -98,14 +97,14 @@ def _keys(path: Path, forbidden: int) -> dict[str, str]:
 
 def _text(path: Path, forbidden: int) -> str:
     try:
-        descriptor = os.open(path, _OPEN)
+        descriptor = os.open(path, OPEN_HERE)
     except OSError as exc:
         if exc.errno == errno.ELOOP:
             raise Refused(f"key {path} is a link, and others may change what it leads to; copy the file there") from exc
         raise Refused(f"cannot read key {path}: {exc.strerror}; make it with void-bridge keys new") from exc
     try:
         _check_own(os.fstat(descriptor), path, forbidden)
-        return os.read(descriptor, _BYTES_MAX).decode("utf-8", "replace")
+        return os.read(descriptor, SMALL_BYTES_MAX).decode("utf-8", "replace")
     finally:
         os.close(descriptor)
 

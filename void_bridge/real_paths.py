@@ -6,6 +6,10 @@ import os
 
 from void_bridge.errors import Refused
 
+OPEN_HERE = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+"""Flags to open a file that is no link; a pipe in its place holds nobody up."""
+SMALL_BYTES_MAX = 64 * 1024  # of keys and connection files
+
 
 def is_within(path: str, root: str) -> bool:
     """Whether `path` is `root` or lies below it; both with every link followed."""

@@ -8,8 +8,11 @@ import queue
 import signal
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import zmq
 
@@ -25,6 +28,8 @@ from gpu_server.server.security import Gatekeeper, make_keys
 from gpu_server.server.service import JobService
 from gpu_server.server.settings import ServerSettings, split_bind
 from gpu_server.server.spool import Spool
+from gpu_server.server.tally import Tally
+from gpu_server.server.vitals import Snapshot, Vitals
 from void_bridge import __version__
 from void_bridge.connection import (
     Connection,
@@ -37,6 +42,9 @@ from void_bridge.connection import (
 from void_bridge.errors import Refused
 from void_bridge.protocol.framing import HEADER_BYTES_MAX, PART_BYTES
 from void_bridge.protocol.messages import PROTOCOL_VERSION, Welcome
+
+if TYPE_CHECKING:
+    from gpu_server.server.exporter import MetricsPort
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +69,7 @@ class Server:
         self._stop_reasons: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._keys = make_keys(settings)
         self._spool = Spool(settings.spool)
+        self.logs = self._spool.logs
         try:
             self._build()
         except BaseException:
@@ -78,6 +87,7 @@ class Server:
         self._gatekeeper = Gatekeeper(self._context, self._keys)
         try:
             control_router, data_router = self._bind_both()
+            self._metrics = _metrics_port(settings)
         except BaseException:
             self._gatekeeper.stop()
             self._context.destroy(linger=0)
@@ -86,7 +96,8 @@ class Server:
         table = JobTable()
         self._control = ControlLoop(control_router, self._welcome, settings, table, lambda: self.ask_to_stop("idle"))
         mailbox = self._control.mailbox
-        self._ledger = Ledger(table, catalog, self._writer, mailbox, self._control.changed)
+        tally = Tally(settings.engines)
+        self._ledger = Ledger(table, catalog, self._writer, mailbox, self._control.changed, tally)
         previewed = self._control.previewed
         background = Background(self._elsewhere, mailbox)
         self._dispatcher = Dispatcher(settings, self._ledger, self._spool, background, mailbox, previewed)
@@ -106,6 +117,9 @@ class Server:
             settings.memory_bytes,
         )
         self._control.dispatcher, self._control.service = self._dispatcher, self._service
+        self._control.vitals = Vitals(
+            settings, self._ledger, self._dispatcher, background, self._control.present_clients
+        )
         self._control.beside = self._data
         self._control.admits = self._data.admits = self._gatekeeper.admits
         for record in records:
@@ -154,6 +168,11 @@ class Server:
             engines=self.settings.engines,
         )
 
+    def _snapshot(self) -> Snapshot:
+        """On the control thread."""
+        loops = {"control": self._control, "data": self._data}
+        return self._control.vitals.snapshot(loops, self._gatekeeper.turned_away)
+
     def start(self) -> None:
         """Answer clients, and be found by them.
 
@@ -168,11 +187,15 @@ class Server:
             self._control.mailbox.close()
             self._data.mailbox.close()
             self._journal.close()
+            if self._metrics:
+                self._metrics.stop()
             self._let_go()
             raise
         self._writer.start()
         self._control.start()
         self._data.start()
+        if self._metrics:
+            self._metrics.start(self._control.mailbox, self._snapshot)
         self._control.mailbox.post(self._dispatcher.fill if self.settings.autostarted else self._dispatcher.start_all)
         log.info("listening on %s, spool %s", self.control_address, self.settings.spool)
 
@@ -208,6 +231,8 @@ class Server:
         """End the workers and everything else. Jobs that run stay as they are; the next start goes on with them."""
         for path in self._connection_paths:
             remove_connection(path, self._connection)
+        if self._metrics:
+            self._metrics.stop()
         self._end_workers(patience_s)
         for loop in (self._data, self._control):
             loop.stop()
@@ -241,6 +266,23 @@ class Server:
                 process.join(patience_s)
 
 
+def _metrics_port(settings: ServerSettings) -> MetricsPort | None:
+    """Raises Refused: the port is taken, except where a client started this server: its job matters more."""
+    if not settings.metrics_port:
+        return None
+    try:
+        from gpu_server.server.exporter import MetricsPort
+
+        return MetricsPort(settings.metrics_port)
+    except ImportError as exc:
+        raise Refused(f"metrics need prometheus-client ({exc}); install void-bridge[server] again") from exc
+    except Refused as exc:
+        if not settings.autostarted:
+            raise
+        log.warning("no metrics: %s", exc)
+        return None
+
+
 def recover(journal: Journal, spool: Spool) -> tuple[list[JobRecord], Catalog]:
     """Jobs as they go on after a start, and what the spool holds. What was running is queued again."""
     records = journal.jobs()
@@ -269,13 +311,17 @@ def _resume(record: JobRecord, journal: Journal, spool: Spool, catalog: Catalog)
     journal.set_state(record.id, record.state, **record.outcome())
 
 
-def run(settings: ServerSettings) -> None:
+def run(settings: ServerSettings, keep_log_in: Callable[[Path], object] = lambda _: None) -> None:
     """Serve until SIGTERM, SIGINT or, if autostarted, idleness. A second signal ends at once.
+
+    Args:
+        keep_log_in: called with the folder for logs, once that is known to be this server's own.
 
     Raises:
         Refused, UsageError: see Server.
     """
     server = Server(settings)
+    keep_log_in(server.logs)
     signals: list[int] = []
 
     def on_signal(number: int, _: object) -> None:

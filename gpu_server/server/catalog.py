@@ -16,6 +16,12 @@ class Catalog:
         self._held: dict[str, int] = {}
         self._wanted: dict[str, int] = {}
         self._frames: dict[str, dict[int, ResultFrame]] = {}
+        self._bytes = 0
+
+    @property
+    def bytes(self) -> int:
+        """Of all blobs held and frames published, as plan_removal counts them."""
+        return self._bytes
 
     def held(self) -> dict[str, int]:
         with self._lock:
@@ -36,12 +42,13 @@ class Catalog:
     def hold(self, digest: str, size: int) -> None:
         with self._lock:
             self._wanted.pop(digest, None)
+            self._bytes += size - self._held.get(digest, 0)
             self._held[digest] = size
 
     def drop(self, digests: set[str]) -> None:
         with self._lock:
             for digest in digests:
-                self._held.pop(digest, None)
+                self._bytes -= self._held.pop(digest, 0)
 
     def wanted_size(self, digest: str) -> int | None:
         """Size of a blob to be put; None if it is held already.
@@ -58,11 +65,14 @@ class Catalog:
 
     def publish(self, job_id: str, frame: ResultFrame) -> None:
         with self._lock:
-            self._frames.setdefault(job_id, {})[frame.frame] = frame
+            frames = self._frames.setdefault(job_id, {})
+            before = frames.get(frame.frame)
+            self._bytes += frame.size - (before.size if before else 0)
+            frames[frame.frame] = frame
 
     def withdraw(self, job_id: str) -> None:
         with self._lock:
-            self._frames.pop(job_id, None)
+            self._bytes -= sum(frame.size for frame in self._frames.pop(job_id, {}).values())
 
     def frame(self, job_id: str, frame: int) -> ResultFrame:
         """Raises MissingFrames."""

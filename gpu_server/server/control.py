@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from itertools import takewhile
 
 import zmq
 
@@ -15,6 +16,7 @@ from gpu_server.server.jobs import JobRecord, JobTable
 from gpu_server.server.service import JobService
 from gpu_server.server.settings import ServerSettings
 from gpu_server.server.sockets import RouterLoop
+from gpu_server.server.vitals import Vitals
 from gpu_server.server.watchers import Watchers
 from void_bridge.errors import ProtocolError
 from void_bridge.protocol import messages as protocol
@@ -36,6 +38,7 @@ class ControlLoop(RouterLoop):
 
     service: JobService
     dispatcher: Dispatcher
+    vitals: Vitals
     beside: RouterLoop  # the data socket's
 
     def __init__(
@@ -75,6 +78,8 @@ class ControlLoop(RouterLoop):
             answer(self.service.result(message.id))
         elif isinstance(message, protocol.Fetched):
             answer(protocol.StatusReply(self.service.fetched(message.id).status()))
+        elif isinstance(message, protocol.GetServerStatus):
+            answer(self.vitals.status())
         else:
             raise ProtocolError(f"got {message.type} on the control socket, where it is no request")
 
@@ -107,8 +112,14 @@ class ControlLoop(RouterLoop):
         last_heard = self.sessions.get(client, float("-inf"))
         return time.monotonic() - last_heard <= self._settings.ping_deadline_s
 
+    def present_clients(self) -> int:
+        """How many were heard of lately."""
+        since = time.monotonic() - self._settings.ping_deadline_s
+        return sum(1 for _ in takewhile(lambda heard: heard >= since, reversed(self.sessions.values())))
+
     def tick(self, now: float) -> None:
         self.dispatcher.tick(now)
+        self.vitals.tick(now)
         for job_id, client, status_due, preview_due in self._watchers.due(now, self.is_present):
             self._tell(job_id, client, status_due, preview_due)
         self._be_idle(now)

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+from gpu_server.logs import of_job
 from gpu_server.server.background import Background
 from gpu_server.server.inputs import check_config, check_unchanged
 from gpu_server.server.jobs import LOSSES_MAX, JobRecord
@@ -96,6 +97,7 @@ class Dispatcher:
 
     def _start(self, place: Worker) -> None:
         place.ready, place.started, place.end_by, place.blamed = False, time.monotonic(), None, set()
+        place.engine, place.last_word = "", place.started
 
         def heard(message: worker.WorkerMessage) -> None:
             self._mailbox.post(lambda: self._heard(place, process, message))
@@ -121,7 +123,7 @@ class Dispatcher:
                 self._launch(place, record, assignment.attempt, error)
 
         def journaled(_: object, error: VoidBridgeError | None) -> None:
-            self._background.do(lambda: self._prepare(record, assignment.attempt), prepared)
+            self._background.do(lambda: self._prepare(record, assignment.attempt), prepared, record.id)
 
         self._ledger.begin(record, journaled)
 
@@ -137,8 +139,9 @@ class Dispatcher:
             self._release(place, record)
             return
         assert place.process is not None
-        log.info("[%s] attempt %d starts on worker-%d", record.id, attempt, place.index)
+        log.info("attempt %d starts on worker-%d", attempt, place.index, extra=of_job(record.id))
         place.assignments[record.id].last_word = time.monotonic()
+        place.engine = record.engine
         inline = {item.path: str(self._spool.blob_path(item.digest)) for item in record.inputs if item.digest}
         place.process.send(
             worker.RunJob(
@@ -160,6 +163,7 @@ class Dispatcher:
     def _heard(self, place: Worker, process: WorkerProcess, message: worker.WorkerMessage) -> None:
         if place.process is not process:
             return
+        place.last_word = time.monotonic()
         if isinstance(message, worker.Ready):
             log.info("worker-%d is ready on %s", place.index, message.device)
             place.ready, place.device, self._failed_starts = True, message.device, 0
@@ -168,12 +172,14 @@ class Dispatcher:
         job_id, attempt = getattr(message, "id", ""), getattr(message, "attempt", 0)
         assignment = place.assignments.get(job_id)
         if assignment is None or assignment.attempt != attempt:
-            log.debug("[%s] a late %s of attempt %s is ignored", job_id, message.type, attempt)
+            log.debug("a late %s of attempt %s is ignored", message.type, attempt, extra=of_job(job_id))
             return
         assignment.last_word = time.monotonic()
         record = self._ledger.table.get(job_id)
         if record.is_running_attempt(attempt):
             self._heard_of(record, message)
+        if place.on_device == job_id:
+            place.engine = record.engine
         if isinstance(message, worker.DeviceFree) and place.on_device == job_id:
             place.on_device = None
             self.fill()
@@ -211,6 +217,7 @@ class Dispatcher:
             self._background.do(
                 lambda: check_unchanged(record.inputs if record.transport == "path" else (), record.files),
                 lambda error: self._ledger.do(lambda _: None, lambda *_: self._finish_done(record, ended, error)),
+                record.id,
             )
         elif ended.state == "failed" and record.is_running_attempt(ended.attempt):
             self._ledger.finish(record, "failed", Failure(ended.code or "engine", ended.message or "the engine failed"))
@@ -249,7 +256,7 @@ class Dispatcher:
         """Remove what engines left behind, once a job has ended and no worker holds it."""
         if record.is_final and record.id not in self.held_jobs():
             record.forget_inputs()
-            self._background.do(lambda: self._spool.remove_scratch(record.id))
+            self._background.do(lambda: self._spool.remove_scratch(record.id), about=record.id)
 
     # --- when things end -------------------------------------------------------------------------
 
@@ -274,7 +281,8 @@ class Dispatcher:
                 if now > (held.kill_at or held.last_word + self._settings.hang_s)
             }
             if late:
-                log.warning("worker-%d is killed: no end or progress of %s in time", place.index, ", ".join(late))
+                for job_id in late:
+                    log.warning("worker-%d is killed: no end or progress in time", place.index, extra=of_job(job_id))
                 place.blamed = late
                 place.process.kill()
             elif now > (place.end_by or (_FOREVER if place.ready else place.started + self._settings.hang_s)):
@@ -290,6 +298,7 @@ class Dispatcher:
         place.assignments.clear()
         if self._closing:
             return
+        place.losses += not was_told
         for job_id, assignment in held.items():
             record = self._ledger.table.get(job_id)
             if record.is_running_attempt(assignment.attempt):
@@ -302,7 +311,7 @@ class Dispatcher:
     def _lost(self, record: JobRecord, how: Gone, hung: bool, charged: bool) -> None:
         record.losses += charged
         reason = f"made no progress for {self._settings.hang_s:.0f} s" if hung else f"ended with {how}"
-        log.warning("[%s] its worker %s", record.id, reason)
+        log.warning("its worker %s", reason, extra=of_job(record.id))
         if record.losses > LOSSES_MAX:
             error = WorkerLost(f"the worker {reason}, at {record.losses} attempts; see the server's log")
             self._ledger.finish(record, "failed", Failure(error.code, error.message))

@@ -44,6 +44,7 @@ class ConnectionGuard:
         self._known: set[int] = set()
         self._next_check = 0.0
         self._shut_known_at = 0.0
+        self.shut = 0  # connections that were ended here, so far
 
     def note(self) -> None:
         """Take what ZeroMQ says of connections that came and went."""
@@ -104,7 +105,7 @@ class ConnectionGuard:
         for fd in descriptors:
             self._forget(fd)
             with suppress(OSError):  # it has gone in the meantime
-                _shut_if_ours(fd, self._port())
+                self.shut += _shut_if_ours(fd, self._port())
 
 
 def give_back_freed_memory() -> None:
@@ -113,8 +114,10 @@ def give_back_freed_memory() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def _shut_if_ours(fd: int, port: int) -> None:
+def _shut_if_ours(fd: int, port: int) -> bool:
     """End a connection that was accepted at `port`. The number may stand for another file by now, so look first."""
     with socket.socket(fileno=os.dup(fd)) as connection:
         if connection.family in (socket.AF_INET, socket.AF_INET6) and connection.getsockname()[1] == port:
             connection.shutdown(socket.SHUT_RDWR)
+            return True
+    return False

@@ -153,6 +153,11 @@ class JobRecord:
     def seconds_now(self) -> float:
         return self.seconds + (time.monotonic() - self.started if self.started is not None else 0.0)
 
+    @property
+    def engine(self) -> str:
+        """As chosen, once that is known; else as asked."""
+        return (self.resolved or self.job).engine
+
     def outcome(self) -> dict[str, Any]:
         """What the journal keeps beside the state."""
         return {
@@ -167,7 +172,7 @@ class JobRecord:
         return JobStatus(
             id=self.id,
             state=self.state,
-            engine=(self.resolved or self.job).engine,
+            engine=self.engine,
             frames=len(self.delivered),
             frames_done=len(self.frames),
             user=self.user,

@@ -11,10 +11,12 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from gpu_server.logs import of_job
 from gpu_server.server.catalog import Catalog
 from gpu_server.server.jobs import JobRecord, JobTable
 from gpu_server.server.journal import Change, JournalThread
 from gpu_server.server.sockets import Mailbox
+from gpu_server.server.tally import Tally
 from void_bridge.errors import VoidBridgeError
 from void_bridge.job import Job
 from void_bridge.protocol.messages import Failure, JobState, Progress, ResultFrame
@@ -36,12 +38,14 @@ class Ledger:
         writer: JournalThread,
         mailbox: Mailbox,
         on_change: Callable[[JobRecord], None],
+        tally: Tally | None = None,
     ) -> None:
         self.table = table
         self.catalog = catalog
         self._writer = writer
         self._mailbox = mailbox
         self._on_change = on_change
+        self.tally = tally or Tally()
         self._latest = 0.0
 
     def do(self, change: Change, then: Then | None = None) -> None:
@@ -111,6 +115,7 @@ class Ledger:
                 failed(Failure(error.code, error.message))
             elif record.id in self.table:
                 record.frames[frame.frame] = frame
+                self.tally.frames += 1
                 self.catalog.publish(record.id, frame)
                 self._on_change(record)
 
@@ -121,7 +126,7 @@ class Ledger:
         self.catalog.unwant(self._wanted_by_nobody_else(record))
         record.error, record.missing = error, set()
         self._move(record, state)
-        log.info("[%s] %s%s", record.id, state, f": {error.message}" if error else "")
+        log.info("%s%s", state, f": {error.message}" if error else "", extra=of_job(record.id))
 
     def finish_done(self, record: JobRecord, attempt: int, report: dict[str, object]) -> None:
         """Journal a job as done, then show it so, unless it was cancelled in between."""
@@ -135,7 +140,8 @@ class Ledger:
                 return
             record.report, record.seconds, record.started = report, facts["seconds"], None
             record.move("done")
-            log.info("[%s] done", record.id)
+            self.tally.end("done", record.engine, record.seconds)
+            log.info("done in %.1f s", record.seconds, extra=of_job(record.id))
             self._on_change(record)
 
         self.do(lambda journal: journal.set_state(record.id, "done", **facts), committed)
@@ -146,6 +152,8 @@ class Ledger:
 
     def _move(self, record: JobRecord, state: JobState, then: Then | None = None) -> None:
         record.move(state)
+        if record.is_final:
+            self.tally.end(state, record.engine, record.seconds)
         facts = record.outcome()
         self.do(lambda journal: journal.set_state(record.id, state, **facts), then)
         self._on_change(record)

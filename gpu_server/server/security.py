@@ -71,6 +71,7 @@ class AllowList:
         self._own, self._folder = keys.client_public.decode(), keys.clients
         self._names: dict[str, str] = {self._own: "this user"}
         self._strangers: set[str] = set()
+        self.turned_away_count = 0
         self._state: object = None
         self._reading = threading.Lock()
         self.refresh()
@@ -106,6 +107,7 @@ class AllowList:
 
     def turned_away(self, key: str) -> None:
         """Say once of each stranger who it was, for as many as a log can bear."""
+        self.turned_away_count += 1
         if key not in self._strangers and len(self._strangers) < _STRANGERS_NAMED:
             self._strangers.add(key)
             log.warning("a client was turned away: its key %s is not on the list", fingerprint(key))
@@ -163,6 +165,11 @@ class Gatekeeper:
     def admits(self, key: str) -> bool:
         """Whether who came in with this key may still be here. From any thread; looks at no disk."""
         return self._list.admits(key)
+
+    @property
+    def turned_away(self) -> int:
+        """Handshakes with a key that is not on the list, so far. From any thread."""
+        return self._list.turned_away_count
 
     def guard(self, socket: zmq.Socket[bytes]) -> None:
         """Demand CURVE and a known key of everyone who connects to a socket that is not bound yet."""

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
+from gpu_server.logs import of_job
 from gpu_server.server.background import Background
 from gpu_server.server.dispatch import Dispatcher
 from gpu_server.server.housekeeping import plan_removal
@@ -98,7 +99,7 @@ class JobService:
         self._pending[record.id] = _Pending(record, [answer])
         if submit.transport == "path":
             self._pending[record.id].is_looked_at = True
-            self._background.do(partial(self._resolve, record), partial(self._resolved, record))
+            self._background.do(partial(self._resolve, record), partial(self._resolved, record), record.id)
         else:
             record.state = "receiving"
             try:
@@ -145,7 +146,8 @@ class JobService:
             for answer in pending.answers:
                 answer(ErrorReply(error.code, error.message))
         else:
-            log.info("[%s] submitted by %s: %d files, %s", record.id, record.user, len(record.inputs), record.transport)
+            told = (record.user, len(record.inputs), record.transport)
+            log.info("submitted by %s: %d files, %s", *told, extra=of_job(record.id))
             self._ledger.admit(record)
             self._dispatcher.warm_up()
             for answer in pending.answers:
@@ -243,7 +245,7 @@ class JobService:
         self._ledger.table.remove(job_id)
         self._ledger.catalog.withdraw(job_id)
         self._ledger.do(lambda journal: journal.remove_job(job_id))
-        self._background.do(lambda: self._spool.remove_job(job_id))
+        self._background.do(lambda: self._spool.remove_job(job_id), about=job_id)
 
     def _remove_blobs(self, digests: set[str], journal: Journal) -> None:
         """On the journal's thread, so that the same blob put again is stored behind this."""

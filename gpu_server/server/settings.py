@@ -26,6 +26,7 @@ class ServerSettings:
 
     memory_bytes: that the server process may take besides what it starts with; over it, connections are shut
     (guard.py). 0: no limit.
+    metrics_port: of 127.0.0.1, for Prometheus; 0: none.
     autostarted: a client started this server, so that it leaves when idle and logs to a file.
     cancel_grace_*: how long a cancelled worker may take to its next safe point before it is ended.
     ping_deadline_s: a client silent for so long has gone. upload_patience_s: an upload still for so long is given up.
@@ -49,6 +50,7 @@ class ServerSettings:
     ping_deadline_s: float = 30.0
     upload_patience_s: float = 60.0
     memory_bytes: int = 2**30
+    metrics_port: int = 0
     autostarted: bool = False
     engines: tuple[str, ...] = field(default_factory=engine_names)
     worker_command: tuple[str, ...] = (sys.executable, "-m", "gpu_server.worker")
@@ -69,6 +71,7 @@ class ServerSettings:
             idle_free_s=config.idle_free_s,
             idle_exit_s=config.idle_exit_s,
             hang_s=config.hang_s,
+            metrics_port=config.metrics_port,
             autostarted=autostarted,
         )
 

@@ -6,14 +6,16 @@ import logging
 import socket
 import threading
 import time
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 import zmq
 
+from gpu_server.logs import about_job
 from gpu_server.server.guard import ConnectionGuard
+from gpu_server.server.tally import ANSWER_SECONDS, Histogram
 from void_bridge.errors import InternalError, ProtocolError, Refused, VersionMismatch, VoidBridgeError
 from void_bridge.protocol.framing import BUFFERS_MAX, Envelope, decode, encode, request_number
 from void_bridge.protocol.messages import PROTOCOL_VERSION, ErrorReply, Hello, Message, Ping, Pong, Welcome
@@ -73,6 +75,8 @@ class RouterLoop(threading.Thread):
         self._running = True
         self.admits: Callable[[str], bool] = _anybody  # whether a key that came in may still be here; no disk
         self.last_heard = time.monotonic()  # of any client, to be read by any thread
+        self.refusals: Counter[str] = Counter()  # code of an error -> how many were sent; to be read by any thread
+        self.answer_seconds = Histogram(ANSWER_SECONDS)  # from taking a message to being through with it
 
     def handle(self, client: bytes, envelope: Envelope) -> None:
         raise NotImplementedError
@@ -83,6 +87,11 @@ class RouterLoop(threading.Thread):
     def takes_input(self) -> bool:
         """False while what has been taken already fills the memory set aside for it."""
         return True
+
+    @property
+    def shut(self) -> int:
+        """Connections that were ended from here, so far."""
+        return self._guard.shut
 
     def stop(self) -> None:
         """Leave the loop and close the socket. From any thread."""
@@ -111,6 +120,8 @@ class RouterLoop(threading.Thread):
 
     def reply(self, client: bytes, number: int, message: Message, *buffers: Any) -> bool:
         """Send without waiting; False if the client has gone or takes nothing."""
+        if isinstance(message, ErrorReply):
+            self.refusals[message.code] += 1
         try:
             self._router.send_multipart([client, *encode(Envelope(message, number, buffers))], zmq.NOBLOCK, copy=False)
         except zmq.Again:
@@ -140,12 +151,14 @@ class RouterLoop(threading.Thread):
                 client, frames, key, connection = _receive_capped(self._router)
             except zmq.Again:
                 return
+            began = time.monotonic()
             self._guard.heard(connection)
             if self.admits(key):
                 self._answer(client, frames)
             else:  # libzmq has no way to end one client's connection
                 self.sessions.pop(client, None)
                 self.refuse(client, request_number(frames), Refused("this key is not on the server's list any more"))
+            self.answer_seconds.add(time.monotonic() - began)
 
     def _answer(self, client: bytes, frames: list[Any]) -> None:
         try:
@@ -153,10 +166,11 @@ class RouterLoop(threading.Thread):
         except Exception as exc:
             self.refuse(client, request_number(frames), exc)
             return
-        try:
-            self._check_in(client, envelope)
-        except Exception as exc:
-            self.refuse(client, envelope.number, exc)
+        with about_job(str(getattr(envelope.message, "id", ""))):
+            try:
+                self._check_in(client, envelope)
+            except Exception as exc:
+                self.refuse(client, envelope.number, exc)
 
     def _check_in(self, client: bytes, envelope: Envelope) -> None:
         if client in self.sessions:

@@ -13,13 +13,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO, Any, BinaryIO, cast
 
-from gpu_server.worker.messages import WorkerMessage, receive, send
+from gpu_server.logs import log_of_worker
+from gpu_server.worker.messages import Ended, RunJob, WorkerMessage, receive, send
 
 log = logging.getLogger(__name__)
 
 _TAIL_LINES = 5
 _LOG_END_S = 2.0  # a child of the worker may hold its stderr open
 _TAIL_CHARACTERS = 600
+_LINE_BYTES_MAX = 2**20
 
 
 @dataclass(frozen=True)
@@ -51,11 +53,20 @@ class WorkerProcess:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._killed = False
+        self._jobs: list[str] = []  # that it holds
         self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
         self._thread = threading.Thread(target=self._run, name=name)
         self._thread.start()
 
+    @property
+    def pid(self) -> int:
+        """0 until it has been started."""
+        with self._lock:
+            return self._process.pid if self._process else 0
+
     def send(self, message: WorkerMessage) -> None:
+        if isinstance(message, RunJob):
+            self._jobs = [*self._jobs, message.id]
         self._outbox.put(message)
 
     def end(self) -> None:
@@ -90,6 +101,8 @@ class WorkerProcess:
         logger.start()
         try:
             for message in receive(cast(BinaryIO, process.stdout)):
+                if isinstance(message, Ended):
+                    self._jobs = [job for job in self._jobs if job != message.id]
                 self._on_message(message)
         except Exception as exc:
             log.exception("%s: cannot understand what it sends", self.name)
@@ -123,8 +136,7 @@ class WorkerProcess:
             stdin.close()
 
     def _read_log(self, stderr: IO[bytes]) -> None:
-        for line in stderr:
+        while line := stderr.readline(_LINE_BYTES_MAX):
             text = line.decode("utf-8", "replace").rstrip()
-            self._tail.append(text[:_TAIL_CHARACTERS])
-            log.info("%s: %s", self.name, text)
+            self._tail += [told[:_TAIL_CHARACTERS] for told in log_of_worker(self.name, text, self._jobs)]
         stderr.close()

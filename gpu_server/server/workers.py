@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from gpu_server.server.supervisor import WorkerProcess
+from void_bridge.protocol.messages import WorkerState
 
 _JOBS_PER_WORKER = 2
 
@@ -21,7 +22,11 @@ class Assignment:
 
 @dataclass
 class Worker:
-    """A place for a worker process. end_by: it was told to end, and is killed then. blamed: jobs it was killed for."""
+    """A place for a worker process. end_by: it was told to end, and is killed then. blamed: jobs it was killed for.
+
+    engine: of the latest job of this process. last_word: when it last said anything, monotonic. losses: processes that
+    ended here unasked or had to be killed.
+    """
 
     index: int
     process: WorkerProcess | None = None
@@ -32,6 +37,19 @@ class Worker:
     assignments: dict[str, Assignment] = field(default_factory=dict)
     end_by: float | None = None
     blamed: set[str] = field(default_factory=set)
+    engine: str = ""
+    last_word: float = 0.0
+    losses: int = 0
+
+    @property
+    def state(self) -> WorkerState:
+        if self.process is None:
+            return "stopped"
+        if self.end_by is not None or self.blamed:
+            return "ending"
+        if not self.ready:
+            return "starting"
+        return "running" if self.assignments else "idle"
 
     @property
     def takes_jobs(self) -> bool:

@@ -6,6 +6,7 @@ While the last frames of a job are being encoded the next one may already run: `
 from __future__ import annotations
 
 import ctypes
+import faulthandler
 import logging
 import os
 import queue
@@ -19,6 +20,7 @@ import cv2
 
 from gpu_server.device import claim_device
 from gpu_server.engines.registry import Engines, engine_names
+from gpu_server.logs import about_job, handler_to_server
 from gpu_server.worker.messages import (
     CancelJob,
     DeviceFree,
@@ -38,7 +40,8 @@ _DEVICE_LOST_EXIT = 75
 
 def main() -> int:
     commands, replies = _claim_pipes()
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
+    logging.basicConfig(level=logging.INFO, handlers=[handler_to_server(sys.stderr)])
+    faulthandler.enable()
     _die_with_parent()
     threads = int(os.environ.get("VOID_BRIDGE_THREADS") or 0) or available_cores()
     cv2.setNumThreads(threads)
@@ -82,7 +85,9 @@ class Worker:
         self._send(Ready(self._device, engines=engine_names()))
         with ThreadPoolExecutor(self._threads, "frames") as pool:
             while True:
-                self._run(self._work.get(), pool)
+                command = self._work.get()
+                with about_job(command.id):
+                    self._run(command, pool)
 
     def _read(self) -> None:
         for message in receive(self._commands):
@@ -95,7 +100,7 @@ class Worker:
         os._exit(0)
 
     def _run(self, command: RunJob, pool: ThreadPoolExecutor) -> None:
-        log.info("job %s attempt %d: started", command.id, command.attempt)
+        log.info("attempt %d: started", command.attempt)
         run = JobRun(command, self._engines, self._send, self._cancels[command.id], pool, self._threads)
         run.produce()
         if run.lost_device:
@@ -105,8 +110,9 @@ class Worker:
         self._finishing.start()
 
     def _conclude(self, run: JobRun, command: RunJob) -> None:
-        ended = run.conclude()
-        log.info("job %s attempt %d: %s %s", command.id, command.attempt, ended.state, ended.message)
+        with about_job(command.id):
+            ended = run.conclude()
+            log.info("attempt %d: %s %s", command.attempt, ended.state, ended.message)
         self._cancels.pop(command.id, None)
         self._send(ended)
 

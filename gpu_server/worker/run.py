@@ -19,6 +19,7 @@ import numpy as np
 
 from gpu_server.engines.base import Engine, Patch
 from gpu_server.engines.registry import Engines
+from gpu_server.logs import of_job
 from gpu_server.worker.clip import StreamClip
 from gpu_server.worker.context import RunContext, Send, StageClock
 from gpu_server.worker.finish import Finisher, void_headers
@@ -191,5 +192,5 @@ def _as_ours(exc: BaseException, job_id: str) -> VoidBridgeError:
         return exc
     if isinstance(exc, MemoryError):
         return OutOfMemory("the machine has too little memory for this job; use fewer workers or a smaller plate")
-    log.error("job %s: unexpected", job_id, exc_info=exc)
+    log.error("unexpected", exc_info=exc, extra=of_job(job_id))
     return InternalError(f"{type(exc).__name__}: {exc}; the worker's log has the details")

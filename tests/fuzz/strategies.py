@@ -136,6 +136,7 @@ def _packed(header: Any) -> bytes:
 
 
 _CONTROL = ["submit", "submit", "submit", "get_status", "watch", "cancel", "get_result", "fetched", "list_jobs", "free"]
+_CONTROL += ["get_server_status"]
 _DATA = ["put", "put", "get"]
 
 

@@ -10,6 +10,7 @@ import pytest
 from host_plugins.control.runs import FarmNews
 from host_plugins.farm import artist
 from host_plugins.farm.artist import check_saved, check_seen, listing, news, submit_words
+from host_plugins.farm.backends import farm_names
 from host_plugins.farm.follow import Submission, TaskState, write_submission, write_task
 from host_plugins.farm.options import CompRender
 from host_plugins.farm.settings import (
@@ -73,6 +74,7 @@ def test_the_site_says_which_farm_comes_first_also_one_of_its_own(script):
     site = Config(farm="our-farm")
     (spec,) = [spec for spec in farm_specs(site, "this", "every") if spec.name == "farm"]
     assert [value for value, _ in spec.choices] == [*FARMS, "our-farm"]
+    assert set(FARMS) == set(farm_names()), "hosts cannot see what is registered"
     assert farm_settings_from({}, site).farm == "our-farm"
     write_sticky(script, farm_settings_from({}, site))
     assert read_sticky(script, Config()).farm == FARMS[0], "a farm that is gone"

@@ -9,6 +9,7 @@ import pytest
 import zmq
 
 from gpu_server.server.app import Server
+from tests.support.key_folders import make_key_folder
 from tests.support.live_server import Peer, eventually, make_plate, make_submit, running, settings
 from void_bridge.cli.keys import allow, make_pair
 from void_bridge.client.channel import Channel
@@ -25,10 +26,7 @@ needs_root = pytest.mark.skipif(os.name == "nt" or os.getuid() != 0, reason="giv
 @pytest.fixture
 def folder(tmp_path):
     """Keys of a server that lets Anna in, and a pair of Bob's beside it."""
-    folder = tmp_path / "keys"
-    make_pair(folder, "server")
-    make_pair(folder, "client")
-    allow(folder, "anna")
+    folder = make_key_folder(tmp_path / "keys")
     make_pair(tmp_path / "bob", "client")
     return folder
 

@@ -10,8 +10,8 @@ import zmq
 from zmq.utils import z85
 
 from gpu_server.server.app import Server
+from tests.support.key_folders import make_key_folder
 from tests.support.live_server import Client, Peer, make_plate, make_submit, running, settings
-from void_bridge.cli.keys import allow, make_pair
 from void_bridge.cli.main import main
 from void_bridge.connection import connection_path, read_connection
 from void_bridge.errors import Refused
@@ -48,10 +48,7 @@ def assert_nowhere(secrets, text):
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    folder = tmp_path / "keys"
-    make_pair(folder, "server")
-    make_pair(folder, "client")
-    allow(folder, "anna")
+    folder = make_key_folder(tmp_path / "keys")
     for name, value in {"KEYS": folder, "RUNTIME_DIR": tmp_path / "elsewhere", "DEBUG": 1, "AUTOSTART": "off"}.items():
         monkeypatch.setenv(f"VOID_BRIDGE_{name}", str(value))
     return folder

@@ -78,29 +78,31 @@ def running(settings: ServerSettings):
 
 
 _LAUNCH = """
-import json, logging, sys
+import json, sys
 from pathlib import Path
+from gpu_server.logs import ServerLogs
 from gpu_server.server.app import run
 from gpu_server.server.settings import ServerSettings
-logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(message)s")
 fields = json.loads(sys.argv[1])
 for name in ("spool", "runtime_dir", "keys", "models"):
     fields[name] = fields[name] and Path(fields[name])
-run(ServerSettings(**{name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}))
+fields = {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
+with ServerLogs(sys.argv[2], sys.stderr) as logs:
+    run(ServerSettings(**fields), logs.keep_in)
 """
 
 
 class ServerProcess:
     """A server in a process of its own, to be killed."""
 
-    def __init__(self, settings: ServerSettings) -> None:
+    def __init__(self, settings: ServerSettings, log_format: str = "text") -> None:
         self._path = connection_path(settings.runtime_dir)
         before = self.connection()
         self.log_path = settings.runtime_dir.parent / "server-process.log"
         fields = json.dumps(asdict(settings), default=str)
         environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
         with open(self.log_path, "ab") as log:
-            command = [sys.executable, "-c", _LAUNCH, fields]
+            command = [sys.executable, "-c", _LAUNCH, fields, log_format]
             self.process = subprocess.Popen(command, stderr=log, env=environment)
         eventually(lambda: self.connection() not in (None, before) or self.process.poll() is not None)
         assert self.process.poll() is None, self.log_path.read_text()

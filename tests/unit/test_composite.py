@@ -15,7 +15,7 @@ def bits(channel):
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.uint32])
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_where_the_weight_is_0_the_stored_bits_stay(dtype, data):
     raw = data.draw(hnp.arrays(BITS[np.dtype(dtype)], SHAPE))

@@ -102,7 +102,7 @@ def test_without_deadlinecommand_the_words_say_how_to_go_on(tmp_path):
     submitted = submit(bundle, options)
     assert submitted.id == "" and len(submitted.files) == 4
     assert "deadlinecommand frames_job_info.txt frames_plugin_info.txt" in submitted.words
-    assert "JobDependencies=<JobID of frames>" in submitted.words and "loads the model anew" in submitted.words
+    assert "JobDependencies=<JobID of frames>" in submitted.words
     assert "pool a4000 has to hold machines with 1 of them with 22888 MiB" in submitted.words
     assert Deadline10().status("") == Deadline10().status("abc") == ""
 

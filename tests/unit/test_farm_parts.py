@@ -497,9 +497,7 @@ def test_a_final_task_shows_as_running_and_how_far_it_is(tmp_path):
     assert (told_of(tmp_path).state, told_of(tmp_path).line) == ("done", "10 frames are there")
 
 
-@pytest.mark.parametrize(
-    ("error", "state"), [(MissingFrames("7"), "failed"), (Cancelled("x"), "cancelled")]
-)
+@pytest.mark.parametrize(("error", "state"), [(MissingFrames("7"), "failed"), (Cancelled("x"), "cancelled")])
 def test_a_final_task_that_ends_early_says_why_and_how_far_it_came(tmp_path, error, state):
     with pytest.raises(type(error)), Teller(tmp_path, CHECK, PlainLines(io.StringIO())).watched() as teller:
         teller.tell(40, "frames 4 of 10")

@@ -88,7 +88,7 @@ def test_a_raster_may_lie_anywhere():
     assert (framing.crop.y0, framing.crop.x0) == (-100, -50)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(data=st.data())
 def test_the_crop_always_holds_the_region_in_square_pixels(data):
     height, width = data.draw(st.integers(20, 3000)), data.draw(st.integers(20, 5000))

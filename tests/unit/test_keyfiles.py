@@ -7,7 +7,8 @@ import sys
 import pytest
 import zmq
 
-from void_bridge.cli.keys import KEYS, allow, make_pair
+from tests.support.key_folders import make_key_folder
+from void_bridge.cli.keys import KEYS, make_pair
 from void_bridge.cli.main import main
 from void_bridge.client.endpoint import find_endpoint
 from void_bridge.config import Config
@@ -21,11 +22,7 @@ needs_root = pytest.mark.skipif(sys.platform == "win32" or os.getuid() != 0, rea
 @pytest.fixture
 def folder(tmp_path):
     """As `keys new --server` leaves it, with one client on the list."""
-    folder = tmp_path / "keys"
-    make_pair(folder, "server")
-    make_pair(folder, "client")
-    allow(folder, "anna")
-    return folder
+    return make_key_folder(tmp_path / "keys")
 
 
 def test_what_was_made_is_read(folder):

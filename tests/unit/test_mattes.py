@@ -209,7 +209,7 @@ def test_a_snapped_area_joins_what_is_drawn_and_keep_still_wins():
     assert snapped[:5, :5].all()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32 - 1), st.integers(0, 4), st.integers(0, 4))
 def test_the_weight_is_0_beyond_the_growth_and_1_over_the_matte(seed, dilate, feather):
     remove = (np.random.default_rng(seed).random((17, 23)) > 0.97).astype(np.float32)

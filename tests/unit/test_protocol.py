@@ -31,7 +31,9 @@ from void_bridge.protocol.messages import (
     Progress,
     Result,
     ResultFrame,
+    SpoolStatus,
     Submit,
+    WorkerStatus,
 )
 
 JOB = Job(
@@ -45,10 +47,15 @@ EXAMPLES = {
     "Tuple[JobStatus, ...]": (STATUS, STATUS),
     "Tuple[ResultFrame, ...]": (ResultFrame(-5, "ab", 9, "/x"),),
     "Dict[str, object]": {"enlarged": 1.5, "warnings": ["soft"], "stages": {"fill": 2}},
+    "Dict[str, int]": {"queued": 2},
+    "SpoolStatus": SpoolStatus(2**40, 10),
+    "Tuple[WorkerStatus, ...]": (WorkerStatus(0, "running", 9, "cuda:0", "void", ("a",), 0.5, 2**33, 1),),
     "TransportName": "path",
     "Tuple[str, ...]": ("a", "é"),
     "str": "text",
     "int": 7,
+    "float": 0.5,
+    "Optional[float]": None,
     "bool": True,
 }
 
@@ -146,7 +153,7 @@ def test_a_request_without_a_number_has_the_number_0(frames):
     assert request_number(frames) == 0
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.binary(max_size=200), max_size=3))
 def test_random_bytes_never_raise_anything_but_our_errors(frames):
     with contextlib.suppress(ProtocolError):
@@ -166,7 +173,7 @@ _plain = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.sampled_from(sorted(MESSAGES)),
     st.dictionaries(st.sampled_from(["id", "job", "size", "status", "frames", "inputs", "protocol", "digest"]), _plain),

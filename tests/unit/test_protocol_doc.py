@@ -22,10 +22,12 @@ from void_bridge.protocol.messages import (
     JobStatus,
     Progress,
     ResultFrame,
+    SpoolStatus,
+    WorkerStatus,
 )
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "protocol.md").read_text(encoding="utf-8")
-VALUES = (InputFile, Failure, Progress, JobStatus, ResultFrame, Job, Colour, MatteSource)
+VALUES = (InputFile, Failure, Progress, JobStatus, WorkerStatus, SpoolStatus, ResultFrame, Job, Colour, MatteSource)
 DOCUMENTED = {**MESSAGES, **{cls.__name__: cls for cls in VALUES}}
 _WORDS = {str: "text", int: "int", float: "float", bool: "bool", bytes: "bytes", object: "any", FrameRange: "text"}
 

@@ -24,6 +24,11 @@ def tell(text: str) -> None:
     sys.stdout.flush()
 
 
+def printable(text: str) -> str:
+    """What others chose, such as a user's name, without the power to move a terminal's cursor."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
 class Outcome:
     """What `--json` prints, once, as the last line of standard output.
 

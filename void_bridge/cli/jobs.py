@@ -11,10 +11,11 @@ from typing import Optional
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from void_bridge.cli.command import Command
 from void_bridge.cli.connecting import add_job_argument, add_server_options, connected, job_id, loaded_config
-from void_bridge.cli.console import tell
+from void_bridge.cli.console import printable, tell
 from void_bridge.cli.follow import follow, summarise
 from void_bridge.cli.progress import progress_view
 from void_bridge.client.deliver import FrameWriter
@@ -169,7 +170,7 @@ def _show(jobs: tuple[JobStatus, ...]) -> None:
     console = Console()
     if not console.is_terminal:
         for status in jobs:
-            tell(_line(status))
+            tell(printable(_line(status)))
     elif jobs:
         console.print(jobs_table(jobs, console.width))
     else:
@@ -184,7 +185,7 @@ def jobs_table(jobs: tuple[JobStatus, ...], width: int) -> Table:
     for name in ("state", "stage", "frames", "took", "left", "engine", "user", *_WIDE_COLUMNS[: 2 * wide]):
         table.add_column(name, no_wrap=True)
     for status in jobs:
-        table.add_row(*_cells(status)[: len(table.columns)])
+        table.add_row(*(Text(printable(cell)) for cell in _cells(status)[: len(table.columns)]))
     return table
 
 

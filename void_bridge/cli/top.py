@@ -1,48 +1,92 @@
-"""`void-bridge top`: the server's jobs, live."""
+"""`void-bridge top`: the server, its workers and its jobs, live or once."""
 
 from __future__ import annotations
 
 import argparse
 import time
+from contextlib import suppress
+from dataclasses import replace
+from typing import Optional
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console
 from rich.live import Live
-from rich.text import Text
 
 from void_bridge.cli.command import Command
-from void_bridge.cli.connecting import add_server_options, connected, loaded_config
-from void_bridge.cli.jobs import jobs_table
-from void_bridge.client import Client
-from void_bridge.errors import UsageError
+from void_bridge.cli.connecting import add_server_options, loaded_config
+from void_bridge.cli.top_view import View, picture
+from void_bridge.client import Client, connect
+from void_bridge.client.words import duration_text
+from void_bridge.errors import NoServer, UnknownJob, UsageError, VersionMismatch
+from void_bridge.protocol.messages import ServerStatus
+from void_bridge.typed import to_plain
 
 _EVERY_S = 1.0
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--limit", type=int, default=30, metavar="N", help="how many jobs (default: 30)")
+    parser.add_argument("--limit", type=int, default=100, metavar="N", help="how many jobs, the newest (default: 100)")
+    parser.add_argument("--once", action="store_true", help="one picture on standard output; needs no terminal")
     add_server_options(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
+    """Raises NoServer: none when it starts; one that goes away later is waited for."""
     console = Console()
-    if not console.is_terminal:
-        raise UsageError("top needs a terminal; use void-bridge jobs")
+    once = arguments.once or arguments.json
+    if not once and (not console.is_terminal or console.is_dumb_terminal):
+        raise UsageError("top needs a terminal; give --once, or use void-bridge jobs")
     arguments.autostart = False  # there is nothing to see on a server that has just started
-    with connected(loaded_config(arguments)) as client, Live(console=console, screen=True) as live:
-        try:
-            while True:
-                live.update(screen(client, arguments.limit, console.width), refresh=True)
-                time.sleep(_EVERY_S)
-        except KeyboardInterrupt:
-            return 0
+    try:
+        with connect(loaded_config(arguments), patience_s=0.0) as client:
+            view = look(client, arguments.limit)
+            if once:
+                _show_once(view, console, arguments)
+            else:
+                _show_live(client, view, console, arguments.limit)
+    except KeyboardInterrupt:
+        if once:
+            raise
+    return 0
 
 
-def screen(client: Client, limit: int, width: int) -> RenderableType:
-    jobs = client.jobs(limit)
-    counts = {state: sum(status.state == state for status in jobs) for state in ("running", "queued")}
-    server = client.server
-    head = f"{server.server} on {server.host}: {counts['running']} running, {counts['queued']} queued (Ctrl-C leaves)"
-    return Group(Text(head), Text(), jobs_table(jobs, width))
+def look(client: Client, limit: int) -> View:
+    """What a server says now. Jobs that workers hold are among them, however many are newer. Raises NoServer."""
+    status: Optional[ServerStatus] = None
+    with suppress(VersionMismatch):
+        status = client.server_status()
+    jobs = list(client.jobs(limit))
+    listed = {job.id for job in jobs}
+    held = (job_id for worker in (status.workers if status else ()) for job_id in worker.jobs)
+    for job_id in held:
+        if job_id not in listed:
+            with suppress(UnknownJob):
+                jobs.append(client.status(job_id))
+    return View(client.server, status, tuple(jobs))
 
 
-TOP = Command("top", "show the server's jobs, live", configure, run)
+def _show_once(view: View, console: Console, arguments: argparse.Namespace) -> None:
+    about = {"version": view.server.server, "host": view.server.host}
+    arguments.outcome.set_other(
+        server={**about, **(to_plain(view.status) if view.status else {})},
+        jobs=[to_plain(job) for job in view.jobs],
+    )
+    if not arguments.json:
+        console.print(picture(view, console.width))
+
+
+def _show_live(client: Client, view: View, console: Console, limit: int) -> None:
+    seen = time.monotonic()
+    with Live(console=console, screen=True, auto_refresh=False) as live:
+        while True:
+            live.update(picture(view, *console.size), refresh=True)
+            time.sleep(_EVERY_S)
+            try:
+                view, seen = look(client, limit), time.monotonic()
+            except NoServer as exc:
+                ago = duration_text(time.monotonic() - seen)
+                view = replace(
+                    view, trouble=(f"waiting for the server, for {ago}; below is what it said last", str(exc))
+                )
+
+
+TOP = Command("top", "show the server, its workers and its jobs, live", configure, run)

@@ -15,9 +15,10 @@ from void_bridge.client.session import RETURN_S, Session
 from void_bridge.client.submit import submit
 from void_bridge.client.watch import Event, watch
 from void_bridge.config import Config
+from void_bridge.errors import ProtocolError, VersionMismatch
 from void_bridge.job import Job
 from void_bridge.protocol import messages as m
-from void_bridge.protocol.messages import JobStatus, Result, Welcome
+from void_bridge.protocol.messages import JobStatus, Result, ServerStatus, Welcome
 
 
 def _no_notice(text: str) -> None:
@@ -170,6 +171,19 @@ class Client:
 
     def jobs(self, limit: int = 100) -> Tuple[JobStatus, ...]:
         return self._session.ask(m.ListJobs(limit), m.JobList).jobs
+
+    def server_status(self) -> ServerStatus:
+        """How the server is: memory, spool, workers. Raises VersionMismatch: it is from before protocol 1.1."""
+        try:
+            return self._session.ask(m.GetServerStatus(), m.ServerStatus)
+        except ProtocolError as exc:
+            server = self.server
+            if server.protocol == m.PROTOCOL_VERSION:
+                raise
+            raise VersionMismatch(
+                f"{server.server} speaks protocol {server.protocol} and cannot say how it is, which takes "
+                f"{m.PROTOCOL_VERSION}; install the same version of void-bridge there, and start it again"
+            ) from exc
 
     def free(self) -> int:
         """Have idle workers give their device memory back. Returns how many will."""

@@ -12,11 +12,12 @@ from typing import ClassVar, Dict, Literal, Optional, Tuple, Type
 
 from void_bridge.job import Job
 
-PROTOCOL_VERSION = "1.0"
+PROTOCOL_VERSION = "1.1"
 
 JobState = Literal["receiving", "queued", "running", "done", "failed", "cancelled"]
 FINAL_STATES: Tuple[JobState, ...] = ("done", "failed", "cancelled")
 TransportName = Literal["inline", "path"]
+WorkerState = Literal["stopped", "starting", "idle", "running", "ending"]
 
 
 class Message:
@@ -88,6 +89,38 @@ class ResultFrame:
     digest: str
     size: int
     path: str = ""
+
+
+@dataclass(frozen=True)
+class WorkerStatus:
+    """A place for a worker process.
+
+    engine: of the job at hand or the last one, whose model the process may still hold. jobs: that it holds, the one on
+    its device first. silent_s: seconds since its last word; None: no process. resident_bytes: of the process alone.
+    losses: processes here that ended unasked or had to be killed.
+    """
+
+    index: int
+    state: WorkerState
+    pid: int = 0
+    device: str = ""
+    engine: str = ""
+    jobs: Tuple[str, ...] = ()
+    silent_s: Optional[float] = None
+    resident_bytes: int = 0
+    losses: int = 0
+
+
+@dataclass(frozen=True)
+class SpoolStatus:
+    """used_bytes: inputs and results, as the limit counts them. limit_bytes: 0 is none.
+
+    free_bytes: on the spool's disk, as seen a few seconds ago; None: the disk has not answered lately.
+    """
+
+    used_bytes: int
+    limit_bytes: int = 0
+    free_bytes: Optional[int] = None
 
 
 # --- both sockets -----------------------------------------------------------------------------
@@ -228,6 +261,33 @@ class Free(Message):
 class Freed(Message):
     type: ClassVar[str] = "freed"
     workers: int
+
+
+@dataclass(frozen=True)
+class GetServerStatus(Message):
+    """Ask how the server is. Answered from memory. Since protocol 1.1."""
+
+    type: ClassVar[str] = "get_server_status"
+
+
+@dataclass(frozen=True)
+class ServerStatus(Message):
+    """started: seconds since the epoch; seconds: that it has been running for. resident_bytes: of the server's process.
+
+    jobs: how many it knows in each state. oldest_queued_s: how long ago the oldest queued job came; None: none is
+    queued. clients: heard of lately, on the control socket.
+    """
+
+    type: ClassVar[str] = "server_status"
+    started: float
+    seconds: float
+    pid: int
+    resident_bytes: int
+    spool: SpoolStatus
+    jobs: Dict[str, int]
+    workers: Tuple[WorkerStatus, ...] = ()
+    oldest_queued_s: Optional[float] = None
+    clients: int = 0
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,10 @@ class Farm(Protocol):
         """
         ...
 
+    def lacks(self) -> str:
+        """What this machine needs before it can submit there and has not; empty: nothing. Asks no farm."""
+        ...
+
     def status(self, id: str) -> str:
         """What the farm says about a job, in one line; empty where it cannot be asked. Raises ServerError."""
         ...

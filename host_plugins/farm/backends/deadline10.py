@@ -59,7 +59,7 @@ class Deadline10:
         note = _note(bundle, options)
         command = _command()
         if not command:
-            return Submitted("", f"{_by_hand(bundle, tuple(jobs))}. {note}", files=files)
+            return Submitted("", f"{_by_hand(bundle, tuple(jobs))}{note}", files=files)
         ids: Dict[str, str] = {}
         for name, (job, plugin) in jobs.items():
             if ids:
@@ -67,7 +67,10 @@ class Deadline10:
             ids[name] = _submitted(command, _write(bundle, name, job, plugin), ids)
             say(f"Deadline has the {name} as {ids[name]}")
         told = ", ".join(f"the {name} as {id}" for name, id in ids.items())
-        return Submitted(ids[CHECK], f"Deadline has {told}. {note}", files=files)
+        return Submitted(ids[CHECK], f"Deadline has {told}{note}", files=files)
+
+    def lacks(self) -> str:
+        return "" if _command() else "deadlinecommand is not on PATH: submission files are written, to be sent by hand"
 
     def status(self, id: str) -> str:
         """Empty where deadlinecommand is not installed. Raises ServerError: it cannot tell."""
@@ -198,12 +201,11 @@ def _by_hand(bundle: Bundle, names: Tuple[str, ...]) -> str:
 
 
 def _note(bundle: Bundle, options: FarmOptions) -> str:
-    """What this farm does otherwise than asked."""
-    words = "Each task loads the model anew"
+    """What this farm does otherwise than asked, behind what else there is to say; empty: nothing."""
     asked = [needs for needs in (steps.needs(bundle, shot) for shot in bundle.shot_names()) if needs.gpus]
-    if asked:
-        gpus, memory = max(each.gpus for each in asked), max(each.gpu_memory_mib for each in asked)
-        held = f" with {memory} MiB" if memory else ""
-        pool = f"pool {options.pool} has to hold" if options.pool else "choose with --pool"
-        words += f"; Deadline 10 does not look for GPUs: {pool} machines with {gpus} of them{held}"
-    return words
+    if not asked:
+        return ""
+    gpus, memory = max(each.gpus for each in asked), max(each.gpu_memory_mib for each in asked)
+    held = f" with {memory} MiB" if memory else ""
+    pool = f"pool {options.pool} has to hold" if options.pool else "choose with --pool"
+    return f". Deadline 10 does not look for GPUs: {pool} machines with {gpus} of them{held}"

@@ -56,6 +56,13 @@ class DeadlineCloud:
         id = f"{queue}/{found[-1]}" if queue else found[-1]
         return Submitted(id, f"Deadline Cloud has it as {found[-1]}" + (f" in {queue}" if queue else ""))
 
+    def lacks(self) -> str:
+        try:
+            _client()
+        except UsageError as exc:
+            return exc.message
+        return ""
+
     def status(self, id: str) -> str:
         """Raises UsageError: no client. ServerError: it cannot tell."""
         queue, _, job = id.rpartition("/")

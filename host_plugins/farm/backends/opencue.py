@@ -25,6 +25,7 @@ import re
 import shlex
 import socket
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import Any, ClassVar, Dict, Iterator, List, Sequence
 
 from host_plugins.farm.backends import Say, Submitted, steps
@@ -33,6 +34,7 @@ from host_plugins.farm.options import FarmOptions
 from void_bridge.errors import NoServer, ServerError, UnknownJob, UsageError
 from void_bridge.frames import FrameRange
 
+_PACKAGES = (("pyoutline", "outline"), ("pycue", "opencue"))
 _CONNECT_S = 5.0
 # pycue means milliseconds by its default of 10000, but passes it on to gRPC, which takes seconds.
 _CALL_S = 60.0
@@ -76,7 +78,11 @@ class OpenCue:
                 raise ServerError(
                     f"{name} was launched, but then: {_said(exc)}; {stays}resume or kill it in CueGUI"
                 ) from exc
-        return Submitted(name, f"OpenCue has it as {name}. Each task loads the model anew")
+        return Submitted(name, f"OpenCue has it as {name}")
+
+    def lacks(self) -> str:
+        missing = [package for package, module in _PACKAGES if not find_spec(module)]
+        return f"needs {' and '.join(missing)}; install void-bridge[farm]" if missing else ""
 
     def status(self, id: str) -> str:
         """Raises UsageError: no pycue. NoServer, ServerError, UnknownJob."""

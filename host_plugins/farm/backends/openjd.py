@@ -29,15 +29,19 @@ class OpenJobDescription:
     def submit(self, bundle: Bundle, options: FarmOptions, say: Say) -> Submitted:
         if options.depends_on:
             raise UsageError("openjd runs a job here and now; run one after the other instead of --depends-on")
-        if not find_spec("openjd"):
-            raise UsageError(
-                "running a bundle here needs openjd-cli, which is not installed; install void-bridge[farm]"
-            )
+        lacks = self.lacks()
+        if lacks:
+            raise UsageError(lacks)
         command = [sys.executable, "-m", "openjd", "run", str(bundle.folder / TEMPLATE), "-p", _parameters(bundle)]
         log = bundle.folder / LOG
         if options.detach:
             return _in_background(command, log)
         return _in_foreground(command, log, say)
+
+    def lacks(self) -> str:
+        if find_spec("openjd"):
+            return ""
+        return "running a bundle here needs openjd-cli, which is not installed; install void-bridge[farm]"
 
     def status(self, id: str) -> str:
         return "runs here" if is_alive(int(id)) else "has ended here"

@@ -1,0 +1,135 @@
+"""Of the GPUs: whether the driver answers, and what of the void engine each card has room for."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import psutil
+
+from gpu_server.device import gpu_count
+from gpu_server.engines.void.planner.ladder import COMPUTED_FP8, GIB, Room, choose
+from gpu_server.engines.void.planner.plan import Request
+from gpu_server.engines.void.planner.spec import full_size
+from gpu_server.findings.nvidia_smi import Card, Holder, NoAnswer, cards, holders
+from gpu_server.findings.torch_build import torch_finding
+from void_bridge.cli.finding import Finding
+from void_bridge.errors import OutOfMemory
+
+PCI = Path("/sys/bus/pci/devices")
+_NVIDIA, _DISPLAY = "0x10de", "0x03"
+_CPU_ONLY = "the propagate engine needs none; the void engine takes hours without"
+
+
+def gpu_findings() -> Iterator[Finding]:
+    found: Sequence[Card] = ()
+    try:
+        found = cards()
+    except NoAnswer as exc:
+        yield _absent(exc) if exc.is_absent else Finding("gpu", "bad", exc.what, exc.fix)
+    for card in found:
+        yield from _card_findings(card)
+    if found:
+        yield from _hidden(found)
+    yield torch_finding(found)
+
+
+def _absent(exc: NoAnswer) -> Finding:
+    """No card, no driver, or no tools: in which order they are looked for."""
+    count = gpu_count()
+    if count:
+        detail = f"the driver has {count} GPU, but nvidia-smi is not on PATH: its state cannot be told"
+        return Finding("gpu", "note", detail, "install the driver's tools (nvidia-utils), or put them on PATH")
+    if _has_card():
+        detail = f"there is an NVIDIA card, but {exc.what}"
+        return Finding("gpu", "note", detail, "install NVIDIA's driver and restart; until then jobs run on the CPU")
+    return Finding("gpu", "note", f"no NVIDIA GPU here ({exc.what})", _CPU_ONLY)
+
+
+def _has_card() -> bool:
+    """Whether the PCI bus shows one, driver or not."""
+    if sys.platform != "linux":
+        return False
+    return any(_read(path / "vendor") == _NVIDIA and _read(path / "class")[:4] == _DISPLAY for path in PCI.glob("*"))
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""
+
+
+def _hidden(found: Sequence[Card]) -> Iterator[Finding]:
+    listed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if listed is None:
+        return
+    first = listed.split(",")[0].strip()
+    if not first or first.startswith("-") or (first.isdecimal() and int(first) >= len(found)):
+        detail = f"CUDA_VISIBLE_DEVICES={listed} hides every GPU from a server that is started from here"
+        yield Finding("gpu", "note", detail, "unset CUDA_VISIBLE_DEVICES, if that is not meant")
+    else:
+        yield Finding("gpu", "ok", f"CUDA_VISIBLE_DEVICES={listed} is all that a server started from here sees")
+
+
+def _card_findings(card: Card) -> Iterator[Finding]:
+    name = f"gpu {card.index}"
+    words = f"{card.name}, driver {card.driver}, {_memory(card)}, compute capability {_dotted(card.capability)}"
+    if card.mode == "Prohibited":
+        fix = f"nvidia-smi -i {card.index} -c DEFAULT, as root"
+        yield Finding(name, "bad", f"{words}; its compute mode is Prohibited: nothing may run on it", fix)
+        return
+    yield _plan_finding(name, words, card)
+    if (0, 0) < card.capability < COMPUTED_FP8:
+        detail = f"{card.name} does not multiply 8-bit floats: they are widened where they are used (fp8-stored)"
+        fix = f"nothing, if that is enough; fp8 needs compute capability {_dotted(COMPUTED_FP8)} (docs/precision.md)"
+        yield Finding(name, "note", detail, fix)
+
+
+def _plan_finding(name: str, words: str, card: Card) -> Finding:
+    if card.total is None:
+        return Finding(name, "ok", f"{words}; what fits is decided when a job starts")
+    free = max(0, card.total - card.used)
+    host = int(psutil.virtual_memory().available)
+    now, empty = _plan(free, card, host), _plan(card.total, card, host)
+    if not _plan(card.total, card, None):
+        fix = f"use another card; {_CPU_ONLY}"
+        return Finding(name, "note", f"{words}: too small for the void engine at 384x672", fix)
+    if not empty:
+        detail = f"{words}; {host / GIB:.1f} GiB of free memory beside it are too little for the void engine"
+        return Finding(name, "note", detail, "close something; void-bridge models plan says what each part takes")
+    if now != empty:
+        detail = f"{words}; now: {now or 'no room for the void engine'}; if it were empty: {empty}"
+        return Finding(name, "note", detail, _make_room(card))
+    return Finding(name, "ok", f"{words}; void: {now}")
+
+
+def _plan(free: int, card: Card, host: int | None) -> str:
+    """The planner's word for what fits; empty where nothing does. host: free memory of the machine; None: any."""
+    try:
+        return choose(full_size(), Request(), Room(free, card.capability, host)).name
+    except OutOfMemory:
+        return ""
+
+
+def _make_room(card: Card) -> str:
+    found = sorted((one for one in holders() if one.uuid == card.uuid), key=lambda one: -one.used)
+    if not found:
+        return "void-bridge free gives back what a server of ours holds; nvidia-smi shows who else does"
+    return f"void-bridge free, or end what holds it: {', '.join(_holder(one) for one in found[:3])}"
+
+
+def _holder(one: Holder) -> str:
+    return f"{one.name} (process {one.pid}, {one.used / GIB:.1f} GiB)"
+
+
+def _memory(card: Card) -> str:
+    if card.total is None:
+        return "memory not told"
+    return f"{card.total / GIB:.1f} GiB, {card.used / GIB:.1f} taken"
+
+
+def _dotted(capability: tuple[int, int]) -> str:
+    return "{}.{}".format(*capability) if capability > (0, 0) else "not told"

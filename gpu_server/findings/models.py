@@ -1,0 +1,54 @@
+"""Of the weights of the void engine: which are there and whole, by their headers, and room for the rest."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from gpu_server.engines.void.checkpoint.check import Finding as Part
+from gpu_server.engines.void.checkpoint.check import inspect
+from gpu_server.engines.void.checkpoint.sources import SOURCES
+from void_bridge.cli.finding import Finding
+from void_bridge.config import Config, load
+
+_FETCH = "void-bridge models fetch"
+_ALL_GB = sum(source.gigabytes for part, source in SOURCES.items() if part != "base weights")
+
+
+def model_findings(config: Config | None = None) -> Iterator[Finding]:
+    """config: None is this user's."""
+    folder = (config or load().config).models
+    if not folder.is_dir():
+        yield Finding("models", "note", f"the void engine has no weights: {folder} is not there", f"{_FETCH} (32 GB)")
+        yield from _room(folder, _ALL_GB)
+        return
+    parts = inspect(folder, (1, 2))
+    broken = [part for part in parts if part.state == "bad"]
+    missing = [part for part in parts if part.state == "missing"]
+    for part in broken:
+        yield Finding("models", "bad", f"{part.part} in {folder}: {part.detail}", f"{_FETCH}, or {part.fix}")
+    if missing:
+        yield _lacking(folder, parts, missing)
+        yield from _room(folder, sum(SOURCES[part.part].gigabytes for part in missing))
+    elif not broken:
+        sizes = sum(part.size for part in parts) / 1e9
+        yield Finding("models", "ok", f"{folder}: both passes whole, {sizes:.2f} GB")
+
+
+def _lacking(folder: Path, parts: Sequence[Part], missing: Sequence[Part]) -> Finding:
+    names = ", ".join(part.part for part in missing)
+    if {part.part for part in missing} == {"pass 2"}:
+        detail = f"{folder}: pass 1 alone; pass 2 is not there, which --passes auto and 2 need"
+        return Finding("models", "note", detail, _FETCH)
+    there = [part.part for part in parts if part.is_whole and part.state != "unneeded"]
+    detail = f"the void engine cannot run: {folder} lacks {names}"
+    return Finding("models", "note", detail + (f"; it has {', '.join(there)}" if there else ""), _FETCH)
+
+
+def _room(folder: Path, needed_gb: float) -> Iterator[Finding]:
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    free_gb = shutil.disk_usage(there).free / 1e9
+    if free_gb < needed_gb:
+        detail = f"what is missing takes {needed_gb:.1f} GB, and {there} has {free_gb:.1f} free"
+        yield Finding("models", "note", detail, "make room before you fetch it, or set VOID_BRIDGE_MODELS elsewhere")

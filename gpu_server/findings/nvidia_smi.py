@@ -1,0 +1,185 @@
+"""NVIDIA's own program, asked for the cards, with a limit: where a driver hangs, so does the program.
+
+Fields as `nvidia-smi --help-query-gpu` names them; exit codes as its manual page lists them.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+LIMIT_S = 10.0
+_FIELDS = ("index", "uuid", "name", "driver_version", "memory.total", "memory.used", "compute_mode", "compute_cap")
+_OLD_FIELDS = _FIELDS[:-1]  # drivers before 510 know no compute_cap
+_PROCESSES = ("gpu_uuid", "pid", "process_name", "used_memory")
+_ELSEWHERE = (Path("/usr/lib/wsl/lib/nvidia-smi"), Path(r"C:\Windows\System32\nvidia-smi.exe"))
+_TROUBLES: tuple[tuple[str, int, str, str], ...] = (
+    (
+        "version mismatch",
+        18,
+        "the driver was updated, and the old one is still loaded",
+        "restart this machine, so that the new driver is loaded",
+    ),
+    (
+        "communicate with the NVIDIA driver",
+        9,
+        "the NVIDIA driver is not loaded",
+        "install the driver for this kernel and restart; with Secure Boot its modules have to be signed",
+    ),
+    (
+        "Insufficient Permissions",
+        4,
+        "this user may not open the GPU",
+        "add this user to the group of /dev/nvidia0 (ls -l /dev/nvidia0), then log in again",
+    ),
+    (
+        "GPU is lost",
+        15,
+        "a GPU no longer answers the driver",
+        "restart this machine; the reason is in the kernel's log (dmesg, lines with Xid): heat, power, or the card",
+    ),
+    (
+        "Unknown Error",
+        999,
+        "the driver gives an unknown error; in a container its GPU was taken away",
+        "restart the container, else this machine",
+    ),
+    (
+        "couldn't find libnvidia-ml",
+        12,
+        "the driver's library (NVML) is not there",
+        "install the driver anew, library and kernel module of one version",
+    ),
+)
+
+
+class NoAnswer(Exception):
+    """what: went wrong, in words. fix: what to do. is_absent: no GPU is here, which may be right."""
+
+    def __init__(self, what: str, fix: str, is_absent: bool = False) -> None:
+        super().__init__(what)
+        self.what, self.fix, self.is_absent = what, fix, is_absent
+
+
+@dataclass(frozen=True)
+class Card:
+    """Memory in bytes, None where the driver does not tell. capability: of CUDA, (0, 0) where it does not."""
+
+    index: str
+    uuid: str
+    name: str
+    driver: str
+    total: int | None
+    used: int
+    mode: str = "Default"
+    capability: tuple[int, int] = (0, 0)
+
+
+@dataclass(frozen=True)
+class Holder:
+    """A process that holds memory of a card, in bytes."""
+
+    uuid: str
+    pid: str
+    name: str
+    used: int
+
+
+def program() -> str:
+    """Its path; empty where it is not installed."""
+    there = (str(path) for path in _ELSEWHERE if path.is_file())
+    return shutil.which("nvidia-smi") or next(there, "")
+
+
+def cards() -> list[Card]:
+    """Every card that the driver has, in its order.
+
+    Raises:
+        NoAnswer: the program is not there, fails, or takes too long.
+    """
+    code, said = _asked("gpu", _FIELDS)
+    if code and "not a valid field" in said:
+        code, said = _asked("gpu", _OLD_FIELDS)
+    if "No devices were found" in said:
+        raise NoAnswer(
+            "the driver is loaded and finds no GPU",
+            "is the card powered and seen (lspci)? a container needs to be given its GPUs (--gpus all)",
+            is_absent=True,
+        )
+    found = [_card(row) for row in _rows(said, len(_OLD_FIELDS))] if not code else []
+    if not found:
+        raise _trouble(code, said)
+    return found
+
+
+def holders() -> list[Holder]:
+    """Processes with memory of a card; none where the driver does not tell."""
+    try:
+        code, said = _asked("compute-apps", _PROCESSES)
+    except NoAnswer:
+        return []
+    rows = _rows(said, len(_PROCESSES)) if not code else []
+    return [Holder(uuid, pid, Path(name).name or name, _bytes(used) or 0) for uuid, pid, name, used in rows]
+
+
+def _asked(what: str, fields: Sequence[str]) -> tuple[int, str]:
+    """Exit code, and all that it said."""
+    command = [program(), f"--query-{what}={','.join(fields)}", "--format=csv,noheader,nounits"]
+    if not command[0]:
+        raise NoAnswer("nvidia-smi is not installed", "install the NVIDIA driver with its tools", is_absent=True)
+    try:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            env={**os.environ, "LC_ALL": "C"},
+        )
+    except OSError as exc:
+        raise NoAnswer(f"cannot run {command[0]}: {exc.strerror or exc}", "install the NVIDIA driver anew") from exc
+    try:
+        said, _ = process.communicate(timeout=LIMIT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        with suppress(subprocess.TimeoutExpired):  # one that waits for the kernel cannot even be killed
+            process.communicate(timeout=1.0)
+        raise NoAnswer(
+            f"nvidia-smi does not answer in {LIMIT_S:g} s: the driver hangs, or starts up each time it is asked",
+            "see dmesg for lines with Xid and restart this machine; nvidia-persistenced keeps a driver loaded",
+        ) from None
+    return process.returncode, said
+
+
+def _trouble(code: int, said: str) -> NoAnswer:
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    for words, number, what, fix in _TROUBLES:
+        if words.lower() in said.lower() or code == number:
+            return NoAnswer(f"{what} (nvidia-smi: {lines[0][:200] if lines else code})", fix)
+    told = lines[0][:200] if lines else "nothing"
+    return NoAnswer(f"nvidia-smi ended with {code} and said {told!r}", "run nvidia-smi; install the driver anew")
+
+
+def _rows(said: str, least: int) -> list[list[str]]:
+    rows = [[cell.strip() for cell in row] for row in csv.reader(said.splitlines())]
+    return [row for row in rows if len(row) >= least]
+
+
+def _card(row: list[str]) -> Card:
+    index, uuid, name, driver, total, used, mode, *rest = row
+    digits = re.fullmatch(r"(\d+)\.(\d+)", rest[0]) if rest else None
+    capability = (int(digits[1]), int(digits[2])) if digits else (0, 0)
+    return Card(index, uuid, name, driver, _bytes(total), _bytes(used) or 0, mode, capability)
+
+
+def _bytes(mebibytes: str) -> int | None:
+    """[N/A] and the like: the driver does not tell."""
+    return int(mebibytes) * 2**20 if mebibytes.isdecimal() else None

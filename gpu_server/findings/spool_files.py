@@ -1,0 +1,97 @@
+"""Of what lies in the spool: files that another user has put there, and a lock that somebody holds."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from void_bridge.cli.finding import Finding
+from void_bridge.cli.findings.leftovers import is_gone
+from void_bridge.config import Config, load
+from void_bridge.connection import connection_path, read_connection
+from void_bridge.errors import VoidBridgeError
+
+_OURS = ("incoming", "blobs", "jobs", "logs", "cache", "journal.sqlite", "lock")
+_LOCKS = Path("/proc/locks")
+
+
+def spool_file_findings(config: Config | None = None) -> Iterator[Finding]:
+    """config: None is this user's."""
+    config = config or load().config
+    if not config.spool.is_dir():
+        return
+    wrong = list(_strangers(config.spool))
+    yield from wrong
+    lock = _lock_finding(config)
+    if lock:
+        yield lock
+    elif not wrong:
+        yield Finding("spool files", "ok", "this user's own; no server uses the spool")
+
+
+def _strangers(spool: Path) -> Iterator[Finding]:
+    """What a server refuses to start with: see `gpu_server.server.spool`."""
+    if os.name == "nt":
+        return
+    ours = {os.getuid(), spool.stat().st_uid}
+    for path in (spool / name for name in _OURS):
+        if not (path.is_symlink() or path.exists()):
+            continue
+        owners = {path.lstat().st_uid, path.stat().st_uid} - ours
+        if owners:
+            detail = f"{path} belongs to another user ({owners.pop()}): no server starts with it"
+            fix = f"look at it, then rm -r {shlex.quote(str(path))}; or set VOID_BRIDGE_SPOOL to a folder of your own"
+            yield Finding("spool files", "bad", detail, fix)
+
+
+def _lock_finding(config: Config) -> Finding | None:
+    """Somebody who holds the lock and cannot be found by clients keeps every other server out."""
+    holders = _holders(config.spool / "lock")
+    if not holders:
+        return None
+    known = _local_server(config)
+    if known in holders:
+        return Finding("spool files", "ok", f"in use by the local server, process {known}")
+    (pid, *_) = holders
+    detail = f"process {pid} uses the spool, and no connection file in {config.runtime_dir} names it"
+    fix = (
+        f"end process {pid} if it is a server that nobody finds; or is it one with another VOID_BRIDGE_RUNTIME_DIR or "
+        "XDG_RUNTIME_DIR?"
+    )
+    return Finding("spool files", "bad", detail, fix)
+
+
+def _local_server(config: Config) -> int:
+    """Its process; 0: none is known."""
+    path = connection_path(config.runtime_dir)
+    try:
+        found = read_connection(path)
+        return 0 if is_gone(found, path) else found.server_pid
+    except VoidBridgeError:
+        return 0
+
+
+def _holders(lock: Path) -> list[int]:
+    """Processes that hold a lock on the file, told without trying it: a server that starts just now would be refused.
+
+    Linux alone; a process of another container has no number here.
+    """
+    if sys.platform != "linux" or not lock.exists():
+        return []
+    inode = lock.stat().st_ino
+    rows = (line.split() for line in _LOCKS.read_text().splitlines())
+    held = [int(row[4]) for row in rows if len(row) == 8 and row[5].rpartition(":")[2] == str(inode)]
+    return [pid for pid in dict.fromkeys(held) if pid > 0 and _has_open(pid, lock)]
+
+
+def _has_open(pid: int, path: Path) -> bool:
+    """Numbers of files are of one disk alone, so look; what may not be looked at is believed."""
+    try:
+        return any(file.samefile(path) for file in Path(f"/proc/{pid}/fd").iterdir() if file.exists())
+    except PermissionError:
+        return True
+    except OSError:
+        return False

@@ -1,0 +1,305 @@
+"""What `void-bridge doctor` says of the machine, the folders and the server, each fault made really."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+
+import psutil
+import pytest
+
+from tests.support.client_jobs import config_for
+from tests.support.live_server import ServerProcess, running, settings
+from void_bridge.cli import doctor
+from void_bridge.cli.finding import Finding, patiently
+from void_bridge.cli.findings import folders, leftovers, machine, python, server
+from void_bridge.cli.main import main
+from void_bridge.client import link
+from void_bridge.config import Config
+from void_bridge.connection import Connection, connection_path, write_connection
+
+posix = pytest.mark.skipif(sys.platform == "win32", reason="owners and modes are not looked at on Windows")
+needs_root = pytest.mark.skipif(sys.platform == "win32" or os.getuid() != 0, reason="giving a file away needs root")
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """A machine on which nothing was set or installed, as far as void-bridge can see."""
+    folders = {"HOME": tmp_path, "PATH": tmp_path / "no-programs", "VOID_BRIDGE_SITE_CONFIG": tmp_path / "none.toml"}
+    for name in ("CONFIG", "DATA", "STATE", "RUNTIME"):
+        folders[f"XDG_{name}_{'DIR' if name == 'RUNTIME' else 'HOME'}"] = tmp_path / name.lower()
+    for name in ("OCIO", "NUKE_PATH", "CUDA_VISIBLE_DEVICES"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in folders.items():
+        monkeypatch.setenv(name, str(value))
+    return tmp_path
+
+
+def found(findings, name):
+    """The one finding of that name."""
+    (one,) = (finding for finding in findings if finding.name == name)
+    return one
+
+
+def said(capsys):
+    return {finding["name"]: finding for finding in json.loads(capsys.readouterr().out)["findings"]}
+
+
+def test_a_machine_in_order_has_nothing_bad(home, capsys):
+    assert main(["doctor", "--json"]) == 0
+    told = said(capsys)
+    assert {finding["state"] for finding in told.values()} <= {"ok", "note"}
+    looked_at = {"python", "packages", "server", "cores", "memory", "spool", "disk", "clock", "colour", "runtime"}
+    looked_at |= {"leftovers", "keys", "paths", "answer", "farm", "gpu", "torch", "models", "port", "nuke", "resolve"}
+    assert looked_at <= set(told)
+    assert [path.name for path in home.iterdir()] == [], "it leaves nothing behind"
+
+
+def test_something_bad_makes_it_fail_and_stands_with_its_fix(home, capsys, monkeypatch):
+    monkeypatch.setenv("VOID_BRIDGE_EXECUTABLE", "/nowhere/python")
+    assert main(["doctor"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    (at,) = (number for number, line in enumerate(lines) if line.startswith("bad"))
+    assert lines[at].startswith("bad   executable   /nowhere/python, which is to start local servers, is no program")
+    assert lines[at + 1].lstrip().startswith("-> set VOID_BRIDGE_EXECUTABLE")
+
+
+def test_a_configuration_that_cannot_be_read_is_told_once(home, capsys, monkeypatch):
+    monkeypatch.setenv("VOID_BRIDGE_WORKERS", "0")
+    assert main(["doctor", "--json"]) == 1
+    told = json.loads(capsys.readouterr().out)["findings"]
+    assert [one["name"] for one in told if one["state"] == "bad"] == ["config"]
+    assert "workers" in found([Finding(**one) for one in told], "config").detail
+    assert {"python", "gpu", "nuke"} <= {one["name"] for one in told}
+
+
+def test_a_report_can_have_it_all_without_a_command(home):
+    told = doctor.examine(Config().replace(executable="/nowhere"))
+    assert found(told, "executable").state == "bad" and found(told, "spool").state == "ok"
+    assert found(doctor.examine(), "port").state == "ok"
+
+
+@pytest.mark.parametrize(
+    ("error", "state", "words"),
+    [
+        (OSError(5, "Input/output error", "/mnt/x"), "bad", "/mnt/x: Input/output error"),
+        (ValueError("what"), "note", "cannot be checked: ValueError: what"),
+        (ModuleNotFoundError("No module named 'psutil'", name="psutil"), "note", "cannot be checked: No module named"),
+    ],
+)
+def test_a_check_that_fails_is_a_finding_and_keeps_what_it_found(error, state, words):
+    def look():
+        yield Finding("first", "ok", "")
+        raise error
+
+    first, told = patiently("it", look)
+    assert first.name == "first" and (told.name, told.state) == ("it", state) and told.detail.startswith(words)
+    assert ("void-bridge[server]" in told.fix) == isinstance(error, ImportError)
+
+
+# Python and its packages
+
+
+@pytest.mark.parametrize(
+    ("version", "bits", "state", "fix"),
+    [
+        ((3, 11, 7), 64, "ok", ""),
+        ((3, 9, 2), 64, "note", "a server needs Python 3.11 or later; clients run on this one"),
+        ((3, 14, 0), 64, "note", "tried up to Python 3.13: where a package has no wheel for this one, use 3.13"),
+        ((3, 11, 7), 32, "bad", "install a 64-bit Python: the packages of a server are made for no other"),
+    ],
+)
+def test_pythons(version, bits, state, fix):
+    told = python.python_finding(version, bits)
+    assert (told.state, told.fix) == (state, fix)
+    assert ("virtual environment " + sys.prefix in told.detail) == (sys.prefix != sys.base_prefix)
+
+
+def test_packages_that_are_missing_are_named(monkeypatch):
+    lacking = (*python._SERVER, ("no_such_module", "no-such-package"))
+    monkeypatch.setattr(python, "_SERVER", lacking)
+    told = found(python.python_findings(), "server")
+    assert (told.state, told.detail) == ("note", "missing no-such-package")
+    assert told.fix == "pip install 'void-bridge[server]'"
+
+
+BROKEN = "raise ImportError('libGL.so.1: cannot open shared object file: No such file or directory')"
+
+
+@pytest.mark.parametrize(
+    ("module", "text", "words", "fix"),
+    [
+        ("cv2", BROKEN, "opencv-python-headless does not load: ImportError: libGL.so.1", "pip uninstall opencv-python"),
+        ("av", "import os; os._exit(132)", "av does not load: its process ended with 132", "--force-reinstall av"),
+    ],
+)
+def test_a_package_that_is_there_and_does_not_load_is_found(tmp_path, monkeypatch, module, text, words, fix):
+    (tmp_path / module).mkdir()
+    (tmp_path / module / "__init__.py").write_text(text)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    told = found(python.python_findings(), "server")
+    assert told.state == "bad" and told.detail.startswith(words) and fix in told.fix
+
+
+def test_a_program_that_is_to_start_servers_is_there(home):
+    told = found(machine.machine_findings(Config(executable=sys.executable)), "executable")
+    assert told == Finding("executable", "ok", sys.executable)
+
+
+def test_little_memory_is_noticed(monkeypatch):
+    monkeypatch.setattr(machine, "_MEMORY_GB", 1e6)
+    told = found(machine.machine_findings(Config()), "memory")
+    assert told.state == "note" and "close something" in told.fix
+
+
+def test_a_colour_config_that_is_not_there_is_bad(tmp_path):
+    (told,) = machine.colour_findings(Config(ocio=str(tmp_path / "none.ocio")))
+    assert told.state == "bad" and "none.ocio" in told.detail and "VOID_BRIDGE_OCIO" in told.fix
+
+
+# The folder of connection files, and what lies in it
+
+
+def runtime(config):
+    (told,) = folders.runtime_findings(config)
+    return told
+
+
+def test_a_runtime_folder_of_ones_own(tmp_path):
+    config = config_for(tmp_path)
+    assert runtime(config) == Finding("runtime", "ok", f"{config.runtime_dir}, made when it is needed")
+    config.runtime_dir.mkdir(mode=0o700)
+    assert runtime(config) == Finding("runtime", "ok", f"{config.runtime_dir}, this user's alone")
+
+
+@posix
+def test_a_runtime_folder_that_others_can_enter(tmp_path):
+    config = config_for(tmp_path)
+    config.runtime_dir.mkdir()
+    config.runtime_dir.chmod(0o755)
+    told = runtime(config)
+    assert told.state == "note" and told.fix.startswith(f"chmod 700 {config.runtime_dir}")
+
+
+@posix
+def test_a_runtime_folder_that_is_a_link(tmp_path):
+    config = config_for(tmp_path)
+    config.runtime_dir.symlink_to(tmp_path)
+    told = runtime(config)
+    assert told.state == "bad" and "is a link" in told.detail and told.fix.startswith("set VOID_BRIDGE_RUNTIME_DIR")
+
+
+@needs_root
+def test_a_runtime_folder_of_another_user(tmp_path):
+    config = config_for(tmp_path)
+    config.runtime_dir.mkdir()
+    os.chown(config.runtime_dir, 61001, 61001)
+    assert runtime(config).state == "bad" and "belongs to another user (61001)" in runtime(config).detail
+
+
+@posix
+def test_a_runtime_folder_that_everybody_can_exchange(tmp_path):
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(0o777)
+    told = runtime(config_for(tmp_path / "open"))
+    assert told.state == "bad" and f"as {tmp_path / 'open'} is open to all" in told.detail
+
+
+def connection(pid, port=5570):
+    return Connection(f"tcp://127.0.0.1:{port}", "s" * 40, "c" * 40, "k" * 40, pid, "an-installation", "0.1.0")
+
+
+@pytest.fixture
+def ended():
+    """The number of a process that has ended."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+@posix
+def test_the_connection_file_of_a_dead_server(tmp_path, ended):
+    config = config_for(tmp_path)
+    path = connection_path(config.runtime_dir)
+    write_connection(path, connection(ended))
+    told = found(leftovers.leftover_findings(config), "leftovers")
+    assert (told.state, told.detail) == ("note", f"{path} is of a server that has ended (process {ended})")
+    assert told.fix.startswith(f"rm {path}")
+    assert found(server.server_findings(config), "answer").state == "ok"
+
+
+def test_a_number_that_another_process_has_got_since(tmp_path):
+    config = config_for(tmp_path)
+    path = connection_path(config.runtime_dir)
+    write_connection(path, connection(os.getpid()))
+    assert found(leftovers.leftover_findings(config), "leftovers").state == "ok"
+    long_ago = psutil.Process().create_time() - 3600
+    os.utime(path, (long_ago, long_ago))
+    assert found(leftovers.leftover_findings(config), "leftovers").state == "note"
+
+
+@posix
+def test_a_connection_file_that_others_can_read(tmp_path):
+    config = config_for(tmp_path)
+    path = connection_path(config.runtime_dir)
+    write_connection(path, connection(os.getpid()))
+    path.chmod(0o644)
+    told = found(leftovers.leftover_findings(config), "leftovers")
+    assert told.state == "bad" and "can be read by others" in told.detail and told.fix == f"rm {path}"
+
+
+def test_paths_that_are_mapped_to_nothing(tmp_path):
+    config = config_for(
+        tmp_path, path_map=(f"P:\\={tmp_path}", "no equals sign", "Q:\\=/nowhere"), roots=("/nor/this",)
+    )
+    bad, mapped, root = folders.path_findings(config)
+    assert bad.state == "bad" and "expected FROM=TO" in bad.detail and "correct path_map" in bad.fix
+    assert mapped.state == "note" and "/nowhere is not there" in mapped.detail
+    assert root.state == "note" and "root /nor/this is not there" in root.detail and "correct roots" in root.fix
+    (well,) = folders.path_findings(config_for(tmp_path, path_map=(f"P:\\={tmp_path}",)))
+    assert well == Finding("paths", "ok", "1 mapped, 0 roots")
+
+
+# The server
+
+
+def test_a_server_that_answers(tmp_path):
+    with running(settings(tmp_path)):
+        told = found(server.server_findings(config_for(tmp_path)), "answer")
+    assert told.state == "ok" and "engines scripted, propagate" in told.detail
+
+
+@posix
+def test_a_server_that_is_there_and_does_not_answer(tmp_path, monkeypatch):
+    monkeypatch.setattr(link, "_LOCAL_ANSWER_S", 0.3)
+    with ServerProcess(settings(tmp_path)) as process:
+        os.kill(process.process.pid, signal.SIGSTOP)
+        told = found(server.server_findings(config_for(tmp_path)), "answer")
+        os.kill(process.process.pid, signal.SIGCONT)
+    assert told.state == "bad" and "no answer from" in told.detail
+    assert f"end process {process.process.pid}" in told.fix
+
+
+def test_an_address_at_which_nobody_listens(tmp_path):
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))  # and does not listen
+        url = f"tcp://127.0.0.1:{held.getsockname()[1]}"
+        told = found(server.server_findings(config_for(tmp_path, connect=url)), "answer")
+    assert (told.state, told.detail) == ("bad", f"{url}: Connection refused") and "start void-bridge serve" in told.fix
+
+
+def test_an_address_without_keys_for_it(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        url = f"tcp://127.0.0.1:{other.getsockname()[1]}"
+        config = config_for(tmp_path, connect=url, keys=tmp_path / "none")
+        told = found(server.server_findings(config), "answer")
+    assert told.state == "bad" and "no keys for others'" in told.detail
+
+
+def test_an_address_that_makes_no_sense(tmp_path):
+    told = found(server.server_findings(config_for(tmp_path, connect="tcp://gpu1:port", keys=tmp_path)), "answer")
+    assert told.state == "bad" and told.fix

@@ -1,0 +1,139 @@
+"""What `void-bridge doctor` says of keys: each is spoilt, and the fix is the command that mends it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from void_bridge.cli.finding import Finding
+from void_bridge.cli.findings.keys import key_findings
+from void_bridge.cli.keys import allow, make_pair
+from void_bridge.config import Config
+from void_bridge.keyfiles import fingerprint, read_pair, read_public
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="owners and modes are not looked at on Windows")
+needs_root = pytest.mark.skipif(sys.platform == "win32" or os.getuid() != 0, reason="giving a file away needs root")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    folder = tmp_path / "keys"
+    make_pair(folder, "server")
+    make_pair(folder, "client")
+    allow(folder, "anna")
+    return folder
+
+
+def look(folder, connect=""):
+    return list(key_findings(Config(keys=folder, connect=connect)))
+
+
+def wrong(folder):
+    (told,) = (one for one in look(folder) if one.state == "bad")
+    return told
+
+
+def mended(folder, fix):
+    """After the command that the fix begins with."""
+    subprocess.run(fix.split(";")[0], shell=True, check=True)
+    return look(folder)
+
+
+def test_keys_in_order(folder):
+    theirs = fingerprint(read_public(folder / "server.key"))
+    assert look(folder) == [Finding("keys", "ok", f"{folder}; the server's is {theirs}")]
+
+
+def test_no_keys_at_all(tmp_path):
+    (alone,) = look(tmp_path / "none")
+    (away,) = look(tmp_path / "none", "tcp://gpu1:5570")
+    assert alone.state == "ok" and "not needed on this machine alone" in alone.detail
+    assert away.state == "note" and "lacks client.key_secret and server.key" in away.detail
+    assert away.fix == "void-bridge keys new; server.key comes from whoever runs the server"
+
+
+def test_the_servers_key_is_missing(folder):
+    (folder / "server.key").unlink()
+    (told,) = look(folder, "tcp://gpu1:5570")
+    assert told.state == "note" and told.detail == f"{folder} lacks server.key"
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o622])
+def test_a_secret_that_others_can_read_or_change(folder, mode):
+    path = folder / "client.key_secret"
+    path.chmod(mode)
+    told = wrong(folder)
+    assert told.detail.startswith("others can ") and told.fix.startswith(f"chmod 600 {path};")
+    assert [one.state for one in mended(folder, told.fix)] == ["ok"]
+
+
+@pytest.mark.parametrize("name", ["server.key", "clients/anna.key"])
+def test_a_public_key_that_others_can_change(folder, name):
+    (folder / name).chmod(0o666)
+    told = wrong(folder)
+    assert told.fix.startswith(f"chmod 600 {folder / name};")
+    assert [one.state for one in mended(folder, told.fix)] == ["ok"]
+
+
+@pytest.mark.parametrize("name", [".", "clients"])
+def test_a_folder_that_others_can_write_to(folder, name):
+    place = folder / name
+    place.chmod(0o777)
+    told = next(one for one in look(folder) if one.state == "bad")
+    assert told.fix.startswith(f"chmod go-w {place};")
+    assert [one.state for one in mended(folder, told.fix)] == ["ok"]
+
+
+def test_a_folder_below_one_that_is_open_to_all(tmp_path):
+    (tmp_path / "open").mkdir(mode=0o755)
+    make_pair(tmp_path / "open" / "keys", "client")
+    (tmp_path / "open").chmod(0o777)
+    told = wrong(tmp_path / "open" / "keys")
+    assert "is open to all" in told.detail and "VOID_BRIDGE_KEYS" in told.fix
+
+
+def test_pairs_that_were_exchanged(folder):
+    shutil.copyfile(folder / "server.key", folder / "client.key")
+    told = wrong(folder)
+    assert told.detail.startswith("client.key is not the public key of client.key_secret")
+    assert fingerprint(read_pair(folder / "client.key_secret").public) in told.detail
+    assert told.fix.startswith(f"rm {folder / 'client.key_secret'}, then void-bridge keys new")
+
+
+def test_a_secret_whose_halves_are_no_pair(folder):
+    path = folder / "client.key_secret"
+    public = read_pair(path).public
+    path.write_text(path.read_text().replace(public, read_public(folder / "server.key")))
+    assert "are not a pair" in wrong(folder).detail
+
+
+def test_a_secret_on_the_list(folder):
+    (folder / "clients" / "bob.key").write_bytes((folder / "client.key_secret").read_bytes())
+    assert "holds a secret key, which nobody else should have" in wrong(folder).detail
+
+
+def test_a_key_that_is_a_link(folder, tmp_path):
+    (folder / "server.key").rename(tmp_path / "server.key")
+    (folder / "server.key").symlink_to(tmp_path / "server.key")
+    told = wrong(folder)
+    assert "is a link" in told.detail and told.fix == f"copy the file itself to {folder / 'server.key'}"
+
+
+@needs_root
+def test_another_users_key(folder):
+    os.chown(folder / "server.key", 61001, 61001)
+    told = wrong(folder)
+    assert "belongs to another user" in told.detail and told.fix.startswith("copy it, so that it is yours")
+
+
+def test_no_secret_shows(folder):
+    secrets = [read_pair(path).secret for path in folder.glob("*.key_secret")]
+    for path in folder.glob("*.key_secret"):
+        path.chmod(0o644)
+    shutil.copyfile(folder / "server.key", folder / "client.key")
+    told = repr(look(folder))
+    assert len(secrets) == 2 and not any(secret in told for secret in secrets)

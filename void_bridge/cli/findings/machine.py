@@ -1,0 +1,53 @@
+"""Of the machine at large: cores, memory, colour, and the Python that is set to start servers."""
+
+from __future__ import annotations
+
+import shutil
+from importlib.util import find_spec
+from typing import Iterator
+
+from void_bridge.cli.finding import Finding
+from void_bridge.config import Config
+from void_bridge.cores import available_cores
+from void_bridge.errors import VoidBridgeError
+
+_MEMORY_GB = 4.0
+
+
+def machine_findings(config: Config) -> Iterator[Finding]:
+    yield Finding("cores", "ok", f"{available_cores()}")
+    yield _memory()
+    if config.executable:
+        yield _executable(config.executable)
+
+
+def _executable(path: str) -> Finding:
+    if shutil.which(path):
+        return Finding("executable", "ok", path)
+    fix = "set VOID_BRIDGE_EXECUTABLE to the Python of the server's environment, or leave it empty"
+    return Finding("executable", "bad", f"{path}, which is to start local servers, is no program", fix)
+
+
+def _memory() -> Finding:
+    if not find_spec("psutil"):
+        return Finding("memory", "note", "unknown without psutil", "pip install 'void-bridge[server]'")
+    import psutil  # type: ignore[import-untyped]
+
+    memory = psutil.virtual_memory()
+    detail = f"{memory.total / 1e9:.1f} GB, {memory.available / 1e9:.1f} free"
+    if memory.available < _MEMORY_GB * 1e9:
+        fix = f"{_MEMORY_GB:.0f} GB free are enough for UHD; close something, or expect swapping"
+        return Finding("memory", "note", detail, fix)
+    return Finding("memory", "ok", detail)
+
+
+def colour_findings(config: Config) -> Iterator[Finding]:
+    if not find_spec("PyOpenColorIO"):
+        yield Finding("colour", "note", "no OpenColorIO here", "pip install 'void-bridge[server]'")
+        return
+    from void_bridge.pixels.colour import explain_colour
+
+    try:
+        yield Finding("colour", "ok", explain_colour(None, config.ocio or None)[1])
+    except VoidBridgeError as exc:
+        yield Finding("colour", "bad", exc.message, "correct $OCIO, or name a config in VOID_BRIDGE_OCIO")

@@ -1,0 +1,163 @@
+"""`void-bridge report`: one file for whoever looks into a fault, without keys and without pictures.
+
+Packages add parts as entry points in `void_bridge.report`: functions of a Config that yield `(name, text)`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import platform
+import re
+import sys
+import time
+import zipfile
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Callable, Iterator, List, Set, Tuple
+
+from void_bridge import __version__
+from void_bridge.atomic import replacing
+from void_bridge.cli.command import Command
+from void_bridge.cli.connecting import add_server_options, connected, job_id
+from void_bridge.cli.doctor import examine
+from void_bridge.cli.entries import registered
+from void_bridge.client import Client
+from void_bridge.config import Config, Loaded, load
+from void_bridge.errors import OutputError, VoidBridgeError, full_disk_named
+from void_bridge.typed import to_plain
+
+GROUP = "void_bridge.report"
+JOBS = 100
+_SECRET = re.compile(rb"""(?:secret-key|client_secret)["']?\s*[=:]\s*["']?([^\s"']{40})""")
+_HIDDEN = "(a key was here)"
+
+Part = Tuple[str, str]
+
+README = """\
+A report of void-bridge {version}, made {time} on {host}.
+
+{parts}
+
+Not in it: keys, connection files, frames, previews, environment variables.
+In it: names of users, machines, jobs and files, prompts, and what the log says of them. Look through it before you
+give it away.
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("jobs", metavar="JOB", nargs="*", help="jobs to tell of in full: a number, or a job.json")
+    parser.add_argument("-o", "--output", metavar="FILE", help="default: void-bridge-report-TIME.zip, here")
+    add_server_options(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    loaded = load({"connect": arguments.connect, "autostart": False})
+    jobs = [job_id(text) for text in arguments.jobs]
+    path = Path(arguments.output or time.strftime("void-bridge-report-%Y%m%d-%H%M%S.zip"))
+    if path.exists():
+        raise OutputError(f"{path} is there already; give another name with -o")
+    parts = list(_parts(loaded, jobs))
+    with full_disk_named(path), replacing(path) as temporary:
+        temporary.write_bytes(bundled(parts, secrets_of(loaded.config)))
+        temporary.chmod(0o600)
+    arguments.outcome.set_other(report=str(path.absolute()), parts=[name for name, _ in parts])
+    arguments.outcome.summary(
+        f"{path}: {len(parts)} parts, no keys, no pictures; look through it before you give it away"
+    )
+    return 0
+
+
+def bundled(parts: List[Part], secrets: Set[bytes]) -> bytes:
+    """A ZIP file of the parts and a README.txt that lists them. What is a secret key is in none of them."""
+    names = "\n".join(f"{name:<24} {len(text)} characters" for name, text in parts)
+    told = time.strftime("%Y-%m-%d %H:%M:%S %z")
+    readme = README.format(version=__version__, time=told, host=platform.node(), parts=names)
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as bundle:
+        for name, text in [("README.txt", readme), *parts]:
+            data = text.encode("utf-8", "replace")
+            for secret in secrets:
+                data = data.replace(secret, _HIDDEN.encode())
+            bundle.writestr(name, data)
+    return packed.getvalue()
+
+
+def secrets_of(config: Config) -> Set[bytes]:
+    """Every secret key in this user's key folder and connection files, as Z85."""
+    files = [*config.keys.glob("*.key_secret"), *config.runtime_dir.glob("*.json")]
+    found: Set[bytes] = set()
+    for file in files:
+        try:
+            found.update(_SECRET.findall(file.read_bytes()))
+        except OSError:  # whose keys we cannot read we cannot tell
+            continue
+    return found
+
+
+def _parts(loaded: Loaded, jobs: List[str]) -> Iterator[Part]:
+    """A part that cannot be made says why in its place."""
+    yield from _named("about.json", lambda: _json(_about()))
+    yield from _named("config.json", lambda: _json(_configured(loaded)))
+    yield from _named("doctor.json", lambda: _json(examine(loaded.config)))
+    yield from _of_the_server(loaded.config, jobs)
+    for name, entry in registered(GROUP).items():
+        try:
+            yield from entry.load()(loaded.config)
+        except Exception as exc:
+            yield f"{name}.failed.txt", f"{type(exc).__name__}: {exc}\n"
+
+
+def _named(name: str, make: Callable[[], str]) -> Iterator[Part]:
+    try:
+        yield name, make()
+    except Exception as exc:
+        yield f"{name}.failed.txt", f"{type(exc).__name__}: {exc}\n"
+
+
+def _of_the_server(config: Config, jobs: List[str]) -> Iterator[Part]:
+    """As it answers now; one that does not is told of by doctor and by its logs."""
+    try:
+        with connected(config.replace(autostart=False)) as client:
+            yield from _named("server.json", lambda: _json({"welcome": client.server, "now": client.server_status()}))
+            yield from _named("jobs.json", lambda: _json(client.jobs(JOBS)))
+            for id in jobs:
+                yield from _named(f"jobs/{_file_name(id)}.json", lambda id=id: _told_in_full(client, id))  # type: ignore[misc]
+    except VoidBridgeError as exc:
+        yield "server.failed.txt", f"{exc.message}\n"
+
+
+def _told_in_full(client: Client, id: str) -> str:
+    result = client.result(id)
+    return _json({"status": result.status, "job": result.job, "report": result.report, "frames": len(result.frames)})
+
+
+def _file_name(id: str) -> str:
+    return re.sub(r"[^\w.-]", "_", id)[:64]
+
+
+def _about() -> Any:
+    packages = sorted({f"{found.name} {found.version}" for found in metadata.distributions() if found.name})
+    return {
+        "void_bridge": __version__,
+        "python": sys.version,
+        "executable": sys.executable,
+        "platform": platform.platform(),
+        "machine": platform.machine(),
+        "packages": packages,
+    }
+
+
+def _configured(loaded: Loaded) -> Any:
+    values = to_plain(loaded.config)
+    return {name: {"value": value, "from": loaded.sources[name]} for name, value in values.items()}
+
+
+def _json(value: Any) -> str:
+    return json.dumps(to_plain(value), indent=1, ensure_ascii=False, default=str) + "\n"
+
+
+COMMAND = Command(
+    "report", "collect logs and settings of a fault into one file, without keys or pictures", configure, run
+)
