@@ -14,6 +14,18 @@ settings.register_profile("untimed", deadline=None, suppress_health_check=[Healt
 settings.load_profile("untimed")
 
 
+@pytest.fixture(autouse=True)
+def no_setting_is_left():
+    """What a test sets for itself goes with it: the next one reads the same configuration."""
+    before = _settings_in_the_environment()
+    yield
+    assert _settings_in_the_environment() == before
+
+
+def _settings_in_the_environment():
+    return {name: value for name, value in os.environ.items() if name.startswith("VOID_BRIDGE_")}
+
+
 @pytest.fixture(scope="session", autouse=True)
 def no_server_is_left():
     """A server that a test started as a client does has ended with it, or will soon. Raises TimeoutExpired."""

@@ -6,7 +6,8 @@ import io
 import json
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from gpu_server.engines.void.checkpoint.header import read_header
@@ -68,16 +69,27 @@ def _file_bytes() -> bytes:
 
 
 def configuration(data: bytes) -> None:
-    os.environ["VOID_BRIDGE_CONFIG"] = str(_file(data))
-    os.environ["VOID_BRIDGE_SITE_CONFIG"] = str(Path(_scratch.name) / "none")
-    loaded = config.load()
-    config.as_environment(loaded.config)
+    with _files_of(CONFIG=str(_file(data)), SITE_CONFIG=str(Path(_scratch.name) / "none")):
+        loaded = config.load()
+        config.as_environment(loaded.config)
 
 
 def site_configuration(data: bytes) -> None:
-    os.environ["VOID_BRIDGE_SITE_CONFIG"] = str(_file(data))
-    os.environ["VOID_BRIDGE_CONFIG"] = str(Path(_scratch.name) / "none")
-    config.load({"priority": 7})
+    with _files_of(SITE_CONFIG=str(_file(data)), CONFIG=str(Path(_scratch.name) / "none")):
+        config.load({"priority": 7})
+
+
+@contextmanager
+def _files_of(**paths: str) -> Iterator[None]:
+    """The configuration is read from these meanwhile."""
+    named = {f"VOID_BRIDGE_{name}": path for name, path in paths.items()}
+    before = {name: os.environ.get(name) for name in named}
+    os.environ.update(named)
+    try:
+        yield
+    finally:
+        for name, path in before.items():
+            os.environ.pop(name) if path is None else os.environ.update({name: path})
 
 
 def connection(data: bytes) -> None:

@@ -188,7 +188,8 @@ def waits_in_open(process: psutil.Process) -> bool:
 
 
 def worker_processes() -> list[psutil.Process]:
-    return [child for child in psutil.Process().children() if "worker" in " ".join(child.cmdline())]
+    alive = [child for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE]
+    return [child for child in alive if "worker" in " ".join(child.cmdline())]
 
 
 def test_an_output_that_stalls_holds_up_neither_watch_nor_cancel(tmp_path, monkeypatch, gate):

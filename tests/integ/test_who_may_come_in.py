@@ -99,7 +99,7 @@ def served(anna, code, *words, run="run", **variables):
 def server_of(anna):
     """As the tests start them, with scripted workers."""
     own = settings(anna.home, worker_command=(python_for_all(), str(REPOSITORY / "tests/support/scripted_worker.py")))
-    with served(anna, _LAUNCH, json.dumps(asdict(own), default=str)) as found:
+    with served(anna, _LAUNCH, json.dumps(asdict(own), default=str), "text") as found:
         yield found
 
 
