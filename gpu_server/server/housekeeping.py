@@ -1,4 +1,4 @@
-"""What may go when the spool is over its limit. No I/O."""
+"""What may go when the spool is over its limit, or more jobs have ended than anybody looks at. No I/O."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from gpu_server.server.jobs import JobRecord
+
+ENDED_MAX = 2000  # jobs that failed, were cancelled or fetched: they hold memory and journal, however small they are
 
 
 @dataclass(frozen=True)
@@ -18,14 +20,19 @@ class Removal:
 
 
 def plan_removal(
-    jobs: Iterable[JobRecord], blobs: Mapping[str, int], limit_bytes: int, busy: frozenset[str] = frozenset()
+    jobs: Iterable[JobRecord],
+    blobs: Mapping[str, int],
+    limit_bytes: int,
+    busy: frozenset[str] = frozenset(),
+    ended_max: int = ENDED_MAX,
 ) -> Removal:
-    """Choose what to remove to come under a limit: inputs that no job needs any more, then ended jobs, oldest first.
+    """Choose what to remove to come under the limits: inputs that no job needs any more, then ended jobs, oldest first.
 
     An unfetched result stays, and everything of a job that has not ended; so the limit may not be met.
 
     Args:
         jobs: all, oldest first. blobs: digest -> size in bytes. busy: jobs that a worker still holds.
+        ended_max: jobs that may be kept of those that have failed, were cancelled or fetched.
     """
     records = list(jobs)
     needed = {digest for record in records if not record.is_final for digest in record.blob_sizes}
@@ -35,12 +42,18 @@ def plan_removal(
         if left > limit_bytes and digest not in needed:
             chosen_blobs.add(digest)
             left -= size
-    for record in records:
-        removable = record.state in ("failed", "cancelled") or (record.state == "done" and record.fetched)
-        if left > limit_bytes and removable and record.id not in busy:
+    ended = [record for record in records if _is_over(record) and record.id not in busy]
+    surplus = len(ended) - ended_max
+    for place, record in enumerate(ended):
+        if left > limit_bytes or place < surplus:
             chosen_jobs.append(record.id)
             left -= _result_bytes(record)
     return Removal(frozenset(chosen_blobs), tuple(chosen_jobs), left)
+
+
+def _is_over(record: JobRecord) -> bool:
+    """Nobody needs its result any more."""
+    return record.state in ("failed", "cancelled") or (record.state == "done" and record.fetched)
 
 
 def _result_bytes(record: JobRecord) -> int:

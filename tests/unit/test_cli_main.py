@@ -8,6 +8,7 @@ import pytest
 import void_bridge
 from void_bridge.cli import main as module
 from void_bridge.cli.command import Command
+from void_bridge.cli.console import say
 from void_bridge.cli.main import main
 from void_bridge.errors import DiskFull
 
@@ -65,6 +66,14 @@ def test_an_error_is_one_line_with_its_exit_code(command, capsys):
     command(DiskFull("no space left\nfor it"))
     assert main(["try"]) == 1
     assert capsys.readouterr() == ("", "void-bridge: no space left for it\n")
+
+
+def test_what_a_server_says_does_not_move_the_cursor(command, capsys):
+    command(DiskFull("no \x1b[2Jspace"))
+    assert main(["try"]) == 1
+    assert capsys.readouterr().err == "void-bridge: no \ufffd[2Jspace\n"
+    say("one\x1b\ntwo")
+    assert capsys.readouterr().err == "one\ufffd\ntwo\n"
 
 
 def test_an_error_is_the_end_of_json_too(command, capsys):

@@ -214,6 +214,14 @@ def test_ended_jobs_go_oldest_first_and_no_more_than_needed():
     assert plan_removal(jobs, {}, 5).jobs == ("a", "b", "c")
 
 
+def test_no_more_ended_jobs_are_kept_than_anybody_looks_at():
+    jobs = [record(name, "failed") for name in ("a", "b", "c")]
+    jobs[1:1] = [record("runs", "running"), record("unfetched", "done")]
+    assert plan_removal(jobs, {}, 1000, ended_max=2).jobs == ("a",)
+    assert plan_removal(jobs, {}, 1000, ended_max=0).jobs == ("a", "b", "c")
+    assert plan_removal(jobs, {}, 1000, frozenset({"a"}), ended_max=1).jobs == ("b",)
+
+
 @pytest.mark.parametrize("state", ["receiving", "queued", "running", "done"])
 def test_what_is_needed_or_unfetched_stays_whatever_the_limit(state):
     plan = plan_removal([record("a", state, frame_bytes=10, blobs=[("x", 10)])], {"x": 10}, 0)

@@ -13,8 +13,8 @@ _JOB_FIELDS = {"job": "", "state": "", "output": "", "frames": 0, "engine": "", 
 
 
 def say(text: str) -> None:
-    """A line for people, on standard error."""
-    sys.stderr.write(f"{text}\n")
+    """Lines for people, on standard error."""
+    sys.stderr.write(f"{_printable_lines(text)}\n")
     sys.stderr.flush()
 
 
@@ -27,6 +27,10 @@ def tell(text: str) -> None:
 def printable(text: str) -> str:
     """What others chose, such as a user's name, without the power to move a terminal's cursor."""
     return text if text.isprintable() else "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def _printable_lines(text: str) -> str:
+    return "\n".join(printable(line) for line in text.split("\n"))
 
 
 class Outcome:
@@ -66,7 +70,7 @@ class Outcome:
 
     def summary(self, text: str) -> None:
         """The words that end a command: a result, unless that is JSON."""
-        (say if self.is_json else tell)(text)
+        (say if self.is_json else tell)(_printable_lines(text))
 
     def write(self) -> None:
         if self.is_json and self._values:

@@ -14,7 +14,7 @@ from typing import Dict, List, Optional, Sequence
 
 from void_bridge import __version__
 from void_bridge.cli.command import Command, Parser
-from void_bridge.cli.console import Outcome, say
+from void_bridge.cli.console import Outcome, printable, say
 from void_bridge.cli.entries import registered
 from void_bridge.errors import Cancelled, InternalError, UsageError, VoidBridgeError
 from void_bridge.typed import nearest
@@ -108,6 +108,6 @@ def _sentence(text: str) -> str:
 def _failed(error: VoidBridgeError, outcome: Outcome) -> int:
     if os.environ.get(_DEBUG):
         traceback.print_exc()
-    say(f"void-bridge: {error.message}")
+    say(printable(f"void-bridge: {error.message}"))
     outcome.fail(error)
     return error.exit_code
