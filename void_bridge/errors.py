@@ -188,5 +188,5 @@ def full_disk_named(path: object) -> Iterator[None]:
         yield
     except OSError as exc:
         if exc.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DiskFull(f"no space left for {path}; free some space and run the job again: it goes on") from exc
+            raise DiskFull(f"no space left for {path}; free some space, then run the same again") from exc
         raise OutputError(f"cannot write {path}: {exc.strerror or exc}; choose a writable place with -o") from exc

@@ -24,7 +24,7 @@ from void_bridge.connection import (
     read_connection,
     write_connection,
 )
-from void_bridge.errors import NoServer, Refused, VersionMismatch
+from void_bridge.errors import NoServer, OutputError, Refused, VersionMismatch
 from void_bridge.protocol.framing import Envelope, decode, encode
 from void_bridge.protocol.messages import Welcome
 
@@ -189,6 +189,13 @@ def test_autostart_can_be_turned_off(tmp_path):
 def test_a_server_that_cannot_start_says_why(tmp_path):
     config = config_for(tmp_path, bind="tcp://0.0.0.0:5570", keys=tmp_path / "none").replace(autostart=True)
     with pytest.raises(NoServer, match=r"ended at once: .*keys new.*server.log"):
+        connect(config)
+
+
+def test_a_log_that_cannot_be_written_is_named(tmp_path):
+    config = config_for(tmp_path).replace(autostart=True)
+    (config.runtime_dir / "server.log").mkdir(parents=True)
+    with pytest.raises(OutputError, match=r"cannot write .*server.log: Is a directory"):
         connect(config)
 
 

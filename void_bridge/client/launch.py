@@ -12,7 +12,7 @@ from typing import Any, Callable, Dict, Iterator, List
 
 from void_bridge.config import Config, as_environment
 from void_bridge.connection import connection_path, installation_id, make_private
-from void_bridge.errors import NoServer
+from void_bridge.errors import NoServer, full_disk_named
 from void_bridge.installation import recorded
 
 START_S = 90.0
@@ -75,8 +75,10 @@ def _spawn(command: List[str], config: Config, log: Path) -> subprocess.Popen[by
     if sys.platform == "win32":
         flags = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW | subprocess.DETACHED_PROCESS
         detached = {"creationflags": flags}
+    with full_disk_named(log):
+        output = open(log, "ab")  # noqa: SIM115  closed below
     try:
-        with open(log, "ab") as output:
+        with output:
             process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
