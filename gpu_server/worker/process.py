@@ -112,7 +112,7 @@ class Worker:
     def _conclude(self, run: JobRun, command: RunJob) -> None:
         with about_job(command.id):
             ended = run.conclude()
-            log.info("attempt %d: %s %s", command.attempt, ended.state, ended.message)
+            log.info("attempt %d: %s", command.attempt, f"{ended.state} {ended.message}".strip())
         self._cancels.pop(command.id, None)
         self._send(ended)
 

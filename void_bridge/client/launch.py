@@ -30,6 +30,7 @@ def start_server(config: Config, answers: Callable[[], bool], notice: Callable[[
     Raises:
         NoServer: no Python to start it with, or it did not come up; the log is named.
         Refused: the folder of connection files is another user's.
+        OutputError, DiskFull: its log cannot be written.
     """
     serve = ["-m", "void_bridge.cli", "serve", "--autostarted", "--installation", installation_id()]
     command = [server_python(config), *serve]
