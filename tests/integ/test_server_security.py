@@ -10,9 +10,9 @@ import zmq
 import zmq.auth
 
 from gpu_server.server.app import Server
+from tests.support.key_folders import make_key_folder
 from tests.support.live_server import Client, Peer, make_plate, make_submit, running, settings
 from void_bridge import connection
-from void_bridge.cli.keys import allow, make_pair
 from void_bridge.connection import connection_path, read_connection
 from void_bridge.errors import OutputError, ProtocolError, Refused, UsageError, VersionMismatch
 from void_bridge.protocol.messages import PROTOCOL_VERSION, GetStatus, Hello, ListJobs, Ping, Pong
@@ -124,43 +124,34 @@ def test_an_address_that_cannot_be_is_refused(tmp_path, bind):
 # --- other machines -----------------------------------------------------------------------------
 
 
-def make_key_folder(tmp_path):
-    """As `keys new --server` leaves it, with one client on the list."""
-    folder = tmp_path / "keys"
-    make_pair(folder, "server")
-    make_pair(folder, "client")
-    allow(folder, "artist")
-    return folder
-
-
 def test_an_address_open_to_others_needs_keys(tmp_path):
     with pytest.raises(Refused, match="keys new"):
         Server(settings(tmp_path, bind="tcp://0.0.0.0:*", keys=tmp_path / "none"))
 
 
 def test_an_address_open_to_others_needs_an_allow_list(tmp_path):
-    folder = make_key_folder(tmp_path)
-    (folder / "clients" / "artist.key").unlink()
+    folder = make_key_folder(tmp_path / "keys")
+    (folder / "clients" / "anna.key").unlink()
     with pytest.raises(Refused, match=r"clients/\*\.key"):
         Server(settings(tmp_path, bind="tcp://0.0.0.0:*", keys=folder))
 
 
 def test_a_key_that_cannot_be_read_is_named(tmp_path):
-    folder = make_key_folder(tmp_path)
-    (folder / "clients" / "artist.key").write_text("nonsense")
-    with pytest.raises(Refused, match=r"artist\.key"):
+    folder = make_key_folder(tmp_path / "keys")
+    (folder / "clients" / "anna.key").write_text("nonsense")
+    with pytest.raises(Refused, match=r"anna\.key"):
         Server(settings(tmp_path, bind="tcp://0.0.0.0:*", keys=folder))
 
 
 def test_a_secret_key_that_others_can_read_is_refused(tmp_path):
-    folder = make_key_folder(tmp_path)
+    folder = make_key_folder(tmp_path / "keys")
     (folder / "server.key_secret").chmod(0o640)
     with pytest.raises(Refused, match="others can read"):
         Server(settings(tmp_path, bind="tcp://0.0.0.0:*", keys=folder))
 
 
 def test_a_key_on_the_allow_list_lets_in_and_another_does_not(tmp_path):
-    folder = make_key_folder(tmp_path)
+    folder = make_key_folder(tmp_path / "keys")
     public, secret = zmq.auth.load_certificate(folder / "client.key_secret")
     server_public, _ = zmq.auth.load_certificate(folder / "server.key")
     with running(settings(tmp_path, bind="tcp://0.0.0.0:*", keys=folder, roots=())) as server:
@@ -173,7 +164,7 @@ def test_a_key_on_the_allow_list_lets_in_and_another_does_not(tmp_path):
 
 
 def test_this_users_own_clients_reach_a_server_with_keys_too(tmp_path):
-    open_to_all = settings(tmp_path, bind="tcp://0.0.0.0:*", keys=make_key_folder(tmp_path))
+    open_to_all = settings(tmp_path, bind="tcp://0.0.0.0:*", keys=make_key_folder(tmp_path / "keys"))
     with running(open_to_all), Client.of(open_to_all) as client:
         assert client.control.ask(Ping()) == Pong()
 

@@ -9,9 +9,10 @@ import sys
 
 import pytest
 
+from tests.support.key_folders import make_key_folder
 from void_bridge.cli.finding import Finding
 from void_bridge.cli.findings.keys import key_findings
-from void_bridge.cli.keys import allow, make_pair
+from void_bridge.cli.keys import make_pair
 from void_bridge.config import Config
 from void_bridge.keyfiles import fingerprint, read_pair, read_public
 
@@ -21,11 +22,7 @@ needs_root = pytest.mark.skipif(sys.platform == "win32" or os.getuid() != 0, rea
 
 @pytest.fixture
 def folder(tmp_path):
-    folder = tmp_path / "keys"
-    make_pair(folder, "server")
-    make_pair(folder, "client")
-    allow(folder, "anna")
-    return folder
+    return make_key_folder(tmp_path / "keys")
 
 
 def look(folder, connect=""):
