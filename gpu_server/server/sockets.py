@@ -106,17 +106,24 @@ class RouterLoop(threading.Thread):
             ready = dict(poller.poll(int(_TICK_S * 1000)))
             self.mailbox.run()
             if self._guard.monitor in ready:
-                self._guard.note()
+                self._survive(self._guard.note)
             if self._router in ready:
-                self._take_messages()
-            try:
-                self._guard.watch(time.monotonic())
-                self.tick(time.monotonic())
-            except Exception:
-                log.exception("%s: a periodic task failed", self.name)
+                self._survive(self._take_messages)
+            self._survive(self._do_what_is_due)
         self._guard.close()
         self._router.close(linger=200)
         self.mailbox.close()
+
+    def _survive(self, step: Callable[[], None]) -> None:
+        """What nobody foresaw at one step ends neither the loop nor the others."""
+        try:
+            step()
+        except Exception:
+            log.exception("%s: %s failed", self.name, step.__name__)
+
+    def _do_what_is_due(self) -> None:
+        self._guard.watch(time.monotonic())
+        self.tick(time.monotonic())
 
     def reply(self, client: bytes, number: int, message: Message, *buffers: Any) -> bool:
         """Send without waiting; False if the client has gone or takes nothing."""

@@ -3,6 +3,7 @@
 import json
 import os
 import stat
+from contextlib import suppress
 
 import msgpack
 import pytest
@@ -11,7 +12,7 @@ import zmq.auth
 
 from gpu_server.server.app import Server
 from tests.support.key_folders import make_key_folder
-from tests.support.live_server import Client, Peer, make_plate, make_submit, running, settings
+from tests.support.live_server import Client, Peer, eventually, make_plate, make_submit, running, settings
 from void_bridge import connection
 from void_bridge.connection import connection_path, read_connection
 from void_bridge.errors import OutputError, ProtocolError, Refused, UsageError, VersionMismatch
@@ -36,8 +37,10 @@ def answers(address, configure):
     socket.linger = 0
     configure(socket)
     socket.connect(address)
-    socket.send(msgpack.packb({"type": "ping", "n": 1, "body": {}}))
-    came = bool(socket.poll(500))
+    came = False
+    with suppress(zmq.Again):  # the server has ended the connection before anything could be sent
+        socket.send(msgpack.packb({"type": "ping", "n": 1, "body": {}}), zmq.NOBLOCK)
+        came = bool(socket.poll(500))
     socket.close()
     context.term()
     return came
@@ -263,6 +266,23 @@ def test_a_digest_that_could_be_a_path_is_refused(server, tmp_path):
     bad = type(submit.inputs[0])(submit.inputs[0].path, 5, "../../etc/passwd")
     with Client.of(server.settings) as client, pytest.raises(ProtocolError, match="digest"):
         client.control.ask(type(submit)("x", submit.job, (bad,), "inline"))
+
+
+@pytest.mark.parametrize("step", ["note", "tick", "refuse"])
+def test_what_nobody_foresaw_at_one_step_ends_no_loop(server, monkeypatch, caplog, step):
+    owner = server._control._guard if step == "note" else server._control
+    as_it_is = getattr(owner, step)
+
+    def unforeseen(*given):
+        monkeypatch.setattr(owner, step, as_it_is)
+        raise RuntimeError("nobody thought of that")
+
+    with Client.of(server.settings) as client:
+        monkeypatch.setattr(owner, step, unforeseen)
+        client.control.send(GetStatus("nobody"))
+        with Client.of(server.settings) as other:
+            assert other.control.ask(ListJobs(limit=1)).jobs == ()
+        eventually(lambda: "nobody thought of that" in caplog.text)
 
 
 def test_a_client_that_reads_nothing_does_not_hold_up_others(server, tmp_path):
