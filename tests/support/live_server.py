@@ -138,6 +138,7 @@ class Peer:
         self.socket.curve_publickey = public.encode()
         self.socket.curve_secretkey = secret.encode()
         self.socket.linger = 0
+        self.socket.sndtimeo = int(DEADLINE_S * 1000)
         self.socket.connect(address)
         self.number = 0
         self.events: list[Envelope] = []
