@@ -239,24 +239,25 @@ def handler_to_server(stream: IO[str]) -> logging.Handler:
     return handler
 
 
-def log_of_worker(name: str, line: str, jobs: Sequence[str]) -> list[str]:
+def log_of_worker(name: str, line: str, jobs: Sequence[str], latest: Sequence[str] = ()) -> list[str]:
     """Log what a worker wrote: a record with its level and job, or words of a library.
 
     Args:
         name: of the worker.
         line: without its end.
-        jobs: that it holds; for words that do not say which they are about.
+        jobs: that it holds; for what does not say which it is about.
+        latest: the job that it was given last: words of a library may be read after its end.
 
     Returns:
         The messages that were in it.
     """
     words, *records = line.split(_RECORD)
-    told = [_record(text) for text in records]
+    told = [(_record(text), jobs) for text in records]
     if words.strip():
-        told.insert(0, {"message": words.rstrip()})
-    for fields in told:
-        _log_again(name, fields, ", ".join(jobs))
-    return [str(fields["message"]) for fields in told]
+        told.insert(0, ({"message": words.rstrip()}, jobs or latest))
+    for fields, about in told:
+        _log_again(name, fields, ", ".join(about))
+    return [str(fields["message"]) for fields, _ in told]
 
 
 def _record(text: str) -> dict[str, Any]:

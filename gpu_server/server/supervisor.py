@@ -54,6 +54,7 @@ class WorkerProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self._killed = False
         self._jobs: list[str] = []  # that it holds
+        self._latest: list[str] = []  # the job that it was given last
         self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
         self._thread = threading.Thread(target=self._run, name=name)
         self._thread.start()
@@ -66,7 +67,7 @@ class WorkerProcess:
 
     def send(self, message: WorkerMessage) -> None:
         if isinstance(message, RunJob):
-            self._jobs = [*self._jobs, message.id]
+            self._jobs, self._latest = [*self._jobs, message.id], [message.id]
         self._outbox.put(message)
 
     def end(self) -> None:
@@ -138,5 +139,5 @@ class WorkerProcess:
     def _read_log(self, stderr: IO[bytes]) -> None:
         while line := stderr.readline(_LINE_BYTES_MAX):
             text = line.decode("utf-8", "replace").rstrip()
-            self._tail += [told[:_TAIL_CHARACTERS] for told in log_of_worker(self.name, text, self._jobs)]
+            self._tail += [told[:_TAIL_CHARACTERS] for told in log_of_worker(self.name, text, self._jobs, self._latest)]
         stderr.close()

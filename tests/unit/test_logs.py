@@ -255,6 +255,13 @@ def test_words_of_a_library_are_about_the_jobs_that_the_worker_holds(caplog):
     assert lines[0]["job"] == "first, second" and records[0].levelno == logging.INFO
 
 
+def test_words_that_are_read_late_are_about_the_last_job_and_records_are_not(caplog):
+    with caplog.at_level(logging.DEBUG):
+        log_of_worker("worker-0", "Segmentation fault", [], ["last"])
+        log_of_worker("worker-0", said_by_worker(lambda log, _: log.info("leaving")).rstrip(), [], ["last"])
+    assert [record.job for record in caplog.records] == ["last", ""]
+
+
 def test_a_record_behind_words_without_an_end_is_still_one(caplog):
     def act(log, stream):
         stream.write("50% ")
