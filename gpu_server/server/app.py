@@ -54,6 +54,7 @@ _CURVE_OVERHEAD = 1024
 _HANDSHAKE_MS = 10_000
 _HEARTBEAT_MS = 10_000  # a machine that went away without a word is let go after three
 _SIGNAL_CHECK_S = 0.5
+_ANSWERS_MAX = 512  # on the control socket: small, and a client may ask for much at once
 
 
 class Server:
@@ -128,20 +129,23 @@ class Server:
     def _bind_both(self) -> tuple[zmq.Socket[bytes], zmq.Socket[bytes]]:
         """The control socket where asked; the data socket on the next port, or any if the first is any."""
         host, port = split_bind(self.settings.bind)
-        control, control_port = self._bind(host, port, HEADER_BYTES_MAX)
-        data, data_port = self._bind(host, port + 1 if port else None, PART_BYTES)
+        control, control_port = self._bind(host, port, HEADER_BYTES_MAX, _ANSWERS_MAX)
+        data, data_port = self._bind(host, port + 1 if port else None, PART_BYTES, 2 * WINDOW)
         near = "127.0.0.1" if host in ("0.0.0.0", "*", "localhost") else host
         self.control_address = f"tcp://{near}:{control_port}"
         self._local_data_address = f"tcp://{near}:{data_port}"
         self._data_address = f"tcp://{'*' if host in ('0.0.0.0', '*') else near}:{data_port}"
         return control, data
 
-    def _bind(self, host: str, port: int | None, frame_bytes_max: int) -> tuple[zmq.Socket[bytes], int]:
+    def _bind(
+        self, host: str, port: int | None, frame_bytes_max: int, answers_max: int
+    ) -> tuple[zmq.Socket[bytes], int]:
+        """answers_max: that wait for one client; what comes beyond them is dropped."""
         router = self._context.socket(zmq.ROUTER)
         self._gatekeeper.guard(router)
         router.setsockopt(zmq.MAXMSGSIZE, frame_bytes_max + _CURVE_OVERHEAD)
         router.setsockopt(zmq.RCVHWM, 2 * WINDOW)
-        router.setsockopt(zmq.SNDHWM, 2 * WINDOW)
+        router.setsockopt(zmq.SNDHWM, answers_max)
         router.setsockopt(zmq.LINGER, 0)  # what a client that has gone did not take is not kept for it
         router.setsockopt(zmq.ROUTER_MANDATORY, 1)
         router.setsockopt(zmq.HANDSHAKE_IVL, _HANDSHAKE_MS)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from pathlib import Path
 from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
@@ -159,9 +160,9 @@ class Controller:
 
     def wait(self, id: str, timeout_s: Optional[float] = None) -> bool:
         """Until a job is no longer followed. For renders without an interface, never for an interface's own thread."""
-        thread = self._threads.get(id)
-        if thread is not None:
-            thread.join(timeout_s)
+        end = time.monotonic() + (float("inf") if timeout_s is None else timeout_s)
+        while self.is_following(id) and time.monotonic() < end:  # one thread may hand over to another
+            self._threads[id].join(None if timeout_s is None else end - time.monotonic())
         return not self.is_following(id)
 
     def stop(self) -> None:

@@ -260,6 +260,34 @@ def test_a_job_is_cancelled_while_it_is_handed_over(tmp_path, main, controller):
     assert main.until_phase(order.id, "cancelled").line == "no longer waited for; stop it on the farm: openjd 1"
 
 
+def test_a_farm_job_that_is_cancelled_as_the_waiting_begins_stays_cancelled(tmp_path, main):
+    """Its news are on their way, on a thread that takes over from the one that handed it over."""
+    asked, cancelled = threading.Event(), threading.Event()
+
+    def news(folder):
+        asked.set()
+        cancelled.wait(DEADLINE_S)
+        return FarmNews("openjd 1", "0 of 2 tasks done")
+
+    class SlowToChangeHands(dict):
+        def __setitem__(self, id, thread):
+            asked.wait(DEADLINE_S)
+            cancelled.wait(0.5)
+            super().__setitem__(id, thread)
+
+    controller = Controller(main.post, main.show, news=news)
+    controller._threads = SlowToChangeHands()
+    order = Order(make_job(tmp_path), Settings(where="farm"))
+    (state,) = controller.submit_to_farm([order], lambda files: HandedOver("openjd 1"))
+    main.until(asked.is_set)
+    controller.cancel(state, order.settings, lambda line: None)
+    time.sleep(1.0)
+    cancelled.set()
+    main.until_phase(order.id, "cancelled")
+    main.until(lambda: not controller.is_following(order.id))
+    assert main.last(order.id).phase == "cancelled"
+
+
 def test_a_session_that_ended_before_the_farm_answered_finds_out_from_disk(tmp_path, main):
     folder = tmp_path / "out"
     folder.mkdir()

@@ -3,6 +3,7 @@
 import json
 import os
 import stat
+import time
 from contextlib import suppress
 
 import msgpack
@@ -293,6 +294,23 @@ def test_a_client_that_reads_nothing_does_not_hold_up_others(server, tmp_path):
         submit = make_submit(plate)
         client.upload(submit)
         assert client.reaches(submit.id, "done").frames_done == 4
+
+
+def test_many_requests_at_once_are_all_answered(server, tmp_path):
+    """By a client that is slower than the server: what it does not take yet waits."""
+    with Client.of(server.settings) as client:
+        plate = make_plate(tmp_path / "plate")
+        for number in range(60):
+            client.submit(make_submit(plate, output=f"/out/{number}.####.exr"))
+        slow = client.control.socket
+        slow.disconnect(slow.last_endpoint)
+        slow.setsockopt(zmq.RCVHWM, 1)
+        slow.setsockopt(zmq.RCVBUF, 4096)
+        slow.connect(server.control_address)
+        client.control.ask(Hello(PROTOCOL_VERSION, "slow"))
+        numbers = [client.control.send(ListJobs(limit=1000)) for _ in range(500)]
+        time.sleep(1.0)
+        assert all(len(client.control.answer(number).message.jobs) == 60 for number in numbers)
 
 
 def test_a_connection_file_that_others_can_read_is_not_used(server):
