@@ -6,7 +6,10 @@ import os
 
 
 def has_ended(pid: int) -> bool:
-    """Whether no process has this number. False where that cannot be known: for 0, and on Windows."""
+    """Whether no process of this number runs. False where that cannot be known: for 0, and on Windows.
+
+    On Linux one that nobody has collected (a zombie) has ended; elsewhere it counts as running.
+    """
     if not pid or os.name == "nt":  # there, signal 0 would be sent
         return False
     try:
@@ -15,4 +18,13 @@ def has_ended(pid: int) -> bool:
         return True
     except (PermissionError, OverflowError):
         return False
-    return False
+    return _is_zombie(pid)
+
+
+def _is_zombie(pid: int) -> bool:
+    """By the letter after the name: https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as stat:
+            return stat.read().rpartition(b") ")[2].startswith(b"Z")
+    except OSError:
+        return False

@@ -13,10 +13,11 @@ import subprocess
 from pathlib import Path
 from typing import Any, Callable, Dict, List
 
+from host_plugins.farm.processes import import_psutil, wait_until_ended
 from void_bridge.client.launch import start_server
 from void_bridge.config import Config, load
 from void_bridge.connection import connection_path, read_connection
-from void_bridge.errors import EngineError, UsageError
+from void_bridge.errors import EngineError
 
 FOLDER = "void-bridge"
 _RECORD = "session.json"
@@ -50,7 +51,7 @@ def start(folder: Path, gpus: int = 0, gpu_memory_gb: float = 0.0, say: Callable
         EngineError: this host lacks the GPUs. NoServer: it did not come up.
     """
     check_host(gpus, gpu_memory_gb)
-    psutil = _psutil()
+    psutil = import_psutil()
     config = session_config(folder)
     start_server(config, lambda: False, say)
     found = read_connection(connection_path(config.runtime_dir))
@@ -126,21 +127,20 @@ def _last_words(own: Path) -> List[str]:
 
 def _end(pid: int, started: float) -> bool:
     """Ask the server to stop, which ends its workers; end what is left of them. Returns whether it was there."""
-    psutil = _psutil()
     family = _family(pid, started)
     for process in family:
         if process.pid == pid:
             process.terminate()
-    _, left = psutil.wait_procs(family, timeout=_STOP_S)
+    left = wait_until_ended(family, _STOP_S)
     for process in left:
         process.kill()
-    psutil.wait_procs(left, timeout=_KILL_S)
+    wait_until_ended(left, _KILL_S)
     return any(process.pid == pid for process in family)
 
 
 def _family(pid: int, started: float) -> List[Any]:
     """The server and its workers, also when the server is gone: on POSIX they share its process group."""
-    found, psutil = [], _psutil()
+    found, psutil = [], import_psutil()
     for process in psutil.process_iter(["create_time", "ppid", "cmdline", "status"]):
         facts = process.info
         words = " ".join(facts["cmdline"] or ())
@@ -158,11 +158,3 @@ def _group(pid: int) -> int:
         return os.getpgid(pid) if hasattr(os, "getpgid") else -1
     except OSError:
         return -1
-
-
-def _psutil() -> Any:
-    try:
-        import psutil  # type: ignore[import-untyped]
-    except ImportError as exc:
-        raise UsageError("a farm's worker needs psutil; install void-bridge[server,farm]") from exc
-    return psutil

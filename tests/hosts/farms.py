@@ -13,9 +13,9 @@ import sys
 from pathlib import Path
 from typing import Any, Dict, List
 
-import psutil
 import pytest
 
+from host_plugins.farm.processes import is_running
 from tests.support.live_server import eventually
 from void_bridge.job import JobFile
 from void_bridge.sequence import Sequence
@@ -68,14 +68,7 @@ def until_openjd_has_ended(farm_job: str) -> None:
     """Frames come before the last step and the end of the session's server. farm_job: `openjd <process>`."""
     farm, number = farm_job.split()
     assert farm == "openjd"
-    assert eventually(lambda: not _runs(int(number)), OPENJD_S), f"process {number} has not ended"
-
-
-def _runs(number: int) -> bool:
-    try:
-        return psutil.Process(number).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
+    assert eventually(lambda: not is_running(int(number)), OPENJD_S), f"process {number} has not ended"
 
 
 def main(folder: str) -> None:

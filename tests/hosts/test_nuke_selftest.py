@@ -27,7 +27,7 @@ def fake_nuke(served, tmp_path, monkeypatch):
 def test_every_claim_holds_in_the_fake(fake_nuke):
     fake, plugin = fake_nuke
     fake.answers[:] = [True, {}]
-    fake.cancel_execute_at(2000)
+    fake.cancel_execute_at(200)
     path = Path(plugin.selftest())
     assert "no news of the job yet" in path.read_text()
     fake.pump(lambda: "no news of the job yet" not in path.read_text(), LAST_S)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Callable, Optional
 
 from host_plugins.farm import session
+from host_plugins.farm.processes import import_psutil, wait_until_ended
 
 _REQUEST_S = 10.0
 _CANCEL_S = 45.0  # the server ends a worker that does not stop after at most 30
@@ -46,9 +47,7 @@ def end_anyway(connection: Path, say: Say) -> None:
 
 
 def _daemon(connection: Path) -> Optional[Any]:
-    import psutil  # type: ignore[import-untyped]
-
-    for process in psutil.process_iter(["cmdline"]):
+    for process in import_psutil().process_iter(["cmdline"]):
         words = process.info["cmdline"] or ()
         if "_serve" in words and str(connection.absolute()) in words:
             return process
@@ -88,13 +87,11 @@ def _stop(frontend: Any) -> None:
 
 
 def _wait_or_kill(daemon: Any, timeout_s: float, say: Say) -> None:
-    import psutil
-
-    _, left = psutil.wait_procs([daemon], timeout=timeout_s)
+    left = wait_until_ended([daemon], timeout_s)
     for process in left:
         say("the adaptor's daemon does not answer; it is killed")
         process.kill()
-    psutil.wait_procs(left, timeout=_EXIT_S)
+    wait_until_ended(left, _EXIT_S)
 
 
 def _remove_connection(connection: Path) -> None:

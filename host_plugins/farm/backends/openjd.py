@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Dict, List
 from host_plugins.farm.backends import Say, Submitted
 from host_plugins.farm.bundle import SERVICE_PARAMETERS, TEMPLATE, Bundle
 from host_plugins.farm.options import FarmOptions
+from host_plugins.farm.processes import is_running
 from void_bridge.errors import UsageError, full_disk_named
 
 LOG = "openjd.log"
@@ -44,7 +45,7 @@ class OpenJobDescription:
         return "running a bundle here needs openjd-cli, which is not installed; install void-bridge[farm]"
 
     def status(self, id: str) -> str:
-        return "runs here" if is_alive(int(id)) else "has ended here"
+        return "runs here" if is_running(int(id)) else "has ended here"
 
 
 def _parameters(bundle: Bundle) -> str:
@@ -116,10 +117,3 @@ def _notice() -> int:
     if sys.platform == "win32":
         return signal.CTRL_BREAK_EVENT
     return signal.SIGINT
-
-
-def is_alive(pid: int) -> bool:
-    """Whether a process of this number runs on this machine."""
-    import psutil  # type: ignore[import-untyped]
-
-    return bool(psutil.pid_exists(pid))
