@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import io
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,11 +26,12 @@ from void_bridge.protocol.framing import decode, encode, request_number
 from void_bridge.sequence import Sequence
 
 SEEDS = Path(__file__).with_name("seeds")
-_scratch = tempfile.TemporaryDirectory(prefix="fuzz-")
+_scratch = Path(tempfile.mkdtemp(prefix="fuzz-"))
+atexit.register(shutil.rmtree, _scratch, ignore_errors=True)
 
 
 def _file(data: bytes) -> Path:
-    path = Path(_scratch.name) / str(os.getpid())
+    path = _scratch / str(os.getpid())
     path.write_bytes(data)
     path.chmod(0o600)
     return path
@@ -65,17 +68,17 @@ def job(data: bytes) -> None:
 
 
 def _file_bytes() -> bytes:
-    return (Path(_scratch.name) / str(os.getpid())).read_bytes()
+    return (_scratch / str(os.getpid())).read_bytes()
 
 
 def configuration(data: bytes) -> None:
-    with _files_of(CONFIG=str(_file(data)), SITE_CONFIG=str(Path(_scratch.name) / "none")):
+    with _files_of(CONFIG=str(_file(data)), SITE_CONFIG=str(_scratch / "none")):
         loaded = config.load()
         config.as_environment(loaded.config)
 
 
 def site_configuration(data: bytes) -> None:
-    with _files_of(SITE_CONFIG=str(_file(data)), CONFIG=str(Path(_scratch.name) / "none")):
+    with _files_of(SITE_CONFIG=str(_file(data)), CONFIG=str(_scratch / "none")):
         config.load({"priority": 7})
 
 
