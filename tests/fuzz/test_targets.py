@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 
 import pytest
 
@@ -51,7 +50,3 @@ def test_a_fault_is_reported_with_its_input(monkeypatch, tmp_path):
     monkeypatch.setattr(run, "SEEDS", tmp_path)
     with pytest.raises(Fault, match=r"none, seed 3: [\s\S]*KeyError"):
         fuzz("none", 1, 3)
-
-
-def test_the_scratch_folder_is_this_process_own():
-    assert targets._scratch.name.startswith(tempfile.gettempdir())
