@@ -48,13 +48,13 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+ANSWERS_MAX = 512  # on the control socket: small, and a client may ask for much at once
 _POOL_THREADS = 4
 _ELSEWHERE_THREADS = 16  # for what clients name on their disks: a share that stalls must not hold up the spool's files
 _CURVE_OVERHEAD = 1024
 _HANDSHAKE_MS = 10_000
 _HEARTBEAT_MS = 10_000  # a machine that went away without a word is let go after three
 _SIGNAL_CHECK_S = 0.5
-_ANSWERS_MAX = 512  # on the control socket: small, and a client may ask for much at once
 
 
 class Server:
@@ -129,7 +129,7 @@ class Server:
     def _bind_both(self) -> tuple[zmq.Socket[bytes], zmq.Socket[bytes]]:
         """The control socket where asked; the data socket on the next port, or any if the first is any."""
         host, port = split_bind(self.settings.bind)
-        control, control_port = self._bind(host, port, HEADER_BYTES_MAX, _ANSWERS_MAX)
+        control, control_port = self._bind(host, port, HEADER_BYTES_MAX, ANSWERS_MAX)
         data, data_port = self._bind(host, port + 1 if port else None, PART_BYTES, 2 * WINDOW)
         near = "127.0.0.1" if host in ("0.0.0.0", "*", "localhost") else host
         self.control_address = f"tcp://{near}:{control_port}"

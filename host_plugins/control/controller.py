@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from pathlib import Path
-from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, NamedTuple, Sequence, Tuple
 
 from host_plugins.control.request import Order
 from host_plugins.control.runs import News, OnState, Run, config_of, no_news
@@ -158,11 +158,11 @@ class Controller:
 
         self._ask(settings, ask, on_line)
 
-    def wait(self, id: str, timeout_s: Optional[float] = None) -> bool:
+    def wait(self, id: str, timeout_s: float = threading.TIMEOUT_MAX) -> bool:
         """Until a job is no longer followed. For renders without an interface, never for an interface's own thread."""
-        end = time.monotonic() + (float("inf") if timeout_s is None else timeout_s)
+        end = time.monotonic() + timeout_s
         while self.is_following(id) and time.monotonic() < end:  # one thread may hand over to another
-            self._threads[id].join(None if timeout_s is None else end - time.monotonic())
+            self._threads[id].join(end - time.monotonic())
         return not self.is_following(id)
 
     def stop(self) -> None:

@@ -23,7 +23,16 @@ def is_running(pid: int) -> bool:
     """Whether a process of this number runs. Raises UsageError: psutil is not installed."""
     psutil = import_psutil()
     try:
-        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+        return still_runs(psutil.Process(pid))
+    except psutil.NoSuchProcess:
+        return False
+
+
+def still_runs(process: Any) -> bool:
+    """Whether a psutil.Process is the one that it was, and runs."""
+    psutil = import_psutil()
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.AccessDenied:
         return True
     except psutil.NoSuchProcess:
@@ -34,7 +43,7 @@ def wait_until_ended(processes: Sequence[Any], timeout_s: float) -> List[Any]:
     """Returns those of some psutil.Process that still run after `timeout_s` seconds."""
     end = time.monotonic() + timeout_s
     while True:
-        left = [process for process in processes if process.is_running() and is_running(process.pid)]
+        left = [process for process in processes if still_runs(process)]
         if not left or time.monotonic() >= end:
             return left
         time.sleep(_POLL_S)

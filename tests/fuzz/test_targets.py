@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 
 import pytest
 
@@ -50,3 +51,7 @@ def test_a_fault_is_reported_with_its_input(monkeypatch, tmp_path):
     monkeypatch.setattr(run, "SEEDS", tmp_path)
     with pytest.raises(Fault, match=r"none, seed 3: [\s\S]*KeyError"):
         fuzz("none", 1, 3)
+
+
+def test_the_scratch_folder_is_this_process_own():
+    assert targets._scratch.is_relative_to(tempfile.gettempdir())

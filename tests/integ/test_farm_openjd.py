@@ -173,3 +173,7 @@ def test_a_server_that_dies_fails_its_task_and_leaves_nothing(farm, tmp_path, lo
     assert state["state"] == "failed"
     assert "the session's server is gone" in state["line"]
     assert "had ended" in ran.said, "the session tells the server's last words"
+    kept = digests(out)
+    ran = farm.run(*long_shot)
+    assert ran.code == 0, ran.said
+    assert kept.items() <= digests(out).items()

@@ -16,6 +16,7 @@ from typing import Any
 import psutil
 
 from gpu_server.server.settings import ServerSettings
+from host_plugins.farm.processes import still_runs
 from tests.support.live_server import Client, ServerProcess, eventually
 from void_bridge.client.output import output_folder
 from void_bridge.errors import VoidBridgeError
@@ -74,7 +75,7 @@ class World:
 
     def workers(self) -> list[psutil.Process]:
         assert self.server
-        return [each for each in psutil.Process(self.server.process.pid).children() if _is_alive(each)]
+        return [each for each in psutil.Process(self.server.process.pid).children() if still_runs(each)]
 
     def processes(self) -> list[psutil.Process]:
         """Everything of this world that runs, apart from this process."""
@@ -154,7 +155,7 @@ def kill(process: psutil.Process | subprocess.Popen[str]) -> None:
 
 def gone(processes: list[psutil.Process]) -> None:
     """Wait until none of them runs. Raises AssertionError."""
-    eventually(lambda: not any(map(_is_alive, processes)), 30)
+    eventually(lambda: not any(map(still_runs, processes)), 30)
 
 
 def words_of(process: psutil.Process) -> str:
@@ -165,15 +166,8 @@ def words_of(process: psutil.Process) -> str:
         return ""
 
 
-def _is_alive(process: psutil.Process) -> bool:
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
 def _mark_of(process: psutil.Process) -> str:
     try:
-        return process.environ().get(MARK, "") if _is_alive(process) else ""
+        return process.environ().get(MARK, "") if still_runs(process) else ""
     except psutil.Error:
         return ""

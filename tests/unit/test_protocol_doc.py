@@ -8,6 +8,7 @@ from typing import Literal, Union, get_args, get_origin, get_type_hints
 
 import pytest
 
+from gpu_server.server.app import ANSWERS_MAX
 from void_bridge.errors import error_classes
 from void_bridge.frames import FrameRange
 from void_bridge.job import Colour, Job, MatteSource
@@ -98,3 +99,4 @@ def test_the_caps_of_the_page_are_the_codes():
     header, part = re.search(r"header (\d+) MiB, buffer (\d+) MiB", TEXT).groups()
     assert (int(header) * 2**20, int(part) * 2**20) == (framing.HEADER_BYTES_MAX, framing.PART_BYTES)
     assert "one buffer" in TEXT and framing.BUFFERS_MAX == 1
+    assert int(re.search(r"On the control socket (\d+) of them wait", TEXT).group(1)) == ANSWERS_MAX

@@ -29,9 +29,9 @@ def _score(case: tuple[str, str, int]) -> tuple[str, float]:
 def test_tells_morphing_from_motion(capsys: pytest.CaptureFixture[str]) -> None:
     cases = [(PAINTED, kind, 40000) for kind in RIGID]
     cases += [(PAINTED, "articulated", 40001 + i) for i in range(2)]
-    cases += [(PAINTED, kind, 40000 + i) for kind in MORPHING for i in range(2)]
+    cases += [(PAINTED, kind, 40000 + i) for kind in MORPHING for i in range(4)]
     cases += [(FORMULA, kind, 41000) for kind in ("rotation", "bouncing", "lighting", "articulated")]
-    cases += [(FORMULA, kind, 41000) for kind in MORPHING]
+    cases += [(FORMULA, kind, 41000 + i) for kind in MORPHING for i in range(2)]
     scores: dict[str, list[float]] = {kind: [] for kind in RIGID + MORPHING}
     with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
         for kind, value in pool.map(_score, cases, chunksize=2):
