@@ -13,10 +13,10 @@ import numpy as np
 import psutil
 from rich.console import Console
 
-from gpu_server.bench import void_options
-from gpu_server.bench.loop import LoopPairs, loop_pairs, watch_loop
-from gpu_server.bench.propagate import Quality, quality
-from gpu_server.bench.shots import passthrough_job, write_shot
+from gpu_server.benchmarks import void_options
+from gpu_server.benchmarks.loop import LoopPairs, loop_pairs, measure_loop
+from gpu_server.benchmarks.propagate import Quality, quality
+from gpu_server.benchmarks.shots import passthrough_job, write_shot
 from gpu_server.device import gpu_count
 from gpu_server.footage import Camera
 from gpu_server.private_server import private_server
@@ -92,7 +92,8 @@ def _loop(folder: Path, options: argparse.Namespace) -> Iterator[str]:
     plate = write_shot(folder / "shot", SHORT_FRAMES)
     with private_server(folder / "server") as server:
         measured = loop_pairs(server, plate, SHORT_FRAMES, folder, pairs, available_cores())
-        answers = np.array(watch_loop(server, passthrough_job(plate, SHORT_FRAMES, folder / "asked")).answers_s) * 1000
+        measurement = measure_loop(server, passthrough_job(plate, SHORT_FRAMES, folder / "asked"))
+        answers = np.array(measurement.answers_s) * 1000
     yield "## The loop around an engine that changes nothing\n"
     yield f"3840x2160 half RGBA with grain, ZIP, {SHORT_FRAMES} frames, {available_cores()} threads, {pairs} pairs.\n"
     yield "| what | got | at least |\n|---|---|---|"
@@ -115,7 +116,7 @@ def _memory(folder: Path, _: argparse.Namespace) -> Iterator[str]:
         for frames in (SHORT_FRAMES, LONG_FRAMES):
             with private_server(folder / f"server-{engine}-{frames}") as server:
                 job = passthrough_job(plate, frames, folder / f"{engine}-{frames}").replace(engine=engine)
-                peaks[engine, frames] = watch_loop(server, job).peak_pss_bytes / 2**30
+                peaks[engine, frames] = measure_loop(server, job).peak_pss_bytes / 2**30
     yield "## Memory\n"
     yield "3840x2160 half RGBA, a matte over a quarter; sum of PSS of client, server and worker at its peak.\n"
     yield f"| engine | {SHORT_FRAMES} frames | {LONG_FRAMES} frames | ratio | at least |\n|---|---|---|---|---|"
@@ -145,7 +146,7 @@ def _quality_row(q: Quality) -> str:
 
 
 def _noise(_: Path, __: argparse.Namespace) -> Iterator[str]:
-    from gpu_server.bench.void_noise import measure
+    from gpu_server.benchmarks.void_noise import measure
 
     got = measure()
     yield "## Flow-warped noise\n"
@@ -164,7 +165,7 @@ def _noise(_: Path, __: argparse.Namespace) -> Iterator[str]:
 
 
 def _morph(_: Path, __: argparse.Namespace) -> Iterator[str]:
-    from gpu_server.bench.void_morph import measure
+    from gpu_server.benchmarks.void_morph import measure
 
     yield "## The morph check\n"
     yield "Generated clips, textures and objects drawn at random; area under the ROC curve, at least 0.95 over all.\n"
@@ -172,7 +173,7 @@ def _morph(_: Path, __: argparse.Namespace) -> Iterator[str]:
 
 
 def _void(folder: Path, options: argparse.Namespace) -> Iterator[str]:
-    from gpu_server.bench.void_page import void_lines
+    from gpu_server.benchmarks.void_page import void_lines
 
     return void_lines(folder, options)
 

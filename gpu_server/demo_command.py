@@ -37,7 +37,7 @@ SPACE = "Linear Rec.709 (sRGB)"
 
 
 @dataclass(frozen=True)
-class Places:
+class DemoSequences:
     """Sequences of the demo below one folder."""
 
     out: Path
@@ -65,32 +65,33 @@ def _run(args: argparse.Namespace) -> int:
     console = Console(stderr=True)
     width, height = (int(n) for n in args.size.split("x"))
     scene = Scene("pan_zoom_rotation", height, width, args.length, seed=1)
-    places = Places(args.out.absolute())
+    sequences = DemoSequences(args.out.absolute())
     for folder in ("plate", "roto", "clean"):
-        shutil.rmtree(places.out / folder, ignore_errors=True)
-    console.print(f"making {args.length} frames of {args.size} HDR footage in {places.out}")
-    _write_footage(scene, places)
-    code = _remove(places)
+        shutil.rmtree(sequences.out / folder, ignore_errors=True)
+    console.print(f"making {args.length} frames of {args.size} HDR footage in {sequences.out}")
+    _write_footage(scene, sequences)
+    code = _remove(sequences)
     if code:
-        raise EngineError(f"the demo's job ended with exit code {code}; the server's log is in {places.out / 'server'}")
-    report = _report(scene, places)
-    (places.out / "report.md").write_text(report, encoding="utf-8")
-    _write_sheet(scene, places)
+        log = sequences.out / "server"
+        raise EngineError(f"the demo's job ended with exit code {code}; the server's log is in {log}")
+    report = _report(scene, sequences)
+    (sequences.out / "report.md").write_text(report, encoding="utf-8")
+    _write_sheet(scene, sequences)
     console.print(report, markup=False, highlight=False)
-    console.print(f"look at {places.out / 'contact_sheet.png'}", soft_wrap=True)
+    console.print(f"look at {sequences.out / 'contact_sheet.png'}", soft_wrap=True)
     return 0
 
 
-def _write_footage(scene: Scene, places: Places) -> None:
+def _write_footage(scene: Scene, sequences: DemoSequences) -> None:
     def write(index: int) -> None:
         frame = scene.frame(index)
         window = Box(0, 0, scene.height, scene.width)
         header = {"framesPerSecond": Fraction(24, 1)}
         half = {name: _half(frame.plate[..., axis]) for axis, name in enumerate("RGB")}
         half["A"] = np.ones(window.shape, np.float16)
-        _write(places.plate, index, half, window, header)
+        _write(sequences.plate, index, half, window, header)
         mattes = {"void_bridge.remove": _half(frame.remove), "void_bridge.affected": _half(frame.affected)}
-        _write(places.matte, index, mattes, window, header)
+        _write(sequences.matte, index, mattes, window, header)
 
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(write, range(scene.frames)))
@@ -105,16 +106,16 @@ def _half(plane: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(plane, dtype=np.float16)
 
 
-def _remove(places: Places) -> int:
-    with private_server(places.out / "server") as server, _environment(server.config):
+def _remove(sequences: DemoSequences) -> int:
+    with private_server(sequences.out / "server") as server, _environment(server.config):
         return command_line(
             [
-                *("remove", str(places.plate), "-o", str(places.result)),
+                *("remove", str(sequences.plate), "-o", str(sequences.result)),
                 *(
                     "--remove",
-                    f"{places.matte}:void_bridge.remove",
+                    f"{sequences.matte}:void_bridge.remove",
                     "--affected",
-                    f"{places.matte}:void_bridge.affected",
+                    f"{sequences.matte}:void_bridge.affected",
                 ),
                 *("--colorspace", SPACE, "--engine", "propagate"),
             ]
@@ -141,9 +142,10 @@ class Scores:
     changed_outside: int
 
 
-def _scores(scene: Scene, places: Places, index: int) -> Scores:
+def _scores(scene: Scene, sequences: DemoSequences, index: int) -> Scores:
     frame = scene.frame(index)
-    plate, result = (read_frame(s.path(FIRST_FRAME + index)).parts[0].channels for s in (places.plate, places.result))
+    both = (sequences.plate, sequences.result)
+    plate, result = (read_frame(sequence.path(FIRST_FRAME + index)).parts[0].channels for sequence in both)
     rgb = _rgb(result)
     weight = result["void_bridge.paste"]
     hole = np.maximum(frame.remove, frame.affected) > 0.01
@@ -156,8 +158,8 @@ def _rgb(channels: dict[str, np.ndarray]) -> np.ndarray:
     return np.stack([channels[c].astype(np.float32) for c in "RGB"], -1)
 
 
-def _report(scene: Scene, places: Places) -> str:
-    scores = [_scores(scene, places, index) for index in range(0, scene.frames, 4)]
+def _report(scene: Scene, sequences: DemoSequences) -> str:
+    scores = [_scores(scene, sequences, index) for index in range(0, scene.frames, 4)]
     ours, theirs = (np.mean([getattr(s, name) for s in scores]) for name in ("result_db", "inpainted_db"))
     highlight = max(float(scene.frame(i).background.max()) for i in (0, scene.frames - 1))
     return (
@@ -170,7 +172,7 @@ def _report(scene: Scene, places: Places) -> str:
     )
 
 
-def _write_sheet(scene: Scene, places: Places) -> None:
+def _write_sheet(scene: Scene, sequences: DemoSequences) -> None:
     indices = [round(share * (scene.frames - 1)) for share in (0, 0.33, 0.67, 1)]
     rows: dict[str, list[np.ndarray]] = {"plate": [], "matte": [], "result": [], "background": []}
     for index in indices:
@@ -179,11 +181,11 @@ def _write_sheet(scene: Scene, places: Places) -> None:
         rows["plate"].append(plate)
         planes = MattePlanes(frame.remove.shape, remove=frame.remove, affected=frame.affected)
         rows["matte"].append(overlay(plate, planes))
-        result = read_frame(places.result.path(FIRST_FRAME + index)).parts[0].channels
+        result = read_frame(sequences.result.path(FIRST_FRAME + index)).parts[0].channels
         rows["result"].append(metrics.display_u8(_rgb(result)))
         rows["background"].append(metrics.display_u8(frame.background))
     sheet = contact_sheet(rows, [str(FIRST_FRAME + i) for i in indices])
-    cv2.imwrite(str(places.out / "contact_sheet.png"), sheet[:, :, ::-1])
+    cv2.imwrite(str(sequences.out / "contact_sheet.png"), sheet[:, :, ::-1])
 
 
 COMMAND = Command("demo", "remove an object from footage of its own, through a real server", _configure, _run)

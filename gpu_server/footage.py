@@ -43,7 +43,7 @@ class Frame:
 
 
 @dataclass(frozen=True)
-class Footage:
+class SyntheticFootage:
     """A whole clip: as `Frame`, time in front. to_world: shape [T, 3, 3], pixel of a frame (x, y, 1) to the world's."""
 
     plates: Array
@@ -183,11 +183,11 @@ def make_clip(
     exposure_drift: float = 0.0,
     object_motion: ObjectMotion = "crossing",
     object_size: float = 0.42,
-) -> Footage:
+) -> SyntheticFootage:
     """All frames of a `Scene`; its options are explained there."""
     scene = Scene(camera, height, width, frames, seed, grain, parallax, exposure_drift, object_motion, object_size)
     made = [scene.frame(i) for i in range(frames)]
-    return Footage(
+    return SyntheticFootage(
         np.stack([f.plate for f in made]),
         np.stack([f.background for f in made]),
         np.stack([f.background_grained for f in made]),

@@ -15,7 +15,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gpu_server.engines.void.checkpoint.loading import load_scheduler
-from gpu_server.engines.void.checkpoint.tiny import write_tiny
 from gpu_server.engines.void.denoise import Denoiser, Loop, denoise, guidance, rotary
 from gpu_server.engines.void.precision.attention import KERNELS, available_attention
 from gpu_server.engines.void.precision.denoiser import OptimisedDenoiser, build_denoiser
@@ -23,6 +22,7 @@ from gpu_server.engines.void.precision.float8 import float8_linear, narrow_weigh
 from gpu_server.engines.void.precision.layers import PRECISIONS
 from gpu_server.engines.void.precision.placing import place_transformer
 from gpu_server.engines.void.precision.step_cache import StepCache
+from gpu_server.engines.void.random_checkpoints.tiny import write_tiny
 from gpu_server.engines.void.windows import Window
 
 CPU = torch.device("cpu")

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 
 from gpu_server.device import gpu_count
-from gpu_server.engines.void.planner.ladder import COMPUTED_FP8, GIB, Room, choose
+from gpu_server.engines.void.planner.memory_plans import COMPUTED_FP8, GIB, AvailableMemory, choose_plan
 from gpu_server.engines.void.planner.plan import Request
 from gpu_server.engines.void.planner.spec import full_size
 from gpu_server.findings.nvidia_smi import Card, Holder, NoAnswer, cards, holders
@@ -109,7 +109,7 @@ def _plan_finding(name: str, words: str, card: Card) -> Finding:
 def _plan(free: int, card: Card, host: int | None) -> str:
     """The planner's word for what fits; empty where nothing does. host: free memory of the machine; None: any."""
     try:
-        return choose(full_size(), Request(), Room(free, card.capability, host)).name
+        return choose_plan(full_size(), Request(), AvailableMemory(free, card.capability, host)).name
     except OutOfMemory:
         return ""
 

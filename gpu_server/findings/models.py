@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from gpu_server.engines.void.checkpoint.check import Finding as Part
+from gpu_server.engines.void.checkpoint.check import CheckedPart as Part
 from gpu_server.engines.void.checkpoint.check import inspect
 from gpu_server.engines.void.checkpoint.sources import SOURCES
 from void_bridge.cli.finding import Finding

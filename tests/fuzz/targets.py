@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from gpu_server.engines.void.checkpoint.header import read_header
+from gpu_server.engines.void.checkpoint.safetensors_header import read_header
 from void_bridge import config
 from void_bridge.connection import read_connection
 from void_bridge.errors import VoidBridgeError

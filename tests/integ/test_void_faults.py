@@ -21,7 +21,7 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 from transformers import T5EncoderModel
 
 from gpu_server.engines.registry import Engines
-from gpu_server.engines.void.checkpoint.tiny import write_tiny
+from gpu_server.engines.void.random_checkpoints.tiny import write_tiny
 from gpu_server.worker.messages import Advance, FrameWritten
 from tests.support.client_jobs import config_for, finish
 from tests.support.live_server import ServerProcess, settings

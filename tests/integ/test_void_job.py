@@ -11,7 +11,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from gpu_server.engines.registry import Engines
-from gpu_server.engines.void.checkpoint.tiny import write_tiny
+from gpu_server.engines.void.random_checkpoints.tiny import write_tiny
 from gpu_server.worker.messages import Advance, FrameWritten
 from tests.support.exrs import same_bits
 from tests.support.shots import disc, files_of, make_job, run_job, write_matte, write_plate

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from gpu_server.footage import Footage, make_clip
+from gpu_server.footage import SyntheticFootage, make_clip
 from gpu_server.metrics import grain_level, psnr
 from gpu_server.worker.messages import FrameWritten
 from tests.support.exrs import same_bits
@@ -30,7 +30,7 @@ EMPTY = 1004
 class Known:
     """A shot on disk whose truth is known."""
 
-    footage: Footage
+    footage: SyntheticFootage
     plate: Sequence
     remove: Sequence
     affected: Sequence
@@ -39,7 +39,7 @@ class Known:
         return self.footage.backgrounds[frame - FIRST]
 
 
-def write_known(folder: Path, footage: Footage, empty: int = 0) -> Known:
+def write_known(folder: Path, footage: SyntheticFootage, empty: int = 0) -> Known:
     plate = Sequence.parse(str(folder / "plate.####.exr"))
     frames, window = range(FIRST, FIRST + len(footage.plates)), Box(0, 0, *footage.remove.shape[1:])
     for frame, rgb in zip(frames, footage.plates, strict=True):

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from gpu_server.engines.base import Array, ArrayClip, Engine, Patch, SilentContext
-from gpu_server.footage import Footage
+from gpu_server.footage import SyntheticFootage
 from void_bridge.frames import FrameRange
 from void_bridge.job import Colour, Job, MatteSource
 
@@ -26,14 +26,14 @@ def memory_job(frames: int, **options: object) -> Job:
     )
 
 
-def paste_matte(footage: Footage, feather_px: int = 4) -> Array:
+def paste_matte(footage: SyntheticFootage, feather_px: int = 4) -> Array:
     """Shape [T, H, W]: full weight over both mattes, fading outward."""
     touched = np.maximum(footage.remove, footage.affected) > 0.01
     away = [cv2.distanceTransform((~m).astype(np.uint8), cv2.DIST_L2, 5) for m in touched]
     return np.clip(1 - np.stack(away) / (feather_px + 1), 0, 1).astype(np.float32)
 
 
-def footage_clip(footage: Footage, **options: object) -> ArrayClip:
+def footage_clip(footage: SyntheticFootage, **options: object) -> ArrayClip:
     mattes = {"paste": paste_matte(footage), "remove": footage.remove, "affected": footage.affected}
     return ArrayClip(footage.plates, mattes, **options)  # type: ignore[arg-type]
 

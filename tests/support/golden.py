@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gpu_server.engines.void.checkpoint.tiny import write_tiny
+from gpu_server.engines.void.random_checkpoints.tiny import write_tiny
 from gpu_server.footage import Scene
 from tests.support.shots import COLOUR, files_of, run_job
 from void_bridge.frames import FrameRange

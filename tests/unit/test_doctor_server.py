@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from gpu_server.engines.void.checkpoint.tiny import write_tiny
+from gpu_server.engines.void.random_checkpoints.tiny import write_tiny
 from gpu_server.findings import models
 from gpu_server.findings.models import model_findings
 from gpu_server.findings.ports import port_findings

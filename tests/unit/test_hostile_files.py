@@ -16,7 +16,7 @@ import numpy as np
 import OpenEXR
 import pytest
 
-from gpu_server.engines.void.checkpoint.header import read_header
+from gpu_server.engines.void.checkpoint.safetensors_header import read_header
 from tests.support.exrs import FLOAT, HALF, bare_header, openexr_bytes, planes, rgba, tiles, window, with_attribute
 from tests.support.shots import disc, files_of, make_job, run_job, write_matte, write_plate
 from void_bridge.errors import VoidBridgeError

@@ -15,7 +15,7 @@ import pytest
 
 from gpu_server.engines.void.checkpoint.fetch import RemoteFile, check_disk
 from gpu_server.engines.void.checkpoint.layout import BASE_NAME, pass_name
-from gpu_server.engines.void.checkpoint.tiny import write_tiny
+from gpu_server.engines.void.random_checkpoints.tiny import write_tiny
 from tests.support.hub_server import HubServer, hub_server
 from void_bridge.cli.main import main
 from void_bridge.errors import DiskFull, InputError, NoServer, OutputError, Refused
@@ -211,7 +211,7 @@ def test_a_name_that_leads_outside_is_refused(published: Published, tmp_path: Pa
 
 
 def test_a_disk_that_is_too_small_is_named_first(tmp_path: Path) -> None:
-    huge = RemoteFile(PASSES, hub.Listed("void_pass1.safetensors", 1 << 60, "etag", ""), tmp_path / "a/x")
+    huge = RemoteFile(PASSES, hub.HubFile("void_pass1.safetensors", 1 << 60, "etag", ""), tmp_path / "a/x")
     with pytest.raises(DiskFull, match="GB free"):
         check_disk([huge], tmp_path / "a")
     assert not (tmp_path / "a").exists()

@@ -13,11 +13,11 @@ import torch
 from diffusers import CogVideoXTransformer3DModel
 
 from gpu_server.engines.void.attempts import device_failures_named, persisting
-from gpu_server.engines.void.checkpoint.tiny import write_tiny
-from gpu_server.engines.void.planner.ladder import Room, rungs
+from gpu_server.engines.void.planner.memory_plans import AvailableMemory, all_plans
 from gpu_server.engines.void.planner.plan import Request
 from gpu_server.engines.void.planner.spec import read_spec
 from gpu_server.engines.void.precision.compilation import keep_compiled_in
+from gpu_server.engines.void.random_checkpoints.tiny import write_tiny
 from gpu_server.engines.void.session import Session
 from gpu_server.worker.context import RunContext, StageClock
 from gpu_server.worker.messages import RunJob
@@ -108,15 +108,15 @@ def test_out_of_memory_in_the_wider_precision_stays_in_it(session, context):
 
 
 def test_nan_where_the_wider_precision_has_no_room_stays_nan(models, context, tmp_path):
-    spec, everything = read_spec(models), Room(None)
+    spec, everything = read_spec(models), AvailableMemory(None)
 
     def least(precision):
-        plans = rungs(spec, replace(REQUEST, precision=precision), everything)
+        plans = all_plans(spec, replace(REQUEST, precision=precision), everything)
         return min(max(plan.host_peaks.values()) for plan in plans)
 
     class Small(Session):
         def _room(self):
-            return Room(None, host=(least("bf16") + least("float32")) // 2)
+            return AvailableMemory(None, host=(least("bf16") + least("float32")) // 2)
 
     assert least("bf16") < least("float32")
     session = Small(models, tmp_path)

@@ -10,9 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from gpu_server.engines.void.checkpoint import identity, writing
-from gpu_server.engines.void.checkpoint.check import Finding, inspect, is_ready
-from gpu_server.engines.void.checkpoint.expected import (
+from gpu_server.engines.void.checkpoint import identity
+from gpu_server.engines.void.checkpoint.check import CheckedPart, inspect, readiness_problem
+from gpu_server.engines.void.checkpoint.identity import weights_hash
+from gpu_server.engines.void.checkpoint.layout import BASE_NAME, BASE_PARTS, PATCH_WEIGHT
+from gpu_server.engines.void.checkpoint.safetensors_header import read_header
+from gpu_server.engines.void.checkpoint.tensor_shapes import (
     FULL_CONFIG,
     FULL_PARAMETERS,
     FULL_TENSORS,
@@ -20,10 +23,8 @@ from gpu_server.engines.void.checkpoint.expected import (
     parameters,
     transformer_shapes,
 )
-from gpu_server.engines.void.checkpoint.header import read_header
-from gpu_server.engines.void.checkpoint.identity import weights_hash
-from gpu_server.engines.void.checkpoint.layout import BASE_NAME, BASE_PARTS, PATCH_WEIGHT
-from gpu_server.engines.void.checkpoint.tiny import TEXT_ENCODER, TRANSFORMER, write_tiny
+from gpu_server.engines.void.random_checkpoints import safetensors_writer
+from gpu_server.engines.void.random_checkpoints.tiny import TEXT_ENCODER, TRANSFORMER, write_tiny
 from void_bridge.errors import InputError, OutputError, UnreadableFile
 
 pytest.importorskip("sentencepiece", reason="sentencepiece is not installed: pip install void-bridge[void]")
@@ -44,7 +45,7 @@ def own(tiny: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(tiny, tmp_path / "models"))
 
 
-def finding(folder: Path, part: str) -> Finding:
+def finding(folder: Path, part: str) -> CheckedPart:
     return {found.part: found for found in inspect(folder)}[part]
 
 
@@ -68,9 +69,9 @@ def change(path: Path, edit: Callable[[dict], None]) -> None:
     write_raw(path, header, data)
 
 
-def write_zeros(path: Path, shapes: Shapes, dtype: writing.Stored = "BF16") -> None:
-    size = writing.ITEM_BYTES[dtype]
-    writing.write_tensors(path, shapes, dtype, lambda name: [bytes(size * parameters({name: shapes[name]}))])
+def write_zeros(path: Path, shapes: Shapes, dtype: safetensors_writer.Stored = "BF16") -> None:
+    size = safetensors_writer.ITEM_BYTES[dtype]
+    safetensors_writer.write_tensors(path, shapes, dtype, lambda name: [bytes(size * parameters({name: shapes[name]}))])
 
 
 def test_a_whole_folder_is_whole(tiny: Path) -> None:
@@ -79,7 +80,7 @@ def test_a_whole_folder_is_whole(tiny: Path) -> None:
     assert [found.part for found in findings] == parts
     assert {found.state for found in findings} == {"ok"}
     assert all(found.licence and not found.fix for found in findings)
-    assert is_ready(tiny, (1, 2)) == ""
+    assert readiness_problem(tiny, (1, 2)) == ""
     assert "not the published size" in finding(tiny, "transformer").detail
 
 
@@ -87,9 +88,9 @@ def test_a_nested_base_is_found(own: Path) -> None:
     for part in BASE_PARTS:
         (own / BASE_NAME).mkdir(exist_ok=True)
         (own / part).rename(own / BASE_NAME / part)
-    assert is_ready(own, (1, 2)) == ""
+    assert readiness_problem(own, (1, 2)) == ""
     (own / PASS_1).rename(own / BASE_NAME / PASS_1)
-    assert is_ready(own, (1, 2)) == ""
+    assert readiness_problem(own, (1, 2)) == ""
 
 
 def test_an_empty_folder_says_what_to_get_and_where(tmp_path: Path) -> None:
@@ -97,14 +98,14 @@ def test_an_empty_folder_says_what_to_get_and_where(tmp_path: Path) -> None:
     assert [found.state for found in findings] == ["missing", "unneeded", *["missing"] * 6]
     assert f"get {PASS_1} of netflix/void-model into {tmp_path}" in findings[-2].fix
     assert f"alibaba-pai/{BASE_NAME} into {tmp_path / BASE_NAME}" in findings[0].fix
-    assert "models fetch" in is_ready(tmp_path / "nowhere", (1,))
+    assert "models fetch" in readiness_problem(tmp_path / "nowhere", (1,))
 
 
 def test_a_folder_that_cannot_be_looked_into_is_named(tmp_path: Path) -> None:
     folder = tmp_path / ("x" * 300)
     with pytest.raises(UnreadableFile, match="cannot look into"):
         inspect(folder)
-    assert is_ready(folder, (1,)).startswith("a models folder that can be read: cannot look into")
+    assert readiness_problem(folder, (1,)).startswith("a models folder that can be read: cannot look into")
 
 
 @pytest.mark.parametrize(
@@ -131,15 +132,15 @@ def test_what_is_missing_cut_or_not_it_is_named(own: Path, file: str, part: str)
             path.write_bytes(wrong)
         found = finding(own, part)
         assert not found.is_whole and path.name in found.detail and found.fix, wrong
-        assert part in is_ready(own, (1, 2))
+        assert part in readiness_problem(own, (1, 2))
         path.write_bytes(whole)
-    assert is_ready(own, (1, 2)) == ""
+    assert readiness_problem(own, (1, 2)) == ""
 
 
 def test_a_pass_that_is_not_wanted_is_not_asked_for(own: Path) -> None:
     (own / "void_pass2.safetensors").unlink()
-    assert is_ready(own, (1,)) == ""
-    assert is_ready(own, (1, 2)).startswith("pass 2")
+    assert readiness_problem(own, (1,)) == ""
+    assert readiness_problem(own, (1, 2)).startswith("pass 2")
 
 
 @pytest.mark.parametrize(
@@ -269,17 +270,17 @@ def test_another_scheduler_is_seen(own: Path) -> None:
 def test_33_channels_are_adapted_and_need_the_base(own: Path) -> None:
     shapes = transformer_shapes(TRANSFORMER, 33)
     write_zeros(own / PASS_1, shapes)
-    assert finding(own, "pass 1").state == "adapted" and is_ready(own, (1, 2)) == ""
+    assert finding(own, "pass 1").state == "adapted" and readiness_problem(own, (1, 2)) == ""
     (own / BASE_WEIGHTS).unlink()
     assert finding(own, "base weights").state == "missing"
-    assert is_ready(own, (1,)).startswith("base weights")
+    assert readiness_problem(own, (1,)).startswith("base weights")
     write_zeros(own / PASS_1, {**shapes, PATCH_WEIGHT: (128, 200)})
     assert f"{PATCH_WEIGHT} has shape [128, 200]" in finding(own, "pass 1").detail
 
 
 def test_the_base_weights_are_needed_for_nothing_else(own: Path) -> None:
     (own / BASE_WEIGHTS).unlink()
-    assert finding(own, "base weights").state == "unneeded" and is_ready(own, (1, 2)) == ""
+    assert finding(own, "base weights").state == "unneeded" and readiness_problem(own, (1, 2)) == ""
 
 
 def test_a_prefix_is_taken_off_and_other_names_are_refused(own: Path) -> None:
@@ -332,9 +333,9 @@ def test_the_full_size_is_recognised_from_its_header(own: Path) -> None:
     """A sparse file of the published size: 11.14 GB of which the disk holds the header."""
     shapes = transformer_shapes(FULL_CONFIG, 48)
     (own / "transformer/config.json").write_text(json.dumps(FULL_CONFIG))
-    writing.write_tensors(own / PASS_1, shapes, "BF16", lambda name: [])
+    safetensors_writer.write_tensors(own / PASS_1, shapes, "BF16", lambda name: [])
     with (own / PASS_1).open("rb+") as out:
-        out.truncate(writing.file_bytes(shapes, "BF16"))
+        out.truncate(safetensors_writer.file_bytes(shapes, "BF16"))
     found = finding(own, "pass 1")
     assert found.state == "ok" and f"{FULL_TENSORS:,} tensors, {FULL_PARAMETERS:,} parameters, BF16" in found.detail
     assert (
@@ -366,7 +367,7 @@ def test_bf16_is_rounded_to_nearest_even() -> None:
     values = torch.linspace(-3, 3, 10_001)
     ties = torch.tensor([1.00390625, 1.01171875, -1.00390625])
     for tensor in (values, ties):
-        got = torch.frombuffer(bytearray(writing.encoded(tensor.numpy(), "BF16")), dtype=torch.bfloat16)
+        got = torch.frombuffer(bytearray(safetensors_writer.encoded(tensor.numpy(), "BF16")), dtype=torch.bfloat16)
         assert torch.equal(got, tensor.bfloat16())
 
 

@@ -17,8 +17,9 @@ from diffusers import AutoencoderKLCogVideoX, CogVideoXTransformer3DModel  # noq
 from safetensors.torch import load_file, save_file  # noqa: E402
 from transformers import T5Config, T5EncoderModel  # noqa: E402
 
-from gpu_server.engines.void.checkpoint import loading, random_full  # noqa: E402
-from gpu_server.engines.void.checkpoint.expected import (  # noqa: E402
+from gpu_server.engines.void.checkpoint import loading  # noqa: E402
+from gpu_server.engines.void.checkpoint.layout import BASE_NAME, PATCH_WEIGHT  # noqa: E402
+from gpu_server.engines.void.checkpoint.tensor_shapes import (  # noqa: E402
     FULL_CONFIG,
     FULL_PARAMETERS,
     FULL_TENSORS,
@@ -29,8 +30,8 @@ from gpu_server.engines.void.checkpoint.expected import (  # noqa: E402
     transformer_shapes,
     vae_shapes,
 )
-from gpu_server.engines.void.checkpoint.layout import BASE_NAME, PATCH_WEIGHT  # noqa: E402
-from gpu_server.engines.void.checkpoint.tiny import write_tiny  # noqa: E402
+from gpu_server.engines.void.random_checkpoints import full_size  # noqa: E402
+from gpu_server.engines.void.random_checkpoints.tiny import write_tiny  # noqa: E402
 from void_bridge.errors import UnreadableFile  # noqa: E402
 
 
@@ -216,12 +217,12 @@ def test_a_file_is_mapped_in_groups(tiny: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_random_weights_of_a_config_run(tiny: Path) -> None:
     config = json.loads((tiny / "transformer/config.json").read_text())
-    model = random_full.random_transformer(lambda _, tensor: tensor.float(), config=config)
-    other = random_full.random_transformer(lambda _, tensor: tensor.float(), config=config, seed=1)
+    model = full_size.random_transformer(lambda _, tensor: tensor.float(), config=config)
+    other = full_size.random_transformer(lambda _, tensor: tensor.float(), config=config, seed=1)
     assert not torch.equal(model.proj_out.weight, other.proj_out.weight)
     with torch.no_grad():
         hidden = torch.linspace(-2, 2, 4 * 48 * 24).view(1, 4, 48, 4, 6)
         output = model(hidden, torch.zeros(1, 226, 24), torch.tensor([500]), return_dict=False)[0]
     assert output.isfinite().all() and output.std() > 0
-    vae = random_full.random_vae(loading.keep, config=json.loads((tiny / "vae/config.json").read_text()))
+    vae = full_size.random_vae(loading.keep, config=json.loads((tiny / "vae/config.json").read_text()))
     assert {parameter.dtype for parameter in vae.parameters()} == {torch.bfloat16}

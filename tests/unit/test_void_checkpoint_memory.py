@@ -18,10 +18,11 @@ import pytest
 pytest.importorskip("torch", reason="torch is not installed: pip install void-bridge[void]")
 pytest.importorskip("diffusers", reason="diffusers is not installed: pip install void-bridge[void]")
 
-from gpu_server.engines.void.checkpoint import loading, random_full
-from gpu_server.engines.void.checkpoint.expected import FULL_CONFIG, Config, transformer_shapes
+from gpu_server.engines.void.checkpoint import loading
 from gpu_server.engines.void.checkpoint.layout import pass_name
-from gpu_server.engines.void.checkpoint.tiny import as_json
+from gpu_server.engines.void.checkpoint.tensor_shapes import FULL_CONFIG, Config, transformer_shapes
+from gpu_server.engines.void.random_checkpoints import full_size
+from gpu_server.engines.void.random_checkpoints.tiny import as_json
 
 SMALL = {**FULL_CONFIG, "num_attention_heads": 16, "num_layers": 4}
 """170 MB."""
@@ -57,7 +58,7 @@ def load_and_touch(folder: Path, place: loading.Place) -> object:
 def written(folder: Path, config: Config) -> int:
     (folder / "transformer").mkdir(parents=True, exist_ok=True)
     (folder / "transformer/config.json").write_bytes(as_json(config))
-    random_full.write_random(folder / pass_name(1), transformer_shapes(config, 48), seed=1)
+    full_size.write_random(folder / pass_name(1), transformer_shapes(config, 48), seed=1)
     return (folder / pass_name(1)).stat().st_size
 
 

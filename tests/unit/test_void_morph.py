@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
-from gpu_server.bench.morph_clips import MORPHING, RIGID, make_clip
-from gpu_server.bench.void_morph import score, separation
+from gpu_server.benchmarks.morph_clips import MORPHING, RIGID, make_morph_clip
+from gpu_server.benchmarks.void_morph import score, separation
 from gpu_server.engines.void.flow import make_flow
 from gpu_server.engines.void.morph import check_morphing
 from tests.support.morph_clips import clip as formula_clip
@@ -20,7 +20,7 @@ def _score(case: tuple[str, str, int]) -> tuple[str, float]:
     style, kind, seed = case
     cv2.setNumThreads(1)
     if style == PAINTED:
-        clip = make_clip(kind, seed, (176, 304), 24)
+        clip = make_morph_clip(kind, seed, (176, 304), 24)
         return kind, score(clip.made, clip.plate)
     return kind, score(*formula_clip(kind, seed))
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from gpu_server.engines.void.checkpoint.expected import FULL_CONFIG, FULL_TEXT_CONFIG, FULL_VAE_CONFIG
+from gpu_server.engines.void.checkpoint.tensor_shapes import FULL_CONFIG, FULL_TEXT_CONFIG, FULL_VAE_CONFIG
 from gpu_server.engines.void.planner import command
-from gpu_server.engines.void.planner.ladder import GIB, Room, choose, next_rung, rungs
+from gpu_server.engines.void.planner.memory_plans import GIB, AvailableMemory, all_plans, choose_plan, next_smaller_plan
 from gpu_server.engines.void.planner.plan import PHASES, Request
-from gpu_server.engines.void.planner.report import CARDS_GIB, cards, described
+from gpu_server.engines.void.planner.report import CARDS_GIB, cards, describe_plan
 from gpu_server.engines.void.planner.spec import full_size, read_spec
 from void_bridge.cli.console import Outcome
 from void_bridge.errors import InputError, OutOfMemory, UnreadableFile, UsageError
@@ -24,29 +24,29 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "memory.md"
 
 
 def planned(gib, capability=NEW, host=None, **wishes):
-    return choose(SPEC, Request(**wishes), Room(int(gib * GIB), capability, host))
+    return choose_plan(SPEC, Request(**wishes), AvailableMemory(int(gib * GIB), capability, host))
 
 
 @pytest.mark.parametrize("gib", [*CARDS_GIB, 10, 20, 141])
 @pytest.mark.parametrize("capability", [OLD, NEW])
 def test_what_is_chosen_fits_and_nothing_wider_does(gib, capability):
-    room = Room(gib * GIB, capability)
-    plan = choose(SPEC, Request(), room)
+    room = AvailableMemory(gib * GIB, capability)
+    plan = choose_plan(SPEC, Request(), room)
     assert max(plan.peaks.values()) < gib * GIB * 0.95 - GIB / 2 + 1
-    names = [rung.name for rung in rungs(SPEC, Request(), room)]
-    wider = rungs(SPEC, Request(), room)[: names.index(plan.name)]
-    assert all(max(rung.peaks.values()) > room.usable for rung in wider)
+    names = [plan.name for plan in all_plans(SPEC, Request(), room)]
+    wider = all_plans(SPEC, Request(), room)[: names.index(plan.name)]
+    assert all(max(plan.peaks.values()) > room.usable for plan in wider)
 
 
 def test_more_memory_never_gives_a_lower_rung():
-    names = [rung.name for rung in rungs(SPEC, Request(), Room(0, NEW))]
+    names = [plan.name for plan in all_plans(SPEC, Request(), AvailableMemory(0, NEW))]
     places = [names.index(planned(gib).name) for gib in (4, *CARDS_GIB)]
     assert places == sorted(places, reverse=True)
 
 
 def test_every_rung_has_a_name_of_its_own():
-    for room in (Room(0, NEW), Room(0, OLD), Room(None)):
-        names = [rung.name for rung in rungs(SPEC, Request(), room)]
+    for room in (AvailableMemory(0, NEW), AvailableMemory(0, OLD), AvailableMemory(None)):
+        names = [plan.name for plan in all_plans(SPEC, Request(), room)]
         assert len(set(names)) == len(names)
 
 
@@ -99,45 +99,45 @@ def test_nothing_fits():
 
 @pytest.mark.parametrize("phase", PHASES)
 def test_after_out_of_memory_each_rung_takes_less_there(phase):
-    room = Room(24 * GIB, NEW)
-    plan = choose(SPEC, Request(), room)
+    room = AvailableMemory(24 * GIB, NEW)
+    plan = choose_plan(SPEC, Request(), room)
     walked = [plan]
-    while (plan := next_rung(SPEC, Request(), room, plan, phase)) is not None:
+    while (plan := next_smaller_plan(SPEC, Request(), room, plan, phase)) is not None:
         assert plan.peaks[phase] < walked[-1].peaks[phase]
         assert walked[-1].name in plan.why[0] and phase in plan.why[0]
         walked.append(plan)
     assert len(walked) >= 2
     assert walked[-1].peaks[phase] == min(
-        rung.peaks[phase] for rung in rungs(SPEC, Request(), room) if not room.lacks(rung)
+        plan.peaks[phase] for plan in all_plans(SPEC, Request(), room) if not room.lacks(plan)
     )
 
 
 def test_after_out_of_memory_somewhere_the_peak_falls():
-    room = Room(24 * GIB, NEW)
-    plan = choose(SPEC, Request(), room)
-    below = next_rung(SPEC, Request(), room, plan)
+    room = AvailableMemory(24 * GIB, NEW)
+    plan = choose_plan(SPEC, Request(), room)
+    below = next_smaller_plan(SPEC, Request(), room, plan)
     assert max(below.peaks.values()) < max(plan.peaks.values())
 
 
 def test_the_last_rung_has_none_below():
-    room = Room(24 * GIB, NEW)
-    assert next_rung(SPEC, Request(), room, rungs(SPEC, Request(), room)[-1]) is None
+    room = AvailableMemory(24 * GIB, NEW)
+    assert next_smaller_plan(SPEC, Request(), room, all_plans(SPEC, Request(), room)[-1]) is None
 
 
 def test_without_a_gpu():
-    wide = choose(SPEC, Request(), Room(None, host=64 * GIB))
+    wide = choose_plan(SPEC, Request(), AvailableMemory(None, host=64 * GIB))
     assert (wide.device, wide.precision, wide.text_encoder) == ("cpu", "float32", "cpu")
     assert not any(wide.peaks.values())
-    narrow = choose(SPEC, Request(), Room(None, host=16 * GIB))
+    narrow = choose_plan(SPEC, Request(), AvailableMemory(None, host=16 * GIB))
     assert narrow.precision == "bf16" and max(narrow.host_peaks.values()) < 16 * GIB
-    below = next_rung(SPEC, Request(), Room(None, host=16 * GIB), narrow, "decode")
+    below = next_smaller_plan(SPEC, Request(), AvailableMemory(None, host=16 * GIB), narrow, "decode")
     assert below.host_peaks["decode"] < narrow.host_peaks["decode"]
 
 
 def test_guidance_costs_a_second_half():
     once, twice = planned(16, guided=False), planned(16)
     assert once.guidance == "together" and once.peaks["denoise"] < twice.peaks["denoise"]
-    assert all(rung.guidance == "together" for rung in rungs(SPEC, Request(guided=False), Room(0, NEW)))
+    assert all(plan.guidance == "together" for plan in all_plans(SPEC, Request(guided=False), AvailableMemory(0, NEW)))
 
 
 def test_a_longer_shot_runs_in_windows():
@@ -160,7 +160,7 @@ def test_reasons_name_each_kind_of_wider_plan_once():
 
 
 def test_the_vae_gives_up_numbers_last():
-    plans = rungs(SPEC, Request(), Room(0, NEW))
+    plans = all_plans(SPEC, Request(), AvailableMemory(0, NEW))
     assert [plan.vae_latents_at_once for plan in plans] == sorted((p.vae_latents_at_once for p in plans), reverse=True)
     assert planned(6).vae_saving == {"rows": 16, "parked": True, "latents_at_once": 2}
     parked = [part for part in planned(6).parts if "parked" in part.name]
@@ -233,7 +233,7 @@ def test_command_refuses(words):
 
 def test_every_line_of_a_table_sums_up():
     plan = planned(8)
-    text = described(plan, None)
+    text = describe_plan(plan, None)
     for phase in PHASES:
         assert sum(p.bytes for p in plan.parts if p.place(phase) == "device") == plan.peaks[phase]
         assert f"{plan.peaks[phase] / GIB:.2f}" in text

@@ -14,9 +14,9 @@ from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 from torch.utils._pytree import tree_leaves  # noqa: E402
 from transformers import T5Config, T5EncoderModel  # noqa: E402
 
-from gpu_server.engines.void.checkpoint.expected import FULL_CONFIG, FULL_TEXT_CONFIG, FULL_VAE_CONFIG  # noqa: E402
-from gpu_server.engines.void.planner import activations, band_walk  # noqa: E402
-from gpu_server.engines.void.planner.ladder import GIB, Room, choose, rungs  # noqa: E402
+from gpu_server.engines.void.checkpoint.tensor_shapes import FULL_CONFIG, FULL_TEXT_CONFIG, FULL_VAE_CONFIG  # noqa: E402
+from gpu_server.engines.void.planner import activations, banded_vae_memory  # noqa: E402
+from gpu_server.engines.void.planner.memory_plans import GIB, AvailableMemory, all_plans, choose_plan  # noqa: E402
 from gpu_server.engines.void.planner.plan import PHASES, Request  # noqa: E402
 from gpu_server.engines.void.planner.spec import VaeSizes, full_size  # noqa: E402
 from gpu_server.engines.void.precision.attention import VoidAttention  # noqa: E402
@@ -74,8 +74,8 @@ def table(transformer, steps, dtype):
 
 @pytest.mark.parametrize("precision", ["bf16", "fp8", "fp8-stored", "float32"])
 def test_a_16_gib_plan_holds_what_the_model_holds(precision):
-    request, room = Request(precision=precision), Room(16 * GIB, (8, 9))
-    plan = choose(SPEC, request, room)
+    request, room = Request(precision=precision), AvailableMemory(16 * GIB, (8, 9))
+    plan = choose_plan(SPEC, request, room)
     dtype = DTYPES[precision]
     transformer = converted(precision)
     adaln, outputs = table(transformer, request.steps, dtype)
@@ -104,7 +104,7 @@ def test_counts_of_the_published_model():
 
 
 def test_streamed_blocks_are_counted_twice_at_most():
-    plan = next(rung for rung in rungs(SPEC, Request(), Room(0)) if rung.transformer == "blocks")
+    plan = next(plan for plan in all_plans(SPEC, Request(), AvailableMemory(0)) if plan.transformer == "blocks")
     transformer = converted("fp8-stored", layers=1)
     block = held(transformer.transformer_blocks[0], ("norm1.linear", "norm2.linear"))
     in_flight = {part.name: part.bytes for part in plan.parts}
@@ -166,17 +166,17 @@ VAES = [(FULL_VAE_CONFIG, SPEC.vae), (SMALL, VaeSizes((8, 8, 16, 16), 1, 16, 3, 
 def test_vae_estimates(config, sizes, rows):
     vae = built(AutoencoderKLCogVideoX, config, torch.bfloat16)
     decoded = peak_of(lambda: through(vae, vae.decoder, [(1, 16, count, 16, 44) for count in (1, 2, 2)], rows))
-    estimate = band_walk.decode_elements(sizes, (16, 44), (1, 2, 2), rows).peak
+    estimate = banded_vae_memory.decode_elements(sizes, (16, 44), (1, 2, 2), rows).peak
     assert 2 * estimate == pytest.approx(decoded, rel=0.03)
     for counts in ((13, 8), (5, 4)):
         encoded = peak_of(lambda c=counts: through(vae, vae.encoder, [(1, 3, n, 128, 352) for n in c], rows))
-        estimate = band_walk.encode_elements(sizes, (128, 352), counts, rows).peak
+        estimate = banded_vae_memory.encode_elements(sizes, (128, 352), counts, rows).peak
         assert 2 * estimate == pytest.approx(encoded, rel=0.03)
 
 
 def test_parked_is_what_is_not_kept():
-    kept = band_walk.decode_elements(SPEC.vae, (48, 84), (1, 2, 2), 16, False)
-    parked = band_walk.decode_elements(SPEC.vae, (48, 84), (1, 2, 2), 16, True)
+    kept = banded_vae_memory.decode_elements(SPEC.vae, (48, 84), (1, 2, 2), 16, False)
+    parked = banded_vae_memory.decode_elements(SPEC.vae, (48, 84), (1, 2, 2), 16, True)
     assert kept.kept < parked.kept + parked.parked < 1.02 * kept.kept
     assert kept.peak - kept.kept < parked.peak < kept.peak
 

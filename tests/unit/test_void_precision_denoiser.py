@@ -14,7 +14,6 @@ from torch import nn  # noqa: E402
 from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 
 from gpu_server.engines.void.checkpoint.loading import load_scheduler, load_transformer  # noqa: E402
-from gpu_server.engines.void.checkpoint.tiny import write_tiny  # noqa: E402
 from gpu_server.engines.void.denoise import Loop, PlainDenoiser, denoise, guidance, rotary  # noqa: E402
 from gpu_server.engines.void.noise import initial_latents  # noqa: E402
 from gpu_server.engines.void.precision.adaln import AdaLNTable  # noqa: E402
@@ -31,6 +30,7 @@ from gpu_server.engines.void.precision.float8 import Float8Linear, StoredFloat8L
 from gpu_server.engines.void.precision.offload import offload_blocks  # noqa: E402
 from gpu_server.engines.void.precision.placing import Placement, place_transformer  # noqa: E402
 from gpu_server.engines.void.precision.step_cache import StepCache  # noqa: E402
+from gpu_server.engines.void.random_checkpoints.tiny import write_tiny  # noqa: E402
 from gpu_server.engines.void.session import OneByOne  # noqa: E402
 from gpu_server.engines.void.windows import equal_windows  # noqa: E402
 from void_bridge.errors import EngineError, InternalError, UsageError  # noqa: E402

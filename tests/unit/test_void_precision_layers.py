@@ -11,8 +11,8 @@ pytest.importorskip("diffusers", reason="diffusers is not installed: pip install
 
 import torch.nn.functional as F  # noqa: E402
 
-from gpu_server.engines.void.checkpoint.expected import FULL_CONFIG  # noqa: E402
 from gpu_server.engines.void.checkpoint.loading import empty_transformer  # noqa: E402
+from gpu_server.engines.void.checkpoint.tensor_shapes import FULL_CONFIG  # noqa: E402
 from gpu_server.engines.void.precision.float8 import (  # noqa: E402
     NARROW,
     Float8Linear,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, cast
 
 from gpu_server.device import visible_gpus
 from gpu_server.engines.base import Clip, Context, Engine, ModelClip, Needs, Patch
-from gpu_server.engines.void.checkpoint.check import is_ready
+from gpu_server.engines.void.checkpoint.check import readiness_problem
 from void_bridge.job import Job
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class VoidEngine(Engine):
             return f"{absent}, which pip install 'void-bridge[void]' brings"
         if job is None and not visible_gpus():
             return "a GPU"
-        return is_ready(models, (1, 2) if job and job.passes == "2" else (1,))
+        return readiness_problem(models, (1, 2) if job and job.passes == "2" else (1,))
 
     def run(self, clip: Clip, context: Context) -> Iterator[Patch]:
         from gpu_server.engines.void.attempts import device_failures_named

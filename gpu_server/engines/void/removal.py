@@ -12,7 +12,7 @@ from gpu_server.engines.base import Array, Context, ModelClip, Patch
 from gpu_server.engines.void.attempts import persisting
 from gpu_server.engines.void.flow import Watched, make_flow
 from gpu_server.engines.void.morph import check_morphing
-from gpu_server.engines.void.planner.plan import Plan, Request
+from gpu_server.engines.void.planner.plan import MemoryPlan, Request
 from gpu_server.engines.void.session import Session
 from gpu_server.engines.void.shown import Shown
 from gpu_server.engines.void.stages import GUIDANCE, Stages
@@ -70,7 +70,7 @@ class Removal:
         """Looked at once there is a plan, and once."""
         return Shown(self._clip, self._timeline, self._context.scratch, self._at("look"))
 
-    def _made(self, plan: Plan) -> tuple[FrameFiles, FrameFiles]:
+    def _made(self, plan: MemoryPlan) -> tuple[FrameFiles, FrameFiles]:
         """What the model made, and the plate's own trip through its autoencoder."""
         stages = Stages(self._session, plan, self._shown, self._context, self._flow)
         scratch = self._context.scratch
@@ -110,7 +110,7 @@ class Removal:
             return files.get(before)
         return carry(files.get(before), files.get(behind), position, self._flow)
 
-    def _tell(self, plan: Plan, passes: int) -> None:
+    def _tell(self, plan: MemoryPlan, passes: int) -> None:
         report, headers = self._context.report, self._context.headers
         report.update(passes=passes, plan=plan.name, precision=plan.precision, flow=self._flow.name)
         report.update(frames_shown=len(self._timeline.sampled), frames_with_padding=self._shown.count)

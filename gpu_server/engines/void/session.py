@@ -17,13 +17,13 @@ from diffusers import AutoencoderKLCogVideoX
 from torch import Tensor
 
 from gpu_server.device import visible_gpus
-from gpu_server.engines.void.checkpoint.check import is_ready
+from gpu_server.engines.void.checkpoint.check import readiness_problem
 from gpu_server.engines.void.checkpoint.identity import weights_hash
 from gpu_server.engines.void.checkpoint.layout import resolve
 from gpu_server.engines.void.checkpoint.loading import load_scheduler, load_text_encoder, load_tokenizer, load_vae
 from gpu_server.engines.void.denoise import Denoiser, Scheduler
-from gpu_server.engines.void.planner.ladder import CONTEXT_BYTES, Room, choose, next_rung
-from gpu_server.engines.void.planner.plan import Plan, Request
+from gpu_server.engines.void.planner.memory_plans import CONTEXT_BYTES, AvailableMemory, choose_plan, next_smaller_plan
+from gpu_server.engines.void.planner.plan import MemoryPlan, Request
 from gpu_server.engines.void.planner.spec import read_spec
 from gpu_server.engines.void.precision.denoiser import OptimisedDenoiser, build_denoiser
 from gpu_server.engines.void.text import cut_words, prompt_embeddings
@@ -84,7 +84,7 @@ class Session:
         return models == self._models and _stamp(models) == self._stamp
 
     def missing_pass(self, number: int) -> str:
-        return is_ready(self._models, (number,))
+        return readiness_problem(self._models, (number,))
 
     def identity(self, part: str) -> str:
         """Of the weights of `vae`, `text_encoder`, `pass 1` or `pass 2`."""
@@ -92,12 +92,12 @@ class Session:
 
     # --- plans -----------------------------------------------------------------------------------
 
-    def plan(self, request: Request) -> Plan:
+    def plan(self, request: Request) -> MemoryPlan:
         """The widest plan that there is room for. What an earlier one left loaded and this one does not keep, goes.
 
-        Raises OutOfMemory, UsageError: see `planner.ladder.choose`.
+        Raises OutOfMemory, UsageError: see `planner.memory_plans.choose_plan`.
         """
-        plan = choose(self._spec, request, self._room())
+        plan = choose_plan(self._spec, request, self._room())
         log.info("plan: %s; %s", plan.name, "; ".join(plan.why))
         kept = {key: held for key, held in self._passes.items() if _is_of_kind(key, plan)}
         if len(kept) < len(self._passes) or plan.vae == "offloaded":
@@ -106,16 +106,16 @@ class Session:
             self._release()
         return plan
 
-    def next_plan(self, request: Request, failed: Plan) -> Plan | None:
-        return next_rung(self._spec, request, self._room(), failed)
+    def next_plan(self, request: Request, failed: MemoryPlan) -> MemoryPlan | None:
+        return next_smaller_plan(self._spec, request, self._room(), failed)
 
-    def _room(self) -> Room:
+    def _room(self) -> AvailableMemory:
         """What a plan may take: what is free, what this session holds, which it gives up, and CUDA's own context."""
         free_host = psutil.virtual_memory().available + self._host_bytes
         if not self._is_cuda:
-            return Room(None, host=free_host)
+            return AvailableMemory(None, host=free_host)
         free = torch.cuda.mem_get_info(self.device)[0] + torch.cuda.memory_reserved(self.device) + CONTEXT_BYTES
-        return Room(free, torch.cuda.get_device_capability(self.device), free_host)
+        return AvailableMemory(free, torch.cuda.get_device_capability(self.device), free_host)
 
     @property
     def _host_bytes(self) -> int:
@@ -142,7 +142,7 @@ class Session:
     # --- models ----------------------------------------------------------------------------------
 
     @contextmanager
-    def vae(self, plan: Plan) -> Iterator[tuple[AutoencoderKLCogVideoX, Saving]]:
+    def vae(self, plan: MemoryPlan) -> Iterator[tuple[AutoencoderKLCogVideoX, Saving]]:
         """The autoencoder on the device, and how to use it; afterwards it is put away where the plan says so."""
         dtype = _TYPES[plan.wide]
         self._put_transformers_away(plan)
@@ -156,7 +156,7 @@ class Session:
             self._put_vae_away(plan)
 
     @contextmanager
-    def denoiser(self, number: int, plan: Plan, job: Job) -> Iterator[LoadedPass]:
+    def denoiser(self, number: int, plan: MemoryPlan, job: Job) -> Iterator[LoadedPass]:
         """The transformer of a pass on the device.
 
         Raises:
@@ -185,7 +185,7 @@ class Session:
         )
         return unused + [note for denoiser in self._passes.values() for note in denoiser.notes]
 
-    def embeddings(self, text: str, plan: Plan) -> Tensor:
+    def embeddings(self, text: str, plan: MemoryPlan) -> Tensor:
         """Shape [1, 226, D], on the CPU. The text encoder leaves again."""
         self._put_transformers_away(plan)
         self.loaded.append("text_encoder")
@@ -200,7 +200,7 @@ class Session:
     def scheduler(self) -> Scheduler:
         return load_scheduler(self._models)
 
-    def _embedded(self, text: str, plan: Plan) -> Tensor:
+    def _embedded(self, text: str, plan: MemoryPlan) -> Tensor:
         device = self.device if plan.text_encoder == "device" else _CPU
         dtype = _TYPES[plan.wide]
         encoder = load_text_encoder(self._models, lambda _, tensor: tensor.to(device, dtype))
@@ -219,14 +219,14 @@ class Session:
             offload="blocks" if key.transformer == "blocks" else "none",
         )
 
-    def _make_room(self, plan: Plan) -> None:
+    def _make_room(self, plan: MemoryPlan) -> None:
         """Before a transformer is loaded: keep the last ones, as many as the plan keeps beside it."""
         beside = plan.passes_kept - 1
         kept = [(key, held) for key, held in self._passes.items() if _is_of_kind(key, plan)]
         self._passes = dict(kept[-beside:] if beside else ())
         self._release()
 
-    def _put_transformers_away(self, plan: Plan) -> None:
+    def _put_transformers_away(self, plan: MemoryPlan) -> None:
         """Where the plan swaps: a transformer waits in the machine's memory; without a GPU, on disk."""
         if plan.transformer != "swapped":
             return
@@ -236,7 +236,7 @@ class Session:
             self._passes.clear()
         self._release()
 
-    def _put_vae_away(self, plan: Plan) -> None:
+    def _put_vae_away(self, plan: MemoryPlan) -> None:
         if plan.vae != "offloaded" or self._vae is None:
             return
         self._vae = self._vae.to(_CPU) if self._is_cuda else None
@@ -256,7 +256,7 @@ class OneByOne:
         return torch.cat([self._denoiser(one, embeds, timestep, rotary) for one, embeds in halves])
 
 
-def _is_of_kind(key: PassKey, plan: Plan) -> bool:
+def _is_of_kind(key: PassKey, plan: MemoryPlan) -> bool:
     return (key.precision, key.transformer) == (plan.precision, plan.transformer)
 
 

@@ -22,7 +22,7 @@ from gpu_server.engines.void.denoise import Loop, OnStep, denoise, guidance
 from gpu_server.engines.void.flow import Flow
 from gpu_server.engines.void.lengths import FRAMES_A_LATENT, latent_shape
 from gpu_server.engines.void.noise import initial_latents, plate_noise
-from gpu_server.engines.void.planner.plan import Plan
+from gpu_server.engines.void.planner.plan import MemoryPlan
 from gpu_server.engines.void.session import Session
 from gpu_server.engines.void.shown import Shown
 from gpu_server.engines.void.vae import decode, encode
@@ -53,7 +53,7 @@ class Latents:
 class Stages:
     """One job on one plan. Raises NotFinite, Cancelled and what a device raises; a cached stage is not run again."""
 
-    def __init__(self, session: Session, plan: Plan, shown: Shown, context: Context, flow: Flow) -> None:
+    def __init__(self, session: Session, plan: MemoryPlan, shown: Shown, context: Context, flow: Flow) -> None:
         self._session, self._plan, self._shown, self._context = session, plan, shown, context
         self._job, self._flow = context.job, flow
         self._cache = ContentCache(context.cache)

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from gpu_server.engines.void.checkpoint.expected import (
+from gpu_server.engines.void.checkpoint.layout import BASE_PARTS, VOID_CHANNELS, Layout, resolve
+from gpu_server.engines.void.checkpoint.sources import SOURCES
+from gpu_server.engines.void.checkpoint.tensor_shapes import (
     FULL_CONFIG,
     FULL_PARAMETERS,
     Config,
@@ -17,8 +19,6 @@ from gpu_server.engines.void.checkpoint.expected import (
     transformer_shapes,
     vae_shapes,
 )
-from gpu_server.engines.void.checkpoint.layout import BASE_PARTS, VOID_CHANNELS, Layout, resolve
-from gpu_server.engines.void.checkpoint.sources import SOURCES
 from gpu_server.engines.void.checkpoint.tokenizer_check import read_tokenizer
 from gpu_server.engines.void.checkpoint.weights import (
     Weights,
@@ -44,7 +44,7 @@ _SCHEDULER = {
 
 
 @dataclass(frozen=True)
-class Finding:
+class CheckedPart:
     """One part.
 
     state: ok; adapted, of 33 channels, which loading widens; unneeded, not there and not used; missing; bad.
@@ -64,7 +64,7 @@ class Finding:
         return self.state not in ("missing", "bad")
 
 
-def inspect(folder: Path, passes: Sequence[int] = (1, 2)) -> list[Finding]:
+def inspect(folder: Path, passes: Sequence[int] = (1, 2)) -> list[CheckedPart]:
     """Every part of a models folder, by its configurations and the headers of its weights.
 
     Args:
@@ -81,7 +81,7 @@ def inspect(folder: Path, passes: Sequence[int] = (1, 2)) -> list[Finding]:
         ) from exc
 
 
-def is_ready(folder: Path, passes: Sequence[int]) -> str:
+def readiness_problem(folder: Path, passes: Sequence[int]) -> str:
     """'' where these passes can run with what is in the folder, otherwise what is needed and what to do.
 
     Takes milliseconds: it reads headers alone.
@@ -107,7 +107,7 @@ class _Inspection:
         self._layout = layout
         self._configs: dict[str, Config] = {}
 
-    def findings(self, passes: Sequence[int]) -> Iterator[Finding]:
+    def findings(self, passes: Sequence[int]) -> Iterator[CheckedPart]:
         yield self._found("transformer", self._transformer_config)
         found = [self._found(f"pass {number}", lambda number=number: self._pass(number)) for number in passes]
         yield self._base_weights(any(finding.state == "adapted" for finding in found))
@@ -117,13 +117,13 @@ class _Inspection:
         yield self._found("scheduler", self._scheduler)
         yield from found
 
-    def _found(self, part: str, look: Callable[[], tuple[State, str, int]]) -> Finding:
+    def _found(self, part: str, look: Callable[[], tuple[State, str, int]]) -> CheckedPart:
         try:
             state, detail, size = look()
         except VoidBridgeError as exc:
             state, detail, size = ("bad" if self._path(part).exists() else "missing"), exc.message, 0
         fix = self._fix(part) if state in ("missing", "bad") else ""
-        return Finding(part, state, str(self._path(part)), detail, fix, SOURCES[part].licence, size)
+        return CheckedPart(part, state, str(self._path(part)), detail, fix, SOURCES[part].licence, size)
 
     def _path(self, part: str) -> Path:
         if part in BASE_PARTS:
@@ -188,12 +188,12 @@ class _Inspection:
             return
         raise InputError(f"{path.name} is not there; {other.name} holds such a transformer: if it is that, rename it")
 
-    def _base_weights(self, is_needed: bool) -> Finding:
+    def _base_weights(self, is_needed: bool) -> CheckedPart:
         finding = self._found("base weights", self._base)
         if finding.state != "missing" or is_needed or "half downloaded" in finding.detail:
             return finding
         detail = "not there, and not needed: the passes bring every tensor of the transformer"
-        return Finding("base weights", "unneeded", finding.path, detail, "", finding.licence)
+        return CheckedPart("base weights", "unneeded", finding.path, detail, "", finding.licence)
 
     def _base(self) -> tuple[State, str, int]:
         files = self._layout.weight_files("transformer")

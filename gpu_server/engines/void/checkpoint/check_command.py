@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from gpu_server.engines.void.checkpoint.check import Finding, inspect
+from gpu_server.engines.void.checkpoint.check import CheckedPart, inspect
 from void_bridge.cli.console import Outcome, say
 from void_bridge.config import load
 from void_bridge.typed import to_plain
@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0 if is_whole else 1
 
 
-def show(folder: Path, findings: Sequence[Finding]) -> None:
+def show(folder: Path, findings: Sequence[CheckedPart]) -> None:
     """Print a table of the parts, then what to get, then the licences."""
     console = Console()
     table = Table("part", "state", "what is there", title=str(folder), title_justify="left", box=None, pad_edge=False)

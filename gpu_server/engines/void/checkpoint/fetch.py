@@ -15,7 +15,7 @@ from gpu_server.engines.void.checkpoint.sources import BASE_REPOSITORY, PASSES_R
 from void_bridge.errors import DiskFull, InputError, OutputError, Refused, full_disk_named
 
 if TYPE_CHECKING:
-    from gpu_server.engines.void.checkpoint.hub import Hub, Listed
+    from gpu_server.engines.void.checkpoint.hub import Hub, HubFile
 
 _SPARE_BYTES = 1 << 30
 
@@ -25,7 +25,7 @@ class RemoteFile:
     """target: where the file belongs. What came of it so far lies beside that, named after its content."""
 
     repository: str
-    listed: Listed
+    listed: HubFile
     target: Path
 
     @property

@@ -26,7 +26,7 @@ _AGAIN = "what came stays: run void-bridge models fetch again, and it goes on"
 
 
 @dataclass(frozen=True)
-class Listed:
+class HubFile:
     """A file of a repository. etag: changes with its content. sha256: '' for small files."""
 
     path: str
@@ -44,7 +44,7 @@ class Hub:
         if not sys.stderr.isatty():
             disable_progress_bars()
 
-    def files(self, repository: str) -> list[Listed]:
+    def files(self, repository: str) -> list[HubFile]:
         """Every file of a repository. Raises NoServer, Refused, UsageError."""
         with self._named_errors(repository, _ELSEWHERE):
             info = HfApi().model_info(repository, revision=self._revision, files_metadata=True, timeout=_TIMEOUT_S)
@@ -82,9 +82,9 @@ class Hub:
             raise NoServer(f"cannot reach {endpoint} for {repository} ({_reason(exc)}); {advice}") from exc
 
 
-def _listed(entry: RepoSibling) -> Listed:
+def _listed(entry: RepoSibling) -> HubFile:
     sha256 = entry.lfs.sha256 if entry.lfs else ""
-    return Listed(entry.rfilename, entry.size or 0, sha256 or entry.blob_id or "", sha256)
+    return HubFile(entry.rfilename, entry.size or 0, sha256 or entry.blob_id or "", sha256)
 
 
 def _reason(exc: Exception) -> str:

@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
-from gpu_server.engines.void.checkpoint.header import Header, read_header
 from gpu_server.engines.void.checkpoint.layout import PATCH_WEIGHT, VOID_CHANNELS, WEIGHT_STEMS, Layout, resolve
+from gpu_server.engines.void.checkpoint.safetensors_header import Header, read_header
 from void_bridge.errors import InputError
 
 _SAMPLE_BYTES = 4096

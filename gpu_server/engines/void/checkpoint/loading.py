@@ -17,7 +17,6 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from transformers import T5Config, T5EncoderModel, T5Tokenizer
 
-from gpu_server.engines.void.checkpoint.header import read_header
 from gpu_server.engines.void.checkpoint.layout import (
     PATCH_WEIGHT,
     VOID_CHANNELS,
@@ -25,6 +24,7 @@ from gpu_server.engines.void.checkpoint.layout import (
     common_prefix,
     resolve,
 )
+from gpu_server.engines.void.checkpoint.safetensors_header import read_header
 from gpu_server.engines.void.lengths import LATENT_CHANNELS
 from void_bridge.errors import UnreadableFile
 

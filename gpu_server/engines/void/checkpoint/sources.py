@@ -17,7 +17,7 @@ _VOID_LICENCE = "Apache-2.0 (weights and code); fine-tuned from the base, so see
 
 
 @dataclass(frozen=True)
-class Source:
+class PublishedFiles:
     """files: what the part needs of the repository, wildcards allowed. gigabytes: their published size, about."""
 
     repository: str
@@ -27,20 +27,20 @@ class Source:
 
 
 SOURCES = {
-    "transformer": Source(BASE_REPOSITORY, ("transformer/config.json",), 0.0, _BASE_LICENCE),
-    "base weights": Source(
+    "transformer": PublishedFiles(BASE_REPOSITORY, ("transformer/config.json",), 0.0, _BASE_LICENCE),
+    "base weights": PublishedFiles(
         BASE_REPOSITORY, ("transformer/diffusion_pytorch_model*.safetensors*",), 11.14, _BASE_LICENCE
     ),
-    "vae": Source(BASE_REPOSITORY, ("vae/config.json", "vae/*.safetensors*"), 0.43, _BASE_LICENCE),
-    "text_encoder": Source(
+    "vae": PublishedFiles(BASE_REPOSITORY, ("vae/config.json", "vae/*.safetensors*"), 0.43, _BASE_LICENCE),
+    "text_encoder": PublishedFiles(
         BASE_REPOSITORY,
         ("text_encoder/config.json", "text_encoder/*.safetensors*"),
         9.52,
         "Apache-2.0 (T5 v1.1 XXL by Google)",
     ),
-    "tokenizer": Source(BASE_REPOSITORY, ("tokenizer/*",), 0.001, "Apache-2.0 (T5 v1.1 XXL by Google)"),
-    "scheduler": Source(BASE_REPOSITORY, ("scheduler/*",), 0.0, _BASE_LICENCE),
-    "pass 1": Source(PASSES_REPOSITORY, (pass_name(1),), 11.14, _VOID_LICENCE),
-    "pass 2": Source(PASSES_REPOSITORY, (pass_name(2),), 11.14, _VOID_LICENCE),
+    "tokenizer": PublishedFiles(BASE_REPOSITORY, ("tokenizer/*",), 0.001, "Apache-2.0 (T5 v1.1 XXL by Google)"),
+    "scheduler": PublishedFiles(BASE_REPOSITORY, ("scheduler/*",), 0.0, _BASE_LICENCE),
+    "pass 1": PublishedFiles(PASSES_REPOSITORY, (pass_name(1),), 11.14, _VOID_LICENCE),
+    "pass 2": PublishedFiles(PASSES_REPOSITORY, (pass_name(2),), 11.14, _VOID_LICENCE),
 }
 """By part. `base weights` are needed only where a pass has 33 channels: the published ones bring every tensor."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from gpu_server.engines.void.checkpoint.tiny import write_tiny
+from gpu_server.engines.void.random_checkpoints.tiny import write_tiny
 from void_bridge.cli.console import Outcome
 
 

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gpu_server.engines.void.checkpoint.expected import Shapes
-from gpu_server.engines.void.checkpoint.header import Tensor, read_header
 from gpu_server.engines.void.checkpoint.layout import PATCH_WEIGHT, common_prefix, weight_map
+from gpu_server.engines.void.checkpoint.safetensors_header import Tensor, read_header
+from gpu_server.engines.void.checkpoint.tensor_shapes import Shapes
 from void_bridge.errors import InputError, UnreadableFile
 
 _TRANSFORMER_TYPES = ("BF16", "F32")

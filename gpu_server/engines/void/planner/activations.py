@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 from gpu_server.engines.void.checkpoint.layout import VOID_CHANNELS
 from gpu_server.engines.void.lengths import CELL, FRAMES_A_LATENT
-from gpu_server.engines.void.planner.band_walk import decode_elements, encode_elements
+from gpu_server.engines.void.planner.banded_vae_memory import decode_elements, encode_elements
 from gpu_server.engines.void.planner.spec import TextSizes, TransformerSizes, VaeSizes
-from gpu_server.engines.void.planner.vae_walk import Alive
-from gpu_server.engines.void.planner.weights import ELEMENT_BYTES, Precision
+from gpu_server.engines.void.planner.vae_memory import PeakElements
+from gpu_server.engines.void.planner.weight_bytes import ELEMENT_BYTES, Precision
 
 _FLOAT = 4
 
@@ -71,7 +71,7 @@ def text_bytes(sizes: TextSizes, tokens: int, precision: Precision) -> int:
 
 @dataclass(frozen=True)
 class VaeWork:
-    """How the VAE is fed. canvas: height and width in pixels. frames: of the padded shot. The rest: see `Plan`."""
+    """How the VAE is fed. canvas: height, width in pixels. frames: of the padded shot. The rest: see `MemoryPlan`."""
 
     canvas: tuple[int, int]
     frames: int
@@ -110,7 +110,7 @@ def encode_bytes(sizes: VaeSizes, work: VaeWork, precision: Precision) -> VaeByt
     return _vae_bytes(encode_elements(sizes, work.canvas, (first, full), work.rows, work.parked), precision)
 
 
-def _vae_bytes(alive: Alive, precision: Precision) -> VaeBytes:
+def _vae_bytes(alive: PeakElements, precision: Precision) -> VaeBytes:
     """What is parked counts twice: one batch's may still be read while the next one's is written."""
     element = ELEMENT_BYTES[precision]
     return VaeBytes(alive.peak * element, 2 * alive.parked * element)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import psutil
 
-from gpu_server.engines.void.planner.ladder import GIB, Room, choose, next_rung
+from gpu_server.engines.void.planner.memory_plans import GIB, AvailableMemory, choose_plan, next_smaller_plan
 from gpu_server.engines.void.planner.plan import Request
-from gpu_server.engines.void.planner.report import described
+from gpu_server.engines.void.planner.report import describe_plan
 from gpu_server.engines.void.planner.spec import full_size, read_spec
 from gpu_server.engines.void.precision.layers import PRECISIONS
 from void_bridge.cli.console import Outcome
@@ -43,15 +43,15 @@ def run(arguments: argparse.Namespace) -> int:
     """
     request, room = _request(arguments), _room(arguments)
     spec = read_spec(arguments.folder) if arguments.folder else full_size()
-    plan = choose(spec, request, room)
-    below = next_rung(spec, request, room, plan)
+    plan = choose_plan(spec, request, room)
+    below = next_smaller_plan(spec, request, room, plan)
     outcome: Outcome = arguments.outcome
     outcome.set_other(
         plan={"name": plan.name, **to_plain(plan), "peaks": plan.peaks, "host_peaks": plan.host_peaks},
         usable=room.usable,
         next=below.name if below else "",
     )
-    outcome.summary(described(plan, below))
+    outcome.summary(describe_plan(plan, below))
     return 0
 
 
@@ -74,11 +74,11 @@ def _canvas(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
-def _room(arguments: argparse.Namespace) -> Room:
+def _room(arguments: argparse.Namespace) -> AvailableMemory:
     host = _bytes("--host", arguments.host)
     if arguments.cpu:
-        return Room(device=None, host=host or psutil.virtual_memory().available)
-    return Room(_bytes("--vram", arguments.vram), _capability(arguments.capability), host)
+        return AvailableMemory(device=None, host=host or psutil.virtual_memory().available)
+    return AvailableMemory(_bytes("--vram", arguments.vram), _capability(arguments.capability), host)
 
 
 def _bytes(option: str, gib: float | None) -> int | None:

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from gpu_server.engines.void.lengths import padded_length
 from gpu_server.engines.void.planner import activations
-from gpu_server.engines.void.planner.plan import PHASES, PartBytes, Place, Plan, Request
+from gpu_server.engines.void.planner.plan import PHASES, MemoryPlan, PartBytes, Place, Request
 from gpu_server.engines.void.planner.spec import ModelSpec
-from gpu_server.engines.void.planner.weights import (
+from gpu_server.engines.void.planner.weight_bytes import (
     ELEMENT_BYTES,
     blocks_bytes,
     narrow_bytes,
@@ -23,7 +23,7 @@ PROCESS_BYTES = 2 * 2**30
 _BLOCKS_IN_FLIGHT = 2
 
 
-def parts_of(plan: Plan, spec: ModelSpec, request: Request) -> tuple[PartBytes, ...]:
+def plan_parts(plan: MemoryPlan, spec: ModelSpec, request: Request) -> tuple[PartBytes, ...]:
     return (
         *_transformer(plan, spec, request),
         *_others(plan, spec),
@@ -32,7 +32,7 @@ def parts_of(plan: Plan, spec: ModelSpec, request: Request) -> tuple[PartBytes, 
     )
 
 
-def _transformer(plan: Plan, spec: ModelSpec, request: Request) -> Iterator[PartBytes]:
+def _transformer(plan: MemoryPlan, spec: ModelSpec, request: Request) -> Iterator[PartBytes]:
     sizes, kept, precision = spec.transformer, plan.passes_kept, plan.precision
     here = _on(plan)
     streamed = plan.transformer == "blocks"
@@ -50,7 +50,7 @@ def _transformer(plan: Plan, spec: ModelSpec, request: Request) -> Iterator[Part
     yield PartBytes("AdaLN table", table, "exact", (here,) * 4)
 
 
-def _others(plan: Plan, spec: ModelSpec) -> Iterator[PartBytes]:
+def _others(plan: MemoryPlan, spec: ModelSpec) -> Iterator[PartBytes]:
     here, element = _on(plan), ELEMENT_BYTES[plan.wide]
     text: Place = here if plan.text_encoder == "device" else "host"
     yield PartBytes("text encoder", spec.text.parameters * element, "exact", _places(text=text, otherwise="disk"))
@@ -59,7 +59,7 @@ def _others(plan: Plan, spec: ModelSpec) -> Iterator[PartBytes]:
     yield PartBytes("VAE", spec.vae.parameters * element, "exact", vae)
 
 
-def _activations(plan: Plan, spec: ModelSpec, request: Request) -> Iterator[PartBytes]:
+def _activations(plan: MemoryPlan, spec: ModelSpec, request: Request) -> Iterator[PartBytes]:
     here = _on(plan)
     text: Place = here if plan.text_encoder == "device" else "host"
     batch = 2 if request.guided and plan.guidance == "together" else 1
@@ -84,16 +84,16 @@ def _activations(plan: Plan, spec: ModelSpec, request: Request) -> Iterator[Part
         yield PartBytes("decode: parked", decode.waiting, "estimate", _places(decode="host"))
 
 
-def _vae_work(plan: Plan, request: Request) -> activations.VaeWork:
+def _vae_work(plan: MemoryPlan, request: Request) -> activations.VaeWork:
     frames = padded_length(request.frames)
     return activations.VaeWork(request.canvas, frames, plan.vae_latents_at_once, plan.vae_rows, plan.vae_parked)
 
 
-def _on(plan: Plan) -> Place:
+def _on(plan: MemoryPlan) -> Place:
     return "device" if plan.device == "cuda" else "host"
 
 
-def _off(plan: Plan) -> Place:
+def _off(plan: MemoryPlan) -> Place:
     return "host" if plan.device == "cuda" else "disk"
 
 

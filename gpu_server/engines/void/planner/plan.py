@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from gpu_server.engines.void.lengths import WINDOW_LATENTS, latent_count, latent_shape, padded_length
-from gpu_server.engines.void.planner.weights import Precision
+from gpu_server.engines.void.planner.weight_bytes import Precision
 from gpu_server.engines.void.precision.layers import PRECISIONS
 from void_bridge.errors import UsageError
 
@@ -69,7 +69,7 @@ class PartBytes:
 
 
 @dataclass(frozen=True)
-class Plan:
+class MemoryPlan:
     """How a job runs. Everything but `parts` and `why` is what the engine is to do.
 
     device: where the transformer computes. transformer: `device` stays there; `swapped` is there while it denoises and
@@ -99,7 +99,7 @@ class Plan:
 
     @property
     def name(self) -> str:
-        """The rung, in words."""
+        """The plan, in words."""
         return ", ".join(self._words())
 
     def _words(self) -> Iterator[str]:

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from rich.console import Console
 from rich.table import Table
 
-from gpu_server.engines.void.planner.ladder import GIB, Room, choose
-from gpu_server.engines.void.planner.plan import PHASES, Plan, Request
+from gpu_server.engines.void.planner.memory_plans import GIB, AvailableMemory, choose_plan
+from gpu_server.engines.void.planner.plan import PHASES, MemoryPlan, Request
 from gpu_server.engines.void.planner.spec import full_size
 
 CARDS_GIB = (8, 12, 16, 24, 48, 80)
@@ -17,7 +17,7 @@ _CAPABILITIES = ((8, 6), (8, 9))
 _WIDTH = 100
 
 
-def described(plan: Plan, below: Plan | None) -> str:
+def describe_plan(plan: MemoryPlan, below: MemoryPlan | None) -> str:
     """A plan as people read it: what lies where, the peaks, and why."""
     console = Console(file=io.StringIO(), width=_WIDTH)
     console.print(f"plan: {plan.name}", highlight=False, markup=False, soft_wrap=True)
@@ -27,7 +27,7 @@ def described(plan: Plan, below: Plan | None) -> str:
     return console.file.getvalue().rstrip()
 
 
-def _table(plan: Plan) -> Table:
+def _table(plan: MemoryPlan) -> Table:
     table = Table(box=None, pad_edge=False)
     table.add_column("part", no_wrap=True)
     table.add_column("bytes", justify="right", no_wrap=True)
@@ -49,7 +49,8 @@ def _card_rows() -> Iterator[str]:
     yield "| card, GiB free | plan | " + " | ".join(PHASES) + " | host memory |"
     yield "|---|---|" + "---|" * (len(PHASES) + 1)
     for size in CARDS_GIB:
-        older, newer = (choose(full_size(), Request(), Room(size * GIB, capability)) for capability in _CAPABILITIES)
+        rooms = (AvailableMemory(size * GIB, capability) for capability in _CAPABILITIES)
+        older, newer = (choose_plan(full_size(), Request(), room) for room in rooms)
         if older.name == newer.name:
             yield _card_row(f"{size}", newer)
         else:
@@ -57,6 +58,6 @@ def _card_rows() -> Iterator[str]:
             yield _card_row(f"{size}, from compute capability 8.9", newer)
 
 
-def _card_row(card: str, plan: Plan) -> str:
+def _card_row(card: str, plan: MemoryPlan) -> str:
     peaks = [f"{plan.peaks[phase] / GIB:.1f}" for phase in PHASES]
     return f"| {card} | {plan.name} | {' | '.join(peaks)} | {max(plan.host_peaks.values()) / GIB:.1f} |"

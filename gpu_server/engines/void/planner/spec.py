@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from gpu_server.engines.void.checkpoint.expected import (
+from gpu_server.engines.void.checkpoint.layout import VOID_CHANNELS, resolve
+from gpu_server.engines.void.checkpoint.tensor_shapes import (
     FULL_CONFIG,
     FULL_TEXT_CONFIG,
     FULL_VAE_CONFIG,
@@ -19,7 +20,6 @@ from gpu_server.engines.void.checkpoint.expected import (
     transformer_shapes,
     vae_shapes,
 )
-from gpu_server.engines.void.checkpoint.layout import VOID_CHANNELS, resolve
 from gpu_server.engines.void.precision.layers import role_of, split_name
 
 

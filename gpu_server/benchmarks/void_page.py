@@ -11,16 +11,16 @@ from pathlib import Path
 
 import torch
 
-from gpu_server.bench.shots import write_shot
-from gpu_server.bench.void_jobs import QueueTime, removal_job, run_queue
-from gpu_server.bench.void_loop import LATENTS, loop_ratios
-from gpu_server.bench.void_model import fresh
-from gpu_server.bench.void_options import Size, run_size
-from gpu_server.bench.void_steps import NOT_MEASURED, full_size_lines, model_lines, this_device
-from gpu_server.bench.void_weights import FULL, TINY
-from gpu_server.engines.void.checkpoint.check import is_ready
-from gpu_server.engines.void.checkpoint.random_full import write_random_base, write_random_pass
-from gpu_server.engines.void.checkpoint.tiny import write_tiny
+from gpu_server.benchmarks.shots import write_shot
+from gpu_server.benchmarks.void_jobs import QueueTime, removal_job, run_queue
+from gpu_server.benchmarks.void_loop import LATENTS, loop_ratios
+from gpu_server.benchmarks.void_model import fresh
+from gpu_server.benchmarks.void_options import Size, run_size
+from gpu_server.benchmarks.void_steps import NOT_MEASURED, full_size_lines, model_lines, this_device
+from gpu_server.engines.void.checkpoint.check import readiness_problem
+from gpu_server.engines.void.random_checkpoints.full_size import write_random_base, write_random_pass
+from gpu_server.engines.void.random_checkpoints.step_weights import FULL, TINY
+from gpu_server.engines.void.random_checkpoints.tiny import write_tiny
 from gpu_server.private_server import private_server
 from void_bridge.config import load
 from void_bridge.errors import UsageError
@@ -30,7 +30,7 @@ QUEUE = 5
 
 
 @dataclass(frozen=True)
-class Run:
+class BenchmarkRun:
     """plates: height and width of each. steps: of a job."""
 
     models: Path
@@ -47,14 +47,14 @@ def void_lines(folder: Path, options: argparse.Namespace) -> Iterator[str]:
     on_gpu = device.type == "cuda"
     yield "## The VOID engine"
     models, weights = _models(folder, options, on_gpu)
-    missing = is_ready(models, (1,))
+    missing = readiness_problem(models, (1,))
     if missing and options.models:
         raise UsageError(f"{options.models}: {missing}; see void-bridge models check")
     if missing:
         yield f"\n{NOT_MEASURED}: {missing}; give --models DIR or --random-weights."
     else:
         canvas, frames = run_size(options, on_gpu)
-        run = Run(models, canvas, frames, device, (HD, UHD) if on_gpu else (SMALL,), 30 if on_gpu else 4)
+        run = BenchmarkRun(models, canvas, frames, device, (HD, UHD) if on_gpu else (SMALL,), 30 if on_gpu else 4)
         yield f"\n### The model alone, {weights}"
         yield from model_lines(models, canvas, frames, device)
         yield from _job_lines(run, folder)
@@ -79,7 +79,7 @@ def _models(folder: Path, options: argparse.Namespace, on_gpu: bool) -> tuple[Pa
     return models, TINY.name
 
 
-def _job_lines(run: Run, folder: Path) -> Iterator[str]:
+def _job_lines(run: BenchmarkRun, folder: Path) -> Iterator[str]:
     yield (
         f"\n### Jobs, EXR to EXR\n\nThrough a server: {run.frames} frames of half RGBA with a matte over a quarter,"
         f" pass 1, {run.steps} steps, canvas {run.canvas[0]}x{run.canvas[1]}. Cold: the worker's first job; libraries"
@@ -104,7 +104,7 @@ def _job_lines(run: Run, folder: Path) -> Iterator[str]:
     yield "\nA queue keeps the device busy: at least 80 % on a GPU."
 
 
-def _measured(run: Run, folder: Path, size: Size) -> Iterator[tuple[str, QueueTime]]:
+def _measured(run: BenchmarkRun, folder: Path, size: Size) -> Iterator[tuple[str, QueueTime]]:
     """A cold job, a warm one, and on the first plate a queue: the results of one at UHD would take 40 GB."""
     rounds = [("cold", range(1, 2)), ("warm", range(2, 3)), (f"queue of {QUEUE}", range(3, 3 + QUEUE))]
     plate = write_shot(folder / "shot", run.frames, *size)

@@ -16,7 +16,7 @@ _TEXTURE = 192  # samples across a thing's own square [-1, 1] x [-1, 1], of whic
 
 
 @dataclass(frozen=True)
-class Clip:
+class MorphClip:
     """made, plate: shape [T, H, W, 3], display-encoded; morphs: what the check is to say."""
 
     kind: str
@@ -41,7 +41,7 @@ Pose = tuple[float, float, float, float]  # x, y, angle, scale
 Motion = Callable[[float], Pose]
 
 
-def make_clip(kind: str, seed: int, size: tuple[int, int] = (192, 336), frames: int = 28) -> Clip:
+def make_morph_clip(kind: str, seed: int, size: tuple[int, int] = (192, 336), frames: int = 28) -> MorphClip:
     """One clip. kind: one of RIGID or MORPHING."""
     draw = rng(seed, "morph", kind)
     height, width = size
@@ -73,7 +73,7 @@ def make_clip(kind: str, seed: int, size: tuple[int, int] = (192, 336), frames: 
         differs = np.abs(picture - back).max(axis=2, keepdims=True) > 0.004
         made.append(picture + grain * np.where(differs, made_noise, noise))
         plate.append(original + grain * noise)
-    return Clip(kind, np.stack(made).astype(np.float32), np.stack(plate).astype(np.float32))
+    return MorphClip(kind, np.stack(made).astype(np.float32), np.stack(plate).astype(np.float32))
 
 
 def _shutter(blur: float) -> list[float]:

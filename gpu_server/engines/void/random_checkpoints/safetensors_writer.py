@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from gpu_server.engines.void.checkpoint.expected import Shapes
+from gpu_server.engines.void.checkpoint.tensor_shapes import Shapes
 from void_bridge.atomic import replacing
 
 Stored = Literal["F32", "BF16"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gpu_server.bench.morph_clips import MORPHING, RIGID, make_clip
+from gpu_server.benchmarks.morph_clips import MORPHING, RIGID, make_morph_clip
 from gpu_server.engines.base import rng
 from gpu_server.engines.void.flow import make_flow
 from gpu_server.engines.void.morph import THRESHOLD, check_morphing
@@ -42,7 +42,7 @@ def measure(clips_a_kind: int = 20, seed: int = 1, size: tuple[int, int] = (192,
     scores = {}
     for kind in RIGID + MORPHING:
         count = clips_a_kind * (2 if kind in MORPHING else 1)
-        clips = (make_clip(kind, seed + i, size, frames) for i in range(count))
+        clips = (make_morph_clip(kind, seed + i, size, frames) for i in range(count))
         scores[kind] = [score(clip.made, clip.plate) for clip in clips]
     return separation(scores)
 

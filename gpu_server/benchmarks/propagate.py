@@ -12,7 +12,7 @@ import numpy as np
 from gpu_server import metrics
 from gpu_server.engines.base import ArrayClip, SilentContext
 from gpu_server.engines.propagate.engine import PropagateEngine
-from gpu_server.footage import Camera, Footage, make_clip
+from gpu_server.footage import Camera, SyntheticFootage, make_clip
 from void_bridge.frames import FrameRange
 from void_bridge.job import Colour, Job, MatteSource
 
@@ -50,7 +50,7 @@ def quality(camera: Camera, height: int = 540, width: int = 960, frames: int = 2
     )
 
 
-def propagated(footage: Footage, hole: np.ndarray) -> np.ndarray:
+def propagated(footage: SyntheticFootage, hole: np.ndarray) -> np.ndarray:
     """Shape [T, H, W, 3]: the plates with the engine's patches inside `hole`."""
     clip = ArrayClip(
         footage.plates, {"paste": hole.astype(np.float32), "remove": footage.remove, "affected": footage.affected}
@@ -74,11 +74,11 @@ def _job(frames: int) -> Job:
     )
 
 
-def _grain(result: np.ndarray, footage: Footage, hole: np.ndarray) -> float:
+def _grain(result: np.ndarray, footage: SyntheticFootage, hole: np.ndarray) -> float:
     rows = zip(result, footage.backgrounds, hole, strict=True)
     return float(np.mean([metrics.grain_ratio(picture, clean, h, ~h) for picture, clean, h in rows if h.any()]))
 
 
-def _mean_psnr(pictures: np.ndarray, footage: Footage, hole: np.ndarray) -> float:
+def _mean_psnr(pictures: np.ndarray, footage: SyntheticFootage, hole: np.ndarray) -> float:
     rows = zip(pictures, footage.backgrounds, hole, strict=True)
     return float(np.mean([metrics.psnr(picture, background, h) for picture, background, h in rows if h.any()]))

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import torch
 
-from gpu_server.engines.void.checkpoint.expected import (
+from gpu_server.engines.void.checkpoint.layout import BASE_NAME, VOID_CHANNELS, WEIGHT_STEMS, pass_name
+from gpu_server.engines.void.checkpoint.tensor_shapes import (
     FULL_CONFIG,
     FULL_TEXT_CONFIG,
     FULL_VAE_CONFIG,
@@ -22,8 +23,7 @@ from gpu_server.engines.void.checkpoint.expected import (
     transformer_shapes,
     vae_shapes,
 )
-from gpu_server.engines.void.checkpoint.layout import BASE_NAME, VOID_CHANNELS, WEIGHT_STEMS, pass_name
-from gpu_server.engines.void.checkpoint.writing import Bytes, file_bytes, write_tensors
+from gpu_server.engines.void.random_checkpoints.safetensors_writer import Bytes, file_bytes, write_tensors
 from void_bridge.atomic import write_bytes
 
 

@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gpu_server.bench.void_flops import StepFlop
-from gpu_server.bench.void_options import Size
+from gpu_server.benchmarks.void_flops import StepFlop
+from gpu_server.benchmarks.void_options import Size
 from gpu_server.engines.void.checkpoint.layout import resolve
 from gpu_server.engines.void.checkpoint.loading import load_scheduler, load_vae
 from gpu_server.engines.void.denoise import Guidance, Loop, denoise
@@ -76,7 +76,7 @@ class NotMeasured:
 
 
 @dataclass(frozen=True)
-class Coding:
+class CodingTime:
     """Of the autoencoder over the whole shot. peak_bytes: as in `StepTime`."""
 
     encode_s: float
@@ -85,7 +85,7 @@ class Coding:
 
 
 @dataclass(frozen=True)
-class Loading:
+class LoadTime:
     """Pass 1 from its file onto the device, its tables for 30 steps included.
 
     cold_s: the system was told to forget the file's pages. warm_s: once more.
@@ -173,7 +173,7 @@ class _Marks:
         return [after - before for before, after in pairwise(self._times)]
 
 
-def coding_time(folder: Path, canvas: Size, frames: int, device: torch.device) -> Coding:
+def coding_time(folder: Path, canvas: Size, frames: int, device: torch.device) -> CodingTime:
     """In the type that the engine runs it in on this device, after one turn that is not counted."""
     dtype = torch.float32 if device.type == "cpu" else torch.bfloat16
     before = fresh(device)
@@ -190,10 +190,10 @@ def coding_time(folder: Path, canvas: Size, frames: int, device: torch.device) -
             pass
 
     encode_s, decode_s = (_second_time(work, device) for work in (into, out_of))
-    return Coding(encode_s, decode_s, _peak(device) - before)
+    return CodingTime(encode_s, decode_s, _peak(device) - before)
 
 
-def load_time(folder: Path, precision: str, device: torch.device) -> Loading:
+def load_time(folder: Path, precision: str, device: torch.device) -> LoadTime:
     scheduler = load_scheduler(folder)
     scheduler.set_timesteps(LOAD_STEPS)
 
@@ -205,7 +205,7 @@ def load_time(folder: Path, precision: str, device: torch.device) -> Loading:
     _forget_pages(resolve(folder).pass_file(1))
     cold_s = _timed(load, device)
     fresh(device)
-    return Loading(cold_s, _timed(load, device))
+    return LoadTime(cold_s, _timed(load, device))
 
 
 def product_rate(precision: str, device: torch.device) -> float:

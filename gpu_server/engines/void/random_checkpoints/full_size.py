@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gpu_server.engines.base import rng
-from gpu_server.engines.void.checkpoint.expected import (
+from gpu_server.engines.void.checkpoint.layout import BASE_NAME, VOID_CHANNELS, WEIGHT_STEMS, pass_name
+from gpu_server.engines.void.checkpoint.tensor_shapes import (
     FULL_CONFIG,
     FULL_TEXT_CONFIG,
     FULL_VAE_CONFIG,
@@ -24,10 +25,9 @@ from gpu_server.engines.void.checkpoint.expected import (
     transformer_shapes,
     vae_shapes,
 )
-from gpu_server.engines.void.checkpoint.layout import BASE_NAME, VOID_CHANNELS, WEIGHT_STEMS, pass_name
-from gpu_server.engines.void.checkpoint.tiny import SCHEDULER, as_json, drawn
-from gpu_server.engines.void.checkpoint.tiny_tokenizer import write_tokenizer
-from gpu_server.engines.void.checkpoint.writing import Bytes, encoded, write_tensors
+from gpu_server.engines.void.random_checkpoints.safetensors_writer import Bytes, encoded, write_tensors
+from gpu_server.engines.void.random_checkpoints.tiny import SCHEDULER, as_json, drawn
+from gpu_server.engines.void.random_checkpoints.tokenizer import write_tokenizer
 from void_bridge.atomic import write_bytes
 
 if TYPE_CHECKING:

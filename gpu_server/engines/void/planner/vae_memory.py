@@ -3,8 +3,8 @@
 It follows the forward passes of diffusers' `CogVideoXEncoder3D` and `CogVideoXDecoder3D` call by call: which results
 each function still has a name for, which frames each causal convolution keeps for the next batch (its own copy; the
 last batch's copies live until the whole pass returns), and how a size changes from level to level. What a kernel
-allocates inside one call is not in it; the planner's reserve is for that. `band_walk` does the same for a VAE whose
-layers run over bands of rows.
+allocates inside one call is not in it; the planner's reserve is for that. `banded_vae_memory` does the same for a VAE
+whose layers run over bands of rows.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from gpu_server.engines.void.planner.spec import VaeSizes
-from gpu_server.engines.void.planner.weights import power_of_two
+from gpu_server.engines.void.planner.weight_bytes import power_of_two
 
 
 @dataclass(frozen=True)
-class Size:
+class TensorSize:
     """A tensor of one video: channels, frames, height, width."""
 
     channels: int
@@ -28,15 +28,15 @@ class Size:
     def __int__(self) -> int:
         return self.channels * self.frames * self.height * self.width
 
-    def of(self, channels: int) -> Size:
+    def of(self, channels: int) -> TensorSize:
         return replace(self, channels=channels)
 
-    def during(self, frames: int) -> Size:
+    def during(self, frames: int) -> TensorSize:
         return replace(self, frames=frames)
 
 
 @dataclass(frozen=True)
-class Alive:
+class PeakElements:
     """Elements: at the worst moment; between two batches; parked elsewhere between two batches."""
 
     peak: int
@@ -44,7 +44,7 @@ class Alive:
     parked: int
 
 
-class Ledger:
+class LiveElements:
     """Elements alive, and the most there ever were."""
 
     def __init__(self) -> None:
@@ -53,25 +53,25 @@ class Ledger:
         self._kept = 0
         self._kept_before = 0
         self._parked = 0
-        self.alive = Alive(0, 0, 0)
+        self.alive = PeakElements(0, 0, 0)
 
-    def hold(self, *sizes: Size) -> None:
+    def hold(self, *sizes: TensorSize) -> None:
         self._live += sum(map(int, sizes))
         self.peak = max(self.peak, self._live)
 
-    def drop(self, *sizes: Size) -> None:
+    def drop(self, *sizes: TensorSize) -> None:
         self._live -= sum(map(int, sizes))
 
-    def keep(self, size: Size) -> None:
+    def keep(self, size: TensorSize) -> None:
         """Until the next batch is through."""
         self._kept += int(size)
         self.hold(size)
 
-    def park(self, size: Size) -> None:
+    def park(self, size: TensorSize) -> None:
         """Kept for the next batch elsewhere: in pinned memory, which torch hands out in powers of two."""
         self._parked += power_of_two(int(size))
 
-    def replaced(self, size: Size) -> None:
+    def replaced(self, size: TensorSize) -> None:
         """What the batch before kept for this place is not needed any more."""
         if self._kept_before:
             self._kept_before -= int(size)
@@ -80,19 +80,19 @@ class Ledger:
     def end_batch(self) -> None:
         self._live -= self._kept_before
         self._kept_before, self._kept = self._kept, 0
-        self.alive, self._parked = Alive(self.peak, self._kept_before, self._parked), 0
+        self.alive, self._parked = PeakElements(self.peak, self._kept_before, self._parked), 0
 
 
-class Layers:
+class VaeLayers:
     """The layers of the VAE; `ledger` sees what each of them holds, and each returns the size of its result."""
 
     def __init__(self, sizes: VaeSizes) -> None:
-        self.ledger = Ledger()
+        self.live = LiveElements()
         self._sizes = sizes
 
-    def decode(self, latents: Size, first: bool) -> None:
+    def decode(self, latents: TensorSize, first: bool) -> None:
         """One batch of latents. The first latent of a video, which comes alone, is not made longer."""
-        hold, drop, sizes = self.ledger.hold, self.ledger.drop, self._sizes
+        hold, drop, sizes = self.live.hold, self.live.drop, self._sizes
         hold(latents)
         hidden = self.causal_conv(latents, sizes.channels[-1])
         hidden = self._blocks(hidden, [hidden.channels] * 2, latents)
@@ -105,11 +105,11 @@ class Layers:
         hidden = self._activated(self.norm(hidden, latents), hidden)
         frames = self.causal_conv(hidden, sizes.picture_channels)
         drop(latents, hidden, frames)
-        self.ledger.end_batch()
+        self.live.end_batch()
 
-    def encode(self, frames: Size) -> None:
+    def encode(self, frames: TensorSize) -> None:
         """One batch of frames."""
-        hold, drop, sizes = self.ledger.hold, self.ledger.drop, self._sizes
+        hold, drop, sizes = self.live.hold, self.live.drop, self._sizes
         hold(frames)
         hidden = self.causal_conv(frames, sizes.channels[0])
         for level, channels in enumerate(sizes.channels):
@@ -122,20 +122,22 @@ class Layers:
         hidden = self._activated(self.norm(hidden, None), hidden)
         moments = self.causal_conv(hidden, 2 * sizes.latent_channels)
         drop(frames, hidden, moments)
-        self.ledger.end_batch()
+        self.live.end_batch()
 
-    def _blocks(self, first: Size, channels: Sequence[int], latents: Size | None, owned: bool = True) -> Size:
+    def _blocks(
+        self, first: TensorSize, channels: Sequence[int], latents: TensorSize | None, owned: bool = True
+    ) -> TensorSize:
         """Residual blocks in a row. What goes in is dropped with the first block's end where it is `owned`."""
         hidden = first
         for index, out in enumerate(channels):
             result = self.residual(hidden, out, latents)
             if index or owned:
-                self.ledger.drop(hidden)
+                self.live.drop(hidden)
             hidden = result
         return hidden
 
-    def residual(self, inputs: Size, out: int, latents: Size | None) -> Size:
-        hold, drop = self.ledger.hold, self.ledger.drop
+    def residual(self, inputs: TensorSize, out: int, latents: TensorSize | None) -> TensorSize:
+        hold, drop = self.live.hold, self.live.drop
         normed = self.norm(inputs, latents)
         hold(normed)
         drop(normed)
@@ -149,68 +151,68 @@ class Layers:
         drop(shortcut, result)
         return result
 
-    def _activated(self, normed: Size, source: Size) -> Size:
+    def _activated(self, normed: TensorSize, source: TensorSize) -> TensorSize:
         """SiLU of what was just normalised; `source`, from which it came, is dropped."""
-        self.ledger.drop(source)
-        self.ledger.hold(normed)
-        self.ledger.drop(normed)
+        self.live.drop(source)
+        self.live.hold(normed)
+        self.live.drop(normed)
         return normed
 
-    def norm(self, hidden: Size, latents: Size | None) -> Size:
+    def norm(self, hidden: TensorSize, latents: TensorSize | None) -> TensorSize:
         """GroupNorm, in the decoder scaled and shifted by convolutions of the latents at this size.
 
         Each of these keeps a copy of what it was given, which the engine lets go of once the norm is through.
         """
         if latents is None:
-            self.ledger.hold(hidden)
+            self.live.hold(hidden)
             return hidden
         stretched = hidden.of(latents.channels)
         copies = [stretched] * 3
-        self.ledger.hold(*copies, *[hidden] * 5)
-        self.ledger.drop(*copies, *[hidden] * 4)
+        self.live.hold(*copies, *[hidden] * 5)
+        self.live.drop(*copies, *[hidden] * 4)
         return hidden
 
-    def causal_conv(self, hidden: Size, out: int) -> Size:
+    def causal_conv(self, hidden: TensorSize, out: int) -> TensorSize:
         """Three frames wide: two frames are put in front, and the last two are kept for the next batch."""
         lengthened = hidden.during(hidden.frames + 2)
-        self.ledger.hold(lengthened)
-        self.ledger.keep(hidden.during(2))
+        self.live.hold(lengthened)
+        self.live.keep(hidden.during(2))
         result = hidden.of(out)
-        self.ledger.hold(result)
-        self.ledger.drop(lengthened)
+        self.live.hold(result)
+        self.live.drop(lengthened)
         return result
 
-    def upsample(self, hidden: Size, longer: bool) -> Size:
+    def upsample(self, hidden: TensorSize, longer: bool) -> TensorSize:
         large = larger(hidden, longer)
         rearranged = large if longer else hidden
-        self.ledger.hold(large, rearranged)
-        self.ledger.drop(rearranged)
-        self.ledger.hold(large)
-        self.ledger.drop(large, hidden)
+        self.live.hold(large, rearranged)
+        self.live.drop(rearranged)
+        self.live.hold(large)
+        self.live.drop(large, hidden)
         return large
 
-    def downsample(self, hidden: Size, shorter: bool) -> Size:
+    def downsample(self, hidden: TensorSize, shorter: bool) -> TensorSize:
         pooled = hidden.during((hidden.frames + 1) // 2) if shorter else hidden
         if shorter:
-            self.ledger.hold(hidden, pooled)
-            self.ledger.drop(hidden)
+            self.live.hold(hidden, pooled)
+            self.live.drop(hidden)
         padded = replace(pooled, height=pooled.height + 1, width=pooled.width + 1)
-        self.ledger.hold(padded)
+        self.live.hold(padded)
         if shorter:
-            self.ledger.drop(pooled)
-        self.ledger.hold(padded)
-        self.ledger.drop(padded)
+            self.live.drop(pooled)
+        self.live.hold(padded)
+        self.live.drop(padded)
         small = smaller(hidden, shorter)
-        self.ledger.hold(small)
-        self.ledger.drop(padded, hidden)
+        self.live.hold(small)
+        self.live.drop(padded, hidden)
         return small
 
 
-def larger(hidden: Size, longer: bool) -> Size:
+def larger(hidden: TensorSize, longer: bool) -> TensorSize:
     frames = hidden.frames * 2 if longer else hidden.frames
-    return Size(hidden.channels, frames, 2 * hidden.height, 2 * hidden.width)
+    return TensorSize(hidden.channels, frames, 2 * hidden.height, 2 * hidden.width)
 
 
-def smaller(hidden: Size, shorter: bool) -> Size:
+def smaller(hidden: TensorSize, shorter: bool) -> TensorSize:
     frames = (hidden.frames + 1) // 2 if shorter else hidden.frames
-    return Size(hidden.channels, frames, hidden.height // 2, hidden.width // 2)
+    return TensorSize(hidden.channels, frames, hidden.height // 2, hidden.width // 2)

@@ -23,7 +23,7 @@ FRAMES = 85
 
 
 @dataclass(frozen=True)
-class Statistics:
+class NoiseStatistics:
     """Of one frame's noise. lag_x, lag_y: correlation with the next cell; between_channels: with the next channel."""
 
     std: float
@@ -33,7 +33,7 @@ class Statistics:
     between_channels: float
 
 
-def statistics(noise: Array) -> Statistics:
+def statistics(noise: Array) -> NoiseStatistics:
     """noise: shape [channels, h, w]."""
     centred = noise - noise.mean()
     variance = float(np.mean(centred**2))
@@ -41,7 +41,7 @@ def statistics(noise: Array) -> Statistics:
     def correlation(a: Array, b: Array) -> float:
         return float(np.mean(a * b)) / variance
 
-    return Statistics(
+    return NoiseStatistics(
         std=variance**0.5,
         kurtosis=float(np.mean(centred**4)) / variance**2,
         lag_x=correlation(centred[:, :, 1:], centred[:, :, :-1]),

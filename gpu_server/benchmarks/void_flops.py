@@ -10,10 +10,10 @@ from diffusers import AutoencoderKLCogVideoX
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from gpu_server.bench.void_options import Size
-from gpu_server.engines.void.checkpoint.expected import Config
+from gpu_server.benchmarks.void_options import Size
 from gpu_server.engines.void.checkpoint.layout import resolve
 from gpu_server.engines.void.checkpoint.loading import empty_transformer
+from gpu_server.engines.void.checkpoint.tensor_shapes import Config
 from gpu_server.engines.void.denoise import PlainDenoiser, rotary
 from gpu_server.engines.void.lengths import LATENT_CHANNELS, latent_count, latent_shape, padded_length
 from gpu_server.engines.void.precision.attention import VoidAttention, attention_kernel

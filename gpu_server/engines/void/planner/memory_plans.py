@@ -1,4 +1,4 @@
-"""The rungs of plans, from the widest to the smallest, and the one that a machine has room for."""
+"""The all_plans of plans, from the widest to the smallest, and the one that a machine has room for."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from gpu_server.engines.void.planner.parts import parts_of
-from gpu_server.engines.void.planner.plan import PHASES, Phase, Plan, Request
+from gpu_server.engines.void.planner.parts import plan_parts
+from gpu_server.engines.void.planner.plan import PHASES, MemoryPlan, Phase, Request
 from gpu_server.engines.void.planner.spec import ModelSpec
-from gpu_server.engines.void.planner.weights import Precision, is_narrow
+from gpu_server.engines.void.planner.weight_bytes import Precision, is_narrow
 from void_bridge.errors import OutOfMemory, UsageError
 
 GIB = 2**30
@@ -23,7 +23,7 @@ COMPUTED_FP8 = (8, 9)
 
 @dataclass(frozen=True)
 class _Saving:
-    """How the VAE saves memory: see `Plan`."""
+    """How the VAE saves memory: see `MemoryPlan`."""
 
     rows: int | None = None
     parked: bool = False
@@ -35,7 +35,7 @@ _LAST = _Saving(16, parked=True, latents_at_once=1)
 
 
 @dataclass(frozen=True)
-class Room:
+class AvailableMemory:
     """Memory to be had, in bytes. device: free memory of the GPU before the model is loaded, None without a GPU.
 
     capability: the GPU's compute capability. host: free memory of the machine; None where nobody asked.
@@ -50,7 +50,7 @@ class Room:
         """Of the GPU's memory, what a plan may use."""
         return max(0, int((self.device or 0) * (1 - SLACK)) - CONTEXT_BYTES)
 
-    def lacks(self, plan: Plan) -> str:
+    def lacks(self, plan: MemoryPlan) -> str:
         """Why a plan does not fit; '' where it does."""
         phase, need = max(plan.peaks.items(), key=lambda item: item[1])
         if plan.device == "cuda" and need > self.usable:
@@ -61,7 +61,7 @@ class Room:
         return ""
 
 
-def rungs(spec: ModelSpec, request: Request, room: Room) -> tuple[Plan, ...]:
+def all_plans(spec: ModelSpec, request: Request, room: AvailableMemory) -> tuple[MemoryPlan, ...]:
     """Every plan for this kind of device, the widest first.
 
     What changes no pixel comes first: one pass's transformer at a time, swapped out while the VAE works, the halves of
@@ -72,10 +72,10 @@ def rungs(spec: ModelSpec, request: Request, room: Room) -> tuple[Plan, ...]:
         UsageError: a precision that this device does not compute.
     """
     plans = _cuda_plans(request, room) if room.device is not None else _cpu_plans(request)
-    return tuple(replace(plan, parts=parts_of(plan, spec, request)) for plan in plans)
+    return tuple(replace(plan, parts=plan_parts(plan, spec, request)) for plan in plans)
 
 
-def _cuda_plans(request: Request, room: Room) -> Iterator[Plan]:
+def _cuda_plans(request: Request, room: AvailableMemory) -> Iterator[MemoryPlan]:
     wanted = _cuda_precisions(request.precision, room.capability)
     for precision in wanted:
         for saving in _EXACT:
@@ -94,7 +94,7 @@ def _cuda_precisions(wanted: Precision | Literal["auto"], capability: tuple[int,
     return (wanted,)
 
 
-def _cpu_plans(request: Request) -> Iterator[Plan]:
+def _cpu_plans(request: Request) -> Iterator[MemoryPlan]:
     """Without a GPU bf16 is slower than float32, and saves memory alone."""
     auto: Sequence[Precision] = ("float32", "bf16", "fp8-stored")
     for precision in auto if request.precision == "auto" else (request.precision,):
@@ -104,7 +104,7 @@ def _cpu_plans(request: Request) -> Iterator[Plan]:
 
 def _placed(
     device: Literal["cuda", "cpu"], precision: Precision, saving: _Saving, request: Request, streamed: bool
-) -> Iterator[Plan]:
+) -> Iterator[MemoryPlan]:
     """Plans that differ in placement and batches alone."""
     kept_and_swapped = [("device", count, "device") for count in range(len(request.passes), 0, -1)]
     placements = [("blocks", 1, "offloaded")] if streamed else [*kept_and_swapped, ("swapped", 1, "offloaded")]
@@ -112,7 +112,7 @@ def _placed(
     for transformer, kept, vae in placements:
         for guidance in batches:
             for text in ("device", "cpu") if device == "cuda" else ("cpu",):
-                yield Plan(
+                yield MemoryPlan(
                     device,
                     precision,
                     transformer,
@@ -127,15 +127,15 @@ def _placed(
                 )
 
 
-def choose(spec: ModelSpec, request: Request, room: Room) -> Plan:
-    """The first rung that fits, with the reasons why.
+def choose_plan(spec: ModelSpec, request: Request, room: AvailableMemory) -> MemoryPlan:
+    """The first plan that fits, with the reasons why.
 
     Raises:
         OutOfMemory: none does; says what the smallest one takes, or which precision would fit.
         UsageError: a precision that this device does not compute.
     """
-    refused: list[tuple[Plan, str]] = []
-    for plan in rungs(spec, request, room):
+    refused: list[tuple[MemoryPlan, str]] = []
+    for plan in all_plans(spec, request, room):
         lack = room.lacks(plan)
         if not lack:
             return replace(plan, why=(*_reasons(plan, room), *_wider(plan, refused)))
@@ -143,14 +143,16 @@ def choose(spec: ModelSpec, request: Request, room: Room) -> Plan:
     raise OutOfMemory(_nothing_fits(spec, request, room, refused))
 
 
-def next_rung(spec: ModelSpec, request: Request, room: Room, failed: Plan, phase: Phase | None = None) -> Plan | None:
+def next_smaller_plan(
+    spec: ModelSpec, request: Request, room: AvailableMemory, failed: MemoryPlan, phase: Phase | None = None
+) -> MemoryPlan | None:
     """The plan to go on with after `failed` ran out of memory in `phase` (None: nobody knows where).
 
     It is the next one down that fits on paper and takes less there; None where there is none.
     """
     phases = (phase,) if phase else PHASES
     need = _peak(failed, phases)
-    below = iter(rungs(spec, request, room))
+    below = iter(all_plans(spec, request, room))
     for plan in below:
         if plan.name == failed.name:
             break
@@ -160,12 +162,12 @@ def next_rung(spec: ModelSpec, request: Request, room: Room, failed: Plan, phase
     return None
 
 
-def _peak(plan: Plan, phases: Sequence[Phase]) -> int:
+def _peak(plan: MemoryPlan, phases: Sequence[Phase]) -> int:
     peaks = plan.peaks if plan.device == "cuda" else plan.host_peaks
     return max(peaks[phase] for phase in phases)
 
 
-def _reasons(plan: Plan, room: Room) -> Iterator[str]:
+def _reasons(plan: MemoryPlan, room: AvailableMemory) -> Iterator[str]:
     on_gpu = plan.device == "cuda"
     if on_gpu:
         yield (
@@ -186,25 +188,27 @@ def _reasons(plan: Plan, room: Room) -> Iterator[str]:
         yield "the two halves of a guided step run one after the other"
 
 
-def _wider(chosen: Plan, refused: Sequence[tuple[Plan, str]]) -> Iterator[str]:
+def _wider(chosen: MemoryPlan, refused: Sequence[tuple[MemoryPlan, str]]) -> Iterator[str]:
     """Of each wider kind of plan, why its smallest variant does not fit."""
     smallest = {_kind(plan, chosen): (plan.name, lack) for plan, lack in refused}
     for name, lack in smallest.values():
         yield f"not '{name}': {lack}"
 
 
-def _kind(plan: Plan, chosen: Plan) -> tuple[object, ...]:
+def _kind(plan: MemoryPlan, chosen: MemoryPlan) -> tuple[object, ...]:
     """Kinds are told apart by precision and placement; those of the chosen plan also by how the VAE works."""
     kind = (plan.precision, plan.transformer, plan.passes_kept)
     same = kind == (chosen.precision, chosen.transformer, chosen.passes_kept)
     return (*kind, *plan.vae_saving.values()) if same else kind
 
 
-def _nothing_fits(spec: ModelSpec, request: Request, room: Room, refused: Sequence[tuple[Plan, str]]) -> str:
+def _nothing_fits(
+    spec: ModelSpec, request: Request, room: AvailableMemory, refused: Sequence[tuple[MemoryPlan, str]]
+) -> str:
     plan, lack = refused[-1]
     start = "no plan for {}x{} fits".format(*request.canvas) + f": of '{plan.name}', the smallest, {lack}"
     if request.precision != "auto":
-        for other in rungs(spec, replace(request, precision="auto"), room):
+        for other in all_plans(spec, replace(request, precision="auto"), room):
             if not room.lacks(other):
                 return f"{start}; '{other.name}' fits: choose --precision auto or {other.precision}"
     return f"{start}; free memory, or choose a smaller --canvas"

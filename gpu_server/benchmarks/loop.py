@@ -14,7 +14,7 @@ import numpy as np
 import OpenEXR
 import psutil
 
-from gpu_server.bench.shots import passthrough_job
+from gpu_server.benchmarks.shots import passthrough_job
 from gpu_server.private_server import PrivateServer
 from void_bridge.client import connect
 from void_bridge.client.deliver import FrameWriter
@@ -28,7 +28,7 @@ ASK_S = 0.02
 
 
 @dataclass(frozen=True)
-class Watched:
+class LoopMeasurement:
     """One job, watched while it ran. peak_pss_bytes: of client, server and workers together.
     answers_s: how long the server took to answer."""
 
@@ -53,11 +53,11 @@ def run_loop(server: PrivateServer, job: Job) -> float:
     return seconds
 
 
-def watch_loop(server: PrivateServer, job: Job) -> Watched:
+def measure_loop(server: PrivateServer, job: Job) -> LoopMeasurement:
     """As run_loop, while memory is sampled and the server asked for signs of life, which costs time."""
-    with Sampler(server.process.pid) as memory, Asker(server) as asker:
+    with MemorySampler(server.process.pid) as memory, PingSampler(server) as asker:
         run_loop(server, job)
-    return Watched(memory.peak_bytes, tuple(asker.seconds))
+    return LoopMeasurement(memory.peak_bytes, tuple(asker.seconds))
 
 
 def openexr_seconds(plate: Sequence, frames: int, output: Path, threads: int) -> float:
@@ -101,7 +101,7 @@ def loop_pairs(
     return LoopPairs(tuple(a / b for a, b in counted), tuple(loops[1:]), tuple(bares[1:]))
 
 
-class Sampler:
+class MemorySampler:
     """Peak of the proportional set size of this process, a server and the server's workers."""
 
     def __init__(self, server_pid: int) -> None:
@@ -110,7 +110,7 @@ class Sampler:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._sample, daemon=True)
 
-    def __enter__(self) -> Sampler:
+    def __enter__(self) -> MemorySampler:
         self._thread.start()
         return self
 
@@ -136,7 +136,7 @@ def _pss(process: psutil.Process) -> int:
         return 0
 
 
-class Asker:
+class PingSampler:
     """Asks the server for a sign of life again and again, and keeps how long each took."""
 
     def __init__(self, server: PrivateServer) -> None:
@@ -145,7 +145,7 @@ class Asker:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._ask, daemon=True)
 
-    def __enter__(self) -> Asker:
+    def __enter__(self) -> PingSampler:
         self._thread.start()
         return self
 

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpu_server.engines.base import rng
-from gpu_server.engines.void.checkpoint.expected import (
+from gpu_server.engines.void.checkpoint.layout import VOID_CHANNELS, WEIGHT_STEMS, pass_name
+from gpu_server.engines.void.checkpoint.tensor_shapes import (
     FULL_CONFIG,
     FULL_TEXT_CONFIG,
     FULL_VAE_CONFIG,
@@ -24,9 +25,8 @@ from gpu_server.engines.void.checkpoint.expected import (
     transformer_shapes,
     vae_shapes,
 )
-from gpu_server.engines.void.checkpoint.layout import VOID_CHANNELS, WEIGHT_STEMS, pass_name
-from gpu_server.engines.void.checkpoint.tiny_tokenizer import VOCABULARY, write_tokenizer
-from gpu_server.engines.void.checkpoint.writing import Stored, encoded, write_tensors
+from gpu_server.engines.void.random_checkpoints.safetensors_writer import Stored, encoded, write_tensors
+from gpu_server.engines.void.random_checkpoints.tokenizer import VOCABULARY, write_tokenizer
 from void_bridge.atomic import write_bytes
 from void_bridge.errors import OutputError, full_disk_named
 

@@ -1,0 +1,1 @@
+"""Random checkpoints in the published layout, tiny ones and full-sized ones. Production code never imports it."""
