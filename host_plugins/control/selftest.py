@@ -1,6 +1,6 @@
 """Self-tests of hosts: every claim that could not be verified without the host is one line, answered inside it.
 
-A host's table of `Claim`s is the whole list; its page in docs/ names the same lines as unverified.
+A host's table of `HostCheck`s is the whole list; its page in docs/ names the same lines as unverified.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from void_bridge import __version__
 
 
 @dataclass(frozen=True)
-class Claim:
+class HostCheck:
     """name: short, for the report. what: the claim as a sentence.
 
     check: does it, and returns a word about what it saw; what it raises is why the claim does not hold.
@@ -28,40 +28,42 @@ class Claim:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    claim: Claim
+class HostCheckResult:
+    check: HostCheck
     holds: bool
     saw: str
     seconds: float
 
 
-def run_claims(claims: Sequence[Claim], on_claim: Callable[[Claim], None] = lambda claim: None) -> List[Outcome]:
-    """Every claim in turn; one that fails stops none of the others."""
-    outcomes = []
-    for claim in claims:
-        on_claim(claim)
+def run_host_checks(
+    checks: Sequence[HostCheck], on_check: Callable[[HostCheck], None] = lambda check: None
+) -> List[HostCheckResult]:
+    """Run every check in turn; one that fails stops none of the others."""
+    results = []
+    for each in checks:
+        on_check(each)
         began = time.monotonic()
         try:
-            holds, saw = True, claim.check() or "ok"
+            holds, saw = True, each.check() or "ok"
         except Exception as exc:
             where = traceback.extract_tb(exc.__traceback__)[-1]
             holds, saw = False, f"{type(exc).__name__}: {exc} ({where.name}, line {where.lineno})"
-        outcomes.append(Outcome(claim, holds, " ".join(saw.split()), time.monotonic() - began))
-    return outcomes
+        results.append(HostCheckResult(each, holds, " ".join(saw.split()), time.monotonic() - began))
+    return results
 
 
-def report_text(host: str, outcomes: Sequence[Outcome]) -> str:
+def report_text(host: str, results: Sequence[HostCheckResult]) -> str:
     """A report to send back. It names versions, no user and no path but those that an error holds."""
-    held = sum(outcome.holds for outcome in outcomes)
+    held = sum(result.holds for result in results)
     lines = [
         f"VOID Bridge {__version__} in {host}",
         f"Python {platform.python_version()} on {platform.platform()}, {sys.executable.rpartition('/')[2]}",
-        f"{held} of {len(outcomes)} claims hold",
+        f"{held} of {len(results)} claims hold",
         "",
     ]
-    for outcome in outcomes:
+    for result in results:
         lines += [
-            f"{'ok  ' if outcome.holds else 'FAIL'} {outcome.claim.name}: {outcome.claim.what}",
-            f"     {outcome.saw} ({outcome.seconds:.1f} s)",
+            f"{'ok  ' if result.holds else 'FAIL'} {result.check.name}: {result.check.what}",
+            f"     {result.saw} ({result.seconds:.1f} s)",
         ]
     return "\n".join(lines) + "\n"

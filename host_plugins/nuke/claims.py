@@ -10,7 +10,7 @@ from typing import Any, Callable, List, Tuple
 
 import nuke
 
-from host_plugins.control.selftest import Claim
+from host_plugins.control.selftest import HostCheck
 from host_plugins.control.settings import setting_specs
 from host_plugins.control.state import JobState
 from host_plugins.nuke import colour, digest, inputs, node, panel, result
@@ -330,4 +330,4 @@ CLAIMS: Tuple[Tuple[str, str, Check], ...] = (
     ("background", "a second Nuke renders the export", background_export_works),
     *FARM_CLAIMS,
 )
-JOB_CLAIM = Claim("job", "a job goes to a local server, and its news come on the main thread", lambda: "")
+JOB_CLAIM = HostCheck("job", "a job goes to a local server, and its news come on the main thread", lambda: "")

@@ -18,7 +18,7 @@ from typing import List
 import nuke
 
 from host_plugins.control.request import Order, make_job
-from host_plugins.control.selftest import Claim, Outcome, report_text, run_claims
+from host_plugins.control.selftest import HostCheck, HostCheckResult, report_text, run_host_checks
 from host_plugins.control.state import ENDED, JobState
 from host_plugins.nuke.claims import CLAIMS, JOB_CLAIM, Bench
 from host_plugins.nuke.export import export
@@ -36,17 +36,17 @@ def selftest() -> str:
     try:
         with group:
             bench = Bench(folder)
-            outcomes = run_claims(_claims(bench), lambda claim: nuke.tprint(f"VOID self-test: {claim.name}"))
+            outcomes = run_host_checks(_claims(bench), lambda claim: nuke.tprint(f"VOID self-test: {claim.name}"))
             order = _order(bench)
     finally:
         nuke.delete(group)
-    _report(folder, [*outcomes, Outcome(JOB_CLAIM, False, "no news of the job yet", 0.0)])
+    _report(folder, [*outcomes, HostCheckResult(JOB_CLAIM, False, "no news of the job yet", 0.0)])
     _start_job(order, folder, outcomes)
     return str(folder / REPORT)
 
 
-def _claims(bench: Bench) -> List[Claim]:
-    return [Claim(name, what, functools.partial(check, bench)) for name, what, check in CLAIMS]
+def _claims(bench: Bench) -> List[HostCheck]:
+    return [HostCheck(name, what, functools.partial(check, bench)) for name, what, check in CLAIMS]
 
 
 def _order(bench: Bench) -> Order:
@@ -57,11 +57,11 @@ def _order(bench: Bench) -> Order:
     return Order(make_job(settings, plan.shot, (bench.folder / "job" / "clean.####.exr").as_posix()), settings)
 
 
-def _start_job(order: Order, folder: Path, outcomes: List[Outcome]) -> None:
+def _start_job(order: Order, folder: Path, outcomes: List[HostCheckResult]) -> None:
     def news(state: JobState) -> None:
         if state.phase in ENDED:
             held = state.phase == "done"
-            path = _report(folder, [*outcomes, Outcome(JOB_CLAIM, held, f"{state.phase}: {state.line}", 0.0)])
+            path = _report(folder, [*outcomes, HostCheckResult(JOB_CLAIM, held, f"{state.phase}: {state.line}", 0.0)])
             shutil.rmtree(folder / "job", ignore_errors=True)
             nuke.message(f"The self-test is done. Please send back:\n{path}")
 
@@ -69,7 +69,7 @@ def _start_job(order: Order, folder: Path, outcomes: List[Outcome]) -> None:
     session().controller.submit(order)
 
 
-def _report(folder: Path, outcomes: List[Outcome]) -> Path:
+def _report(folder: Path, outcomes: List[HostCheckResult]) -> Path:
     path = folder / REPORT
     path.write_text(report_text(f"Nuke {nuke.NUKE_VERSION_STRING}", outcomes), encoding="utf-8")
     return path

@@ -18,7 +18,7 @@ NONE = "(none)"
 
 
 @dataclass(frozen=True)
-class Choice:
+class ToolChoice:
     """Names of tools. mattes: by role, those that are chosen. inverted: roles that are drawn the other way."""
 
     plate: str = ""
@@ -29,7 +29,7 @@ class Choice:
         return json.dumps(to_plain(self))
 
     @classmethod
-    def from_text(cls, text: str) -> Choice:
+    def from_text(cls, text: str) -> ToolChoice:
         """Of text that cannot be read nothing is chosen."""
         try:
             return from_plain(cls, json.loads(text or "{}"), error=InputError)
@@ -37,17 +37,17 @@ class Choice:
             return cls()
 
 
-def selected_choice(comp: Composition) -> Choice:
+def selected_choice(comp: Composition) -> ToolChoice:
     """The first image tool that is selected is the plate; masks, then other images, are mattes, in the roles' order."""
     selected = all_tools(comp, selected=True)
     images = [tool.Name for tool in selected if is_image(tool)]
     masks = [tool.Name for tool in selected if is_mask(tool)]
     if not images:
-        return Choice(mattes=dict(zip(ROLES, masks)))
-    return Choice(images[0], dict(zip(ROLES, [*masks, *images[1:]])))
+        return ToolChoice(mattes=dict(zip(ROLES, masks)))
+    return ToolChoice(images[0], dict(zip(ROLES, [*masks, *images[1:]])))
 
 
-def plate_of(comp: Composition, choice: Choice) -> Operator:
+def plate_tool(comp: Composition, choice: ToolChoice) -> Operator:
     """Raises UsageError: none is chosen, it is gone, or it makes no picture."""
     if not choice.plate:
         raise UsageError("no plate: choose the tool whose picture is to be cleaned, or select it first")
@@ -57,7 +57,7 @@ def plate_of(comp: Composition, choice: Choice) -> Operator:
     return tool
 
 
-def mattes_of(comp: Composition, choice: Choice) -> Dict[str, Operator]:
+def matte_tools(comp: Composition, choice: ToolChoice) -> Dict[str, Operator]:
     """Role -> tool. Raises UsageError: no matte, one that is gone, or one that is no matte."""
     if not (choice.mattes.get("remove") or choice.mattes.get("affected")):
         raise UsageError("nothing to remove: choose a mask tool for 'remove' (or 'affected')")
@@ -70,11 +70,11 @@ def mattes_of(comp: Composition, choice: Choice) -> Dict[str, Operator]:
     return found
 
 
-def names_for_plates(comp: Composition) -> List[str]:
+def plate_names(comp: Composition) -> List[str]:
     return [tool.Name for tool in all_tools(comp) if is_image(tool)]
 
 
-def names_for_mattes(comp: Composition) -> List[str]:
+def matte_names(comp: Composition) -> List[str]:
     """Masks first."""
     tools = all_tools(comp)
     masks = [tool.Name for tool in tools if is_mask(tool)]

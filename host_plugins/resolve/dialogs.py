@@ -13,14 +13,14 @@ from host_plugins.control.request import prompt_hint
 from host_plugins.control.settings import Settings, setting_specs, settings_from
 from host_plugins.control.state import JobState
 from host_plugins.resolve.buttons import BUTTONS
-from host_plugins.resolve.choice import NONE, ROLES, Choice, names_for_mattes, names_for_plates
+from host_plugins.resolve.choice import NONE, ROLES, ToolChoice, matte_names, plate_names
+from host_plugins.resolve.comp_data import STOP, jobs_of, saved_choice
 from host_plugins.resolve.controls import Control, control, dropdown, notice, numbered, values_of
-from host_plugins.resolve.host import Host
-from host_plugins.resolve.memory import STOP, jobs_of, remembered
+from host_plugins.resolve.host import FusionHost
 from host_plugins.resolve.plan import DEPTHS
-from host_plugins.resolve.session import OnPlaced, Session
+from host_plugins.resolve.session import FusionSession, OnPlaced
 from host_plugins.resolve.window import TITLE
-from host_plugins.resolve.windowed import first_choice
+from host_plugins.resolve.windowed import initial_choice
 from void_bridge.errors import UsageError
 from void_bridge.protocol.messages import JobStatus
 
@@ -40,10 +40,10 @@ Controls = Dict[int, Control]
 
 
 @dataclasses.dataclass(frozen=True)
-class Asked:
+class DialogState:
     """What a dialog shows. is_last: none follows."""
 
-    choice: Choice
+    choice: ToolChoice
     settings: Settings
     depth: str = DEPTHS[0]
     action: str = "submit"
@@ -51,19 +51,19 @@ class Asked:
 
 
 class Dialogs:
-    """The dialogs and the console as a `Front`."""
+    """The dialogs and the console as a `SessionView`."""
 
-    def __init__(self, host: Host, on_placed: Optional[OnPlaced] = None) -> None:
+    def __init__(self, host: FusionHost, on_placed: Optional[OnPlaced] = None) -> None:
         self.host, self.comp = host, host.comp
-        self.session = Session(host, self, on_placed) if on_placed else Session(host, self)
+        self.session = FusionSession(host, self, on_placed) if on_placed else FusionSession(host, self)
         self._told: List[str] = []
         self._said = ""
 
-    def run(self, choice: Optional[Choice] = None) -> None:
+    def run(self, choice: Optional[ToolChoice] = None) -> None:
         """Ask, do, and ask again after everything that is not a submission. Cancel ends the script."""
-        choice = choice or first_choice(self.host)
-        before, settings = remembered(self.comp, choice.plate)
-        asked = Asked(choice if choice.mattes else before, settings)
+        choice = choice or initial_choice(self.host)
+        before, settings = saved_choice(self.comp, choice.plate)
+        asked = DialogState(choice if choice.mattes else before, settings)
         self.session.resume()
         try:
             while not asked.is_last:
@@ -71,15 +71,15 @@ class Dialogs:
         finally:
             self.session.close()
 
-    def _turn(self, asked: Asked) -> Asked:
+    def _turn(self, asked: DialogState) -> DialogState:
         """One dialog and what follows from it. Returns what the next one shows."""
         answer = self.comp.AskUser(TITLE, controls(self.comp, asked, self._notes()))
         if answer is None:
             return dataclasses.replace(asked, is_last=True)
         choice, depth, action = read_choice(self.comp, answer)
-        went_well = self.session.guarded(lambda: self._do(answer, choice, depth, action))
+        went_well = self.session.report_errors(lambda: self._do(answer, choice, depth, action))
         is_last = went_well and action in ("submit", "leave", "reload", "stop")
-        return Asked(choice, read_settings(answer, asked.settings), depth, action, is_last)
+        return DialogState(choice, read_settings(answer, asked.settings), depth, action, is_last)
 
     def show_line(self, text: str) -> None:
         self._print(text)
@@ -96,7 +96,7 @@ class Dialogs:
         self._told.append(text)
         self._print(text)
 
-    def _do(self, answer: Mapping[str, Any], choice: Choice, depth: str, action: str) -> None:
+    def _do(self, answer: Mapping[str, Any], choice: ToolChoice, depth: str, action: str) -> None:
         settings = settings_from(values_of(answer, setting_specs()))
         session, token = self.session, self.session.token_for(choice)
         hint = prompt_hint(settings.prompt)
@@ -110,7 +110,7 @@ class Dialogs:
         else:
             self._answer(action, choice, settings, token)
 
-    def _answer(self, action: str, choice: Choice, settings: Settings, token: str) -> None:
+    def _answer(self, action: str, choice: ToolChoice, settings: Settings, token: str) -> None:
         """Do it, and wait for the answer."""
         session = self.session
         actions: Dict[str, Callable[[], None]] = {
@@ -126,7 +126,7 @@ class Dialogs:
         actions[action]()
         self._until(self._is_over if action == "reload" else lambda: not session.is_busy)
 
-    def _found(self, jobs: Tuple[JobStatus, ...], words: str, choice: Choice) -> None:
+    def _found(self, jobs: Tuple[JobStatus, ...], words: str, choice: ToolChoice) -> None:
         if words or not jobs:
             self.tell(words or "The server has no jobs.")
             return
@@ -134,7 +134,7 @@ class Dialogs:
         control = {1: "job", 2: "Dropdown", "Name": "job", "Options": lines, "Default": 0}
         answer = self.comp.AskUser(f"{TITLE}: find a job", {1: control})
         if answer is not None:
-            self.session.adopt(jobs[int(answer["job"])].id, choice, remembered(self.comp, choice.plate)[1])
+            self.session.adopt(jobs[int(answer["job"])].id, choice, saved_choice(self.comp, choice.plate)[1])
 
     def _until(self, condition: Callable[[], bool]) -> None:
         """Drain until then, until somebody stops it in another run, or until the composition is closed."""
@@ -164,7 +164,7 @@ class Dialogs:
             self.comp.Print(f"VOID Remove: {text}\n")
 
 
-def controls(comp: Composition, asked: Asked, notes: str) -> Controls:
+def controls(comp: Composition, asked: DialogState, notes: str) -> Controls:
     """The dialog: what is to be done, the tools, and every setting under its own name."""
     found: List[Control] = []
     if notes:
@@ -172,7 +172,7 @@ def controls(comp: Composition, asked: Asked, notes: str) -> Controls:
     found.append(
         dropdown("action", "do", [text for _, text in ACTIONS], [name for name, _ in ACTIONS].index(asked.action))
     )
-    plates, mattes = [NONE, *names_for_plates(comp)], [NONE, *names_for_mattes(comp)]
+    plates, mattes = [NONE, *plate_names(comp)], [NONE, *matte_names(comp)]
     found.append(dropdown("tool_plate", "plate", plates, _place(plates, asked.choice.plate)))
     for role in ROLES:
         found.append(dropdown(f"tool_{role}", role, mattes, _place(mattes, asked.choice.mattes.get(role, ""))))
@@ -183,12 +183,12 @@ def controls(comp: Composition, asked: Asked, notes: str) -> Controls:
     return numbered(found)
 
 
-def read_choice(comp: Composition, answer: Mapping[str, Any]) -> Tuple[Choice, str, str]:
+def read_choice(comp: Composition, answer: Mapping[str, Any]) -> Tuple[ToolChoice, str, str]:
     """The tools, the depth and the action that were chosen."""
-    plates, mattes = [NONE, *names_for_plates(comp)], [NONE, *names_for_mattes(comp)]
+    plates, mattes = [NONE, *plate_names(comp)], [NONE, *matte_names(comp)]
     chosen = {role: mattes[int(answer[f"tool_{role}"])] for role in ROLES}
     plate = plates[int(answer["tool_plate"])]
-    choice = Choice(
+    choice = ToolChoice(
         "" if plate == NONE else plate,
         {role: name for role, name in chosen.items() if name != NONE},
         tuple(role for role in ROLES if answer[f"invert_{role}"]),
@@ -211,6 +211,6 @@ def _place(names: List[str], name: str) -> int:
     return names.index(name) if name in names else 0
 
 
-def run_dialogs(host: Host, choice: Optional[Choice] = None, on_placed: Optional[OnPlaced] = None) -> None:
+def run_dialogs(host: FusionHost, choice: Optional[ToolChoice] = None, on_placed: Optional[OnPlaced] = None) -> None:
     """Ask and do until the artist cancels the dialog or a submission is over."""
     Dialogs(host, on_placed).run(choice)

@@ -11,8 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict
 
-from host_plugins.resolve.graph import all_tools, changes, is_mask, new_tool, place_of, writes_files
-from host_plugins.resolve.plan import Piece, Plan
+from host_plugins.resolve.graph import all_tools, changes, is_mask, new_tool, position_of, writes_files
+from host_plugins.resolve.plan import ExportPlan, SaverOutput
 from void_bridge.client.output import check_writable
 from void_bridge.errors import InputError
 from void_bridge.frames import FrameRange
@@ -35,7 +35,7 @@ RENDER_YOURSELF = (
 class Export:
     """Renders one plan. `close` takes every trace out of the composition and has to be called, whatever happens."""
 
-    def __init__(self, comp: Composition, plan: Plan) -> None:
+    def __init__(self, comp: Composition, plan: ExportPlan) -> None:
         self.plan = plan
         self._comp = comp
         self._attrs: Dict[str, Any] = {}
@@ -50,8 +50,8 @@ class Export:
         check_writable(self.plan.folder)
         self.plan.folder.mkdir(parents=True, exist_ok=True)
         with changes(self._comp, "VOID Remove: export"):
-            clear_away(self._comp)  # what a script left that was ended in the middle
-            rest_savers(self._comp)
+            clean_up(self._comp)  # what a script left that was ended in the middle
+            disable_savers(self._comp)
             self._comp.SetAttrs(self._changed_attrs())
             for piece in self.plan.pieces:
                 self._make(piece)
@@ -71,7 +71,7 @@ class Export:
     def close(self) -> None:
         """Take the Savers out and let the others write again."""
         with changes(self._comp, "VOID Remove: clean up"):
-            clear_away(self._comp)
+            clean_up(self._comp)
             self._comp.SetAttrs(self._attrs)
             self._attrs = {}
 
@@ -89,7 +89,7 @@ class Export:
         self._attrs = {name: attrs[name] for name in changed if name in attrs}
         return {name: value for name, value in changed.items() if name in self._attrs}
 
-    def _make(self, piece: Piece) -> None:
+    def _make(self, piece: SaverOutput) -> None:
         source = self._comp.FindTool(piece.tool)
         assert source is not None
         if is_mask(source):
@@ -115,7 +115,7 @@ class Export:
         return white
 
     def _temporary(self, kind: str, beside: Operator) -> Operator:
-        x, y = place_of(self._comp, beside) or (0.0, 0.0)
+        x, y = position_of(self._comp, beside) or (0.0, 0.0)
         tool = new_tool(self._comp, kind, (x + 1, y + 1))
         tool.SetData(TEMPORARY, 1)
         return tool
@@ -130,7 +130,7 @@ class Export:
             log.warning("Fusion's Render returned %r", finished)
 
 
-def saver_path(piece: Piece) -> str:
+def saver_path(piece: SaverOutput) -> str:
     """A file of the sequence: a Saver puts the frame's number where this one has its own."""
     return piece.sequence.path(0).as_posix()
 
@@ -147,7 +147,7 @@ def render_frames(frames: FrameRange) -> Dict[str, Any]:
     return {"FrameRange": ",".join(f"{first}..{last}" for first, last in runs)}
 
 
-def rest_savers(comp: Composition) -> None:
+def disable_savers(comp: Composition) -> None:
     """Let every Saver that writes pass through, and mark it, so that it is found again whatever happens."""
     for saver in all_tools(comp, "Saver"):
         if writes_files(saver) and not saver.GetAttrs()["TOOLB_PassThrough"]:
@@ -155,7 +155,7 @@ def rest_savers(comp: Composition) -> None:
             saver.SetData(RESTED, 1)
 
 
-def clear_away(comp: Composition) -> None:
+def clean_up(comp: Composition) -> None:
     """Take temporary tools out, and let the Savers write again that were made to rest."""
     for tool in all_tools(comp):
         if tool.GetData(TEMPORARY):

@@ -24,12 +24,12 @@ from host_plugins.farm.settings import (
     with_sound,
     write_sticky,
 )
-from host_plugins.resolve.choice import Choice
+from host_plugins.resolve.choice import ToolChoice
+from host_plugins.resolve.comp_data import FARM, MODIFIED, plates_with_choice, saved_choice, text_data
 from host_plugins.resolve.controls import control, notice, numbered, values_of
-from host_plugins.resolve.host import Host
-from host_plugins.resolve.memory import FARM, MODIFIED, plates_with_choice, remembered, text_of
+from host_plugins.resolve.host import FusionHost
 from host_plugins.resolve.plan import EXPORTS, output_root, plan_export, stem_of
-from host_plugins.resolve.submit import Prepared, Submission
+from host_plugins.resolve.submit import FusionSubmission, PreparedShot
 from void_bridge.config import Config, load
 from void_bridge.errors import Cancelled, UsageError, VoidBridgeError
 
@@ -41,10 +41,10 @@ NOTHING = "nothing was submitted"
 
 
 @dataclass(frozen=True)
-class Wanted:
+class PlateToSubmit:
     """A plate to be submitted, with what was chosen for it."""
 
-    choice: Choice
+    choice: ToolChoice
     settings: Settings
     depth: str
 
@@ -56,21 +56,25 @@ class _Batch:
     settings: FarmSettings
     config: Config
     exports: Optional[Path]
-    to_do: List[Wanted]
-    ready: List[Prepared] = field(default_factory=list)
+    to_do: List[PlateToSubmit]
+    ready: List[PreparedShot] = field(default_factory=list)
 
 
 class FarmSubmission:
     """Args: submission: exports one plate; what it finishes has to come to `take`. on_state: told each new job."""
 
     def __init__(
-        self, host: Host, submission: Submission, controller: Controller, on_state: Callable[[str, JobState], None]
+        self,
+        host: FusionHost,
+        submission: FusionSubmission,
+        controller: Controller,
+        on_state: Callable[[str, JobState], None],
     ) -> None:
         self._host, self._comp = host, host.comp
         self._submission, self._controller, self._on_state = submission, controller, on_state
         self._batch: Optional[_Batch] = None
 
-    def start(self, choice: Choice, settings: Settings, depth: str) -> None:
+    def start(self, choice: ToolChoice, settings: Settings, depth: str) -> None:
         """Ask how, export, list what is sent, and submit; where Fusion renders nothing `go_on` does the rest.
 
         Raises:
@@ -82,14 +86,14 @@ class FarmSubmission:
         script = saved_file(self._host)
         config = load().config
         farm = self._asked(script, config)
-        wanted = self._wanted(Wanted(choice, settings, depth), farm)
+        wanted = self._wanted(PlateToSubmit(choice, settings, depth), farm)
         exports = exports_folder(config, script.stem if script else comp_name(self._comp))
         for each in wanted:
             self._check(each, exports, config, wanted[-1])
         self._batch = _Batch(farm, config, exports, wanted)
         self.go_on()
 
-    def take(self, prepared: Prepared) -> None:
+    def take(self, prepared: PreparedShot) -> None:
         """A plate whose export is on disk."""
         assert self._batch is not None
         self._batch.ready.append(prepared)
@@ -126,17 +130,17 @@ class FarmSubmission:
         for prepared, state in zip(batch.ready, states):
             self._on_state(prepared.token, state)
 
-    def _wanted(self, chosen: Wanted, farm: FarmSettings) -> List[Wanted]:
+    def _wanted(self, chosen: PlateToSubmit, farm: FarmSettings) -> List[PlateToSubmit]:
         """The chosen plate comes last, so that it is offered first the next time."""
         others = plates_with_choice(self._comp) if farm.shots == EVERY else []
         found = []
         for name in others:
             if name != chosen.choice.plate:
-                choice, settings = remembered(self._comp, name)
-                found.append(Wanted(choice, dataclasses.replace(settings, where="farm"), chosen.depth))
+                choice, settings = saved_choice(self._comp, name)
+                found.append(PlateToSubmit(choice, dataclasses.replace(settings, where="farm"), chosen.depth))
         return [*found, chosen]
 
-    def _check(self, wanted: Wanted, exports: Optional[Path], config: Config, chosen: Wanted) -> None:
+    def _check(self, wanted: PlateToSubmit, exports: Optional[Path], config: Config, chosen: PlateToSubmit) -> None:
         """Everything that can be said before anything is rendered."""
         try:
             root = output_root(self._comp, wanted.settings)
@@ -153,7 +157,7 @@ class FarmSubmission:
     def _asked(self, script: Optional[Path], config: Config) -> FarmSettings:
         """What the dialog says, which shows what was kept, and is kept. Raises Cancelled."""
         comp = self._comp
-        kept = read_sticky(script, config) if script else from_sticky_text(text_of(comp, FARM), config)
+        kept = read_sticky(script, config) if script else from_sticky_text(text_data(comp, FARM), config)
         settings = ask(comp, kept, config)
         if settings is None:
             raise Cancelled(NOTHING)
@@ -164,7 +168,7 @@ class FarmSubmission:
         return settings
 
 
-def saved_file(host: Host) -> Optional[Path]:
+def saved_file(host: FusionHost) -> Optional[Path]:
     """The composition's file. None on Resolve's Fusion page: its compositions live in the project, have no file, and
     are not checked.
 

@@ -19,7 +19,7 @@ _AUTOMATIC = -32768  # next to the tool that is active
 
 
 @dataclass(frozen=True)
-class Picture:
+class ImageFormat:
     """What a tool makes: its size in pixels without proxy, and whether half float is too little for it."""
 
     width: int
@@ -78,13 +78,13 @@ def mask_tools(comp: Composition) -> List[Operator]:
     return [tool for tool in all_tools(comp) if is_mask(tool)]
 
 
-def picture_of(tool: Operator, frame: int) -> Picture:
+def image_format(tool: Operator, frame: int) -> ImageFormat:
     """Have the tool make one frame and look at it. Raises InputError: it makes none."""
     output = tool.FindMainOutput(1)
     image = output.GetValue(frame) if output is not None else None
     if image is None:
         raise InputError(f"{tool.Name} makes no picture at frame {frame}; check what is connected to it")
-    return Picture(int(image.OriginalWidth), int(image.OriginalHeight), int(image.Depth) in FLOAT_DEPTHS)
+    return ImageFormat(int(image.OriginalWidth), int(image.OriginalHeight), int(image.Depth) in FLOAT_DEPTHS)
 
 
 def render_range(comp: Composition) -> FrameRange:
@@ -118,9 +118,9 @@ def new_tool(comp: Composition, kind: str, place: Optional[Tuple[float, float]] 
     return tool
 
 
-def place_of(comp: Composition, tool: Operator) -> Optional[Tuple[float, float]]:
+def position_of(comp: Composition, tool: Operator) -> Optional[Tuple[float, float]]:
     """Where a tool stands in the flow; None where the composition has no flow on the screen."""
-    flow = flow_of(comp)
+    flow = flow_view(comp)
     table = flow.GetPosTable(tool) if flow is not None else None
     if not table:
         return None
@@ -128,12 +128,12 @@ def place_of(comp: Composition, tool: Operator) -> Optional[Tuple[float, float]]
     return float(x), float(y)
 
 
-def free_place(comp: Composition, beside: Operator) -> Optional[Tuple[float, float]]:
+def free_position(comp: Composition, beside: Operator) -> Optional[Tuple[float, float]]:
     """The nearest empty place to the right of a tool and below; None where there is no flow on the screen."""
-    start = place_of(comp, beside)
+    start = position_of(comp, beside)
     if start is None:
         return None
-    places = (place_of(comp, tool) for tool in all_tools(comp))
+    places = (position_of(comp, tool) for tool in all_tools(comp))
     taken = [place for place in places if place is not None]
     for ring in range(1, 1000):
         for down in range(ring + 1):
@@ -143,6 +143,6 @@ def free_place(comp: Composition, beside: Operator) -> Optional[Tuple[float, flo
     return None
 
 
-def flow_of(comp: Composition) -> Optional[FlowView]:
+def flow_view(comp: Composition) -> Optional[FlowView]:
     frame = comp.CurrentFrame
     return frame.FlowView if frame is not None else None

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Host:
+class FusionHost:
     """resolve: None in Fusion Studio. bmd: None where there is no window manager."""
 
     fusion: Fusion
@@ -40,7 +40,7 @@ class Host:
             return False
 
 
-def host_of(names: Mapping[str, Any], comp: Optional[Composition] = None) -> Host:
+def fusion_host(names: Mapping[str, Any], comp: Optional[Composition] = None) -> FusionHost:
     """From the globals of a script, whichever menu it was started from.
 
     Args:
@@ -56,4 +56,4 @@ def host_of(names: Mapping[str, Any], comp: Optional[Composition] = None) -> Hos
     chosen = comp or names.get("comp") or names.get("composition") or fusion.GetCurrentComp()
     if chosen is None:
         raise UsageError("no composition is open; open one, or use the timeline script on a clip")
-    return Host(fusion, chosen, names.get("bmd"), resolve)
+    return FusionHost(fusion, chosen, names.get("bmd"), resolve)

@@ -25,20 +25,20 @@ _PLACES: Dict[str, Tuple[str, str]] = {
 API, LIB = "RESOLVE_SCRIPT_API", "RESOLVE_SCRIPT_LIB"
 
 
-def script_places(environment: Mapping[str, str], platform: str) -> Tuple[str, str]:
+def scripting_paths(environment: Mapping[str, str], platform: str) -> Tuple[str, str]:
     """The folder of the scripting modules and the library, as the environment or the platform says."""
     api, lib = _PLACES.get(platform, _PLACES["linux"])
     api = api.replace("%PROGRAMDATA%", environment.get("PROGRAMDATA", "C:/ProgramData"))
     return environment.get(API) or api, environment.get(LIB) or lib
 
 
-def names_from_outside() -> Dict[str, Any]:
+def external_globals() -> Dict[str, Any]:
     """What a script finds as its globals inside Resolve.
 
     Raises:
         InputError: the module is not there, or no Resolve Studio answers.
     """
-    api, lib = script_places(os.environ, sys.platform)
+    api, lib = scripting_paths(os.environ, sys.platform)
     modules = Path(api) / "Modules"
     if not modules.is_dir():
         raise InputError(f"found no {modules}; install Resolve Studio, or say where it is with {API}")

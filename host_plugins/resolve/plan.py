@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Tuple
 from host_plugins.control.request import Shot, frames_to_read
 from host_plugins.control.settings import Settings
 from host_plugins.control.versions import safe_name
-from host_plugins.resolve.choice import Choice, mattes_of, plate_of
-from host_plugins.resolve.colour import asked_space, config_for
-from host_plugins.resolve.graph import Picture, picture_of, render_range, valid_range
+from host_plugins.resolve.choice import ToolChoice, matte_tools, plate_tool
+from host_plugins.resolve.colour import ocio_config_of, required_colourspace
+from host_plugins.resolve.graph import ImageFormat, image_format, render_range, valid_range
 from void_bridge.errors import UsageError
 from void_bridge.frames import FrameRange
 from void_bridge.job import MatteSource
@@ -29,7 +29,7 @@ DEPTHS = ("as the plate", "half", "float")
 
 
 @dataclass(frozen=True)
-class Piece:
+class SaverOutput:
     """What one temporary Saver writes. tool: the name of the tool that makes it."""
 
     name: str
@@ -39,13 +39,13 @@ class Piece:
 
 
 @dataclass(frozen=True)
-class Plan:
+class ExportPlan:
     """frames: with handles. picture: of the plate. folder: of the pieces, which nothing else is in."""
 
     frames: FrameRange
-    picture: Picture
+    picture: ImageFormat
     folder: Path
-    pieces: Tuple[Piece, ...]
+    pieces: Tuple[SaverOutput, ...]
     shot: Shot
 
     def missing(self) -> FrameRange:
@@ -59,7 +59,9 @@ class Plan:
         return tuple(path for path in paths if path.is_file())
 
 
-def plan_export(comp: Composition, choice: Choice, settings: Settings, folder: Path, depth: str = DEPTHS[0]) -> Plan:
+def plan_export(
+    comp: Composition, choice: ToolChoice, settings: Settings, folder: Path, depth: str = DEPTHS[0]
+) -> ExportPlan:
     """Look at everything and write nothing.
 
     Args:
@@ -69,25 +71,25 @@ def plan_export(comp: Composition, choice: Choice, settings: Settings, folder: P
         UsageError, InputError, MissingFrames: about the tools and frames. ColourError: no colour space.
     """
     check_inputs(comp, choice, settings)
-    plate, mattes = plate_of(comp, choice), mattes_of(comp, choice)
+    plate, mattes = plate_tool(comp, choice), matte_tools(comp, choice)
     frames = frames_of(comp, plate, settings)
     read = _with_handles(comp, plate, frames, settings.handles)
-    picture = picture_of(plate, frames.first)
+    picture = image_format(plate, frames.first)
     is_float = depth == "float" or (depth == DEPTHS[0] and picture.is_float)
-    pieces = [Piece("plate", plate.Name, _sequence(folder, "plate"), is_float)]
-    pieces += [Piece(role, tool.Name, _sequence(folder, role)) for role, tool in mattes.items()]
+    pieces = [SaverOutput("plate", plate.Name, _sequence(folder, "plate"), is_float)]
+    pieces += [SaverOutput(role, tool.Name, _sequence(folder, role)) for role, tool in mattes.items()]
     sources = {
         piece.name: MatteSource(piece.sequence.pattern, "A", piece.name in choice.inverted) for piece in pieces[1:]
     }
-    shot = Shot(pieces[0].sequence.pattern, frames, asked_space(settings), config_for(settings), sources)
-    return Plan(read, picture, folder, tuple(pieces), shot)
+    shot = Shot(pieces[0].sequence.pattern, frames, required_colourspace(settings), ocio_config_of(settings), sources)
+    return ExportPlan(read, picture, folder, tuple(pieces), shot)
 
 
-def check_inputs(comp: Composition, choice: Choice, settings: Settings) -> None:
+def check_inputs(comp: Composition, choice: ToolChoice, settings: Settings) -> None:
     """What can be said before anything is made. Raises UsageError, MissingFrames, InputError, ColourError."""
-    plate = plate_of(comp, choice)
-    mattes_of(comp, choice)
-    asked_space(settings)
+    plate = plate_tool(comp, choice)
+    matte_tools(comp, choice)
+    required_colourspace(settings)
     _with_handles(comp, plate, frames_of(comp, plate, settings), settings.handles)
 
 

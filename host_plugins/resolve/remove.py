@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Mapping, Optional
 
-from host_plugins.resolve.choice import Choice
+from host_plugins.resolve.choice import ToolChoice
 from host_plugins.resolve.dialogs import run_dialogs
-from host_plugins.resolve.host import Host, host_of
+from host_plugins.resolve.host import FusionHost, fusion_host
 from host_plugins.resolve.message import tell
 from host_plugins.resolve.session import OnPlaced
 from host_plugins.resolve.windowed import run_window
@@ -26,10 +26,10 @@ def run(names: Mapping[str, Any], comp: Optional[Composition] = None) -> None:
     Raises:
         UsageError: there is nothing to work in.
     """
-    show(host_of(names, comp))
+    show(fusion_host(names, comp))
 
 
-def show(host: Host, choice: Optional[Choice] = None, on_placed: Optional[OnPlaced] = None) -> None:
+def show(host: FusionHost, choice: Optional[ToolChoice] = None, on_placed: Optional[OnPlaced] = None) -> None:
     """choice: of tools, instead of those that are selected. on_placed: told what is new in the composition."""
     ui, bmd = host.ui, host.bmd
     if ui is not None and bmd is not None:

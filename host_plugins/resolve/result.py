@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, Optional
 
 from host_plugins.control.state import JobState
-from host_plugins.resolve.graph import all_tools, changes, free_place, new_tool
-from host_plugins.resolve.memory import FIRST, JOB, KIND, SHOT, owner_of, shot_of, text_of
+from host_plugins.resolve.comp_data import FIRST, JOB, KIND, SHOT, plate_of_shot, shot_token, text_data
+from host_plugins.resolve.graph import all_tools, changes, free_position, new_tool
 from void_bridge.frames import FrameRange
 from void_bridge.sequence import Sequence
 
@@ -26,7 +26,7 @@ _FORGOTTEN = ("HoldFirstFrame", "HoldLastFrame", "Reverse", "Depth", "KeyCode", 
 Values = Dict[str, Any]
 
 
-def paste_pattern(state: JobState) -> str:
+def paste_matte_pattern(state: JobState) -> str:
     """Where the paste matte of a job goes: a folder of its own below that of the frames."""
     output = Sequence.parse(state.output)
     return (Path(output.folder) / PASTE / f"{output.base.rstrip('._- ')}_{PASTE}.####.exr").as_posix()
@@ -35,20 +35,20 @@ def paste_pattern(state: JobState) -> str:
 def loader_of(comp: Composition, token: str, kind: str) -> Optional[Operator]:
     """The Loader that shows a shot's result or paste matte."""
     for tool in all_tools(comp, "Loader"):
-        if shot_of(tool) == token and text_of(tool, KIND) == kind:
+        if shot_token(tool) == token and text_data(tool, KIND) == kind:
             return tool
     return None
 
 
-def is_placed(comp: Composition, token: str, state: JobState, kind: str = RESULT) -> bool:
+def shows_job(comp: Composition, token: str, state: JobState, kind: str = RESULT) -> bool:
     """Whether the Loader shows this job already."""
     loader = loader_of(comp, token, kind)
-    return loader is not None and text_of(loader, JOB) == state.id
+    return loader is not None and text_data(loader, JOB) == state.id
 
 
 def place(comp: Composition, token: str, state: JobState, kind: str = RESULT) -> Operator:
     """Show a finished job. kind: its frames, or its paste matte, which have to be on disk."""
-    sequence = Sequence.parse(state.output if kind == RESULT else paste_pattern(state))
+    sequence = Sequence.parse(state.output if kind == RESULT else paste_matte_pattern(state))
     frames = FrameRange.parse(state.frames)
     with changes(comp, f"VOID Remove: {kind}"):
         loader = loader_of(comp, token, kind)
@@ -66,8 +66,8 @@ def place(comp: Composition, token: str, state: JobState, kind: str = RESULT) ->
 
 
 def _new_loader(comp: Composition, token: str, kind: str) -> Operator:
-    plate = owner_of(comp, token)
-    loader = new_tool(comp, "Loader", free_place(comp, plate) if plate is not None else None)
+    plate = plate_of_shot(comp, token)
+    loader = new_tool(comp, "Loader", free_position(comp, plate) if plate is not None else None)
     name = "VOID" if plate is None else f"VOID_{plate.Name}"
     loader.SetAttrs({"TOOLB_NameSet": True, "TOOLS_Name": name if kind == RESULT else f"{name}_{kind}"})
     loader.SetData(SHOT, token)

@@ -19,23 +19,23 @@ from host_plugins.control.state import JobState
 from host_plugins.control.tools import Tools
 from host_plugins.control.words import artist_words
 from host_plugins.farm.artist import news
-from host_plugins.resolve.choice import Choice, plate_of
-from host_plugins.resolve.farm import FarmSubmission
-from host_plugins.resolve.host import Host
-from host_plugins.resolve.memory import (
+from host_plugins.resolve.choice import ToolChoice, plate_tool
+from host_plugins.resolve.comp_data import (
+    ensure_shot_token,
     jobs_of,
-    own_shot,
-    owner_of,
-    remember_choice,
-    remember_job,
-    remember_news,
-    remembered,
-    shot_of,
-    tokens_of,
+    plate_of_shot,
+    save_choice,
+    save_job,
+    save_job_news,
+    saved_choice,
+    shot_token,
+    shots_with_job,
 )
+from host_plugins.resolve.farm import FarmSubmission
+from host_plugins.resolve.host import FusionHost
 from host_plugins.resolve.plan import DEPTHS, output_root
-from host_plugins.resolve.result import PASTE, is_placed, paste_pattern, place
-from host_plugins.resolve.submit import Prepared, Submission, preview_job
+from host_plugins.resolve.result import PASTE, paste_matte_pattern, place, shows_job
+from host_plugins.resolve.submit import FusionSubmission, PreparedShot, preview_job
 from void_bridge.errors import InputError, UsageError, VoidBridgeError
 from void_bridge.frames import FrameRange
 from void_bridge.job import Job
@@ -47,7 +47,7 @@ log = logging.getLogger(__name__)
 OnPlaced = Callable[[JobState, str], None]  # the job, the pattern of what a Loader shows now
 
 
-class Front(Protocol):
+class SessionView(Protocol):
     """What shows things to the artist: a window, or dialogs and the console."""
 
     def show_line(self, text: str) -> None:
@@ -63,18 +63,18 @@ class Front(Protocol):
         """Something that has to be read."""
 
 
-class Session:
-    """The buttons raise; call them through `guarded`, which turns that into words.
+class FusionSession:
+    """The buttons raise; call them through `report_errors`, which turns that into words.
 
     Args:
         on_placed: told what is new in the composition.
     """
 
-    def __init__(self, host: Host, front: Front, on_placed: OnPlaced = lambda state, pattern: None) -> None:
+    def __init__(self, host: FusionHost, front: SessionView, on_placed: OnPlaced = lambda state, pattern: None) -> None:
         self.host, self.comp, self.front = host, host.comp, front
         self._queue: queue.Queue[Callable[[], None]] = queue.Queue()
         self.controller = Controller(self._queue.put, self._news, news=news)
-        self.submission = Submission(self.comp, self._ready, front.tell)
+        self.submission = FusionSubmission(self.comp, self._ready, front.tell)
         self.farm = FarmSubmission(host, self.submission, self.controller, self._remember)
         self._tools = Tools(self._queue.put)
         self._on_placed = on_placed
@@ -85,7 +85,7 @@ class Session:
         """Whether an answer is still to come: a preview, a word from the server."""
         return self._asked > 0
 
-    def guarded(self, call: Callable[[], object]) -> bool:
+    def report_errors(self, call: Callable[[], object]) -> bool:
         """Do it, and tell what goes wrong. Returns whether it went well."""
         try:
             call()
@@ -101,12 +101,12 @@ class Session:
         try:
             call = self._queue.get(timeout=wait_s) if wait_s else self._queue.get_nowait()
             while True:
-                self.guarded(call)
+                self.report_errors(call)
                 call = self._queue.get_nowait()
         except queue.Empty:
             pass
         if self.submission.is_waiting:
-            self.guarded(self._look_for_frames)
+            self.report_errors(self._look_for_frames)
 
     def resume(self) -> None:
         """Pick up what the composition remembers: jobs that run, and results that are home and not shown yet."""
@@ -114,10 +114,10 @@ class Session:
             if state.is_alive:
                 self.front.show_state(token, state)
                 self.controller.follow(state, self._settings_for(token, state))
-            elif state.phase == "done" and not is_placed(self.comp, token, state) and owner_of(self.comp, token):
-                self.guarded(lambda token=token, state=state: self._place(token, state))  # type: ignore[misc]
+            elif state.phase == "done" and not shows_job(self.comp, token, state) and plate_of_shot(self.comp, token):
+                self.report_errors(lambda token=token, state=state: self._place(token, state))  # type: ignore[misc]
 
-    def submit(self, choice: Choice, settings: Settings, depth: str = DEPTHS[0]) -> None:
+    def submit(self, choice: ToolChoice, settings: Settings, depth: str = DEPTHS[0]) -> None:
         """Render plate and mattes, make a new version, and hand the job over."""
         if settings.where == "farm":
             self.farm.start(choice, settings, depth)
@@ -147,7 +147,7 @@ class Session:
         elif state.phase != "cancelled":
             self.controller.follow(state, self._settings_for(token, state))
 
-    def preview(self, choice: Choice, settings: Settings) -> None:
+    def preview(self, choice: ToolChoice, settings: Settings) -> None:
         """One frame as the model would see it: through the colour space that was named, with the mattes over it."""
         job, frame, picture = preview_job(self.comp, choice, settings)
         self.front.show_line("Making the preview...")
@@ -179,13 +179,13 @@ class Session:
         """List the server's jobs."""
         self.controller.jobs(settings, self._once(on_found))
 
-    def adopt(self, id: str, choice: Choice, settings: Settings) -> None:
+    def adopt(self, id: str, choice: ToolChoice, settings: Settings) -> None:
         """Show a job that the server knows, by its number, beside a plate: one whose composition is gone, say."""
-        plate = plate_of(self.comp, choice)
+        plate = plate_tool(self.comp, choice)
 
         def found(state: JobState, job: Job) -> None:
-            token = own_shot(self.comp, plate)
-            remember_choice(self.comp, plate, choice, settings)
+            token = ensure_shot_token(self.comp, plate)
+            save_choice(self.comp, plate, choice, settings)
             self._remember(token, state)
             self.controller.follow(state, settings)
 
@@ -204,25 +204,25 @@ class Session:
         away = [(token, state) for token, state in jobs if self.controller.is_following(state.id)]
         return [token for token, s in away if s.phase == "sending" or (s.phase == "handed_over" and not s.farm)]
 
-    def token_for(self, choice: Choice) -> str:
+    def token_for(self, choice: ToolChoice) -> str:
         """Of the plate that is chosen, empty where it has never been submitted."""
         tool = self.comp.FindTool(choice.plate) if choice.plate else None
-        return shot_of(tool) if tool is not None else ""
+        return shot_token(tool) if tool is not None else ""
 
     def close(self) -> None:
         """Jobs go on at their servers; the composition is as it was."""
         if self.host.is_alive():
-            self.guarded(self._give_up)
+            self.report_errors(self._give_up)
         self.controller.stop()
 
-    def _ready(self, prepared: Prepared) -> None:
+    def _ready(self, prepared: PreparedShot) -> None:
         if prepared.order.settings.where == "farm":
             self.farm.take(prepared)
         else:
             self._remember(prepared.token, self.controller.submit(prepared.order))
 
     def _remember(self, token: str, state: JobState) -> None:
-        remember_job(self.comp, token, state)
+        save_job(self.comp, token, state)
         self.front.show_state(token, state)
 
     def _give_up(self) -> None:
@@ -239,8 +239,8 @@ class Session:
     def _news(self, state: JobState) -> None:
         if not self.host.is_alive():
             return
-        for token in tokens_of(self.comp, state.id):
-            remember_news(self.comp, token, state)
+        for token in shots_with_job(self.comp, state.id):
+            save_job_news(self.comp, token, state)
             self.front.show_state(token, state)
             if state.phase == "done":
                 self._place(token, state)
@@ -260,7 +260,7 @@ class Session:
                 self._on_placed(state, path)
 
         settings = self._settings_for(token, state)
-        self._tools.paste_sequence(job_file(state), paste_pattern(state), settings, self._once(written))
+        self._tools.paste_sequence(job_file(state), paste_matte_pattern(state), settings, self._once(written))
 
     def _once(self, answer: Callable[..., None]) -> Callable[..., None]:
         """`answer`, counted as a question until it comes."""
@@ -290,6 +290,6 @@ class Session:
 
     def _settings_for(self, token: str, state: JobState) -> Settings:
         """The plate's settings, but with the server that has the job."""
-        owner = owner_of(self.comp, token)
-        settings = remembered(self.comp, owner.Name)[1] if owner is not None else Settings()
+        owner = plate_of_shot(self.comp, token)
+        settings = saved_choice(self.comp, owner.Name)[1] if owner is not None else Settings()
         return state.settings_at_its_server(settings)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Callable, Optional, Tuple
 from host_plugins.control.request import Order, make_job
 from host_plugins.control.settings import Settings
 from host_plugins.control.versions import Version, new_version, safe_name
-from host_plugins.resolve.choice import Choice, plate_of
+from host_plugins.resolve.choice import ToolChoice, plate_tool
+from host_plugins.resolve.comp_data import ensure_shot_token, save_choice
 from host_plugins.resolve.export import RENDER_YOURSELF, Export
-from host_plugins.resolve.memory import own_shot, remember_choice
 from host_plugins.resolve.plan import DEPTHS, EXPORTS, check_inputs, frames_of, output_root, plan_export, stem_of
 from void_bridge.errors import InputError, UsageError
 from void_bridge.job import Job
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedShot:
     """A job with its export, in the composition's shot `token`."""
 
     export: Export
@@ -38,19 +38,23 @@ class Prepared:
         self.version.abandon()
 
 
-class Submission:
+class FusionSubmission:
     """Args: on_ready: takes a job over once everything is on disk. tell: says what the artist has to do."""
 
-    def __init__(self, comp: Composition, on_ready: Callable[[Prepared], None], tell: Callable[[str], None]) -> None:
+    def __init__(
+        self, comp: Composition, on_ready: Callable[[PreparedShot], None], tell: Callable[[str], None]
+    ) -> None:
         self._comp, self._on_ready, self._tell = comp, on_ready, tell
-        self._waiting: Optional[Prepared] = None
+        self._waiting: Optional[PreparedShot] = None
 
     @property
     def is_waiting(self) -> bool:
         """Whether somebody has to render by hand."""
         return self._waiting is not None
 
-    def start(self, choice: Choice, settings: Settings, depth: str = DEPTHS[0], exports: Optional[Path] = None) -> None:
+    def start(
+        self, choice: ToolChoice, settings: Settings, depth: str = DEPTHS[0], exports: Optional[Path] = None
+    ) -> None:
         """Render plate and mattes, make a new version, and hand the job over.
 
         Args:
@@ -63,7 +67,7 @@ class Submission:
         if self._waiting is not None:
             raise UsageError("an export waits for Render All Savers already; let it finish, or cancel it")
         check_inputs(self._comp, choice, settings)
-        plate = plate_of(self._comp, choice)
+        plate = plate_tool(self._comp, choice)
         root = output_root(self._comp, settings)
         version = new_version(root, stem_of(self._comp, plate))
         try:
@@ -71,9 +75,9 @@ class Submission:
                 self._comp, choice, settings, _new_folder(exports or root / EXPORTS, version.name), depth
             )
             order = Order(make_job(settings, plan.shot, version.pattern), settings)
-            token = own_shot(self._comp, plate)
-            remember_choice(self._comp, plate, choice, settings)
-            self._render(Prepared(Export(self._comp, plan), order, token, version))
+            token = ensure_shot_token(self._comp, plate)
+            save_choice(self._comp, plate, choice, settings)
+            self._render(PreparedShot(Export(self._comp, plan), order, token, version))
         except Exception:
             version.abandon()
             raise
@@ -96,7 +100,7 @@ class Submission:
         if waiting is not None:
             waiting.discard()
 
-    def _render(self, prepared: Prepared) -> None:
+    def _render(self, prepared: PreparedShot) -> None:
         export = prepared.export
         try:
             whole = export.start()
@@ -118,13 +122,13 @@ def _new_folder(folder: Path, name: str) -> Path:
     return next(folder / each for each in names if not (folder / each).exists())
 
 
-def preview_job(comp: Composition, choice: Choice, settings: Settings) -> Tuple[Job, int, Path]:
+def preview_job(comp: Composition, choice: ToolChoice, settings: Settings) -> Tuple[Job, int, Path]:
     """Render the frame nearest to the current time. Returns its job, its number and the picture to make of it.
 
     Raises:
-        VoidBridgeError: as Submission.start.
+        VoidBridgeError: as FusionSubmission.start.
     """
-    plate = plate_of(comp, choice)
+    plate = plate_tool(comp, choice)
     frame = min(frames_of(comp, plate, settings), key=lambda each: abs(each - comp.CurrentTime))
     one = replace(settings, frames_from="custom", frames=str(frame), handles=0)
     check_inputs(comp, choice, one)

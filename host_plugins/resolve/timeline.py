@@ -11,11 +11,11 @@ import sys
 from typing import TYPE_CHECKING, Any, Callable, Dict, Mapping, Tuple
 
 from host_plugins.control.state import JobState
-from host_plugins.resolve.choice import ROLES, Choice
+from host_plugins.resolve.choice import ROLES, ToolChoice
 from host_plugins.resolve.graph import image_tools, mask_tools
-from host_plugins.resolve.host import Host, host_of
+from host_plugins.resolve.host import FusionHost, fusion_host
 from host_plugins.resolve.message import tell
-from host_plugins.resolve.outside import names_from_outside
+from host_plugins.resolve.outside import external_globals
 from host_plugins.resolve.remove import show
 from void_bridge.errors import UsageError, VoidBridgeError
 from void_bridge.frames import FrameRange
@@ -40,7 +40,7 @@ def run(names: Mapping[str, Any]) -> None:
     if resolve is None:
         raise UsageError("this script needs Resolve; in Fusion Studio use VOID Remove")
     project, item = clip_under_playhead(resolve)
-    host = host_of(names, composition_of(item))
+    host = fusion_host(names, composition_of(item))
     show(host, clip_choice(host.comp, item.GetName()), importer(project, host))
 
 
@@ -64,7 +64,7 @@ def composition_of(item: TimelineItem) -> Composition:
     return comp
 
 
-def clip_choice(comp: Composition, clip: str) -> Choice:
+def clip_choice(comp: Composition, clip: str) -> ToolChoice:
     """What comes in is the plate, the masks are the mattes. Raises UsageError: there is nothing to remove."""
     plates = [tool.Name for tool in image_tools(comp) if tool.ID == "MediaIn"]
     masks = [tool.Name for tool in mask_tools(comp)]
@@ -72,10 +72,10 @@ def clip_choice(comp: Composition, clip: str) -> Choice:
         raise UsageError(f"the composition of {clip} has no MediaIn; use VOID Remove on the Fusion page")
     if not masks:
         raise UsageError(f"{clip} has nothing to remove: {DRAW_A_MASK}")
-    return Choice(plates[0], dict(zip(ROLES, masks)))
+    return ToolChoice(plates[0], dict(zip(ROLES, masks)))
 
 
-def importer(project: Project, host: Host) -> Callable[[JobState, str], None]:
+def importer(project: Project, host: FusionHost) -> Callable[[JobState, str], None]:
     """Puts finished frames into the media pool, once for each version."""
     known = set()
 
@@ -108,7 +108,7 @@ def script(names: Mapping[str, Any]) -> None:
 def main() -> int:
     """From a terminal. Returns the exit code."""
     try:
-        run(names_from_outside())
+        run(external_globals())
     except VoidBridgeError as exc:
         sys.stderr.write(f"VOID Remove: {exc.message}\n")
         return exc.exit_code

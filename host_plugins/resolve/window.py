@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, List, Tuple
 from host_plugins.control.request import prompt_hint
 from host_plugins.control.settings import Page, Settings, SettingSpec, setting_specs, settings_from
 from host_plugins.resolve.buttons import BUTTONS
-from host_plugins.resolve.choice import NONE, ROLES, Choice
+from host_plugins.resolve.choice import NONE, ROLES, ToolChoice
 from host_plugins.resolve.colour import EXAMPLES
 from host_plugins.resolve.plan import DEPTHS
 
@@ -128,7 +128,7 @@ class Panel:
             for text in self._names(name):
                 box.AddItem(text)
 
-    def choose(self, choice: Choice) -> None:
+    def choose(self, choice: ToolChoice) -> None:
         for name in TOOL_LABELS:
             wanted = choice.plate if name == "plate" else choice.mattes.get(name, "")
             names = self._names(name)
@@ -136,11 +136,11 @@ class Panel:
         for role in ROLES:
             self.items[f"invert_{role}"].Checked = role in choice.inverted
 
-    def choice(self) -> Choice:
+    def choice(self) -> ToolChoice:
         chosen = {name: self._names(name)[int(self.items[f"tool_{name}"].CurrentIndex)] for name in TOOL_LABELS}
         mattes = {role: chosen[role] for role in ROLES if chosen[role] != NONE}
         inverted = tuple(role for role in ROLES if self.items[f"invert_{role}"].Checked)
-        return Choice("" if chosen["plate"] == NONE else chosen["plate"], mattes, inverted)
+        return ToolChoice("" if chosen["plate"] == NONE else chosen["plate"], mattes, inverted)
 
     def set(self, settings: Settings) -> None:
         for spec in setting_specs():

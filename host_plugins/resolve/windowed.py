@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, Tuple
 from host_plugins.control.settings import setting_specs
 from host_plugins.control.state import JobState
 from host_plugins.resolve.buttons import BUTTONS
-from host_plugins.resolve.choice import Choice, names_for_mattes, names_for_plates, selected_choice
-from host_plugins.resolve.host import Host
-from host_plugins.resolve.memory import LAST, jobs_of, remembered, text_of
-from host_plugins.resolve.session import OnPlaced, Session
+from host_plugins.resolve.choice import ToolChoice, matte_names, plate_names, selected_choice
+from host_plugins.resolve.comp_data import LAST, jobs_of, saved_choice, text_data
+from host_plugins.resolve.host import FusionHost
+from host_plugins.resolve.session import FusionSession, OnPlaced
 from host_plugins.resolve.window import PICTURE_WIDTH, SIZE, TITLE, WINDOW, Panel, elements
 from void_bridge.protocol.messages import JobStatus
 
@@ -24,24 +24,24 @@ _STILL_SENDING = "Frames are still on their way to the server; Close once more s
 _STILL_SUBMITTING = "The farm has not answered yet; Close once more does not wait for that."
 
 
-class Windowed:
-    """The window as a `Front`."""
+class RemoveWindow:
+    """The window as a `SessionView`."""
 
-    def __init__(self, host: Host, ui: UIManager, bmd: Bmd, on_placed: Optional[OnPlaced] = None) -> None:
+    def __init__(self, host: FusionHost, ui: UIManager, bmd: Bmd, on_placed: Optional[OnPlaced] = None) -> None:
         self.host = host
         self._dispatcher = bmd.UIDispatcher(ui)
         self.window = self._dispatcher.AddWindow({"ID": WINDOW, "WindowTitle": TITLE, "Geometry": SIZE}, elements(ui))
         self.panel = Panel(self.window.GetItems())
-        self.session = Session(host, self, on_placed) if on_placed else Session(host, self)
+        self.session = FusionSession(host, self, on_placed) if on_placed else FusionSession(host, self)
         self._timer = ui.Timer({"ID": "void_news", "Interval": TICK_MS})
         self._asked_to_close = False
         self._plate = ""
 
-    def run(self, choice: Optional[Choice] = None) -> None:
+    def run(self, choice: Optional[ToolChoice] = None) -> None:
         """Until the window is closed. choice: of tools, instead of those that are selected."""
         self._connect()
         try:
-            self._offer(choice or first_choice(self.host))
+            self._offer(choice or initial_choice(self.host))
             self.session.resume()
             self.window.Show()
             if self._timer is not None:
@@ -90,14 +90,14 @@ class Windowed:
         self._dispatcher.On.Timeout = self._tick
 
     def _use_selection(self, event: Any) -> None:
-        self.session.guarded(lambda: self._offer(first_choice(self.host)))
+        self.session.report_errors(lambda: self._offer(initial_choice(self.host)))
 
     def _pressed(self, name: str) -> Callable[[Any], None]:
         return lambda event: self._do(name)
 
     def _do(self, name: str) -> None:
         self._asked_to_close = False
-        self.session.guarded(lambda: self._act(name))
+        self.session.report_errors(lambda: self._act(name))
 
     def _act(self, name: str) -> None:
         session, choice = self.session, self.panel.choice()
@@ -126,18 +126,18 @@ class Windowed:
         if answer is not None:
             self.session.adopt(jobs[int(answer["job"])].id, self.panel.choice(), self.panel.settings())
 
-    def _offer(self, choice: Choice) -> None:
+    def _offer(self, choice: ToolChoice) -> None:
         """Fill the lists of tools, and show what was chosen for this plate last time."""
         comp = self.host.comp
-        before, settings = remembered(comp, choice.plate)
-        self.panel.offer(names_for_plates(comp), names_for_mattes(comp))
+        before, settings = saved_choice(comp, choice.plate)
+        self.panel.offer(plate_names(comp), matte_names(comp))
         self.panel.choose(choice if choice.mattes else before)
         self.panel.set(settings)
         self._show_plate(choice.plate)
 
     def _show_plate(self, plate: str) -> None:
         self._plate = plate
-        self._show(jobs_of(self.host.comp).get(self.session.token_for(Choice(plate)), JobState(line="No job yet.")))
+        self._show(jobs_of(self.host.comp).get(self.session.token_for(ToolChoice(plate)), JobState(line="No job yet.")))
 
     def _turn_page(self) -> None:
         self.panel.items["stack"].CurrentIndex = int(self.panel.items["pages"].CurrentIndex)
@@ -173,17 +173,17 @@ class Windowed:
         self._dispatcher.ExitLoop()
 
 
-def first_choice(host: Host) -> Choice:
+def initial_choice(host: FusionHost) -> ToolChoice:
     """The tools that are selected; without a plate among them that of last time, if it is still there."""
     chosen = selected_choice(host.comp)
-    last = text_of(host.comp, LAST)
+    last = text_data(host.comp, LAST)
     if chosen.plate or not last or host.comp.FindTool(last) is None:
         return chosen
-    return Choice(last, chosen.mattes)
+    return ToolChoice(last, chosen.mattes)
 
 
 def run_window(
-    host: Host, ui: UIManager, bmd: Bmd, choice: Optional[Choice] = None, on_placed: Optional[OnPlaced] = None
+    host: FusionHost, ui: UIManager, bmd: Bmd, choice: Optional[ToolChoice] = None, on_placed: Optional[OnPlaced] = None
 ) -> None:
     """Show the window, or bring the one to the front that is open already."""
     there = ui.FindWindow(WINDOW)
@@ -191,4 +191,4 @@ def run_window(
         there.Show()
         there.Raise()
         return
-    Windowed(host, ui, bmd, on_placed).run(choice)
+    RemoveWindow(host, ui, bmd, on_placed).run(choice)

@@ -8,7 +8,7 @@ from typing import Callable
 import numpy as np
 
 from host_plugins.control.state import JobState
-from host_plugins.resolve.memory import jobs_of, shot_of
+from host_plugins.resolve.comp_data import jobs_of, shot_token
 from host_plugins.resolve.remove import run
 from host_plugins.resolve.result import loader_of
 from tests.hosts.fake_fusion import FakeFusion
@@ -81,11 +81,11 @@ class Shot:
         user.click("submit")
 
     def state(self, plate: str = "plate") -> JobState:
-        return jobs_of(self.comp).get(shot_of(self.comp.tool(plate)), JobState())
+        return jobs_of(self.comp).get(shot_token(self.comp.tool(plate)), JobState())
 
     def loader(self, kind: str = "result", plate: str = "plate"):
         """The Loader that shows the result or the paste matte; None before there is one."""
-        return loader_of(self.comp, shot_of(self.comp.tool(plate)), kind)
+        return loader_of(self.comp, shot_token(self.comp.tool(plate)), kind)
 
     def is_home(self, id: str = "") -> bool:
         """Whether both Loaders show the last job (which is not `id`)."""

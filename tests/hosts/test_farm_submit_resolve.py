@@ -10,9 +10,9 @@ import pytest
 from host_plugins.farm.artist import news
 from host_plugins.farm.follow import TaskState, write_task
 from host_plugins.farm.settings import FarmSettings, from_sticky_text, read_sticky, sticky_file
+from host_plugins.resolve.comp_data import FARM, FARM_JOB
 from host_plugins.resolve.dialogs import ACTIONS
 from host_plugins.resolve.farm import TITLE
-from host_plugins.resolve.memory import FARM, FARM_JOB
 from host_plugins.resolve.remove import run
 from tests.hosts.farms import JOB, OPENJD_S, FakeFarm, needs_shell, until_openjd_has_ended
 from tests.hosts.fusion_shots import SPACE, V1, V2, Shot, as_was, rgb

@@ -9,8 +9,8 @@ import signal
 import pytest
 
 from host_plugins.resolve import colour
-from host_plugins.resolve.export import RENDER_YOURSELF, rest_savers
-from host_plugins.resolve.memory import SHOT
+from host_plugins.resolve.comp_data import SHOT
+from host_plugins.resolve.export import RENDER_YOURSELF, disable_savers
 from host_plugins.resolve.remove import run, script
 from tests.hosts.fake_fusion.comp import read_text
 from tests.hosts.fusion_shots import V1, Shot, as_was
@@ -157,7 +157,7 @@ def test_what_a_script_left_that_was_ended_in_the_middle_is_put_right(shot):
     with shot.fake.building() as comp:
         left = comp.AddTool("Saver", 0, 9)
         left.SetData("void_bridge.temporary", 1)
-        rest_savers(comp)
+        disable_savers(comp)
     assert shot.savers()["final"] is True
 
     def broken(frames):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from host_plugins.control.settings import setting_specs
+from host_plugins.resolve.comp_data import STOP
 from host_plugins.resolve.dialogs import ACTIONS
-from host_plugins.resolve.memory import STOP
 from host_plugins.resolve.remove import run
 from tests.hosts.fusion_shots import SPACE, V1, Shot, as_was
 from tests.hosts.shots_on_disk import FRAMES

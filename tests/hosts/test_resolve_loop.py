@@ -170,11 +170,11 @@ def test_another_session_finds_the_job_and_its_frames(shot):
         user.until(lambda: shot.state().phase in ("queued", "running", "done"))
 
     shot.use(steps)
-    remembered = shot.state()
+    before = shot.state()
     shot.fake.reopen()
     shot.comp.selected = []
     shot.use(lambda user: user.until(shot.is_home))
-    assert shot.state().id == remembered.id and shot.state().phase == "done"
+    assert shot.state().id == before.id and shot.state().phase == "done"
     assert shot.loader("result").picture(FRAMES[2]) is not None
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from host_plugins.resolve import claims, selftest
+from host_plugins.resolve import host_checks, selftest
 from host_plugins.resolve.exr_peek import exr_header, exr_row
-from host_plugins.resolve.host import host_of
+from host_plugins.resolve.host import fusion_host
 from tests.hosts.fake_fusion import FakeFusion
 from tests.hosts.shots_on_disk import point_hosts_at, propagate_server
 from void_bridge.pixels.box import Box
@@ -41,22 +41,25 @@ def somebody(user):
 
 def test_every_claim_holds_in_the_fake(fake):
     comp = fake.comp
-    comp.SetData(claims.MARK, "was here")
+    comp.SetData(host_checks.MARK, "was here")
     fake.user, fake.answers = somebody, [{}, {}, {}]
-    path = selftest.selftest(host_of(fake.names()))
+    path = selftest.selftest(fusion_host(fake.names()))
     report = path.read_text()
     assert "FAIL" not in report, report
-    assert f"{len(claims.CLAIMS) + 1} of {len(claims.CLAIMS) + 1} claims hold" in report and "Fusion fake 1.0" in report
+    assert (
+        f"{len(host_checks.HOST_CHECKS) + 1} of {len(host_checks.HOST_CHECKS) + 1} claims hold" in report
+        and "Fusion fake 1.0" in report
+    )
     assert comp.tools == [] and comp.locks == 0
     assert list(path.parent.iterdir()) == [path]
 
 
 def test_claims_that_do_not_hold_are_told_and_stop_no_other(fake, monkeypatch):
-    few = [claim for claim in claims.CLAIMS if claim[0] in ("dialog", "render", "saved", "kinds")]
-    monkeypatch.setattr(selftest, "CLAIMS", few)
+    few = [claim for claim in host_checks.HOST_CHECKS if claim[0] in ("dialog", "render", "saved", "kinds")]
+    monkeypatch.setattr(selftest, "HOST_CHECKS", few)
     fake.answers = [None]
     fake.comp.on_render = lambda frames: None
-    report = selftest.selftest(host_of(fake.names())).read_text()
+    report = selftest.selftest(fusion_host(fake.names())).read_text()
     assert re.findall(r"FAIL (\w+):", report) == ["render", "saved", "dialog", "job"]
     assert "artists will be told to use Render All Savers" in report and "the dialog was cancelled" in report
     assert "1 of 5 claims hold" in report
@@ -64,7 +67,7 @@ def test_claims_that_do_not_hold_are_told_and_stop_no_other(fake, monkeypatch):
 
 
 def test_from_the_menu_it_says_where_the_report_lies(fake, monkeypatch):
-    monkeypatch.setattr(selftest, "CLAIMS", claims.CLAIMS[:1])
+    monkeypatch.setattr(selftest, "HOST_CHECKS", host_checks.HOST_CHECKS[:1])
     fake.comp.on_render = lambda frames: None
     said = []
 
@@ -81,7 +84,7 @@ def test_the_docs_list_the_claims_as_unverified():
     text = PAGE.read_text(encoding="utf-8")
     listed = text[text.index("<!-- self-test -->") : text.index("<!-- /self-test -->")]
     lines = [" ".join(line.split()) for line in re.findall(r"^- ((?:.|\n  )+)", listed, re.MULTILINE)]
-    assert lines == [what for _, what, _ in claims.CLAIMS] + [claims.JOB_CLAIM.what]
+    assert lines == [what for _, what, _ in host_checks.HOST_CHECKS] + [host_checks.JOB_CHECK.what]
 
 
 @pytest.mark.parametrize("compression", ["none", "zips", "zip"])

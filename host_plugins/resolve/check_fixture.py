@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, List
 
 from host_plugins.control.settings import Settings
-from host_plugins.resolve.choice import Choice
+from host_plugins.resolve.choice import ToolChoice
 from host_plugins.resolve.export import Export
 from host_plugins.resolve.graph import changes, new_tool, render_range
-from host_plugins.resolve.host import Host
-from host_plugins.resolve.plan import Plan, plan_export
+from host_plugins.resolve.host import FusionHost
+from host_plugins.resolve.plan import ExportPlan, plan_export
 
 if TYPE_CHECKING:
     from fusionscript import Operator
@@ -21,10 +21,10 @@ VALUE = 2.5
 SPACE = "ACEScg"
 
 
-class Bench:
+class FusionCheckFixture:
     """A plate of 2.5 everywhere, and a mask over its left half. Frames: the first four that are rendered."""
 
-    def __init__(self, host: Host, folder: Path) -> None:
+    def __init__(self, host: FusionHost, folder: Path) -> None:
         self.host, self.comp, self.folder = host, host.comp, folder
         self._made: List[str] = []
         self.first = render_range(self.comp).first
@@ -41,8 +41,8 @@ class Bench:
             self.mask.SetInput("Center", {1: 0.25, 2: 0.5})
 
     @property
-    def choice(self) -> Choice:
-        return Choice(self.plate.Name, {"remove": self.mask.Name})
+    def choice(self) -> ToolChoice:
+        return ToolChoice(self.plate.Name, {"remove": self.mask.Name})
 
     def settings(self) -> Settings:
         frames = f"{self.first}-{self.last}"
@@ -55,7 +55,7 @@ class Bench:
         self._made.append(tool.Name)
         return tool
 
-    def exported(self, name: str) -> Plan:
+    def exported(self, name: str) -> ExportPlan:
         """The plate and the mask as files below a folder of this name."""
         plan = plan_export(self.comp, self.choice, self.settings(), self.folder / name)
         export = Export(self.comp, plan)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any, Dict, List
 
 from host_plugins.control.settings import Settings, setting_specs
-from host_plugins.resolve.host import Host
+from host_plugins.resolve.host import FusionHost
 from host_plugins.resolve.window import SIZE, TITLE, Panel, elements
 
 WINDOW, TIMER_WINDOW = "VoidSelfTest", "VoidSelfTestTimer"
 TICKS = 5
 
 
-def asked_about_window(host: Host) -> str:
+def check_window(host: FusionHost) -> str:
     """Show the window until its own close button is pressed, then ask. Raises AssertionError: no, or no windows."""
     ui, bmd = host.ui, host.bmd
     assert ui is not None and bmd is not None, "no UI manager"
@@ -42,7 +42,7 @@ def asked_about_window(host: Host) -> str:
     return f"{len(setting_specs())} settings, seen by a person"
 
 
-def ticks_counted(host: Host) -> str:
+def count_timer_ticks(host: FusionHost) -> str:
     """Raises AssertionError: no timer, or one that does not reach the script."""
     ui, bmd = host.ui, host.bmd
     assert ui is not None and bmd is not None, "no UI manager"
@@ -73,7 +73,7 @@ def ticks_counted(host: Host) -> str:
     return f"{len(seen)} ticks from {seen[0] or 'an unnamed timer'}"
 
 
-def _ask(host: Host, question: str) -> None:
+def _ask(host: FusionHost, question: str) -> None:
     controls: Dict[int, Dict[Any, Any]] = {
         1: {1: "question", 2: "Text", "Name": "Self-test", "Default": question, "ReadOnly": True, "Lines": 2},
         2: {1: "answer", 2: "Dropdown", "Name": "answer", "Options": {1: "no", 2: "yes"}, "Default": 1},
