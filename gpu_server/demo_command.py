@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from rich.console import Console
 
-from gpu_server import metrics
+from gpu_server import picture_quality
 from gpu_server.footage import Scene
 from gpu_server.private_server import private_server
 from void_bridge.cli.command import Command
@@ -149,9 +149,13 @@ def _scores(scene: Scene, sequences: DemoSequences, index: int) -> Scores:
     rgb = _rgb(result)
     weight = result["void_bridge.paste"]
     hole = np.maximum(frame.remove, frame.affected) > 0.01
-    inpainted = metrics.inpainted(_rgb(plate), hole)
+    inpainted = picture_quality.inpainted(_rgb(plate), hole)
     changed = sum(int(np.count_nonzero((plate[c] != result[c]) & (weight == 0))) for c in "RGBA")
-    return Scores(metrics.psnr(rgb, frame.background, hole), metrics.psnr(inpainted, frame.background, hole), changed)
+    return Scores(
+        picture_quality.psnr(rgb, frame.background, hole),
+        picture_quality.psnr(inpainted, frame.background, hole),
+        changed,
+    )
 
 
 def _rgb(channels: dict[str, np.ndarray]) -> np.ndarray:
@@ -177,13 +181,13 @@ def _write_sheet(scene: Scene, sequences: DemoSequences) -> None:
     rows: dict[str, list[np.ndarray]] = {"plate": [], "matte": [], "result": [], "background": []}
     for index in indices:
         frame = scene.frame(index)
-        plate = metrics.display_u8(frame.plate)
+        plate = picture_quality.display_u8(frame.plate)
         rows["plate"].append(plate)
         planes = MattePlanes(frame.remove.shape, remove=frame.remove, affected=frame.affected)
         rows["matte"].append(overlay(plate, planes))
         result = read_frame(sequences.result.path(FIRST_FRAME + index)).parts[0].channels
-        rows["result"].append(metrics.display_u8(_rgb(result)))
-        rows["background"].append(metrics.display_u8(frame.background))
+        rows["result"].append(picture_quality.display_u8(_rgb(result)))
+        rows["background"].append(picture_quality.display_u8(frame.background))
     sheet = contact_sheet(rows, [str(FIRST_FRAME + i) for i in indices])
     cv2.imwrite(str(sequences.out / "contact_sheet.png"), sheet[:, :, ::-1])
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gpu_server import metrics
+from gpu_server import picture_quality
 from gpu_server.engines.base import ArrayClip, SilentContext
 from gpu_server.engines.propagate.engine import PropagateEngine
 from gpu_server.footage import Camera, SyntheticFootage, make_clip
@@ -39,13 +39,13 @@ def quality(camera: Camera, height: int = 540, width: int = 960, frames: int = 2
     began = time.perf_counter()
     result = propagated(footage, hole)
     seconds = time.perf_counter() - began
-    inpainted = np.stack([metrics.inpainted(p, h) for p, h in zip(footage.plates, hole, strict=True)])
+    inpainted = np.stack([picture_quality.inpainted(p, h) for p, h in zip(footage.plates, hole, strict=True)])
     return Quality(
         camera,
         _mean_psnr(result, footage, hole),
         _mean_psnr(inpainted, footage, hole),
         _grain(result, footage, hole),
-        metrics.flicker_ratio(result, footage.to_world, hole),
+        picture_quality.flicker_ratio(result, footage.to_world, hole),
         seconds / frames,
     )
 
@@ -76,9 +76,9 @@ def _job(frames: int) -> Job:
 
 def _grain(result: np.ndarray, footage: SyntheticFootage, hole: np.ndarray) -> float:
     rows = zip(result, footage.backgrounds, hole, strict=True)
-    return float(np.mean([metrics.grain_ratio(picture, clean, h, ~h) for picture, clean, h in rows if h.any()]))
+    return float(np.mean([picture_quality.grain_ratio(picture, clean, h, ~h) for picture, clean, h in rows if h.any()]))
 
 
 def _mean_psnr(pictures: np.ndarray, footage: SyntheticFootage, hole: np.ndarray) -> float:
     rows = zip(pictures, footage.backgrounds, hole, strict=True)
-    return float(np.mean([metrics.psnr(picture, background, h) for picture, background, h in rows if h.any()]))
+    return float(np.mean([picture_quality.psnr(picture, background, h) for picture, background, h in rows if h.any()]))

@@ -17,19 +17,19 @@ from typing import TYPE_CHECKING
 import zmq
 
 from gpu_server.server.background import Background
-from gpu_server.server.catalog import Catalog
+from gpu_server.server.blob_index import BlobIndex
 from gpu_server.server.control import ControlLoop
+from gpu_server.server.counters import Counters
 from gpu_server.server.data import WINDOW, DataLoop
 from gpu_server.server.dispatch import Dispatcher
+from gpu_server.server.job_store import JobStore
 from gpu_server.server.jobs import JobRecord, JobTable
 from gpu_server.server.journal import Journal, JournalThread
-from gpu_server.server.ledger import Ledger
-from gpu_server.server.security import Gatekeeper, make_keys
+from gpu_server.server.security import ClientAuthenticator, make_keys
+from gpu_server.server.server_status import Snapshot, StatusCollector
 from gpu_server.server.service import JobService
 from gpu_server.server.settings import ServerSettings, split_bind
 from gpu_server.server.spool import Spool
-from gpu_server.server.tally import Tally
-from gpu_server.server.vitals import Snapshot, Vitals
 from void_bridge import __version__
 from void_bridge.connection import (
     Connection,
@@ -44,7 +44,7 @@ from void_bridge.protocol.framing import HEADER_BYTES_MAX, PART_BYTES
 from void_bridge.protocol.messages import PROTOCOL_VERSION, Welcome
 
 if TYPE_CHECKING:
-    from gpu_server.server.exporter import MetricsPort
+    from gpu_server.server.metrics import MetricsPort
 
 log = logging.getLogger(__name__)
 
@@ -80,35 +80,35 @@ class Server:
     def _build(self) -> None:
         settings = self.settings
         journal = self._journal = Journal(self._spool.journal_path)
-        records, catalog = recover(journal, self._spool)
+        records, blob_index = recover(journal, self._spool)
         self._writer = JournalThread(journal)
         self._pool = ThreadPoolExecutor(_POOL_THREADS, "pool")
         self._elsewhere = ThreadPoolExecutor(_ELSEWHERE_THREADS, "elsewhere")
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self._gatekeeper = Gatekeeper(self._context, self._keys)
+        self._authenticator = ClientAuthenticator(self._context, self._keys)
         try:
             control_router, data_router = self._bind_both()
             self._metrics = _metrics_port(settings)
         except BaseException:
-            self._gatekeeper.stop()
+            self._authenticator.stop()
             self._context.destroy(linger=0)
             journal.close()
             raise
         table = JobTable()
         self._control = ControlLoop(control_router, self._welcome, settings, table, lambda: self.ask_to_stop("idle"))
         mailbox = self._control.mailbox
-        tally = Tally(settings.engines)
-        self._ledger = Ledger(table, catalog, self._writer, mailbox, self._control.changed, tally)
+        counters = Counters(settings.engines)
+        self._store = JobStore(table, blob_index, self._writer, mailbox, self._control.changed, counters)
         previewed = self._control.previewed
         background = Background(self._elsewhere, mailbox)
-        self._dispatcher = Dispatcher(settings, self._ledger, self._spool, background, mailbox, previewed)
+        self._dispatcher = Dispatcher(settings, self._store, self._spool, background, mailbox, previewed)
         self._service = JobService(
-            settings, self._ledger, self._dispatcher, self._spool, background, self._control.is_present
+            settings, self._store, self._dispatcher, self._spool, background, self._control.is_present
         )
         self._data = DataLoop(
             data_router,
             self._welcome,
-            catalog,
+            blob_index,
             self._spool,
             self._pool,
             self._writer,
@@ -118,13 +118,13 @@ class Server:
             settings.memory_bytes,
         )
         self._control.dispatcher, self._control.service = self._dispatcher, self._service
-        self._control.vitals = Vitals(
-            settings, self._ledger, self._dispatcher, background, self._control.present_clients
+        self._control.status_collector = StatusCollector(
+            settings, self._store, self._dispatcher, background, self._control.present_clients
         )
-        self._control.beside = self._data
-        self._control.admits = self._data.admits = self._gatekeeper.admits
+        self._control.data_loop = self._data
+        self._control.admits = self._data.admits = self._authenticator.admits
         for record in records:
-            self._ledger.admit(record)
+            self._store.admit(record)
 
     def _bind_both(self) -> tuple[zmq.Socket[bytes], zmq.Socket[bytes]]:
         """The control socket where asked; the data socket on the next port, or any if the first is any."""
@@ -142,7 +142,7 @@ class Server:
     ) -> tuple[zmq.Socket[bytes], int]:
         """answers_max: that wait for one client; what comes beyond them is dropped."""
         router = self._context.socket(zmq.ROUTER)
-        self._gatekeeper.guard(router)
+        self._authenticator.guard(router)
         router.setsockopt(zmq.MAXMSGSIZE, frame_bytes_max + _CURVE_OVERHEAD)
         router.setsockopt(zmq.RCVHWM, 2 * WINDOW)
         router.setsockopt(zmq.SNDHWM, answers_max)
@@ -175,7 +175,7 @@ class Server:
     def _snapshot(self) -> Snapshot:
         """On the control thread."""
         loops = {"control": self._control, "data": self._data}
-        return self._control.vitals.snapshot(loops, self._gatekeeper.turned_away)
+        return self._control.status_collector.snapshot(loops, self._authenticator.turned_away)
 
     def start(self) -> None:
         """Answer clients, and be found by them.
@@ -248,7 +248,7 @@ class Server:
         self._let_go()
 
     def _let_go(self) -> None:
-        self._gatekeeper.stop()
+        self._authenticator.stop()
         self._context.destroy(linger=200)
         self._spool.close()
 
@@ -275,7 +275,7 @@ def _metrics_port(settings: ServerSettings) -> MetricsPort | None:
     if not settings.metrics_port:
         return None
     try:
-        from gpu_server.server.exporter import MetricsPort
+        from gpu_server.server.metrics import MetricsPort
 
         return MetricsPort(settings.metrics_port)
     except ImportError as exc:
@@ -287,30 +287,30 @@ def _metrics_port(settings: ServerSettings) -> MetricsPort | None:
         return None
 
 
-def recover(journal: Journal, spool: Spool) -> tuple[list[JobRecord], Catalog]:
+def recover(journal: Journal, spool: Spool) -> tuple[list[JobRecord], BlobIndex]:
     """Jobs as they go on after a start, and what the spool holds. What was running is queued again."""
     records = journal.jobs()
     damaged = spool.sweep(journal.blobs(), [record.id for record in records])
     journal.remove_blobs(damaged)
-    catalog = Catalog()
+    blob_index = BlobIndex()
     for digest, size in journal.blobs().items():
-        catalog.hold(digest, size)
+        blob_index.hold(digest, size)
     for record in records:
         if record.is_final:
             record.forget_inputs()
         else:
-            _resume(record, journal, spool, catalog)
+            _resume(record, journal, spool, blob_index)
         for frame in record.frames.values():
-            catalog.publish(record.id, frame)
-    return records, catalog
+            blob_index.publish(record.id, frame)
+    return records, blob_index
 
 
-def _resume(record: JobRecord, journal: Journal, spool: Spool, catalog: Catalog) -> None:
+def _resume(record: JobRecord, journal: Journal, spool: Spool, blob_index: BlobIndex) -> None:
     for frame in list(record.frames.values()):
         if not spool.holds(frame):
             del record.frames[frame.frame]
             journal.remove_frame(record.id, frame.frame)
-    lacking = any(catalog.lacks(digest) for digest in record.blob_sizes)
+    lacking = any(blob_index.lacks(digest) for digest in record.blob_sizes)
     record.state = "receiving" if lacking else "queued"
     journal.set_state(record.id, record.state, **record.outcome())
 

@@ -13,10 +13,10 @@ import zmq
 
 from gpu_server.server.dispatch import Dispatcher
 from gpu_server.server.jobs import JobRecord, JobTable
+from gpu_server.server.server_status import StatusCollector
 from gpu_server.server.service import JobService
 from gpu_server.server.settings import ServerSettings
 from gpu_server.server.sockets import RouterLoop
-from gpu_server.server.vitals import Vitals
 from gpu_server.server.watchers import Watchers
 from void_bridge.errors import ProtocolError
 from void_bridge.protocol import messages as protocol
@@ -28,7 +28,7 @@ _LIST_MAX = 1000
 
 
 @dataclass
-class Picture:
+class LatestPreview:
     frame: int
     png: bytes
 
@@ -38,8 +38,8 @@ class ControlLoop(RouterLoop):
 
     service: JobService
     dispatcher: Dispatcher
-    vitals: Vitals
-    beside: RouterLoop  # the data socket's
+    status_collector: StatusCollector
+    data_loop: RouterLoop  # the data socket's
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class ControlLoop(RouterLoop):
         super().__init__("control", router, welcome, settings.memory_bytes)
         self._settings, self._table, self._on_idle = settings, table, on_idle
         self._watchers = Watchers()
-        self._pictures: dict[str, Picture] = {}
+        self._previews: dict[str, LatestPreview] = {}
         self._last_work = time.monotonic()
         self._leaving = False
 
@@ -79,7 +79,7 @@ class ControlLoop(RouterLoop):
         elif isinstance(message, protocol.Fetched):
             answer(protocol.StatusReply(self.service.fetched(message.id).status()))
         elif isinstance(message, protocol.GetServerStatus):
-            answer(self.vitals.status())
+            answer(self.status_collector.status())
         else:
             raise ProtocolError(f"got {message.type} on the control socket, where it is no request")
 
@@ -99,13 +99,13 @@ class ControlLoop(RouterLoop):
     def changed(self, record: JobRecord) -> None:
         self._watchers.changed(record.id)
         if record.is_final:
-            self._pictures.pop(record.id, None)
+            self._previews.pop(record.id, None)
             self.dispatcher.tidy(record)
             self.mailbox.post(self.service.keep_within_limit)  # once whoever ended it is through
 
     def previewed(self, job_id: str, frame: int, png: bytes) -> None:
         if len(png) <= PART_BYTES:
-            self._pictures[job_id] = Picture(frame, png)
+            self._previews[job_id] = LatestPreview(frame, png)
             self._watchers.previewed(job_id)
 
     def is_present(self, client: bytes) -> bool:
@@ -119,7 +119,7 @@ class ControlLoop(RouterLoop):
 
     def tick(self, now: float) -> None:
         self.dispatcher.tick(now)
-        self.vitals.tick(now)
+        self.status_collector.tick(now)
         for job_id, client, status_due, preview_due in self._watchers.due(now, self.is_present):
             self._tell(job_id, client, status_due, preview_due)
         self._be_idle(now)
@@ -129,7 +129,7 @@ class ControlLoop(RouterLoop):
         if record is None:
             self._watchers.drop(job_id, client)
             return
-        picture = self._pictures.get(job_id)
+        picture = self._previews.get(job_id)
         if preview_due and picture:
             self.reply(client, 0, protocol.Preview(job_id, picture.frame), picture.png)
         if status_due:
@@ -145,6 +145,6 @@ class ControlLoop(RouterLoop):
         if now - self._last_work > self._settings.idle_free_s and any(w.is_idle for w in self.dispatcher.workers):
             log.info("idle: giving the workers' memory back")
             self.dispatcher.free(lambda _: None)
-        if now - max(self._last_work, self.last_heard, self.beside.last_heard) > self._settings.idle_exit_s:
+        if now - max(self._last_work, self.last_heard, self.data_loop.last_heard) > self._settings.idle_exit_s:
             self._leaving = True
             self._on_idle()

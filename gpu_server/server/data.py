@@ -15,7 +15,7 @@ from typing import Any
 import zmq
 
 from gpu_server.server.background import Background
-from gpu_server.server.catalog import Catalog
+from gpu_server.server.blob_index import BlobIndex
 from gpu_server.server.journal import Journal, JournalThread
 from gpu_server.server.sockets import Mailbox, RouterLoop
 from gpu_server.server.spool import Spool
@@ -59,7 +59,7 @@ class DataLoop(RouterLoop):
         self,
         router: zmq.Socket[bytes],
         welcome: Callable[[], Welcome],
-        catalog: Catalog,
+        blob_index: BlobIndex,
         spool: Spool,
         pool: Executor,
         writer: JournalThread,
@@ -69,7 +69,7 @@ class DataLoop(RouterLoop):
         memory_bytes: int,
     ) -> None:
         super().__init__("data", router, welcome, memory_bytes)
-        self._catalog, self._spool = catalog, spool
+        self._blob_index, self._spool = blob_index, spool
         self._background = Background(pool, self.mailbox)
         self._writer, self._control, self._on_stored = writer, control, on_stored
         self._upload_patience_s = upload_patience_s
@@ -94,7 +94,7 @@ class DataLoop(RouterLoop):
     # --- blobs in --------------------------------------------------------------------------------
 
     def _put(self, client: bytes, number: int, put: Put, buffers: tuple[Any, ...]) -> None:
-        size = self._catalog.wanted_size(put.digest)
+        size = self._blob_index.wanted_size(put.digest)
         if size is None:
             done = PutDone(put.digest, put.size, True)
             self._drop(self._uploads.get((client, put.digest)), done)
@@ -207,7 +207,7 @@ class DataLoop(RouterLoop):
     # --- frames out ------------------------------------------------------------------------------
 
     def _get(self, client: bytes, number: int, get: Get) -> None:
-        frame = self._catalog.frame(get.id, get.frame)
+        frame = self._blob_index.frame(get.id, get.frame)
         if not 0 <= get.offset <= frame.size:
             raise ProtocolError(f"got offset {get.offset} in frame {get.frame}, which has {frame.size} bytes")
         read: list[bytes] = []

@@ -138,7 +138,7 @@ def _sound_clients(folder: Path) -> dict[str, str]:
     return names
 
 
-class Gatekeeper:
+class ClientAuthenticator:
     """Answers ZeroMQ's question whether a key may connect (ZAP), for every socket of a context."""
 
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], keys: Keys) -> None:

@@ -11,11 +11,11 @@ from functools import partial
 from gpu_server.logs import of_job
 from gpu_server.server.background import Background
 from gpu_server.server.dispatch import Dispatcher
-from gpu_server.server.housekeeping import plan_removal
+from gpu_server.server.eviction import plan_eviction
 from gpu_server.server.inputs import resolve_inputs
+from gpu_server.server.job_store import JobStore
 from gpu_server.server.jobs import JobRecord, check_output_free, check_room_in_queue
 from gpu_server.server.journal import Journal
-from gpu_server.server.ledger import Ledger
 from gpu_server.server.settings import ServerSettings
 from gpu_server.server.spool import Spool
 from void_bridge.errors import Cancelled, DiskFull, Refused, UsageError, VoidBridgeError
@@ -47,13 +47,13 @@ class JobService:
     def __init__(
         self,
         settings: ServerSettings,
-        ledger: Ledger,
+        store: JobStore,
         dispatcher: Dispatcher,
         spool: Spool,
         background: Background,
         is_present: Callable[[bytes], bool],
     ) -> None:
-        self._settings, self._ledger, self._dispatcher = settings, ledger, dispatcher
+        self._settings, self._store, self._dispatcher = settings, store, dispatcher
         self._spool, self._background, self._is_present = spool, background, is_present
         self._path_map = PathMap.parse(settings.path_map)
         self._pending: dict[str, _Pending] = {}
@@ -81,7 +81,7 @@ class JobService:
 
     def _known(self, submit: Submit) -> JobRecord | None:
         pending = self._pending.get(submit.id)
-        known = self._ledger.table.get(submit.id) if submit.id in self._ledger.table else None
+        known = self._store.table.get(submit.id) if submit.id in self._store.table else None
         found = known or (pending.record if pending else None)
         if found and not found.is_same(submit):
             raise Refused(f"job id {submit.id} belongs to another job; leave the id out of job.json to submit anew")
@@ -93,7 +93,7 @@ class JobService:
             raise Refused("this server is about to stop; submit again in a moment")
         self._check_engine(submit.job.engine)
         self._cancel_abandoned(submit.job.output)
-        active = [*self._ledger.table.active(), *(pending.record for pending in self._pending.values())]
+        active = [*self._store.table.active(), *(pending.record for pending in self._pending.values())]
         check_output_free(submit.job.output, active)
         check_room_in_queue(record, active)
         self._pending[record.id] = _Pending(record, [answer])
@@ -118,10 +118,10 @@ class JobService:
 
     def _cancel_abandoned(self, output: str) -> None:
         """A job whose submitter went away before it was uploaded does not hold its output."""
-        for record in self._ledger.table.in_state("receiving"):
+        for record in self._store.table.in_state("receiving"):
             is_still = time.monotonic() - record.touched > self._settings.upload_patience_s
             if record.job.output == output and is_still and not self._is_present(record.client):
-                self._ledger.finish(record, "cancelled")
+                self._store.finish(record, "cancelled")
 
     def _resolve(self, record: JobRecord) -> None:
         """In the pool: disks may be slow."""
@@ -138,7 +138,7 @@ class JobService:
             self._journal(record)
 
     def _journal(self, record: JobRecord) -> None:
-        self._ledger.do(lambda journal: journal.add_job(record), lambda _, error: self._admitted(record, error))
+        self._store.do(lambda journal: journal.add_job(record), lambda _, error: self._admitted(record, error))
 
     def _admitted(self, record: JobRecord, error: VoidBridgeError | None) -> None:
         pending = self._pending.pop(record.id)
@@ -148,7 +148,7 @@ class JobService:
         else:
             told = (record.user, len(record.inputs), record.transport)
             log.info("submitted by %s: %d files, %s", *told, extra=of_job(record.id))
-            self._ledger.admit(record)
+            self._store.admit(record)
             self._dispatcher.warm_up()
             for answer in pending.answers:
                 answer(_submitted(record))
@@ -159,7 +159,7 @@ class JobService:
     # --- everything else -------------------------------------------------------------------------
 
     def blob_stored(self, digest: str, size: int) -> None:
-        self._ledger.blob_stored(digest, size)
+        self._store.blob_stored(digest, size)
         self._dispatcher.fill()
 
     def cancel(
@@ -175,12 +175,12 @@ class JobService:
             pending.afterwards.append(lambda: self.cancel(job_id, answer, fail))
             return
         try:
-            record = self._ledger.table.get(job_id)
+            record = self._store.table.get(job_id)
         except VoidBridgeError as exc:
             fail(exc)
             return
         if not record.is_final:
-            self._ledger.finish(record, "cancelled")
+            self._store.finish(record, "cancelled")
             self._dispatcher.cancel(record)
             self._dispatcher.fill()
         answer(record)
@@ -195,21 +195,21 @@ class JobService:
             call()
 
     def result(self, job_id: str) -> Result:
-        record = self._ledger.table.get(job_id)
+        record = self._store.table.get(job_id)
         frames = tuple(record.frames[number] for number in sorted(record.frames))
         return Result(record.status(), record.resolved or record.job, frames, record.report)
 
     def fetched(self, job_id: str) -> JobRecord:
-        record = self._ledger.table.get(job_id)
+        record = self._store.table.get(job_id)
         if record.is_final and not record.fetched:
-            self._ledger.set_fetched(record)
+            self._store.set_fetched(record)
             self.keep_within_limit()
         return record
 
     @property
     def has_work(self) -> bool:
         """Something runs or could run now."""
-        return bool(self._pending or self._ledger.table.in_state("queued", "running"))
+        return bool(self._pending or self._store.table.in_state("queued", "running"))
 
     # --- room ------------------------------------------------------------------------------------
 
@@ -217,7 +217,7 @@ class JobService:
         limit = self._settings.spool_limit_bytes
         if not limit:
             return
-        coming = sum(size for digest, size in record.blob_sizes.items() if self._ledger.catalog.lacks(digest))
+        coming = sum(size for digest, size in record.blob_sizes.items() if self._store.blob_index.lacks(digest))
         left = self.collect(limit - coming)
         if left + coming > limit:
             raise DiskFull(
@@ -232,19 +232,19 @@ class JobService:
 
     def collect(self, limit_bytes: int) -> int:
         """Remove what is no longer needed until the spool is within a limit. Returns the bytes left."""
-        jobs = [*self._ledger.table, *(pending.record for pending in self._pending.values())]
-        plan = plan_removal(jobs, self._ledger.catalog.held(), limit_bytes, self._dispatcher.held_jobs())
-        self._ledger.catalog.drop(set(plan.blobs))
+        jobs = [*self._store.table, *(pending.record for pending in self._pending.values())]
+        plan = plan_eviction(jobs, self._store.blob_index.held(), limit_bytes, self._dispatcher.held_jobs())
+        self._store.blob_index.drop(set(plan.blobs))
         for job_id in plan.jobs:
             self._remove_job(job_id)
         if plan.blobs:
-            self._ledger.do(partial(self._remove_blobs, set(plan.blobs)))
+            self._store.do(partial(self._remove_blobs, set(plan.blobs)))
         return plan.left_bytes
 
     def _remove_job(self, job_id: str) -> None:
-        self._ledger.table.remove(job_id)
-        self._ledger.catalog.withdraw(job_id)
-        self._ledger.do(lambda journal: journal.remove_job(job_id))
+        self._store.table.remove(job_id)
+        self._store.blob_index.withdraw(job_id)
+        self._store.do(lambda journal: journal.remove_job(job_id))
         self._background.do(lambda: self._spool.remove_job(job_id), about=job_id)
 
     def _remove_blobs(self, digests: set[str], journal: Journal) -> None:

@@ -25,7 +25,7 @@ class ServerSettings:
     """Folders are absolute; times in seconds; a `spool_limit_bytes` of 0 is none.
 
     memory_bytes: that the server process may take besides what it starts with; over it, connections are shut
-    (guard.py). 0: no limit.
+    (connection_limiter.py). 0: no limit.
     metrics_port: of 127.0.0.1, for Prometheus; 0: none.
     autostarted: a client started this server, so that it leaves when idle and logs to a file.
     cancel_grace_*: how long a cancelled worker may take to its next safe point before it is ended.

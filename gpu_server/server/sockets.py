@@ -14,8 +14,8 @@ from typing import Any
 import zmq
 
 from gpu_server.logs import about_job
-from gpu_server.server.guard import ConnectionGuard
-from gpu_server.server.tally import ANSWER_SECONDS, Histogram
+from gpu_server.server.connection_limiter import ConnectionLimiter
+from gpu_server.server.counters import ANSWER_SECONDS, Histogram
 from void_bridge.errors import InternalError, ProtocolError, Refused, VersionMismatch, VoidBridgeError
 from void_bridge.protocol.framing import BUFFERS_MAX, Envelope, decode, encode, request_number
 from void_bridge.protocol.messages import PROTOCOL_VERSION, ErrorReply, Hello, Message, Ping, Pong, Welcome
@@ -70,7 +70,7 @@ class RouterLoop(threading.Thread):
         self.mailbox = Mailbox()
         self.sessions: OrderedDict[bytes, float] = OrderedDict()  # client -> last heard of, monotonic; latest last
         self._router = router
-        self._guard = ConnectionGuard(router, memory_bytes)
+        self._limiter = ConnectionLimiter(router, memory_bytes)
         self._welcome = welcome
         self._running = True
         self.admits: Callable[[str], bool] = _anybody  # whether a key that came in may still be here; no disk
@@ -91,7 +91,7 @@ class RouterLoop(threading.Thread):
     @property
     def shut(self) -> int:
         """Connections that were ended from here, so far."""
-        return self._guard.shut
+        return self._limiter.shut
 
     def stop(self) -> None:
         """Leave the loop and close the socket. From any thread."""
@@ -100,17 +100,17 @@ class RouterLoop(threading.Thread):
     def run(self) -> None:
         poller = zmq.Poller()
         poller.register(self.mailbox.fileno(), zmq.POLLIN)
-        poller.register(self._guard.monitor, zmq.POLLIN)
+        poller.register(self._limiter.monitor, zmq.POLLIN)
         while self._running:
             poller.register(self._router, zmq.POLLIN if self.takes_input() else 0)
             ready = dict(poller.poll(int(_TICK_S * 1000)))
             self.mailbox.run()
-            if self._guard.monitor in ready:
-                self._survive(self._guard.note)
+            if self._limiter.monitor in ready:
+                self._survive(self._limiter.note)
             if self._router in ready:
                 self._survive(self._take_messages)
             self._survive(self._do_what_is_due)
-        self._guard.close()
+        self._limiter.close()
         self._router.close(linger=200)
         self.mailbox.close()
 
@@ -122,7 +122,7 @@ class RouterLoop(threading.Thread):
             log.exception("%s: %s failed", self.name, step.__name__)
 
     def _do_what_is_due(self) -> None:
-        self._guard.watch(time.monotonic())
+        self._limiter.watch(time.monotonic())
         self.tick(time.monotonic())
 
     def reply(self, client: bytes, number: int, message: Message, *buffers: Any) -> bool:
@@ -159,7 +159,7 @@ class RouterLoop(threading.Thread):
             except zmq.Again:
                 return
             began = time.monotonic()
-            self._guard.heard(connection)
+            self._limiter.heard(connection)
             if self.admits(key):
                 self._answer(client, frames)
             else:  # libzmq has no way to end one client's connection

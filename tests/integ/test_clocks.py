@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from gpu_server.server.housekeeping import plan_removal
+from gpu_server.server.eviction import plan_eviction
 from gpu_server.server.journal import Journal
 from tests.support.client_jobs import config_for, make_job
 from tests.support.live_server import Client, eventually, make_plate, make_submit, running, settings
@@ -195,7 +195,7 @@ def test_the_oldest_result_goes_first_whatever_the_clock_said(tmp_path, clock):
     assert [record.id for record in records] == [submit.id for submit in submits]
     assert records[0].created > records[2].created, "by the clock the first is the youngest"
     held = sum(frame.size for record in records for frame in record.frames.values())
-    plan = plan_removal(records, {}, held - 1)
+    plan = plan_eviction(records, {}, held - 1)
     assert (plan.jobs, bool(blobs)) == ((submits[0].id,), True)
 
 

@@ -21,10 +21,10 @@ from pathlib import Path
 import pytest
 
 from gpu_server.engines.registry import Engines
-from gpu_server.server.catalog import Catalog
+from gpu_server.server.blob_index import BlobIndex
+from gpu_server.server.job_store import JobStore
 from gpu_server.server.jobs import JobRecord, JobTable
 from gpu_server.server.journal import Journal, JournalThread
-from gpu_server.server.ledger import Ledger
 from gpu_server.server.sockets import Mailbox
 from gpu_server.worker.messages import FrameWritten
 from tests.support.client_jobs import config_for
@@ -131,15 +131,15 @@ def test_an_attempt_whose_number_cannot_be_kept_does_not_run(tmp_path, monkeypat
     disk, mailbox, told = FullDisk((tmp_path,)), Mailbox(), []
     with simulated(disk, monkeypatch):
         writer = JournalThread(Journal(tmp_path / "journal.sqlite"))
-        ledger = Ledger(JobTable(), Catalog(), writer, mailbox, lambda record: None)
+        store = JobStore(JobTable(), BlobIndex(), writer, mailbox, lambda record: None)
         record = JobRecord("job", scripted_job(tmp_path, 1), (), "path")
         writer.do(lambda journal: journal.add_job(record))
         writer.start()
-        ledger.do(lambda journal: None, lambda *_: told.append("queued"))
+        store.do(lambda journal: None, lambda *_: told.append("queued"))
         eventually(lambda: (mailbox.run(), told)[1])
-        ledger.admit(record)
+        store.admit(record)
         disk.fill(1, 1)
-        ledger.begin(record, lambda _, error: told.append(error))
+        store.begin(record, lambda _, error: told.append(error))
         eventually(lambda: (mailbox.run(), len(told) > 1)[1])
         writer.stop()
         writer.join()

@@ -14,7 +14,7 @@ import numpy as np
 import psutil
 import pytest
 
-from gpu_server import metrics
+from gpu_server import picture_quality
 from gpu_server.footage import Scene
 from gpu_server.private_server import private_server
 from tests.support.exrs import same_bits
@@ -103,8 +103,8 @@ def test_a_clean_plate_in_linear_light_with_everything_else_as_it_was(shot, serv
         assert after.header["studio/shot"] == "sh010"
         rgb = np.stack([after.channels[c].astype(np.float32) for c in "RGB"], -1)
         hole = np.maximum(made.remove, made.affected) > 0.5
-        quality.append(metrics.psnr(rgb, made.background, hole))
-        inpainted.append(metrics.psnr(metrics.inpainted(made.plate, ~outside), made.background, hole))
+        quality.append(picture_quality.psnr(rgb, made.background, hole))
+        inpainted.append(picture_quality.psnr(picture_quality.inpainted(made.plate, ~outside), made.background, hole))
         lamps.append(rgb.max(axis=2)[hole & (made.background.max(axis=2) > 8)])
     assert np.mean(quality) >= 32
     assert np.mean(quality) >= np.mean(inpainted) + 16

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import msgpack
 import pytest
 
-from gpu_server.server.guard import STRANGERS_MAX
+from gpu_server.server.connection_limiter import STRANGERS_MAX
 from tests.fuzz.raw import GREETING, OPENINGS, connect, is_closed, long_command, push
 from tests.fuzz.strategies import deep
 from tests.fuzz.wire import Hostile, besieged, greeted, greeting, reader_of_nothing, throw_messages

@@ -13,10 +13,10 @@ import pytest
 import zmq
 from prometheus_client.parser import text_string_to_metric_families
 
-from gpu_server.server import exporter, guard
+from gpu_server.server import connection_limiter, metrics
 from gpu_server.server.app import Server
+from gpu_server.server.counters import Histogram
 from gpu_server.server.settings import ServerSettings
-from gpu_server.server.tally import Histogram
 from tests.support.live_server import Client, Peer, eventually, make_plate, make_submit, running, settings
 from void_bridge.config import Config
 from void_bridge.connection import connection_path, read_connection
@@ -103,7 +103,7 @@ def test_what_goes_wrong_is_counted(tmp_path, served, port, monkeypatch):
     assert (found["worker_losses_total", "0"], found["jobs_ended_total", "failed"]) == (1, 1)
     assert found["refused_messages_total", "unknown_job", "control"] == 3
     assert (found["turned_away_keys_total",], found["shut_connections_total", "control"]) == (0, 0)
-    monkeypatch.setattr(guard, "STRANGERS_MAX", 2)
+    monkeypatch.setattr(connection_limiter, "STRANGERS_MAX", 2)
     address = read_connection(connection_path(server.settings.runtime_dir))
     host, _, at = address.control_address.removeprefix("tcp://").rpartition(":")
     with ExitStack() as stack:
@@ -169,15 +169,15 @@ def test_only_loopback_listens(served, port):
 def test_who_says_nothing_blocks_neither_pages_nor_the_server_nor_its_end(tmp_path, port):
     with ExitStack() as stack:
         with running(settings(tmp_path, metrics_port=port)) as server, Client.of(server.settings) as client:
-            for _ in range(exporter.CONNECTIONS_MAX - 1):
+            for _ in range(metrics.CONNECTIONS_MAX - 1):
                 silent = stack.enter_context(socket.create_connection(("127.0.0.1", port)))
                 silent.sendall(b"GET /met")
-            eventually(lambda: len(server._metrics._open) == exporter.CONNECTIONS_MAX - 1)
+            eventually(lambda: len(server._metrics._open) == metrics.CONNECTIONS_MAX - 1)
             assert get(port)[0] == 200
-            eventually(lambda: len(server._metrics._open) == exporter.CONNECTIONS_MAX - 1)
+            eventually(lambda: len(server._metrics._open) == metrics.CONNECTIONS_MAX - 1)
             assert client.control.ask(Ping()) == Pong()
             stack.enter_context(socket.create_connection(("127.0.0.1", port)))
-            eventually(lambda: len(server._metrics._open) == exporter.CONNECTIONS_MAX)
+            eventually(lambda: len(server._metrics._open) == metrics.CONNECTIONS_MAX)
             one_too_many = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=20))
             assert one_too_many.recv(1) == b""
             assert client.control.ask(Ping()) == Pong()
@@ -187,8 +187,8 @@ def test_who_says_nothing_blocks_neither_pages_nor_the_server_nor_its_end(tmp_pa
 
 
 def test_who_trickles_is_let_go(served, port, monkeypatch):
-    monkeypatch.setattr(exporter, "_CONNECTION_S", 0.2)
-    monkeypatch.setattr(exporter._Page, "timeout", 60.0)  # as if something came in time, again and again
+    monkeypatch.setattr(metrics, "_CONNECTION_S", 0.2)
+    monkeypatch.setattr(metrics._Page, "timeout", 60.0)  # as if something came in time, again and again
     with socket.create_connection(("127.0.0.1", port), timeout=20) as slow:
         slow.sendall(b"GET /metrics HTTP/1.1\r\n")
         assert slow.recv(1) == b""
@@ -196,7 +196,7 @@ def test_who_trickles_is_let_go(served, port, monkeypatch):
 
 def test_a_server_that_does_not_answer_is_said_and_waited_for_no_longer(served, port, monkeypatch):
     server, _ = served
-    monkeypatch.setattr(exporter, "_ANSWER_S", 0.1)
+    monkeypatch.setattr(metrics, "_ANSWER_S", 0.1)
     busy, let_go = threading.Event(), threading.Event()
     server._control.mailbox.post(lambda: (busy.set(), let_go.wait(20)))
     busy.wait(20)

@@ -271,7 +271,7 @@ def test_a_digest_that_could_be_a_path_is_refused(server, tmp_path):
 
 @pytest.mark.parametrize("step", ["note", "tick", "refuse"])
 def test_what_nobody_foresaw_at_one_step_ends_no_loop(server, monkeypatch, caplog, step):
-    owner = server._control._guard if step == "note" else server._control
+    owner = server._control._limiter if step == "note" else server._control
     as_it_is = getattr(owner, step)
 
     def unforeseen(*given):

@@ -13,8 +13,8 @@ import time
 import psutil
 import pytest
 
-from gpu_server.server import app, vitals
-from gpu_server.server.housekeeping import plan_removal
+from gpu_server.server import app, server_status
+from gpu_server.server.eviction import plan_eviction
 from tests.support.client_jobs import config_for
 from tests.support.live_server import REPOSITORY, Client, eventually, make_plate, make_submit, running, settings
 from void_bridge.cli.main import main
@@ -85,8 +85,8 @@ def test_jobs_in_every_state_and_who_works_on_them(tmp_path, served, gate):
     ended = ask(client)
     assert (ended.jobs["done"], ended.oldest_queued_s) == (3, None)
     assert ended.spool.used_bytes == INPUT_BYTES + 3 * RESULT_BYTES
-    held = server._ledger.catalog.held()
-    assert plan_removal(list(server._ledger.table), held, 10**12).left_bytes == ended.spool.used_bytes
+    held = server._store.blob_index.held()
+    assert plan_eviction(list(server._store.table), held, 10**12).left_bytes == ended.spool.used_bytes
 
 
 def test_the_spools_bytes_follow_what_is_removed_and_a_restart(tmp_path):
@@ -128,8 +128,8 @@ def test_a_disk_that_stalls_holds_up_no_answer_and_is_said(tmp_path, monkeypatch
         let_go.wait(20)
         raise OSError("stale handle")
 
-    monkeypatch.setattr(vitals.shutil, "disk_usage", stalled)
-    monkeypatch.setattr(vitals, "_LOOK_S", 0.0)
+    monkeypatch.setattr(server_status.shutil, "disk_usage", stalled)
+    monkeypatch.setattr(server_status, "_LOOK_S", 0.0)
     with running(settings(tmp_path)) as server, Client.of(server.settings) as client:
         eventually(lambda: looks)
         for _ in range(20):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from gpu_server.footage import SyntheticFootage, make_clip
-from gpu_server.metrics import grain_level, psnr
+from gpu_server.picture_quality import grain_level, psnr
 from gpu_server.worker.messages import FrameWritten
 from tests.support.exrs import same_bits
 from tests.support.knowing import NAME, KnowingEngines

@@ -8,7 +8,7 @@ import pytest
 from gpu_server.engines.base import ArrayClip, Patch
 from gpu_server.engines.propagate.engine import PropagateEngine
 from gpu_server.footage import make_clip
-from gpu_server.metrics import psnr
+from gpu_server.picture_quality import psnr
 from gpu_server.worker.hybrid import RealShare, hybrid
 from tests.support.clips import footage_clip, outcome
 from tests.support.model_frames import PLATE, ellipse, fine, wall

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from gpu_server.engines.base import rng
-from gpu_server.metrics import display, psnr
+from gpu_server.picture_quality import display, psnr
 from tests.support.model_frames import (
     CANVAS,
     PLATE,

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from gpu_server import metrics
+from gpu_server import picture_quality
 from gpu_server.engines.base import ArrayClip, SilentContext
 from gpu_server.engines.propagate.engine import PropagateEngine
 from gpu_server.footage import make_clip
@@ -38,10 +38,12 @@ def outside_of(footage) -> np.ndarray:
 def test_background_that_other_frames_saw_comes_back(cleaned):
     camera, footage, result = cleaned
     matte = matte_of(footage)
-    quality = metrics.psnr(result.pasted, footage.backgrounds, matte)
-    inpainted = np.stack([metrics.inpainted(p, m) for p, m in zip(footage.plates, footage_hole(footage), strict=True)])
+    quality = picture_quality.psnr(result.pasted, footage.backgrounds, matte)
+    inpainted = np.stack(
+        [picture_quality.inpainted(p, m) for p, m in zip(footage.plates, footage_hole(footage), strict=True)]
+    )
     assert quality >= LEAST_DB[camera]
-    assert quality >= metrics.psnr(inpainted, footage.backgrounds, matte) + 16
+    assert quality >= picture_quality.psnr(inpainted, footage.backgrounds, matte) + 16
 
 
 def footage_hole(footage) -> np.ndarray:
@@ -51,13 +53,13 @@ def footage_hole(footage) -> np.ndarray:
 def test_grain_inside_is_that_outside(cleaned):
     _, footage, result = cleaned
     rows = zip(result.pasted, footage.backgrounds, matte_of(footage), outside_of(footage), strict=True)
-    assert 0.8 <= np.mean([metrics.grain_ratio(*row) for row in rows]) <= 1.25
+    assert 0.8 <= np.mean([picture_quality.grain_ratio(*row) for row in rows]) <= 1.25
 
 
 def test_it_does_not_flicker(cleaned):
     _, footage, result = cleaned
-    inside = metrics.flicker(result.pasted, footage.to_world, matte_of(footage))
-    outside = metrics.flicker(result.pasted, footage.to_world, outside_of(footage))
+    inside = picture_quality.flicker(result.pasted, footage.to_world, matte_of(footage))
+    outside = picture_quality.flicker(result.pasted, footage.to_world, outside_of(footage))
     assert 0.6 <= inside / outside <= 1.25  # far below 1, the grain would stand still
 
 
@@ -88,17 +90,19 @@ def test_some_frames_alone_are_the_same_bytes(cleaned, tmp_path):
 def test_exposure_drift_is_matched(tmp_path):
     footage = make_clip(camera="pan", frames=12, exposure_drift=0.8, **SIZE)
     result = outcome(PropagateEngine(), footage_clip(footage), tmp_path)
-    assert metrics.psnr(result.pasted, footage.backgrounds, matte_of(footage)) >= 34
+    assert picture_quality.psnr(result.pasted, footage.backgrounds, matte_of(footage)) >= 34
 
 
 def test_parallax_is_carried_as_far_as_flow_goes(tmp_path):
     footage = make_clip(camera="pan", frames=12, parallax=0.4, **SIZE)
     result = outcome(PropagateEngine(), footage_clip(footage), tmp_path)
     matte = matte_of(footage)
-    inpainted = np.stack([metrics.inpainted(p, m) for p, m in zip(footage.plates, footage_hole(footage), strict=True)])
+    inpainted = np.stack(
+        [picture_quality.inpainted(p, m) for p, m in zip(footage.plates, footage_hole(footage), strict=True)]
+    )
     assert (
-        metrics.psnr(result.pasted, footage.backgrounds, matte)
-        > metrics.psnr(inpainted, footage.backgrounds, matte) + 5
+        picture_quality.psnr(result.pasted, footage.backgrounds, matte)
+        > picture_quality.psnr(inpainted, footage.backgrounds, matte) + 5
     )
 
 
@@ -120,7 +124,7 @@ def test_made_up_pixels_get_living_grain(tmp_path):
     footage = still_object()
     result = outcome(PropagateEngine(), footage_clip(footage), tmp_path)
     inside, outside = footage.remove > 0.9, outside_of(footage)
-    ratio = metrics.flicker(result.pasted, footage.to_world, inside) / metrics.flicker(
+    ratio = picture_quality.flicker(result.pasted, footage.to_world, inside) / picture_quality.flicker(
         result.pasted, footage.to_world, outside
     )
     assert 0.7 <= ratio <= 1.25
@@ -130,7 +134,7 @@ def test_grain_off_leaves_less_grain(tmp_path):
     footage = make_clip(camera="static", frames=8, **SIZE)
     on, off = (outcome(PropagateEngine(), footage_clip(footage), tmp_path, grain=grain) for grain in (True, False))
     inside = matte_of(footage)[4]
-    levels = [metrics.grain_level(r.pasted[4], footage.backgrounds[4], inside) for r in (on, off)]
+    levels = [picture_quality.grain_level(r.pasted[4], footage.backgrounds[4], inside) for r in (on, off)]
     assert levels[1] < 0.8 * levels[0]
 
 

@@ -1,9 +1,9 @@
-"""The server's pure parts: records and states, the catalog, watchers, housekeeping, addresses."""
+"""The server's pure parts: records and states, the blob index, watchers, eviction, addresses."""
 
 import pytest
 
-from gpu_server.server.catalog import Catalog
-from gpu_server.server.housekeeping import plan_removal
+from gpu_server.server.blob_index import BlobIndex
+from gpu_server.server.eviction import plan_eviction
 from gpu_server.server.jobs import JobRecord, JobTable, check_output_free
 from gpu_server.server.settings import ServerSettings, is_loopback, split_bind
 from gpu_server.server.watchers import EVENT_S, Watchers
@@ -120,30 +120,30 @@ def test_a_table_knows_its_jobs():
         table.get("b")
 
 
-# --- the catalog --------------------------------------------------------------------------------
+# --- the blob index -----------------------------------------------------------------------------------
 
 
 def test_a_blob_is_wanted_until_it_is_held():
-    catalog = Catalog()
+    blob_index = BlobIndex()
     with pytest.raises(Refused):
-        catalog.wanted_size("d")
-    catalog.want({"d": 5})
-    assert catalog.wanted_size("d") == 5 and catalog.lacks("d")
-    catalog.hold("d", 5)
-    assert catalog.wanted_size("d") is None and not catalog.lacks("d")
-    catalog.want({"d": 5})
-    catalog.drop({"d"})
+        blob_index.wanted_size("d")
+    blob_index.want({"d": 5})
+    assert blob_index.wanted_size("d") == 5 and blob_index.lacks("d")
+    blob_index.hold("d", 5)
+    assert blob_index.wanted_size("d") is None and not blob_index.lacks("d")
+    blob_index.want({"d": 5})
+    blob_index.drop({"d"})
     with pytest.raises(Refused):
-        catalog.wanted_size("d")
+        blob_index.wanted_size("d")
 
 
 def test_frames_are_found_until_their_job_is_withdrawn():
-    catalog = Catalog()
-    catalog.publish("a", ResultFrame(1, "", 5))
-    assert catalog.frame("a", 1).size == 5
-    catalog.withdraw("a")
+    blob_index = BlobIndex()
+    blob_index.publish("a", ResultFrame(1, "", 5))
+    assert blob_index.frame("a", 1).size == 5
+    blob_index.withdraw("a")
     with pytest.raises(MissingFrames):
-        catalog.frame("a", 1)
+        blob_index.frame("a", 1)
 
 
 # --- watchers -----------------------------------------------------------------------------------
@@ -194,43 +194,43 @@ def test_who_has_gone_is_dropped():
     assert watchers.due(2.0, present) == []
 
 
-# --- housekeeping -------------------------------------------------------------------------------
+# --- eviction -------------------------------------------------------------------------------
 
 
 def test_under_the_limit_everything_stays():
-    plan = plan_removal([record(state="failed", frame_bytes=10)], {"x": 10}, 20)
+    plan = plan_eviction([record(state="failed", frame_bytes=10)], {"x": 10}, 20)
     assert (plan.blobs, plan.jobs, plan.left_bytes) == (frozenset(), (), 20)
 
 
 def test_inputs_that_nobody_needs_go_first():
     jobs = [record("old", "done", blobs=[("x", 10)], frame_bytes=10, fetched=True), record("new", blobs=[("y", 10)])]
-    plan = plan_removal(jobs, {"x": 10, "y": 10}, 20)
+    plan = plan_eviction(jobs, {"x": 10, "y": 10}, 20)
     assert (plan.blobs, plan.jobs, plan.left_bytes) == (frozenset({"x"}), (), 20)
 
 
 def test_ended_jobs_go_oldest_first_and_no_more_than_needed():
     jobs = [record(name, "done", frame_bytes=10, fetched=True) for name in ("a", "b", "c")]
-    assert plan_removal(jobs, {}, 20).jobs == ("a",)
-    assert plan_removal(jobs, {}, 5).jobs == ("a", "b", "c")
+    assert plan_eviction(jobs, {}, 20).jobs == ("a",)
+    assert plan_eviction(jobs, {}, 5).jobs == ("a", "b", "c")
 
 
 def test_no_more_ended_jobs_are_kept_than_anybody_looks_at():
     jobs = [record(name, "failed") for name in ("a", "b", "c")]
     jobs[1:1] = [record("runs", "running"), record("unfetched", "done")]
-    assert plan_removal(jobs, {}, 1000, ended_max=2).jobs == ("a",)
-    assert plan_removal(jobs, {}, 1000, ended_max=0).jobs == ("a", "b", "c")
-    assert plan_removal(jobs, {}, 1000, frozenset({"a"}), ended_max=1).jobs == ("b",)
+    assert plan_eviction(jobs, {}, 1000, ended_max=2).jobs == ("a",)
+    assert plan_eviction(jobs, {}, 1000, ended_max=0).jobs == ("a", "b", "c")
+    assert plan_eviction(jobs, {}, 1000, frozenset({"a"}), ended_max=1).jobs == ("b",)
 
 
 @pytest.mark.parametrize("state", ["receiving", "queued", "running", "done"])
 def test_what_is_needed_or_unfetched_stays_whatever_the_limit(state):
-    plan = plan_removal([record("a", state, frame_bytes=10, blobs=[("x", 10)])], {"x": 10}, 0)
+    plan = plan_eviction([record("a", state, frame_bytes=10, blobs=[("x", 10)])], {"x": 10}, 0)
     assert plan.jobs == ()
     assert plan.blobs == (frozenset({"x"}) if state == "done" else frozenset())
 
 
 def test_a_job_that_a_worker_still_holds_stays():
-    assert plan_removal([record("a", "cancelled", frame_bytes=10)], {}, 0, frozenset({"a"})).jobs == ()
+    assert plan_eviction([record("a", "cancelled", frame_bytes=10)], {}, 0, frozenset({"a"})).jobs == ()
 
 
 # --- addresses ----------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ _LINE_BYTES_MAX = 2**20
 
 
 @dataclass(frozen=True)
-class Gone:
+class WorkerExit:
     """A worker process has ended. exit_code: negative for a signal. tail: the last it said on stderr."""
 
     exit_code: int
@@ -44,7 +44,7 @@ class WorkerProcess:
         command: Sequence[str],
         environment: Mapping[str, str],
         on_message: Callable[[WorkerMessage], None],
-        on_gone: Callable[[Gone], None],
+        on_gone: Callable[[WorkerExit], None],
     ) -> None:
         self.name = name
         self._command, self._environment = tuple(command), dict(environment)
@@ -91,7 +91,7 @@ class WorkerProcess:
         try:
             process = self._spawn()
         except OSError as exc:
-            self._on_gone(Gone(-1, f"cannot start {self._command[0]}: {exc.strerror or exc}"))
+            self._on_gone(WorkerExit(-1, f"cannot start {self._command[0]}: {exc.strerror or exc}"))
             return
         assert process.stdin and process.stdout and process.stderr
         writer = threading.Thread(target=self._write, args=(process.stdin,), name=f"{self.name}-stdin")
@@ -114,7 +114,7 @@ class WorkerProcess:
         writer.join()
         logger.join(_LOG_END_S)
         process.stdout.close()
-        self._on_gone(Gone(exit_code, " | ".join(self._tail)[-_TAIL_CHARACTERS:]))
+        self._on_gone(WorkerExit(exit_code, " | ".join(self._tail)[-_TAIL_CHARACTERS:]))
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         pipe = subprocess.PIPE

@@ -35,7 +35,7 @@ class Histogram:
         return Counted(tuple(zip(self._bounds, accumulate(self._counts), strict=True)), self._total)
 
 
-class Tally:
+class Counters:
     """Of jobs, on the control thread. ended: by final state; seconds: of running, of those done, by engine."""
 
     def __init__(self, engines: tuple[str, ...] = ()) -> None:

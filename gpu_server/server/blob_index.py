@@ -8,7 +8,7 @@ from void_bridge.errors import MissingFrames, Refused
 from void_bridge.protocol.messages import ResultFrame
 
 
-class Catalog:
+class BlobIndex:
     """Blobs held and wanted (digest -> size in bytes), and published frames of jobs."""
 
     def __init__(self) -> None:
@@ -20,7 +20,7 @@ class Catalog:
 
     @property
     def bytes(self) -> int:
-        """Of all blobs held and frames published, as plan_removal counts them."""
+        """Of all blobs held and frames published, as plan_eviction counts them."""
         return self._bytes
 
     def held(self) -> dict[str, int]:

@@ -11,7 +11,7 @@ ENDED_MAX = 2000  # jobs that failed, were cancelled or fetched: they hold memor
 
 
 @dataclass(frozen=True)
-class Removal:
+class Eviction:
     """Blobs and jobs to remove. left_bytes: what the spool holds afterwards."""
 
     blobs: frozenset[str]
@@ -19,13 +19,13 @@ class Removal:
     left_bytes: int
 
 
-def plan_removal(
+def plan_eviction(
     jobs: Iterable[JobRecord],
     blobs: Mapping[str, int],
     limit_bytes: int,
     busy: frozenset[str] = frozenset(),
     ended_max: int = ENDED_MAX,
-) -> Removal:
+) -> Eviction:
     """Choose what to remove to come under the limits: inputs that no job needs any more, then ended jobs, oldest first.
 
     An unfetched result stays, and everything of a job that has not ended; so the limit may not be met.
@@ -44,11 +44,11 @@ def plan_removal(
             left -= size
     ended = [record for record in records if _is_over(record) and record.id not in busy]
     surplus = len(ended) - ended_max
-    for place, record in enumerate(ended):
-        if left > limit_bytes or place < surplus:
+    for rank, record in enumerate(ended):
+        if left > limit_bytes or rank < surplus:
             chosen_jobs.append(record.id)
             left -= _result_bytes(record)
-    return Removal(frozenset(chosen_blobs), tuple(chosen_jobs), left)
+    return Eviction(frozenset(chosen_blobs), tuple(chosen_jobs), left)
 
 
 def _is_over(record: JobRecord) -> bool:

@@ -15,12 +15,12 @@ from typing import get_args
 import psutil
 
 from gpu_server.server.background import Background
+from gpu_server.server.counters import Counted
 from gpu_server.server.dispatch import Dispatcher
-from gpu_server.server.ledger import Ledger
+from gpu_server.server.job_store import JobStore
 from gpu_server.server.settings import ServerSettings
 from gpu_server.server.sockets import RouterLoop
-from gpu_server.server.tally import Counted
-from gpu_server.server.workers import Worker
+from gpu_server.server.worker_slots import WorkerSlot
 from void_bridge.protocol.messages import FINAL_STATES, JobState, ServerStatus, SpoolStatus, WorkerStatus
 
 log = logging.getLogger(__name__)
@@ -82,18 +82,18 @@ class FreeSpace:
         self._is_looking = False
 
 
-class Vitals:
+class StatusCollector:
     """`clients()` tells how many were heard of lately."""
 
     def __init__(
         self,
         settings: ServerSettings,
-        ledger: Ledger,
+        store: JobStore,
         dispatcher: Dispatcher,
         background: Background,
         clients: Callable[[], int],
     ) -> None:
-        self._settings, self._ledger, self._dispatcher, self._clients = settings, ledger, dispatcher, clients
+        self._settings, self._store, self._dispatcher, self._clients = settings, store, dispatcher, clients
         self._free_space = FreeSpace(settings.spool, background)
         self._started, self._started_monotonic = time.time(), time.monotonic()
         self._process = psutil.Process()
@@ -102,12 +102,12 @@ class Vitals:
         self._free_space.tick(now)
 
     def snapshot(self, loops: Mapping[str, RouterLoop], turned_away: int) -> Snapshot:
-        tally = self._ledger.tally
+        counters = self._store.counters
         return Snapshot(
             status=self.status(),
-            ended={state: tally.ended[state] for state in FINAL_STATES},
-            job_seconds={engine: seconds.counted() for engine, seconds in tally.seconds.items()},
-            frames=tally.frames,
+            ended={state: counters.ended[state] for state in FINAL_STATES},
+            job_seconds={engine: seconds.counted() for engine, seconds in counters.seconds.items()},
+            frames=counters.frames,
             sockets={
                 name: SocketCounts(dict(loop.refusals), loop.shut, loop.answer_seconds.counted())
                 for name, loop in loops.items()
@@ -117,38 +117,38 @@ class Vitals:
 
     def status(self) -> ServerStatus:
         now = time.monotonic()
-        counts = Counter(record.state for record in self._ledger.table)
-        queued = self._ledger.table.in_state("queued")
+        counts = Counter(record.state for record in self._store.table)
+        queued = self._store.table.in_state("queued")
         return ServerStatus(
             started=self._started,
             seconds=now - self._started_monotonic,
             pid=os.getpid(),
             resident_bytes=int(self._process.memory_info().rss),
             spool=SpoolStatus(
-                used_bytes=self._ledger.catalog.bytes,
+                used_bytes=self._store.blob_index.bytes,
                 limit_bytes=self._settings.spool_limit_bytes,
                 free_bytes=self._free_space.bytes(now),
             ),
             jobs={state: counts[state] for state in get_args(JobState)},
-            workers=tuple(_of_worker(place, now) for place in self._dispatcher.workers),
+            workers=tuple(_of_worker(slot, now) for slot in self._dispatcher.workers),
             # A clock that was set back makes no job younger than now.
             oldest_queued_s=max(0.0, time.time() - min(record.created for record in queued)) if queued else None,
             clients=self._clients(),
         )
 
 
-def _of_worker(place: Worker, now: float) -> WorkerStatus:
-    pid = place.process.pid if place.process else 0
+def _of_worker(slot: WorkerSlot, now: float) -> WorkerStatus:
+    pid = slot.process.pid if slot.process else 0
     return WorkerStatus(
-        index=place.index,
-        state=place.state,
+        index=slot.index,
+        state=slot.state,
         pid=pid,
-        device=place.device if place.ready else "",
-        engine=place.engine,
-        jobs=tuple(sorted(place.assignments, key=lambda job_id: job_id != place.on_device)),
-        silent_s=now - place.last_word if place.process else None,
+        device=slot.device if slot.ready else "",
+        engine=slot.engine,
+        jobs=tuple(sorted(slot.assignments, key=lambda job_id: job_id != slot.on_device)),
+        silent_s=now - slot.last_word if slot.process else None,
         resident_bytes=_resident_bytes(pid),
-        losses=place.losses,
+        losses=slot.losses,
     )
 
 

@@ -28,7 +28,7 @@ _GRACE_S = 0.1  # while strangers at another socket are shut
 _EVENTS = zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED | zmq.EVENT_CLOSED
 
 
-class ConnectionGuard:
+class ConnectionLimiter:
     """Of one socket, for the thread that owns it. memory_bytes: that the process may take besides what it
     has now; 0: any.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from gpu_server.server.supervisor import WorkerProcess
+from gpu_server.server.worker_process import WorkerProcess
 from void_bridge.protocol.messages import WorkerState
 
 _JOBS_PER_WORKER = 2
@@ -21,8 +21,8 @@ class Assignment:
 
 
 @dataclass
-class Worker:
-    """A place for a worker process. end_by: it was told to end, and is killed then. blamed: jobs it was killed for.
+class WorkerSlot:
+    """A place for one worker process. end_by: it was told to end, and is killed then. blamed: jobs it was killed for.
 
     engine: of the latest job of this process. last_word: when it last said anything, monotonic. losses: processes that
     ended here unasked or had to be killed.

@@ -29,9 +29,9 @@ from prometheus_client.core import (
     Metric,
 )
 
+from gpu_server.server.counters import INF, Counted
+from gpu_server.server.server_status import Snapshot
 from gpu_server.server.sockets import Mailbox
-from gpu_server.server.tally import INF, Counted
-from gpu_server.server.vitals import Snapshot
 from void_bridge import __version__
 from void_bridge.errors import Refused
 from void_bridge.protocol.messages import ServerStatus, WorkerState

@@ -12,11 +12,11 @@ from collections.abc import Callable
 from typing import Any
 
 from gpu_server.logs import of_job
-from gpu_server.server.catalog import Catalog
+from gpu_server.server.blob_index import BlobIndex
+from gpu_server.server.counters import Counters
 from gpu_server.server.jobs import JobRecord, JobTable
 from gpu_server.server.journal import Change, JournalThread
 from gpu_server.server.sockets import Mailbox
-from gpu_server.server.tally import Tally
 from void_bridge.errors import VoidBridgeError
 from void_bridge.job import Job
 from void_bridge.protocol.messages import Failure, JobState, Progress, ResultFrame
@@ -28,24 +28,24 @@ _TICK_S = 1e-5  # by which jobs differ in age at least
 Then = Callable[[Any, VoidBridgeError | None], None]
 
 
-class Ledger:
+class JobStore:
     """`on_change(record)` is told of everything that a watcher may want to see."""
 
     def __init__(
         self,
         table: JobTable,
-        catalog: Catalog,
+        blob_index: BlobIndex,
         writer: JournalThread,
         mailbox: Mailbox,
         on_change: Callable[[JobRecord], None],
-        tally: Tally | None = None,
+        counters: Counters | None = None,
     ) -> None:
         self.table = table
-        self.catalog = catalog
+        self.blob_index = blob_index
         self._writer = writer
         self._mailbox = mailbox
         self._on_change = on_change
-        self.tally = tally or Tally()
+        self.counters = counters or Counters()
         self._latest = 0.0
 
     def do(self, change: Change, then: Then | None = None) -> None:
@@ -64,15 +64,15 @@ class Ledger:
 
     def expect_blobs(self, record: JobRecord) -> None:
         """Work out what a receiving job lacks; queue it if that is nothing."""
-        sizes = {d: s for d, s in record.blob_sizes.items() if self.catalog.lacks(d)}
+        sizes = {d: s for d, s in record.blob_sizes.items() if self.blob_index.lacks(d)}
         record.missing = set(sizes)
-        self.catalog.want(sizes)
+        self.blob_index.want(sizes)
         if not sizes:
             self.queue(record)
 
     def blob_stored(self, digest: str, size: int) -> None:
         """A blob has become durable."""
-        self.catalog.hold(digest, size)
+        self.blob_index.hold(digest, size)
         for record in self.table.in_state("receiving"):
             if digest in record.missing:
                 record.touched = time.monotonic()
@@ -115,15 +115,15 @@ class Ledger:
                 failed(Failure(error.code, error.message))
             elif record.id in self.table:
                 record.frames[frame.frame] = frame
-                self.tally.frames += 1
-                self.catalog.publish(record.id, frame)
+                self.counters.frames += 1
+                self.blob_index.publish(record.id, frame)
                 self._on_change(record)
 
         self.do(lambda journal: journal.add_frame(record.id, attempt, frame), committed)
 
     def finish(self, record: JobRecord, state: JobState, error: Failure | None = None) -> None:
         """End a job at once as failed or cancelled. What had been published stays."""
-        self.catalog.unwant(self._wanted_by_nobody_else(record))
+        self.blob_index.unwant(self._wanted_by_nobody_else(record))
         record.error, record.missing = error, set()
         self._move(record, state)
         log.info("%s%s", state, f": {error.message}" if error else "", extra=of_job(record.id))
@@ -140,7 +140,7 @@ class Ledger:
                 return
             record.report, record.seconds, record.started = report, facts["seconds"], None
             record.move("done")
-            self.tally.end("done", record.engine, record.seconds)
+            self.counters.end("done", record.engine, record.seconds)
             log.info("done in %.1f s", record.seconds, extra=of_job(record.id))
             self._on_change(record)
 
@@ -153,7 +153,7 @@ class Ledger:
     def _move(self, record: JobRecord, state: JobState, then: Then | None = None) -> None:
         record.move(state)
         if record.is_final:
-            self.tally.end(state, record.engine, record.seconds)
+            self.counters.end(state, record.engine, record.seconds)
         facts = record.outcome()
         self.do(lambda journal: journal.set_state(record.id, state, **facts), then)
         self._on_change(record)
