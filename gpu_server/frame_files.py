@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from void_bridge.errors import full_disk_named
+from void_bridge.errors import map_write_errors
 from void_bridge.pixels.box import Box
 
 Array = NDArray[np.float32]
@@ -22,13 +22,13 @@ class FrameFiles:
     def __init__(self, folder: Path, height: int, width: int, dtype: DTypeLike) -> None:
         """Raises DiskFull, OutputError."""
         self._folder, self._shape, self._dtype = folder, (height, width, 3), np.dtype(dtype)
-        with full_disk_named(folder):
+        with map_write_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
 
     def put(self, index: int, rgb: Array) -> None:
         """rgb: shape [H, W, 3]. Raises DiskFull, OutputError."""
         path = self._path(index)
-        with full_disk_named(path), open(path, "wb") as file:  # ndarray.tofile does not say that the disk is full
+        with map_write_errors(path), open(path, "wb") as file:  # ndarray.tofile does not say that the disk is full
             file.write(np.ascontiguousarray(rgb, self._dtype).data)
 
     def get(self, index: int, box: Box | None = None) -> Array:

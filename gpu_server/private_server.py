@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from void_bridge.client.launch import child_environment, stamp, wait_until_up
+from void_bridge.client.launch import child_environment, file_stamp, wait_until_ready
 from void_bridge.config import Config, load
 from void_bridge.connection import connection_path
 
@@ -38,7 +38,7 @@ def private_server(folder: Path, **settings: object) -> Iterator[PrivateServer]:
     own = {**places, "connect": "", "autostart": False, "metrics_port": 0}
     config = load({**own, **settings}).config
     folder.mkdir(parents=True, exist_ok=True)
-    before = stamp(connection_path(config.runtime_dir))
+    before = file_stamp(connection_path(config.runtime_dir))
     with open(folder / "server.log", "ab") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "void_bridge.cli", "serve"],
@@ -48,7 +48,7 @@ def private_server(folder: Path, **settings: object) -> Iterator[PrivateServer]:
             env=child_environment(config),
         )
     try:
-        wait_until_up(process, config, before, folder / "server.log")
+        wait_until_ready(process, config, before, folder / "server.log")
         yield PrivateServer(config, process)
     finally:
         process.terminate()

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Iterator
 
-from void_bridge.errors import full_disk_named
+from void_bridge.errors import map_write_errors
 from void_bridge.processes import has_ended
 from void_bridge.typed import to_plain
 
@@ -32,7 +32,7 @@ def replacing(path: Path, durable: bool = False) -> Iterator[Path]:
     """
     # Cut, for a name may be as long as the file system allows.
     temporary = path.with_name(f".{path.name[:40]}.{_owner()}-{uuid.uuid4().hex[:8]}{TEMPORARY_SUFFIX}")
-    with full_disk_named(path):
+    with map_write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield temporary

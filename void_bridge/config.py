@@ -99,7 +99,7 @@ class Config:
         return dataclasses.replace(self, **changes)  # type: ignore[arg-type]
 
 
-class Loaded(NamedTuple):
+class LoadedConfig(NamedTuple):
     """A configuration; `sources` says for each value where it came from, `locked` which the site fixed."""
 
     config: Config
@@ -112,7 +112,7 @@ class _Layer(NamedTuple):
     values: Dict[str, Any]
 
 
-def load(overrides: Optional[Mapping[str, Any]] = None) -> Loaded:
+def load(overrides: Optional[Mapping[str, Any]] = None) -> LoadedConfig:
     """Read everything that sets a value. `overrides`: from the command line or knobs; None counts as absent.
 
     Raises:
@@ -130,7 +130,7 @@ def load(overrides: Optional[Mapping[str, Any]] = None) -> Loaded:
                 _check_lock(name, value, site, layer)
                 continue
             values[name], sources[name] = value, layer.source
-    return Loaded(Config(**values), sources, frozenset(locked))
+    return LoadedConfig(Config(**values), sources, frozenset(locked))
 
 
 def as_environment(config: Config) -> Dict[str, str]:

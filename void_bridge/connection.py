@@ -22,8 +22,8 @@ from typing import Optional
 import void_bridge
 from void_bridge import installation
 from void_bridge.atomic import replacing
-from void_bridge.errors import NoServer, Refused, full_disk_named
-from void_bridge.real_paths import OPEN_HERE, SMALL_BYTES_MAX
+from void_bridge.errors import NoServer, Refused, map_write_errors
+from void_bridge.real_paths import OPEN_NO_LINK, SMALL_BYTES_MAX
 from void_bridge.typed import from_plain, to_plain
 
 
@@ -50,7 +50,7 @@ def installation_id() -> str:
     Raises:
         ConfigError: the recorded installation cannot be read.
     """
-    record = installation.recorded()
+    record = installation.recorded_installation()
     if record:
         return record.installation
     package = Path(void_bridge.__file__).resolve().parent
@@ -83,7 +83,7 @@ def write_connection(path: Path, connection: Connection) -> None:
         Refused: the folder belongs to somebody else.
         OutputError, DiskFull: it cannot be written.
     """
-    make_private(path.parent)
+    make_private_folder(path.parent)
     with replacing(path) as temporary:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with open(descriptor, "w", encoding="utf-8") as handle:
@@ -98,7 +98,7 @@ def read_connection(path: Path) -> Connection:
         Refused: others can read it, another user owns it, or it is not a connection file.
     """
     try:
-        descriptor = os.open(path, OPEN_HERE)
+        descriptor = os.open(path, OPEN_NO_LINK)
     except FileNotFoundError:
         raise NoServer(f"no server has left a connection file at {path}; start one with void-bridge serve") from None
     except OSError as exc:
@@ -122,18 +122,18 @@ def remove_connection(path: Path, connection: Connection) -> None:
         pass
 
 
-def make_private(folder: Path) -> None:
+def make_private_folder(folder: Path) -> None:
     """Have a folder that this user alone can enter. Nothing in it is to be opened before.
 
     Raises:
         Refused: it belongs to somebody else, or somebody else can exchange it.
         OutputError, DiskFull: it cannot be made.
     """
-    with full_disk_named(folder):
+    with map_write_errors(folder):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if os.name == "nt":  # a profile's folders are private already
         return
-    check_above(folder)
+    check_parent_folders(folder)
     facts = os.lstat(folder)
     if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != os.getuid():
         raise Refused(f"{folder} is not a folder of this user's own; set VOID_BRIDGE_RUNTIME_DIR to one that is")
@@ -141,7 +141,7 @@ def make_private(folder: Path) -> None:
         folder.chmod(0o700)
 
 
-def check_above(folder: Path) -> None:
+def check_parent_folders(folder: Path) -> None:
     """Raises Refused: a folder above this one lets everybody exchange what is in it."""
     if os.name == "nt":
         return

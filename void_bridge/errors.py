@@ -170,14 +170,14 @@ def error_classes() -> Dict[str, Type[VoidBridgeError]]:
     return {cls.code: cls for cls in walk(VoidBridgeError)}
 
 
-def from_code(code: str, message: str) -> VoidBridgeError:
+def error_from_code(code: str, message: str) -> VoidBridgeError:
     """The error that a code and message from the wire stand for; an unknown code keeps its name."""
     cls = error_classes().get(code)
     return cls(message) if cls else ServerError(f"{message} ({code})")
 
 
 @contextmanager
-def full_disk_named(path: object) -> Iterator[None]:
+def map_write_errors(path: object) -> Iterator[None]:
     """Turn the system's 'no space left' and 'read-only' into errors that name `path`.
 
     Raises:

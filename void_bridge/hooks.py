@@ -16,7 +16,7 @@ from void_bridge.errors import ConfigError, VoidBridgeError
 from void_bridge.job import Job
 
 
-def prepared(job: Job, config: Config) -> Job:
+def prepare_job(job: Job, config: Config) -> Job:
     """The job as the site wants it. Raises ConfigError: a hook that cannot be called or failed."""
     if config.resolve_output:
         output = _call(config.resolve_output, "resolve_output", str, job)
@@ -26,7 +26,7 @@ def prepared(job: Job, config: Config) -> Job:
     return job
 
 
-def announce(job: Job, paths: List[Path], report: Dict[str, object], config: Config) -> None:
+def announce_result(job: Job, paths: List[Path], report: Dict[str, object], config: Config) -> None:
     """Tell the site that a result is whole. Raises ConfigError."""
     if config.after_result:
         _call(config.after_result, "after_result", object, job, paths, report)

@@ -28,16 +28,16 @@ class Installation:
     version: str
 
 
-def recorded() -> Optional[Installation]:
+def recorded_installation() -> Optional[Installation]:
     """What was recorded beside this copy of the package; None where nothing was, as in an environment of its own.
 
     Raises:
         ConfigError: there is a record that cannot be read.
     """
-    return read_record(Path(void_bridge.__file__).resolve().parents[1])
+    return read_installation(Path(void_bridge.__file__).resolve().parents[1])
 
 
-def read_record(folder: Path) -> Optional[Installation]:
+def read_installation(folder: Path) -> Optional[Installation]:
     """The record in a folder. Raises as `recorded`."""
     path = folder / FILE_NAME
     try:

@@ -19,9 +19,9 @@ from typing import NamedTuple
 
 import zmq
 
-from void_bridge.connection import check_above
+from void_bridge.connection import check_parent_folders
 from void_bridge.errors import Refused
-from void_bridge.real_paths import OPEN_HERE, SMALL_BYTES_MAX
+from void_bridge.real_paths import OPEN_NO_LINK, SMALL_BYTES_MAX
 
 _AGAIN = "remove it and make it again with void-bridge keys new"
 _LINE = re.compile(r"""^\s*(public|secret)-key\s*=\s*["']?([0-9A-Za-z.\-:+=^!/*?&<>()\[\]{}@%$#]{40})["']?\s*$""", re.M)
@@ -78,7 +78,7 @@ def check_folder(folder: Path) -> None:
         raise Refused(f"the folder of keys {folder} belongs to another user; use one of your own")
     if facts.st_mode & 0o022:
         raise Refused(f"others can put keys into {folder}; look at what is there, then chmod go-w it")
-    check_above(folder)
+    check_parent_folders(folder)
 
 
 def fingerprint(public: str) -> str:
@@ -97,7 +97,7 @@ def _keys(path: Path, forbidden: int) -> dict[str, str]:
 
 def _text(path: Path, forbidden: int) -> str:
     try:
-        descriptor = os.open(path, OPEN_HERE)
+        descriptor = os.open(path, OPEN_NO_LINK)
     except OSError as exc:
         if exc.errno == errno.ELOOP:
             raise Refused(f"key {path} is a link, and others may change what it leads to; copy the file there") from exc

@@ -52,7 +52,7 @@ class PathMap:
         """Whether an entry fits."""
         return any(_below(elsewhere, path) is not None for elsewhere, _ in self.entries)
 
-    def here(self, path: str) -> str:
+    def to_local(self, path: str) -> str:
         """`path` as this machine names it; unchanged where no entry fits."""
         for elsewhere, here in sorted(self.entries, key=lambda entry: -len(entry[0])):
             rest = _below(elsewhere, path)

@@ -28,3 +28,10 @@ def _is_zombie(pid: int) -> bool:
             return stat.read().rpartition(b") ")[2].startswith(b"Z")
     except OSError:
         return False
+
+
+def available_cores() -> int:
+    """Those that the system lets this process run on; where it does not say, all."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

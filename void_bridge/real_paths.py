@@ -6,7 +6,7 @@ import os
 
 from void_bridge.errors import Refused
 
-OPEN_HERE = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+OPEN_NO_LINK = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 """Flags to open a file that is no link; a pipe in its place holds nobody up."""
 SMALL_BYTES_MAX = 64 * 1024  # of keys and connection files
 

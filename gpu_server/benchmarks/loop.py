@@ -17,7 +17,7 @@ import psutil
 from gpu_server.benchmarks.shots import passthrough_job
 from gpu_server.private_server import PrivateServer
 from void_bridge.client import connect
-from void_bridge.client.deliver import FrameWriter
+from void_bridge.client.frame_writer import FrameWriter
 from void_bridge.errors import EngineError
 from void_bridge.job import Job
 from void_bridge.protocol.messages import JobStatus
@@ -44,7 +44,7 @@ def run_loop(server: PrivateServer, job: Job) -> float:
         writer = FrameWriter(client, status.id, None, overwrite=True)
         for event in client.watch(status.id):
             if isinstance(event, JobStatus):
-                writer.more(event.frames_done)
+                writer.fetch_published(event.frames_done)
         writer.finish()
         seconds = time.perf_counter() - began
         ended = client.status(status.id)

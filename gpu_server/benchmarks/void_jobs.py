@@ -9,7 +9,7 @@ from pathlib import Path
 
 from gpu_server.private_server import PrivateServer
 from void_bridge.client import Client, connect
-from void_bridge.client.deliver import FrameWriter
+from void_bridge.client.frame_writer import FrameWriter
 from void_bridge.errors import EngineError
 from void_bridge.frames import FrameRange
 from void_bridge.job import Colour, Job, MatteSource
@@ -87,7 +87,7 @@ def _bring_home(client: Client, id: str) -> None:
     writer = FrameWriter(client, id, None, overwrite=True)
     for event in client.watch(id):
         if isinstance(event, JobStatus):
-            writer.more(event.frames_done)
+            writer.fetch_published(event.frames_done)
     writer.finish()
 
 

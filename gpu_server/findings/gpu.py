@@ -15,7 +15,7 @@ from gpu_server.engines.void.planner.plan import Request
 from gpu_server.engines.void.planner.spec import full_size
 from gpu_server.findings.nvidia_smi import Card, Holder, NoAnswer, cards, holders
 from gpu_server.findings.torch_build import torch_finding
-from void_bridge.cli.finding import Finding
+from void_bridge.cli.findings import Finding
 from void_bridge.errors import OutOfMemory
 
 PCI = Path("/sys/bus/pci/devices")

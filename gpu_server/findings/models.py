@@ -9,7 +9,7 @@ from pathlib import Path
 from gpu_server.engines.void.checkpoint.check import CheckedPart as Part
 from gpu_server.engines.void.checkpoint.check import inspect
 from gpu_server.engines.void.checkpoint.sources import SOURCES
-from void_bridge.cli.finding import Finding
+from void_bridge.cli.findings import Finding
 from void_bridge.config import Config, load
 
 _FETCH = "void-bridge models fetch"

@@ -11,8 +11,8 @@ import psutil
 
 from gpu_server.server.security import read_clients
 from gpu_server.server.settings import is_loopback, split_bind
-from void_bridge.cli.finding import Finding
-from void_bridge.cli.findings.leftovers import is_gone
+from void_bridge.cli.findings import Finding
+from void_bridge.cli.findings.server import is_stale
 from void_bridge.config import Config, load
 from void_bridge.connection import read_connection
 from void_bridge.errors import Refused, UsageError, VoidBridgeError
@@ -89,7 +89,7 @@ def _listening(runtime_dir: Path) -> dict[int, int]:
     for path in runtime_dir.glob("*.json"):
         try:
             connection = read_connection(path)
-            if not is_gone(connection, path):
+            if not is_stale(connection, path):
                 listening = psutil.Process(connection.server_pid).net_connections("tcp")
                 found |= {one.laddr.port: connection.server_pid for one in listening if one.status == "LISTEN"}
         except (VoidBridgeError, psutil.Error, OSError):

@@ -8,8 +8,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from void_bridge.cli.finding import Finding
-from void_bridge.cli.findings.leftovers import is_gone
+from void_bridge.cli.findings import Finding
+from void_bridge.cli.findings.server import is_stale
 from void_bridge.config import Config, load
 from void_bridge.connection import connection_path, read_connection
 from void_bridge.errors import VoidBridgeError
@@ -69,7 +69,7 @@ def _local_server(config: Config) -> int:
     path = connection_path(config.runtime_dir)
     try:
         found = read_connection(path)
-        return 0 if is_gone(found, path) else found.server_pid
+        return 0 if is_stale(found, path) else found.server_pid
     except VoidBridgeError:
         return 0
 

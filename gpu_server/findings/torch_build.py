@@ -13,7 +13,7 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 
 from gpu_server.findings.nvidia_smi import Card
-from void_bridge.cli.finding import Finding
+from void_bridge.cli.findings import Finding
 
 _LEAST_DRIVER = {11: 450, 12: 525, 13: 580}
 _BLACKWELL = (10, 0)

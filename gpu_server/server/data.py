@@ -20,7 +20,7 @@ from gpu_server.server.journal import Journal, JournalThread
 from gpu_server.server.sockets import Mailbox, RouterLoop
 from gpu_server.server.spool import Spool
 from void_bridge.atomic import sync_file
-from void_bridge.errors import InputError, ProtocolError, ServerError, VoidBridgeError, full_disk_named
+from void_bridge.errors import InputError, ProtocolError, ServerError, VoidBridgeError, map_write_errors
 from void_bridge.protocol.framing import PART_BYTES, Envelope
 from void_bridge.protocol.messages import ErrorReply, Get, Message, Part, Put, PutDone, ResultFrame, Welcome
 
@@ -236,7 +236,7 @@ class DataLoop(RouterLoop):
 
 
 def _write_part(upload: Upload, part: Any) -> None:
-    with full_disk_named("the server's spool"):
+    with map_write_errors("the server's spool"):
         upload.path.parent.mkdir(mode=0o700, exist_ok=True)
         with open(upload.path, "ab") as file:
             file.write(part)
@@ -245,7 +245,7 @@ def _write_part(upload: Upload, part: Any) -> None:
 
 
 def _check_whole(upload: Upload) -> None:
-    with full_disk_named("the server's spool"):
+    with map_write_errors("the server's spool"):
         sync_file(upload.path)
     if upload.hasher.hexdigest() != upload.digest:
         raise InputError(f"the bytes put as blob {upload.digest[:16]} are not its own; the file changed: submit again")

@@ -30,7 +30,7 @@ def resolve_inputs(inputs: Iterable[InputFile], roots: Sequence[str], path_map: 
         raise Refused("this server reads no paths of its clients; use --transport inline, or give it roots")
     files: dict[str, str] = {}
     for item in inputs:
-        real = _real(path_map.here(item.path))
+        real = _real(path_map.to_local(item.path))
         if not any(is_within(real, root) for root in allowed):
             raise Refused(f"{item.path} lies outside the folders that this server may read; use --transport inline")
         files[item.path] = real

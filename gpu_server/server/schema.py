@@ -13,7 +13,7 @@ from contextlib import closing
 from pathlib import Path
 
 from void_bridge.atomic import replacing
-from void_bridge.errors import DiskFull, InternalError, OutputError, Refused, VoidBridgeError, full_disk_named
+from void_bridge.errors import DiskFull, InternalError, OutputError, Refused, VoidBridgeError, map_write_errors
 
 MIGRATIONS: dict[int, str] = {
     1: """
@@ -76,7 +76,7 @@ def _keep_copy(db: sqlite3.Connection, target: Path) -> None:
     """A copy that is there already is from before an interrupted try; it is made anew."""
     with replacing(target, durable=True) as temporary:
         os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-        with full_disk_named(target), closing(sqlite3.connect(temporary)) as copy:
+        with map_write_errors(target), closing(sqlite3.connect(temporary)) as copy:
             try:
                 db.backup(copy)
             except sqlite3.Error as exc:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from void_bridge.atomic import sync_folder
-from void_bridge.errors import Refused, full_disk_named
+from void_bridge.errors import Refused, map_write_errors
 from void_bridge.protocol.messages import ResultFrame
 
 log = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ class Spool:
         self.journal_path = root / "journal.sqlite"
         self.logs, self.cache = root / "logs", root / "cache"
         self._incoming, self._blobs, self._jobs = root / "incoming", root / "blobs", root / "jobs"
-        with full_disk_named(root):
+        with map_write_errors(root):
             root.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._lock = _lock(root / "lock")
             try:
@@ -77,7 +77,7 @@ class Spool:
     def adopt(self, upload: Path, digest: str) -> None:
         """Make a whole, synced upload a blob, durably."""
         target = self.blob_path(digest)
-        with full_disk_named(target):
+        with map_write_errors(target):
             if not target.parent.exists():
                 target.parent.mkdir(parents=True, mode=0o700)
                 sync_folder(self._blobs)
@@ -86,7 +86,7 @@ class Spool:
 
     def prepare_attempt(self, job_id: str, attempt: int) -> None:
         """Make the empty folders that a worker writes to."""
-        with full_disk_named(self._jobs / job_id):
+        with map_write_errors(self._jobs / job_id):
             shutil.rmtree(self.frames_dir(job_id, attempt), ignore_errors=True)
             self.frames_dir(job_id, attempt).mkdir(parents=True)
             self.scratch_dir(job_id).mkdir(exist_ok=True)

@@ -31,7 +31,7 @@ from gpu_server.worker.messages import (
     send,
 )
 from gpu_server.worker.run import JobRun
-from void_bridge.cores import available_cores
+from void_bridge.processes import available_cores
 
 log = logging.getLogger(__name__)
 

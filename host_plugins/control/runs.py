@@ -13,11 +13,11 @@ from host_plugins.control.settings import Settings
 from host_plugins.control.state import JobState
 from host_plugins.control.words import artist_words
 from void_bridge.client import Client, connect
-from void_bridge.client.deliver import FrameWriter
+from void_bridge.client.formatting import duration_text, report_lines, status_text, step_text
+from void_bridge.client.frame_writer import FrameWriter
 from void_bridge.client.output import output_folder
-from void_bridge.client.words import duration_text, report_lines, status_text, step_text
 from void_bridge.config import Config, load
-from void_bridge.errors import Cancelled, NoServer, VoidBridgeError, from_code
+from void_bridge.errors import Cancelled, NoServer, VoidBridgeError, error_from_code
 from void_bridge.frames import FrameRange
 from void_bridge.job import JOB_FILE_NAME
 from void_bridge.protocol.messages import FINAL_STATES, JobStatus
@@ -156,7 +156,7 @@ class Run:
             if isinstance(event, JobStatus):
                 last = event
                 if event.state not in FINAL_STATES:
-                    writer.more(event.frames_done)
+                    writer.fetch_published(event.frames_done)
                     self._tell_status(event)
         if last is None:
             return
@@ -177,7 +177,7 @@ class Run:
         lines = tuple(report_lines(client.result(status.id).report))
         heed = "; look at the warnings" if any(line.startswith("warning") for line in lines) else ""
         done = f"{status.frames_done} frames in {duration_text(status.seconds)} by {status.engine}{heed}"
-        failure = artist_words(from_code(status.error.code, status.error.message)) if status.error else "failed"
+        failure = artist_words(error_from_code(status.error.code, status.error.message)) if status.error else "failed"
         line = {"done": done, "cancelled": "cancelled"}.get(status.state, failure)
         self.tell(phase=status.state, line=line, ready=str(frames_ready(self.state)), report=lines)
 

@@ -19,7 +19,7 @@ from host_plugins.control.settings import Settings
 from host_plugins.control.words import artist_words
 from void_bridge.client.launch import child_environment, server_python
 from void_bridge.config import Config
-from void_bridge.errors import InternalError, NoServer, VoidBridgeError, from_code
+from void_bridge.errors import InternalError, NoServer, VoidBridgeError, error_from_code
 from void_bridge.frames import FrameRange
 from void_bridge.job import Job, JobFile
 
@@ -111,4 +111,4 @@ def _outcome(output: str, said: str) -> Dict[str, Any]:
 
 
 def _error(told: Dict[str, str]) -> VoidBridgeError:
-    return from_code(told.get("code", ""), told.get("message", ""))
+    return error_from_code(told.get("code", ""), told.get("message", ""))

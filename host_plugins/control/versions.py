@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from void_bridge.errors import OutputError, full_disk_named
+from void_bridge.errors import OutputError, map_write_errors
 
 _DIGITS = 3
 _TRIES = 1000
@@ -48,7 +48,7 @@ def new_version(folder: Path, name: str) -> Version:
         OutputError, DiskFull: it cannot be made.
     """
     name = safe_name(name)
-    with full_disk_named(folder):
+    with map_write_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         number = _highest(folder, name)
         for _ in range(_TRIES):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Iterable, List, Sequence, Tuple
 
 from host_plugins.farm.shots import FarmShot
-from void_bridge.client.inputs import described, input_paths
+from void_bridge.client.inputs import describe_files, input_paths
 from void_bridge.client.output import output_folder
 from void_bridge.errors import InputError
 from void_bridge.job import Job
@@ -53,7 +53,7 @@ def assets_of(shots: Iterable[FarmShot]) -> Assets:
     jobs = [shot.job for shot in shots]
     inputs = tuple(dict.fromkeys(path for job in jobs for path in (*input_paths(job), *_config_file(job))))
     outputs = tuple(dict.fromkeys(str(output_folder(job)) for job in jobs))
-    return Assets(inputs, outputs, sum(file.size for file in described(inputs)))
+    return Assets(inputs, outputs, sum(file.size for file in describe_files(inputs)))
 
 
 def check_roots(paths: Iterable[str], roots: Sequence[str]) -> None:

@@ -19,7 +19,7 @@ from host_plugins.farm.options import FarmOptions
 from host_plugins.farm.shots import FarmShot
 from host_plugins.farm.template import make_template
 from void_bridge.atomic import TEMPORARY_SUFFIX
-from void_bridge.errors import InputError, OutputError, UsageError, full_disk_named
+from void_bridge.errors import InputError, OutputError, UsageError, map_write_errors
 from void_bridge.job import JobFile
 from void_bridge.typed import nearest
 
@@ -85,7 +85,7 @@ def write_bundle(folder: Path, shots: Tuple[FarmShot, ...], assets: Assets, opti
     if folder.exists() and any(folder.iterdir()):
         raise OutputError(f"{folder} is already there; choose another place with -o")
     making = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}{TEMPORARY_SUFFIX}")
-    with full_disk_named(folder):
+    with map_write_errors(folder):
         try:
             (making / JOBS).mkdir(parents=True)
             for shot in shots:

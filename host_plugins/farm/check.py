@@ -54,7 +54,7 @@ def check_shot(jobs: Path, shot: str, rules: PathMap, config: Config, lines: Lin
         checked = _checked(job, _Stages(teller, stop))
         report = write_whole(folder, len(checked.frames))
         paths = [Sequence.parse(job.output).path(frame) for frame in checked.frames]
-        hooks.announce(job, paths, report, config)
+        hooks.announce_result(job, paths, report, config)
         teller.tell(100, f"{len(checked.frames)} frames are there")
     return checked
 

@@ -8,8 +8,14 @@ from typing import Iterable, Iterator, Optional
 
 from host_plugins.farm.follow import FOLDER, forget_tasks
 from host_plugins.farm.reports import forget_reports
-from void_bridge.client.inputs import frames_delivered_at_most
-from void_bridge.client.output import check_free, check_inputs_safe, check_writable, job_file_there, output_folder
+from void_bridge.client.inputs import possible_output_frames
+from void_bridge.client.output import (
+    check_inputs_not_overwritten,
+    check_no_frames,
+    check_writable,
+    existing_job_file,
+    output_folder,
+)
 from void_bridge.errors import OutputError
 from void_bridge.job import JOB_FILE_NAME, Job, JobFile
 from void_bridge.sequence import Sequence
@@ -25,13 +31,13 @@ def check_claim(job: Job, source: Optional[Path], overwrite: bool) -> None:
         OutputError: inputs would be overwritten, the folder is another job's or cannot be written.
     """
     folder = output_folder(job)
-    check_inputs_safe(job)
+    check_inputs_not_overwritten(job)
     check_writable(folder)
     if overwrite:
         return
-    held = job_file_there(job)
+    held = existing_job_file(job)
     if held is None:
-        check_free(job)
+        check_no_frames(job)
     elif held.job != job and not _is_same(source, folder / JOB_FILE_NAME):
         raise OutputError(
             f"{folder} holds {'job ' + held.id if held.id else 'a job'} with other settings; choose another output, "
@@ -50,7 +56,7 @@ def claimed(jobs: Iterable[Job], overwrite: bool) -> Iterator[None]:
         OutputError, DiskFull.
     """
     jobs = tuple(jobs)
-    new = [job for job in jobs if job_file_there(job, unreadable_is_none=True) is None]
+    new = [job for job in jobs if existing_job_file(job, unreadable_is_none=True) is None]
     try:
         for job in jobs:
             _claim(job, overwrite)
@@ -72,7 +78,7 @@ def _give_up(folder: Path) -> None:
 
 def _claim(job: Job, overwrite: bool) -> None:
     folder = output_folder(job)
-    held = job_file_there(job, unreadable_is_none=True)
+    held = existing_job_file(job, unreadable_is_none=True)
     forget_tasks(folder)
     if overwrite and (held is None or held.job != job):
         _remove_frames(job)
@@ -82,7 +88,7 @@ def _claim(job: Job, overwrite: bool) -> None:
 
 def _remove_frames(job: Job) -> None:
     output = Sequence.parse(job.output)
-    for frame in frames_delivered_at_most(job):
+    for frame in possible_output_frames(job):
         output.path(frame).unlink(missing_ok=True)
 
 

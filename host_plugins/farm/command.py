@@ -16,9 +16,9 @@ from host_plugins.farm.status import run_status
 from host_plugins.farm.submitting import Prepared, Wanted, prepare, submit, submit_bundle
 from void_bridge.cli.checks import check_job
 from void_bridge.cli.command import Command
-from void_bridge.cli.connecting import add_server_options, job_file_of, job_of, loaded_config
 from void_bridge.cli.console import say
 from void_bridge.cli.job_options import job_from_words
+from void_bridge.cli.server_options import add_server_options, find_job_file, load_config, read_job
 from void_bridge.config import Config
 from void_bridge.errors import Cancelled, InputError, UsageError
 from void_bridge.frames import FrameRange
@@ -81,7 +81,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run_bundle(arguments: argparse.Namespace) -> int:
-    config = loaded_config(arguments)
+    config = load_config(arguments)
     prepared, options = _prepared(arguments, config)
     bundle = write_bundle(arguments.output, prepared.shots, prepared.assets, options)
     frames = sum(len(shot.frames) for shot in prepared.shots)
@@ -92,7 +92,7 @@ def run_bundle(arguments: argparse.Namespace) -> int:
 
 
 def run_submit(arguments: argparse.Namespace) -> int:
-    config = loaded_config(arguments)
+    config = load_config(arguments)
     name = arguments.to or config.farm
     if not name:
         raise UsageError(f"got no farm; give --to {'|'.join(farm_names())}, or set `farm` in the configuration")
@@ -143,10 +143,10 @@ def _wanted(arguments: argparse.Namespace, config: Config) -> List[Wanted]:
 
 def _one(arguments: argparse.Namespace, text: str, config: Config) -> Wanted:
     """A job.json or its folder is read as `remove` reads it; a number is asked for at the server."""
-    path = job_file_of(text)
+    path = find_job_file(text)
     if path is not None:
         return Wanted(job_from_words([str(path)], config), source=path)
-    return Wanted(check_job(job_of(text, arguments)))
+    return Wanted(check_job(read_job(text, arguments)))
 
 
 def _bundle_among(arguments: argparse.Namespace) -> Optional[Path]:

@@ -8,8 +8,8 @@ from typing import Iterator, Optional
 
 from host_plugins.farm.assets import check_roots
 from host_plugins.farm.backends import farm_of
-from void_bridge.cli.finding import Finding
-from void_bridge.cli.findings.trial import existing, try_folder
+from void_bridge.cli.findings import Finding
+from void_bridge.cli.findings.folders import nearest_existing, try_folder
 from void_bridge.config import Config, load
 from void_bridge.errors import InputError, OutputError, UsageError, VoidBridgeError
 
@@ -48,7 +48,7 @@ def _scratch(folder: Path, config: Config) -> Finding:
         return Finding("farm scratch", "bad", f"{folder} is no absolute path", fix)
     try:
         check_roots((str(folder),), config.farm_roots)
-        try_folder(existing(folder))
+        try_folder(nearest_existing(folder))
     except (OutputError, InputError) as exc:
         return Finding("farm scratch", "bad", exc.message, fix)
     return Finding("farm scratch", "ok", f"{folder} can be written")

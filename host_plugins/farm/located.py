@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Optional
 
 from host_plugins.farm.bundle import shot_job
-from void_bridge.client.output import job_file_there, output_folder
+from void_bridge.client.output import existing_job_file, output_folder
 from void_bridge.errors import InputError, OutputError
 from void_bridge.job import JOB_FILE_NAME, Job, JobFile
 from void_bridge.pathmap import PathMap
@@ -45,11 +45,11 @@ def located_job(jobs: Path, shot: str, rules: PathMap) -> Job:
 def mapped(job: Job, rules: PathMap) -> Job:
     """The job with every path as this machine names it."""
     mattes = {
-        role: dataclasses.replace(matte, sequence=rules.here(matte.sequence)) for role, matte in job.mattes.items()
+        role: dataclasses.replace(matte, sequence=rules.to_local(matte.sequence)) for role, matte in job.mattes.items()
     }
-    config = job.colour.config if job.colour.config.startswith("ocio://") else rules.here(job.colour.config)
+    config = job.colour.config if job.colour.config.startswith("ocio://") else rules.to_local(job.colour.config)
     colour = dataclasses.replace(job.colour, config=config)
-    return job.replace(plate=rules.here(job.plate), output=rules.here(job.output), colour=colour, **mattes)
+    return job.replace(plate=rules.to_local(job.plate), output=rules.to_local(job.output), colour=colour, **mattes)
 
 
 def check_owner(job: Job, rules: PathMap) -> None:
@@ -58,7 +58,7 @@ def check_owner(job: Job, rules: PathMap) -> None:
     Raises:
         OutputError: it is another job's, or cannot be written.
     """
-    held = job_file_there(job)
+    held = existing_job_file(job)
     if held is None:
         JobFile(job).write(output_folder(job) / JOB_FILE_NAME)
     elif mapped(held.job, rules) != job:

@@ -8,7 +8,7 @@ from typing import Any, Dict, Iterable
 
 from host_plugins.farm.follow import FOLDER, REPORT_PREFIX, file_name
 from void_bridge.atomic import write_json
-from void_bridge.client.output import REPORT_FILE_NAME, report_of
+from void_bridge.client.output import REPORT_FILE_NAME, build_report
 from void_bridge.errors import InputError
 from void_bridge.protocol.messages import Result
 
@@ -16,7 +16,7 @@ from void_bridge.protocol.messages import Result
 def write_part(folder: Path, frames: str, result: Result) -> None:
     """Keep the report of one task. Raises OutputError, DiskFull."""
     path = folder / FOLDER / f"{REPORT_PREFIX}{file_name(frames)}.json"
-    write_json(path, {**report_of(result), "job": ""})  # the session's number says nothing to anybody else
+    write_json(path, {**build_report(result), "job": ""})  # the session's number says nothing to anybody else
 
 
 def write_whole(folder: Path, frames: int) -> Dict[str, Any]:

@@ -14,9 +14,9 @@ from host_plugins.farm.backends import farm_of
 from host_plugins.farm.bundle import TEMPLATE, read_bundle
 from host_plugins.farm.follow import Submission, TaskState, read_submission, read_tasks, summary
 from host_plugins.farm.located import mapped
-from void_bridge.cli.console import say, tell
+from void_bridge.cli.console import print_result, say
+from void_bridge.client.formatting import duration_text
 from void_bridge.client.output import output_folder
-from void_bridge.client.words import duration_text
 from void_bridge.config import load
 from void_bridge.errors import InputError, VoidBridgeError
 from void_bridge.job import JobFile
@@ -32,7 +32,7 @@ def run_status(arguments: argparse.Namespace) -> int:
     farm_says = _asked(submission)
     tasks = tuple(task for _, tasks in found for task in tasks)
     told = [{"shot": each.shot, "tasks": to_plain(tasks)} for each, tasks in found]
-    arguments.outcome.set_other(farm=submission.farm, farm_job=submission.id, farm_says=farm_says, shots=told)
+    arguments.outcome.set_without_job(farm=submission.farm, farm_job=submission.id, farm_says=farm_says, shots=told)
     arguments.outcome.set(state=overall(tasks), tasks=len(tasks), tasks_done=sum(t.state == "done" for t in tasks))
     if not arguments.json:
         _show(found, farm_says)
@@ -84,7 +84,7 @@ def _show(found: List[Found], farm_says: str) -> None:
             console.print(_table(tasks))
         else:
             for task in tasks:
-                tell("  ".join(_cells(task)).rstrip())
+                print_result("  ".join(_cells(task)).rstrip())
         say(summary(tasks))
     if farm_says:
         say(f"{found[0][0].farm} says: {farm_says}")

@@ -49,7 +49,7 @@ def prepare(wanted: Sequence[Wanted], options: FarmOptions, config: Config) -> P
         UsageError, InputError, OutputError: what is wrong with a job, or with all of them together; a path that the
             farm's workers do not see. ConfigError: a site's hook.
     """
-    jobs = [(each.name, hooks.prepared(each.job, config)) for each in wanted]
+    jobs = [(each.name, hooks.prepare_job(each.job, config)) for each in wanted]
     shots = plan_shots(jobs, options)
     assets = assets_of(shots)
     check_roots(assets.paths, config.farm_roots)

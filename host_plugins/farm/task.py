@@ -14,11 +14,11 @@ from host_plugins.farm.reports import write_part
 from host_plugins.farm.shots import delivered_frames
 from host_plugins.farm.teller import Teller
 from void_bridge.client import Client, connect
-from void_bridge.client.deliver import FrameWriter
+from void_bridge.client.formatting import status_text, step_text
+from void_bridge.client.frame_writer import FrameWriter
 from void_bridge.client.output import output_folder
-from void_bridge.client.words import status_text, step_text
 from void_bridge.config import Config
-from void_bridge.errors import Cancelled, NoServer, UsageError, VoidBridgeError, from_code
+from void_bridge.errors import Cancelled, NoServer, UsageError, VoidBridgeError, error_from_code
 from void_bridge.frames import FrameRange
 from void_bridge.job import Job
 from void_bridge.pathmap import PathMap
@@ -103,7 +103,7 @@ def _make(client: Client, job: Job, there: int, teller: Teller, stop: threading.
     if last.state == "cancelled":
         raise Cancelled(f"cancelled; {there + last.frames_done} of {there + last.frames} frames are finished and kept")
     if last.error:
-        raise from_code(last.error.code, last.error.message)
+        raise error_from_code(last.error.code, last.error.message)
     write_part(output_folder(job), teller.frames, client.result(id))
     teller.tell(100, f"{there + last.frames_done} frames, {last.engine}")
 
@@ -114,7 +114,7 @@ def _followed(client: Client, id: str, writer: FrameWriter, there: int, teller: 
         if isinstance(event, JobStatus):
             last = event
             if event.state not in FINAL_STATES:
-                writer.more(event.frames_done)
+                writer.fetch_published(event.frames_done)
                 teller.tell(percent_of(event, there), status_text(event))
     return last
 

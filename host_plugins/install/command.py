@@ -18,7 +18,7 @@ from host_plugins.install.record import command_path, this_installation
 from host_plugins.install.scripts import menu_scripts
 from host_plugins.install.wheels import PLATFORMS
 from void_bridge.cli.command import Command
-from void_bridge.cli.console import Outcome, say
+from void_bridge.cli.console import CommandOutcome, say
 from void_bridge.errors import UsageError
 
 
@@ -112,8 +112,8 @@ def _uninstall(arguments: argparse.Namespace, root: Path) -> int:
     elif arguments.host == "nuke" and has_line(root / "init.py"):
         lines.append(f"{root / 'init.py'} still names it, in a line that void-bridge did not write; take it out")
     left = [str(path) for path in removed.left]
-    outcome: Outcome = arguments.outcome
-    outcome.set_other(host=arguments.host, state=state, folder=str(folder), files=removed.count, left=left)
+    outcome: CommandOutcome = arguments.outcome
+    outcome.set_without_job(host=arguments.host, state=state, folder=str(folder), files=removed.count, left=left)
     outcome.summary("\n".join(lines))
     return 0
 
@@ -163,13 +163,15 @@ def _next_steps(host: str, root: Path, edited: str) -> List[str]:
     ]
 
 
-def _tell(outcome: Outcome, lines: List[str], placed: Placed, folder: Path, wanted: Wanted, **more: object) -> None:
+def _tell(
+    outcome: CommandOutcome, lines: List[str], placed: Placed, folder: Path, wanted: Wanted, **more: object
+) -> None:
     if placed.changed:
         lines.append(f"replaced what somebody had changed: {', '.join(placed.changed)}; kept in {placed.kept}")
     executable = wanted.installation.executable if wanted.installation else ""
     facts: Dict[str, object] = {"host": wanted.host, "state": placed.state, "folder": str(folder)}
     targets: Dict[str, Tuple[str, ...]] = {"pythons": wanted.pythons, "platforms": wanted.platforms}
-    outcome.set_other(**facts, **targets, executable=executable, changed=placed.changed, **more)
+    outcome.set_without_job(**facts, **targets, executable=executable, changed=placed.changed, **more)
     outcome.summary("\n".join(lines))
 
 

@@ -11,10 +11,10 @@ from host_plugins.install.init_file import has_line
 from host_plugins.install.manifest import FILE_NAME, Manifest, is_whole, read_manifest
 from host_plugins.install.payload import FOLDER
 from void_bridge import __version__
-from void_bridge.cli.finding import Finding
+from void_bridge.cli.findings import Finding
 from void_bridge.connection import installation_id
 from void_bridge.errors import VoidBridgeError
-from void_bridge.installation import Installation, read_record
+from void_bridge.installation import Installation, read_installation
 
 Problem = Tuple[str, str]
 
@@ -74,7 +74,7 @@ def _problem(host: str, machine: Machine, found: List[Host], folder: Path) -> Op
         return f"of version {manifest.version}, this is {__version__}", again
     if not is_whole(folder, manifest):
         return "some of its files are lost or were changed", again
-    wrong = _server_problem(read_record(folder / "python"))
+    wrong = _server_problem(read_installation(folder / "python"))
     if wrong:
         return wrong, again
     if _lacking(found, manifest):

@@ -107,9 +107,9 @@ def path_mapping(data: bytes) -> None:
     except (ValueError, RecursionError):
         *entries, path = text.split("\n")
         rules = PathMap.parse(entries)
-        rules.here(path)
+        rules.to_local(path)
     rules.covers("/p/a.1.exr")
-    assert isinstance(rules.here(r"P:\show\a.1001.exr"), str)
+    assert isinstance(rules.to_local(r"P:\show\a.1001.exr"), str)
 
 
 def frames(data: bytes) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.client_jobs import FRAMES, config_for, expected, finish, make_job
 from tests.support.live_server import eventually, running, settings
-from void_bridge.client import PreviewImage, connect
+from void_bridge.client import FramePreview, connect
 from void_bridge.errors import OutputError, UnknownJob
 from void_bridge.job import JobFile
 
@@ -92,7 +92,7 @@ def test_pictures_come_while_a_job_runs(tmp_path, client):
     gate = tmp_path / "gate"
     id = client.submit(make_job(tmp_path, gate=str(gate), gate_at=1002, preview="picture")).id
     for event in client.watch(id, previews=True):
-        if isinstance(event, PreviewImage):
+        if isinstance(event, FramePreview):
             assert event.png == b"picture"
             gate.touch()
     assert event.state == "done"

@@ -45,7 +45,7 @@ def test_the_record_shows_what_an_engine_did(engine):
     assert apart(made["rgb"], before).typical > 0.1
 
 
-def test_the_footage_is_what_was_recorded():
+def test_the_footage_is_what_was_recorded_installation():
     expected, found = recorded("shot"), golden.made_shot()
     assert expected.keys() == found.keys()
     for name in expected:

@@ -11,7 +11,7 @@ from tests.integ.test_secrets_stay_secret import assert_nowhere
 from tests.support.key_folders import make_key_folder
 from tests.support.live_server import Client, ServerProcess, make_plate, make_submit, settings
 from void_bridge.cli.main import main
-from void_bridge.cli.report import bundled, secrets_of
+from void_bridge.cli.report import find_secrets, pack_report
 from void_bridge.config import Config
 from void_bridge.connection import connection_path, read_connection
 from void_bridge.keyfiles import read_pair
@@ -90,11 +90,11 @@ def test_a_report_has_no_keys_and_no_pictures(failed, here, capsys):
 def test_a_key_that_got_into_a_log_is_taken_out(failed):
     folder = failed[0]
     config = Config(keys=folder / "keys", runtime_dir=folder / "run")
-    found = secrets_of(config)
+    found = find_secrets(config)
     secret = read_pair(folder / "keys" / "server.key_secret").secret
     of_file = read_connection(connection_path(folder / "run")).client_secret
     assert {secret.encode(), of_file.encode()} <= found
-    packed = bundled([("logs/server.log", f"it was {secret} and {of_file}")], found)
+    packed = pack_report([("logs/server.log", f"it was {secret} and {of_file}")], found)
     (here := Path(folder / "with-a-key.zip")).write_bytes(packed)
     with zipfile.ZipFile(here) as bundle:
         assert bundle.read("logs/server.log") == b"it was (a key was here) and (a key was here)"

@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 
 from void_bridge.cli.command import Command
-from void_bridge.cli.console import Outcome
+from void_bridge.cli.console import CommandOutcome
 
 
 def run_command(command: Command, *words: object) -> int:
     """The exit code; errors are raised."""
     arguments = parsed_command(command, *words)
-    arguments.outcome = Outcome("--json" in words)
+    arguments.outcome = CommandOutcome("--json" in words)
     return command.run(arguments)
 
 

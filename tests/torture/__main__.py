@@ -19,7 +19,7 @@ from tests.torture.kills import VICTIMS, Tally
 from tests.torture.load import Growth, Load, memory_over, queue_of_many
 from tests.torture.real import random_kills
 from tests.torture.world import World
-from void_bridge.cores import available_cores
+from void_bridge.processes import available_cores
 
 BEGIN, END = "<!-- torture: begin -->", "<!-- torture: end -->"
 KILLS_SHARE, FUZZ_SHARE = 0.7, 0.2

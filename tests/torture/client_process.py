@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from void_bridge.client import connect
-from void_bridge.client.deliver import FrameWriter
+from void_bridge.client.frame_writer import FrameWriter
 from void_bridge.config import Config
 from void_bridge.job import JobFile
 from void_bridge.protocol.messages import FINAL_STATES, JobStatus
@@ -28,7 +28,7 @@ def main(job_file: str, runtime_dir: str, transport: str) -> None:
             if isinstance(event, JobStatus):
                 status = event
                 if status.state not in FINAL_STATES:
-                    writer.more(status.frames_done)
+                    writer.fetch_published(status.frames_done)
         writer.finish()
         print(json.dumps({"state": status.state, "frames": len(writer.paths)}), flush=True)  # noqa: T201
 

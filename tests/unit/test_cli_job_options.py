@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.shots import write_matte, write_plate
 from void_bridge.cli.job_options import add_job_options, job_from_arguments
-from void_bridge.client.inputs import frames_delivered_at_most, input_paths
+from void_bridge.client.inputs import input_paths, possible_output_frames
 from void_bridge.config import Config
 from void_bridge.errors import (
     ColourError,
@@ -90,8 +90,8 @@ def test_handles_are_read_where_plate_and_mattes_have_them(shot):
     read = input_paths(job)
     assert [Path(path).name for path in read[:6]] == [f"plate.{frame}.exr" for frame in range(1002, 1008)]
     assert len(read) == 12
-    assert frames_delivered_at_most(job) == job.frames
-    assert frames_delivered_at_most(job.replace(deliver_handles=True)) == FrameRange(range(999, 1011))
+    assert possible_output_frames(job) == job.frames
+    assert possible_output_frames(job.replace(deliver_handles=True)) == FrameRange(range(999, 1011))
 
 
 def test_a_file_that_holds_plate_and_matte_is_read_once(shot):

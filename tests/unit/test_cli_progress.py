@@ -5,10 +5,10 @@ import io
 import pytest
 from rich.console import Console
 
-from void_bridge.cli.connecting import job_id
 from void_bridge.cli.jobs import jobs_table
 from void_bridge.cli.progress import LineView, progress_view
-from void_bridge.client.words import duration_text, report_lines, status_text, step_text
+from void_bridge.cli.server_options import job_id
+from void_bridge.client.formatting import duration_text, report_lines, status_text, step_text
 from void_bridge.errors import InputError, UsageError
 from void_bridge.frames import FrameRange
 from void_bridge.job import Colour, Job, JobFile, MatteSource

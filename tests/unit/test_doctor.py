@@ -15,10 +15,9 @@ import pytest
 from tests.support.client_jobs import config_for
 from tests.support.live_server import ServerProcess, running, settings
 from void_bridge.cli import doctor
-from void_bridge.cli.finding import Finding, patiently
-from void_bridge.cli.findings import folders, leftovers, machine, python, server
+from void_bridge.cli.findings import Finding, folders, machine, python, run_check, server
 from void_bridge.cli.main import main
-from void_bridge.client import link
+from void_bridge.client import connector
 from void_bridge.config import Config
 from void_bridge.connection import Connection, connection_path, write_connection
 
@@ -96,7 +95,7 @@ def test_a_check_that_fails_is_a_finding_and_keeps_what_it_found(error, state, w
         yield Finding("first", "ok", "")
         raise error
 
-    first, told = patiently("it", look)
+    first, told = run_check("it", look)
     assert first.name == "first" and (told.name, told.state) == ("it", state) and told.detail.startswith(words)
     assert ("void-bridge[server]" in told.fix) == isinstance(error, ImportError)
 
@@ -226,7 +225,7 @@ def test_the_connection_file_of_a_dead_server(tmp_path, ended):
     config = config_for(tmp_path)
     path = connection_path(config.runtime_dir)
     write_connection(path, connection(ended))
-    told = found(leftovers.leftover_findings(config), "leftovers")
+    told = found(server.leftover_findings(config), "leftovers")
     assert (told.state, told.detail) == ("note", f"{path} is of a server that has ended (process {ended})")
     assert told.fix.startswith(f"rm {path}")
     assert found(server.server_findings(config), "answer").state == "ok"
@@ -236,10 +235,10 @@ def test_a_number_that_another_process_has_got_since(tmp_path):
     config = config_for(tmp_path)
     path = connection_path(config.runtime_dir)
     write_connection(path, connection(os.getpid()))
-    assert found(leftovers.leftover_findings(config), "leftovers").state == "ok"
+    assert found(server.leftover_findings(config), "leftovers").state == "ok"
     long_ago = psutil.Process().create_time() - 3600
     os.utime(path, (long_ago, long_ago))
-    assert found(leftovers.leftover_findings(config), "leftovers").state == "note"
+    assert found(server.leftover_findings(config), "leftovers").state == "note"
 
 
 @posix
@@ -248,7 +247,7 @@ def test_a_connection_file_that_others_can_read(tmp_path):
     path = connection_path(config.runtime_dir)
     write_connection(path, connection(os.getpid()))
     path.chmod(0o644)
-    told = found(leftovers.leftover_findings(config), "leftovers")
+    told = found(server.leftover_findings(config), "leftovers")
     assert told.state == "bad" and "can be read by others" in told.detail and told.fix == f"rm {path}"
 
 
@@ -275,7 +274,7 @@ def test_a_server_that_answers(tmp_path):
 
 @posix
 def test_a_server_that_is_there_and_does_not_answer(tmp_path, monkeypatch):
-    monkeypatch.setattr(link, "_LOCAL_ANSWER_S", 0.3)
+    monkeypatch.setattr(connector, "_LOCAL_ANSWER_S", 0.3)
     with ServerProcess(settings(tmp_path)) as process:
         os.kill(process.process.pid, signal.SIGSTOP)
         told = found(server.server_findings(config_for(tmp_path)), "answer")

@@ -14,8 +14,7 @@ import pytest
 from tests.support.client_jobs import config_for
 from tests.support.full_disk import StalledDisk, simulated, small_disk, take_room
 from tests.support.live_server import eventually
-from void_bridge.cli.finding import Finding, patiently
-from void_bridge.cli.findings import disk, mounts, trial
+from void_bridge.cli.findings import Finding, disk, folders, run_check
 from void_bridge.config import Config
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="owners and modes are not looked at on Windows")
@@ -117,7 +116,7 @@ def test_a_disk_that_keeps_no_modes(tmp_path, monkeypatch):
         (dir / prefix).chmod(0o777)
         return str(dir / prefix)
 
-    monkeypatch.setattr(trial.tempfile, "mkdtemp", mkdtemp)
+    monkeypatch.setattr(folders.tempfile, "mkdtemp", mkdtemp)
     told = spool_of(config_for(tmp_path), "spool")
     assert told.state == "note" and "others on this machine can read" in told.detail and "keeps no modes" in told.fix
 
@@ -144,7 +143,7 @@ def test_a_spool_on_the_network(tmp_path, monkeypatch, kind):
     (tmp_path / "on the nas").mkdir()
     place = str(tmp_path / "on the nas").replace(" ", "\\040")
     (tmp_path / "mounts").write_text(TABLE.format(place=place, kind=kind))
-    monkeypatch.setattr(mounts, "_TABLE", tmp_path / "mounts")
+    monkeypatch.setattr(disk, "_TABLE", tmp_path / "mounts")
     told = spool_of(config_for(tmp_path).replace(spool=tmp_path / "on the nas" / "spool"), "file system")
     assert (told.state, told.detail) == (
         "note",
@@ -160,7 +159,7 @@ def test_a_disk_that_stalls_is_left_to_itself(tmp_path, monkeypatch):
     stalled = StalledDisk((config.spool,))
     with simulated(stalled, monkeypatch):
         with stalled.stalled():
-            told = patiently("spool", functools.partial(disk.spool_findings, config), "mend it", limit_s=0.2)
+            told = run_check("spool", functools.partial(disk.spool_findings, config), "mend it", limit_s=0.2)
             assert stalled.waiting
         eventually(lambda: not [one for one in threading.enumerate() if one.name == "doctor spool"])
     assert told == [Finding("spool", "bad", "does not answer in 0.2 s", "mend it")]

@@ -13,7 +13,7 @@ import pytest
 
 from gpu_server.findings import gpu, nvidia_smi, torch_build
 from gpu_server.findings.gpu import gpu_findings
-from void_bridge.cli.finding import Finding
+from void_bridge.cli.findings import Finding
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the fake program is a shell script")
 

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from tests.support.key_folders import make_key_folder
-from void_bridge.cli.finding import Finding
+from void_bridge.cli.findings import Finding
 from void_bridge.cli.findings.keys import key_findings
 from void_bridge.cli.keys import make_pair
 from void_bridge.config import Config

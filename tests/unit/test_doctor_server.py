@@ -19,7 +19,7 @@ from host_plugins.farm.findings import farm_findings
 from tests.support.client_jobs import config_for
 from tests.support.full_disk import small_disk
 from tests.support.live_server import running, settings
-from void_bridge.cli.finding import Finding
+from void_bridge.cli.findings import Finding
 from void_bridge.cli.keys import allow, make_pair
 
 needs_root = pytest.mark.skipif(sys.platform == "win32" or os.getuid() != 0, reason="giving a file away needs root")

@@ -14,8 +14,8 @@ from void_bridge.errors import (
     ServerError,
     VoidBridgeError,
     error_classes,
-    from_code,
-    full_disk_named,
+    error_from_code,
+    map_write_errors,
 )
 
 
@@ -36,13 +36,13 @@ def test_the_tree_in_the_docstring_is_the_tree():
 
 @pytest.mark.parametrize("cls", every_class(), ids=lambda cls: cls.__name__)
 def test_an_error_comes_back_from_its_code(cls):
-    back = from_code(cls.code, "got 3, expected 4")
+    back = error_from_code(cls.code, "got 3, expected 4")
     assert type(back) is cls
     assert back.message == str(back) == "got 3, expected 4"
 
 
 def test_an_unknown_code_keeps_its_name():
-    error = from_code("melted", "the GPU melted")
+    error = error_from_code("melted", "the GPU melted")
     assert type(error) is ServerError
     assert str(error) == "the GPU melted (melted)"
 
@@ -58,14 +58,14 @@ def test_exit_codes_are_those_of_the_command_line(cls):
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
 def test_a_full_disk_is_named_with_the_file(number):
-    with pytest.raises(DiskFull, match=r"no space left for /out/f.exr"), full_disk_named("/out/f.exr"):
+    with pytest.raises(DiskFull, match=r"no space left for /out/f.exr"), map_write_errors("/out/f.exr"):
         raise OSError(number, "no")
 
 
 def test_another_failure_to_write_is_named_with_the_file():
     with (
         pytest.raises(OutputError, match=r"cannot write /out/f.exr: Read-only") as caught,
-        full_disk_named("/out/f.exr"),
+        map_write_errors("/out/f.exr"),
     ):
         raise OSError(errno.EROFS, "Read-only file system")
     assert type(caught.value) is OutputError
@@ -73,5 +73,5 @@ def test_another_failure_to_write_is_named_with_the_file():
 
 
 def test_other_errors_go_through():
-    with pytest.raises(ZeroDivisionError), full_disk_named("/out/f.exr"):
+    with pytest.raises(ZeroDivisionError), map_write_errors("/out/f.exr"):
         raise ZeroDivisionError

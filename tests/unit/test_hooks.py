@@ -5,7 +5,7 @@ import pytest
 from void_bridge.config import Config
 from void_bridge.errors import ConfigError, Refused
 from void_bridge.frames import FrameRange
-from void_bridge.hooks import prepared
+from void_bridge.hooks import prepare_job
 from void_bridge.job import Colour, Job, MatteSource
 
 JOB = Job("p.####.exr", FrameRange([1]), "o.####.exr", Colour("ACEScg", "x"), remove=MatteSource("r.####.exr"))
@@ -28,12 +28,12 @@ def number(job):
 
 
 def test_a_hook_may_leave_a_job_as_it_is():
-    assert prepared(JOB, Config(resolve_output=f"{__name__}:nothing", before_submit=f"{__name__}:nothing")) == JOB
+    assert prepare_job(JOB, Config(resolve_output=f"{__name__}:nothing", before_submit=f"{__name__}:nothing")) == JOB
 
 
 def test_a_hook_may_refuse_a_job():
     with pytest.raises(Refused, match="on hold"):
-        prepared(JOB, Config(before_submit=f"{__name__}:refuse"))
+        prepare_job(JOB, Config(before_submit=f"{__name__}:refuse"))
 
 
 @pytest.mark.parametrize(
@@ -49,4 +49,4 @@ def test_a_hook_may_refuse_a_job():
 )
 def test_a_hook_that_cannot_be_called_is_named(name, message):
     with pytest.raises(ConfigError, match=message):
-        prepared(JOB, Config(before_submit=name))
+        prepare_job(JOB, Config(before_submit=name))

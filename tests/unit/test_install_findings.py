@@ -15,8 +15,8 @@ from host_plugins.install.hosts import Machine
 from host_plugins.install.init_file import add_block
 from host_plugins.install.manifest import Manifest, digests, write_manifest
 from void_bridge import __version__
-from void_bridge.cli import finding as registry
-from void_bridge.cli.finding import Finding, registered_findings
+from void_bridge.cli import findings as registry
+from void_bridge.cli.findings import Finding, registered_findings
 from void_bridge.connection import installation_id
 from void_bridge.errors import ConfigError
 
@@ -150,7 +150,7 @@ class Entry:
 
 def test_a_check_that_cannot_be_made_is_a_finding(monkeypatch):
     checks = {"a": Entry(ImportError("no module named pip")), "b": Entry(ConfigError("the file is bad"))}
-    monkeypatch.setattr(registry, "registered", lambda group: checks)
+    monkeypatch.setattr(registry, "find_entry_points", lambda group: checks)
     told = [(one.name, one.state, one.detail) for one in registered_findings()]
     assert told == [
         ("a", "note", "cannot be checked: no module named pip"),

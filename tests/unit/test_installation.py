@@ -13,7 +13,7 @@ from tests.support.client_jobs import config_for
 from void_bridge.client.launch import server_python
 from void_bridge.connection import connection_path, installation_id
 from void_bridge.errors import ConfigError, NoServer
-from void_bridge.installation import FILE_NAME, Installation, recorded
+from void_bridge.installation import FILE_NAME, Installation, recorded_installation
 
 RECORD = {"executable": str(Path(sys.executable).with_name("python-of-the-record")), "installation": "0123456789ab"}
 
@@ -33,18 +33,18 @@ def record(tmp_path, monkeypatch):
 
 
 def test_an_environment_of_its_own_has_no_record(tmp_path):
-    assert recorded() is None
+    assert recorded_installation() is None
     assert server_python(config_for(tmp_path)) == sys.executable
 
 
 def test_a_copy_without_a_record_is_named_after_itself(record):
-    assert recorded() is None
+    assert recorded_installation() is None
     assert installation_id() != RECORD["installation"]
 
 
 def test_a_record_is_read(record):
     record()
-    assert recorded() == Installation(**RECORD, version="0.1.0")
+    assert recorded_installation() == Installation(**RECORD, version="0.1.0")
 
 
 def test_a_copy_has_the_name_of_its_server(record, tmp_path):
@@ -77,12 +77,12 @@ def test_a_record_that_is_a_folder_is_named(record):
     path.unlink()
     path.mkdir()
     with pytest.raises(ConfigError, match=r"cannot read .*install nuke"):
-        recorded()
+        recorded_installation()
 
 
 def test_fields_of_a_newer_version_are_ignored(record):
     record(later=1)
-    assert recorded() == Installation(**RECORD, version="0.1.0")
+    assert recorded_installation() == Installation(**RECORD, version="0.1.0")
 
 
 def test_a_python_of_another_system_is_not_started(record, tmp_path):

@@ -27,12 +27,12 @@ TABLE = PathMap.parse(
     ],
 )
 def test_paths_from_elsewhere(path, here):
-    assert TABLE.here(path) == here
+    assert TABLE.to_local(path) == here
 
 
 def test_paths_on_a_windows_machine():
     table = PathMap.parse([r"/mnt/projects=P:\ "])
-    assert table.here("/mnt/projects/show/a.exr") == r"P:\show\a.exr"
+    assert table.to_local("/mnt/projects/show/a.exr") == r"P:\show\a.exr"
 
 
 @pytest.mark.parametrize("text", ["/mnt/projects", "=/mnt", "P:= "])

@@ -5,7 +5,7 @@ import cv2
 import numpy as np
 import pytest
 
-from void_bridge.cli.console import Outcome
+from void_bridge.cli.console import CommandOutcome
 from void_bridge.cli.quadmask import COMMAND
 from void_bridge.errors import NoSuchChannel, OutputError, SizeMismatch, UsageError
 from void_bridge.pixels.box import Box
@@ -33,7 +33,7 @@ def run(shot, *options, output="cond.####.exr", is_json=False):
     COMMAND.configure(parser)
     words = [str(shot / "plate.####.exr"), "-o", str(shot / output), "--canvas", "96x160", "--exposure", "0", *options]
     arguments = parser.parse_args(words)
-    arguments.outcome = Outcome(is_json)
+    arguments.outcome = CommandOutcome(is_json)
     code = COMMAND.run(arguments)
     arguments.outcome.write()
     return code

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from void_bridge.cli.jobs import jobs_table
-from void_bridge.cli.top_view import View, bytes_text, ordered, picture
+from void_bridge.cli.top_view import TopView, bytes_text, ordered, picture
 from void_bridge.protocol.messages import JobStatus, Progress, ServerStatus, SpoolStatus, Welcome, WorkerStatus
 
 WELCOME = Welcome("1.1", "void-bridge 0.1.0", "here", "anna@gpu1", "tcp://*:5571", 4, 5)
@@ -32,7 +32,7 @@ STATUS = ServerStatus(
     oldest_queued_s=320.0,
     clients=2,
 )
-VIEW = View(WELCOME, STATUS, (*OLD, WAITS, RUNS, URGENT))
+VIEW = TopView(WELCOME, STATUS, (*OLD, WAITS, RUNS, URGENT))
 
 
 def drawn(view, width=80, height=None):
@@ -103,26 +103,26 @@ def test_what_found_no_room_is_counted():
 
 def test_many_workers_leave_room_for_jobs():
     crowd = tuple(WorkerStatus(index, "idle", 100 + index) for index in range(64))
-    lines = drawn(View(WELCOME, ServerStatus(0, 1, 1, 1, SpoolStatus(0), {}, crowd), VIEW.jobs), 80, 24)
+    lines = drawn(TopView(WELCOME, ServerStatus(0, 1, 1, 1, SpoolStatus(0), {}, crowd), VIEW.jobs), 80, 24)
     assert len(lines) <= 24
     assert any(line.startswith(RUNS.id) for line in lines)
     assert any("more workers" in line for line in lines)
 
 
 def test_a_server_that_went_away_is_said_above_what_it_said_last():
-    lines = drawn(View(WELCOME, STATUS, VIEW.jobs, ("waiting for the server, for 0:12", "no answer")), 80, 24)
+    lines = drawn(TopView(WELCOME, STATUS, VIEW.jobs, ("waiting for the server, for 0:12", "no answer")), 80, 24)
     assert "waiting for the server, for 0:12 · no answer" in lines
     assert len(lines) <= 24 and any(line.startswith(RUNS.id) for line in lines)
 
 
 def test_an_older_server_shows_its_jobs():
-    lines = drawn(View(WELCOME, None, (RUNS,)))
+    lines = drawn(TopView(WELCOME, None, (RUNS,)))
     assert "before protocol 1.1" in " ".join(lines[:2])
     assert row(lines, RUNS.id)[1] == "running"
 
 
 def test_a_disk_that_does_not_answer_is_said():
-    lines = drawn(View(WELCOME, ServerStatus(0, 1, 1, 1, SpoolStatus(5_000, 0, None), {}), ()))
+    lines = drawn(TopView(WELCOME, ServerStatus(0, 1, 1, 1, SpoolStatus(5_000, 0, None), {}), ()))
     assert "spool 5 kB, its disk does not answer" in " ".join(lines)
     assert "no jobs" in lines
 
@@ -132,7 +132,7 @@ HOSTILE = JobStatus("a" * 12, "queued", "auto", 1, 0, user="[/x][red]\x1b[2J\nro
 
 def test_names_that_clients_chose_move_no_cursor_and_are_no_markup():
     console = Console(width=120, force_terminal=True, color_system="truecolor")
-    for drawing in (picture(View(WELCOME, STATUS, (HOSTILE,)), 120), jobs_table((HOSTILE,), 120)):
+    for drawing in (picture(TopView(WELCOME, STATUS, (HOSTILE,)), 120), jobs_table((HOSTILE,), 120)):
         with console.capture() as captured:
             console.print(drawing)
         assert "[/x][red]�[2J�root" in captured.get()

@@ -15,7 +15,7 @@ from gpu_server.engines.void.planner.memory_plans import GIB, AvailableMemory, a
 from gpu_server.engines.void.planner.plan import PHASES, Request
 from gpu_server.engines.void.planner.report import CARDS_GIB, cards, describe_plan
 from gpu_server.engines.void.planner.spec import full_size, read_spec
-from void_bridge.cli.console import Outcome
+from void_bridge.cli.console import CommandOutcome
 from void_bridge.errors import InputError, OutOfMemory, UnreadableFile, UsageError
 
 SPEC = full_size()
@@ -192,7 +192,7 @@ def run_command(*words):
     parser = argparse.ArgumentParser()
     command.add_arguments(parser)
     arguments = parser.parse_args(words)
-    arguments.outcome = Outcome(arguments.json)
+    arguments.outcome = CommandOutcome(arguments.json)
     code = command.run(arguments)
     arguments.outcome.write()
     return code

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Optional
 
 from void_bridge.client.inputs import frames_read
-from void_bridge.client.output import check_inputs_safe
+from void_bridge.client.output import check_inputs_not_overwritten
 from void_bridge.config import Config
 from void_bridge.errors import UsageError
 from void_bridge.job import Colour, Job
@@ -49,7 +49,7 @@ def check_job(job: Job) -> Job:
         OutputError: the plate would be overwritten.
     """
     if job.output:
-        check_inputs_safe(job)
+        check_inputs_not_overwritten(job)
     frames = frames_read(job)
     if not (find_spec("numpy") and find_spec("OpenEXR")):
         return job

@@ -7,8 +7,8 @@ import time
 from pathlib import Path
 
 from void_bridge.cli.command import Command
-from void_bridge.cli.connecting import add_job_argument, job_of
-from void_bridge.cli.progress_bar import progress_bar
+from void_bridge.cli.progress import progress_bar
+from void_bridge.cli.server_options import add_job_argument, read_job
 from void_bridge.errors import OutputError, UsageError
 
 
@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError(f"got width {arguments.width}, expected 64 or more")
     if movie.exists() and not arguments.overwrite:
         raise OutputError(f"{movie} is already there; choose another name with -o, or give --overwrite")
-    job = job_of(arguments.job, arguments)
+    job = read_job(arguments.job, arguments)
     look = Look(arguments.display, arguments.view, arguments.exposure, arguments.width)
     with progress_bar("compare") as on_frame:
         write_comparison(job, movie, look, on_frame)

@@ -27,7 +27,7 @@ def run(arguments: argparse.Namespace) -> int:
         lines.append(f"{spec.name:<15} {_text(value):<45} {sources[spec.name]}{lock}")
     for kind, path in (("user file", user_file()), ("site file", site_file())):
         lines.append(f"{kind}: {path}{'' if path.exists() else ' (not there)'}")
-    arguments.outcome.set_other(settings=settings, user_file=str(user_file()), site_file=str(site_file()))
+    arguments.outcome.set_without_job(settings=settings, user_file=str(user_file()), site_file=str(site_file()))
     if not arguments.json:
         arguments.outcome.summary("\n".join(lines))
     return 0

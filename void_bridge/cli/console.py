@@ -18,7 +18,7 @@ def say(text: str) -> None:
     sys.stderr.flush()
 
 
-def tell(text: str) -> None:
+def print_result(text: str) -> None:
     """A line of result, on standard output."""
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
@@ -33,7 +33,7 @@ def _printable_lines(text: str) -> str:
     return "\n".join(printable(line) for line in text.split("\n"))
 
 
-class Outcome:
+class CommandOutcome:
     """What `--json` prints, once, as the last line of standard output.
 
     At least job, state, output, frames (count), engine, seconds, and error {code, message} where there is one.
@@ -47,7 +47,7 @@ class Outcome:
     def set(self, **values: object) -> None:
         self._values.update(values)
 
-    def set_other(self, **values: object) -> None:
+    def set_without_job(self, **values: object) -> None:
         """For commands that are not about one job."""
         self._job_fields = {}
         self.set(**values)
@@ -70,8 +70,8 @@ class Outcome:
 
     def summary(self, text: str) -> None:
         """The words that end a command: a result, unless that is JSON."""
-        (say if self.is_json else tell)(_printable_lines(text))
+        (say if self.is_json else print_result)(_printable_lines(text))
 
     def write(self) -> None:
         if self.is_json and self._values:
-            tell(json.dumps({**self._job_fields, **self._values}, ensure_ascii=False))
+            print_result(json.dumps({**self._job_fields, **self._values}, ensure_ascii=False))

@@ -9,10 +9,19 @@ from typing import Callable, Iterable, Iterator, List, Optional, Tuple
 
 from void_bridge import __version__
 from void_bridge.cli.command import Command
-from void_bridge.cli.connecting import add_server_options, loaded_config
-from void_bridge.cli.console import Outcome
-from void_bridge.cli.finding import Finding, patiently, registered_findings
-from void_bridge.cli.findings import disk, folders, keys, leftovers, machine, python, server
+from void_bridge.cli.console import CommandOutcome
+from void_bridge.cli.findings import (
+    Finding,
+    disk,
+    folders,
+    keys,
+    machine,
+    python,
+    registered_findings,
+    run_check,
+    server,
+)
+from void_bridge.cli.server_options import add_server_options, load_config
 from void_bridge.config import Config, load
 from void_bridge.errors import VoidBridgeError
 from void_bridge.typed import to_plain
@@ -21,13 +30,13 @@ _STALLED_SPOOL = "its disk stalls: mend it, or set VOID_BRIDGE_SPOOL to a local 
 _STALLED = "its disk stalls: mend it, or use a local folder"
 _SERVER_S = 20.0  # a server on another machine may take 15 to answer
 
-Look = Callable[[Config], Iterable[Finding]]
-_LOOKS: Tuple[Tuple[str, Look, str, float], ...] = (
+Check = Callable[[Config], Iterable[Finding]]
+_CHECKS: Tuple[Tuple[str, Check, str, float], ...] = (
     ("machine", machine.machine_findings, "", 5.0),
     ("spool", disk.spool_findings, _STALLED_SPOOL, 5.0),
     ("colour", machine.colour_findings, "its config lies on a disk that stalls: see OCIO and VOID_BRIDGE_OCIO", 5.0),
     ("runtime", folders.runtime_findings, "set VOID_BRIDGE_RUNTIME_DIR to a local folder", 5.0),
-    ("leftovers", leftovers.leftover_findings, _STALLED, 5.0),
+    ("leftovers", server.leftover_findings, _STALLED, 5.0),
     ("keys", keys.key_findings, "keep keys on a local disk: VOID_BRIDGE_KEYS", 5.0),
     ("paths", folders.path_findings, _STALLED, 5.0),
     ("answer", server.server_findings, "see its log", _SERVER_S),
@@ -36,9 +45,9 @@ _LOOKS: Tuple[Tuple[str, Look, str, float], ...] = (
 
 def run(arguments: argparse.Namespace) -> int:
     arguments.autostart = False
-    outcome: Outcome = arguments.outcome
-    findings = list(_findings(lambda: loaded_config(arguments)))
-    outcome.set_other(findings=to_plain(findings))
+    outcome: CommandOutcome = arguments.outcome
+    findings = list(_findings(lambda: load_config(arguments)))
+    outcome.set_without_job(findings=to_plain(findings))
     outcome.summary("\n".join(line for finding in findings for line in _lines(finding)))
     return 1 if any(finding.state == "bad" for finding in findings) else 0
 
@@ -54,7 +63,7 @@ def examine(config: Optional[Config] = None) -> List[Finding]:
 
 def _findings(configured: Callable[[], Config]) -> Iterator[Finding]:
     yield Finding("void-bridge", "ok", f"{__version__} in {Path(__file__).parents[2]}")
-    yield from patiently("python", python.python_findings, limit_s=30.0)
+    yield from run_check("python", python.python_findings, limit_s=30.0)
     known = ""
     try:
         config = configured()
@@ -62,8 +71,8 @@ def _findings(configured: Callable[[], Config]) -> Iterator[Finding]:
         known = exc.message
         yield Finding("config", "bad", exc.message, "correct that value; void-bridge config show")
     else:
-        for name, look, fix, limit_s in _LOOKS:
-            yield from patiently(name, functools.partial(look, config), fix, limit_s)
+        for name, look, fix, limit_s in _CHECKS:
+            yield from run_check(name, functools.partial(look, config), fix, limit_s)
     yield from (finding for finding in registered_findings() if finding.detail != known)
 
 

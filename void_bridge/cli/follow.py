@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from typing import Optional
 
-from void_bridge.cli.console import Outcome, say
+from void_bridge.cli.console import CommandOutcome, say
 from void_bridge.cli.progress import ProgressView
 from void_bridge.client import Client
-from void_bridge.client.deliver import FrameWriter
-from void_bridge.client.words import duration_text, report_lines
+from void_bridge.client.formatting import duration_text, report_lines
+from void_bridge.client.frame_writer import FrameWriter
 from void_bridge.errors import Cancelled, VoidBridgeError
 from void_bridge.protocol.messages import FINAL_STATES, JobStatus
 
@@ -22,7 +22,7 @@ def follow(client: Client, id: str, view: ProgressView, writer: Optional[FrameWr
             status = event
             view.show(status)
             if writer is not None and status.state not in FINAL_STATES:
-                writer.more(status.frames_done)
+                writer.fetch_published(status.frames_done)
     if writer is not None and status.frames_done:
         writer.finish()
     return status
@@ -39,7 +39,7 @@ def ask_to_cancel(client: Client, id: str) -> None:
         os._exit(Cancelled.exit_code)
 
 
-def summarise(client: Client, status: JobStatus, writer: Optional[FrameWriter], outcome: Outcome) -> int:
+def summarise(client: Client, status: JobStatus, writer: Optional[FrameWriter], outcome: CommandOutcome) -> int:
     """Say how a job ended. Returns the exit code."""
     outcome.set_status(status)
     result = client.result(status.id)

@@ -11,7 +11,7 @@ from typing import Optional, Tuple
 
 from void_bridge.cli.command import Command
 from void_bridge.cli.console import say
-from void_bridge.cli.progress_bar import progress_bar
+from void_bridge.cli.progress import progress_bar
 from void_bridge.config import load
 from void_bridge.errors import UsageError
 from void_bridge.frames import FrameRange
@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
         )
     say(why)
     seconds = round(time.monotonic() - started_s, 3)
-    arguments.outcome.set_other(state="done", output=str(arguments.output), frames=len(written), seconds=seconds)
+    arguments.outcome.set_without_job(state="done", output=str(arguments.output), frames=len(written), seconds=seconds)
     arguments.outcome.summary(_summary(arguments.output, written, job_file))
     return 0
 

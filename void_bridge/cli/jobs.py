@@ -14,12 +14,12 @@ from rich.table import Table
 from rich.text import Text
 
 from void_bridge.cli.command import Command
-from void_bridge.cli.connecting import add_job_argument, add_server_options, connected, job_id, loaded_config
-from void_bridge.cli.console import printable, tell
+from void_bridge.cli.console import print_result, printable
 from void_bridge.cli.follow import follow, summarise
 from void_bridge.cli.progress import progress_view
-from void_bridge.client.deliver import FrameWriter
-from void_bridge.client.words import duration_text, status_text
+from void_bridge.cli.server_options import add_job_argument, add_server_options, job_id, load_config, open_client
+from void_bridge.client.formatting import duration_text, status_text
+from void_bridge.client.frame_writer import FrameWriter
 from void_bridge.errors import UsageError
 from void_bridge.job import Job, JobFile
 from void_bridge.pathmap import PathMap
@@ -32,7 +32,7 @@ _WIDE_COLUMNS = ("priority", "submitted")
 
 
 def run_status(arguments: argparse.Namespace) -> int:
-    with connected(loaded_config(arguments)) as client:
+    with open_client(load_config(arguments)) as client:
         result = client.result(job_id(arguments.job))
     arguments.outcome.set_status(result.status)
     arguments.outcome.set(output=result.job.output, progress=to_plain(result.status.progress))
@@ -41,14 +41,14 @@ def run_status(arguments: argparse.Namespace) -> int:
 
 
 def run_watch(arguments: argparse.Namespace) -> int:
-    with connected(loaded_config(arguments)) as client:
+    with open_client(load_config(arguments)) as client:
         with progress_view() as view:
             status = follow(client, job_id(arguments.job), view)
         return summarise(client, status, None, arguments.outcome)
 
 
 def run_cancel(arguments: argparse.Namespace) -> int:
-    with connected(loaded_config(arguments)) as client:
+    with open_client(load_config(arguments)) as client:
         status = client.cancel(job_id(arguments.job))
     arguments.outcome.set_status(status)
     arguments.outcome.summary(_line(status))
@@ -77,8 +77,8 @@ def run_fetch(arguments: argparse.Namespace) -> int:
         arguments.outcome.set(state="done", output=at_home.output, frames=count)
         arguments.outcome.summary(f"{paste}: the paste matte of {count} frames")
         return 0
-    config = loaded_config(arguments)
-    with connected(config) as client:
+    config = load_config(arguments)
+    with open_client(config) as client:
         id = job_id(arguments.job)
         output = _output(arguments.output, client.result(id).job) if arguments.output else None
         writer = FrameWriter(client, id, output, arguments.overwrite)
@@ -91,7 +91,7 @@ def run_fetch(arguments: argparse.Namespace) -> int:
         arguments.outcome.set(**({"output": output} if output else {}))
         if paste and code == 0:
             job = client.result(id).job
-            home = output or PathMap.parse(config.path_map).here(job.output)
+            home = output or PathMap.parse(config.path_map).to_local(job.output)
             _write_paste(job.replace(output=home), paste, arguments)
         return code
 
@@ -120,7 +120,7 @@ def _job_at_home(arguments: argparse.Namespace) -> Optional[Job]:
 
 
 def _write_paste(job: Job, paste: Sequence, arguments: argparse.Namespace) -> None:
-    from void_bridge.cli.progress_bar import progress_bar
+    from void_bridge.cli.progress import progress_bar
     from void_bridge.pixels.paste_sequence import write_paste_sequence
 
     with progress_bar("paste") as on_frame:
@@ -149,9 +149,9 @@ def configure_jobs(parser: argparse.ArgumentParser) -> None:
 
 
 def run_jobs(arguments: argparse.Namespace) -> int:
-    with connected(loaded_config(arguments)) as client:
+    with open_client(load_config(arguments)) as client:
         jobs = client.jobs(arguments.limit)
-    arguments.outcome.set_other(jobs=[to_plain(status) for status in jobs])
+    arguments.outcome.set_without_job(jobs=[to_plain(status) for status in jobs])
     if not arguments.json:
         _show(jobs)
     return 0
@@ -159,9 +159,9 @@ def run_jobs(arguments: argparse.Namespace) -> int:
 
 def run_free(arguments: argparse.Namespace) -> int:
     arguments.autostart = False  # a server that does not run holds nothing
-    with connected(loaded_config(arguments)) as client:
+    with open_client(load_config(arguments)) as client:
         workers = client.free()
-    arguments.outcome.set_other(workers=workers)
+    arguments.outcome.set_without_job(workers=workers)
     arguments.outcome.summary(f"{workers} idle workers give their memory back")
     return 0
 
@@ -170,11 +170,11 @@ def _show(jobs: tuple[JobStatus, ...]) -> None:
     console = Console()
     if not console.is_terminal:
         for status in jobs:
-            tell(printable(_line(status)))
+            print_result(printable(_line(status)))
     elif jobs:
         console.print(jobs_table(jobs, console.width))
     else:
-        tell("no jobs")
+        print_result("no jobs")
 
 
 def jobs_table(jobs: tuple[JobStatus, ...], width: int) -> Table:

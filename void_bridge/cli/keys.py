@@ -20,8 +20,8 @@ from void_bridge.cli.command import Command
 from void_bridge.cli.console import say
 from void_bridge.client.endpoint import CLIENT_CERTIFICATE, SERVER_CERTIFICATE
 from void_bridge.config import load, login_name
-from void_bridge.connection import check_above
-from void_bridge.errors import OutputError, Refused, UsageError, full_disk_named
+from void_bridge.connection import check_parent_folders
+from void_bridge.errors import OutputError, Refused, UsageError, map_write_errors
 from void_bridge.keyfiles import check_folder, fingerprint, read_public
 
 SERVER_SECRET = "server.key_secret"
@@ -60,7 +60,7 @@ def _new(folder: Path, arguments: argparse.Namespace) -> None:
         say(f"and give them {folder / SERVER_CERTIFICATE}; then start void-bridge serve")
     else:
         say(f"give {folder / 'client.key'} to whoever runs the server, and put the server's server.key into {folder}")
-    arguments.outcome.set_other(folder=str(folder), keys=[str(path) for path in made])
+    arguments.outcome.set_without_job(folder=str(folder), keys=[str(path) for path in made])
     arguments.outcome.summary("\n".join(str(path) for path in made))
 
 
@@ -69,7 +69,7 @@ def _list(folder: Path, arguments: argparse.Namespace) -> None:
     own = [_entry(folder / f"{name}.key", name) for name in ("server", "client") if (folder / f"{name}.key").exists()]
     clients = [_entry(path, path.stem) for path in sorted((folder / "clients").glob("*.key"))]
     problems = [problem for problem in (_folder_problem(folder), _folder_problem(folder / "clients")) if problem]
-    arguments.outcome.set_other(folder=str(folder), own=own, clients=clients, problems=problems)
+    arguments.outcome.set_without_job(folder=str(folder), own=own, clients=clients, problems=problems)
     lines = [f"{folder}{'' if own or clients else ' holds no keys'}"]
     lines += [f"  {entry['name']:<24} {entry['fingerprint'] or entry['problem']}" for entry in own]
     lines += ["may come in:"] if clients else []
@@ -80,7 +80,7 @@ def _list(folder: Path, arguments: argparse.Namespace) -> None:
 def _allow(folder: Path, arguments: argparse.Namespace) -> None:
     name = _checked_name(arguments.name)
     print_ = allow(folder, name, arguments.file)
-    arguments.outcome.set_other(folder=str(folder), name=name, fingerprint=print_)
+    arguments.outcome.set_without_job(folder=str(folder), name=name, fingerprint=print_)
     arguments.outcome.summary(f"{name} may come in with key {print_}; {_SOON}")
 
 
@@ -90,9 +90,9 @@ def _revoke(folder: Path, arguments: argparse.Namespace) -> None:
     if not path.exists():
         known = ", ".join(sorted(entry.stem for entry in path.parent.glob("*.key"))) or "nobody"
         raise UsageError(f"got {name}, who is not let in; {known} may come in")
-    with full_disk_named(path):
+    with map_write_errors(path):
         path.unlink()
-    arguments.outcome.set_other(folder=str(folder), name=name)
+    arguments.outcome.set_without_job(folder=str(folder), name=name)
     arguments.outcome.summary(f"{name} may come in no more; a running server sees to it within seconds")
 
 
@@ -109,8 +109,8 @@ def make_pair(folder: Path, name: str) -> Path:
             raise OutputError(f"others can read {secret}; chmod 600 it, or remove it and make new keys")
         say(f"{secret} is there already and stays")
         return secret
-    check_above(folder)
-    with full_disk_named(folder):
+    check_parent_folders(folder)
+    with map_write_errors(folder):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         check_folder(folder)
         mask = os.umask(0o077)
@@ -132,7 +132,7 @@ def allow(folder: Path, name: str, source: Optional[Path] = None) -> str:
     """
     public = _public_of(source or folder / "client.key")
     clients = folder / "clients"
-    with full_disk_named(clients):
+    with map_write_errors(clients):
         clients.mkdir(mode=0o700, exist_ok=True)
     for path in (folder, clients):
         check_folder(path)

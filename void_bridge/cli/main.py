@@ -14,8 +14,8 @@ from typing import Dict, List, Optional, Sequence
 
 from void_bridge import __version__
 from void_bridge.cli.command import Command, Parser
-from void_bridge.cli.console import Outcome, printable, say
-from void_bridge.cli.entries import registered
+from void_bridge.cli.console import CommandOutcome, printable, say
+from void_bridge.entry_points import find_entry_points
 from void_bridge.errors import Cancelled, InternalError, UsageError, VoidBridgeError
 from void_bridge.typed import nearest
 
@@ -26,7 +26,7 @@ _DEBUG = "VOID_BRIDGE_DEBUG"
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run one command. Returns the exit code; raises nothing that is an error."""
     words = list(sys.argv[1:] if argv is None else argv)
-    outcome = Outcome("--json" in words)
+    outcome = CommandOutcome("--json" in words)
     try:
         code = _guarded(words, outcome)
         outcome.write()
@@ -36,7 +36,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     return code
 
 
-def _guarded(words: List[str], outcome: Outcome) -> int:
+def _guarded(words: List[str], outcome: CommandOutcome) -> int:
     try:
         return _run(words, outcome)
     except VoidBridgeError as exc:
@@ -50,7 +50,7 @@ def _guarded(words: List[str], outcome: Outcome) -> int:
         return _failed(InternalError(defect), outcome)
 
 
-def _run(words: List[str], outcome: Outcome) -> int:
+def _run(words: List[str], outcome: CommandOutcome) -> int:
     found = _entries()
     wanted = next((word for word in words if not word.startswith("-")), "")
     if wanted and wanted not in found:
@@ -69,7 +69,7 @@ def _run(words: List[str], outcome: Outcome) -> int:
 
 
 def _entries() -> Dict[str, EntryPoint]:
-    return registered(GROUP)
+    return find_entry_points(GROUP)
 
 
 def _parser(entries: List[EntryPoint], everything: bool) -> argparse.ArgumentParser:
@@ -105,7 +105,7 @@ def _sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}."
 
 
-def _failed(error: VoidBridgeError, outcome: Outcome) -> int:
+def _failed(error: VoidBridgeError, outcome: CommandOutcome) -> int:
     if os.environ.get(_DEBUG):
         traceback.print_exc()
     say(printable(f"void-bridge: {error.message}"))

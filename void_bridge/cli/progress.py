@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import contextmanager
+from functools import partial
 from types import TracebackType
-from typing import Optional, Type
+from typing import Callable, Iterator, Optional, Type
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from void_bridge.cli.console import say
-from void_bridge.client.words import left_text, status_text, step_text
+from void_bridge.client.formatting import left_text, status_text, step_text
 from void_bridge.protocol.messages import JobStatus
 
 PLAIN_EVERY_S = 5.0
@@ -102,3 +104,10 @@ class BarView(ProgressView):
             detail=f"{status.frames_done}/{status.frames}{left_text(status)}",
             visible=True,
         )
+
+
+@contextmanager
+def progress_bar(name: str) -> Iterator[Callable[[int, int], None]]:
+    """Yields what to call with the frames done and their count, 0 while that is unknown."""
+    with progress_view() as view:
+        yield partial(view.show_step, name)

@@ -28,9 +28,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from void_bridge.cli.progress_bar import progress_bar
+    from void_bridge.cli.progress import progress_bar
     from void_bridge.client.inputs import frames_read
-    from void_bridge.client.output import check_free
+    from void_bridge.client.output import check_no_frames
     from void_bridge.config import load
     from void_bridge.pixels.matte_look import MatteLook
     from void_bridge.pixels.shot import Shot
@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError("got no output; give -o name.####.exr or -o FOLDER")
     previews = _previews(arguments.preview, job) if arguments.preview else ()
     if not arguments.overwrite:
-        check_free(job)
+        check_no_frames(job)
         _refuse_used(previews)
     shot = Shot(job, frames_read(job))
     look = MatteLook(shot)

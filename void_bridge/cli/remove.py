@@ -6,13 +6,13 @@ import argparse
 from typing import Optional
 
 from void_bridge.cli.command import Command
-from void_bridge.cli.connecting import add_server_options, connected, loaded_config
 from void_bridge.cli.console import say
 from void_bridge.cli.follow import ask_to_cancel, follow, summarise
 from void_bridge.cli.job_options import add_job_options, job_from_arguments
 from void_bridge.cli.progress import ProgressView, progress_view
+from void_bridge.cli.server_options import add_server_options, load_config, open_client
 from void_bridge.client import Client
-from void_bridge.client.deliver import FrameWriter
+from void_bridge.client.frame_writer import FrameWriter
 from void_bridge.config import Config
 from void_bridge.job import Job
 from void_bridge.protocol.messages import JobStatus
@@ -29,7 +29,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run_remove(arguments: argparse.Namespace) -> int:
     config, job = _prepared(arguments)
-    with connected(config) as client:
+    with open_client(config) as client:
         id: Optional[str] = None
         try:
             with progress_view() as view:
@@ -46,7 +46,7 @@ def run_remove(arguments: argparse.Namespace) -> int:
 
 def run_submit(arguments: argparse.Namespace) -> int:
     config, job = _prepared(arguments)
-    with connected(config) as client:
+    with open_client(config) as client:
         with progress_view() as view:
             status = _submitted(client, job, arguments, view)
         arguments.outcome.set(output=client.result(status.id).job.output)
@@ -56,7 +56,7 @@ def run_submit(arguments: argparse.Namespace) -> int:
 
 
 def _prepared(arguments: argparse.Namespace) -> tuple[Config, Job]:
-    config = loaded_config(arguments, transport=arguments.transport, priority=arguments.priority)
+    config = load_config(arguments, transport=arguments.transport, priority=arguments.priority)
     job = job_from_arguments(arguments, config)
     arguments.outcome.set(output=job.output)
     stops = f", exposure {job.colour.exposure:+g} stops" if job.colour.exposure else ""

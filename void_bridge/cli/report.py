@@ -20,12 +20,12 @@ from typing import Any, Callable, Iterator, List, Set, Tuple
 from void_bridge import __version__
 from void_bridge.atomic import replacing
 from void_bridge.cli.command import Command
-from void_bridge.cli.connecting import add_server_options, connected, job_id
 from void_bridge.cli.doctor import examine
-from void_bridge.cli.entries import registered
+from void_bridge.cli.server_options import add_server_options, job_id, open_client
 from void_bridge.client import Client
-from void_bridge.config import Config, Loaded, load
-from void_bridge.errors import OutputError, VoidBridgeError, full_disk_named
+from void_bridge.config import Config, LoadedConfig, load
+from void_bridge.entry_points import find_entry_points
+from void_bridge.errors import OutputError, VoidBridgeError, map_write_errors
 from void_bridge.typed import to_plain
 
 GROUP = "void_bridge.report"
@@ -41,7 +41,7 @@ A report of void-bridge {version}, made {time} on {host}.
 {parts}
 
 Not in it: keys, connection files, frames, previews, environment variables.
-In it: names of users, machines, jobs and files, prompts, and what the log says of them. Look through it before you
+In it: names of users, machines, jobs and files, prompts, and what the log says of them. Check through it before you
 give it away.
 """
 
@@ -59,17 +59,17 @@ def run(arguments: argparse.Namespace) -> int:
     if path.exists():
         raise OutputError(f"{path} is there already; give another name with -o")
     parts = list(_parts(loaded, jobs))
-    with full_disk_named(path), replacing(path) as temporary:
-        temporary.write_bytes(bundled(parts, secrets_of(loaded.config)))
+    with map_write_errors(path), replacing(path) as temporary:
+        temporary.write_bytes(pack_report(parts, find_secrets(loaded.config)))
         temporary.chmod(0o600)
-    arguments.outcome.set_other(report=str(path.absolute()), parts=[name for name, _ in parts])
+    arguments.outcome.set_without_job(report=str(path.absolute()), parts=[name for name, _ in parts])
     arguments.outcome.summary(
         f"{path}: {len(parts)} parts, no keys, no pictures; look through it before you give it away"
     )
     return 0
 
 
-def bundled(parts: List[Part], secrets: Set[bytes]) -> bytes:
+def pack_report(parts: List[Part], secrets: Set[bytes]) -> bytes:
     """A ZIP file of the parts and a README.txt that lists them. What is a secret key is in none of them."""
     names = "\n".join(f"{name:<24} {len(text)} characters" for name, text in parts)
     told = time.strftime("%Y-%m-%d %H:%M:%S %z")
@@ -84,7 +84,7 @@ def bundled(parts: List[Part], secrets: Set[bytes]) -> bytes:
     return packed.getvalue()
 
 
-def secrets_of(config: Config) -> Set[bytes]:
+def find_secrets(config: Config) -> Set[bytes]:
     """Every secret key in this user's key folder and connection files, as Z85."""
     files = [*config.keys.glob("*.key_secret"), *config.runtime_dir.glob("*.json")]
     found: Set[bytes] = set()
@@ -96,13 +96,13 @@ def secrets_of(config: Config) -> Set[bytes]:
     return found
 
 
-def _parts(loaded: Loaded, jobs: List[str]) -> Iterator[Part]:
+def _parts(loaded: LoadedConfig, jobs: List[str]) -> Iterator[Part]:
     """A part that cannot be made says why in its place."""
     yield from _named("about.json", lambda: _json(_about()))
     yield from _named("config.json", lambda: _json(_configured(loaded)))
     yield from _named("doctor.json", lambda: _json(examine(loaded.config)))
     yield from _of_the_server(loaded.config, jobs)
-    for name, entry in registered(GROUP).items():
+    for name, entry in find_entry_points(GROUP).items():
         try:
             yield from entry.load()(loaded.config)
         except Exception as exc:
@@ -119,7 +119,7 @@ def _named(name: str, make: Callable[[], str]) -> Iterator[Part]:
 def _of_the_server(config: Config, jobs: List[str]) -> Iterator[Part]:
     """As it answers now; one that does not is told of by doctor and by its logs."""
     try:
-        with connected(config.replace(autostart=False)) as client:
+        with open_client(config.replace(autostart=False)) as client:
             yield from _named("server.json", lambda: _json({"welcome": client.server, "now": client.server_status()}))
             yield from _named("jobs.json", lambda: _json(client.jobs(JOBS)))
             for id in jobs:
@@ -149,7 +149,7 @@ def _about() -> Any:
     }
 
 
-def _configured(loaded: Loaded) -> Any:
+def _configured(loaded: LoadedConfig) -> Any:
     values = to_plain(loaded.config)
     return {name: {"value": value, "from": loaded.sources[name]} for name, value in values.items()}
 

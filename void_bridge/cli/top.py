@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.live import Live
 
 from void_bridge.cli.command import Command
-from void_bridge.cli.connecting import add_server_options, loaded_config
-from void_bridge.cli.top_view import View, picture
+from void_bridge.cli.server_options import add_server_options, load_config
+from void_bridge.cli.top_view import TopView, picture
 from void_bridge.client import Client, connect
-from void_bridge.client.words import duration_text
+from void_bridge.client.formatting import duration_text
 from void_bridge.errors import NoServer, UnknownJob, UsageError, VersionMismatch
 from void_bridge.protocol.messages import ServerStatus
 from void_bridge.typed import to_plain
@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError("top needs a terminal; give --once, or use void-bridge jobs")
     arguments.autostart = False  # there is nothing to see on a server that has just started
     try:
-        with connect(loaded_config(arguments), patience_s=0.0) as client:
+        with connect(load_config(arguments), patience_s=0.0) as client:
             view = look(client, arguments.limit)
             if once:
                 _show_once(view, console, arguments)
@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def look(client: Client, limit: int) -> View:
+def look(client: Client, limit: int) -> TopView:
     """What a server says now. Jobs that workers hold are among them, however many are newer. Raises NoServer."""
     status: Optional[ServerStatus] = None
     with suppress(VersionMismatch):
@@ -61,12 +61,12 @@ def look(client: Client, limit: int) -> View:
         if job_id not in listed:
             with suppress(UnknownJob):
                 jobs.append(client.status(job_id))
-    return View(client.server, status, tuple(jobs))
+    return TopView(client.server, status, tuple(jobs))
 
 
-def _show_once(view: View, console: Console, arguments: argparse.Namespace) -> None:
+def _show_once(view: TopView, console: Console, arguments: argparse.Namespace) -> None:
     about = {"version": view.server.server, "host": view.server.host}
-    arguments.outcome.set_other(
+    arguments.outcome.set_without_job(
         server={**about, **(to_plain(view.status) if view.status else {})},
         jobs=[to_plain(job) for job in view.jobs],
     )
@@ -74,7 +74,7 @@ def _show_once(view: View, console: Console, arguments: argparse.Namespace) -> N
         console.print(picture(view, console.width))
 
 
-def _show_live(client: Client, view: View, console: Console, limit: int) -> None:
+def _show_live(client: Client, view: TopView, console: Console, limit: int) -> None:
     seen = time.monotonic()
     with Live(console=console, screen=True, auto_refresh=False) as live:
         while True:

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from void_bridge.cli.console import printable
-from void_bridge.client.words import duration_text
+from void_bridge.client.formatting import duration_text
 from void_bridge.protocol.messages import JobStatus, ServerStatus, SpoolStatus, Welcome, WorkerStatus
 
 _WORKERS = ("#", "worker", "device", "engine", "memory", "lost", "job", "progress")
@@ -26,7 +26,7 @@ _SMALLEST = 3  # rows of a table: its head, one row, and how many more there are
 
 
 @dataclass(frozen=True)
-class View:
+class TopView:
     """What was asked of a server. status: None if it is too old to say. trouble: why there is nothing newer."""
 
     server: Welcome
@@ -35,7 +35,7 @@ class View:
     trouble: Tuple[str, ...] = ()
 
 
-def picture(view: View, width: int, height: Optional[int] = None) -> RenderableType:
+def picture(view: TopView, width: int, height: Optional[int] = None) -> RenderableType:
     """For a terminal of so many columns and rows; height None: as long as it gets."""
     lines = _lines(view, width)
     workers = list(view.status.workers if view.status else ())
@@ -66,7 +66,7 @@ def ordered(jobs: Iterable[JobStatus]) -> List[JobStatus]:
 # --- the server --------------------------------------------------------------------------------------
 
 
-def _lines(view: View, width: int) -> List[Text]:
+def _lines(view: TopView, width: int) -> List[Text]:
     server, status = view.server, view.status
     words = [f"{server.server} on {server.host}"]
     if status:

@@ -8,6 +8,6 @@ with connect(load().config, notice=log.info) as client:
 """
 
 from void_bridge.client.client import Client, connect
-from void_bridge.client.watch import PreviewImage
+from void_bridge.client.watch import FramePreview
 
-__all__ = ["Client", "PreviewImage", "connect"]
+__all__ = ["Client", "FramePreview", "connect"]

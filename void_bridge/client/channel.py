@@ -12,7 +12,7 @@ from zmq.utils.monitor import recv_monitor_message
 from void_bridge import __version__
 from void_bridge.client.endpoint import Endpoint
 from void_bridge.connection import host_identity
-from void_bridge.errors import NoServer, ProtocolError, Refused, VersionMismatch, from_code
+from void_bridge.errors import NoServer, ProtocolError, Refused, VersionMismatch, error_from_code
 from void_bridge.protocol.framing import Envelope, decode, encode
 from void_bridge.protocol.messages import PROTOCOL_VERSION, ErrorReply, Hello, Message, Welcome
 
@@ -86,7 +86,7 @@ class Channel:
             if envelope is None:
                 break
             if envelope.number == number:
-                return raised(envelope)
+                return raise_if_error(envelope)
             if envelope.number == 0:
                 self._events.append(envelope)
         raise NoServer(f"no answer from {self.endpoint.address} within {timeout_s:.0f} s; is the server running?")
@@ -107,7 +107,7 @@ class Channel:
         if self._events:
             return self._events.popleft()
         envelope = self._read(timeout_s)
-        return raised(envelope) if envelope else None
+        return raise_if_error(envelope) if envelope else None
 
     def _read(self, timeout_s: float) -> Optional[Envelope]:
         ready = dict(self._poller.poll(max(1, int(timeout_s * 1000))))
@@ -135,8 +135,8 @@ class Channel:
         self._socket.close(linger=0)
 
 
-def raised(envelope: Envelope) -> Envelope:
+def raise_if_error(envelope: Envelope) -> Envelope:
     """The envelope, unless it is an error, which is raised."""
     if isinstance(envelope.message, ErrorReply):
-        raise from_code(envelope.message.code, envelope.message.message)
+        raise error_from_code(envelope.message.code, envelope.message.message)
     return envelope

@@ -8,10 +8,10 @@ from types import TracebackType
 from typing import Callable, Iterator, List, Optional, Tuple, Type
 
 from void_bridge import hooks
+from void_bridge.client.connector import Connector
 from void_bridge.client.fetch import Fetcher, OnFrame
 from void_bridge.client.inputs import OnProgress
-from void_bridge.client.link import Link
-from void_bridge.client.session import RETURN_S, Session
+from void_bridge.client.session import RETURN_S, ClientSession
 from void_bridge.client.submit import submit
 from void_bridge.client.watch import Event, watch
 from void_bridge.config import Config
@@ -29,7 +29,7 @@ def _no_progress(stage: str, done: int, total: int) -> None:
     pass
 
 
-def no_frame(frame: int, path: Path) -> None:
+def ignore_frame(frame: int, path: Path) -> None:
     pass
 
 
@@ -52,9 +52,9 @@ def connect(
         NoServer, VersionMismatch, Refused
     """
     config = config.replace(connect=url) if url else config
-    link = Link(config, autostart and config.autostart, notice)
+    link = Connector(config, autostart and config.autostart, notice)
     try:
-        return Client(Session(config, link, notice, patience_s))
+        return Client(ClientSession(config, link, notice, patience_s))
     except BaseException:
         link.close()
         raise
@@ -67,7 +67,7 @@ class Client:
     then NoServer is raised, which every method may raise.
     """
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: ClientSession) -> None:
         self._session = session
         self._fetcher = Fetcher(session)
 
@@ -120,7 +120,7 @@ class Client:
             Refused: the server does not take the job.
         """
         config = self._session.config
-        job = hooks.prepared(job, config) if claim else job
+        job = hooks.prepare_job(job, config) if claim else job
         chosen = config.priority if priority is None else priority
         return submit(self._session, job, id, transport or config.transport, chosen, overwrite, claim, on_progress)
 
@@ -139,7 +139,7 @@ class Client:
         *,
         overwrite: bool = False,
         claim: bool = True,
-        on_frame: OnFrame = no_frame,
+        on_frame: OnFrame = ignore_frame,
     ) -> List[Path]:
         """Write every published frame that is not there yet, and once the job is done `report.json`.
 

@@ -9,7 +9,7 @@ from typing import BinaryIO, Callable, List, Optional
 from void_bridge import hooks
 from void_bridge.atomic import remove_abandoned, replacing
 from void_bridge.client import output as places
-from void_bridge.client.session import Session
+from void_bridge.client.session import ClientSession
 from void_bridge.client.transfer import copy, download
 from void_bridge.errors import Cancelled, OutputError
 from void_bridge.job import JOB_FILE_NAME, Job, JobFile
@@ -25,10 +25,10 @@ OnFrame = Callable[[int, Path], None]
 class Fetcher:
     """Remembers which frames it has written, so that fetching while a job runs costs little."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: ClientSession) -> None:
         self._session = session
         self._map = PathMap.parse(session.config.path_map)
-        self._written = places.Written()
+        self._written = places.WrittenFrames()
         self._lock = threading.Lock()
         self._stopping = threading.Event()
 
@@ -45,7 +45,7 @@ class Fetcher:
         with self._lock:
             self._check_open()
             result = self._session.ask(GetResult(id), Result)
-            job = result.job.replace(output=output or self._map.here(result.job.output))
+            job = result.job.replace(output=output or self._map.to_local(result.job.output))
             if claim:
                 self._claim(job, id, overwrite)
             remove_abandoned(places.output_folder(job))
@@ -61,7 +61,7 @@ class Fetcher:
                     places.write_report(places.output_folder(job), result)
                 self._session.ask(Fetched(id), StatusReply)
                 if claim:
-                    hooks.announce(job, paths, result.report, self._session.config)
+                    hooks.announce_result(job, paths, result.report, self._session.config)
             return paths
 
     def _check_open(self) -> None:
@@ -70,10 +70,10 @@ class Fetcher:
 
     def _claim(self, job: Job, id: str, overwrite: bool) -> None:
         folder = places.output_folder(job)
-        held = places.job_file_there(job, unreadable_is_none=overwrite)
+        held = places.existing_job_file(job, unreadable_is_none=overwrite)
         if held and held.id not in ("", id) and not overwrite:
             raise OutputError(f"{folder} holds job {held.id}; choose another place with -o, or give --overwrite")
-        places.check_inputs_safe(job)
+        places.check_inputs_not_overwritten(job)
         if held is None or held.id != id:
             JobFile(job, id).write(folder / JOB_FILE_NAME)
 
@@ -87,7 +87,7 @@ class Fetcher:
                     with self._session.data_channel() as channel:
                         download(channel, id, frame, target)
 
-        self._session.patiently(once)
+        self._session.retry(once)
         self._written.note(path, frame)
 
     def _copied(self, frame: ResultFrame, target: BinaryIO) -> bool:
@@ -95,7 +95,7 @@ class Fetcher:
         if self._session.config.transport == "inline" or not frame.path or not self._session.is_same_host():
             return False
         try:
-            source = open(self._map.here(frame.path), "rb")  # noqa: SIM115  closed below
+            source = open(self._map.to_local(frame.path), "rb")  # noqa: SIM115  closed below
         except OSError:
             return False
         with source:

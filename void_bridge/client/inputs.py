@@ -34,7 +34,7 @@ def frames_read(job: Job) -> FrameRange:
     return job.frames.with_handles(job.handles, set.intersection(*held) if held else ())
 
 
-def frames_delivered_at_most(job: Job) -> FrameRange:
+def possible_output_frames(job: Job) -> FrameRange:
     """The frames that a job may write, whatever handles the disk has."""
     frames = job.frames
     if job.deliver_handles and job.handles:
@@ -55,12 +55,12 @@ def _patterns(job: Job) -> Tuple[str, ...]:
     return tuple(dict.fromkeys((job.plate, *(matte.sequence for matte in job.mattes.values()))))
 
 
-def described(paths: Iterable[str]) -> Tuple[InputFile, ...]:
+def describe_files(paths: Iterable[str]) -> Tuple[InputFile, ...]:
     """Sizes and times of change, for `path` transport. Raises UnreadableFile."""
     return tuple(_stat(path) for path in paths)
 
 
-def hashed(paths: Tuple[str, ...], on_progress: OnProgress) -> Tuple[InputFile, ...]:
+def hash_files(paths: Tuple[str, ...], on_progress: OnProgress) -> Tuple[InputFile, ...]:
     """Sizes and digests, for `inline` transport. Raises UnreadableFile."""
     files = []
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="void-hash") as pool:

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List
 
 from void_bridge.config import Config, as_environment
-from void_bridge.connection import connection_path, installation_id, make_private
-from void_bridge.errors import NoServer, full_disk_named
-from void_bridge.installation import recorded
+from void_bridge.connection import connection_path, installation_id, make_private_folder
+from void_bridge.errors import NoServer, map_write_errors
+from void_bridge.installation import recorded_installation
 
 START_S = 90.0
 _POLL_S = 0.05
@@ -35,14 +35,14 @@ def start_server(config: Config, answers: Callable[[], bool], notice: Callable[[
     serve = ["-m", "void_bridge.cli", "serve", "--autostarted", "--installation", installation_id()]
     command = [server_python(config), *serve]
     log = config.runtime_dir / "server.log"
-    make_private(config.runtime_dir)  # the server's working folder, from which Python would import
+    make_private_folder(config.runtime_dir)  # the server's working folder, from which Python would import
     with _only_one(config.runtime_dir / "start.lock"):
         if answers():
             return
         notice(f"starting a local server; its log is {log}")
-        before = stamp(connection_path(config.runtime_dir))
+        before = file_stamp(connection_path(config.runtime_dir))
         process = _spawn(command, config, log)
-        wait_until_up(process, config, before, log)
+        wait_until_ready(process, config, before, log)
 
 
 def server_python(config: Config) -> str:
@@ -54,7 +54,7 @@ def server_python(config: Config) -> str:
     """
     if config.executable:
         return config.executable
-    record = recorded()
+    record = recorded_installation()
     path = Path(record.executable if record else sys.executable or "")
     if record and not path.is_absolute():
         raise NoServer(f"cannot start {path} on this system; {_INSTALL_AGAIN}, or set `executable`")
@@ -76,7 +76,7 @@ def _spawn(command: List[str], config: Config, log: Path) -> subprocess.Popen[by
     if sys.platform == "win32":
         flags = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW | subprocess.DETACHED_PROCESS
         detached = {"creationflags": flags}
-    with full_disk_named(log):
+    with map_write_errors(log):
         output = open(log, "ab")  # noqa: SIM115  closed below
     try:
         with output:
@@ -97,18 +97,18 @@ def _spawn(command: List[str], config: Config, log: Path) -> subprocess.Popen[by
     return process
 
 
-def wait_until_up(process: subprocess.Popen[bytes], config: Config, before: int, log: Path) -> None:
+def wait_until_ready(process: subprocess.Popen[bytes], config: Config, before: int, log: Path) -> None:
     """Until a server that has just been started can be found.
 
     Args:
-        before: the `stamp` of its connection file from before it was started: a killed one leaves its own.
+        before: the `file_stamp` of its connection file from before it was started: a killed one leaves its own.
 
     Raises:
         NoServer: it ended, or takes too long; the log is named.
     """
     path = connection_path(config.runtime_dir)
     deadline = time.monotonic() + START_S
-    while stamp(path) in (0, before):
+    while file_stamp(path) in (0, before):
         if process.poll() is not None:
             raise NoServer(f"the server that was started ended at once: {_last_line(log)}; see {log}")
         if time.monotonic() > deadline:
@@ -116,7 +116,7 @@ def wait_until_up(process: subprocess.Popen[bytes], config: Config, before: int,
         time.sleep(_POLL_S)
 
 
-def stamp(path: Path) -> int:
+def file_stamp(path: Path) -> int:
     """Changes with every new file at `path`; 0 when there is none."""
     try:
         facts = path.stat()

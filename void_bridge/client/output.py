@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Dict, Optional, Tuple
 
 from void_bridge.atomic import TEMPORARY_SUFFIX, write_json
-from void_bridge.client.inputs import file_digest, frames_delivered_at_most
-from void_bridge.errors import InputError, OutputError, full_disk_named
+from void_bridge.client.inputs import file_digest, possible_output_frames
+from void_bridge.errors import InputError, OutputError, map_write_errors
 from void_bridge.job import JOB_FILE_NAME, Job, JobFile
 from void_bridge.protocol.messages import Result, ResultFrame
 from void_bridge.sequence import Sequence
@@ -22,7 +22,7 @@ def output_folder(job: Job) -> Path:
     return Path(str(Sequence.parse(job.output).path(job.frames.first))).parent
 
 
-def job_file_there(job: Job, unreadable_is_none: bool = False) -> Optional[JobFile]:
+def existing_job_file(job: Job, unreadable_is_none: bool = False) -> Optional[JobFile]:
     """The job.json of the output folder. Raises InputError: there is one that cannot be read."""
     path = output_folder(job) / JOB_FILE_NAME
     if not path.exists():
@@ -35,7 +35,7 @@ def job_file_there(job: Job, unreadable_is_none: bool = False) -> Optional[JobFi
         raise
 
 
-def check_inputs_safe(job: Job) -> None:
+def check_inputs_not_overwritten(job: Job) -> None:
     """Raises OutputError: a frame of the plate or of a matte would be overwritten."""
     output = {_real(path) for path in _paths(job.output, job)}
     for pattern in (job.plate, *(matte.sequence for matte in job.mattes.values())):
@@ -46,7 +46,7 @@ def check_inputs_safe(job: Job) -> None:
             )
 
 
-def check_free(job: Job) -> None:
+def check_no_frames(job: Job) -> None:
     """Raises OutputError: frames of the output pattern are there already."""
     there = [path for path in _paths(job.output, job) if path.exists()]
     if there:
@@ -56,7 +56,7 @@ def check_free(job: Job) -> None:
         )
 
 
-def frames_there(job: Job) -> int:
+def count_existing_frames(job: Job) -> int:
     return sum(path.exists() for path in _paths(job.output, job))
 
 
@@ -64,12 +64,12 @@ def check_writable(folder: Path) -> None:
     """Try whether the folder could be made and written. Raises OutputError, DiskFull."""
     there = next((path for path in (folder, *folder.parents) if path.exists()), folder)
     probe = there / f".{uuid.uuid4().hex[:8]}{TEMPORARY_SUFFIX}"
-    with full_disk_named(folder):
+    with map_write_errors(folder):
         probe.touch()
         probe.unlink()
 
 
-class Written:
+class WrittenFrames:
     """Which frames are known to be whole on disk, so that fetching again and again reads each file once."""
 
     def __init__(self) -> None:
@@ -94,10 +94,10 @@ class Written:
 
 def write_report(folder: Path, result: Result) -> None:
     """What the job says it did, as JSON beside the frames. Raises OutputError, DiskFull."""
-    write_json(folder / REPORT_FILE_NAME, report_of(result))
+    write_json(folder / REPORT_FILE_NAME, build_report(result))
 
 
-def report_of(result: Result) -> Dict[str, object]:
+def build_report(result: Result) -> Dict[str, object]:
     """What a job says it did, and which job that is, as plain data."""
     status = result.status
     summary = {"job": status.id, "engine": status.engine, "frames": status.frames_done, "seconds": status.seconds}
@@ -106,7 +106,7 @@ def report_of(result: Result) -> Dict[str, object]:
 
 def _paths(pattern: str, job: Job) -> Tuple[Path, ...]:
     sequence = Sequence.parse(pattern)
-    return tuple(Path(str(sequence.path(frame))) for frame in frames_delivered_at_most(job))
+    return tuple(Path(str(sequence.path(frame))) for frame in possible_output_frames(job))
 
 
 def _real(path: Path) -> str:

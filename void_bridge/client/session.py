@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Callable, Iterator, Optional, Type, TypeVar
 
 from void_bridge.client.channel import Channel
-from void_bridge.client.link import Link
+from void_bridge.client.connector import Connector
 from void_bridge.config import Config
 from void_bridge.connection import host_identity
 from void_bridge.errors import NoServer, ProtocolError
@@ -21,10 +21,12 @@ T = TypeVar("T")
 M = TypeVar("M", bound=Message)
 
 
-class Session:
+class ClientSession:
     """Every request of the protocol may be repeated, so that one without an answer is asked again."""
 
-    def __init__(self, config: Config, link: Link, notice: Callable[[str], None], patience_s: float = RETURN_S) -> None:
+    def __init__(
+        self, config: Config, link: Connector, notice: Callable[[str], None], patience_s: float = RETURN_S
+    ) -> None:
         self.config, self.patience_s = config, patience_s
         self.link = link
         self.notice = notice
@@ -53,7 +55,7 @@ class Session:
                     self._close_control()
                     raise
 
-        found = self.patiently(once)
+        found = self.retry(once)
         if not isinstance(found, answer):
             raise ProtocolError(f"got {found.type} in answer to {message.type}, expected {answer.type}")
         return found
@@ -76,7 +78,7 @@ class Session:
                         self._close_control()
                 raise
 
-    def patiently(self, action: Callable[[], T]) -> T:
+    def retry(self, action: Callable[[], T]) -> T:
         """Do it, again and again for `patience_s` while no server answers. Raises NoServer."""
         deadline: Optional[float] = None
         while True:

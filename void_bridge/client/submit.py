@@ -8,8 +8,8 @@ from contextlib import suppress
 from typing import List, Optional, Tuple
 
 from void_bridge.client import output as places
-from void_bridge.client.inputs import OnProgress, described, hashed, input_paths
-from void_bridge.client.session import Session
+from void_bridge.client.inputs import OnProgress, describe_files, hash_files, input_paths
+from void_bridge.client.session import ClientSession
 from void_bridge.client.transfer import upload
 from void_bridge.errors import OutputError, ProtocolError, Refused, UnknownJob
 from void_bridge.job import JOB_FILE_NAME, Job, JobFile, new_job_id
@@ -31,7 +31,7 @@ _PING_S = 5.0
 
 
 def submit(
-    session: Session,
+    session: ClientSession,
     job: Job,
     id: Optional[str],
     transport: str,
@@ -41,13 +41,13 @@ def submit(
     on_progress: OnProgress,
 ) -> JobStatus:
     """What `Client.submit` says."""
-    places.check_inputs_safe(job)
+    places.check_inputs_not_overwritten(job)
     paths = input_paths(job)
     id = id or (_number(session, job, overwrite) if claim else new_job_id())
     folder = places.output_folder(job)
     places.check_writable(folder)
     by_path = transport == "path" or (transport == "auto" and _shares_disk(session, paths))
-    files = described(paths) if by_path else hashed(paths, on_progress)
+    files = describe_files(paths) if by_path else hash_files(paths, on_progress)
     message = Submit(id, job, files, "path" if by_path else "inline", session.config.user, priority)
     submitted = _first_answer(session, message)
     try:
@@ -60,7 +60,7 @@ def submit(
         raise
 
 
-def _first_answer(session: Session, message: Submit) -> Submitted:
+def _first_answer(session: ClientSession, message: Submit) -> Submitted:
     try:
         return session.ask(message, Submitted)
     except Refused as exc:
@@ -72,19 +72,19 @@ def _first_answer(session: Session, message: Submit) -> Submitted:
         ) from exc
 
 
-def _number(session: Session, job: Job, overwrite: bool) -> str:
+def _number(session: ClientSession, job: Job, overwrite: bool) -> str:
     """The number for a job, after a look at who holds its output folder. Raises OutputError."""
     if overwrite:
         return new_job_id()
-    held = places.job_file_there(job)
+    held = places.existing_job_file(job)
     if held is None or not held.id:
-        places.check_free(job)
+        places.check_no_frames(job)
         return new_job_id()
     state = _state(session, held.id)
     is_over = state in ("failed", "cancelled", "")
     if held.job == job:
         return new_job_id() if is_over else held.id
-    if is_over and not places.frames_there(held.job) and not places.frames_there(job):
+    if is_over and not places.count_existing_frames(held.job) and not places.count_existing_frames(job):
         return new_job_id()
     raise OutputError(
         f"{places.output_folder(job)} holds job {held.id} ({state or 'unknown to this server'}) with other settings; "
@@ -92,20 +92,20 @@ def _number(session: Session, job: Job, overwrite: bool) -> str:
     )
 
 
-def _state(session: Session, id: str) -> str:
+def _state(session: ClientSession, id: str) -> str:
     try:
         return session.ask(GetStatus(id), StatusReply).status.state
     except UnknownJob:
         return ""
 
 
-def _shares_disk(session: Session, paths: Tuple[str, ...]) -> bool:
+def _shares_disk(session: ClientSession, paths: Tuple[str, ...]) -> bool:
     roots = [os.path.realpath(root) for root in session.welcome.roots]
     real = (os.path.realpath(path) for path in paths)
     return session.is_same_host() and all(any(is_within(path, root) for root in roots) for path in real)
 
 
-def _complete(session: Session, message: Submit, submitted: Submitted, on_progress: OnProgress) -> JobStatus:
+def _complete(session: ClientSession, message: Submit, submitted: Submitted, on_progress: OnProgress) -> JobStatus:
     """Upload until the server lacks nothing: it may forget what it had when it starts again in between."""
     by_digest = {file.digest: file for file in message.inputs}
     for _ in range(_UPLOADS_MAX):
@@ -115,12 +115,12 @@ def _complete(session: Session, message: Submit, submitted: Submitted, on_progre
         if unknown:
             raise ProtocolError(f"the server asks for {unknown[0][:16]}, which the job does not read")
         missing = [by_digest[digest] for digest in submitted.missing]
-        session.patiently(lambda: _upload(session, missing, on_progress))  # noqa: B023  called at once
+        session.retry(lambda: _upload(session, missing, on_progress))  # noqa: B023  called at once
         submitted = session.ask(message, Submitted)
     raise ProtocolError(f"the server still lacks {len(submitted.missing)} files; look at its log")
 
 
-def _upload(session: Session, files: List[InputFile], on_progress: OnProgress) -> None:
+def _upload(session: ClientSession, files: List[InputFile], on_progress: OnProgress) -> None:
     total = sum(file.size for file in files)
     sent, pinged = 0, time.monotonic()
 

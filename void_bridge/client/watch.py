@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Callable, Iterator, Optional, Union
 
 from void_bridge.client.channel import Channel
-from void_bridge.client.session import Session
+from void_bridge.client.session import ClientSession
 from void_bridge.errors import NoServer
 from void_bridge.protocol.framing import Envelope
 from void_bridge.protocol.messages import FINAL_STATES, JobStatus, Ping, Preview, StatusReply, Watch
@@ -18,17 +18,17 @@ _RETRY_S = 0.5
 
 
 @dataclass(frozen=True)
-class PreviewImage:
+class FramePreview:
     """A picture of a frame in the making."""
 
     frame: int
     png: bytes
 
 
-Event = Union[JobStatus, PreviewImage]
+Event = Union[JobStatus, FramePreview]
 
 
-def watch(session: Session, id: str, previews: bool) -> Iterator[Event]:
+def watch(session: ClientSession, id: str, previews: bool) -> Iterator[Event]:
     """Events of a job until it ends, over a channel of its own.
 
     Raises:
@@ -79,7 +79,7 @@ class Heartbeat:
         return self._clock() - self._heard > SILENCE_S
 
 
-def _watch_once(session: Session, id: str, previews: bool) -> Iterator[Event]:
+def _watch_once(session: ClientSession, id: str, previews: bool) -> Iterator[Event]:
     channel = session.link.control()
     try:
         request = Watch(id, previews)
@@ -101,7 +101,7 @@ def _event(envelope: Optional[Envelope], id: str) -> Optional[Event]:
     if isinstance(message, StatusReply) and message.status.id == id:
         return message.status
     if envelope and isinstance(message, Preview) and message.id == id and envelope.buffers:
-        return PreviewImage(message.frame, bytes(envelope.buffers[0]))
+        return FramePreview(message.frame, bytes(envelope.buffers[0]))
     return None
 
 

@@ -19,7 +19,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from void_bridge.atomic import write_bytes
-from void_bridge.cores import available_cores
 from void_bridge.job import Colour, Job
 from void_bridge.pixels.box import Box
 from void_bridge.pixels.colour import to_display
@@ -27,6 +26,7 @@ from void_bridge.pixels.contact_sheet import contact_sheet
 from void_bridge.pixels.exr import ExrFrame, read_frame, rgb_names
 from void_bridge.pixels.exr_header import read_info
 from void_bridge.pixels.movie import write_movie
+from void_bridge.processes import available_cores
 from void_bridge.sequence import Sequence
 
 Image = NDArray[np.uint8]

@@ -19,13 +19,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from void_bridge.cores import available_cores
 from void_bridge.errors import FrameRangeError, InputError, OutputError, SizeMismatch
 from void_bridge.frames import FrameRange
 from void_bridge.job import JOB_FILE_NAME, Colour, Job, JobFile, MatteSource
 from void_bridge.pixels.colour import from_encoded_srgb, interop_id
 from void_bridge.pixels.exr import write_simple
 from void_bridge.pixels.movie import MovieInfo, probe_movie, read_luma, read_rgb
+from void_bridge.processes import available_cores
 from void_bridge.sequence import Sequence
 
 FIRST_FRAME = 1001

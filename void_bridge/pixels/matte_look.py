@@ -10,12 +10,12 @@ import cv2
 import numpy as np
 
 from void_bridge.atomic import write_bytes
-from void_bridge.cores import available_cores
 from void_bridge.pixels.exr import write_simple
 from void_bridge.pixels.model_domain import to_model
 from void_bridge.pixels.movie import write_movie
 from void_bridge.pixels.overlay import Picture, overlay
 from void_bridge.pixels.shot import Shot
+from void_bridge.processes import available_cores
 from void_bridge.sequence import Sequence
 
 OnFrame = Callable[[int, int], None]

@@ -7,7 +7,7 @@ from typing import Any, Callable, ClassVar, Literal, Protocol, Tuple
 
 from host_plugins.farm.bundle import Bundle
 from host_plugins.farm.options import FarmOptions
-from void_bridge.cli.entries import registered
+from void_bridge.entry_points import find_entry_points
 from void_bridge.errors import UsageError
 from void_bridge.typed import nearest
 
@@ -57,12 +57,12 @@ class Farm(Protocol):
 
 def farm_names() -> Tuple[str, ...]:
     """Every registered farm, without importing any."""
-    return tuple(registered(GROUP))
+    return tuple(find_entry_points(GROUP))
 
 
 def farm_of(name: str) -> Farm:
     """Raises UsageError: no farm of that name."""
-    found = registered(GROUP)
+    found = find_entry_points(GROUP)
     if name not in found:
         raise UsageError(f"no farm {name!r}{nearest(name, found)}; known: {', '.join(found)}")
     made: Any = found[name].load()

@@ -32,7 +32,7 @@ from host_plugins.farm.bundle import Bundle
 from host_plugins.farm.options import FarmOptions
 from void_bridge.atomic import write_bytes
 from void_bridge.client.output import output_folder
-from void_bridge.errors import NoServer, ServerError, UsageError, full_disk_named
+from void_bridge.errors import NoServer, ServerError, UsageError, map_write_errors
 
 FOLDER = "deadline10"
 FRAMES, CHECK, COMP = "frames", "check", "comp"
@@ -135,7 +135,7 @@ def _write(bundle: Bundle, name: str, job: Info, plugin: Info) -> Tuple[Path, Pa
     paths = bundle.folder / FOLDER / f"{name}_job_info.txt", bundle.folder / FOLDER / f"{name}_plugin_info.txt"
     for path, info in zip(paths, (job, plugin)):
         text = "".join(f"{key}={_checked(key, value)}\r\n" for key, value in info.items())
-        with full_disk_named(path):
+        with map_write_errors(path):
             path.parent.mkdir(exist_ok=True)
         write_bytes(path, b"\xff\xfe" + text.encode("utf-16-le"))
     return paths

@@ -15,7 +15,7 @@ from host_plugins.farm.backends import Say, Submitted
 from host_plugins.farm.bundle import SERVICE_PARAMETERS, TEMPLATE, Bundle
 from host_plugins.farm.options import FarmOptions
 from host_plugins.farm.processes import is_running
-from void_bridge.errors import UsageError, full_disk_named
+from void_bridge.errors import UsageError, map_write_errors
 
 LOG = "openjd.log"
 _FAILED = "openjd_fail: "
@@ -86,7 +86,7 @@ def _in_foreground(command: List[str], log: Path, say: Say) -> Submitted:
 
 
 def _in_background(command: List[str], log: Path) -> Submitted:
-    with full_disk_named(log), open(log, "ab") as kept:
+    with map_write_errors(log), open(log, "ab") as kept:
         process = _start(command, stdout=kept, **_detached())
     _left_alone.append(process)
     return Submitted(str(process.pid), f"it runs in the background; its log is {log}")

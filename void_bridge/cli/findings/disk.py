@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Iterator, Optional, Tuple
+from typing import Iterator, NamedTuple, Optional, Tuple
 
-from void_bridge.cli.finding import Finding
-from void_bridge.cli.findings.mounts import file_system_of
-from void_bridge.cli.findings.trial import Trial, existing, try_folder
+from void_bridge.cli.findings import Finding
+from void_bridge.cli.findings.folders import FolderTrial, nearest_existing, try_folder
 from void_bridge.config import Config
 from void_bridge.errors import OutputError
 
@@ -24,7 +26,7 @@ _LARGER = "set VOID_BRIDGE_SPOOL to a larger disk"
 
 
 def spool_findings(config: Config) -> Iterator[Finding]:
-    there = existing(config.spool)
+    there = nearest_existing(config.spool)
     if not there.is_dir():
         yield Finding("spool", "bad", f"{there} is no folder", f"remove it, or {_ELSEWHERE}")
         return
@@ -40,7 +42,7 @@ def spool_findings(config: Config) -> Iterator[Finding]:
     yield from _kind(there)
 
 
-def _spool(spool: Path, trial: Trial) -> Finding:
+def _spool(spool: Path, trial: FolderTrial) -> Finding:
     if not trial.keeps_modes:
         fix = f"{_ELSEWHERE}: this one keeps no modes"
         return Finding("spool", "note", f"others on this machine can read what lies in {spool}", fix)
@@ -48,7 +50,7 @@ def _spool(spool: Path, trial: Trial) -> Finding:
     return Finding("spool", "ok", f"{spool}{made}: takes, syncs, locks, renames and removes files")
 
 
-def _clock(there: Path, trial: Trial) -> Finding:
+def _clock(there: Path, trial: FolderTrial) -> Finding:
     off = abs(trial.ahead_s)
     if off > _CLOCK_S:
         way = "ahead of" if trial.ahead_s > 0 else "behind"
@@ -123,3 +125,56 @@ def _kind(there: Path) -> Iterator[Finding]:
         yield Finding("file system", "note", detail, f"jobs are lost with a restart of this machine; {_ELSEWHERE}")
     else:
         yield Finding("file system", "ok", f"{found.kind} at {found.at}")
+
+
+_TABLE = Path("/proc/self/mounts")
+_NETWORK = re.compile(
+    r"^(nfs\d?|cifs|smb\w*|afpfs|afs|webdav|ncpfs|9p|ceph|glusterfs|lustre|gpfs|beegfs|panfs|wekafs|vastnfs|"
+    r"fuse\.(sshfs|s3fs|rclone|glusterfs|ceph|juicefs|gcsfuse|davfs\w*|nfs\w*|smb\w*))$"
+)
+_IN_MEMORY = ("tmpfs", "ramfs")
+
+
+class FileSystem(NamedTuple):
+    """kind: as the system calls it. at: where it is mounted."""
+
+    kind: str
+    at: str
+    options: str = ""
+
+    @property
+    def is_network(self) -> bool:
+        return bool(_NETWORK.match(self.kind)) or "remote" in self.options.split(",")
+
+    @property
+    def is_memory(self) -> bool:
+        return self.kind in _IN_MEMORY
+
+
+def file_system_of(path: Path) -> Optional[FileSystem]:
+    """Of an existing path; None where the system does not say. Looks at no disk but to follow links."""
+    real = path.resolve()
+    above = {str(folder) for folder in (real, *real.parents)}
+    found: Optional[FileSystem] = None
+    for mount in _mounts():
+        if mount.at in above and (found is None or len(mount.at) >= len(found.at)):  # a later mount hides an earlier
+            found = mount
+    return found
+
+
+def _mounts() -> Iterator[FileSystem]:
+    if sys.platform == "linux":
+        for line in _TABLE.read_text(encoding="utf-8", errors="surrogateescape").splitlines():
+            fields = line.split()
+            if len(fields) >= 4:
+                yield FileSystem(fields[2], _plain(fields[1]), fields[3])
+    elif find_spec("psutil"):
+        import psutil  # type: ignore[import-untyped]
+
+        for part in psutil.disk_partitions(all=True):
+            yield FileSystem(part.fstype.lower(), part.mountpoint, part.opts)
+
+
+def _plain(text: str) -> str:
+    """A space is written as \\040 there."""
+    return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), text)

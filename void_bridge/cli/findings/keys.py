@@ -8,7 +8,7 @@ import shlex
 from pathlib import Path
 from typing import Callable, Iterator, List, Optional
 
-from void_bridge.cli.finding import Finding
+from void_bridge.cli.findings import Finding
 from void_bridge.client.endpoint import CLIENT_CERTIFICATE, SERVER_CERTIFICATE
 from void_bridge.config import Config
 from void_bridge.errors import Refused

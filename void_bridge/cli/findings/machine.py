@@ -6,10 +6,10 @@ import shutil
 from importlib.util import find_spec
 from typing import Iterator
 
-from void_bridge.cli.finding import Finding
+from void_bridge.cli.findings import Finding
 from void_bridge.config import Config
-from void_bridge.cores import available_cores
 from void_bridge.errors import VoidBridgeError
+from void_bridge.processes import available_cores
 
 _MEMORY_GB = 4.0
 

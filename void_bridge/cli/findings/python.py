@@ -10,7 +10,7 @@ from importlib import metadata
 from importlib.util import find_spec
 from typing import Iterator, Sequence, Tuple
 
-from void_bridge.cli.finding import Finding
+from void_bridge.cli.findings import Finding
 
 Package = Tuple[str, str]  # module, name
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import shlex
 import socket
-from typing import Iterator, Optional
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Iterator, List, Optional
 from urllib.parse import urlsplit
 
-from void_bridge.cli.connecting import connected
-from void_bridge.cli.finding import Finding
-from void_bridge.cli.findings.leftovers import is_gone
+from void_bridge.cli.findings import Finding
+from void_bridge.cli.server_options import open_client
 from void_bridge.config import Config
-from void_bridge.connection import connection_path, read_connection
-from void_bridge.errors import NoServer, VoidBridgeError
+from void_bridge.connection import Connection, connection_path, read_connection
+from void_bridge.errors import NoServer, Refused, VoidBridgeError
+from void_bridge.processes import has_ended
 
 _REACH_S = 3.0
 
@@ -42,7 +45,7 @@ def _unreachable(url: str) -> Optional[Finding]:
 
 def _answer(config: Config) -> Finding:
     try:
-        with connected(config) as client:
+        with open_client(config) as client:
             seconds, server = client.ping(), client.server
     except NoServer as exc:
         if config.connect:
@@ -61,7 +64,47 @@ def _no_local(config: Config, error: NoServer) -> Finding:
         found = read_connection(path)
     except VoidBridgeError:
         found = None
-    if found is None or is_gone(found, path):
+    if found is None or is_stale(found, path):
         return Finding("answer", "ok", "no local server runs; one is started when it is needed")
     fix = f"it hangs or is stopped: end process {found.server_pid}; what was finished is kept"
     return Finding("answer", "bad", error.message, fix)
+
+
+_REUSED_S = 60.0
+
+
+def leftover_findings(config: Config) -> Iterator[Finding]:
+    wrong: List[Finding] = []
+    paths = sorted(config.runtime_dir.glob("*.json"))
+    for path in paths:
+        fix = f"rm {shlex.quote(str(path))}"
+        try:
+            connection = read_connection(path)
+        except NoServer:  # it has just gone
+            continue
+        except Refused as exc:
+            wrong.append(Finding("leftovers", "bad", exc.message, fix))
+            continue
+        if is_stale(connection, path):
+            detail = f"{path} is of a server that has ended (process {connection.server_pid})"
+            wrong.append(Finding("leftovers", "note", detail, f"{fix}; a new server at that address writes over it"))
+    yield from wrong
+    if not wrong:
+        yield Finding("leftovers", "ok", f"none; {len(paths)} connection files of servers that run")
+
+
+def is_stale(connection: Connection, path: Path) -> bool:
+    """Whether its process has ended, also where another has got its number since."""
+    if has_ended(connection.server_pid):
+        return True
+    if not find_spec("psutil"):
+        return False
+    import psutil  # type: ignore[import-untyped]
+
+    try:
+        started = psutil.Process(connection.server_pid).create_time()
+        return bool(started > path.stat().st_mtime + _REUSED_S)
+    except psutil.NoSuchProcess:
+        return True
+    except (psutil.Error, OSError):
+        return False

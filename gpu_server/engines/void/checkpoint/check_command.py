@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gpu_server.engines.void.checkpoint.check import CheckedPart, inspect
-from void_bridge.cli.console import Outcome, say
+from void_bridge.cli.console import CommandOutcome, say
 from void_bridge.config import load
 from void_bridge.typed import to_plain
 
@@ -41,8 +41,8 @@ def run(arguments: argparse.Namespace) -> int:
     folder = models_folder(arguments)
     findings = inspect(folder, range(1, arguments.passes + 1))
     is_whole = all(finding.is_whole for finding in findings)
-    outcome: Outcome = arguments.outcome
-    outcome.set_other(folder=str(folder), whole=is_whole, parts=to_plain(findings))
+    outcome: CommandOutcome = arguments.outcome
+    outcome.set_without_job(folder=str(folder), whole=is_whole, parts=to_plain(findings))
     if not arguments.json:
         show(folder, findings)
     return 0 if is_whole else 1

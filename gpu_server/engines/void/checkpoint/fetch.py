@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from gpu_server.engines.void.checkpoint.layout import BASE_PARTS, resolve
 from gpu_server.engines.void.checkpoint.sources import BASE_REPOSITORY, PASSES_REPOSITORY, SOURCES
-from void_bridge.errors import DiskFull, InputError, OutputError, Refused, full_disk_named
+from void_bridge.errors import DiskFull, InputError, OutputError, Refused, map_write_errors
 
 if TYPE_CHECKING:
     from gpu_server.engines.void.checkpoint.hub import Hub, HubFile
@@ -99,7 +99,7 @@ def fetch(hub: Hub, file: RemoteFile) -> None:
     """
     if file.is_there:
         return
-    with full_disk_named(file.target):
+    with map_write_errors(file.target):
         file.target.parent.mkdir(parents=True, exist_ok=True)
         with file.partial.open("ab") as out:
             hub.append(file.repository, file.listed.path, out, out.tell(), file.listed.size)

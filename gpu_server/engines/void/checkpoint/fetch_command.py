@@ -10,7 +10,7 @@ from gpu_server.engines.void.checkpoint.check_command import add_folder, models_
 from gpu_server.engines.void.checkpoint.fetch import check_disk, fetch, wanted_files
 from gpu_server.engines.void.checkpoint.layout import pass_name, resolve
 from gpu_server.engines.void.checkpoint.sources import BASE_REPOSITORY, PASSES_REPOSITORY
-from void_bridge.cli.console import Outcome, say
+from void_bridge.cli.console import CommandOutcome, say
 from void_bridge.errors import NoServer, UsageError
 from void_bridge.typed import to_plain
 
@@ -56,8 +56,8 @@ def run(arguments: argparse.Namespace) -> int:
             fetch(hub, file)
     findings = inspect(folder, passes)
     is_whole = all(finding.is_whole for finding in findings)
-    outcome: Outcome = arguments.outcome
-    outcome.set_other(folder=str(folder), fetched_bytes=missing, whole=is_whole, parts=to_plain(findings))
+    outcome: CommandOutcome = arguments.outcome
+    outcome.set_without_job(folder=str(folder), fetched_bytes=missing, whole=is_whole, parts=to_plain(findings))
     if not arguments.json:
         show(folder, findings)
     return 0 if is_whole else 1

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from gpu_server.engines.void.random_checkpoints.tiny import write_tiny
-from void_bridge.cli.console import Outcome
+from void_bridge.cli.console import CommandOutcome
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,8 +18,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     folder = arguments.folder.absolute()
     write_tiny(folder, arguments.seed)
-    outcome: Outcome = arguments.outcome
-    outcome.set_other(folder=str(folder), seed=arguments.seed)
+    outcome: CommandOutcome = arguments.outcome
+    outcome.set_without_job(folder=str(folder), seed=arguments.seed)
     outcome.summary(
         f"wrote a tiny random checkpoint to {folder}: it removes nothing, but runs as the published one does"
     )

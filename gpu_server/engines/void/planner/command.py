@@ -14,7 +14,7 @@ from gpu_server.engines.void.planner.plan import Request
 from gpu_server.engines.void.planner.report import describe_plan
 from gpu_server.engines.void.planner.spec import full_size, read_spec
 from gpu_server.engines.void.precision.layers import PRECISIONS
-from void_bridge.cli.console import Outcome
+from void_bridge.cli.console import CommandOutcome
 from void_bridge.errors import UsageError
 from void_bridge.typed import to_plain
 
@@ -45,8 +45,8 @@ def run(arguments: argparse.Namespace) -> int:
     spec = read_spec(arguments.folder) if arguments.folder else full_size()
     plan = choose_plan(spec, request, room)
     below = next_smaller_plan(spec, request, room, plan)
-    outcome: Outcome = arguments.outcome
-    outcome.set_other(
+    outcome: CommandOutcome = arguments.outcome
+    outcome.set_without_job(
         plan={"name": plan.name, **to_plain(plan), "peaks": plan.peaks, "host_peaks": plan.host_peaks},
         usable=room.usable,
         next=below.name if below else "",

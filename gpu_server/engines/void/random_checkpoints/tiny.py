@@ -28,7 +28,7 @@ from gpu_server.engines.void.checkpoint.tensor_shapes import (
 from gpu_server.engines.void.random_checkpoints.safetensors_writer import Stored, encoded, write_tensors
 from gpu_server.engines.void.random_checkpoints.tokenizer import VOCABULARY, write_tokenizer
 from void_bridge.atomic import write_bytes
-from void_bridge.errors import OutputError, full_disk_named
+from void_bridge.errors import OutputError, map_write_errors
 
 _BASE_CHANNELS = 33
 
@@ -79,7 +79,7 @@ def write_tiny(folder: Path, seed: int = 0) -> None:
     Raises:
         OutputError: the folder holds something, or cannot be written.
     """
-    with full_disk_named(folder):
+    with map_write_errors(folder):
         if folder.exists() and any(folder.iterdir()):
             raise OutputError(f"{folder} is not empty; name a new or empty folder for the tiny checkpoint")
     _write_part(folder, "transformer", TRANSFORMER, transformer_shapes(TRANSFORMER, _BASE_CHANNELS), seed)

@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 from typing import List, Optional
 
-from void_bridge.client.client import Client, no_frame
+from void_bridge.client.client import Client, ignore_frame
 from void_bridge.client.fetch import OnFrame
 
 
@@ -19,7 +19,7 @@ class FrameWriter:
         id: str,
         output: Optional[str],
         overwrite: bool,
-        on_frame: OnFrame = no_frame,
+        on_frame: OnFrame = ignore_frame,
         claim: bool = True,
     ) -> None:
         self._client, self._id, self._output, self._overwrite = client, id, output, overwrite
@@ -29,7 +29,7 @@ class FrameWriter:
         self._published = 0
         self.paths: List[Path] = []
 
-    def more(self, published: int) -> None:
+    def fetch_published(self, published: int) -> None:
         """Fetch unless that is going on. Raises what the last time failed with."""
         busy = self._thread is not None and self._thread.is_alive()
         if published > self._published and not busy:

@@ -24,12 +24,12 @@ def add_job_argument(parser: argparse.ArgumentParser) -> None:
     add_server_options(parser)
 
 
-def loaded_config(arguments: argparse.Namespace, **more: Any) -> Config:
+def load_config(arguments: argparse.Namespace, **more: Any) -> Config:
     """The configuration under the options of `add_server_options`. Raises ConfigError."""
     return load({"connect": arguments.connect, "autostart": arguments.autostart, **more}).config
 
 
-def connected(config: Config) -> Client:
+def open_client(config: Config) -> Client:
     """Raises NoServer, VersionMismatch, Refused."""
     return connect(config, notice=say)
 
@@ -45,20 +45,20 @@ def job_id(text: str) -> str:
     return found
 
 
-def job_file_of(text: str) -> Optional[Path]:
+def find_job_file(text: str) -> Optional[Path]:
     """The job.json that JOB names, itself or by its folder; None: JOB is a number."""
     path = Path(text) / JOB_FILE_NAME if Path(text).is_dir() else Path(text)
     return path if path.is_file() or path.suffix.lower() == ".json" else None
 
 
-def job_of(text: str, arguments: argparse.Namespace) -> Job:
+def read_job(text: str, arguments: argparse.Namespace) -> Job:
     """The job that JOB stands for; a number is asked for at the server.
 
     Raises:
         InputError, UnknownJob, NoServer.
     """
-    path = job_file_of(text)
+    path = find_job_file(text)
     if path is not None:
         return JobFile.read(path).job
-    with connected(loaded_config(arguments)) as client:
+    with open_client(load_config(arguments)) as client:
         return client.result(text).job

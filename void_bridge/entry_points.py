@@ -6,7 +6,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Dict
 
 
-def registered(group: str) -> Dict[str, EntryPoint]:
+def find_entry_points(group: str) -> Dict[str, EntryPoint]:
     """The entry points of a group by their name, in its order; the same under Python 3.9 and later."""
     everything: Any = entry_points()
     found = everything.select(group=group) if hasattr(everything, "select") else everything.get(group, ())

@@ -17,7 +17,7 @@ from void_bridge.processes import has_ended
 _LOCAL_ANSWER_S = 5.0
 
 
-class Link:
+class Connector:
     """Opens control and data channels. May be used by several threads; the channels may not."""
 
     def __init__(self, config: Config, autostart: bool, notice: Callable[[str], None]) -> None:
