@@ -76,7 +76,7 @@ class Patch:
 
     rgb: shape [box.height, box.width, 3], float32, in the domain of the clip.
     confidence: shape [box.height, box.width], in [0, 1]; 1 means seen in another frame, 0 made up.
-    trip: shape as `rgb`: the plate's own way through the engine's model, with nothing removed. What differs
+    reconstruction: shape as `rgb`: the plate's own way through the engine's model, with nothing removed. What differs
         from it was changed; the rest is the plate's, whose detail then comes back.
     full: shape as `rgb`: what was made, without any of the plate's detail; None where that is `rgb`.
     generated: False where the engine had nothing to change in this frame.
@@ -86,7 +86,7 @@ class Patch:
     box: Box
     rgb: Array
     confidence: Array | None = None
-    trip: Array | None = None
+    reconstruction: Array | None = None
     full: Array | None = None
     generated: bool = True
 
@@ -129,7 +129,7 @@ def rng(seed: int, *keys: object) -> np.random.Generator:
 
 
 @dataclass(frozen=True)
-class Needs:
+class EngineNeeds:
     """What an engine asks of a worker before it is given a job."""
 
     modules: tuple[str, ...] = ()
@@ -150,7 +150,7 @@ class Engine(abc.ABC):
     name: ClassVar[str]
     version: ClassVar[str]
     summary: ClassVar[str]
-    needs: ClassVar[Needs] = Needs()
+    needs: ClassVar[EngineNeeds] = EngineNeeds()
     domain: ClassVar[Literal["plate", "model"]] = "plate"
     access: ClassVar[Literal["stream", "random"]] = "random"
     stages: ClassVar[dict[str, float]] = {}

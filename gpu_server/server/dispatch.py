@@ -194,7 +194,7 @@ class Dispatcher:
             self._publish(record, message)
         elif isinstance(message, worker.Resolved):
             self._store.resolve(record, message.job)
-        elif isinstance(message, worker.PreviewImage):
+        elif isinstance(message, worker.WorkerPreview):
             self._on_preview(record.id, message.frame, message.png)
 
     def _publish(self, record: JobRecord, written: worker.FrameWritten) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpu_server.frame_files import FrameFiles
-from gpu_server.worker.matte_shelf import MatteShelf
+from gpu_server.worker.matte_cache import MatteCache
 from void_bridge.pixels.box import Box
 from void_bridge.pixels.mattes import PlaneRole
 from void_bridge.pixels.shot import Shot, ShotFrame
@@ -49,7 +49,7 @@ class StreamClip(_ShotClip):
 class StoredClip(_ShotClip):
     """Frames in any order and by box, from scratch disk."""
 
-    def __init__(self, shot: Shot, wanted: Sequence[int], plates: FrameFiles, mattes: MatteShelf) -> None:
+    def __init__(self, shot: Shot, wanted: Sequence[int], plates: FrameFiles, mattes: MatteCache) -> None:
         super().__init__(shot, wanted)
         self._plates, self._mattes = plates, mattes
 

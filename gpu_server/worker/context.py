@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from gpu_server.worker.messages import Advance, PreviewImage, RunJob, WorkerMessage
+from gpu_server.worker.messages import Advance, RunJob, WorkerMessage, WorkerPreview
 from void_bridge.errors import Cancelled
 from void_bridge.job import Job
 
@@ -94,4 +94,4 @@ class RunContext:
             self._last_preview = now
         ok, png = cv2.imencode(".png", np.ascontiguousarray(rgb_u8[:, :, ::-1]))
         if ok:
-            self._send(PreviewImage(self._run.id, self._run.attempt, index, png.tobytes()))
+            self._send(WorkerPreview(self._run.id, self._run.attempt, index, png.tobytes()))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from gpu_server.engines.base import Clip, Patch
 from void_bridge.pixels.box import Box
-from void_bridge.pixels.onto_plate import in_windows
+from void_bridge.pixels.integration import in_windows
 from void_bridge.pixels.resample import resample
 from void_bridge.pixels.seam import CELL, match
 
@@ -107,11 +107,11 @@ def _blended(made: Patch, seen: Patch, weight: Array, paste: Array, clip: Clip) 
     real[here] = np.where(inside[..., None], seen.rgb[there], real[here])
     if seen.confidence is not None:
         confidence[here] = seen.confidence[there]
-    of_plate = np.zeros_like(weight) if made.confidence is None else made.confidence
+    plate_share = np.zeros_like(weight) if made.confidence is None else made.confidence
     matched = _matched(made.rgb, real, (weight > _SURE) | (paste <= 0))
-    own = made.rgb + (1 - of_plate)[..., None] * (matched - made.rgb)
+    own = made.rgb + (1 - plate_share)[..., None] * (matched - made.rgb)
     rgb = own + weight[..., None] * (real - own)
-    return dataclasses.replace(made, rgb=rgb, confidence=of_plate + weight * (confidence - of_plate))
+    return dataclasses.replace(made, rgb=rgb, confidence=plate_share + weight * (confidence - plate_share))
 
 
 def _matched(made: Array, real: Array, agreed: NDArray[np.bool_]) -> Array:

@@ -108,7 +108,7 @@ class FrameWritten(WorkerMessage):
 
 
 @dataclass(frozen=True)
-class PreviewImage(WorkerMessage):
+class WorkerPreview(WorkerMessage):
     """png: an encoded picture of a frame in the making."""
 
     type: ClassVar[str] = "preview"

@@ -8,11 +8,11 @@ from collections.abc import Collection, Iterator
 from gpu_server.engines.base import Engine, Patch
 from gpu_server.worker.context import RunContext
 from gpu_server.worker.hybrid import RealShare, hybrid
-from gpu_server.worker.way_back import WayBack
+from gpu_server.worker.plate_integration import PlateIntegrator
 
 
 def model_patches(
-    engine: Engine, real: Engine, back: WayBack, missing: Collection[int], context: RunContext
+    engine: Engine, real: Engine, back: PlateIntegrator, missing: Collection[int], context: RunContext
 ) -> Iterator[Patch]:
     """Patches of the missing frames, linear, in pixels of the plate. Returns once the model is through.
 
@@ -30,7 +30,7 @@ def model_patches(
 
 
 def _brought_back(
-    made: Iterator[Patch], real: Engine, back: WayBack, missing: Collection[int], context: RunContext
+    made: Iterator[Patch], real: Engine, back: PlateIntegrator, missing: Collection[int], context: RunContext
 ) -> Iterator[Patch]:
     if context.job.fill == "hybrid":
         share, stored = RealShare(), back.clip.stored

@@ -46,7 +46,7 @@ def main() -> int:
     threads = int(os.environ.get("VOID_BRIDGE_THREADS") or 0) or available_cores()
     cv2.setNumThreads(threads)
     device = claim_device(int(os.environ.get("VOID_BRIDGE_WORKER") or 0))
-    Worker(commands, replies, threads, device).serve()
+    WorkerLoop(commands, replies, threads, device).serve()
     return 0
 
 
@@ -68,7 +68,7 @@ def _die_with_parent() -> None:
         ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
 
 
-class Worker:
+class WorkerLoop:
     """Reads commands on a thread of its own, so that a cancel reaches a running job."""
 
     def __init__(self, commands: BinaryIO, replies: BinaryIO, threads: int, device: str) -> None:

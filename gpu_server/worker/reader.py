@@ -13,7 +13,7 @@ import numpy as np
 from gpu_server.frame_files import FrameFiles
 from gpu_server.worker.clip import StoredClip
 from gpu_server.worker.context import RunContext
-from gpu_server.worker.matte_shelf import MatteShelf
+from gpu_server.worker.matte_cache import MatteCache
 from void_bridge.errors import MissingFrames
 from void_bridge.job import Job
 from void_bridge.pixels.mattes import PlaneRole
@@ -82,7 +82,7 @@ def stored_clip(
     """Decode the whole shot to scratch, `at_once` frames at a time. Raises what a frame fails with, Cancelled."""
     height, width = shot.raster.shape
     plates = FrameFiles(context.scratch / "plates", height, width, np.float16 if shot.half else np.float32)
-    mattes = MatteShelf(height, width)
+    mattes = MatteCache(height, width)
 
     def store(index: int) -> None:
         frame = shot.load(index)

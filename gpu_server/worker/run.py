@@ -21,13 +21,13 @@ from gpu_server.engines.base import Engine, Patch
 from gpu_server.engines.registry import Engines
 from gpu_server.logs import of_job
 from gpu_server.worker.clip import StreamClip
+from gpu_server.worker.compositing import ResultWriter, result_headers
 from gpu_server.worker.context import RunContext, Send, StageClock
-from gpu_server.worker.finish import Finisher, void_headers
 from gpu_server.worker.messages import Ended, Resolved, RunJob
 from gpu_server.worker.model_clip import FramedClip
 from gpu_server.worker.model_run import model_patches
+from gpu_server.worker.plate_integration import PlateIntegrator
 from gpu_server.worker.reader import HeldFrames, opened_shot, stored_clip
-from gpu_server.worker.way_back import WayBack
 from void_bridge.errors import Cancelled, DeviceLost, InternalError, OutOfMemory, VoidBridgeError
 from void_bridge.job import Job
 from void_bridge.pixels.colour import check_colour
@@ -63,7 +63,7 @@ class JobRun:
         self._pool, self._slots = pool, threads + 1
         self._report: dict[str, object] = {}
         self._deliver: Callable[[], None] = _nothing
-        self._finisher: Finisher | None = None
+        self._finisher: ResultWriter | None = None
         self._failure: VoidBridgeError | None = None
 
     @property
@@ -101,9 +101,9 @@ class JobRun:
         delivered = [i for i, frame in enumerate(shot.frames) if job.deliver_handles or frame in job.frames]
         missing = [i for i in delivered if job.makes(shot.frames[i]) and shot.frames[i] not in self._run.finished]
         frames = HeldFrames(shot, missing if engine.access == "stream" else (), self._pool, self._slots)
-        self._finisher = Finisher(
+        self._finisher = ResultWriter(
             self._run,
-            lambda: void_headers(job, engine, context.headers),
+            lambda: result_headers(job, engine, context.headers),
             frames.take,
             self._pool,
             self._slots,
@@ -148,7 +148,7 @@ class JobRun:
         if engine.domain == "plate":
             return engine.run(stored_clip(shot, missing, context, self._pool, self._slots), context)
         stored = stored_clip(shot, delivered, context, self._pool, self._slots)
-        back = WayBack(FramedClip(stored, shot), shot.job, self._pool, self._slots)
+        back = PlateIntegrator(FramedClip(stored, shot), shot.job, self._pool, self._slots)
         return model_patches(engine, self._engines.named(REAL_PIXELS), back, set(missing), context)
 
     @staticmethod

@@ -57,7 +57,7 @@ class KnowingEngine(Engine):
             light = clip.framings[index].to_canvas(clean) * np.float32(self._flaws.tint)
             made = self._through(clip.code(light), self._flaws.noise, self._flaws.wobble, "made", frame)
             trip = self._through(clip.plate(index), self._flaws.trip_noise, 0.0, "trip", frame)
-            yield Patch(index, whole, made, np.zeros(whole.shape, np.float32), trip=trip)
+            yield Patch(index, whole, made, np.zeros(whole.shape, np.float32), reconstruction=trip)
 
     def _through(self, code: Array, noise: float, wobble: float, *keys: object) -> Array:
         draw = rng(1, "flaws", *keys)

@@ -30,10 +30,10 @@ from gpu_server.worker.messages import (
     DeviceFree,
     Ended,
     FrameWritten,
-    PreviewImage,
     Ready,
     Resolved,
     RunJob,
+    WorkerPreview,
     receive,
     send,
 )
@@ -91,7 +91,7 @@ def write_frames(command: RunJob, script: dict, key: tuple[str, int]) -> dict:
         if frame != script.get("lose"):
             write_frame(command, script, key, frame)
         if "preview" in script:
-            say(PreviewImage(*key, frame, script["preview"].encode()))
+            say(WorkerPreview(*key, frame, script["preview"].encode()))
         say(Advance(*key, "fill", done + 1, len(frames), seconds_left=float(len(frames) - done - 1)))
     return {"made": len(frames), "attempt": command.attempt}
 

@@ -135,12 +135,12 @@ def test_mattes_are_no_scenery():
 
 def test_only_what_is_not_the_plates_is_regrained():
     grain = measure_grain([(scenery(1), scenery(2), np.ones((512, 512), bool))], 0.0)
-    smooth, of_plate = np.full((128, 128, 3), 0.18, np.float32), np.ones((128, 128), np.float32)
-    of_plate[:, 64:] = 0
-    result = regrained(smooth, of_plate, grain, 0.0, rng(1, 2))
+    smooth, plate_share = np.full((128, 128, 3), 0.18, np.float32), np.ones((128, 128), np.float32)
+    plate_share[:, 64:] = 0
+    result = regrained(smooth, plate_share, grain, 0.0, rng(1, 2))
     np.testing.assert_array_equal(result[:, :64], smooth[:, :64])
     assert (result[:, 64:] / 0.18).std() == pytest.approx(0.05, rel=0.15)
-    np.testing.assert_array_equal(result, regrained(smooth, of_plate, grain, 0.0, rng(1, 2)))
+    np.testing.assert_array_equal(result, regrained(smooth, plate_share, grain, 0.0, rng(1, 2)))
 
 
 def test_a_relit_plate_has_the_grain_of_its_new_tone():

@@ -25,8 +25,15 @@ from tests.support.model_frames import (
 from void_bridge.pixels.box import Box
 from void_bridge.pixels.cut_off import CutOff, cut_off, cut_off_warning
 from void_bridge.pixels.grain import Grain, no_grain
+from void_bridge.pixels.integration import (
+    IntegratedFrame,
+    PlateFrame,
+    full_fill,
+    in_windows,
+    integrate,
+    measure_on_canvas,
+)
 from void_bridge.pixels.levels import AFFECTED, KEEP
-from void_bridge.pixels.onto_plate import OnPlate, PlateFrame, full_fill, in_windows, look, onto_plate
 from void_bridge.pixels.plate_detail import Detail, decide, moved, restore
 from void_bridge.pixels.plate_grain import measure_grain
 
@@ -50,7 +57,9 @@ def plate_frame(scene: Scene, frame: int, grain: Grain, box: Box = WHOLE) -> Pla
 def looks_of(scene: Scene, gain: tuple[float, ...] = (1.0,), frames: int = FRAMES) -> list:
     factor = np.array(gain, np.float32)
     return [
-        look(scene.made(i, factor), scene.trip(i), code(shrunk(scene.plate(i))), scene.quadmask, linear, code)
+        measure_on_canvas(
+            scene.made(i, factor), scene.trip(i), code(shrunk(scene.plate(i))), scene.quadmask, linear, code
+        )
         for i in range(frames)
     ]
 
@@ -65,10 +74,10 @@ def prepared(name: str, gain: tuple[float, ...] = (1.0,)) -> tuple[Scene, list, 
 
 
 @lru_cache(maxsize=16)
-def done(name: str, frame: int = 1, gain: tuple[float, ...] = (1.0,)) -> tuple[Scene, OnPlate]:
+def done(name: str, frame: int = 1, gain: tuple[float, ...] = (1.0,)) -> tuple[Scene, IntegratedFrame]:
     scene, windows, grain = prepared(name, gain)
     window, at = windows[frame]
-    return scene, onto_plate(window, at, plate_frame(scene, frame, grain), rng(1, "grain", frame))
+    return scene, integrate(window, at, plate_frame(scene, frame, grain), rng(1, "grain", frame))
 
 
 def unchanged(scene: Scene) -> np.ndarray:
@@ -84,7 +93,7 @@ def test_a_wall_without_its_shadow_has_the_plates_texture(gain):
     truth = grainy(scene.truth, 1)  # grain as in the plate's frame
     enlarged = psnr(enlarge(linear(scene.made(1))), truth, scene.zone)
     assert psnr(frame.rgb, truth, scene.zone) > enlarged + 7
-    assert frame.of_plate[scene.zone].mean() > 0.95
+    assert frame.plate_share[scene.zone].mean() > 0.95
 
 
 def test_where_the_shadow_was_nothing_of_it_is_left():
@@ -106,7 +115,7 @@ def test_a_thing_that_moved_away_leaves_no_ghost(name):
     inside = cv2.erode(scene.zone.astype(np.uint8), np.ones((9, 9), np.uint8)) > 0
     thing = (display(scene.dirty) - display(scene.truth))[inside]
     left = (display(frame.rgb) - display(frame.generated))[inside]
-    assert frame.of_plate[inside].mean() < 0.04
+    assert frame.plate_share[inside].mean() < 0.04
     assert abs(float((thing * left).sum() / (thing**2).sum())) < 0.01
     thing = fine(display(scene.dirty))[inside]
     left = fine(display(frame.rgb) - display(frame.generated))[inside]
@@ -119,8 +128,8 @@ def test_grain_is_that_of_the_plate_everywhere(name):
     ends = [done(name, 0)[1], done(name, 2)[1]]
     pair = [end.rgb for end in ends]
     outside = grain_of(pair, keep_area(scene))
-    made = scene.zone & (frame.of_plate < 0.02)
-    relit = scene.zone & (frame.of_plate > 0.98)
+    made = scene.zone & (frame.plate_share < 0.02)
+    relit = scene.zone & (frame.plate_share > 0.98)
     for where in (scene.zone, made, relit):
         if where.sum() > 2000:
             assert 0.8 < grain_of(pair, where) / outside < 1.25
@@ -135,15 +144,15 @@ def test_decisions_do_not_flicker_with_grain(name):
     scene = shadow() if name == "shadow" else moved_away()
     windows = in_windows([one.change for one in looks_of(scene, frames=8)])
     details = [decide(window, at) for window, at in windows]
-    of_plate = np.std([d.kept + (1 - d.kept) * d.shaded for d in details], axis=0)
-    assert of_plate.mean() < 0.004
-    assert np.quantile(of_plate, 0.99) < 0.08
+    plate_share = np.std([d.kept + (1 - d.kept) * d.shaded for d in details], axis=0)
+    assert plate_share.mean() < 0.004
+    assert np.quantile(plate_share, 0.99) < 0.08
 
 
 def test_a_frame_is_the_same_whatever_was_made_before():
     scene, frame = done("shadow")
     _, _, grain = prepared("shadow")
-    again = onto_plate(looks_of(scene), 1, plate_frame(scene, 1, grain), rng(1, "grain", 1))
+    again = integrate(looks_of(scene), 1, plate_frame(scene, 1, grain), rng(1, "grain", 1))
     np.testing.assert_array_equal(again.rgb, frame.rgb)
 
 
@@ -151,14 +160,14 @@ def test_a_part_of_a_frame_is_as_in_the_whole():
     scene, _ = done("moved")
     window, at = prepared("moved")[1][1]
     box = Box(100, 330, 300, 520)
-    whole, part = (onto_plate(window, at, plate_frame(scene, 1, no_grain(), b), None) for b in (WHOLE, box))
+    whole, part = (integrate(window, at, plate_frame(scene, 1, no_grain(), b), None) for b in (WHOLE, box))
     np.testing.assert_array_equal(part.rgb, whole.rgb[box.slices])
 
 
 def test_the_unmasked_fill_is_the_frame_where_nothing_is_the_plates():
     scene, frame = done("moved")
     _, _, grain = prepared("moved")
-    made = frame.of_plate == 0
+    made = frame.plate_share == 0
     unmasked = full_fill(frame, plate_frame(scene, 1, grain), rng(1, "grain", 1))
     np.testing.assert_allclose(unmasked[made], frame.rgb[made], rtol=5e-3)
 
@@ -175,10 +184,10 @@ def test_a_crop_that_moves_has_its_neighbours_decisions_in_place():
 
 def test_without_a_trip_everything_is_the_models():
     scene = shadow()
-    one = look(scene.made(0), None, code(shrunk(scene.plate(0))), scene.quadmask, linear, code)
-    result = onto_plate([one], 0, plate_frame(scene, 0, no_grain()), None)
+    one = measure_on_canvas(scene.made(0), None, code(shrunk(scene.plate(0))), scene.quadmask, linear, code)
+    result = integrate([one], 0, plate_frame(scene, 0, no_grain()), None)
     np.testing.assert_array_equal(result.rgb, result.generated)
-    assert not result.of_plate.any()
+    assert not result.plate_share.any()
 
 
 def test_negatives_and_highlights_of_the_plate_come_back():

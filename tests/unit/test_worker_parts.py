@@ -9,7 +9,7 @@ import pytest
 
 from gpu_server.frame_files import FrameFiles
 from gpu_server.worker.context import StageClock
-from gpu_server.worker.matte_shelf import MatteShelf
+from gpu_server.worker.matte_cache import MatteCache
 from gpu_server.worker.messages import Advance, CancelJob, receive, send
 from void_bridge.errors import ProtocolError
 from void_bridge.pixels.box import Box
@@ -26,7 +26,7 @@ def test_a_stored_plate_is_read_by_box(tmp_path):
 def test_a_shelved_matte_comes_back_as_it_was_also_across_its_edge():
     matte = np.zeros((20, 30), np.float32)
     matte[5:9, 6:12] = np.linspace(0.001, 1, 24, dtype=np.float16).reshape(4, 6)
-    shelf = MatteShelf(20, 30)
+    shelf = MatteCache(20, 30)
     shelf.put("remove", 2, matte)
     assert shelf.box("remove", 2) == Box(5, 6, 9, 12)
     for box in (Box(0, 0, 20, 30), Box(7, 0, 20, 9), Box(0, 0, 3, 3)):
@@ -34,7 +34,7 @@ def test_a_shelved_matte_comes_back_as_it_was_also_across_its_edge():
 
 
 def test_a_matte_that_was_never_shelved_is_empty():
-    shelf = MatteShelf(4, 5)
+    shelf = MatteCache(4, 5)
     assert shelf.box("keep", 0).empty
     assert not shelf.get("keep", 0, Box(0, 0, 4, 5)).any()
 

@@ -23,7 +23,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from void_bridge.pixels.compare import Look, write_comparison
+    from void_bridge.pixels.compare import ReviewView, write_comparison
 
     started_s = time.monotonic()
     movie: Path = arguments.output
@@ -34,9 +34,9 @@ def run(arguments: argparse.Namespace) -> int:
     if movie.exists() and not arguments.overwrite:
         raise OutputError(f"{movie} is already there; choose another name with -o, or give --overwrite")
     job = read_job(arguments.job, arguments)
-    look = Look(arguments.display, arguments.view, arguments.exposure, arguments.width)
+    view = ReviewView(arguments.display, arguments.view, arguments.exposure, arguments.width)
     with progress_bar("compare") as on_frame:
-        write_comparison(job, movie, look, on_frame)
+        write_comparison(job, movie, view, on_frame)
     seconds = round(time.monotonic() - started_s, 3)
     arguments.outcome.set(state="done", output=str(movie), frames=len(job.frames), seconds=seconds)
     arguments.outcome.summary(f"{movie}: frames {job.frames}, before and after side by side, then a wipe")

@@ -32,7 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
     from void_bridge.client.inputs import frames_read
     from void_bridge.client.output import check_no_frames
     from void_bridge.config import load
-    from void_bridge.pixels.matte_look import MatteLook
+    from void_bridge.pixels.matte_preview import MattePreview
     from void_bridge.pixels.shot import Shot
 
     started_s = time.monotonic()
@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
         check_no_frames(job)
         _refuse_used(previews)
     shot = Shot(job, frames_read(job))
-    look = MatteLook(shot)
+    look = MattePreview(shot)
     with progress_bar("quadmask") as on_frame:
         look.write_quadmasks(on_frame)
     for path, frame in previews:

@@ -40,7 +40,7 @@ _SHEET_TILE = 360
 
 
 @dataclass(frozen=True)
-class Look:
+class ReviewView:
     """How linear pixels are shown. display, view: empty for the config's default. width: of the movie, at most."""
 
     display: str = ""
@@ -50,7 +50,7 @@ class Look:
 
 
 def write_comparison(
-    job: Job, path: Path, look: Look, on_frame: Callable[[int, int], None] = lambda done, total: None
+    job: Job, path: Path, view: ReviewView, on_frame: Callable[[int, int], None] = lambda done, total: None
 ) -> None:
     """Write the movie of a job whose frames are all there.
 
@@ -64,20 +64,20 @@ def write_comparison(
     plates.require(job.frames)
     results.require(job.frames)
     first = read_info(plates.path(job.frames.first))
-    size = _movie_size(first.display_window, first.pixel_aspect, look.width)
+    size = _movie_size(first.display_window, first.pixel_aspect, view.width)
     rate = first.frames_per_second or Fraction(24)
     paths = [files.path(frame) for frame in job.frames for files in (plates, results)]
     # Rendered pictures wait in a file, so that a long shot needs no memory and is rendered once.
     with tempfile.TemporaryFile(prefix="void-bridge-") as store:
         with ThreadPoolExecutor(min(4, available_cores())) as pool:
-            rendered = pool.map(lambda file: _picture(file, job.colour, look, size), paths)
+            rendered = pool.map(lambda file: _picture(file, job.colour, view, size), paths)
             for index, picture in enumerate(rendered):
                 store.write(picture.tobytes())
                 on_frame(index // 2 + 1, len(job.frames))
         write_movie(path, _movie(store, size, list(job.frames), rate), rate)
 
 
-def write_contact_sheet(job: Job, path: Path, look: Look) -> None:
+def write_contact_sheet(job: Job, path: Path, view: ReviewView) -> None:
     """Write a PNG with a few frames, spread over the shot, before and after. Raises as `write_comparison`."""
     plates, results = Sequence.parse(job.plate), Sequence.parse(job.output)
     places = np.unique(np.linspace(0, len(job.frames) - 1, _SHEET_COLUMNS).round().astype(int))
@@ -85,7 +85,7 @@ def write_contact_sheet(job: Job, path: Path, look: Look) -> None:
     info = read_info(plates.path(shown[0]))
     size = _movie_size(info.display_window, info.pixel_aspect, _SHEET_TILE)
     rows = {
-        label: [_picture(files.path(frame), job.colour, look, size) for frame in shown]
+        label: [_picture(files.path(frame), job.colour, view, size) for frame in shown]
         for label, files in (("before", plates), ("after", results))
     }
     sheet = contact_sheet(rows, [str(frame) for frame in shown], size[0])
@@ -100,10 +100,10 @@ def _movie_size(window: Box, pixel_aspect: float, most: int) -> Tuple[int, int]:
     return max(2, round(wide * scale / 2) * 2), max(2, round(window.height * scale / 2) * 2)
 
 
-def _picture(path: Path, colour: Colour, look: Look, size: Tuple[int, int]) -> Image:
+def _picture(path: Path, colour: Colour, view: ReviewView, size: Tuple[int, int]) -> Image:
     linear = cv2.resize(_displayed_rgb(read_frame(path), path), size, interpolation=cv2.INTER_AREA)
-    exposed = np.asarray(linear * math.pow(2.0, look.exposure_stops), np.float32)
-    shown = to_display(exposed, colour, look.display, look.view)
+    exposed = np.asarray(linear * math.pow(2.0, view.exposure_stops), np.float32)
+    shown = to_display(exposed, colour, view.display, view.view)
     return np.asarray(np.rint(shown.clip(0, 1) * 255), np.uint8)
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from void_bridge.frames import FrameRange
 from void_bridge.pixels.box import Box
 from void_bridge.pixels.mattes import matte_box
-from void_bridge.pixels.plate_detail import Change
+from void_bridge.pixels.plate_detail import ModelChange
 
 Array = NDArray[np.float32]
 
@@ -32,7 +32,7 @@ class CutOff:
     box: Box
 
 
-def cut_off(change: Change, paste: Array) -> CutOff:
+def cut_off(change: ModelChange, paste: Array) -> CutOff:
     """What the paste matte cut off of the change in one frame. paste: shape [H, W], at the canvas, in [0, 1]."""
     significant = (change.size > _SIGNIFICANT).astype(np.uint8)
     changed = cv2.morphologyEx(significant, cv2.MORPH_OPEN, np.ones((_SMALLEST, _SMALLEST), np.uint8))

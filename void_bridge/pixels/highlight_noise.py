@@ -19,17 +19,17 @@ _TIMES_ERROR = 6.0  # summed difference of three channels that is still taken fo
 _LEAST_ERROR, _LARGEST_ERROR = 0.001, 0.012
 
 
-def calmed(made: Array, trip: Array, untouched: Mask) -> Array:
+def denoise_highlights(made: Array, reconstruction: Array, untouched: Mask) -> Array:
     """The model's picture with what can only be its error smoothed out of highlights; edges stay. Shape [H, W, 3].
 
     Args:
-        made, trip: shape [H, W, 3], in the model domain: its picture, and the plate's trip through its VAE.
+        made, reconstruction: shape [H, W, 3], in the model domain: its picture, and the plate through its VAE.
         untouched: shape [H, W]: where the two would be the same without that error.
     """
     weight = np.clip((made - np.float32(_FROM)) / np.float32(_FULLY - _FROM), 0, 1)
     if not (untouched.any() and weight.any()):
         return made
-    usual = float(np.median(np.abs(made - trip)[untouched]))
+    usual = float(np.median(np.abs(made - reconstruction)[untouched]))
     error = min(max(usual, _LEAST_ERROR), _LARGEST_ERROR)
     smooth = cv2.bilateralFilter(made, -1, _TIMES_ERROR * error, _SPACE, borderType=cv2.BORDER_REFLECT)
     return np.asarray(made + weight * (smooth - made), np.float32)

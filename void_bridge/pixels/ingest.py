@@ -35,7 +35,7 @@ Pixels = Tuple[NDArray[np.float32], Optional[NDArray[np.uint8]]]
 
 
 @dataclass(frozen=True)
-class Source:
+class IngestSource:
     """What is ingested: a movie, and the quadmask and prompt that go with it, if any."""
 
     plate: Path
@@ -43,21 +43,21 @@ class Source:
     prompt: str = ""
 
 
-def find_source(path: Path, quadmask: Optional[Path] = None) -> Source:
+def find_source(path: Path, quadmask: Optional[Path] = None) -> IngestSource:
     """What there is in a sample folder, or at a movie; `quadmask` wins over the folder's.
 
     Raises:
         InputError: no input_video.mp4, several quadmasks, a prompt.json that cannot be read.
     """
     if not path.is_dir():
-        return Source(path, quadmask)
+        return IngestSource(path, quadmask)
     plate = path / "input_video.mp4"
     if not plate.is_file():
         raise InputError(f"got {path} without input_video.mp4, expected a VOID sample folder or a movie")
     found = sorted(path.glob("*quadmask*.mp4"))
     if len(found) > 1 and not quadmask:
         raise InputError(f"got {len(found)} quadmasks in {path}; choose one with --quadmask {found[0]}")
-    return Source(plate, quadmask or (found[0] if found else None), _prompt(path / "prompt.json"))
+    return IngestSource(plate, quadmask or (found[0] if found else None), _prompt(path / "prompt.json"))
 
 
 def _prompt(path: Path) -> str:
@@ -70,7 +70,7 @@ def _prompt(path: Path) -> str:
 
 
 def ingest(
-    source: Source,
+    source: IngestSource,
     folder: Path,
     colour: Colour,
     *,
@@ -124,7 +124,7 @@ def _refuse_used(folder: Path, overwrite: bool) -> None:
         raise OutputError(f"{used[0]} is already there; choose another folder with -o, or give --overwrite")
 
 
-def _numbered(source: Source, frames: Optional[FrameRange]) -> Iterator[Tuple[int, Pixels]]:
+def _numbered(source: IngestSource, frames: Optional[FrameRange]) -> Iterator[Tuple[int, Pixels]]:
     indices = {frame - FIRST_FRAME for frame in frames} if frames else None
     numbers: Iterator[int] = iter(frames) if frames else count(FIRST_FRAME)
     plates = read_rgb(source.plate, indices)
@@ -175,7 +175,7 @@ def _sequence(folder: Path, name: str) -> Sequence:
     return Sequence.parse(str(folder / name / f"{name}.####.exr")).absolute()
 
 
-def _job_file(source: Source, folder: Path, frames: FrameRange, colour: Colour) -> JobFile:
+def _job_file(source: IngestSource, folder: Path, frames: FrameRange, colour: Colour) -> JobFile:
     job = Job(
         plate=_sequence(folder, "plate").pattern,
         frames=frames,

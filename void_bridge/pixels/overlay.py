@@ -21,7 +21,7 @@ _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _LEGEND_HEIGHT = 1 / 28  # of the picture, for a line
 
 
-class Layer(NamedTuple):
+class OverlayLayer(NamedTuple):
     label: str
     colour: Colour
     plane: Plane
@@ -58,21 +58,21 @@ def _whole(picture: Picture) -> Box:
     return Box(0, 0, *picture.shape[:2])
 
 
-def _layers(planes: MattePlanes) -> List[Layer]:
+def _layers(planes: MattePlanes) -> List[OverlayLayer]:
     """What there is to show; a later layer covers those before it."""
     remove, affected = planes.plane("remove"), planes.plane("affected")
     overlap = np.minimum(remove, affected)
     layers = (
-        Layer("affected", (255, 214, 0), affected - overlap),
-        Layer("remove", (235, 30, 45), remove - overlap),
-        Layer("remove + affected", (255, 120, 0), overlap),
-        Layer("exclude", (60, 130, 255), planes.plane("exclude")),
-        Layer("keep", (40, 200, 80), planes.plane("keep")),
+        OverlayLayer("affected", (255, 214, 0), affected - overlap),
+        OverlayLayer("remove", (235, 30, 45), remove - overlap),
+        OverlayLayer("remove + affected", (255, 120, 0), overlap),
+        OverlayLayer("exclude", (60, 130, 255), planes.plane("exclude")),
+        OverlayLayer("keep", (40, 200, 80), planes.plane("keep")),
     )
     return [layer for layer in layers if np.any(layer.plane > PRESENT)]
 
 
-def _tint(picture: Picture, layer: Layer) -> None:
+def _tint(picture: Picture, layer: OverlayLayer) -> None:
     cut = matte_box(layer.plane).slices
     share = (_TINT * layer.plane[cut])[..., np.newaxis]
     picture[cut] = np.rint(picture[cut] * (1 - share) + np.array(layer.colour, np.float32) * share)

@@ -1,7 +1,7 @@
 """The plate's own detail in a model's picture, which is smaller and softer than the plate (docs/decisions/008).
 
-The model's picture is compared with the plate's own trip through the model's VAE, so that what the VAE alone does to a
-picture counts for nothing. Three things can have happened to a pixel:
+The model's picture is compared with the plate through the model's VAE, so that what the VAE alone does to a picture
+counts for nothing. Three things can have happened to a pixel:
 
     nothing     the plate's own pixel comes back, bit for bit
     shading     a shadow gone, a reflection dimmed: the plate's detail x a smooth gain, in linear light
@@ -50,7 +50,7 @@ _GUARD = 0.02
 
 
 @dataclass(frozen=True)
-class Change:
+class ModelChange:
     """What a model changed in one frame, at the canvas.
 
     size: shape [H, W], in tolerances: 1 is what the model's own error explains. shading: shape [H, W], in [0, 1]: how
@@ -80,33 +80,34 @@ class Detail:
 
 @dataclass(frozen=True)
 class Restored:
-    """rgb: shape [h, w, 3], linear. of_plate: shape [h, w], in [0, 1]: share of the plate's own detail in a pixel."""
+    """rgb: shape [h, w, 3], linear. plate_share: shape [h, w], in [0, 1]: share of the plate's own detail."""
 
     rgb: Array
-    of_plate: Array
+    plate_share: Array
 
 
-def find_change(made: Array, trip: Array, linear: Resize, quadmask: Quadmask) -> Change:
-    """Compare a model's picture with the plate's trip through its VAE.
+def measure_change(made: Array, reconstruction: Array, linear: Resize, quadmask: Quadmask) -> ModelChange:
+    """Compare a model's picture with the plate's reconstruction through its VAE.
 
     Args:
-        made, trip: shape [H, W, 3], in the model domain, finite. `made` with its exposure matched to `trip`.
+        made, reconstruction: shape [H, W, 3], in the model domain, finite. `made` with its exposure matched
+            to `reconstruction`.
         linear: the model domain to linear light of the working space.
         quadmask: shape [H, W], 0 object, 63 both, 127 affected, 255 keep.
     """
     reference = quadmask == KEEP
-    size = change_size(made, trip, quadmask)
-    light = linear(trip)
+    size = change_size(made, reconstruction, quadmask)
+    light = linear(reconstruction)
     dark = max(_DARK * float(np.median(np.abs(light))), 1e-6)
-    made_log, trip_log = _logarithm(linear(made), dark), _logarithm(light, dark)
-    ratio = made_log - trip_log
+    made_log, reconstruction_log = _logarithm(linear(made), dark), _logarithm(light, dark)
+    ratio = made_log - reconstruction_log
     log_gain = _blur(ratio, _GAIN_BLUR)
-    shading = _texture_stays(made_log.mean(axis=2), trip_log.mean(axis=2), log_gain.mean(axis=2), reference)
+    shading = _texture_stays(made_log.mean(axis=2), reconstruction_log.mean(axis=2), log_gain.mean(axis=2), reference)
     shading *= _plausible(log_gain)
-    return Change(size, _blur(shading, 1.0), log_gain, dark, _object(quadmask))
+    return ModelChange(size, _blur(shading, 1.0), log_gain, dark, _object(quadmask))
 
 
-def change_size(made: Array, trip: Array, quadmask: Quadmask) -> Array:
+def change_size(made: Array, reconstruction: Array, quadmask: Quadmask) -> Array:
     """Shape [H, W]: how far two pictures are apart, in tolerances; around the object its own change doesn't count.
 
     The tolerance is four times the difference that is usual at such local contrast where the quadmask says keep, and
@@ -115,8 +116,8 @@ def change_size(made: Array, trip: Array, quadmask: Quadmask) -> Array:
     reference, object_ = quadmask == KEEP, _object(quadmask)
     outside = 1 - object_
     share = {sigma: np.maximum(_blur(outside, sigma), np.float32(1e-3)) for sigma, _ in _SCALES}
-    difference = (made - trip) * outside[..., None]
-    contrast = np.sqrt(_blur(_square(trip - _blur(trip, 2.0)), 3.0))
+    difference = (made - reconstruction) * outside[..., None]
+    contrast = np.sqrt(_blur(_square(reconstruction - _blur(reconstruction, 2.0)), 3.0))
     alike = _alike(contrast, reference)
     sizes = []
     for sigma, least in _SCALES:
@@ -146,7 +147,7 @@ def _usual(amount: Array, contrast: Array, alike: Sequence[NDArray[np.intp]]) ->
     return np.asarray(usual * np.maximum(contrast / np.float32(max(contrasts[-1], 1e-6)), 1), np.float32)
 
 
-def decide(changes: Sequence[Change], at: int) -> Detail:
+def decide(changes: Sequence[ModelChange], at: int) -> Detail:
     """What frame `at` takes from its plate.
 
     changes: of the frame and up to `REACH` neighbours on each side, in order, so that grain doesn't make decisions
@@ -159,7 +160,7 @@ def decide(changes: Sequence[Change], at: int) -> Detail:
     return Detail(free * (1 - _step(size, 1.0, 2.0)), free * shading, now.log_gain, now.dark)
 
 
-def moved(change: Change, rows: float, columns: float) -> Change:
+def moved(change: ModelChange, rows: float, columns: float) -> ModelChange:
     """A change as the canvas of a frame sees it whose crop lies so many canvas pixels further on."""
     if not (round(rows) or round(columns)):
         return change
@@ -168,7 +169,7 @@ def moved(change: Change, rows: float, columns: float) -> Change:
     down = np.clip(np.arange(height) + round(rows), 0, height - 1)
     across = np.clip(np.arange(width) + round(columns), 0, width - 1)
     there = planes[down][:, across]
-    return Change(there[..., 0], there[..., 1], there[..., 3:], change.dark, there[..., 2])
+    return ModelChange(there[..., 0], there[..., 1], there[..., 3:], change.dark, there[..., 2])
 
 
 def restore(plate: Array, generated: Array, detail: Detail, enlarge: Resize, grain: Grain, exposure: float) -> Restored:
@@ -199,18 +200,18 @@ def _logarithm(light: Array, dark: float) -> Array:
     return np.asarray(np.log(np.maximum(light, 0) + np.float32(dark)), np.float32)
 
 
-def _texture_stays(made: Array, trip: Array, log_gain: Array, reference: Mask) -> Array:
-    """Shape [H, W], in [0, 1]: whether the texture of `trip` is found again in `made`. All: shape [H, W], logarithms.
+def _texture_stays(made: Array, reconstruction: Array, log_gain: Array, reference: Mask) -> Array:
+    """Shape [H, W], in [0, 1]: whether the texture is found again in `made`. All: shape [H, W], logarithms.
 
     The slope of one picture's fine detail against the other's is 1 under any shading and 0 for another thing's texture.
     """
-    made_fine, trip_fine = made - _blur(made, 3.0), trip - _blur(trip, 3.0)
+    made_fine, reconstruction_fine = made - _blur(made, 3.0), reconstruction - _blur(reconstruction, 3.0)
     edge = _slope(log_gain)
     weight = 1 / (1 + np.square(edge / np.float32(_SLOW_EDGE)))
     total = _blur(weight, _TEXTURE_WINDOW) + np.float32(1e-6)
-    energy = _blur(weight * np.square(trip_fine), _TEXTURE_WINDOW) / total
-    slope = _blur(weight * made_fine * trip_fine, _TEXTURE_WINDOW) / total / (energy + np.float32(1e-8))
-    apart = np.square(made_fine - trip_fine)
+    energy = _blur(weight * np.square(reconstruction_fine), _TEXTURE_WINDOW) / total
+    slope = _blur(weight * made_fine * reconstruction_fine, _TEXTURE_WINDOW) / total / (energy + np.float32(1e-8))
+    apart = np.square(made_fine - reconstruction_fine)
     noise = float(np.median(_blur(apart, 4.0)[reference])) if reference.sum() >= _LEAST_KEEP else 0.02**2
     visible = _step(np.sqrt(energy / np.float32(noise + 1e-8)), 0.25, 0.6)
     alike = _step(slope, 0.4, 0.7) * (1 - _step(slope, 1.5, 2.0))

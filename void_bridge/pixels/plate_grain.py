@@ -58,15 +58,15 @@ def relit(plate: Array, gain: Array, dark: float, grain: Grain, exposure: float)
     )
 
 
-def regrained(rgb: Array, of_plate: Array, grain: Grain, exposure: float, draws: np.random.Generator) -> Array:
+def regrained(rgb: Array, plate_share: Array, grain: Grain, exposure: float, draws: np.random.Generator) -> Array:
     """The grain that the pixels lack which are not the plate's.
 
     Args:
         rgb: shape [h, w, 3], linear.
-        of_plate: shape [h, w], in [0, 1]: share of the plate's own pixel; where it is 1 the bits stay.
+        plate_share: shape [h, w], in [0, 1]: share of the plate's own pixel; where it is 1 the bits stay.
         draws: belongs to this job and frame.
     """
-    missing = 1 - np.square(of_plate)
+    missing = 1 - np.square(plate_share)
     if not missing.any():
         return rgb
     encoded = encode(rgb, exposure)

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpu_server.engines.base import Array, Clip, rng
+from gpu_server.engines.propagate.alignment import SourceAlignment, align_source, colour_cells, hole_context
 from gpu_server.engines.propagate.camera import Camera
 from gpu_server.engines.propagate.flow import complete, resized_grid
 from gpu_server.engines.propagate.gather import lifted, mapped, mix, sample, tiles
-from gpu_server.engines.propagate.link import Link, colour_cells, hole_context, make_link
 from gpu_server.engines.propagate.store import Encoded, FrameStore
 from gpu_server.engines.propagate.survey import Survey, scaling
 from void_bridge.pixels.box import Box
@@ -48,7 +48,7 @@ class Filled:
 
 
 @dataclass(frozen=True)
-class Layer:
+class FillLayer:
     encoded: Array
     weight: Array
     grain: Array | float
@@ -68,8 +68,8 @@ class Composer:
         """box: in pixels of the plate; the hole's, if none is given."""
         box = box or self.survey.boxes[target]
         exposure = self.clip.exposure
-        links = [make_link(self.survey, self.camera, target, s, exposure) for s in sources]
-        carried = [(m, make_link(self.survey, self.camera, target, m.frame, exposure, m.mask)) for m in made_up]
+        links = [align_source(self.survey, self.camera, target, s, exposure) for s in sources]
+        carried = [(m, align_source(self.survey, self.camera, target, m.frame, exposure, m.mask)) for m in made_up]
         ground = _ground(self.survey, target, exposure)
         rgb = np.empty((*box.shape, 3), np.float32)
         seen = np.zeros(box.shape, np.float32)
@@ -86,7 +86,12 @@ class Composer:
         return Filled(box, rgb, seen)
 
     def _tile(
-        self, target: int, tile: Box, links: Sequence[Link], carried: Sequence[tuple[MadeUp, Link]], ground: Array
+        self,
+        target: int,
+        tile: Box,
+        links: Sequence[SourceAlignment],
+        carried: Sequence[tuple[MadeUp, SourceAlignment]],
+        ground: Array,
     ) -> tuple[Array, Array]:
         around = tile.grown(_RIM) & Box(0, 0, self.clip.height, self.clip.width)
         offered = [sample(self.survey, k, partial(self.store.frame, k.source), target, around) for k in links]
@@ -94,9 +99,9 @@ class Composer:
         found = mix(samples, self.grain.resampled) if samples else None
         base = self._lowest(around, ground, target)
         made = [sample(self.survey, k, lambda m=m: m.picture, target, around, m.box) for m, k in reversed(carried)]
-        layers = [Layer(s.encoded, s.usable, _GRAIN_OF_MADE_UP) for s in made if s is not None]
+        layers = [FillLayer(s.encoded, s.usable, _GRAIN_OF_MADE_UP) for s in made if s is not None]
         if found:
-            layers.append(Layer(found.encoded, found.seen, found.grain))
+            layers.append(FillLayer(found.encoded, found.seen, found.grain))
         encoded, left = _stacked(base, layers)
         if self.grain_seed is not None:
             draws = rng(self.grain_seed, "grain", self.clip.frames[target], tile.y0, tile.x0)
@@ -105,15 +110,15 @@ class Composer:
         confidence = found.seen * found.agreement if found else np.zeros(around.shape, np.float32)
         return encoded[cut], confidence[cut]
 
-    def _lowest(self, tile: Box, ground: Array, target: int) -> Layer:
+    def _lowest(self, tile: Box, ground: Array, target: int) -> FillLayer:
         survey = self.survey
         (h, w), (gh, gw) = survey.shape, survey.colour_valid.shape[1:]
         grid = mapped(resized_grid(*tile.slices, survey.to_proxy), scaling(gw / w, gh / h))
         picture = lifted(ground, grid, colour_cells(survey, hole_context(survey, target)))
-        return Layer(picture, np.ones(tile.shape, np.float32), 0.0)
+        return FillLayer(picture, np.ones(tile.shape, np.float32), 0.0)
 
 
-def _stacked(base: Layer, layers: Sequence[Layer]) -> tuple[Array, Array]:
+def _stacked(base: FillLayer, layers: Sequence[FillLayer]) -> tuple[Array, Array]:
     """Each layer over those before it: picture, shape [H, W, 3], and share of grain's variance, shape [H, W]."""
     picture, grain = base.encoded, np.zeros(base.weight.shape, np.float32)
     for layer in layers:

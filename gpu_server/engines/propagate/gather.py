@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpu_server.engines.base import Array
+from gpu_server.engines.propagate.alignment import SourceAlignment, colour_cells
 from gpu_server.engines.propagate.flow import resized_grid, source_places
-from gpu_server.engines.propagate.link import Link, colour_cells
 from gpu_server.engines.propagate.store import Encoded
 from gpu_server.engines.propagate.survey import Survey, scaling
 from void_bridge.pixels.box import Box
@@ -58,7 +58,7 @@ def tiles(box: Box) -> Iterator[Box]:
 
 
 def sample(
-    survey: Survey, link: Link, frame: Callable[[], Encoded], target: int, tile: Box, held: Box | None = None
+    survey: Survey, link: SourceAlignment, frame: Callable[[], Encoded], target: int, tile: Box, held: Box | None = None
 ) -> Sample | None:
     """The source's pixels for `tile`, its light matched to the target's; None if it has none there.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, cast
 
 from gpu_server.device import visible_gpus
-from gpu_server.engines.base import Clip, Context, Engine, ModelClip, Needs, Patch
+from gpu_server.engines.base import Clip, Context, Engine, EngineNeeds, ModelClip, Patch
 from gpu_server.engines.void.checkpoint.check import readiness_problem
 from void_bridge.job import Job
 
@@ -21,7 +21,9 @@ class VoidEngine(Engine):
     name: ClassVar[str] = "void"
     version: ClassVar[str] = "1"
     summary: ClassVar[str] = "the VOID video model, both passes; needs its weights, and a GPU to be of use"
-    needs: ClassVar[Needs] = Needs(("torch", "diffusers", "transformers", "sentencepiece"), gpu=True, weights=True)
+    needs: ClassVar[EngineNeeds] = EngineNeeds(
+        ("torch", "diffusers", "transformers", "sentencepiece"), gpu=True, weights=True
+    )
     domain: ClassVar[Literal["plate", "model"]] = "model"
     stages: ClassVar[dict[str, float]] = {
         "look": 0.02,

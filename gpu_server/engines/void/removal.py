@@ -103,7 +103,7 @@ class Removal:
         pictures = [self._at_time(files, before, behind, position) for files in (made, trip)]
         whole = Box(0, 0, self._clip.height, self._clip.width)
         made_up = np.zeros(whole.shape, np.float32)
-        return Patch(index, whole, pictures[0], made_up, trip=pictures[1])
+        return Patch(index, whole, pictures[0], made_up, reconstruction=pictures[1])
 
     def _at_time(self, files: FrameFiles, before: int, behind: int, position: float) -> Array:
         if before == behind:

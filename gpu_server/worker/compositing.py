@@ -29,7 +29,7 @@ Array = NDArray[np.float32]
 HeaderValue = str | int | float
 
 
-def void_headers(job: Job, engine: Engine, more: Mapping[str, str]) -> dict[str, HeaderValue]:
+def result_headers(job: Job, engine: Engine, more: Mapping[str, str]) -> dict[str, HeaderValue]:
     """What a result frame says of its making; nothing that differs between two runs of the same job."""
     return {
         "void_bridge/engine": engine.name,
@@ -83,7 +83,7 @@ def _confidence(patch: Patch, shot_frame: ShotFrame, weight: Array) -> NDArray[n
     return np.where(weight > 0, whole[shot_frame.window.slices], 1).astype(np.float16)
 
 
-class Finisher:
+class ResultWriter:
     """Pastes and encodes patches on a thread pool, a bounded number at a time; writing waits on threads of its own."""
 
     def __init__(

@@ -12,13 +12,21 @@ import psutil
 from numpy.typing import NDArray
 
 from gpu_server.engines.base import Patch, rng
-from gpu_server.worker.ahead import ahead
+from gpu_server.worker.bounded_map import bounded_map
 from gpu_server.worker.model_clip import FramedClip
 from void_bridge.job import Job
 from void_bridge.pixels.box import Box
 from void_bridge.pixels.cut_off import CutOff, cut_off, cut_off_warning
 from void_bridge.pixels.grain import Grain
-from void_bridge.pixels.onto_plate import Look, OnPlate, PlateFrame, full_fill, in_windows, look, onto_plate
+from void_bridge.pixels.integration import (
+    CanvasMeasurement,
+    IntegratedFrame,
+    PlateFrame,
+    full_fill,
+    in_windows,
+    integrate,
+    measure_on_canvas,
+)
 from void_bridge.pixels.plate_detail import Resize
 from void_bridge.pixels.plate_grain import measure_grain
 
@@ -32,8 +40,8 @@ _BYTES_A_PIXEL = 100  # of the crop, while a frame is made
 _SHARE_OF_MEMORY = 8
 
 
-class WayBack:
-    """From the canvas to the plate, for engines that give the plate's trip along. What was cut off is in `warnings`."""
+class PlateIntegrator:
+    """Patches of a model on the plate: matched, enlarged, with the plate's detail and grain."""
 
     def __init__(self, clip: FramedClip, job: Job, pool: ThreadPoolExecutor, threads: int) -> None:
         self.clip, self._stored, self._job = clip, clip.stored, job
@@ -47,12 +55,12 @@ class WayBack:
             made: of every frame that the clip wants, in order, in the model domain, over the whole canvas.
             deliver: stored indices; of other frames nothing is made, their neighbours look at them all the same.
         """
-        seen = ahead(self._pool, self._threads + 1, lambda patch: (patch, self._look(patch)), made)
-        return ahead(self._pool, self._at_once, lambda item: self._on_plate(*item), self._windows(seen, deliver))
+        seen = bounded_map(self._pool, self._threads + 1, lambda patch: (patch, self._look(patch)), made)
+        return bounded_map(self._pool, self._at_once, lambda item: self._on_plate(*item), self._windows(seen, deliver))
 
     def _windows(
-        self, seen: Iterable[tuple[Patch, Look | None]], deliver: Collection[int]
-    ) -> Iterator[tuple[Sequence[tuple[Patch, Look | None]], int]]:
+        self, seen: Iterable[tuple[Patch, CanvasMeasurement | None]], deliver: Collection[int]
+    ) -> Iterator[tuple[Sequence[tuple[Patch, CanvasMeasurement | None]], int]]:
         for window, at in in_windows(seen):
             patch, own = window[at]
             if self.clip.stored_index(patch.index) in deliver:
@@ -75,14 +83,14 @@ class WayBack:
         frame = _BYTES_A_PIXEL * max(box.height * box.width for box in map(self.clip.inside, self.clip.wanted))
         return max(1, min(self._threads, psutil.virtual_memory().available // _SHARE_OF_MEMORY // frame))
 
-    def _on_plate(self, window: Sequence[tuple[Patch, Look | None]], at: int) -> Patch:
+    def _on_plate(self, window: Sequence[tuple[Patch, CanvasMeasurement | None]], at: int) -> Patch:
         patch, own = window[at]
         if own is None or self._needed(patch.index).empty:
             return Patch(self.clip.stored_index(patch.index), NOTHING, patch.rgb[:0, :0], generated=False)
-        looks = [one for _, one in window if one is not None]
-        return self._finished(patch, looks, sum(one is not None for _, one in window[:at]))
+        measured = [one for _, one in window if one is not None]
+        return self._finished(patch, measured, sum(one is not None for _, one in window[:at]))
 
-    def _look(self, patch: Patch) -> Look | None:
+    def _look(self, patch: Patch) -> CanvasMeasurement | None:
         if not patch.generated:
             return None
         index = patch.index
@@ -90,7 +98,9 @@ class WayBack:
         framing = self.clip.framings[index]
         scale = framing.crop.height / framing.canvas[0], framing.crop.width / framing.canvas[1]
         corner = framing.crop.y0 / scale[0], framing.crop.x0 / scale[1]
-        seen = look(patch.rgb, patch.trip, self.clip.plate(index), quadmask, self.clip.linear, self.clip.code, corner)
+        seen = measure_on_canvas(
+            patch.rgb, patch.reconstruction, self.clip.plate(index), quadmask, self.clip.linear, self.clip.code, corner
+        )
         if seen.change is not None:
             cut = cut_off(seen.change, self.clip.matte("paste", index))
             self._cuts[self.clip.frames[index]] = dataclasses.replace(cut, box=self._box_on_plate(cut.box, index))
@@ -104,7 +114,7 @@ class WayBack:
         scaled = Box(int(box.y0 * y), int(box.x0 * x), int(np.ceil(box.y1 * y)), int(np.ceil(box.x1 * x)))
         return scaled.moved(top, left)
 
-    def _finished(self, patch: Patch, looks: Sequence[Look], at: int) -> Patch:
+    def _finished(self, patch: Patch, measured: Sequence[CanvasMeasurement], at: int) -> Patch:
         index, frame = self.clip.stored_index(patch.index), self.clip.frames[patch.index]
         there = self._needed(patch.index)
         box = there.relative_to(self.clip.inside(patch.index))
@@ -117,11 +127,11 @@ class WayBack:
             self._grain,
             self.clip.exposure,
         )
-        done = onto_plate(looks, at, plate, self._draws(frame))
+        done = integrate(measured, at, plate, self._draws(frame))
         full = self._full(done, plate, frame) if self._job.full_fill else None
         return Patch(index, there, done.rgb, self._confidence(patch, plate.enlarge, done), full=full)
 
-    def _full(self, done: OnPlate, plate: PlateFrame, frame: int) -> Array:
+    def _full(self, done: IntegratedFrame, plate: PlateFrame, frame: int) -> Array:
         draws = self._draws(frame)
         return done.generated if draws is None else full_fill(done, plate, draws)
 
@@ -133,11 +143,11 @@ class WayBack:
         pasted = self._stored.matte_box("paste", self.clip.stored_index(index)) & inside
         return NOTHING if pasted.empty else pasted.grown(_AROUND_PX) & inside
 
-    def _confidence(self, patch: Patch, enlarge: Resize, done: OnPlate) -> Array:
+    def _confidence(self, patch: Patch, enlarge: Resize, done: IntegratedFrame) -> Array:
         """The plate's own pixels are seen; the model's have what the engine says of them."""
         if patch.confidence is None:
-            return done.of_plate
-        return np.maximum(done.of_plate, np.clip(enlarge(patch.confidence), 0, 1))
+            return done.plate_share
+        return np.maximum(done.plate_share, np.clip(enlarge(patch.confidence), 0, 1))
 
     def _draws(self, frame: int) -> np.random.Generator | None:
         return rng(self._job.seed, "model grain", frame) if self._job.grain else None

@@ -13,7 +13,7 @@ from void_bridge.pixels.mattes import matte_box
 Array = NDArray[np.float32]
 
 
-class MatteShelf:
+class MatteCache:
     """Mattes of a shot, packed in memory: half precision inside the box of each."""
 
     def __init__(self, height: int, width: int) -> None:

@@ -23,7 +23,7 @@ OnFrame = Callable[[int, int], None]
 _THREADS = min(4, available_cores())
 
 
-class MatteLook:
+class MattePreview:
     """The mattes of a shot, to be looked at. Whatever decodes raises as `Shot.load`."""
 
     def __init__(self, shot: Shot) -> None:

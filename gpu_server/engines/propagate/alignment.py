@@ -22,7 +22,7 @@ _OFFSET_SIGMA = 3.0  # cells of the colour grid
 
 
 @dataclass(frozen=True)
-class Link:
+class SourceAlignment:
     """From the pixels of a target's proxy to a source's.
 
     box: the part of the target's proxy that is covered. residual: shape [*box.shape, 2] or None (see `residual_flow`).
@@ -47,9 +47,9 @@ class Link:
         return self.residual is None and np.array_equal(self.motion, np.eye(3))
 
 
-def make_link(
+def align_source(
     survey: Survey, camera: Camera, target: int, source: int, exposure: float, made_up: Mask | None = None
-) -> Link:
+) -> SourceAlignment:
     """made_up: shape [h, w] of the source's proxy: use that, and nothing else of the source."""
     box = hole_context(survey, target)
     motion = camera.precise(target, source)
@@ -59,7 +59,7 @@ def make_link(
     gain, offset, mismatch = _match_light(survey, target, source, motion, residual, box, exposure)
     zoom = float(np.sqrt(abs(np.linalg.det(motion[:2, :2]))))
     usable = _faded(hidden) if made_up is None else (~hidden).astype(np.float32)
-    return Link(source, box, motion, residual, usable, gain, offset, mismatch, min(1.0, zoom) ** 2)
+    return SourceAlignment(source, box, motion, residual, usable, gain, offset, mismatch, min(1.0, zoom) ** 2)
 
 
 def hole_context(survey: Survey, target: int) -> Box:

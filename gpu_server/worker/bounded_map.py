@@ -11,7 +11,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def ahead(
+def bounded_map(
     pool: ThreadPoolExecutor, count: int, work: Callable[[Item], Result], items: Iterable[Item]
 ) -> Iterator[Result]:
     """`work` of each item, in their order; at most `count` are begun before the first of them is taken.
@@ -19,7 +19,7 @@ def ahead(
     Raises what `work` raises, at its turn; what was not begun by then is not.
 
     >>> with ThreadPoolExecutor(2) as pool:
-    ...     list(ahead(pool, 2, lambda n: n * n, range(5)))
+    ...     list(bounded_map(pool, 2, lambda n: n * n, range(5)))
     [0, 1, 4, 9, 16]
     """
     coming: deque[Future[Result]] = deque()

@@ -1,8 +1,8 @@
 """A model's frames onto the plate: matched at the seam, enlarged, with the plate's detail and grain.
 
-    look        at the canvas: what the model changed, and how far its exposure and tint are off
+    measure_on_canvas  at the canvas: what the model changed, and how far its exposure and tint are off
     in_windows  each frame with its neighbours: decisions are steady in time
-    onto_plate  at the plate's resolution: the pixels that the paste matte then cuts
+    integrate  at the plate's resolution: the pixels that the paste matte then cuts
 
 Everything here depends on a frame and its neighbours alone, so that a job which was interrupted gives the same bytes.
 """
@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from void_bridge.pixels.grain import Grain
-from void_bridge.pixels.highlight_noise import calmed
+from void_bridge.pixels.highlight_noise import denoise_highlights
 from void_bridge.pixels.levels import KEEP, Quadmask
 from void_bridge.pixels.model_domain import bound_highlights
-from void_bridge.pixels.plate_detail import REACH, Change, Resize, decide, find_change, moved, restore
+from void_bridge.pixels.plate_detail import REACH, ModelChange, Resize, decide, measure_change, moved, restore
 from void_bridge.pixels.plate_grain import regrained
 from void_bridge.pixels.seam import Match, match, steadied
 
@@ -30,15 +30,16 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Look:
+class CanvasMeasurement:
     """One frame at the canvas.
 
-    light: the model's picture, shape [H, W, 3], linear. change: None without a trip. corner: as given to `look`.
+    light: the model's picture, shape [H, W, 3], linear. change: None without a reconstruction. corner: as
+    given to `measure_on_canvas`.
     """
 
     light: Array
     match: Match
-    change: Optional[Change]
+    change: Optional[ModelChange]
     corner: Tuple[float, float]
 
 
@@ -61,45 +62,45 @@ class PlateFrame:
 
 
 @dataclass(frozen=True)
-class OnPlate:
+class IntegratedFrame:
     """One frame within its box: shape [h, w, 3], linear, twice, and [h, w].
 
     rgb: what the paste matte cuts. generated: the model's own picture, matched and enlarged, without the plate's detail
-    and without new grain. of_plate: share of the plate's own detail in `rgb`.
+    and without new grain. plate_share: share of the plate's own detail in `rgb`.
     """
 
     rgb: Array
     generated: Array
-    of_plate: Array
+    plate_share: Array
 
 
-def look(
+def measure_on_canvas(
     made: Array,
-    trip: Optional[Array],
+    reconstruction: Optional[Array],
     plate: Array,
     quadmask: Quadmask,
     linear: Convert,
     code: Convert,
     corner: Tuple[float, float] = (0.0, 0.0),
-) -> Look:
+) -> CanvasMeasurement:
     """What a model did to one frame.
 
     Args:
-        made, trip, plate: shape [H, W, 3], in the model domain: the model's picture; the plate's trip through the
-            model's VAE, None where there is none; the plate itself.
+        made, reconstruction, plate: shape [H, W, 3], in the model domain: the model's picture; the plate
+            through the model's VAE, None where there is none; the plate itself.
         quadmask: shape [H, W].
         linear, code: from the model domain to linear light, and back.
         corner: of the crop on the plate, rows and columns, counted in canvas pixels; for a crop that moves.
     """
     target, untouched = linear(plate), quadmask == KEEP
-    if trip is None:
+    if reconstruction is None:
         light = linear(made)
-        return Look(light, match(light, target, untouched), None, corner)
-    light = linear(calmed(made, trip, untouched))
-    to_trip = match(light, linear(trip), untouched)
-    change = find_change(code(to_trip.apply(light)), trip, linear, quadmask)
+        return CanvasMeasurement(light, match(light, target, untouched), None, corner)
+    light = linear(denoise_highlights(made, reconstruction, untouched))
+    to_reconstruction = match(light, linear(reconstruction), untouched)
+    change = measure_change(code(to_reconstruction.apply(light)), reconstruction, linear, quadmask)
     agreed = (change.size < 1) & (change.object == 0)
-    return Look(light, match(light, target, agreed), change, corner)
+    return CanvasMeasurement(light, match(light, target, agreed), change, corner)
 
 
 def in_windows(items: Iterable[T], reach: int = REACH) -> Iterator[Tuple[Sequence[T], int]]:
@@ -126,35 +127,37 @@ def in_windows(items: Iterable[T], reach: int = REACH) -> Iterator[Tuple[Sequenc
         before += 1
 
 
-def onto_plate(looks: Sequence[Look], at: int, frame: PlateFrame, draws: Optional[np.random.Generator]) -> OnPlate:
+def integrate(
+    measured: Sequence[CanvasMeasurement], at: int, frame: PlateFrame, draws: Optional[np.random.Generator]
+) -> IntegratedFrame:
     """One frame at the plate's resolution.
 
     Args:
-        looks: of the frame and its neighbours, as `in_windows` gives them; at: the frame's place.
+        measured: of the frame and its neighbours, as `in_windows` gives them; at: the frame's place.
         draws: of this job and frame; None adds no grain.
     """
-    matched = steadied([one.match for one in looks]).apply(looks[at].light)
+    matched = steadied([one.match for one in measured]).apply(measured[at].light)
     generated = bound_highlights(_enlarged(matched, frame), frame.ceiling)
-    rgb, of_plate = generated, np.zeros(generated.shape[:2], np.float32)
-    changes = [moved(one.change, *_beyond(looks[at], one)) for one in looks if one.change is not None]
-    if len(changes) == len(looks):
+    rgb, plate_share = generated, np.zeros(generated.shape[:2], np.float32)
+    changes = [moved(one.change, *_beyond(measured[at], one)) for one in measured if one.change is not None]
+    if len(changes) == len(measured):
         detail = decide(changes, at)
         restored = restore(frame.plate, generated, detail, frame.enlarge, frame.grain, frame.exposure)
-        rgb, of_plate = restored.rgb, restored.of_plate
+        rgb, plate_share = restored.rgb, restored.plate_share
     if draws is not None:
-        rgb = regrained(rgb, of_plate, frame.grain, frame.exposure, draws)
-    return OnPlate(rgb, generated, of_plate)
+        rgb = regrained(rgb, plate_share, frame.grain, frame.exposure, draws)
+    return IntegratedFrame(rgb, generated, plate_share)
 
 
-def full_fill(done: OnPlate, frame: PlateFrame, draws: np.random.Generator) -> Array:
+def full_fill(done: IntegratedFrame, frame: PlateFrame, draws: np.random.Generator) -> Array:
     """The unmasked fill: the model's own picture everywhere, matched at the seam, with grain. Shape [h, w, 3], linear.
 
-    draws: as `onto_plate` was given them, from the start: pixels that are the model's are the same in both.
+    draws: as `integrate` was given them, from the start: pixels that are the model's are the same in both.
     """
-    return regrained(done.generated, np.zeros_like(done.of_plate), frame.grain, frame.exposure, draws)
+    return regrained(done.generated, np.zeros_like(done.plate_share), frame.grain, frame.exposure, draws)
 
 
-def _beyond(now: Look, other: Look) -> Tuple[float, float]:
+def _beyond(now: CanvasMeasurement, other: CanvasMeasurement) -> Tuple[float, float]:
     """Rows and columns by which the crop of `now` lies beyond that of `other`."""
     return now.corner[0] - other.corner[0], now.corner[1] - other.corner[1]
 
