@@ -12,10 +12,11 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from gpu_server.engines.void.windows import LatentWindow
 from torch import Tensor
 
 from gpu_server.engines.void.checkpoint.loading import load_scheduler
-from gpu_server.engines.void.denoise import Denoiser, Loop, denoise, guidance, rotary
+from gpu_server.engines.void.denoise import Denoiser, DenoiseSettings, denoise, guidance, rotary
 from gpu_server.engines.void.precision.attention import KERNELS, available_attention
 from gpu_server.engines.void.precision.denoiser import OptimisedDenoiser, build_denoiser
 from gpu_server.engines.void.precision.float8 import float8_linear, narrow_weight
@@ -23,13 +24,12 @@ from gpu_server.engines.void.precision.layers import PRECISIONS
 from gpu_server.engines.void.precision.placing import place_transformer
 from gpu_server.engines.void.precision.step_cache import StepCache
 from gpu_server.engines.void.random_checkpoints.tiny import write_tiny
-from gpu_server.engines.void.windows import Window
 
 CPU = torch.device("cpu")
 WIDTHS = ((3072, 3072), (3072, 12288), (12288, 3072))
 THRESHOLDS = (0.05, 0.7, 0.8, 0.9)
 STEPS = 30
-WINDOWS = (Window(0, 8), Window(4, 12))
+WINDOWS = (LatentWindow(0, 8), LatentWindow(4, 12))
 
 
 def error(got: Tensor, expected: Tensor) -> float:
@@ -92,7 +92,9 @@ def loop_of(models: Path) -> Callable[[Denoiser], Tensor]:
 
     def run(denoiser: Denoiser) -> Tensor:
         guide = guidance(prompt, None, 1)
-        return denoise(denoiser, load_scheduler(models), latents, conditioning, guide, Loop(1, STEPS, WINDOWS))
+        return denoise(
+            denoiser, load_scheduler(models), latents, conditioning, guide, DenoiseSettings(1, STEPS, WINDOWS)
+        )
 
     return run
 

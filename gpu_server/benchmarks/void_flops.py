@@ -15,10 +15,10 @@ from gpu_server.engines.void.checkpoint.layout import resolve
 from gpu_server.engines.void.checkpoint.loading import empty_transformer
 from gpu_server.engines.void.checkpoint.tensor_shapes import Config
 from gpu_server.engines.void.denoise import PlainDenoiser, rotary
-from gpu_server.engines.void.lengths import LATENT_CHANNELS, latent_count, latent_shape, padded_length
+from gpu_server.engines.void.latent_geometry import LATENT_CHANNELS, latent_count, latent_shape, padded_length
+from gpu_server.engines.void.latent_windows import equal_windows
 from gpu_server.engines.void.precision.attention import VoidAttention, attention_kernel
 from gpu_server.engines.void.vae import decode, encode
-from gpu_server.engines.void.windows import equal_windows
 
 _META = torch.device("meta")
 _PRODUCTS = (torch.ops.aten.mm, torch.ops.aten.addmm)

@@ -9,10 +9,10 @@ from pathlib import Path
 import torch
 
 from gpu_server.engines.void.checkpoint.loading import load_scheduler, load_transformer
-from gpu_server.engines.void.denoise import Guidance, Loop, PlainDenoiser, denoise, rotary
-from gpu_server.engines.void.lengths import LATENT_CHANNELS
+from gpu_server.engines.void.denoise import DenoiseSettings, Guidance, PlainDenoiser, denoise, rotary
+from gpu_server.engines.void.latent_geometry import LATENT_CHANNELS
+from gpu_server.engines.void.latent_windows import equal_windows
 from gpu_server.engines.void.planner.spec import read_spec
-from gpu_server.engines.void.windows import equal_windows
 
 LATENTS = (22, 48, 84)
 
@@ -43,7 +43,7 @@ def _works(models: Path, steps: int, shape: tuple[int, int, int]) -> tuple[Calla
     latents = torch.randn(1, count, LATENT_CHANNELS, height, width, generator=draw)
     told = torch.randn(1, count, 2 * LATENT_CHANNELS, height, width, generator=draw)
     embeds = torch.randn(1, sizes.text_tokens, sizes.text_width, generator=draw)
-    loop = Loop(1, steps, equal_windows(count), sizes.head_size)
+    loop = DenoiseSettings(1, steps, equal_windows(count), sizes.head_size)
     scheduler.set_timesteps(steps)
     timesteps = scheduler.timesteps.tolist()
     hidden = torch.cat([latents, told], dim=2)

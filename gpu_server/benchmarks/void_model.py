@@ -19,13 +19,13 @@ from gpu_server.benchmarks.void_flops import StepFlop
 from gpu_server.benchmarks.void_options import Size
 from gpu_server.engines.void.checkpoint.layout import resolve
 from gpu_server.engines.void.checkpoint.loading import load_scheduler, load_vae
-from gpu_server.engines.void.denoise import Guidance, Loop, denoise
-from gpu_server.engines.void.lengths import LATENT_CHANNELS, latent_count, latent_shape, padded_length
+from gpu_server.engines.void.denoise import DenoiseSettings, Guidance, denoise
+from gpu_server.engines.void.latent_geometry import LATENT_CHANNELS, latent_count, latent_shape, padded_length
+from gpu_server.engines.void.latent_windows import equal_windows
 from gpu_server.engines.void.planner.spec import TransformerSizes, read_spec
 from gpu_server.engines.void.precision.denoiser import OptimisedDenoiser, build_denoiser
 from gpu_server.engines.void.precision.float8 import check_float8_device, narrow_rows, narrow_weight, row_wise_product
 from gpu_server.engines.void.vae import decode, encode
-from gpu_server.engines.void.windows import equal_windows
 from void_bridge.errors import EngineError, VoidBridgeError
 
 WARM_UP_STEPS, STEPS = 2, 6
@@ -136,7 +136,7 @@ def _spans(
     latents, told, embeds = _inputs(sizes, canvas, frames)
     dtype = torch.float32 if precision == "float32" else torch.bfloat16
     windows = equal_windows(latents.shape[1])
-    loop = Loop(1, WARM_UP_STEPS + STEPS, windows, sizes.head_size, device, dtype)
+    loop = DenoiseSettings(1, WARM_UP_STEPS + STEPS, windows, sizes.head_size, device, dtype)
     marks = _Marks(device)
     denoise(
         denoiser,

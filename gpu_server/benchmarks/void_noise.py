@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from gpu_server.engines.base import rng
 from gpu_server.engines.void.flow import DenseInverseSearch
-from gpu_server.engines.void.lengths import CELL, latent_count
+from gpu_server.engines.void.latent_geometry import CELL, latent_count
 from gpu_server.engines.void.warped_noise import flow_sequence, noise_of_frames, warped_noise
 
 Array = NDArray[np.float32]

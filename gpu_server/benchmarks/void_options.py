@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from gpu_server.engines.void.lengths import latent_shape
+from gpu_server.engines.void.latent_geometry import latent_shape
 from void_bridge.errors import UsageError
 
 Size = tuple[int, int]

@@ -16,11 +16,11 @@ from torch import Tensor
 
 from gpu_server.engines.void.checkpoint import loading
 from gpu_server.engines.void.conditioning import conditioning, encode_mask, encode_plate
-from gpu_server.engines.void.denoise import Denoiser, Loop, PlainDenoiser, Rotary, denoise, guidance
-from gpu_server.engines.void.lengths import FRAMES_A_LATENT
+from gpu_server.engines.void.denoise import Denoiser, DenoiseSettings, PlainDenoiser, Rotary, denoise, guidance
+from gpu_server.engines.void.latent_geometry import FRAMES_A_LATENT
+from gpu_server.engines.void.latent_windows import reference_windows, window_latents
 from gpu_server.engines.void.text import prompt_embeddings
 from gpu_server.engines.void.vae import decode
-from gpu_server.engines.void.windows import reference_windows, window_latents
 
 TOLERANCE = 1e-4
 COMMITTED = Path(__file__).parents[1] / "parity/data"
@@ -107,7 +107,7 @@ def _stages(case: Case) -> Iterator[tuple[str, Tensor]]:
 
     transformer = loading.load_transformer(case.models, settings["pass"], _float32)
     denoiser = _Recorded(PlainDenoiser(transformer))
-    loop = Loop(settings["pass"], settings["steps"], windows, transformer.config.attention_head_dim)
+    loop = DenoiseSettings(settings["pass"], settings["steps"], windows, transformer.config.attention_head_dim)
     scheduler = loading.load_scheduler(case.models)
     final = denoise(denoiser, scheduler, latents, conditioning(mask, plate), guide, loop)
     yield "first_model_output", denoiser.outputs[0]

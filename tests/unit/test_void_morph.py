@@ -10,7 +10,7 @@ import pytest
 from gpu_server.benchmarks.morph_clips import MORPHING, RIGID, make_morph_clip
 from gpu_server.benchmarks.void_morph import score, separation
 from gpu_server.engines.void.flow import make_flow
-from gpu_server.engines.void.morph import check_morphing
+from gpu_server.engines.void.morph.check import check_morphing
 from tests.support.morph_clips import clip as formula_clip
 
 PAINTED, FORMULA = "painted", "formula"

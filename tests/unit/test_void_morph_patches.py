@@ -6,11 +6,11 @@ import pytest
 
 from gpu_server.engines.base import Array, rng
 from gpu_server.engines.void.flow import make_flow
-from gpu_server.engines.void.morph_fit import Poses, Shape, Window, template
-from gpu_server.engines.void.morph_footage import Footage, read_footage
-from gpu_server.engines.void.morph_objects import find_things
-from gpu_server.engines.void.morph_patches import PatchFollower
-from gpu_server.engines.void.morph_tracks import first_sight, follow
+from gpu_server.engines.void.morph.frames import ResultFrames, read_frames
+from gpu_server.engines.void.morph.objects import find_objects
+from gpu_server.engines.void.morph.patch_fit import ImageCrop, PatchGrid, PatchPoses, make_template
+from gpu_server.engines.void.morph.patches import PatchTracker
+from gpu_server.engines.void.morph.tracking import make_reference_view, track_object
 
 HEIGHT, WIDTH = 128, 160
 
@@ -21,10 +21,10 @@ def _texture(seed: int) -> Array:
     return np.clip(0.5 + (smooth - smooth.mean()) / smooth.std() * 0.15, 0, 1)
 
 
-def _patch(half: int) -> Shape:
+def _patch(half: int) -> PatchGrid:
     axis = np.arange(-half, half + 1, dtype=np.float32)
     offsets = np.stack([a.ravel() for a in np.meshgrid(axis, axis)], axis=-1)
-    return Shape(offsets, 1.0, np.full((1, len(offsets)), 1 / len(offsets), np.float32))
+    return PatchGrid(offsets, 1.0, np.full((1, len(offsets)), 1 / len(offsets), np.float32))
 
 
 def test_an_affine_map_is_found_under_other_light() -> None:
@@ -34,8 +34,8 @@ def test_an_affine_map_is_found_under_other_light() -> None:
     moved = middle + np.array([1.5, -1.0])
     motion = np.column_stack([turn, moved - turn @ middle])
     there = 0.6 * cv2.warpAffine(here, motion, (WIDTH, HEIGHT)) + 0.2
-    start = Poses(middle[None].astype(np.float32), np.eye(2, dtype=np.float32)[None])
-    found, like = template(_patch(9), Window(here, 0, 0), start).fit(Window(there, 0, 0), start, 20)
+    start = PatchPoses(middle[None].astype(np.float32), np.eye(2, dtype=np.float32)[None])
+    found, like = make_template(_patch(9), ImageCrop(here, 0, 0), start).fit(ImageCrop(there, 0, 0), start, 20)
     assert found.turn[0] == pytest.approx(turn, abs=0.02)
     assert found.place[0] == pytest.approx(moved, abs=0.1)
     assert like[0] > 0.98
@@ -43,12 +43,12 @@ def test_an_affine_map_is_found_under_other_light() -> None:
 
 def _largest_stretch(pictures: list[Array]) -> float:
     """Of the thing on a grey ground that the pictures show, followed from the first."""
-    footage, ground = Footage(0), np.full((HEIGHT, WIDTH, 3), 0.5, np.float32)
-    list(read_footage(footage, pictures.__getitem__, lambda _: ground, range(len(pictures))))
-    thing = find_things(footage, 0)[0]
-    sight = first_sight(footage, thing)
-    patches = PatchFollower(footage, 0, sight)
-    changes = [patches.look(seen) for seen in follow(footage, thing, sight, make_flow(), 1, len(pictures))]
+    footage, ground = ResultFrames(0), np.full((HEIGHT, WIDTH, 3), 0.5, np.float32)
+    list(read_frames(footage, pictures.__getitem__, lambda _: ground, range(len(pictures))))
+    thing = find_objects(footage, 0)[0]
+    sight = make_reference_view(footage, thing)
+    patches = PatchTracker(footage, 0, sight)
+    changes = [patches.look(seen) for seen in track_object(footage, thing, sight, make_flow(), 1, len(pictures))]
     assert len(changes) == len(pictures) - 1
     return max(change.stretch for change in changes)
 

@@ -21,11 +21,17 @@ from gpu_server.engines.void.checkpoint.loading import (
     load_transformer,
     load_vae,
 )
-from gpu_server.engines.void.conditioning import conditioning, encode_mask, encode_plate, mask_frames, noised
-from gpu_server.engines.void.denoise import Guidance, Loop, PlainDenoiser, denoise, guidance, rotary
+from gpu_server.engines.void.conditioning import add_noise, conditioning, encode_mask, encode_plate, mask_frames
+from gpu_server.engines.void.denoise import DenoiseSettings, Guidance, PlainDenoiser, denoise, guidance, rotary
+from gpu_server.engines.void.latent_windows import (
+    LatentWindow,
+    blend_weights,
+    equal_windows,
+    reference_windows,
+    window_latents,
+)
 from gpu_server.engines.void.noise import initial_latents, plate_noise
 from gpu_server.engines.void.text import TOKENS, prompt_embeddings
-from gpu_server.engines.void.windows import Window, blend_weights, equal_windows, reference_windows, window_latents
 from tests.support.void_cases import COMMITTED
 from void_bridge.errors import Cancelled, NotFinite, UsageError
 
@@ -50,8 +56,8 @@ class Linear:
         return hidden[:, :, :16] * self.factor + prompt_embeds.mean(dim=(1, 2)).view(-1, 1, 1, 1, 1)
 
 
-def a_loop(windows: Sequence[Window], steps: int = 4, dtype: torch.dtype = torch.float32) -> Loop:
-    return Loop(1, steps, windows, dtype=dtype)
+def a_loop(windows: Sequence[LatentWindow], steps: int = 4, dtype: torch.dtype = torch.float32) -> DenoiseSettings:
+    return DenoiseSettings(1, steps, windows, dtype=dtype)
 
 
 def a_shot(count: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -108,7 +114,7 @@ def test_windows_that_cannot_be_are_refused(latents, window, overlap):
 
 
 def test_an_overlap_does_not_matter_to_a_shot_of_one_window():
-    assert reference_windows(4, 4, 4) == equal_windows(4, 22, 30) == (Window(0, 4),)
+    assert reference_windows(4, 4, 4) == equal_windows(4, 22, 30) == (LatentWindow(0, 4),)
 
 
 def test_an_odd_last_window_is_refused():
@@ -148,7 +154,7 @@ def test_levels_of_the_mask():
 
 def test_noise_spares_minus_one_and_nothing_is_clipped():
     frames = torch.tensor([-1.0, -0.999, 0, 1, 4]).expand(1, 3, 1, 1, 5)
-    made = noised(frames, torch.full_like(frames, 2.0), 0.0563)
+    made = add_noise(frames, torch.full_like(frames, 2.0), 0.0563)
     assert made[0, 0].flatten().tolist() == pytest.approx([-1, -0.999 + 0.1126, 0.1126, 1.1126, 4.1126])
 
 
@@ -222,7 +228,7 @@ def test_windows_are_blended_after_every_step():
     """A denoiser that treats all latents alike can't tell windows from the whole."""
     latents, told = a_shot(50)
     scheduler = load_scheduler(MODELS)
-    whole = denoise(Linear(), scheduler, latents, told, NO_PROMPT, a_loop([Window(0, 50)]))
+    whole = denoise(Linear(), scheduler, latents, told, NO_PROMPT, a_loop([LatentWindow(0, 50)]))
     for windows in (reference_windows(50), equal_windows(50)):
         denoiser = Linear()
         torch.testing.assert_close(denoise(denoiser, scheduler, latents, told, NO_PROMPT, a_loop(windows)), whole)
@@ -299,7 +305,7 @@ def test_the_models_own_transformer_runs_in_windows():
     transformer = load_transformer(MODELS, 2, lambda name, tensor: tensor.float())
     latents, told = initial_latents(1, 6, (4, 4)), torch.zeros(1, 6, 32, 4, 4)
     guide = guidance(torch.ones(1, 226, 24), torch.zeros(1, 226, 24), 3.0)
-    loop = Loop(2, 2, equal_windows(6, 4, 2), transformer.config.attention_head_dim)
+    loop = DenoiseSettings(2, 2, equal_windows(6, 4, 2), transformer.config.attention_head_dim)
     results = [
         denoise(PlainDenoiser(transformer), load_scheduler(MODELS), latents, told, guide, loop) for _ in range(2)
     ]

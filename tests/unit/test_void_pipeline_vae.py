@@ -11,9 +11,9 @@ pytest.importorskip("torch", reason="the VOID engine needs the extra [void]")
 import torch
 from diffusers import AutoencoderKLCogVideoX
 
+from gpu_server.engines.void.async_copy import stream_to_host
 from gpu_server.engines.void.checkpoint.loading import load_vae
-from gpu_server.engines.void.transfer import one_behind
-from gpu_server.engines.void.vae import WHOLE, Saving, adapted, decode, decode_chunks, encode, encode_chunks
+from gpu_server.engines.void.vae import NO_SAVING, MemorySaving, adapted, decode, decode_chunks, encode, encode_chunks
 from tests.support.void_cases import COMMITTED
 
 
@@ -29,11 +29,11 @@ def shot(count: int, height: int = 32, width: int = 48) -> torch.Tensor:
     return torch.stack(frames, dim=1)[None]
 
 
-def encoded(vae: AutoencoderKLCogVideoX, frames: torch.Tensor, saving: Saving = WHOLE) -> torch.Tensor:
+def encoded(vae: AutoencoderKLCogVideoX, frames: torch.Tensor, saving: MemorySaving = NO_SAVING) -> torch.Tensor:
     return encode(vae, lambda start, stop: frames[:, :, start:stop], frames.shape[2], saving)
 
 
-def decoded(vae: AutoencoderKLCogVideoX, latents: torch.Tensor, saving: Saving = WHOLE) -> torch.Tensor:
+def decoded(vae: AutoencoderKLCogVideoX, latents: torch.Tensor, saving: MemorySaving = NO_SAVING) -> torch.Tensor:
     return torch.cat(list(decode(vae, latents, saving)), dim=2)
 
 
@@ -73,7 +73,7 @@ def test_chunks_cover_every_frame_and_latent(frames, latents_at_once):
 @pytest.mark.parametrize("count", [1, 2, 5, 6])
 def test_latents_become_one_frame_and_four_each(vae, count, latents_at_once):
     latents = torch.linspace(-1, 1, count * 16 * 4 * 4).reshape(1, count, 16, 4, 4)
-    chunks = list(decode(vae, latents, Saving(latents_at_once=latents_at_once)))
+    chunks = list(decode(vae, latents, MemorySaving(latents_at_once=latents_at_once)))
     assert chunks[0].shape == (1, 3, 1, 32, 32)
     assert max(chunk.shape[2] for chunk in chunks) <= 4 * latents_at_once
     assert sum(chunk.shape[2] for chunk in chunks) == 1 + 4 * (count - 1)
@@ -83,7 +83,7 @@ def test_decoding_is_not_that_of_diffusers_and_leaves_the_model_as_it_was(vae):
     latents = encoded(vae, shot(21)).transpose(1, 2) / vae.config.scaling_factor
     with torch.no_grad():
         before = vae.decode(latents).sample
-        ours = decoded(vae, latents.transpose(1, 2) * vae.config.scaling_factor, Saving(rows=8))
+        ours = decoded(vae, latents.transpose(1, 2) * vae.config.scaling_factor, MemorySaving(rows=8))
         after = vae.decode(latents).sample
     assert torch.equal(before, after)
     assert before.shape[2] == 24 and ours.shape[2] == 21
@@ -92,7 +92,7 @@ def test_decoding_is_not_that_of_diffusers_and_leaves_the_model_as_it_was(vae):
 
 def test_a_decode_that_is_given_up_leaves_the_model_as_it_was(vae):
     classes = [type(module) for module in vae.modules()]
-    chunks = decode(vae, torch.zeros(1, 6, 16, 2, 2), Saving(rows=3))
+    chunks = decode(vae, torch.zeros(1, 6, 16, 2, 2), MemorySaving(rows=3))
     next(chunks)
     next(chunks)
     chunks.close()
@@ -108,7 +108,7 @@ def test_nothing_is_kept_for_convolutions_of_one_frame(vae):
     latents = torch.zeros(1, 16, 1, 2, 2)
     with torch.no_grad():
         expected, kept = vae.decoder(latents)
-        with adapted(vae, WHOLE, first=True):
+        with adapted(vae, NO_SAVING, first=True):
             made, less = vae.decoder(latents)
     assert torch.equal(made, expected)
     assert {"conv_y", "conv_b"} < set(tensors(kept)) and not {"conv_y", "conv_b"} & set(tensors(less))
@@ -122,16 +122,18 @@ def test_each_chunk_is_read_when_the_next_one_is_on_its_way():
             seen.append(f"made {number}")
             yield torch.full((), number)
 
-    for tensor in one_behind(making()):
+    for tensor in stream_to_host(making()):
         seen.append(f"read {int(tensor)}")
     assert seen == ["made 0", "made 1", "read 0", "made 2", "read 1", "read 2"]
-    assert list(one_behind([])) == []
+    assert list(stream_to_host([])) == []
 
 
-@pytest.mark.parametrize("saving", [Saving(rows=5), Saving(rows=16, parked=True), Saving(rows=3, latents_at_once=1)])
+@pytest.mark.parametrize(
+    "saving", [MemorySaving(rows=5), MemorySaving(rows=16, parked=True), MemorySaving(rows=3, latents_at_once=1)]
+)
 def test_bands_give_the_numbers_of_the_whole_picture(vae, saving):
     """Measured: latents within 1e-6 of at most 2, frames within 1e-5 of at most 18."""
-    frames, whole = shot(13), Saving(latents_at_once=saving.latents_at_once)
+    frames, whole = shot(13), MemorySaving(latents_at_once=saving.latents_at_once)
     latents = encoded(vae, frames, whole)
     torch.testing.assert_close(encoded(vae, frames, saving), latents, rtol=1e-5, atol=2e-5)
     torch.testing.assert_close(decoded(vae, latents, saving), decoded(vae, latents, whole), rtol=1e-5, atol=1e-4)
@@ -139,7 +141,7 @@ def test_bands_give_the_numbers_of_the_whole_picture(vae, saving):
 
 def test_single_latents_are_another_result(vae):
     latents = encoded(vae, shot(21))
-    one, two = decoded(vae, latents, Saving(latents_at_once=1)), decoded(vae, latents)
+    one, two = decoded(vae, latents, MemorySaving(latents_at_once=1)), decoded(vae, latents)
     assert torch.equal(one[:, :, :1], two[:, :, :1])
     assert 1e-4 < (one - two).std() / two.std() < 0.1
 
@@ -153,6 +155,6 @@ def test_values_beyond_one_are_not_clipped(vae):
 def test_a_model_in_bfloat16_gives_float32_near_the_wide_one(vae):
     narrow = load_vae(COMMITTED / "model", lambda name, tensor: tensor.bfloat16())
     frames = shot(5, 16, 16)
-    made = encoded(narrow, frames, Saving(rows=4))
+    made = encoded(narrow, frames, MemorySaving(rows=4))
     assert made.dtype == torch.float32
     assert (made - encoded(vae, frames)).abs().max() < 0.1

@@ -22,7 +22,7 @@ from gpu_server.engines.void.planner.spec import VaeSizes, full_size  # noqa: E4
 from gpu_server.engines.void.precision.attention import VoidAttention  # noqa: E402
 from gpu_server.engines.void.precision.float8 import float8_linear  # noqa: E402
 from gpu_server.engines.void.precision.layers import role_of  # noqa: E402
-from gpu_server.engines.void.vae import Saving, adapted  # noqa: E402
+from gpu_server.engines.void.vae import MemorySaving, adapted  # noqa: E402
 
 SPEC = full_size()
 DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16, "fp8": torch.bfloat16, "fp8-stored": torch.bfloat16}
@@ -152,7 +152,7 @@ def peak_of(run):
 def through(vae, stage, shapes, rows):
     cache = None
     for index, shape in enumerate(shapes):
-        with adapted(vae, Saving(rows=rows), first=index == 0):
+        with adapted(vae, MemorySaving(rows=rows), first=index == 0):
             made, cache = stage(torch.empty(shape, dtype=torch.bfloat16), conv_cache=cache)
         del made
 

@@ -15,7 +15,7 @@ from diffusers import AutoencoderKLCogVideoX
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gpu_server.engines.void.vae import WHOLE, Frames, Saving, encode
+from gpu_server.engines.void.vae import NO_SAVING, Frames, MemorySaving, encode
 
 MaskLevels = Literal["three", "two"]
 Quadmasks = Callable[[int, int], NDArray[np.uint8]]
@@ -27,7 +27,7 @@ _AFFECTED = 128 / 255
 
 
 def encode_mask(
-    vae: AutoencoderKLCogVideoX, quadmasks: Quadmasks, count: int, levels: MaskLevels, saving: Saving = WHOLE
+    vae: AutoencoderKLCogVideoX, quadmasks: Quadmasks, count: int, levels: MaskLevels, saving: MemorySaving = NO_SAVING
 ) -> Tensor:
     """Latents of the quadmask over `count` frames. Shape [1, t, 16, h, w], float32, on the CPU."""
     return encode(vae, lambda start, stop: mask_frames(quadmasks(start, stop), levels), count, saving)
@@ -39,7 +39,7 @@ def encode_plate(
     noise: Frames,
     count: int,
     sigma: float = NOISE_SIGMA,
-    saving: Saving = WHOLE,
+    saving: MemorySaving = NO_SAVING,
 ) -> Tensor:
     """Latents of the plate, nothing blanked, after a little noise.
 
@@ -49,7 +49,7 @@ def encode_plate(
     Returns:
         Shape [1, t, 16, h, w], float32, on the CPU.
     """
-    return encode(vae, lambda a, b: noised(frames(a, b), noise(a, b), sigma), count, saving)
+    return encode(vae, lambda a, b: add_noise(frames(a, b), noise(a, b), sigma), count, saving)
 
 
 def conditioning(mask: Tensor, plate: Tensor) -> Tensor:
@@ -66,7 +66,7 @@ def mask_frames(quadmasks: NDArray[np.uint8], levels: MaskLevels) -> Tensor:
     return seen.expand(1, 3, *seen.shape)
 
 
-def noised(frames: Tensor, noise: Tensor, sigma: float = NOISE_SIGMA) -> Tensor:
+def add_noise(frames: Tensor, noise: Tensor, sigma: float = NOISE_SIGMA) -> Tensor:
     """Frames with noise wherever a value is not exactly -1, which stands for black that was put there."""
     return torch.where(frames == -1, frames, frames + noise * sigma)
 

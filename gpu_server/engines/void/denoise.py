@@ -16,8 +16,8 @@ from diffusers import CogVideoXDDIMScheduler, CogVideoXTransformer3DModel, DDIMS
 from diffusers.models.embeddings import get_3d_rotary_pos_embed
 from torch import Tensor
 
-from gpu_server.engines.void.transfer import Coming
-from gpu_server.engines.void.windows import Window, blend_weights
+from gpu_server.engines.void.async_copy import AsyncHostCopy
+from gpu_server.engines.void.latent_windows import LatentWindow, blend_weights
 from void_bridge.errors import NotFinite
 
 Rotary = tuple[Tensor, Tensor]
@@ -93,7 +93,7 @@ def guidance(prompt: Tensor, negative: Tensor | None, scale: float) -> Guidance:
 
 
 @dataclass(frozen=True)
-class Loop:
+class DenoiseSettings:
     """How latents are denoised.
 
     pass_number: 1 or 2, for messages.
@@ -105,7 +105,7 @@ class Loop:
 
     pass_number: int
     steps: int
-    windows: Sequence[Window]
+    windows: Sequence[LatentWindow]
     head_size: int = 64
     device: torch.device | str = "cpu"
     dtype: torch.dtype = torch.float32
@@ -117,7 +117,7 @@ def denoise(
     latents: Tensor,
     conditioning: Tensor,
     guide: Guidance,
-    loop: Loop,
+    loop: DenoiseSettings,
     on_step: OnStep | None = None,
 ) -> Tensor:
     """Latents of the shot without the object.
@@ -153,14 +153,14 @@ class _Model:
     """One step of one window."""
 
     def __init__(
-        self, denoiser: Denoiser, scheduler: Scheduler, conditioning: Tensor, guide: Guidance, loop: Loop
+        self, denoiser: Denoiser, scheduler: Scheduler, conditioning: Tensor, guide: Guidance, loop: DenoiseSettings
     ) -> None:
         self._denoiser, self._scheduler = denoiser, scheduler
         self._guide, self._loop = guide, loop
         self._embeds = guide.embeds.to(loop.device, loop.dtype)
         self._conditioning = conditioning.to(loop.device, loop.dtype)
 
-    def step(self, latents: Tensor, window: Window, timestep: int) -> Tensor:
+    def step(self, latents: Tensor, window: LatentWindow, timestep: int) -> Tensor:
         """The window's latents one step further. Shape [1, window.count, 16, h, w], where `latents` are."""
         part = latents[:, window.slice]
         told = self._conditioning[:, window.slice]
@@ -180,10 +180,10 @@ class _Watch:
     Where the model runs on a GPU a step's answer is read when the next step is queued, so that the GPU never waits.
     """
 
-    def __init__(self, loop: Loop) -> None:
+    def __init__(self, loop: DenoiseSettings) -> None:
         self._loop = loop
         self._windows: list[Tensor] = []
-        self._steps: deque[tuple[int, Coming]] = deque()
+        self._steps: deque[tuple[int, AsyncHostCopy]] = deque()
 
     def passed(self, part: Tensor) -> Tensor:
         """The next window's latents after a step, as they are."""
@@ -192,7 +192,7 @@ class _Watch:
 
     def end_step(self, number: int) -> None:
         """Raises NotFinite for a step up to this one."""
-        self._steps.append((number, Coming(torch.stack(self._windows))))
+        self._steps.append((number, AsyncHostCopy(torch.stack(self._windows))))
         self._windows.clear()
         while len(self._steps) > 1 or (self._steps and self._steps[0][1].is_here):
             self._check()
@@ -212,7 +212,7 @@ class _Watch:
                 )
 
 
-def _shares(windows: Sequence[Window], like: Tensor) -> list[Tensor]:
+def _shares(windows: Sequence[LatentWindow], like: Tensor) -> list[Tensor]:
     """What each window counts for, shape [1, count, 1, 1, 1]; they sum to 1 at every latent."""
     raw = [torch.from_numpy(weights).to(like) for weights in blend_weights(windows)]
     total = torch.zeros(like.shape[1]).to(like)
@@ -221,7 +221,9 @@ def _shares(windows: Sequence[Window], like: Tensor) -> list[Tensor]:
     return [(weights / total[w.slice])[None, :, None, None, None] for w, weights in zip(windows, raw, strict=True)]
 
 
-def _blended(parts: Iterable[Tensor], shares: Sequence[Tensor], windows: Sequence[Window], like: Tensor) -> Tensor:
+def _blended(
+    parts: Iterable[Tensor], shares: Sequence[Tensor], windows: Sequence[LatentWindow], like: Tensor
+) -> Tensor:
     if len(windows) == 1:
         return next(iter(parts))
     canvas = torch.zeros_like(like)

@@ -12,7 +12,7 @@ from gpu_server.engines.void.checkpoint.check import readiness_problem
 from void_bridge.job import Job
 
 if TYPE_CHECKING:
-    from gpu_server.engines.void.session import Session
+    from gpu_server.engines.void.model_manager import ModelManager
 
 
 class VoidEngine(Engine):
@@ -41,7 +41,7 @@ class VoidEngine(Engine):
     }
 
     def __init__(self) -> None:
-        self._session: Session | None = None
+        self._session: ModelManager | None = None
 
     def missing(self, models: Path, job: Job | None = None) -> str:
         if absent := super().missing(models, job):
@@ -51,12 +51,12 @@ class VoidEngine(Engine):
         return readiness_problem(models, (1, 2) if job and job.passes == "2" else (1,))
 
     def run(self, clip: Clip, context: Context) -> Iterator[Patch]:
-        from gpu_server.engines.void.attempts import device_failures_named
-        from gpu_server.engines.void.removal import Removal
-        from gpu_server.engines.void.session import Session
+        from gpu_server.engines.void.fallback import map_device_errors
+        from gpu_server.engines.void.model_manager import ModelManager
+        from gpu_server.engines.void.pipeline import VoidPipeline
 
-        with device_failures_named():
+        with map_device_errors():
             if self._session is None or not self._session.is_of(context.models):
                 self._session = None
-                self._session = Session(context.models, context.cache / "compiled")
-            yield from Removal(cast(ModelClip, clip), context, self._session).patches()
+                self._session = ModelManager(context.models, context.cache / "compiled")
+            yield from VoidPipeline(cast(ModelClip, clip), context, self._session).patches()

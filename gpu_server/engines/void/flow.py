@@ -40,7 +40,7 @@ class DenseInverseSearch:
         return np.asarray(search.calc(_grey(here), _grey(there), None), np.float32)
 
 
-class Watched:
+class CancellableFlow:
     """Another flow, that first calls `check`: whatever goes from frame to frame by it can be stopped between two."""
 
     def __init__(self, flow: Flow, check: Callable[[], None]) -> None:
@@ -52,11 +52,11 @@ class Watched:
 
 
 def _grey(picture: Array) -> NDArray[np.uint8]:
-    scaled = displayed(picture) * np.float32(255) + np.float32(0.5)
+    scaled = clip_to_unit_range(picture) * np.float32(255) + np.float32(0.5)
     return np.asarray(cv2.cvtColor(scaled.astype(np.uint8), cv2.COLOR_RGB2GRAY))
 
 
-def displayed(picture: Array) -> Array:
+def clip_to_unit_range(picture: Array) -> Array:
     """The picture within [0, 1], finite."""
     return np.clip(np.nan_to_num(np.asarray(picture, np.float32), nan=0.0, posinf=1.0, neginf=0.0), 0, 1)
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from gpu_server.engines.base import rng
-from gpu_server.engines.void.lengths import LATENT_CHANNELS
+from gpu_server.engines.void.latent_geometry import LATENT_CHANNELS
 
 
 def initial_latents(seed: int, count: int, size: tuple[int, int]) -> Tensor:

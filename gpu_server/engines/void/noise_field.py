@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpu_server.engines.base import rng
-from gpu_server.engines.void.lengths import CELL, LATENT_CHANNELS
+from gpu_server.engines.void.latent_geometry import CELL, LATENT_CHANNELS
 from void_bridge.errors import SizeMismatch
 
 Array = NDArray[np.float32]

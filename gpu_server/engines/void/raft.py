@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torchvision.models.optical_flow import Raft_Large_Weights, Raft_Small_Weights, raft_large, raft_small
 
-from gpu_server.engines.void.flow import displayed
+from gpu_server.engines.void.flow import clip_to_unit_range
 from void_bridge.errors import UsageError
 
 Array = NDArray[np.float32]
@@ -52,5 +52,5 @@ class Raft:
     def _prepared(self, picture: Array) -> torch.Tensor:
         """Shape [1, 3, H, W] in [-1, 1], its last rows and columns repeated up to the size that the model takes."""
         more = [max(-side % _MULTIPLE, _LEAST_SIDE - side) for side in picture.shape[:2]]
-        padded = np.pad(displayed(picture), [(0, more[0]), (0, more[1]), (0, 0)], "edge")
+        padded = np.pad(clip_to_unit_range(picture), [(0, more[0]), (0, more[1]), (0, 0)], "edge")
         return torch.from_numpy(padded).permute(2, 0, 1)[None].to(self._device) * 2 - 1

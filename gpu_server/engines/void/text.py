@@ -28,10 +28,10 @@ def prompt_embeddings(tokenizer: PreTrainedTokenizerBase, encoder: T5EncoderMode
     """Embed a prompt of any length; '' is the usual negative prompt."""
     tokens = tokenizer(text, padding="max_length", max_length=TOKENS, truncation=True, return_tensors="pt")
     values = encoder(tokens.input_ids.to(encoder.device))[0]
-    return PromptEmbeddings(values.cpu(), cut_words(tokenizer, text))
+    return PromptEmbeddings(values.cpu(), truncated_text(tokenizer, text))
 
 
-def cut_words(tokenizer: PreTrainedTokenizerBase, text: str) -> str:
+def truncated_text(tokenizer: PreTrainedTokenizerBase, text: str) -> str:
     """The end of a prompt that is past 226 tokens, the last of which marks the end; '' where the prompt fits."""
     spans = tokenizer(text, return_offsets_mapping=True, verbose=False).offset_mapping
     if len(spans) <= TOKENS:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
 
-from gpu_server.engines.void.lengths import Padding, latent_count, padded_length, ping_pong
-from gpu_server.engines.void.timebase import sampled
+from gpu_server.engines.void.frame_interpolation import sampled_frames
+from gpu_server.engines.void.latent_geometry import Padding, latent_count, padded_length, ping_pong
 
 
 @dataclass(frozen=True)
@@ -41,5 +41,5 @@ def make_timeline(frames: int, rate: Fraction, model_fps: Literal["native", "12"
         frames: of the clip, the pre-roll among them.
         rate: of the clip, in frames a second.
     """
-    shown = sampled(frames, rate, model_fps)
+    shown = sampled_frames(frames, rate, model_fps)
     return Timeline(shown, ping_pong(len(shown), padded_length(len(shown), padding)))

@@ -20,9 +20,9 @@ from diffusers.models.autoencoders.autoencoder_kl_cogvideox import CogVideoXSpat
 from diffusers.models.upsampling import CogVideoXUpsample3D
 from torch import Tensor, nn
 
+from gpu_server.engines.void.async_copy import send_to_device, stream_to_host
 from gpu_server.engines.void.bands import in_bands
-from gpu_server.engines.void.lengths import FRAMES_A_LATENT
-from gpu_server.engines.void.transfer import one_behind, sent
+from gpu_server.engines.void.latent_geometry import FRAMES_A_LATENT
 
 Frames = Callable[[int, int], Tensor]
 """Frames start..stop-1: shape [1, 3, stop - start, H, W]."""
@@ -32,7 +32,7 @@ Hook = Callable[..., Any]
 
 
 @dataclass(frozen=True)
-class Saving:
+class MemorySaving:
     """What is done for memory. The default does nothing.
 
     rows: a layer runs over bands of so many rows of its own resolution, and frame by frame, which takes less than half
@@ -46,10 +46,10 @@ class Saving:
     latents_at_once: int = 2
 
 
-WHOLE = Saving()
+NO_SAVING = MemorySaving()
 
 
-def encode(vae: AutoencoderKLCogVideoX, frames: Frames, count: int, saving: Saving = WHOLE) -> Tensor:
+def encode(vae: AutoencoderKLCogVideoX, frames: Frames, count: int, saving: MemorySaving = NO_SAVING) -> Tensor:
     """Latents of a shot: the mode of the distribution, scaled.
 
     Args:
@@ -60,11 +60,11 @@ def encode(vae: AutoencoderKLCogVideoX, frames: Frames, count: int, saving: Savi
         Shape [1, 1 + n, 16, H/8, W/8], float32, on the CPU.
     """
     chunks = (frames(start, stop) for start, stop in encode_chunks(count, saving.latents_at_once))
-    parts = list(one_behind(_through(vae, _encoded, chunks, saving)))
+    parts = list(stream_to_host(_through(vae, _encoded, chunks, saving)))
     return (torch.cat(parts, dim=2) * vae.config.scaling_factor).transpose(1, 2).contiguous()
 
 
-def decode(vae: AutoencoderKLCogVideoX, latents: Tensor, saving: Saving = WHOLE) -> Iterator[Tensor]:
+def decode(vae: AutoencoderKLCogVideoX, latents: Tensor, saving: MemorySaving = NO_SAVING) -> Iterator[Tensor]:
     """Frames of a shot, in order and in chunks: one frame of the first latent, then those of two latents at a time.
 
     diffusers' own `decode` pairs from the first latent on, which gives 4 t frames of other values.
@@ -77,7 +77,7 @@ def decode(vae: AutoencoderKLCogVideoX, latents: Tensor, saving: Saving = WHOLE)
     """
     whole = latents.transpose(1, 2).float() / vae.config.scaling_factor
     chunks = (whole[:, :, start:stop] for start, stop in decode_chunks(latents.shape[1], saving.latents_at_once))
-    return one_behind(_through(vae, _decoded, chunks, saving))
+    return stream_to_host(_through(vae, _decoded, chunks, saving))
 
 
 def encode_chunks(count: int, latents_at_once: int = 2) -> list[tuple[int, int]]:
@@ -99,12 +99,14 @@ def decode_chunks(latents: int, latents_at_once: int = 2) -> list[tuple[int, int
     return [(0, 1), *((i, min(i + latents_at_once, latents)) for i in range(1, latents, latents_at_once))]
 
 
-def _through(vae: AutoencoderKLCogVideoX, stage: Stage, chunks: Iterable[Tensor], saving: Saving) -> Iterator[Tensor]:
+def _through(
+    vae: AutoencoderKLCogVideoX, stage: Stage, chunks: Iterable[Tensor], saving: MemorySaving
+) -> Iterator[Tensor]:
     """One chunk after the other through the encoder or the decoder: float32, on the model's device."""
     cache: Cache = None
     for index, chunk in enumerate(chunks):
         with adapted(vae, saving, first=index == 0), torch.no_grad():
-            made, cache = stage(vae, sent(chunk, vae.device, vae.dtype), cache)
+            made, cache = stage(vae, send_to_device(chunk, vae.device, vae.dtype), cache)
         yield made.float()
 
 
@@ -123,7 +125,7 @@ def _decoded(vae: AutoencoderKLCogVideoX, chunk: Tensor, cache: Cache) -> tuple[
 
 
 @contextmanager
-def adapted(vae: AutoencoderKLCogVideoX, saving: Saving, first: bool) -> Iterator[None]:
+def adapted(vae: AutoencoderKLCogVideoX, saving: MemorySaving, first: bool) -> Iterator[None]:
     """diffusers' layers changed for the first chunk of a shot or for any other, as long as the context lasts."""
     hooks = _FIRST if first else _LATER
     handles = [

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpu_server.engines.void.flow import Flow
-from gpu_server.engines.void.lengths import FRAMES_A_LATENT, LATENT_CHANNELS
+from gpu_server.engines.void.latent_geometry import FRAMES_A_LATENT, LATENT_CHANNELS
 from gpu_server.engines.void.noise_field import NoiseField
 from void_bridge.errors import InputError
 

@@ -27,7 +27,7 @@ from gpu_server.engines.void.checkpoint.weights import (
     check_transformer,
     read_weights,
 )
-from gpu_server.engines.void.lengths import LATENT_CHANNELS
+from gpu_server.engines.void.latent_geometry import LATENT_CHANNELS
 from void_bridge.errors import InputError, UnreadableFile, VoidBridgeError
 
 State = Literal["ok", "adapted", "unneeded", "missing", "bad"]

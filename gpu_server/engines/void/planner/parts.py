@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gpu_server.engines.void.lengths import padded_length
+from gpu_server.engines.void.latent_geometry import padded_length
 from gpu_server.engines.void.planner import activations
 from gpu_server.engines.void.planner.plan import PHASES, MemoryPlan, PartBytes, Place, Request
 from gpu_server.engines.void.planner.spec import ModelSpec

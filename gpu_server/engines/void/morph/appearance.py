@@ -5,8 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from gpu_server.engines.void.morph_footage import Array, Mask
-from gpu_server.engines.void.morph_tracks import Seen, Sight
+from gpu_server.engines.void.morph.frames import Array, Mask
+from gpu_server.engines.void.morph.tracking import ReferenceView, TrackedView
 
 _PATCH = 0.2  # of the radius
 _TYPICAL_LOOKS = 0.4
@@ -16,7 +16,7 @@ _SCALES = (0.8, 2.0)  # samples of blur at which looks are compared
 _LEAST_CONTRAST = 0.012
 
 
-def noise_between(sight: Sight, seen: list[Seen]) -> float:
+def grain_level(sight: ReferenceView, seen: list[TrackedView]) -> float:
     """Standard deviation of what differs between neighbouring frames of a thing: grain, and what sampling does."""
     levels = []
     for one, other in zip(seen, seen[1:], strict=False):
@@ -26,7 +26,7 @@ def noise_between(sight: Sight, seen: list[Seen]) -> float:
     return float(np.median(levels)) if levels else 0.0
 
 
-def unlike(sight: Sight, seen: Seen, noise: float) -> float:
+def appearance_change(sight: ReferenceView, seen: TrackedView, noise: float) -> float:
     """How much of the looks is gone, 0 to 1, after each patch's own gain and without what grain explains."""
     inside = sight.core & seen.alive
     if inside.sum() < 0.3 * sight.core.sum():
@@ -35,7 +35,7 @@ def unlike(sight: Sight, seen: Seen, noise: float) -> float:
     return min((value for value in each if value is not None), default=0.0)
 
 
-def _unlike_at(sight: Sight, seen: Seen, inside: Mask, noise: float, scale: float) -> float | None:
+def _unlike_at(sight: ReferenceView, seen: TrackedView, inside: Mask, noise: float, scale: float) -> float | None:
     weight = inside.astype(np.float32)
 
     def mean(values: Array) -> Array:

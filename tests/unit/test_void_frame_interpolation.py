@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from gpu_server.engines.void.flow import make_flow
-from gpu_server.engines.void.timebase import carry, sampled
+from gpu_server.engines.void.frame_interpolation import interpolate_frame, sampled_frames
 from tests.support.model_frames import code, wall
 
 HEIGHT, WIDTH, RADIUS = 192, 320, 40
@@ -29,13 +29,13 @@ HEIGHT, WIDTH, RADIUS = 192, 320, 40
     ],
 )
 def test_frames_that_the_model_is_given(frames, rate, model_fps, expected):
-    assert sampled(frames, rate, model_fps) == expected
+    assert sampled_frames(frames, rate, model_fps) == expected
 
 
 @pytest.mark.parametrize("rate", [Fraction(24000, 1001), Fraction(24), Fraction(25), Fraction(30), Fraction(60)])
 @pytest.mark.parametrize("frames", [3, 10, 85, 86, 197, 1000])
 def test_first_and_last_are_there_and_the_rest_is_even(frames, rate):
-    indices = sampled(frames, rate, "12")
+    indices = sampled_frames(frames, rate, "12")
     assert indices[0] == 0 and indices[-1] == frames - 1
     steps = np.diff(indices)
     assert steps.min() >= 1 and steps.max() - steps.min() <= 1
@@ -66,7 +66,7 @@ def test_the_frame_between_is_carried_and_not_faded(speed, gain):
     (before, m0), (truth, m1), (after, m2) = (scene(t, speed) for t in (0, 1, 2))
     around = cv2.dilate(np.maximum(np.maximum(m0, m1), m2), np.ones((9, 9))) > 0
     everywhere = np.ones_like(around)
-    between = carry(before, after, 0.5, make_flow())
+    between = interpolate_frame(before, after, 0.5, make_flow())
     faded = (before + after) / 2
     assert psnr(between, truth, around) > psnr(faded, truth, around) + gain
     assert psnr(between, truth, everywhere) > psnr(faded, truth, everywhere) + gain
@@ -77,15 +77,17 @@ def test_the_moment_counts():
     truth, _ = scene(1, 4)
     all_ = np.ones(truth.shape[:2], bool)
     flow = make_flow()
-    assert psnr(carry(before, after, 0.25, flow), truth, all_) > 3 + psnr(carry(before, after, 0.5, flow), truth, all_)
+    assert psnr(interpolate_frame(before, after, 0.25, flow), truth, all_) > 3 + psnr(
+        interpolate_frame(before, after, 0.5, flow), truth, all_
+    )
 
 
 def test_a_still_picture_stays():
     still, _ = scene(0, 0)
-    np.testing.assert_allclose(carry(still, still, 0.5, make_flow()), still, atol=2e-3)
+    np.testing.assert_allclose(interpolate_frame(still, still, 0.5, make_flow()), still, atol=2e-3)
 
 
 def test_a_cut_gives_finite_pixels_between_the_two():
     before, _ = scene(0, 0)
-    result = carry(before, np.zeros_like(before), 0.5, make_flow())
+    result = interpolate_frame(before, np.zeros_like(before), 0.5, make_flow())
     assert np.isfinite(result).all() and 0 < result.mean() < before.mean()

@@ -16,7 +16,7 @@ import torch
 from gpu_server.engines.base import Context
 from gpu_server.engines.void.planner.plan import MemoryPlan, Request
 from gpu_server.engines.void.planner.weight_bytes import Precision
-from gpu_server.engines.void.session import Session
+from gpu_server.engines.void.session import ModelManager
 from void_bridge.errors import DeviceLost, NotFinite, OutOfMemory
 
 log = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ _LOST = ("CUDA error", "CUDA driver error", "CUDA unknown error", "No CUDA GPUs 
 Made = TypeVar("Made")
 
 
-def persisting(session: Session, request: Request, context: Context, work: Callable[[MemoryPlan], Made]) -> Made:
+def persisting(session: ModelManager, request: Request, context: Context, work: Callable[[MemoryPlan], Made]) -> Made:
     """What `work` makes on the widest plan that holds. What was finished on one plan is found again on the next.
 
     Raises:
@@ -96,7 +96,7 @@ def _is_lost(exc: BaseException) -> bool:
     return isinstance(exc, RuntimeError) and any(words in str(exc) for words in _LOST)
 
 
-def _wider(session: Session, request: Request, plan: MemoryPlan, failure: NotFinite) -> MemoryPlan:
+def _wider(session: ModelManager, request: Request, plan: MemoryPlan, failure: NotFinite) -> MemoryPlan:
     """Raises NotFinite: there is no wider precision, or no room for it."""
     precision = WIDER.get(plan.precision)
     if precision is None:

@@ -26,14 +26,14 @@ _UNEXPLAINED = 0.06  # of the display range
 _MOST_BLOBS, _SMALLEST_BLOB = 3, 64
 
 
-def sampled(frames: int, rate: Fraction, model_fps: ModelRate) -> tuple[int, ...]:
+def sampled_frames(frames: int, rate: Fraction, model_fps: ModelRate) -> tuple[int, ...]:
     """Indices of the frames that the model is given, the first and the last always, evenly spread.
 
     rate: of the shot, in frames a second. At 12 or less, and with `native`, all of them.
 
-    >>> sampled(9, Fraction(24), "12"), sampled(8, Fraction(24), "12")
+    >>> sampled_frames(9, Fraction(24), "12"), sampled_frames(8, Fraction(24), "12")
     ((0, 2, 4, 6, 8), (0, 2, 4, 5, 7))
-    >>> sampled(3, Fraction(12), "12"), sampled(3, Fraction(24), "native")
+    >>> sampled_frames(3, Fraction(12), "12"), sampled_frames(3, Fraction(24), "native")
     ((0, 1, 2), (0, 1, 2))
     """
     if model_fps == "native" or rate <= TRAINED_FPS or frames < 3:
@@ -42,7 +42,7 @@ def sampled(frames: int, rate: Fraction, model_fps: ModelRate) -> tuple[int, ...
     return tuple(round(Fraction(i * (frames - 1), steps)) for i in range(steps + 1))
 
 
-def carry(before: Array, after: Array, position: float, flow: Flow) -> Array:
+def interpolate_frame(before: Array, after: Array, position: float, flow: Flow) -> Array:
     """The frame between two others, moved there from both.
 
     Each picture's motion is brought to the moment between (splatted along itself; W. Niklaus and F. Liu, Softmax

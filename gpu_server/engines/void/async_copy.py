@@ -12,14 +12,14 @@ import torch
 from torch import Tensor
 
 
-def sent(tensor: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
+def send_to_device(tensor: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
     """The tensor on a device, in a type."""
     if device.type != "cuda" or tensor.is_cuda:
         return tensor.to(device, dtype)
     return tensor.to(dtype).contiguous().pin_memory().to(device, non_blocking=True)
 
 
-class Coming:
+class AsyncHostCopy:
     """A tensor on its way to the machine's memory; what is queued after it does not hold it up."""
 
     def __init__(self, tensor: Tensor) -> None:
@@ -39,11 +39,11 @@ class Coming:
         return self._here
 
 
-def one_behind(made: Iterable[Tensor]) -> Iterator[Tensor]:
+def stream_to_host(made: Iterable[Tensor]) -> Iterator[Tensor]:
     """The same tensors in the machine's memory, each when the next one has been made, which is to say queued."""
-    last: Coming | None = None
+    last: AsyncHostCopy | None = None
     for tensor in made:
-        coming = Coming(tensor)
+        coming = AsyncHostCopy(tensor)
         if last is not None:
             yield last.read()
         last = coming

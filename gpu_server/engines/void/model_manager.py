@@ -56,7 +56,7 @@ class LoadedPass:
     dtype: torch.dtype
 
 
-class Session:
+class ModelManager:
     """What a worker keeps loaded. One job at a time uses it.
 
     build: what the numbers depend on besides the weights: library versions and the kind of device.

@@ -23,7 +23,7 @@ _BLUR_PX = 1.5
 
 
 @dataclass
-class Footage:
+class ResultFrames:
     """A run of frames of the result, kept as 8-bit pictures.
 
     changed: where the result differs from the plate; camera: maps from frame 0 of the run, one a frame;
@@ -44,8 +44,8 @@ class Footage:
         return self.camera[there] @ np.linalg.inv(self.camera[here])
 
 
-def read_footage(
-    footage: Footage, made: Callable[[int], Array], plate: Callable[[int], Array], frames: range
+def read_frames(
+    footage: ResultFrames, made: Callable[[int], Array], plate: Callable[[int], Array], frames: range
 ) -> Iterator[int]:
     """Read the frames into `footage`, each once. Yields each frame when it is read."""
     last_plate: NDArray[np.uint8] | None = None

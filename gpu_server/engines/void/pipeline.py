@@ -10,13 +10,13 @@ import numpy as np
 
 from gpu_server.engines.base import Array, Context, ModelClip, Patch
 from gpu_server.engines.void.attempts import persisting
-from gpu_server.engines.void.flow import Watched, make_flow
+from gpu_server.engines.void.flow import CancellableFlow, make_flow
 from gpu_server.engines.void.morph import check_morphing
 from gpu_server.engines.void.planner.plan import MemoryPlan, Request
-from gpu_server.engines.void.session import Session
-from gpu_server.engines.void.shown import Shown
-from gpu_server.engines.void.stages import GUIDANCE, Stages
-from gpu_server.engines.void.timebase import carry
+from gpu_server.engines.void.session import ModelManager
+from gpu_server.engines.void.shown import ModelInputs
+from gpu_server.engines.void.stages import GUIDANCE, CachedStages
+from gpu_server.engines.void.timebase import interpolate_frame
 from gpu_server.engines.void.timeline import make_timeline
 from gpu_server.frame_files import FrameFiles
 from void_bridge.pixels.box import Box
@@ -27,13 +27,13 @@ NOTHING = Box(0, 0, 0, 0)
 _CUT_SHOWN = 160
 
 
-class Removal:
+class VoidPipeline:
     """`patches` runs the model, whole, before it yields the first."""
 
-    def __init__(self, clip: ModelClip, context: Context, session: Session) -> None:
+    def __init__(self, clip: ModelClip, context: Context, session: ModelManager) -> None:
         self._clip, self._context, self._session, self._job = clip, context, session, context.job
         self._timeline = make_timeline(len(clip.frames), clip.rate, self._job.model_fps, self._job.pad)
-        self._flow = Watched(make_flow(self._job.flow), context.check)
+        self._flow = CancellableFlow(make_flow(self._job.flow), context.check)
 
     def patches(self) -> Iterator[Patch]:
         touched = {index for index in self._clip.wanted if self._is_touched(index)}
@@ -66,13 +66,13 @@ class Removal:
         return self._job.full_fill or not self._clip.matte_box("paste", index).empty
 
     @cached_property
-    def _shown(self) -> Shown:
+    def _shown(self) -> ModelInputs:
         """Looked at once there is a plan, and once."""
-        return Shown(self._clip, self._timeline, self._context.scratch, self._at("look"))
+        return ModelInputs(self._clip, self._timeline, self._context.scratch, self._at("look"))
 
     def _made(self, plan: MemoryPlan) -> tuple[FrameFiles, FrameFiles]:
         """What the model made, and the plate's own trip through its autoencoder."""
-        stages = Stages(self._session, plan, self._shown, self._context, self._flow)
+        stages = CachedStages(self._session, plan, self._shown, self._context, self._flow)
         scratch = self._context.scratch
         trip = stages.frames(stages.plate_trip(), "trip", scratch / "trip", np.float16)
         latents = stages.pass_one()
@@ -108,7 +108,7 @@ class Removal:
     def _at_time(self, files: FrameFiles, before: int, behind: int, position: float) -> Array:
         if before == behind:
             return files.get(before)
-        return carry(files.get(before), files.get(behind), position, self._flow)
+        return interpolate_frame(files.get(before), files.get(behind), position, self._flow)
 
     def _tell(self, plan: MemoryPlan, passes: int) -> None:
         report, headers = self._context.report, self._context.headers

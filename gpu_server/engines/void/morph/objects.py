@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from gpu_server.engines.void.morph_footage import Footage, Mask, blurred
+from gpu_server.engines.void.morph.frames import Mask, ResultFrames, blurred
 
 _WITNESSES = 9  # other frames that are asked
 _NEAREST_WITNESS = 3  # frames away
@@ -17,7 +17,7 @@ _SMALLEST_PX = 200
 
 
 @dataclass(frozen=True)
-class Thing:
+class MovingObject:
     """A connected region of one frame. mask: shape [H, W]; radius: of a disc of its area, in pixels."""
 
     frame: int
@@ -28,15 +28,15 @@ class Thing:
         return float(np.sqrt(self.mask.sum() / np.pi))
 
 
-def find_things(footage: Footage, frame: int) -> list[Thing]:
+def find_objects(footage: ResultFrames, frame: int) -> list[MovingObject]:
     """Largest first; empty where the result shows plate and background alone."""
     if not footage.changed[frame].any():
         return []
     moving = footage.changed[frame] & ~_background(footage, frame)
-    return [Thing(frame, region) for region in _regions(moving)]
+    return [MovingObject(frame, region) for region in _regions(moving)]
 
 
-def _background(footage: Footage, frame: int) -> Mask:
+def _background(footage: ResultFrames, frame: int) -> Mask:
     here = blurred(footage.made[frame])
     height, width = here.shape[:2]
     same, asked = np.zeros((height, width), np.float32), np.full((height, width), 1e-6, np.float32)

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gpu_server.engines.void.morph_meetings import Track
-from gpu_server.engines.void.morph_patches import Change
-from gpu_server.engines.void.morph_scores import noise_between, unlike
+from gpu_server.engines.void.morph.appearance import appearance_change, grain_level
+from gpu_server.engines.void.morph.patches import PatchChange
+from gpu_server.engines.void.morph.tracks import Track
 
 _STRETCH_SCALE, _STRETCH_PX = 0.1, 1.67  # worth a score of 1; pixels over the radius: small things are seen less well
 _LOOKS_SCALE = 0.75
@@ -41,11 +41,13 @@ class ObjectScore:
 
 def score_track(first: int, track: Track) -> ObjectScore:
     thing, sight, seen = track.thing, track.sight, track.seen
-    noise, every = noise_between(sight, seen), max(1, len(seen) // _FRAMES_SCORED)
+    noise, every = grain_level(sight, seen), max(1, len(seen) // _FRAMES_SCORED)
     seen = seen[::every]
     changes = [track.changes[s.frame] for s in seen]
     stretches = np.array([change.stretch for change in changes])
-    looks = np.array([_looks(change, unlike(sight, s, noise)) for s, change in zip(seen, changes, strict=True)])
+    looks = np.array(
+        [_looks(change, appearance_change(sight, s, noise)) for s, change in zip(seen, changes, strict=True)]
+    )
     whole = _STRETCH_SCALE + _STRETCH_PX / thing.radius
     each = np.maximum(stretches / whole, looks)
     y, x = (float(np.mean(axis)) for axis in np.nonzero(thing.mask))
@@ -64,7 +66,7 @@ def score_track(first: int, track: Track) -> ObjectScore:
     )
 
 
-def _looks(change: Change, unlike_share: float) -> float:
+def _looks(change: PatchChange, unlike_share: float) -> float:
     return float(np.sqrt(change.gone * unlike_share)) * change.followed / _LOOKS_SCALE
 
 
@@ -74,7 +76,7 @@ def _worst_share(values: np.ndarray) -> float:
     return float(np.sort(values)[-count:].mean())
 
 
-def agreed(scores: list[ObjectScore]) -> ObjectScore:
+def combine_scores(scores: list[ObjectScore]) -> ObjectScore:
     """What the key frames say of one thing, those that followed it for long enough: of its shape at least two.
 
     Looks that are gone late are gone from the early key frames alone, so that one of two is enough.

@@ -18,13 +18,13 @@ from torch import Tensor
 from gpu_server.engines.base import Context
 from gpu_server.engines.void.cache import ContentCache, content_key
 from gpu_server.engines.void.conditioning import conditioning, encode_mask, encode_plate
-from gpu_server.engines.void.denoise import Loop, OnStep, denoise, guidance
+from gpu_server.engines.void.denoise import DenoiseSettings, OnStep, denoise, guidance
 from gpu_server.engines.void.flow import Flow
 from gpu_server.engines.void.lengths import FRAMES_A_LATENT, latent_shape
 from gpu_server.engines.void.noise import initial_latents, plate_noise
 from gpu_server.engines.void.planner.plan import MemoryPlan
-from gpu_server.engines.void.session import Session
-from gpu_server.engines.void.shown import Shown
+from gpu_server.engines.void.session import ModelManager
+from gpu_server.engines.void.shown import ModelInputs
 from gpu_server.engines.void.vae import decode, encode
 from gpu_server.engines.void.warped_noise import flow_sequence, warped_noise
 from gpu_server.engines.void.windows import equal_windows
@@ -50,10 +50,12 @@ class Latents:
     key: str
 
 
-class Stages:
+class CachedStages:
     """One job on one plan. Raises NotFinite, Cancelled and what a device raises; a cached stage is not run again."""
 
-    def __init__(self, session: Session, plan: MemoryPlan, shown: Shown, context: Context, flow: Flow) -> None:
+    def __init__(
+        self, session: ModelManager, plan: MemoryPlan, shown: ModelInputs, context: Context, flow: Flow
+    ) -> None:
         self._session, self._plan, self._shown, self._context = session, plan, shown, context
         self._job, self._flow = context.job, flow
         self._cache = ContentCache(context.cache)
@@ -110,7 +112,7 @@ class Stages:
         prompt = self._embeddings(self._job.prompt)
         negative = self._embeddings(NEGATIVE_PROMPT) if scale > 1 else None
         with self._session.denoiser(number, self._plan, self._job) as model:
-            loop = Loop(
+            loop = DenoiseSettings(
                 number,
                 self._job.steps,
                 equal_windows(noise.shape[1]),

@@ -11,14 +11,14 @@ from dataclasses import replace
 import pytest
 import torch
 from diffusers import CogVideoXTransformer3DModel
-
 from gpu_server.engines.void.attempts import device_failures_named, persisting
+from gpu_server.engines.void.session import ModelManager
+
 from gpu_server.engines.void.planner.memory_plans import AvailableMemory, all_plans
 from gpu_server.engines.void.planner.plan import Request
 from gpu_server.engines.void.planner.spec import read_spec
 from gpu_server.engines.void.precision.compilation import keep_compiled_in
 from gpu_server.engines.void.random_checkpoints.tiny import write_tiny
-from gpu_server.engines.void.session import Session
 from gpu_server.worker.context import RunContext, StageClock
 from gpu_server.worker.messages import RunJob
 from tests.support.shots import make_job
@@ -37,7 +37,7 @@ def models(tmp_path_factory):
 
 @pytest.fixture
 def session(models, tmp_path):
-    return Session(models, tmp_path / "compiled")
+    return ModelManager(models, tmp_path / "compiled")
 
 
 @pytest.fixture
@@ -114,7 +114,7 @@ def test_nan_where_the_wider_precision_has_no_room_stays_nan(models, context, tm
         plans = all_plans(spec, replace(REQUEST, precision=precision), everything)
         return min(max(plan.host_peaks.values()) for plan in plans)
 
-    class Small(Session):
+    class Small(ModelManager):
         def _room(self):
             return AvailableMemory(None, host=(least("bf16") + least("float32")) // 2)
 

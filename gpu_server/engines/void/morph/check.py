@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from gpu_server.engines.void.flow import Flow
-from gpu_server.engines.void.morph_footage import Array, Footage, read_footage
-from gpu_server.engines.void.morph_meetings import Track, is_merged, same_things, without_meetings
-from gpu_server.engines.void.morph_objects import Thing, find_things
-from gpu_server.engines.void.morph_patches import Change, PatchFollower
-from gpu_server.engines.void.morph_tracks import Seen, first_sight, follow
-from gpu_server.engines.void.morph_verdict import ObjectScore, agreed, score_track
+from gpu_server.engines.void.morph.frames import Array, ResultFrames, read_frames
+from gpu_server.engines.void.morph.objects import MovingObject, find_objects
+from gpu_server.engines.void.morph.patches import PatchChange, PatchTracker
+from gpu_server.engines.void.morph.scoring import ObjectScore, combine_scores, score_track
+from gpu_server.engines.void.morph.tracking import TrackedView, make_reference_view, track_object
+from gpu_server.engines.void.morph.tracks import Track, cut_at_occlusions, group_by_object, is_merged
 
 THRESHOLD = 0.25
 _RUN = 96  # frames that are held at once
@@ -63,8 +63,8 @@ def check_morphing(
     scores: list[ObjectScore] = []
     done = 0
     for run in runs:
-        footage = Footage(run.start)
-        for _ in read_footage(footage, made, plate, run):
+        footage = ResultFrames(run.start)
+        for _ in read_frames(footage, made, plate, run):
             done += 1
             tell(done, total)
         scores += _judged(footage, flow, lambda share, done=done, run=run: tell(done + int(share * len(run)), total))
@@ -77,31 +77,31 @@ def check_morphing(
     )
 
 
-def _judged(footage: Footage, flow: Flow, at: Callable[[float], None]) -> list[ObjectScore]:
+def _judged(footage: ResultFrames, flow: Flow, at: Callable[[float], None]) -> list[ObjectScore]:
     """One score for each thing of a run, however many key frames saw it. at: told the share of the work done, often."""
     keys = _keys(footage.frames)
     by_key: list[list[Track]] = []
     for place, key in enumerate(keys):
         at(place / len(keys))
-        things = find_things(footage, key)[:_THINGS_A_KEY]
+        things = find_objects(footage, key)[:_THINGS_A_KEY]
         by_key.append([_track(footage, thing, flow, lambda place=place: at(place / len(keys))) for thing in things])
     tracks = [
         track
         for found in by_key
-        for track in without_meetings(found)
+        for track in cut_at_occlusions(found)
         if len(track.seen) >= _FEWEST_FRAMES and not any(is_merged(track.thing, others) for others in by_key)
     ]
     scores = [score_track(footage.first, track) for track in tracks]
-    return [agreed([scores[i] for i in group]) for group in same_things(tracks)]
+    return [combine_scores([scores[i] for i in group]) for group in group_by_object(tracks)]
 
 
-def _track(footage: Footage, thing: Thing, flow: Flow, on_step: Callable[[], None]) -> Track:
-    sight = first_sight(footage, thing)
-    seen: list[Seen] = []
-    changes: dict[int, Change] = {}
+def _track(footage: ResultFrames, thing: MovingObject, flow: Flow, on_step: Callable[[], None]) -> Track:
+    sight = make_reference_view(footage, thing)
+    seen: list[TrackedView] = []
+    changes: dict[int, PatchChange] = {}
     for way in (1, -1):
-        patches = PatchFollower(footage, thing.frame, sight)
-        for step in follow(footage, thing, sight, flow, way, _REACH):
+        patches = PatchTracker(footage, thing.frame, sight)
+        for step in track_object(footage, thing, sight, flow, way, _REACH):
             seen.append(step)
             changes[step.frame] = patches.look(step)
             on_step()

@@ -8,9 +8,9 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from gpu_server.engines.void.morph_objects import Thing
-from gpu_server.engines.void.morph_patches import Change
-from gpu_server.engines.void.morph_tracks import Seen, Sight
+from gpu_server.engines.void.morph.objects import MovingObject
+from gpu_server.engines.void.morph.patches import PatchChange
+from gpu_server.engines.void.morph.tracking import ReferenceView, TrackedView
 
 _CELL = 4  # pixels
 _SHARED = 0.1  # of the smaller thing's cells
@@ -24,14 +24,14 @@ class Track:
     changes: of its patches, in each of those frames.
     """
 
-    thing: Thing
-    sight: Sight
-    seen: list[Seen]
-    followed: list[Seen]
-    changes: dict[int, Change]
+    thing: MovingObject
+    sight: ReferenceView
+    seen: list[TrackedView]
+    followed: list[TrackedView]
+    changes: dict[int, PatchChange]
 
 
-def without_meetings(tracks: list[Track]) -> list[Track]:
+def cut_at_occlusions(tracks: list[Track]) -> list[Track]:
     """The tracks of one key frame, each cut where it comes to lie on another."""
     ends = [{1: np.inf, -1: -np.inf} for _ in tracks]
     for one, other in combinations(range(len(tracks)), 2):
@@ -53,7 +53,7 @@ def _meetings(one: Track, other: Track) -> list[int]:
     return [a.frame for a, b in both if _overlap(_cells(one.sight, a), _cells(other.sight, b))]
 
 
-def _cells(sight: Sight, seen: Seen) -> set[tuple[int, int]]:
+def _cells(sight: ReferenceView, seen: TrackedView) -> set[tuple[int, int]]:
     return set(map(tuple, (seen.there[sight.mask] / _CELL).astype(int).tolist()))
 
 
@@ -61,12 +61,12 @@ def _overlap(one: set[tuple[int, int]], other: set[tuple[int, int]]) -> bool:
     return len(one & other) > _SHARED * min(len(one), len(other))
 
 
-def is_merged(thing: Thing, others: list[Track]) -> bool:
+def is_merged(thing: MovingObject, others: list[Track]) -> bool:
     """Is it two things at once, which another key frame saw apart? others: the tracks of that key frame."""
     return sum(_within(track, thing) for track in others) > 1
 
 
-def _within(track: Track, thing: Thing) -> bool:
+def _within(track: Track, thing: MovingObject) -> bool:
     place = _place(track, thing.frame)
     if place is None:
         return False
@@ -75,7 +75,7 @@ def _within(track: Track, thing: Thing) -> bool:
     return bool(thing.mask[y, x])
 
 
-def same_things(tracks: list[Track]) -> list[list[int]]:
+def group_by_object(tracks: list[Track]) -> list[list[int]]:
     """Indices of tracks from several key frames, those of one thing together."""
     groups: list[list[int]] = []
     for i, track in enumerate(tracks):

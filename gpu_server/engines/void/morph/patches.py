@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from gpu_server.engines.void.morph_fit import Poses, Shape, Window, template
-from gpu_server.engines.void.morph_footage import Array, Footage, Mask
-from gpu_server.engines.void.morph_tracks import Seen, Sight
+from gpu_server.engines.void.morph.frames import Array, Mask, ResultFrames
+from gpu_server.engines.void.morph.patch_fit import ImageCrop, PatchGrid, PatchPoses, make_template
+from gpu_server.engines.void.morph.tracking import ReferenceView, TrackedView
 
 _HALF, _LEAST_HALF, _MOST_HALF = 0.32, 5, 11  # of a patch: of the radius, in samples
 _SPACING = 0.9  # of half a patch
@@ -35,7 +35,7 @@ _LOOKS_GONE = 0.6  # the share of the patches that may have changed less
 
 
 @dataclass(frozen=True)
-class Change:
+class PatchChange:
     """stretch: how far a thing is stretched, as a logarithm; gone: the share of the looks that is; 0 where few tell.
 
     followed: the share of the patches that were never lost from one frame to the next.
@@ -46,35 +46,37 @@ class Change:
     followed: float
 
 
-class PatchFollower:
+class PatchTracker:
     """The patches of a thing, followed frame by frame away from its first sight, one way."""
 
-    def __init__(self, footage: Footage, frame: int, sight: Sight) -> None:
+    def __init__(self, footage: ResultFrames, frame: int, sight: ReferenceView) -> None:
         self._footage, self._sight = footage, sight
         self._shape, self._poses = _cut(sight)
         self._start = self._before = self._poses
         self._alive = np.ones(len(self._poses.place), bool)
         if self.enough:
-            self._first = self._last = template(self._shape, _window(footage, frame, sight.grid, sight), self._poses)
+            self._first = self._last = make_template(
+                self._shape, _window(footage, frame, sight.grid, sight), self._poses
+            )
 
     @property
     def enough(self) -> bool:
         return len(self._alive) >= _FEWEST
 
-    def look(self, seen: Seen) -> Change:
+    def look(self, seen: TrackedView) -> PatchChange:
         """The next frame."""
         if not self.enough:
-            return Change(0.0, 0.0, 0.0)
+            return PatchChange(0.0, 0.0, 0.0)
         window = _window(self._footage, seen.frame, seen.there, self._sight)
         poses, like = self._found(window, seen)
         self._alive &= like > _LOST
         again, like = self._first.fit(window, poses, _LAST_ROUNDS)
         self._before, self._poses = self._poses, again.where(like > _RECOGNISED, poses)
-        self._last = template(self._shape, window, self._poses)
+        self._last = make_template(self._shape, window, self._poses)
         tells = self._alive & (self._first.contrast > _FAINT)
         gone = float(np.quantile(np.where(tells, 1 - np.clip(like, 0, 1), 0), _LOOKS_GONE))
         explained = tells & (like > _EXPLAINED) & self._agreed()
-        return Change(_typical_stretch(self._poses, explained), gone, float(self._alive.mean()))
+        return PatchChange(_typical_stretch(self._poses, explained), gone, float(self._alive.mean()))
 
     def _agreed(self) -> Mask:
         """Which patches lie where those around them would have them: none that was taken for another of its kind."""
@@ -86,26 +88,26 @@ class PatchFollower:
         error = np.linalg.norm(now.place[beside] - expected, axis=-1) / np.take_along_axis(distance, beside, axis=1)
         return np.median(error, axis=1) < _APART
 
-    def _found(self, window: Window, seen: Seen) -> tuple[Poses, Array]:
+    def _found(self, window: ImageCrop, seen: TrackedView) -> tuple[PatchPoses, Array]:
         """The patches by the frame before, from the likeliest predictions; then from what their neighbours did."""
         still, before = self._poses, self._before
-        moved = Poses(2 * still.place - before.place, still.turn @ np.linalg.inv(before.turn) @ still.turn)
+        moved = PatchPoses(2 * still.place - before.place, still.turn @ np.linalg.inv(before.turn) @ still.turn)
         found = self._fitted(window, [self._by_flow(seen), moved, still])
         if float(np.quantile(found[1], _FEW)) > _SURE:
             return found
         return _likeliest([found, self._fitted(window, self._by_neighbours(*found))])
 
-    def _fitted(self, window: Window, guesses: list[Poses]) -> tuple[Poses, Array]:
+    def _fitted(self, window: ImageCrop, guesses: list[PatchPoses]) -> tuple[PatchPoses, Array]:
         guess, _ = _likeliest([(guess, self._last.likeness(window, guess)) for guess in guesses])
         return self._last.fit(window, guess, _ROUNDS)
 
-    def _by_flow(self, seen: Seen) -> Poses:
+    def _by_flow(self, seen: TrackedView) -> PatchPoses:
         sight = self._sight
         at = ((self._start.place - sight.grid[0, 0]) / sight.unit).astype(np.float32)[None]
         place = cv2.remap(seen.there, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0]
-        return Poses(place, np.broadcast_to(seen.motion[:2, :2], self._poses.turn.shape))
+        return PatchPoses(place, np.broadcast_to(seen.motion[:2, :2], self._poses.turn.shape))
 
-    def _by_neighbours(self, found: Poses, like: Array) -> list[Poses]:
+    def _by_neighbours(self, found: PatchPoses, like: Array) -> list[PatchPoses]:
         """Where each patch would be if it had moved rigidly with one of those found nearest to it."""
         here = self._poses
         distance = np.linalg.norm(here.place[:, None] - here.place[None], axis=-1) + 1e6 * (like < _FOUND)
@@ -114,11 +116,11 @@ class PatchFollower:
         guesses = []
         for near in np.argsort(distance, axis=1)[:, :_NEIGHBOURS].T:
             away = (step[near] @ (here.place - here.place[near])[..., None])[..., 0]
-            guesses.append(Poses(found.place[near] + away, step[near] @ here.turn))
+            guesses.append(PatchPoses(found.place[near] + away, step[near] @ here.turn))
         return guesses
 
 
-def _cut(sight: Sight) -> tuple[Shape, Poses]:
+def _cut(sight: ReferenceView) -> tuple[PatchGrid, PatchPoses]:
     """Patches on a square grid, those that lie on the thing for the most part."""
     half = int(np.clip(round(_HALF * sight.radius), _LEAST_HALF, _MOST_HALF))
     axis = np.arange(-half, half + 1, dtype=np.float32)
@@ -132,10 +134,10 @@ def _cut(sight: Sight) -> tuple[Shape, Poses]:
     weight = (cover * bell)[on_thing]
     weight /= weight.sum(axis=1, keepdims=True)
     turn = np.tile(np.eye(2, dtype=np.float32), (len(weight), 1, 1))
-    return Shape(offsets, sight.unit, weight), Poses(sight.grid[0, 0] + middles[on_thing] * sight.unit, turn)
+    return PatchGrid(offsets, sight.unit, weight), PatchPoses(sight.grid[0, 0] + middles[on_thing] * sight.unit, turn)
 
 
-def _window(footage: Footage, frame: int, there: Array, sight: Sight) -> Window:
+def _window(footage: ResultFrames, frame: int, there: Array, sight: ReferenceView) -> ImageCrop:
     """The frame around `there`, in the channel of most contrast, without its finest detail."""
     picture = footage.made[frame]
     height, width = picture.shape[:2]
@@ -144,17 +146,17 @@ def _window(footage: Footage, frame: int, there: Array, sight: Sight) -> Window:
     right, bottom = np.clip(np.ceil(there.max(axis=(0, 1)) + margin).astype(int), [left + 8, top + 8], [width, height])
     part = picture[top:bottom, left:right].astype(np.float32) / np.float32(255)
     grey = cv2.transform(part, sight.channels[:1])
-    return Window(cv2.GaussianBlur(grey, (0, 0), _BLUR * sight.unit), int(left), int(top))
+    return ImageCrop(cv2.GaussianBlur(grey, (0, 0), _BLUR * sight.unit), int(left), int(top))
 
 
-def _likeliest(tried: list[tuple[Poses, Array]]) -> tuple[Poses, Array]:
+def _likeliest(tried: list[tuple[PatchPoses, Array]]) -> tuple[PatchPoses, Array]:
     poses, like = tried[0]
     for other, its in tried[1:]:
         poses, like = other.where(its > like, poses), np.maximum(its, like)
     return poses, like
 
 
-def _typical_stretch(poses: Poses, explained: Mask) -> float:
+def _typical_stretch(poses: PatchPoses, explained: Mask) -> float:
     """Against the scale that the patches share; those that nothing explains count as not stretched."""
     if explained.sum() < _FEWEST:
         return 0.0

@@ -19,7 +19,7 @@ from gpu_server.frame_files import FrameFiles
 Progress = Callable[[int, int], None]
 
 
-class Shown:
+class ModelInputs:
     """The frames of a timeline, read from the clip once.
 
     plate_key, mask_key: say what the pictures and the quadmasks are, and in which order they are shown.

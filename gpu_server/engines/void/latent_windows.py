@@ -8,14 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gpu_server.engines.void.lengths import FRAMES_A_LATENT, OVERLAP_LATENTS, WINDOW_LATENTS
+from gpu_server.engines.void.latent_geometry import FRAMES_A_LATENT, OVERLAP_LATENTS, WINDOW_LATENTS
 from void_bridge.errors import UsageError
 
 Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Window:
+class LatentWindow:
     """Latents start..stop-1 of a shot."""
 
     start: int
@@ -40,7 +40,9 @@ def window_latents(frames: int) -> int:
     return max(2, latents - latents % 2)
 
 
-def reference_windows(latents: int, window: int = WINDOW_LATENTS, overlap: int = OVERLAP_LATENTS) -> tuple[Window, ...]:
+def reference_windows(
+    latents: int, window: int = WINDOW_LATENTS, overlap: int = OVERLAP_LATENTS
+) -> tuple[LatentWindow, ...]:
     """Every window starts `overlap` before the end of the one before; the last may be short.
 
     >>> [(w.start, w.stop) for w in reference_windows(50)]
@@ -50,28 +52,30 @@ def reference_windows(latents: int, window: int = WINDOW_LATENTS, overlap: int =
         UsageError: the overlap is no shorter than the window, or a count is odd: the model takes latents in pairs.
     """
     starts = _starts(latents, window, overlap)
-    windows = tuple(Window(start, min(start + window, latents)) for start in starts)
+    windows = tuple(LatentWindow(start, min(start + window, latents)) for start in starts)
     if any(w.count % 2 for w in windows):
         raise UsageError(f"got an overlap of {overlap} latents, which leaves an odd last window; give an even one")
     return windows
 
 
-def equal_windows(latents: int, window: int = WINDOW_LATENTS, overlap: int = OVERLAP_LATENTS) -> tuple[Window, ...]:
+def equal_windows(
+    latents: int, window: int = WINDOW_LATENTS, overlap: int = OVERLAP_LATENTS
+) -> tuple[LatentWindow, ...]:
     """As `reference_windows`, but the last one starts early enough to be as long as the others: one shape for all.
 
     >>> [(w.start, w.stop) for w in equal_windows(50)]
     [(0, 22), (18, 40), (28, 50)]
     >>> equal_windows(14)
-    (Window(start=0, stop=14),)
+    (LatentWindow(start=0, stop=14),)
 
     Raises:
         UsageError: as `reference_windows`.
     """
     starts = _starts(latents, window, overlap)
-    return tuple(Window(max(0, min(start, latents - window)), min(start + window, latents)) for start in starts)
+    return tuple(LatentWindow(max(0, min(start, latents - window)), min(start + window, latents)) for start in starts)
 
 
-def blend_weights(windows: Sequence[Window]) -> list[Array]:
+def blend_weights(windows: Sequence[LatentWindow]) -> list[Array]:
     """One array a window, shape [count]: rising over what it shares with the window before, falling over the next.
 
     The ramps are linear and hold neither 0 nor 1: linspace(0, 1, shared + 2) without its ends. Where both reach, the

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpu_server.engines.void.flow import Flow
-from gpu_server.engines.void.morph_footage import Array, Footage, Map, Mask
-from gpu_server.engines.void.morph_objects import Thing
+from gpu_server.engines.void.morph.frames import Array, Map, Mask, ResultFrames
+from gpu_server.engines.void.morph.objects import MovingObject
 
 _FLAT = 0.02  # contrast that is no texture
 _LUMA = np.array([0.2126, 0.7152, 0.0722])
@@ -35,7 +35,7 @@ _LEAST_ALIVE = 0.5  # of the thing, seen all the way
 
 
 @dataclass(frozen=True)
-class Sight:
+class ReferenceView:
     """A thing on a grid of its own. grid: shape [h, w, 2], where each sample is in its frame; unit: pixels a sample.
 
     channels: shape [2, 3], from RGB to what is looked at: the direction of colour with most contrast, and luma.
@@ -51,7 +51,7 @@ class Sight:
 
 
 @dataclass(frozen=True)
-class Seen:
+class TrackedView:
     """The thing in another frame. there: shape [h, w, 2], where each sample of the first sight is now."""
 
     frame: int
@@ -61,7 +61,7 @@ class Seen:
     motion: Map  # the similarity nearest to `there`
 
 
-def first_sight(footage: Footage, thing: Thing) -> Sight:
+def make_reference_view(footage: ResultFrames, thing: MovingObject) -> ReferenceView:
     rows, columns = np.nonzero(thing.mask)
     margin = max(_LEAST_MARGIN, _MARGIN * thing.radius)
     top, left = rows.min() - margin, columns.min() - margin
@@ -72,7 +72,7 @@ def first_sight(footage: Footage, thing: Thing) -> Sight:
     mask = _sample(thing.mask.astype(np.float32), grid) > 0.5
     core = cv2.erode(mask.astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))) > 0
     channels = _channels(footage.made[thing.frame][thing.mask])
-    return Sight(
+    return ReferenceView(
         _pulled(footage, thing.frame, grid, unit, channels), mask, core, grid, unit, thing.radius / unit, channels
     )
 
@@ -83,12 +83,12 @@ def _channels(colours: NDArray[np.uint8]) -> NDArray[np.float64]:
     return np.stack([axis, _LUMA])
 
 
-def pull_back(footage: Footage, frame: int, there: Array, sight: Sight) -> Array:
+def warp_to_reference(footage: ResultFrames, frame: int, there: Array, sight: ReferenceView) -> Array:
     """Shape [h, w, 2], the channels of the frame at `there`."""
     return _pulled(footage, frame, there, sight.unit, sight.channels)
 
 
-def _pulled(footage: Footage, frame: int, there: Array, unit: float, channels: NDArray[np.float64]) -> Array:
+def _pulled(footage: ResultFrames, frame: int, there: Array, unit: float, channels: NDArray[np.float64]) -> Array:
     """Smoothed first where samples are further apart than pixels."""
     picture = footage.made[frame]
     left, top = np.floor(there.min(axis=(0, 1))).astype(int) - 4
@@ -101,7 +101,9 @@ def _pulled(footage: Footage, frame: int, there: Array, unit: float, channels: N
     return _sample(part, there - np.float32([left, top]))
 
 
-def follow(footage: Footage, thing: Thing, sight: Sight, flow: Flow, direction: int, reach: int) -> Iterator[Seen]:
+def track_object(
+    footage: ResultFrames, thing: MovingObject, sight: ReferenceView, flow: Flow, direction: int, reach: int
+) -> Iterator[TrackedView]:
     """The frames after (`direction` 1) or before (-1) the first sight, until the thing is lost or leaves."""
     speed, motion = np.eye(3), np.eye(3)
     there, last, alive = sight.grid, sight.picture, sight.mask
@@ -115,19 +117,19 @@ def follow(footage: Footage, thing: Thing, sight: Sight, flow: Flow, direction: 
         there = _apply(step, there)
         there, found = _refined(footage, frame, sight, alive, there, last, flow, np.inf)
         there, valid = _refined(footage, frame, sight, alive, there, sight.picture, flow, near)
-        picture, within = pull_back(footage, frame, there, sight), _inside(footage, there)
+        picture, within = warp_to_reference(footage, frame, there, sight), _inside(footage, there)
         found = cv2.GaussianBlur(found.astype(np.float32), (0, 0), near) > _LEAST_FOUND
         alive = alive & found & (_locally_alike(last, picture, alive, near) > _LOST) & within
-        fitted = similarity(sight.grid, there, alive & valid)
+        fitted = fit_similarity(sight.grid, there, alive & valid)
         if fitted is None or alive.sum() < _LEAST_ALIVE * sight.mask.sum():
             return
         if (within & sight.mask).sum() < _LEAST_INSIDE * sight.mask.sum():
             return
         speed, motion, last = fitted @ np.linalg.inv(motion), fitted, picture
-        yield Seen(frame, there, picture, alive, motion)
+        yield TrackedView(frame, there, picture, alive, motion)
 
 
-def similarity(here: Array, there: Array, mask: Mask) -> Map | None:
+def fit_similarity(here: Array, there: Array, mask: Mask) -> Map | None:
     """Shape [3, 3]: turn, scale and shift that most of the samples agree on."""
     before, after = here[mask], there[mask]
     if len(before) < 12:
@@ -139,13 +141,20 @@ def similarity(here: Array, there: Array, mask: Mask) -> Map | None:
 
 
 def _expected_step(
-    footage: Footage, frame: int, sight: Sight, alive: Mask, there: Array, last: Array, motion: Map, speed: Map
+    footage: ResultFrames,
+    frame: int,
+    sight: ReferenceView,
+    alive: Mask,
+    there: Array,
+    last: Array,
+    motion: Map,
+    speed: Map,
 ) -> Map | None:
     """The rigid step from the frame before: the last one again, or what a search around it finds; None: lost."""
 
     def alike(step: Map) -> float:
         moved = _apply(step, there)
-        return _alike(last, pull_back(footage, frame, moved, sight), alive & _inside(footage, moved))
+        return _alike(last, warp_to_reference(footage, frame, moved, sight), alive & _inside(footage, moved))
 
     steps = [speed, np.eye(3)]
     found = [alike(step) for step in steps]
@@ -158,10 +167,10 @@ def _expected_step(
     return steps[best] if found[best] > _LEAST_ALIKE else None
 
 
-def _searched(footage: Footage, frame: int, sight: Sight, there: Array, last: Array, step: Map) -> Map:
+def _searched(footage: ResultFrames, frame: int, sight: ReferenceView, there: Array, last: Array, step: Map) -> Map:
     """`step` and the shift in pixels after which the frame looks most like the last picture."""
     moved = _apply(step, there)
-    fitted = similarity(sight.grid, moved, sight.mask)
+    fitted = fit_similarity(sight.grid, moved, sight.mask)
     if fitted is None:
         return step
     reach = _SEARCH * sight.unit
@@ -170,7 +179,7 @@ def _searched(footage: Footage, frame: int, sight: Sight, there: Array, last: Ar
     ys = np.arange(-_SEARCH, height + _SEARCH, dtype=np.float32) * unit + sight.grid[0, 0, 1]
     xs = np.arange(-_SEARCH, width + _SEARCH, dtype=np.float32) * unit + sight.grid[0, 0, 0]
     wide = _apply(fitted, np.stack(np.meshgrid(xs, ys), axis=-1).astype(np.float32))
-    around = pull_back(footage, frame, wide, sight)
+    around = warp_to_reference(footage, frame, wide, sight)
     template, weight = np.ascontiguousarray(last[::2, ::2, 0]), sight.mask[::2, ::2].astype(np.float32)
     found = cv2.matchTemplate(np.ascontiguousarray(around[::2, ::2, 0]), template, cv2.TM_CCOEFF_NORMED, mask=weight)
     found = np.where(np.isfinite(found), found, -1)
@@ -182,14 +191,21 @@ def _searched(footage: Footage, frame: int, sight: Sight, there: Array, last: Ar
 
 
 def _refined(
-    footage: Footage, frame: int, sight: Sight, alive: Mask, there: Array, wanted: Array, flow: Flow, limit: float
+    footage: ResultFrames,
+    frame: int,
+    sight: ReferenceView,
+    alive: Mask,
+    there: Array,
+    wanted: Array,
+    flow: Flow,
+    limit: float,
 ) -> tuple[Array, Mask]:
     """`there`, corrected by the flow from `wanted` to the frame pulled back, and where that was found there and back.
 
     A correction above `limit` samples is not believed.
     """
     here = _for_flow(wanted, alive)
-    pulled = _for_flow(pull_back(footage, frame, there, sight), alive)
+    pulled = _for_flow(warp_to_reference(footage, frame, there, sight), alive)
     out, back = flow.between(here, pulled), flow.between(pulled, here)
     own = _own_grid(sight.mask.shape)
     error = np.linalg.norm(out + _sample(back, own + out), axis=-1)
@@ -244,7 +260,7 @@ def _locally_alike(one: Array, other: Array, mask: Mask, sigma: float) -> Array:
     return (ab + _FLAT**2) / (np.sqrt(np.maximum(aa, 0) * np.maximum(bb, 0)) + _FLAT**2)
 
 
-def _inside(footage: Footage, there: Array) -> Mask:
+def _inside(footage: ResultFrames, there: Array) -> Mask:
     height, width = footage.changed[0].shape
     x, y = there[..., 0], there[..., 1]
     return (x > 0.5) & (y > 0.5) & (x < width - 1.5) & (y < height - 1.5)

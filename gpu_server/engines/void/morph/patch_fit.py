@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from gpu_server.engines.void.morph_footage import Array, Mask
+from gpu_server.engines.void.morph.frames import Array, Mask
 
 _PICTURE_ERROR = 0.02  # contrast of what is expected to differ: a fainter patch keeps to its prediction
 _RELUCTANCE = np.array([0.02, 0.02, 0.05, 0.05, 0.05, 0.05], np.float32)  # against shift, scale, turn, two stretches
@@ -20,7 +20,7 @@ _SETTLED = 0.02  # samples: a step this short changes nothing any more
 
 
 @dataclass(frozen=True)
-class Window:
+class ImageCrop:
     """A part of one channel of a frame: shape [H, W]; left, top: where it lies in the frame, in pixels."""
 
     image: Array
@@ -29,20 +29,20 @@ class Window:
 
 
 @dataclass(frozen=True)
-class Poses:
+class PatchPoses:
     """Where N patches lie. place: shape [N, 2], their middles, x and y; turn: shape [N, 2, 2], own axes to pixels."""
 
     place: Array
     turn: Array
 
-    def where(self, keep: Mask, other: Poses) -> Poses:
+    def where(self, keep: Mask, other: PatchPoses) -> PatchPoses:
         """These where `keep`, else the other ones."""
         place = np.where(keep[:, None], self.place, other.place)
-        return Poses(place, np.where(keep[:, None, None], self.turn, other.turn))
+        return PatchPoses(place, np.where(keep[:, None, None], self.turn, other.turn))
 
 
 @dataclass(frozen=True)
-class Shape:
+class PatchGrid:
     """What a patch looks at. offsets: shape [K, 2], samples a side times as many, from the middle, in samples.
 
     unit: pixels a sample; weight: shape [N, K], adds up to 1 for each patch.
@@ -60,7 +60,7 @@ class Shape:
     def half(self) -> float:
         return (self.side - 1) / 2
 
-    def seen(self, window: Window, poses: Poses) -> tuple[Array, Array]:
+    def seen(self, window: ImageCrop, poses: PatchPoses) -> tuple[Array, Array]:
         """The patches at their places, shape [N, K], without mean and contrast; and that contrast, shape [N]."""
         at = poses.place[:, None] + (self.unit * self.offsets) @ np.swapaxes(poses.turn, 1, 2)
         at = (at - np.float32([window.left, window.top])).astype(np.float32)
@@ -71,20 +71,20 @@ class Shape:
 
 
 @dataclass(frozen=True)
-class Template:
+class PatchTemplate:
     """What patches should look like. solve: shape [N, 6, K], from what differs to a step of their motion."""
 
-    shape: Shape
+    shape: PatchGrid
     values: Array
     contrast: Array
     solve: Array
 
-    def likeness(self, window: Window, poses: Poses) -> Array:
+    def likeness(self, window: ImageCrop, poses: PatchPoses) -> Array:
         """Correlation of each patch, shape [N]."""
         values, _ = self.shape.seen(window, poses)
         return np.einsum("nk,nk,nk->n", values, self.values, self.shape.weight)
 
-    def fit(self, window: Window, poses: Poses, rounds: int) -> tuple[Poses, Array]:
+    def fit(self, window: ImageCrop, poses: PatchPoses, rounds: int) -> tuple[PatchPoses, Array]:
         """The poses near the given ones at which the patches look most alike, and how alike they look there."""
         for _ in range(rounds):
             values, _ = self.shape.seen(window, poses)
@@ -95,7 +95,7 @@ class Template:
                 break
         return poses, self.likeness(window, poses)
 
-    def _without(self, poses: Poses, step: Array) -> Poses:
+    def _without(self, poses: PatchPoses, step: Array) -> PatchPoses:
         grow, turn, wide, skew = step[:, 2:].T / self.shape.half
         rows = np.stack([1 + grow + wide, skew - turn, skew + turn, 1 + grow - wide], axis=-1).reshape(-1, 2, 2)
         turned = poses.turn @ np.linalg.inv(rows)
@@ -103,7 +103,7 @@ class Template:
         return replace(poses, place=poses.place - shift, turn=turned)
 
 
-def template(shape: Shape, window: Window, poses: Poses) -> Template:
+def make_template(shape: PatchGrid, window: ImageCrop, poses: PatchPoses) -> PatchTemplate:
     values, contrast = shape.seen(window, poses)
     images = values.reshape(-1, shape.side, shape.side)
     dy, dx = (slope.reshape(values.shape) for slope in np.gradient(images, axis=(1, 2)))
@@ -115,4 +115,4 @@ def template(shape: Shape, window: Window, poses: Poses) -> Template:
     weighted = moves * weight
     faint = (_PICTURE_ERROR / np.maximum(contrast, 1e-3)) ** 2
     normal = weighted @ np.swapaxes(moves, 1, 2) + faint[:, None, None] * np.diag(_RELUCTANCE)
-    return Template(shape, values, contrast, np.linalg.solve(normal, weighted).astype(np.float32))
+    return PatchTemplate(shape, values, contrast, np.linalg.solve(normal, weighted).astype(np.float32))
