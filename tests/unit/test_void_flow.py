@@ -36,7 +36,6 @@ def opencv_threads():
 @pytest.fixture
 def no_torchvision(monkeypatch):
     monkeypatch.setitem(sys.modules, "torchvision", None)
-    monkeypatch.delitem(sys.modules, "gpu_server.engines.void.raft", raising=False)
 
 
 @pytest.mark.parametrize("name", FLOWS)
