@@ -1,7 +1,7 @@
-"""Counts of the model: frames and latents, padding, canvas.
+"""Counts and sizes of latents: frames per latent, pixels per latent, windows, padding.
 
-A latent holds four frames, the first one alone: n latents are 1 + 4 (n - 1) frames. The transformer takes latents in
-pairs, so that their count is even.
+A latent holds four frames, the first latent only one: n latents are 1 + 4 (n - 1) frames. The transformer takes latents
+in pairs, so their count is even.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ Padding = Literal["even", "reference"]
 
 
 def latent_count(frames: int) -> int:
-    """
+    """Return the number of latents that hold so many frames.
+
     >>> latent_count(85), latent_count(1)
     (22, 1)
     """
@@ -31,7 +32,8 @@ def latent_count(frames: int) -> int:
 
 
 def frame_count(latents: int) -> int:
-    """
+    """Return the number of frames in so many latents.
+
     >>> frame_count(22)
     85
     """
@@ -39,9 +41,12 @@ def frame_count(latents: int) -> int:
 
 
 def padded_length(frames: int, padding: Padding = "even") -> int:
-    """The frames that the model is given: an even count of latents, as few as hold the shot.
+    """Return the number of frames that the model is given for a shot.
 
-    `reference` pads to 85 at least, as the reference does.
+    Args:
+        frames: number of frames of the shot.
+        padding: "even" pads to the smallest even number of latents that holds the shot; "reference" pads to 85 frames
+            at least, as the reference does.
 
     >>> padded_length(2), padded_length(5), padded_length(6), padded_length(60), padded_length(60, "reference")
     (5, 5, 13, 61, 85)
@@ -50,21 +55,14 @@ def padded_length(frames: int, padding: Padding = "even") -> int:
     return frame_count(latents + latents % 2)
 
 
-def ping_pong(frames: int, length: int) -> tuple[int, ...]:
-    """Indices of the frames that fill `length`: to and fro, the end frame twice, as the reference pads.
-
-    >>> ping_pong(3, 8)
-    (0, 1, 2, 2, 1, 0, 0, 1)
-    """
-    there_and_back = (*range(frames), *reversed(range(frames)))
-    return tuple(there_and_back[i % len(there_and_back)] for i in range(length))
-
-
 def latent_shape(canvas: tuple[int, int]) -> tuple[int, int]:
-    """Height and width in latents of a canvas, in pixels.
+    """Return the height and width in latents of a canvas.
+
+    Args:
+        canvas: height and width in pixels.
 
     Raises:
-        UsageError: the model takes multiples of 16 alone: a patch of its transformer is 2 x 2 latents.
+        UsageError: if a side is no multiple of 16. A patch of the transformer is 2 x 2 latents.
     """
     if min(canvas) < 2 * CELL or any(side % (2 * CELL) for side in canvas):
         raise UsageError(f"got a canvas of {canvas[0]}x{canvas[1]}, expected multiples of 16, such as 384x672")

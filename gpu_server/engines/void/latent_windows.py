@@ -1,4 +1,7 @@
-"""Windows over the latents of a shot that is longer than the model takes at once, and how they are blended."""
+"""Overlapping windows over the latents of a long shot, and the weights that blend them.
+
+The model takes 22 latents (85 frames) at once.
+"""
 
 from __future__ import annotations
 
@@ -16,22 +19,29 @@ Array = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class LatentWindow:
-    """Latents start..stop-1 of a shot."""
+    """A run of latents of a shot.
+
+    Attributes:
+        start: the first latent.
+        stop: one past the last latent.
+    """
 
     start: int
     stop: int
 
     @property
     def count(self) -> int:
+        """The number of latents."""
         return self.stop - self.start
 
     @property
     def slice(self) -> slice:
+        """The slice of the latents' time axis."""
         return slice(self.start, self.stop)
 
 
 def window_latents(frames: int) -> int:
-    """Latents of a window of so many frames, even, as the reference rounds them.
+    """Return the number of latents of a window of so many frames, rounded down to an even number as in the reference.
 
     >>> window_latents(85), window_latents(29), window_latents(33)
     (22, 8, 8)
@@ -43,13 +53,20 @@ def window_latents(frames: int) -> int:
 def reference_windows(
     latents: int, window: int = WINDOW_LATENTS, overlap: int = OVERLAP_LATENTS
 ) -> tuple[LatentWindow, ...]:
-    """Every window starts `overlap` before the end of the one before; the last may be short.
+    """Return the windows of the reference, each of which starts `overlap` latents before the last one's end.
+
+    The last window may be shorter than the others.
+
+    Args:
+        latents: number of latents of the shot, even.
+        window: latents in a window, even.
+        overlap: latents that neighbouring windows share.
 
     >>> [(w.start, w.stop) for w in reference_windows(50)]
     [(0, 22), (18, 40), (36, 50)]
 
     Raises:
-        UsageError: the overlap is no shorter than the window, or a count is odd: the model takes latents in pairs.
+        UsageError: if the overlap is not shorter than the window, or a count is odd.
     """
     starts = _starts(latents, window, overlap)
     windows = tuple(LatentWindow(start, min(start + window, latents)) for start in starts)
@@ -61,7 +78,12 @@ def reference_windows(
 def equal_windows(
     latents: int, window: int = WINDOW_LATENTS, overlap: int = OVERLAP_LATENTS
 ) -> tuple[LatentWindow, ...]:
-    """As `reference_windows`, but the last one starts early enough to be as long as the others: one shape for all.
+    """Return windows of one length: the last one starts earlier than in the reference, so that one shape is compiled.
+
+    Args:
+        latents: number of latents of the shot, even.
+        window: latents in a window, even.
+        overlap: the fewest latents that neighbouring windows share.
 
     >>> [(w.start, w.stop) for w in equal_windows(50)]
     [(0, 22), (18, 40), (28, 50)]
@@ -69,17 +91,18 @@ def equal_windows(
     (LatentWindow(start=0, stop=14),)
 
     Raises:
-        UsageError: as `reference_windows`.
+        UsageError: if the overlap is not shorter than the window, or a count is odd.
     """
     starts = _starts(latents, window, overlap)
     return tuple(LatentWindow(max(0, min(start, latents - window)), min(start + window, latents)) for start in starts)
 
 
 def blend_weights(windows: Sequence[LatentWindow]) -> list[Array]:
-    """One array a window, shape [count]: rising over what it shares with the window before, falling over the next.
+    """Return the blend weights of each window, shape [count], float32, in (0, 1].
 
-    The ramps are linear and hold neither 0 nor 1: linspace(0, 1, shared + 2) without its ends. Where both reach, the
-    falling one counts, as in the reference. Divide the weighted sum by the sum of the weights.
+    Weights rise over the latents shared with the window before and fall over those shared with the next. The ramps are
+    linear without 0 and 1: linspace(0, 1, shared + 2)[1:-1]. Where both ramps reach, the falling one counts, as in the
+    reference. The weights of a latent do not add up to 1: divide the weighted sum by their sum.
     """
     weights = [np.ones(window.count, np.float32) for window in windows]
     for before, after, falling, rising in zip(windows, windows[1:], weights, weights[1:], strict=False):

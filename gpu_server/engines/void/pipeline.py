@@ -99,7 +99,7 @@ class VoidPipeline:
         return check.morphs
 
     def _patch(self, index: int, made: FrameFiles, trip: FrameFiles) -> Patch:
-        before, behind, position = self._timeline.around(index)
+        before, behind, position = self._timeline.neighbours(index)
         pictures = [self._at_time(files, before, behind, position) for files in (made, trip)]
         whole = Box(0, 0, self._clip.height, self._clip.width)
         made_up = np.zeros(whole.shape, np.float32)
