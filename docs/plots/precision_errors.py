@@ -12,11 +12,11 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from gpu_server.engines.void.windows import LatentWindow
 from torch import Tensor
 
 from gpu_server.engines.void.checkpoint.loading import load_scheduler
 from gpu_server.engines.void.denoise import Denoiser, DenoiseSettings, denoise, guidance, rotary
+from gpu_server.engines.void.latent_windows import LatentWindow
 from gpu_server.engines.void.precision.attention import KERNELS, available_attention
 from gpu_server.engines.void.precision.denoiser import OptimisedDenoiser, build_denoiser
 from gpu_server.engines.void.precision.float8 import float8_linear, narrow_weight

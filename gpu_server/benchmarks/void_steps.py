@@ -29,7 +29,7 @@ from gpu_server.benchmarks.void_model import (
     variants_for,
 )
 from gpu_server.benchmarks.void_options import FULL_RUN, Size, add_arguments, run_size
-from gpu_server.engines.void.lengths import padded_length
+from gpu_server.engines.void.latent_geometry import padded_length
 from gpu_server.engines.void.random_checkpoints.step_weights import FULL, TINY, write_step_weights
 from void_bridge.errors import EngineError, VoidBridgeError
 

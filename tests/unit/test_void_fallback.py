@@ -11,9 +11,9 @@ from dataclasses import replace
 import pytest
 import torch
 from diffusers import CogVideoXTransformer3DModel
-from gpu_server.engines.void.attempts import device_failures_named, persisting
-from gpu_server.engines.void.session import ModelManager
 
+from gpu_server.engines.void.fallback import map_device_errors, with_fallback
+from gpu_server.engines.void.model_manager import ModelManager
 from gpu_server.engines.void.planner.memory_plans import AvailableMemory, all_plans
 from gpu_server.engines.void.planner.plan import Request
 from gpu_server.engines.void.planner.spec import read_spec
@@ -68,7 +68,7 @@ def failing(failures, tried):
 def test_every_plan_tried_takes_less_than_the_one_before_until_none_is_left(session, context):
     tried = []
     with pytest.raises(OutOfMemory, match="the smallest plan"):
-        persisting(session, REQUEST, context, failing([torch.OutOfMemoryError("CUDA out of memory")] * 99, tried))
+        with_fallback(session, REQUEST, context, failing([torch.OutOfMemoryError("CUDA out of memory")] * 99, tried))
     peaks = [max(plan.host_peaks.values()) for plan in tried]
     assert len(peaks) > 2 and peaks == sorted(set(peaks), reverse=True)
     assert len(context.report["warnings"]) == len(tried) - 1
@@ -85,7 +85,7 @@ def test_what_a_failed_attempt_held_is_gone_before_the_next_begins(session, cont
         held.append(weakref.ref(tensor))
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    assert persisting(session, REQUEST, context, work) == "done"
+    assert with_fallback(session, REQUEST, context, work) == "done"
 
 
 @pytest.mark.parametrize(
@@ -95,14 +95,14 @@ def test_nan_is_done_again_once_in_the_next_wider_precision(session, context, pr
     tried = []
     request = replace(REQUEST, precision=precision)
     with pytest.raises(NotFinite):
-        persisting(session, request, context, failing([NotFinite("step 1: NaN")] * 9, tried))
+        with_fallback(session, request, context, failing([NotFinite("step 1: NaN")] * 9, tried))
     assert [plan.precision for plan in tried] == [precision] + ([wider] if wider else [])
 
 
 def test_out_of_memory_in_the_wider_precision_stays_in_it(session, context):
     failures = [NotFinite("step 1: NaN"), MemoryError(), MemoryError()]
     tried = []
-    made = persisting(session, replace(REQUEST, precision="bf16"), context, failing(failures, tried))
+    made = with_fallback(session, replace(REQUEST, precision="bf16"), context, failing(failures, tried))
     assert [plan.precision for plan in tried] == ["bf16", "float32", "float32", "float32"]
     assert made is tried[-1]
 
@@ -121,7 +121,7 @@ def test_nan_where_the_wider_precision_has_no_room_stays_nan(models, context, tm
     assert least("bf16") < least("float32")
     session = Small(models, tmp_path)
     with pytest.raises(NotFinite, match=r"step 1: NaN; in float32, no plan for 32x48 fits"):
-        persisting(session, replace(REQUEST, precision="bf16"), context, failing([NotFinite("step 1: NaN")], []))
+        with_fallback(session, replace(REQUEST, precision="bf16"), context, failing([NotFinite("step 1: NaN")], []))
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_nan_where_the_wider_precision_has_no_room_stays_nan(models, context, tm
     ],
 )
 def test_what_a_device_fails_with_has_a_name(failure, named):
-    with pytest.raises(named) as caught, device_failures_named():
+    with pytest.raises(named) as caught, map_device_errors():
         raise failure
     assert type(caught.value) is named and "\n" not in str(caught.value)
 

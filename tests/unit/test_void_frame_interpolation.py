@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from gpu_server.engines.void.flow import make_flow
-from gpu_server.engines.void.frame_interpolation import interpolate_frame, sampled_frames
+from gpu_server.engines.void.frame_interpolation import interpolate_frame
+from gpu_server.engines.void.timeline import sampled_frames
 from tests.support.model_frames import code, wall
 
 HEIGHT, WIDTH, RADIUS = 192, 320, 40

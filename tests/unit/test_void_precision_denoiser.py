@@ -10,13 +10,13 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install void-bridge[void]")
 pytest.importorskip("diffusers", reason="diffusers is not installed: pip install void-bridge[void]")
 
-from gpu_server.engines.void.session import OneByOne  # noqa: E402
-from gpu_server.engines.void.windows import equal_windows  # noqa: E402
 from torch import nn  # noqa: E402
 from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 
 from gpu_server.engines.void.checkpoint.loading import load_scheduler, load_transformer  # noqa: E402
 from gpu_server.engines.void.denoise import DenoiseSettings, PlainDenoiser, denoise, guidance, rotary  # noqa: E402
+from gpu_server.engines.void.latent_windows import equal_windows  # noqa: E402
+from gpu_server.engines.void.model_manager import SequentialGuidance  # noqa: E402
 from gpu_server.engines.void.noise import initial_latents  # noqa: E402
 from gpu_server.engines.void.precision.adaln import AdaLNTable  # noqa: E402
 from gpu_server.engines.void.precision.attention import (  # noqa: E402
@@ -294,7 +294,7 @@ def test_a_guided_loop_over_two_windows_at_a_threshold_of_nothing_is_the_loop_wi
     guide = guidance(torch.ones(1, 226, 24), torch.zeros(1, 226, 24), 6.0)
     results = []
     for denoiser in (cached(models, 0.0), build_denoiser(models, 1, precision="float32", device="cpu")):
-        run = OneByOne(denoiser) if halves == "one by one" else denoiser
+        run = SequentialGuidance(denoiser) if halves == "one by one" else denoiser
         loop = DenoiseSettings(1, 3, equal_windows(6, 4, 2))
         results += [denoise(run, load_scheduler(models), start, told, guide, loop) for _job in range(2)]
     assert all(torch.equal(result, results[0]) for result in results)

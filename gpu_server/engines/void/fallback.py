@@ -14,9 +14,9 @@ from typing import TypeVar
 import torch
 
 from gpu_server.engines.base import Context
+from gpu_server.engines.void.model_manager import ModelManager
 from gpu_server.engines.void.planner.plan import MemoryPlan, Request
 from gpu_server.engines.void.planner.weight_bytes import Precision
-from gpu_server.engines.void.session import ModelManager
 from void_bridge.errors import DeviceLost, NotFinite, OutOfMemory
 
 log = logging.getLogger(__name__)
@@ -29,7 +29,9 @@ _LOST = ("CUDA error", "CUDA driver error", "CUDA unknown error", "No CUDA GPUs 
 Made = TypeVar("Made")
 
 
-def persisting(session: ModelManager, request: Request, context: Context, work: Callable[[MemoryPlan], Made]) -> Made:
+def with_fallback(
+    session: ModelManager, request: Request, context: Context, work: Callable[[MemoryPlan], Made]
+) -> Made:
     """What `work` makes on the widest plan that holds. What was finished on one plan is found again on the next.
 
     Raises:
@@ -38,7 +40,7 @@ def persisting(session: ModelManager, request: Request, context: Context, work: 
         DeviceLost: the GPU no longer answers.
     """
     session.loaded.clear()
-    with device_failures_named():
+    with map_device_errors():
         plan, widened = session.plan(request), False
         while True:
             try:
@@ -64,7 +66,7 @@ def persisting(session: ModelManager, request: Request, context: Context, work: 
 
 
 @contextmanager
-def device_failures_named() -> Iterator[None]:
+def map_device_errors() -> Iterator[None]:
     """
     Raises:
         OutOfMemory, DeviceLost: in place of what torch raises for them.

@@ -26,8 +26,8 @@ from gpu_server.engines.void.planner.memory_plans import CONTEXT_BYTES, Availabl
 from gpu_server.engines.void.planner.plan import MemoryPlan, Request
 from gpu_server.engines.void.planner.spec import read_spec
 from gpu_server.engines.void.precision.denoiser import OptimisedDenoiser, build_denoiser
-from gpu_server.engines.void.text import cut_words, prompt_embeddings
-from gpu_server.engines.void.vae import Saving
+from gpu_server.engines.void.text import prompt_embeddings, truncated_text
+from gpu_server.engines.void.vae import MemorySaving
 from void_bridge.errors import DeviceLost
 from void_bridge.job import Job
 
@@ -142,7 +142,7 @@ class ModelManager:
     # --- models ----------------------------------------------------------------------------------
 
     @contextmanager
-    def vae(self, plan: MemoryPlan) -> Iterator[tuple[AutoencoderKLCogVideoX, Saving]]:
+    def vae(self, plan: MemoryPlan) -> Iterator[tuple[AutoencoderKLCogVideoX, MemorySaving]]:
         """The autoencoder on the device, and how to use it; afterwards it is put away where the plan says so."""
         dtype = _TYPES[plan.wide]
         self._put_transformers_away(plan)
@@ -151,7 +151,7 @@ class ModelManager:
             self._vae = load_vae(self._models, lambda _, tensor: tensor.to(dtype))
             self.loaded.append("vae")
         try:
-            yield self._vae.to(self.device), Saving(**plan.vae_saving)
+            yield self._vae.to(self.device), MemorySaving(**plan.vae_saving)
         finally:
             self._put_vae_away(plan)
 
@@ -174,7 +174,9 @@ class ModelManager:
         dtype = torch.float32 if plan.precision == "float32" else torch.bfloat16
         alone = plan.guidance == "one by one"
         try:
-            yield LoadedPass(OneByOne(denoiser) if alone else denoiser, self._spec.transformer.head_size, dtype)
+            yield LoadedPass(
+                SequentialGuidance(denoiser) if alone else denoiser, self._spec.transformer.head_size, dtype
+            )
         finally:
             denoiser.rest()
 
@@ -193,9 +195,9 @@ class ModelManager:
         self._release()
         return values
 
-    def cut_words(self, text: str) -> str:
+    def truncated_text(self, text: str) -> str:
         """The end of a prompt that the model does not read; '' where it reads all of it."""
-        return cut_words(load_tokenizer(self._models), text)
+        return truncated_text(load_tokenizer(self._models), text)
 
     def scheduler(self) -> Scheduler:
         return load_scheduler(self._models)
@@ -242,7 +244,7 @@ class ModelManager:
         self._vae = self._vae.to(_CPU) if self._is_cuda else None
 
 
-class OneByOne:
+class SequentialGuidance:
     """A `Denoiser` whose batch runs one after the other: half the activations of a guided step."""
 
     def __init__(self, denoiser: Denoiser) -> None:

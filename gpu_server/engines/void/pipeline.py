@@ -9,14 +9,14 @@ from functools import cached_property
 import numpy as np
 
 from gpu_server.engines.base import Array, Context, ModelClip, Patch
-from gpu_server.engines.void.attempts import persisting
+from gpu_server.engines.void.cached_stages import GUIDANCE, CachedStages
+from gpu_server.engines.void.fallback import with_fallback
 from gpu_server.engines.void.flow import CancellableFlow, make_flow
-from gpu_server.engines.void.morph import check_morphing
+from gpu_server.engines.void.frame_interpolation import interpolate_frame
+from gpu_server.engines.void.model_inputs import ModelInputs
+from gpu_server.engines.void.model_manager import ModelManager
+from gpu_server.engines.void.morph.check import check_morphing
 from gpu_server.engines.void.planner.plan import MemoryPlan, Request
-from gpu_server.engines.void.session import ModelManager
-from gpu_server.engines.void.shown import ModelInputs
-from gpu_server.engines.void.stages import GUIDANCE, CachedStages
-from gpu_server.engines.void.timebase import interpolate_frame
 from gpu_server.engines.void.timeline import make_timeline
 from gpu_server.frame_files import FrameFiles
 from void_bridge.pixels.box import Box
@@ -39,7 +39,7 @@ class VoidPipeline:
         touched = {index for index in self._clip.wanted if self._is_touched(index)}
         if touched:
             self._warn_of_cut_words()
-            made, trip = persisting(self._session, self._request(), self._context, self._made)
+            made, trip = with_fallback(self._session, self._request(), self._context, self._made)
         for done, index in enumerate(self._clip.wanted):
             self._context.progress("deliver", done, len(self._clip.wanted))
             yield self._patch(index, made, trip) if index in touched else _untouched(index)
@@ -58,7 +58,7 @@ class VoidPipeline:
         )
 
     def _warn_of_cut_words(self) -> None:
-        if cut := self._session.cut_words(self._job.prompt):
+        if cut := self._session.truncated_text(self._job.prompt):
             told = cut if len(cut) <= _CUT_SHOWN else f"{cut[: _CUT_SHOWN // 2]} ... {cut[-_CUT_SHOWN // 2 :]}"
             self._context.warn(f"the prompt is over 226 tokens; the model does not read its end: {told!r}")
 

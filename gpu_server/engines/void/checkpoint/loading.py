@@ -25,7 +25,7 @@ from gpu_server.engines.void.checkpoint.layout import (
     resolve,
 )
 from gpu_server.engines.void.checkpoint.safetensors_header import read_header
-from gpu_server.engines.void.lengths import LATENT_CHANNELS
+from gpu_server.engines.void.latent_geometry import LATENT_CHANNELS
 from void_bridge.errors import UnreadableFile
 
 Place = Callable[[str, Tensor], Tensor]

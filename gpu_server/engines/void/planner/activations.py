@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gpu_server.engines.void.checkpoint.layout import VOID_CHANNELS
-from gpu_server.engines.void.lengths import CELL, FRAMES_A_LATENT
+from gpu_server.engines.void.latent_geometry import CELL, FRAMES_A_LATENT
 from gpu_server.engines.void.planner.banded_vae_memory import decode_elements, encode_elements
 from gpu_server.engines.void.planner.spec import TextSizes, TransformerSizes, VaeSizes
 from gpu_server.engines.void.planner.vae_memory import PeakElements

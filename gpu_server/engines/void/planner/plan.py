@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from gpu_server.engines.void.lengths import WINDOW_LATENTS, latent_count, latent_shape, padded_length
+from gpu_server.engines.void.latent_geometry import WINDOW_LATENTS, latent_count, latent_shape, padded_length
 from gpu_server.engines.void.planner.weight_bytes import Precision
 from gpu_server.engines.void.precision.layers import PRECISIONS
 from void_bridge.errors import UsageError
@@ -118,7 +118,7 @@ class MemoryPlan:
 
     @property
     def vae_saving(self) -> dict[str, Any]:
-        """What `gpu_server.engines.void.vae.Saving` is made of."""
+        """What `gpu_server.engines.void.vae.MemorySaving` is made of."""
         return {"rows": self.vae_rows, "parked": self.vae_parked, "latents_at_once": self.vae_latents_at_once}
 
     @property
