@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, List
 
-from host_plugins.farm.follow import CHECK
-from host_plugins.farm.lines import Lines
-from host_plugins.farm.located import located_job
-from host_plugins.farm.reports import write_whole
+from host_plugins.farm.job_paths import job_on_this_host
+from host_plugins.farm.progress import TaskProgress
+from host_plugins.farm.reporters import FarmReporter
 from host_plugins.farm.shots import delivered_frames
+from host_plugins.farm.status_files import CHECK
 from host_plugins.farm.task import missing_frames
-from host_plugins.farm.teller import Teller
+from host_plugins.farm.task_reports import write_report
 from void_bridge import hooks
 from void_bridge.client.output import output_folder
 from void_bridge.config import Config
@@ -37,7 +37,9 @@ class Checked:
     movie: Path
 
 
-def check_shot(jobs: Path, shot: str, rules: PathMap, config: Config, lines: Lines, stop: threading.Event) -> Checked:
+def check_shot(
+    jobs: Path, shot: str, rules: PathMap, config: Config, reporter: FarmReporter, stop: threading.Event
+) -> Checked:
     """Check a shot whose tasks are through, and write what a person looks at. Runs without a server.
 
     Args:
@@ -48,22 +50,22 @@ def check_shot(jobs: Path, shot: str, rules: PathMap, config: Config, lines: Lin
         MissingFrames: the frames that are not there. UnreadableFile, InputError: one that is not whole, or not the
             job's. Cancelled. UsageError: no [server] extra here.
     """
-    job = located_job(jobs, shot, rules + PathMap.parse(config.path_map))
+    job = job_on_this_host(jobs, shot, rules + PathMap.parse(config.path_map))
     folder = output_folder(job)
-    with Teller(folder, CHECK, lines).watched() as teller:
-        checked = _checked(job, _Stages(teller, stop))
-        report = write_whole(folder, len(checked.frames))
+    with TaskProgress(folder, CHECK, reporter).tracked() as progress:
+        checked = _checked(job, _Stages(progress, stop))
+        report = write_report(folder, len(checked.frames))
         paths = [Sequence.parse(job.output).path(frame) for frame in checked.frames]
         hooks.announce_result(job, paths, report, config)
-        teller.tell(100, f"{len(checked.frames)} frames are there")
+        progress.report(100, f"{len(checked.frames)} frames are there")
     return checked
 
 
 class _Stages:
     """Progress of the stages one after the other, and the safe points between their frames."""
 
-    def __init__(self, teller: Teller, stop: threading.Event) -> None:
-        self._teller, self._stop = teller, stop
+    def __init__(self, progress: TaskProgress, stop: threading.Event) -> None:
+        self._progress, self._stop = progress, stop
 
     def advance(self, stage: str, done: int, total: int) -> None:
         """Raises Cancelled."""
@@ -71,7 +73,7 @@ class _Stages:
             raise Cancelled("cancelled; the frames stay as they are")
         names = list(_SHARES)
         before = sum(_SHARES[name] for name in names[: names.index(stage)])
-        self._teller.tell(100 * (before + _SHARES[stage] * done / max(1, total)), f"{stage} {done} of {total}")
+        self._progress.report(100 * (before + _SHARES[stage] * done / max(1, total)), f"{stage} {done} of {total}")
 
 
 def _checked(job: Job, stages: _Stages) -> Checked:

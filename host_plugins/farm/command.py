@@ -13,7 +13,7 @@ from host_plugins.farm.options import GPU_MEMORY_GB, CompRender, FarmOptions
 from host_plugins.farm.shot_list import read_shot_list
 from host_plugins.farm.shots import CUTTABLE_ENGINES
 from host_plugins.farm.status import run_status
-from host_plugins.farm.submitting import Prepared, Wanted, prepare, submit, submit_bundle
+from host_plugins.farm.submission import JobToSubmit, PreparedSubmission, prepare, submit, submit_bundle
 from void_bridge.cli.checks import check_job
 from void_bridge.cli.command import Command
 from void_bridge.cli.console import say
@@ -120,13 +120,13 @@ def run_submit(arguments: argparse.Namespace) -> int:
     return {"failed": 1, "cancelled": Cancelled.exit_code}.get(submitted.state, 0)
 
 
-def _prepared(arguments: argparse.Namespace, config: Config) -> Tuple[Prepared, FarmOptions]:
+def _prepared(arguments: argparse.Namespace, config: Config) -> Tuple[PreparedSubmission, FarmOptions]:
     wanted = _wanted(arguments, config)
     options = _options(arguments, config, wanted)
     return prepare(wanted, options, config), options
 
 
-def _wanted(arguments: argparse.Namespace, config: Config) -> List[Wanted]:
+def _wanted(arguments: argparse.Namespace, config: Config) -> List[JobToSubmit]:
     wanted = [_one(arguments, text, config) for text in arguments.jobs]
     if arguments.shots:
         listed = read_shot_list(arguments.shots, config)
@@ -137,16 +137,16 @@ def _wanted(arguments: argparse.Namespace, config: Config) -> List[Wanted]:
         for line in listed.broken:
             say(f"{arguments.shots}: {line}; left out")
         arguments.outcome.set(**({"skipped": list(listed.broken)} if listed.broken else {}))
-        wanted += [Wanted(job, name) for name, job in listed.jobs]
+        wanted += [JobToSubmit(job, name) for name, job in listed.jobs]
     return wanted
 
 
-def _one(arguments: argparse.Namespace, text: str, config: Config) -> Wanted:
+def _one(arguments: argparse.Namespace, text: str, config: Config) -> JobToSubmit:
     """A job.json or its folder is read as `remove` reads it; a number is asked for at the server."""
     path = find_job_file(text)
     if path is not None:
-        return Wanted(job_from_words([str(path)], config), source=path)
-    return Wanted(check_job(read_job(text, arguments)))
+        return JobToSubmit(job_from_words([str(path)], config), source=path)
+    return JobToSubmit(check_job(read_job(text, arguments)))
 
 
 def _bundle_among(arguments: argparse.Namespace) -> Optional[Path]:
@@ -159,7 +159,7 @@ def _bundle_among(arguments: argparse.Namespace) -> Optional[Path]:
     return bundles[0]
 
 
-def _options(arguments: argparse.Namespace, config: Config, wanted: Optional[List[Wanted]]) -> FarmOptions:
+def _options(arguments: argparse.Namespace, config: Config, wanted: Optional[List[JobToSubmit]]) -> FarmOptions:
     parameters = dict(_parameter(text) for text in arguments.parameter)
     if config.farm_command != "void-bridge":
         parameters.setdefault("VoidBridge", config.farm_command)
@@ -190,7 +190,7 @@ def _parameter(text: str) -> Tuple[str, str]:
     return name, value
 
 
-def _comp(arguments: argparse.Namespace, wanted: List[Wanted]) -> Optional[CompRender]:
+def _comp(arguments: argparse.Namespace, wanted: List[JobToSubmit]) -> Optional[CompRender]:
     if not arguments.then_comp:
         if arguments.comp_frames or arguments.comp_write:
             raise UsageError("got --comp-frames or --comp-write without --then-comp SCRIPT")
@@ -203,13 +203,13 @@ def _comp(arguments: argparse.Namespace, wanted: List[Wanted]) -> Optional[CompR
     return CompRender(str(script.absolute()), given, arguments.comp_write)
 
 
-def _tell(arguments: argparse.Namespace, prepared: Prepared, **values: object) -> None:
+def _tell(arguments: argparse.Namespace, prepared: PreparedSubmission, **values: object) -> None:
     assets: Dict[str, object] = {"files": len(prepared.assets.inputs), "bytes": prepared.assets.bytes}
     outputs = [shot.job.output for shot in prepared.shots]
     arguments.outcome.set(output=outputs[0], outputs=outputs, assets=assets, **values)
 
 
-def _show(prepared: Prepared, options: FarmOptions, say: Say) -> None:
+def _show(prepared: PreparedSubmission, options: FarmOptions, say: Say) -> None:
     for shot in prepared.shots:
         many = len(shot.tasks)
         say(f"{shot.name}: frames {shot.frames}, {shot.job.engine}, {many} task{'s' if many > 1 else ''}")

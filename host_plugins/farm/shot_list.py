@@ -31,14 +31,14 @@ _DELIMITERS = (",", ";", "\t")
 
 
 @dataclass(frozen=True)
-class Listed:
+class ShotList:
     """jobs: name and job of every line that could be read. broken: what is wrong with the others, with line numbers."""
 
     jobs: Tuple[Tuple[str, Job], ...]
     broken: Tuple[str, ...]
 
 
-def read_shot_list(path: Path, config: Config) -> Listed:
+def read_shot_list(path: Path, config: Config) -> ShotList:
     """Read a list; a broken line leaves the rest untouched.
 
     Raises:
@@ -55,7 +55,7 @@ def read_shot_list(path: Path, config: Config) -> Listed:
             jobs.append(_job(cells, path.absolute().parent, config))
         except VoidBridgeError as exc:
             broken.append(f"line {number}: {exc.message}")
-    return Listed(tuple(jobs), tuple(broken))
+    return ShotList(tuple(jobs), tuple(broken))
 
 
 def _lines(text: str, path: Path) -> Iterator[Tuple[int, Dict[str, str]]]:

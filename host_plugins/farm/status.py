@@ -12,8 +12,8 @@ from rich.table import Table
 
 from host_plugins.farm.backends import farm_of
 from host_plugins.farm.bundle import TEMPLATE, read_bundle
-from host_plugins.farm.follow import Submission, TaskState, read_submission, read_tasks, summary
-from host_plugins.farm.located import mapped
+from host_plugins.farm.job_paths import mapped
+from host_plugins.farm.status_files import SubmissionRecord, TaskState, read_submission, read_tasks, summary
 from void_bridge.cli.console import print_result, say
 from void_bridge.client.formatting import duration_text
 from void_bridge.client.output import output_folder
@@ -23,7 +23,7 @@ from void_bridge.job import JobFile
 from void_bridge.pathmap import PathMap
 from void_bridge.typed import to_plain
 
-Found = Tuple[Submission, Tuple[TaskState, ...]]
+Found = Tuple[SubmissionRecord, Tuple[TaskState, ...]]
 
 
 def run_status(arguments: argparse.Namespace) -> int:
@@ -67,7 +67,7 @@ def _folders(path: Path) -> List[Path]:
     return [path.absolute().parent]
 
 
-def _asked(submission: Submission) -> str:
+def _asked(submission: SubmissionRecord) -> str:
     """What the farm itself says; where it cannot be asked, why."""
     try:
         return farm_of(submission.farm).status(submission.id) if submission.id else ""

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Iterator, Optional
 
-from host_plugins.farm.lines import Lines
-from host_plugins.farm.located import check_owner, located_job
-from host_plugins.farm.reports import write_part
+from host_plugins.farm.job_paths import job_on_this_host, take_output_folder
+from host_plugins.farm.progress import TaskProgress
+from host_plugins.farm.reporters import FarmReporter
 from host_plugins.farm.shots import delivered_frames
-from host_plugins.farm.teller import Teller
+from host_plugins.farm.task_reports import write_task_report
 from void_bridge.client import Client, connect
 from void_bridge.client.formatting import status_text, step_text
 from void_bridge.client.frame_writer import FrameWriter
@@ -41,7 +41,7 @@ class TaskOrder:
     rules: PathMap = field(default_factory=PathMap)
 
 
-def run_task(order: TaskOrder, config: Config, lines: Lines, stop: threading.Event) -> Path:
+def run_task(order: TaskOrder, config: Config, reporter: FarmReporter, stop: threading.Event) -> Path:
     """Make the frames of a task that are not on disk yet. Frames that are finished stay there, however it ends.
 
     Args:
@@ -55,18 +55,18 @@ def run_task(order: TaskOrder, config: Config, lines: Lines, stop: threading.Eve
         Cancelled: `stop` was set. VoidBridgeError: why it failed; NoServer where the session's server is gone.
     """
     rules = order.rules + PathMap.parse(config.path_map)
-    job = located_job(order.jobs, order.shot, rules)
-    check_owner(job, rules)
+    job = job_on_this_host(order.jobs, order.shot, rules)
+    take_output_folder(job, rules)
     frames = _frames(order, job)
-    with Teller(output_folder(job), str(frames), lines).watched() as teller:
+    with TaskProgress(output_folder(job), str(frames), reporter).tracked() as progress:
         missing = missing_frames(job, frames)
         if not missing:
-            teller.tell(100, f"all {len(frames)} frames are there already")
+            progress.report(100, f"all {len(frames)} frames are there already")
             return output_folder(job)
         part = job if missing == delivered_frames(job) else job.replace(only=missing)
         try:
-            with connect(config, autostart=False, notice=lines.status, patience_s=PATIENCE_S) as client:
-                _make(client, part, len(frames) - len(missing), teller, stop)
+            with connect(config, autostart=False, notice=reporter.status, patience_s=PATIENCE_S) as client:
+                _make(client, part, len(frames) - len(missing), progress, stop)
         except NoServer as exc:
             raise NoServer(f"the session's server is gone: {exc}; run the task again in a new session") from exc
     return output_folder(job)
@@ -88,34 +88,34 @@ def _frames(order: TaskOrder, job: Job) -> FrameRange:
     return order.frames
 
 
-def _make(client: Client, job: Job, there: int, teller: Teller, stop: threading.Event) -> None:
+def _make(client: Client, job: Job, there: int, progress: TaskProgress, stop: threading.Event) -> None:
     def sending(stage: str, done: int, total: int) -> None:
         if stop.is_set():
             raise Cancelled("cancelled before the job had begun")
-        teller.tell(0, step_text(stage, done, total))
+        progress.report(0, step_text(stage, done, total))
 
     id = client.submit(job, claim=False, on_progress=sending).id
     writer = FrameWriter(client, id, None, overwrite=False, claim=False)
     with _cancelling(client, id, stop):
-        last = _followed(client, id, writer, there, teller)
+        last = _followed(client, id, writer, there, progress)
     if last.frames_done:
         writer.finish()
     if last.state == "cancelled":
         raise Cancelled(f"cancelled; {there + last.frames_done} of {there + last.frames} frames are finished and kept")
     if last.error:
         raise error_from_code(last.error.code, last.error.message)
-    write_part(output_folder(job), teller.frames, client.result(id))
-    teller.tell(100, f"{there + last.frames_done} frames, {last.engine}")
+    write_task_report(output_folder(job), progress.frames, client.result(id))
+    progress.report(100, f"{there + last.frames_done} frames, {last.engine}")
 
 
-def _followed(client: Client, id: str, writer: FrameWriter, there: int, teller: Teller) -> JobStatus:
+def _followed(client: Client, id: str, writer: FrameWriter, there: int, progress: TaskProgress) -> JobStatus:
     last = client.status(id)
     for event in client.watch(id):
         if isinstance(event, JobStatus):
             last = event
             if event.state not in FINAL_STATES:
                 writer.fetch_published(event.frames_done)
-                teller.tell(percent_of(event, there), status_text(event))
+                progress.report(percent_of(event, there), status_text(event))
     return last
 
 

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any, Iterator, Tuple
 
 from host_plugins.farm import session
-from host_plugins.farm.backends.steps import needs
+from host_plugins.farm.backends.numbered_tasks import host_requirements
 from host_plugins.farm.bundle import JOBS, read_bundle
 from host_plugins.farm.check import check_shot
-from host_plugins.farm.lines import KINDS, OpenJobDescriptionLines, PlainLines, lines_of
-from host_plugins.farm.located import read_rules
+from host_plugins.farm.job_paths import read_rules
+from host_plugins.farm.reporters import REPORTERS, OpenJobReporter, PlainReporter, reporter_for
 from host_plugins.farm.task import TaskOrder, run_task
 from void_bridge.cli.console import say
 from void_bridge.config import load
@@ -39,7 +39,7 @@ def add_actions(actions: Any) -> None:
     task.add_argument("--task", type=int, metavar="N", help="the N-th task of --bundle, from 0")
     task.add_argument("--own-session", action="store_true", help="start a server for this task alone")
     _add_host(task)
-    task.set_defaults(action=run_one_task)
+    task.set_defaults(action=run_task_command)
     check = actions.add_parser("check", help="on a worker: check the frames of a shot; contact sheet, comparison")
     _add_shot(check)
     check.set_defaults(action=run_check)
@@ -60,38 +60,42 @@ def _add_shot(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bundle", type=Path, metavar="DIR", help="the bundle, instead of --jobs")
     parser.add_argument("--shot", metavar="NAME")
     parser.add_argument("--path-mapping", type=Path, metavar="FILE", help="Open Job Description's rules")
-    parser.add_argument("--lines", choices=tuple(KINDS), default="plain", help="how to tell the farm (default: plain)")
+    parser.add_argument(
+        "--lines", choices=tuple(REPORTERS), default="plain", help="how to tell the farm (default: plain)"
+    )
 
 
 def run_session(arguments: argparse.Namespace) -> int:
-    lines = OpenJobDescriptionLines(sys.stdout)
+    lines = OpenJobReporter(sys.stdout)
     if arguments.what == "stop":
         session.stop(arguments.folder, say)
         return 0
-    with failing(lines):
+    with report_failure(lines):
         config = session.start(arguments.folder, arguments.gpus, arguments.gpu_memory, say)
         for name, value in session.variables(config).items():
             lines.variable(name, value)
     return 0
 
 
-def run_one_task(arguments: argparse.Namespace) -> int:
-    lines = lines_of(arguments.lines)
-    with failing(lines), stopped_by_signals() as stop:
+def run_task_command(arguments: argparse.Namespace) -> int:
+    reporter = reporter_for(arguments.lines)
+    with report_failure(reporter), stop_on_signals() as stop:
         order = _order(arguments)
         if not arguments.own_session:
-            folder = run_task(order, load({"autostart": False}).config, lines, stop)
+            folder = run_task(order, load({"autostart": False}).config, reporter, stop)
         else:
-            folder = _in_own_session(order, arguments, lines, stop)
+            folder = _in_own_session(order, arguments, reporter, stop)
     arguments.outcome.set(state="done", output=str(folder))
     return 0
 
 
-def _in_own_session(order: TaskOrder, arguments: argparse.Namespace, lines: PlainLines, stop: threading.Event) -> Path:
+def _in_own_session(
+    order: TaskOrder, arguments: argparse.Namespace, reporter: PlainReporter, stop: threading.Event
+) -> Path:
     folder = Path(tempfile.mkdtemp(prefix="void-bridge-"))
     try:
         config = session.start(folder, *_asked_of_host(order, arguments), say)
-        return run_task(order, config, lines, stop)
+        return run_task(order, config, reporter, stop)
     finally:
         session.stop(folder, say)
         shutil.rmtree(folder, ignore_errors=True)
@@ -101,17 +105,17 @@ def _asked_of_host(order: TaskOrder, arguments: argparse.Namespace) -> Tuple[int
     """GPUs and GB of each: what the bundle says, as farms without sessions do not all look."""
     if not arguments.bundle:
         return arguments.gpus, arguments.gpu_memory
-    asked = needs(read_bundle(arguments.bundle), order.shot)
+    asked = host_requirements(read_bundle(arguments.bundle), order.shot)
     return asked.gpus, asked.gpu_memory_mib * 2**20 / 1e9
 
 
 def run_check(arguments: argparse.Namespace) -> int:
-    lines = lines_of(arguments.lines)
-    with failing(lines), stopped_by_signals() as stop:
+    reporter = reporter_for(arguments.lines)
+    with report_failure(reporter), stop_on_signals() as stop:
         jobs, rules = _jobs(arguments), read_rules(arguments.path_mapping)
         shots = [arguments.shot] if arguments.shot else sorted(path.stem for path in jobs.glob("*.json"))
         for shot in shots:
-            checked = check_shot(jobs, shot, rules, load({}).config, lines, stop)
+            checked = check_shot(jobs, shot, rules, load({}).config, reporter, stop)
             say(f"{shot}: {len(checked.frames)} frames are there; look at {checked.sheet} and {checked.movie}")
     arguments.outcome.set(state="done", shots=shots)
     return 0
@@ -146,17 +150,17 @@ def _jobs(arguments: argparse.Namespace) -> Path:
 
 
 @contextmanager
-def failing(lines: PlainLines) -> Iterator[None]:
+def report_failure(reporter: PlainReporter) -> Iterator[None]:
     """What goes wrong is told to the farm before the command ends with it."""
     try:
         yield
     except VoidBridgeError as exc:
-        lines.fail(exc.message)
+        reporter.fail(exc.message)
         raise
 
 
 @contextmanager
-def stopped_by_signals() -> Iterator[threading.Event]:
+def stop_on_signals() -> Iterator[threading.Event]:
     """An event that is set when the farm asks this process to end, once; a second time ends it."""
     stop = threading.Event()
     names = [name for name in ("SIGTERM", "SIGINT", "SIGBREAK") if hasattr(signal, name)]

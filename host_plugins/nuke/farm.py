@@ -13,7 +13,7 @@ from host_plugins.control.request import Order, make_job
 from host_plugins.control.settings import SettingSpec
 from host_plugins.control.versions import Version
 from host_plugins.control.words import artist_words
-from host_plugins.farm.artist import (
+from host_plugins.farm.host_submission import (
     SCRATCH_OUTSIDE,
     check_saved,
     check_seen,

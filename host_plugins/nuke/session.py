@@ -15,7 +15,7 @@ from host_plugins.control.controller import Controller
 from host_plugins.control.runs import OnState
 from host_plugins.control.state import JobState
 from host_plugins.control.tools import Tools
-from host_plugins.farm.artist import news
+from host_plugins.farm.host_submission import news
 from host_plugins.nuke.background import SecondNuke
 from host_plugins.nuke.freshness import refresh
 from host_plugins.nuke.node import void_nodes

@@ -11,7 +11,7 @@ import nuke
 
 from host_plugins.control.controller import Controller
 from host_plugins.control.state import JobState
-from host_plugins.farm.artist import news
+from host_plugins.farm.host_submission import news
 from host_plugins.farm.settings import read_sticky
 from host_plugins.nuke.export import export
 from host_plugins.nuke.farm import hand_to_farm, make_all, prepared

@@ -12,7 +12,7 @@ from host_plugins.control.request import make_job
 from host_plugins.control.settings import Settings
 from host_plugins.control.state import JobState
 from host_plugins.control.words import artist_words
-from host_plugins.farm.artist import check_saved, check_seen, exports_folder, listing, submitter
+from host_plugins.farm.host_submission import check_saved, check_seen, exports_folder, listing, submitter
 from host_plugins.farm.settings import (
     EVERY,
     FarmSettings,

@@ -18,7 +18,7 @@ from host_plugins.control.settings import Settings
 from host_plugins.control.state import JobState
 from host_plugins.control.tools import Tools
 from host_plugins.control.words import artist_words
-from host_plugins.farm.artist import news
+from host_plugins.farm.host_submission import news
 from host_plugins.resolve.choice import ToolChoice, plate_tool
 from host_plugins.resolve.comp_data import (
     ensure_shot_token,

@@ -95,8 +95,10 @@ def main(folder: str) -> None:
 
 def _note(job_file: Path, farm: str) -> None:
     """As the real command does, so that the job can be followed: one task for the shot."""
-    from host_plugins.farm.follow import Submission, write_submission
+    from host_plugins.farm.status_files import SubmissionRecord, write_submission
 
     job = JobFile.read(job_file).job
     folder = Path(Sequence.parse(job.output).folder)
-    write_submission(folder, Submission(farm, JOB, "fake", str(folder / "bundle"), folder.name, (str(job.frames),)))
+    write_submission(
+        folder, SubmissionRecord(farm, JOB, "fake", str(folder / "bundle"), folder.name, (str(job.frames),))
+    )

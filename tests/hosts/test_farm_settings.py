@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 
 from host_plugins.control.runs import FarmNews
-from host_plugins.farm import artist
-from host_plugins.farm.artist import check_saved, check_seen, listing, news, submit_words
+from host_plugins.farm import host_submission
 from host_plugins.farm.backends import farm_names
-from host_plugins.farm.follow import Submission, TaskState, write_submission, write_task
+from host_plugins.farm.host_submission import check_saved, check_seen, listing, news, submit_words
 from host_plugins.farm.options import CompRender
 from host_plugins.farm.settings import (
     EVERY,
@@ -25,6 +24,7 @@ from host_plugins.farm.settings import (
     with_sound,
     write_sticky,
 )
+from host_plugins.farm.status_files import SubmissionRecord, TaskState, write_submission, write_task
 from tests.support.client_jobs import make_job
 from void_bridge.config import Config
 from void_bridge.errors import InputError, MissingFrames, OutputError, UsageError
@@ -192,7 +192,7 @@ def test_what_the_farm_does_not_see_is_said_with_what_to_do(tmp_path):
 
 def test_news_of_a_farm_job_come_from_beside_its_frames(tmp_path):
     assert news(tmp_path) == FarmNews()
-    write_submission(tmp_path, Submission("opencue", "5", "void", "/b", "sh010", ("1001-1004", "1005-1008")))
+    write_submission(tmp_path, SubmissionRecord("opencue", "5", "void", "/b", "sh010", ("1001-1004", "1005-1008")))
     assert news(tmp_path) == FarmNews("opencue 5", "0 of 3 tasks done")
     write_task(tmp_path, TaskState("1001-1004", "done", 100.0))
     write_task(tmp_path, TaskState("1005-1008", "running", 42.0))
@@ -202,5 +202,5 @@ def test_news_of_a_farm_job_come_from_beside_its_frames(tmp_path):
 
 
 def test_a_farm_that_gives_no_number_is_known_by_its_name(tmp_path, monkeypatch):
-    monkeypatch.setattr(artist, "run_command", lambda config, words: {"farm": "deadline10", "farm_job": ""})
-    assert artist.submitter(FarmSettings())([tmp_path / "job.json"]).farm == "deadline10"
+    monkeypatch.setattr(host_submission, "run_command", lambda config, words: {"farm": "deadline10", "farm_job": ""})
+    assert host_submission.submitter(FarmSettings())([tmp_path / "job.json"]).farm == "deadline10"

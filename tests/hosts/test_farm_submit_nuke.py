@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from host_plugins.farm.artist import news
-from host_plugins.farm.follow import TaskState, write_task
+from host_plugins.farm.host_submission import news
 from host_plugins.farm.settings import FarmSettings, read_sticky, sticky_file
+from host_plugins.farm.status_files import TaskState, write_task
 from tests.hosts.fake_nuke.terminal import write_executable
 from tests.hosts.farms import JOB, OPENJD_S, FakeFarm, needs_shell, until_openjd_has_ended
 from tests.hosts.nuke_comp import LAST_S, V1, V2, Comp

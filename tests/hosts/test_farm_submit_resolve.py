@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from host_plugins.farm.artist import news
-from host_plugins.farm.follow import TaskState, write_task
+from host_plugins.farm.host_submission import news
 from host_plugins.farm.settings import FarmSettings, from_sticky_text, read_sticky, sticky_file
+from host_plugins.farm.status_files import TaskState, write_task
 from host_plugins.resolve.comp_data import FARM, FARM_JOB
 from host_plugins.resolve.dialogs import ACTIONS
 from host_plugins.resolve.farm import TITLE

@@ -13,8 +13,8 @@ pytest.importorskip("openjd.adaptor_runtime")
 import yaml  # the runtime's dependency
 
 from host_plugins.farm.adaptor.adaptor import INTERFACE, VoidBridgeAdaptor
-from host_plugins.farm.adaptor.data import check
-from host_plugins.farm.adaptor.ending import session_folder
+from host_plugins.farm.adaptor.force_stop import session_folder
+from host_plugins.farm.adaptor.validation import check
 from tests.support.farm import BIN, Farm
 from void_bridge.errors import InternalError, UsageError
 

@@ -17,7 +17,7 @@ JOB, QUEUE = "job-0123456789abcdef0123456789abcdef", "queue-fedcba9876543210fedc
 SUBMITTED = f"""Submitting to Queue: Renders
 
 Waiting for Job to be created...
-Submitted job bundle:
+FarmReceipt job bundle:
    /shows/bundle
 Create Complete
 {JOB}

@@ -12,17 +12,25 @@ import pytest
 from host_plugins.farm import session
 from host_plugins.farm.assets import assets_of, check_roots
 from host_plugins.farm.bundle import check_values, read_bundle, write_bundle
-from host_plugins.farm.claim import check_claim, claimed
-from host_plugins.farm.follow import CHECK, Submission, TaskState, read_tasks, summary, write_submission, write_task
-from host_plugins.farm.lines import Deadline10Lines, OpenJobDescriptionLines, PlainLines
-from host_plugins.farm.located import check_owner, located_job, mapped
+from host_plugins.farm.claim_outputs import check_output_free_for, claim_outputs
+from host_plugins.farm.job_paths import job_on_this_host, mapped, take_output_folder
 from host_plugins.farm.options import FarmOptions
-from host_plugins.farm.reports import merged, write_whole
+from host_plugins.farm.progress import TaskProgress
+from host_plugins.farm.reporters import Deadline10Reporter, OpenJobReporter, PlainReporter
 from host_plugins.farm.shot_list import read_shot_list
 from host_plugins.farm.shots import plan_shots
 from host_plugins.farm.status import overall
+from host_plugins.farm.status_files import (
+    CHECK,
+    SubmissionRecord,
+    TaskState,
+    read_tasks,
+    summary,
+    write_submission,
+    write_task,
+)
 from host_plugins.farm.task import missing_frames, percent_of
-from host_plugins.farm.teller import Teller
+from host_plugins.farm.task_reports import merged, write_report
 from host_plugins.farm.template import TASKS_MAX, job_name, make_template
 from tests.support.shots import disc, make_job, write_matte, write_plate
 from void_bridge.config import Config
@@ -200,23 +208,23 @@ def test_paths_that_the_workers_do_not_see_are_refused(job, tmp_path):
 
 
 def test_an_output_is_claimed_once_and_by_one_job(job, tmp_path):
-    check_claim(job, None, overwrite=False)
-    with claimed([job], overwrite=False):
-        check_claim(job, None, overwrite=False)
+    check_output_free_for(job, None, overwrite=False)
+    with claim_outputs([job], overwrite=False):
+        check_output_free_for(job, None, overwrite=False)
     other = job.replace(seed=7)
     with pytest.raises(OutputError, match="with other settings"):
-        check_claim(other, None, overwrite=False)
-    check_claim(other, tmp_path / "out/a/job.json", overwrite=False)
+        check_output_free_for(other, None, overwrite=False)
+    check_output_free_for(other, tmp_path / "out/a/job.json", overwrite=False)
     (tmp_path / "out/a/clean.1001.exr").write_bytes(b"of the first job")
-    check_claim(other, None, overwrite=True)
-    with claimed([other], overwrite=True):
+    check_output_free_for(other, None, overwrite=True)
+    with claim_outputs([other], overwrite=True):
         pass
     assert not (tmp_path / "out/a/clean.1001.exr").exists()
     assert JobFile.read(tmp_path / "out/a/job.json").job == other
 
 
 def test_a_submission_that_fails_leaves_nothing(job, tmp_path):
-    with pytest.raises(UsageError), claimed([job], overwrite=False):
+    with pytest.raises(UsageError), claim_outputs([job], overwrite=False):
         assert (tmp_path / "out/a/job.json").exists()
         raise UsageError("the farm does not take it")
     assert not (tmp_path / "out/a").exists()
@@ -226,15 +234,15 @@ def test_frames_that_no_job_claims_are_not_written_over(job, tmp_path):
     (tmp_path / "out/a").mkdir(parents=True)
     (tmp_path / "out/a/clean.1004.exr").write_bytes(b"somebody's")
     with pytest.raises(OutputError, match="no job claims them"):
-        check_claim(job, None, overwrite=False)
+        check_output_free_for(job, None, overwrite=False)
 
 
 def test_a_task_takes_a_free_folder_and_refuses_anothers(job, tmp_path):
-    check_owner(job, PathMap())
+    take_output_folder(job, PathMap())
     assert JobFile.read(tmp_path / "out/a/job.json").job == job
-    check_owner(job, PathMap())
+    take_output_folder(job, PathMap())
     with pytest.raises(OutputError, match="holds another job"):
-        check_owner(job.replace(seed=3), PathMap())
+        take_output_folder(job.replace(seed=3), PathMap())
 
 
 # --- path mapping --------------------------------------------------------------------------------
@@ -266,10 +274,10 @@ def test_windows_paths_become_those_of_this_machine(job, tmp_path):
     assert found.colour.config == f"{tmp_path}/a.ocio"
     (tmp_path / "jobs").mkdir()
     JobFile(windows).write(tmp_path / "jobs/sh010.json")
-    assert located_job(tmp_path / "jobs", "sh010", rules_to(tmp_path)) == found
-    check_owner(found, rules_to(tmp_path))
+    assert job_on_this_host(tmp_path / "jobs", "sh010", rules_to(tmp_path)) == found
+    take_output_folder(found, rules_to(tmp_path))
     JobFile(windows).write(tmp_path / "out/a/job.json")
-    check_owner(found, rules_to(tmp_path))
+    take_output_folder(found, rules_to(tmp_path))
 
 
 def test_a_path_outside_every_mapped_root_is_named_with_the_roots(job, tmp_path):
@@ -278,7 +286,7 @@ def test_a_path_outside_every_mapped_root_is_named_with_the_roots(job, tmp_path)
     with pytest.raises(
         InputError, match=r"Q:\\elsewhere\\ is not there .* outside every mapped root \(P:\\show x, /mnt"
     ):
-        located_job(tmp_path / "jobs", "sh010", rules_to(tmp_path))
+        job_on_this_host(tmp_path / "jobs", "sh010", rules_to(tmp_path))
 
 
 def test_rules_may_be_absent_and_must_be_rules():
@@ -366,7 +374,7 @@ def test_a_list_that_is_not_there_or_not_text(tmp_path):
 
 def test_lines_as_each_farm_reads_them():
     said = {}
-    for kind in (OpenJobDescriptionLines, Deadline10Lines, PlainLines):
+    for kind in (OpenJobReporter, Deadline10Reporter, PlainReporter):
         stream = io.StringIO()
         lines = kind(stream)
         lines.progress(12.34)
@@ -375,14 +383,14 @@ def test_lines_as_each_farm_reads_them():
         lines.fail("why\nit failed")
         lines.progress(100)
         said[kind] = stream.getvalue().splitlines()
-    assert said[OpenJobDescriptionLines] == [
+    assert said[OpenJobReporter] == [
         "openjd_progress: 12.3",
         "openjd_status: two lines",
         "openjd_fail: why it failed",
         "openjd_progress: 100.0",
     ]
-    assert said[Deadline10Lines] == ["Progress: 12%", "two lines", "failed: why it failed", "Progress: 100%"]
-    assert said[PlainLines][0] == "12.3 %"
+    assert said[Deadline10Reporter] == ["Progress: 12%", "two lines", "failed: why it failed", "Progress: 100%"]
+    assert said[PlainReporter][0] == "12.3 %"
 
 
 def status(state="running", seconds=10.0, left=None, done=1, frames=4):
@@ -399,7 +407,7 @@ def test_progress_is_by_time_left_else_by_frames():
 
 
 def test_tasks_are_followed_by_their_files(tmp_path):
-    submission = Submission("openjd", "7", "void a", "/bundle", "a", ("1-4", "5-8", "9-12"), 1.0)
+    submission = SubmissionRecord("openjd", "7", "void a", "/bundle", "a", ("1-4", "5-8", "9-12"), 1.0)
     write_submission(tmp_path, submission)
     write_task(tmp_path, TaskState("1-4", "done", 100))
     write_task(tmp_path, TaskState("5-8", "running", 40))
@@ -442,7 +450,7 @@ def test_a_damaged_report_is_named(tmp_path):
     (tmp_path / "farm").mkdir()
     (tmp_path / "farm/report_1-4.json").write_text("{")
     with pytest.raises(InputError, match=r"report_1-4\.json"):
-        write_whole(tmp_path, 4)
+        write_report(tmp_path, 4)
 
 
 def test_missing_frames_are_those_not_on_disk(job, tmp_path):
@@ -484,22 +492,22 @@ def test_gpus_are_those_that_the_driver_tells_and_the_scheduler_allows(monkeypat
 
 
 def told_of(folder):
-    [state] = read_tasks(folder, Submission("openjd", "", "", "", "", ()))
+    [state] = read_tasks(folder, SubmissionRecord("openjd", "", "", "", "", ()))
     return state
 
 
 def test_a_final_task_shows_as_running_and_how_far_it_is(tmp_path):
-    with Teller(tmp_path, CHECK, PlainLines(io.StringIO())).watched() as teller:
-        teller.tell(40, "frames 4 of 10")
+    with TaskProgress(tmp_path, CHECK, PlainReporter(io.StringIO())).tracked() as progress:
+        progress.report(40, "frames 4 of 10")
         assert (told_of(tmp_path).state, told_of(tmp_path).percent) == ("running", 40)
         assert told_of(tmp_path).line == "frames 4 of 10" and told_of(tmp_path).host == platform.node()
-        teller.tell(100, "10 frames are there")
+        progress.report(100, "10 frames are there")
     assert (told_of(tmp_path).state, told_of(tmp_path).line) == ("done", "10 frames are there")
 
 
 @pytest.mark.parametrize(("error", "state"), [(MissingFrames("7"), "failed"), (Cancelled("x"), "cancelled")])
 def test_a_final_task_that_ends_early_says_why_and_how_far_it_came(tmp_path, error, state):
-    with pytest.raises(type(error)), Teller(tmp_path, CHECK, PlainLines(io.StringIO())).watched() as teller:
-        teller.tell(40, "frames 4 of 10")
+    with pytest.raises(type(error)), TaskProgress(tmp_path, CHECK, PlainReporter(io.StringIO())).tracked() as progress:
+        progress.report(40, "frames 4 of 10")
         raise error
     assert (told_of(tmp_path).state, told_of(tmp_path).percent, told_of(tmp_path).line) == (state, 40, error.message)

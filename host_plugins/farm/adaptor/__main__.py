@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Optional, Tuple
 
 from host_plugins.farm.adaptor.adaptor import VoidBridgeAdaptor
-from host_plugins.farm.adaptor.ending import end_anyway, session_folder
+from host_plugins.farm.adaptor.force_stop import force_stop, session_folder
 
 _REQUEST_S = 60.0  # for an answer of the daemon, on a host that is busy
 _STOP_S = 10.0  # the same: a farm gives the stop two minutes for everything
@@ -27,11 +27,11 @@ def main() -> int:
     except Exception as exc:  # the runtime's are of any class
         if action == "stop" and connection:
             _say(f"daemon stop: {_one_line(exc)}")
-            end_anyway(connection, _say)
+            force_stop(connection, _say)
             return 0
         _say_failure(exc, action)
         if is_new and connection:
-            end_anyway(connection, _say)
+            force_stop(connection, _say)
         return 1
 
 

@@ -14,8 +14,8 @@ from openjd.adaptor_runtime.adaptors import Adaptor, SemanticVersion
 from openjd.adaptor_runtime.adaptors.configuration import AdaptorConfiguration
 
 from host_plugins.farm import session
-from host_plugins.farm.adaptor.data import check
-from host_plugins.farm.lines import PlainLines
+from host_plugins.farm.adaptor.validation import check
+from host_plugins.farm.reporters import PlainReporter
 from host_plugins.farm.task import TaskOrder, run_task
 from void_bridge.config import Config
 from void_bridge.errors import Cancelled, InternalError, UsageError
@@ -83,7 +83,7 @@ class VoidBridgeAdaptor(Adaptor[AdaptorConfiguration]):
             self._folder = self._client_config = None
 
 
-class _Lines(PlainLines):
+class _Lines(PlainReporter):
     """In the words of the runtime, which tells failures by itself."""
 
     def __init__(self) -> None:

@@ -18,7 +18,7 @@ State = Literal["queued", "done", "failed", "cancelled"]
 
 
 @dataclass(frozen=True)
-class Submitted:
+class FarmReceipt:
     """id: by which the farm knows the job, as other jobs of that farm depend on it. words: what to tell.
 
     state: queued, or how the job ended where the farm is this machine. files: what was written for a person to submit.
@@ -37,7 +37,7 @@ class Farm(Protocol):
     summary: ClassVar[str]
     loads_once: ClassVar[bool]
 
-    def submit(self, bundle: Bundle, options: FarmOptions, say: Say) -> Submitted:
+    def submit(self, bundle: Bundle, options: FarmOptions, say: Say) -> FarmReceipt:
         """Hand a bundle over.
 
         Raises:

@@ -3,7 +3,7 @@
 <bundle>/deadline10/{frames,check,comp}_{job,plugin}_info.txt
 
 UTF-16 with a byte order mark, as the submission scripts that come with Deadline write theirs. The worker numbers the
-tasks (see `steps`). Deadline 10 has no session that outlives a task: each task loads the model anew.
+tasks (see `numbered_tasks`). Deadline 10 has no session that outlives a task: each task loads the model anew.
 
 Read on docs.thinkboxsoftware.com ("Manual Job Submission", "Command", "Jobs - Command Arguments"): the tokens
 <STARTFRAME> and <QUOTE>, and that `deadlinecommand` takes the two files. Read in a public copy of the plug-in's
@@ -26,8 +26,8 @@ import subprocess
 from pathlib import Path
 from typing import ClassVar, Dict, List, Mapping, Sequence, Tuple
 
-from host_plugins.farm.backends import Say, Submitted, steps
-from host_plugins.farm.backends.program import heard
+from host_plugins.farm.backends import FarmReceipt, Say, numbered_tasks
+from host_plugins.farm.backends.client import run_client
 from host_plugins.farm.bundle import Bundle
 from host_plugins.farm.options import FarmOptions
 from void_bridge.atomic import write_bytes
@@ -51,15 +51,15 @@ class Deadline10:
     summary: ClassVar[str] = "Thinkbox Deadline 10: submission files, handed over where deadlinecommand is installed"
     loads_once: ClassVar[bool] = False
 
-    def submit(self, bundle: Bundle, options: FarmOptions, say: Say) -> Submitted:
+    def submit(self, bundle: Bundle, options: FarmOptions, say: Say) -> FarmReceipt:
         """Raises UsageError, OutputError, ServerError."""
-        steps.refuse_adaptor("Deadline 10", options)
+        numbered_tasks.refuse_adaptor("Deadline 10", options)
         jobs = _jobs(bundle, options)
         files = tuple(str(path) for name in jobs for path in _write(bundle, name, *jobs[name]))
         note = _note(bundle, options)
         command = _command()
         if not command:
-            return Submitted("", f"{_by_hand(bundle, tuple(jobs))}{note}", files=files)
+            return FarmReceipt("", f"{_by_hand(bundle, tuple(jobs))}{note}", files=files)
         ids: Dict[str, str] = {}
         for name, (job, plugin) in jobs.items():
             if ids:
@@ -67,7 +67,7 @@ class Deadline10:
             ids[name] = _submitted(command, _write(bundle, name, job, plugin), ids)
             say(f"Deadline has the {name} as {ids[name]}")
         told = ", ".join(f"the {name} as {id}" for name, id in ids.items())
-        return Submitted(ids[CHECK], f"Deadline has {told}{note}", files=files)
+        return FarmReceipt(ids[CHECK], f"Deadline has {told}{note}", files=files)
 
     def lacks(self) -> str:
         return "" if _command() else "deadlinecommand is not on PATH: submission files are written, to be sent by hand"
@@ -80,7 +80,7 @@ class Deadline10:
 
 def _jobs(bundle: Bundle, options: FarmOptions) -> Dict[str, Tuple[Info, Info]]:
     """Job and plug-in info of each, in the order in which they depend on one another."""
-    program, folder = steps.parameter(bundle, "VoidBridge"), str(bundle.folder)
+    program, folder = numbered_tasks.parameter(bundle, "VoidBridge"), str(bundle.folder)
     last = len(bundle.tasks()) - 1
     task = ["farm", "task", "--own-session", "--bundle", folder, "--task", "<STARTFRAME>", "--lines", "deadline10"]
     check = ["farm", "check", "--bundle", folder, "--lines", "deadline10"]
@@ -94,7 +94,7 @@ def _jobs(bundle: Bundle, options: FarmOptions) -> Dict[str, Tuple[Info, Info]]:
         ),
         CHECK: ({**_job(bundle, options, CHECK, "0"), **made}, _plugin(program, check)),
     }
-    comp = steps.comp(bundle, "<STARTFRAME>")
+    comp = numbered_tasks.comp(bundle, "<STARTFRAME>")
     if comp:
         found[COMP] = (_job(bundle, options, COMP, comp.frames), _plugin(comp.command[0], comp.command[1:]))
     return found
@@ -164,7 +164,7 @@ def _submitted(command: str, files: Tuple[Path, Path], before: Mapping[str, str]
 
 def _run(command: Sequence[str], before: Mapping[str, str]) -> List[str]:
     try:
-        done = heard(command, _TIMEOUT_S)
+        done = run_client(command, _TIMEOUT_S)
     except (OSError, subprocess.TimeoutExpired) as exc:
         raise NoServer(
             f"deadlinecommand does not answer: {exc}; is the repository reachable?{_already(before)}"
@@ -202,7 +202,11 @@ def _by_hand(bundle: Bundle, names: Tuple[str, ...]) -> str:
 
 def _note(bundle: Bundle, options: FarmOptions) -> str:
     """What this farm does otherwise than asked, behind what else there is to say; empty: nothing."""
-    asked = [needs for needs in (steps.needs(bundle, shot) for shot in bundle.shot_names()) if needs.gpus]
+    asked = [
+        needs
+        for needs in (numbered_tasks.host_requirements(bundle, shot) for shot in bundle.shot_names())
+        if needs.gpus
+    ]
     if not asked:
         return ""
     gpus, memory = max(each.gpus for each in asked), max(each.gpu_memory_mib for each in asked)

@@ -20,8 +20,8 @@ from collections import deque
 from pathlib import Path
 from typing import Any, Callable, ClassVar, Deque, Dict, List, Sequence, Tuple
 
-from host_plugins.farm.backends import Say, Submitted
-from host_plugins.farm.backends.program import PIPES, environment, heard
+from host_plugins.farm.backends import FarmReceipt, Say
+from host_plugins.farm.backends.client import PIPES, environment, run_client
 from host_plugins.farm.bundle import REFERENCES, Bundle
 from host_plugins.farm.options import FarmOptions
 from void_bridge.errors import InputError, ServerError, UsageError
@@ -41,7 +41,7 @@ class DeadlineCloud:
     summary: ClassVar[str] = "AWS Deadline Cloud, through the client `deadline`"
     loads_once: ClassVar[bool] = True
 
-    def submit(self, bundle: Bundle, options: FarmOptions, say: Say) -> Submitted:
+    def submit(self, bundle: Bundle, options: FarmOptions, say: Say) -> FarmReceipt:
         """Raises UsageError, InputError, ServerError."""
         if options.depends_on:
             raise UsageError(
@@ -54,7 +54,7 @@ class DeadlineCloud:
         if not found:
             raise ServerError(f"the client of Deadline Cloud named no job; it said: {_last(lines)}")
         id = f"{queue}/{found[-1]}" if queue else found[-1]
-        return Submitted(id, f"Deadline Cloud has it as {found[-1]}" + (f" in {queue}" if queue else ""))
+        return FarmReceipt(id, f"Deadline Cloud has it as {found[-1]}" + (f" in {queue}" if queue else ""))
 
     def lacks(self) -> str:
         try:
@@ -128,7 +128,7 @@ def _run(command: Sequence[str], say: Callable[[str], None]) -> List[str]:
 
 def _answer(command: Sequence[str]) -> Dict[str, Any]:
     try:
-        done = heard(command, _GET_TIMEOUT_S)
+        done = run_client(command, _GET_TIMEOUT_S)
     except (OSError, subprocess.TimeoutExpired) as exc:
         raise ServerError(f"the client of Deadline Cloud does not answer: {exc}") from exc
     lines = done.stdout.strip().splitlines()

@@ -1,6 +1,6 @@
 """OpenCue, through pyoutline and pycue.
 
-remove_<shot>   the tasks of a shot; OpenCue's frame numbers are numbers of tasks (see `steps`), a chunk is one
+remove_<shot>   the tasks of a shot; OpenCue's frame numbers are numbers of tasks (see `numbered_tasks`), a chunk is one
 check_<shot>    after it: every frame is there
 comp            after every check, where that was asked for: frame by frame
 
@@ -28,7 +28,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any, ClassVar, Dict, Iterator, List, Sequence
 
-from host_plugins.farm.backends import Say, Submitted, steps
+from host_plugins.farm.backends import FarmReceipt, Say, numbered_tasks
 from host_plugins.farm.bundle import Bundle
 from host_plugins.farm.options import FarmOptions
 from void_bridge.errors import NoServer, ServerError, UnknownJob, UsageError
@@ -53,7 +53,7 @@ class OpenCue:
 
         Raises UsageError: pyoutline is not installed, or an option that OpenCue cannot honour.
         """
-        steps.refuse_adaptor("OpenCue", options)
+        numbered_tasks.refuse_adaptor("OpenCue", options)
         with _pyoutline():
             outline = importlib.import_module("outline")
             cuerun = importlib.import_module("outline.cuerun")
@@ -63,7 +63,7 @@ class OpenCue:
             flags = {"priority": max(1, options.priority), "pause": bool(options.depends_on)}
             return str(backend.serialize_simple(cuerun.OutlineLauncher(made, **flags)))
 
-    def submit(self, bundle: Bundle, options: FarmOptions, say: Say) -> Submitted:
+    def submit(self, bundle: Bundle, options: FarmOptions, say: Say) -> FarmReceipt:
         """Raises UsageError, NoServer, ServerError."""
         spec = self.serialised(bundle, options)
         with _cuebot() as opencue:
@@ -78,7 +78,7 @@ class OpenCue:
                 raise ServerError(
                     f"{name} was launched, but then: {_said(exc)}; {stays}resume or kill it in CueGUI"
                 ) from exc
-        return Submitted(name, f"OpenCue has it as {name}")
+        return FarmReceipt(name, f"OpenCue has it as {name}")
 
     def lacks(self) -> str:
         missing = [package for package, module in _PACKAGES if not find_spec(module)]
@@ -111,7 +111,7 @@ def _outline(outline: Any, bundle: Bundle, options: FarmOptions) -> Any:
         checks.append(check)
         made.add_layer(frames)
         made.add_layer(check)
-    comp = steps.comp(bundle, "#IFRAME#")
+    comp = numbered_tasks.comp(bundle, "#IFRAME#")
     if comp:
         _check_positive(comp.frames)
         layer = _shell("comp", comp.command, comp.frames, options)
@@ -121,7 +121,7 @@ def _outline(outline: Any, bundle: Bundle, options: FarmOptions) -> Any:
 
 
 def _frames_layer(bundle: Bundle, options: FarmOptions, shot: str, name: str) -> Any:
-    needs = steps.needs(bundle, shot)
+    needs = numbered_tasks.host_requirements(bundle, shot)
     asked: Dict[str, Any] = {}
     if needs.memory_mib:
         asked["memory"] = f"{needs.memory_mib}m"
@@ -129,14 +129,14 @@ def _frames_layer(bundle: Bundle, options: FarmOptions, shot: str, name: str) ->
         asked["gpus"] = needs.gpus
         if needs.gpu_memory_mib:
             asked["gpu_memory"] = f"{needs.gpu_memory_mib}m"
-    program = steps.parameter(bundle, "VoidBridge")
+    program = numbered_tasks.parameter(bundle, "VoidBridge")
     command = [program, "farm", "task", "--own-session", "--bundle", str(bundle.folder)]
-    numbers = FrameRange(steps.task_numbers(bundle, shot))
+    numbers = FrameRange(numbered_tasks.task_numbers(bundle, shot))
     return _shell(name, [*command, "--task", "#IFRAME#", "--lines", "plain"], str(numbers), options, **asked)
 
 
 def _check_layer(bundle: Bundle, options: FarmOptions, shot: str, name: str) -> Any:
-    program = steps.parameter(bundle, "VoidBridge")
+    program = numbered_tasks.parameter(bundle, "VoidBridge")
     command = [program, "farm", "check", "--jobs", str(bundle.jobs), f"--shot={shot}", "--lines", "plain"]
     return _shell(name, command, "1", options)
 

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar, Dict, List
 
-from host_plugins.farm.backends import Say, Submitted
+from host_plugins.farm.backends import FarmReceipt, Say
 from host_plugins.farm.bundle import SERVICE_PARAMETERS, TEMPLATE, Bundle
 from host_plugins.farm.options import FarmOptions
 from host_plugins.farm.processes import is_running
@@ -27,7 +27,7 @@ class OpenJobDescription:
     summary: ClassVar[str] = "this machine, through openjd-cli"
     loads_once: ClassVar[bool] = True
 
-    def submit(self, bundle: Bundle, options: FarmOptions, say: Say) -> Submitted:
+    def submit(self, bundle: Bundle, options: FarmOptions, say: Say) -> FarmReceipt:
         if options.depends_on:
             raise UsageError("openjd runs a job here and now; run one after the other instead of --depends-on")
         lacks = self.lacks()
@@ -57,7 +57,7 @@ def _parameters(bundle: Bundle) -> str:
     return json.dumps({**there, **values})
 
 
-def _in_foreground(command: List[str], log: Path, say: Say) -> Submitted:
+def _in_foreground(command: List[str], log: Path, say: Say) -> FarmReceipt:
     """Every line is shown and kept. Ctrl-C cancels with notice; the session's server has ended when this returns."""
     failure, process = "", _start(command, stdout=subprocess.PIPE, **_own_group())
     assert process.stdout is not None
@@ -79,17 +79,17 @@ def _in_foreground(command: List[str], log: Path, say: Say) -> Submitted:
     code = process.wait()
     id = str(process.pid)
     if interrupted:
-        return Submitted(id, "the job was cancelled; submit it again to go on", "cancelled")
+        return FarmReceipt(id, "the job was cancelled; submit it again to go on", "cancelled")
     if code:
-        return Submitted(id, f"the job failed: {failure or f'openjd ended with {code}'}; its log is {log}", "failed")
-    return Submitted(id, f"the job is done; its log is {log}", "done")
+        return FarmReceipt(id, f"the job failed: {failure or f'openjd ended with {code}'}; its log is {log}", "failed")
+    return FarmReceipt(id, f"the job is done; its log is {log}", "done")
 
 
-def _in_background(command: List[str], log: Path) -> Submitted:
+def _in_background(command: List[str], log: Path) -> FarmReceipt:
     with map_write_errors(log), open(log, "ab") as kept:
         process = _start(command, stdout=kept, **_detached())
     _left_alone.append(process)
-    return Submitted(str(process.pid), f"it runs in the background; its log is {log}")
+    return FarmReceipt(str(process.pid), f"it runs in the background; its log is {log}")
 
 
 _left_alone: List[Any] = []  # kept, so that a job that outlives this process is no leak

@@ -31,7 +31,7 @@ def session_folder(connection: Path) -> Path:
     return connection.with_name(f"{connection.name}.session").absolute()
 
 
-def end_anyway(connection: Path, say: Say) -> None:
+def force_stop(connection: Path, say: Say) -> None:
     """Cancel the daemon's task, end the daemon, its server and workers, remove their files; what is there of them."""
     folder, daemon = session_folder(connection), _daemon(connection)
     if daemon is not None:

@@ -1,4 +1,4 @@
-"""From JOB arguments and a shot list to a farm: checked, listed, bundled, claimed, handed over, noted."""
+"""From JOB arguments and a shot list to a farm: checked, listed, bundled, claim_outputs, handed over, noted."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Dict, Optional, Sequence, Tuple
 
 from host_plugins.farm.assets import Assets, assets_of, check_roots
-from host_plugins.farm.backends import Farm, Say, Submitted
+from host_plugins.farm.backends import Farm, FarmReceipt, Say
 from host_plugins.farm.bundle import Bundle, read_bundle, write_bundle
-from host_plugins.farm.claim import check_claim, claimed
-from host_plugins.farm.follow import FOLDER, Submission, write_submission
-from host_plugins.farm.located import mapped
+from host_plugins.farm.claim_outputs import check_output_free_for, claim_outputs
+from host_plugins.farm.job_paths import mapped
 from host_plugins.farm.options import FarmOptions
 from host_plugins.farm.shots import FarmShot, plan_shots
+from host_plugins.farm.status_files import FOLDER, SubmissionRecord, write_submission
 from void_bridge import hooks
 from void_bridge.client.output import output_folder
 from void_bridge.config import Config
@@ -25,7 +25,7 @@ from void_bridge.pathmap import PathMap
 
 
 @dataclass(frozen=True)
-class Wanted:
+class JobToSubmit:
     """One job for a farm. name: of the shot; empty: that of its output. source: its job.json, where it has one."""
 
     job: Job
@@ -34,7 +34,7 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedSubmission:
     """Everything that is known before anything is written. sources: job.json by shot."""
 
     shots: Tuple[FarmShot, ...]
@@ -42,7 +42,7 @@ class Prepared:
     sources: Dict[str, Optional[Path]]
 
 
-def prepare(wanted: Sequence[Wanted], options: FarmOptions, config: Config) -> Prepared:
+def prepare(wanted: Sequence[JobToSubmit], options: FarmOptions, config: Config) -> PreparedSubmission:
     """Look at everything and write nothing.
 
     Raises:
@@ -53,17 +53,17 @@ def prepare(wanted: Sequence[Wanted], options: FarmOptions, config: Config) -> P
     shots = plan_shots(jobs, options)
     assets = assets_of(shots)
     check_roots(assets.paths, config.farm_roots)
-    return Prepared(shots, assets, {shot.name: each.source for shot, each in zip(shots, wanted)})
+    return PreparedSubmission(shots, assets, {shot.name: each.source for shot, each in zip(shots, wanted)})
 
 
 def submit(
-    prepared: Prepared,
+    prepared: PreparedSubmission,
     options: FarmOptions,
     farm: Farm,
     overwrite: bool,
     bundle_folder: Optional[Path],
     say: Say,
-) -> Tuple[Bundle, Submitted]:
+) -> Tuple[Bundle, FarmReceipt]:
     """Bundle and hand over.
 
     Args:
@@ -76,8 +76,8 @@ def submit(
     """
     jobs = {shot.name: shot.job for shot in prepared.shots}
     for shot, job in jobs.items():
-        check_claim(job, prepared.sources[shot], overwrite)
-    with claimed(jobs.values(), overwrite):
+        check_output_free_for(job, prepared.sources[shot], overwrite)
+    with claim_outputs(jobs.values(), overwrite):
         folder = bundle_folder or _free_folder(output_folder(prepared.shots[0].job) / FOLDER / "bundle")
         bundle = write_bundle(folder, prepared.shots, prepared.assets, options)
         try:
@@ -89,7 +89,7 @@ def submit(
 
 def submit_bundle(
     folder: Path, options: FarmOptions, farm: Farm, overwrite: bool, config: Config, say: Say
-) -> Tuple[Bundle, Submitted]:
+) -> Tuple[Bundle, FarmReceipt]:
     """Hand over a bundle that lies there, wherever it was made; its paths are read through this machine's path map.
 
     Raises:
@@ -98,12 +98,12 @@ def submit_bundle(
     bundle, here = read_bundle(folder), PathMap.parse(config.path_map)
     jobs = {name: mapped(bundle.job(name).job, here) for name in bundle.shot_names()}
     for job in jobs.values():
-        check_claim(job, None, overwrite)
-    with claimed(jobs.values(), overwrite):
+        check_output_free_for(job, None, overwrite)
+    with claim_outputs(jobs.values(), overwrite):
         return bundle, _hand_over(bundle, jobs, options, farm, say)
 
 
-def _hand_over(bundle: Bundle, jobs: Dict[str, Job], options: FarmOptions, farm: Farm, say: Say) -> Submitted:
+def _hand_over(bundle: Bundle, jobs: Dict[str, Job], options: FarmOptions, farm: Farm, say: Say) -> FarmReceipt:
     _note(bundle, jobs, farm, "")  # a farm that runs the job here and now can be followed while it does
     submitted = farm.submit(bundle, options, say)
     _note(bundle, jobs, farm, submitted.id)
@@ -114,7 +114,7 @@ def _note(bundle: Bundle, jobs: Dict[str, Job], farm: Farm, id: str) -> None:
     for name, job in jobs.items():
         tasks = tuple(frames for shot, frames in bundle.tasks() if shot == name)
         told = (farm.name, id, bundle.name, str(bundle.folder), name, tasks, time.time())
-        write_submission(output_folder(job), Submission(*told))
+        write_submission(output_folder(job), SubmissionRecord(*told))
 
 
 def _free_folder(folder: Path) -> Path:

@@ -6,20 +6,20 @@ import json
 from pathlib import Path
 from typing import Any, Dict, Iterable
 
-from host_plugins.farm.follow import FOLDER, REPORT_PREFIX, file_name
+from host_plugins.farm.status_files import FOLDER, REPORT_PREFIX, file_name
 from void_bridge.atomic import write_json
 from void_bridge.client.output import REPORT_FILE_NAME, build_report
 from void_bridge.errors import InputError
 from void_bridge.protocol.messages import Result
 
 
-def write_part(folder: Path, frames: str, result: Result) -> None:
+def write_task_report(folder: Path, frames: str, result: Result) -> None:
     """Keep the report of one task. Raises OutputError, DiskFull."""
     path = folder / FOLDER / f"{REPORT_PREFIX}{file_name(frames)}.json"
     write_json(path, {**build_report(result), "job": ""})  # the session's number says nothing to anybody else
 
 
-def write_whole(folder: Path, frames: int) -> Dict[str, Any]:
+def write_report(folder: Path, frames: int) -> Dict[str, Any]:
     """Write `report.json` from those of the tasks.
 
     Args:
@@ -37,7 +37,7 @@ def write_whole(folder: Path, frames: int) -> Dict[str, Any]:
     return report
 
 
-def forget_reports(folder: Path) -> None:
+def remove_task_reports(folder: Path) -> None:
     """Those of the tasks, as the frames that they speak of are gone."""
     for path in (folder / FOLDER).glob(f"{REPORT_PREFIX}*.json"):
         path.unlink(missing_ok=True)

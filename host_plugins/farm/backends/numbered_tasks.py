@@ -18,7 +18,7 @@ from void_bridge.errors import UsageError
 
 
 @dataclass(frozen=True)
-class Needs:
+class HostRequirements:
     """What a worker must have for a shot. Memory in MiB; 0: any."""
 
     gpus: int = 0
@@ -53,18 +53,18 @@ def task_numbers(bundle: Bundle, shot: str) -> Tuple[int, ...]:
     return tuple(number for number, (name, _) in enumerate(bundle.tasks()) if name == shot)
 
 
-def needs(bundle: Bundle, shot: str) -> Needs:
+def host_requirements(bundle: Bundle, shot: str) -> HostRequirements:
     """Of the step that makes a shot's frames; nothing for a shot that no step makes."""
     for step in bundle.template["steps"]:
         ranges = task_ranges(step)
         if set(ranges) == set(TASK_PARAMETERS) and shot in ranges["Shot"]:
             amounts = {each["name"]: int(each["min"]) for each in step.get("hostRequirements", {}).get("amounts", [])}
-            return Needs(
+            return HostRequirements(
                 amounts.get("amount.worker.gpu", 0),
                 amounts.get("amount.worker.gpu.memory", 0),
                 amounts.get("amount.worker.memory", 0),
             )
-    return Needs()
+    return HostRequirements()
 
 
 def comp(bundle: Bundle, frame: str) -> Optional[CompTask]:

@@ -27,7 +27,7 @@ def read_rules(path: Optional[Path]) -> PathMap:
         raise InputError(f"cannot read path mapping rules {path}: {exc}") from exc
 
 
-def located_job(jobs: Path, shot: str, rules: PathMap) -> Job:
+def job_on_this_host(jobs: Path, shot: str, rules: PathMap) -> Job:
     """The job of a shot, in paths of this machine.
 
     Args:
@@ -52,7 +52,7 @@ def mapped(job: Job, rules: PathMap) -> Job:
     return job.replace(plate=rules.to_local(job.plate), output=rules.to_local(job.output), colour=colour, **mattes)
 
 
-def check_owner(job: Job, rules: PathMap) -> None:
+def take_output_folder(job: Job, rules: PathMap) -> None:
     """Make the output folder the job's, unless it is already.
 
     Raises:

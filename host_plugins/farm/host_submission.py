@@ -16,10 +16,10 @@ from host_plugins.control.settings import Settings
 from host_plugins.control.tools import run_command
 from host_plugins.control.versions import safe_name
 from host_plugins.farm.assets import assets_of, check_roots
-from host_plugins.farm.follow import read_submission, read_tasks, summary
 from host_plugins.farm.options import GPU_MEMORY_GB, CompRender, FarmOptions
 from host_plugins.farm.settings import FarmSettings
 from host_plugins.farm.shots import plan_shots
+from host_plugins.farm.status_files import read_submission, read_tasks, summary
 from void_bridge.config import Config
 from void_bridge.errors import InputError, UsageError
 from void_bridge.job import Job

@@ -9,23 +9,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Iterator
 
-from host_plugins.farm.follow import State, TaskState, write_task
-from host_plugins.farm.lines import Lines
+from host_plugins.farm.reporters import FarmReporter
+from host_plugins.farm.status_files import State, TaskState, write_task
 from void_bridge.errors import Cancelled, VoidBridgeError
 
 _TOLD_EVERY_S = 2.0
 
 
-class Teller:
+class TaskProgress:
     """frames: a range, or `check`. folder: of the frames."""
 
-    def __init__(self, folder: Path, frames: str, lines: Lines) -> None:
+    def __init__(self, folder: Path, frames: str, reporter: FarmReporter) -> None:
         self.frames = frames
-        self._folder, self._lines = folder, lines
+        self._folder, self._lines = folder, reporter
         self._state = TaskState(frames, "running", host=platform.node())
         self._line = ""
 
-    def tell(self, percent: float, line: str) -> None:
+    def report(self, percent: float, line: str) -> None:
         """percent: 0 to 100. Called as often as there is news."""
         self._lines.progress(percent)
         self._lines.status(line)
@@ -35,7 +35,7 @@ class Teller:
             self._note(replace(self._state, percent=max(percent, self._state.percent), line=line, updated=now))
 
     @contextmanager
-    def watched(self) -> Iterator[Teller]:
+    def tracked(self) -> Iterator[TaskProgress]:
         """The end of the block is the end of the task."""
         try:
             yield self

@@ -1,4 +1,4 @@
-"""A farm's own command line client, run and heard to its end."""
+"""A farm's own command line client, run and run_client to its end."""
 
 from __future__ import annotations
 
@@ -21,6 +21,6 @@ def environment() -> Dict[str, str]:
     return {**os.environ, "PYTHONIOENCODING": "utf-8"}
 
 
-def heard(command: Sequence[str], timeout_s: float) -> subprocess.CompletedProcess[str]:
+def run_client(command: Sequence[str], timeout_s: float) -> subprocess.CompletedProcess[str]:
     """Run a client. Raises OSError: it is not there. TimeoutExpired."""
     return subprocess.run(command, env=environment(), timeout=timeout_s, **PIPES)

@@ -15,7 +15,7 @@ PROGRESS_EVERY_S = 1.0
 STATUS_EVERY_S = 2.0
 
 
-class Lines(Protocol):
+class FarmReporter(Protocol):
     def progress(self, percent: float) -> None:
         """0 to 100; called as often as there is news."""
 
@@ -26,7 +26,7 @@ class Lines(Protocol):
         """Why the task failed, once."""
 
 
-class PlainLines:
+class PlainReporter:
     """Every line goes to `stream`; news that come faster than a log needs them are left out."""
 
     def __init__(self, stream: TextIO) -> None:
@@ -66,7 +66,7 @@ class PlainLines:
         self.say(f"failed: {line}")
 
 
-class OpenJobDescriptionLines(PlainLines):
+class OpenJobReporter(PlainReporter):
     def say_progress(self, percent: float) -> None:
         self.say(f"openjd_progress: {percent:.1f}")
 
@@ -81,18 +81,18 @@ class OpenJobDescriptionLines(PlainLines):
         self.say(f"openjd_env: {name}={value}")
 
 
-class Deadline10Lines(PlainLines):
+class Deadline10Reporter(PlainReporter):
     def say_progress(self, percent: float) -> None:
         self.say(f"Progress: {percent:.0f}%")
 
 
-KINDS: Dict[str, Type[PlainLines]] = {
-    "openjd": OpenJobDescriptionLines,
-    "deadline10": Deadline10Lines,
-    "plain": PlainLines,
+REPORTERS: Dict[str, Type[PlainReporter]] = {
+    "openjd": OpenJobReporter,
+    "deadline10": Deadline10Reporter,
+    "plain": PlainReporter,
 }
 
 
-def lines_of(kind: str) -> PlainLines:
+def reporter_for(kind: str) -> PlainReporter:
     """Of this process's standard output."""
-    return KINDS[kind](sys.stdout)
+    return REPORTERS[kind](sys.stdout)

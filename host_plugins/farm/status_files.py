@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Submission:
+class SubmissionRecord:
     """farm: its name; id: by which it knows the job. bundle: folder. tasks: frames of each that makes this shot's.
 
     submitted: seconds since the epoch.
@@ -52,14 +52,14 @@ class TaskState:
     updated: float = 0.0
 
 
-def write_submission(folder: Path, submission: Submission) -> None:
+def write_submission(folder: Path, submission: SubmissionRecord) -> None:
     """folder: that of the frames. Raises OutputError, DiskFull."""
     write_json(folder / FOLDER / SUBMISSION, submission)
 
 
-def read_submission(folder: Path) -> Optional[Submission]:
+def read_submission(folder: Path) -> Optional[SubmissionRecord]:
     """None where nothing was submitted from here, or it cannot be read."""
-    return _read(Submission, folder / FOLDER / SUBMISSION)
+    return _read(SubmissionRecord, folder / FOLDER / SUBMISSION)
 
 
 def write_task(folder: Path, state: TaskState) -> None:
@@ -67,13 +67,13 @@ def write_task(folder: Path, state: TaskState) -> None:
     write_json(folder / FOLDER / f"{file_name(state.frames)}.json", state)
 
 
-def read_tasks(folder: Path, submission: Submission) -> Tuple[TaskState, ...]:
+def read_tasks(folder: Path, submission: SubmissionRecord) -> Tuple[TaskState, ...]:
     """Every task of a submission in order, the final one last; those that nobody has begun are waiting."""
     found = ((frames, folder / FOLDER / f"{file_name(frames)}.json") for frames in (*submission.tasks, CHECK))
     return tuple(_read(TaskState, path) or TaskState(frames) for frames, path in found)
 
 
-def forget_tasks(folder: Path) -> None:
+def remove_task_states(folder: Path) -> None:
     """How the tasks of an earlier submission stood, and who had it."""
     for path in (folder / FOLDER).glob("*.json"):
         if not path.name.startswith(REPORT_PREFIX):

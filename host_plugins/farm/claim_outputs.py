@@ -6,8 +6,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Iterable, Iterator, Optional
 
-from host_plugins.farm.follow import FOLDER, forget_tasks
-from host_plugins.farm.reports import forget_reports
+from host_plugins.farm.status_files import FOLDER, remove_task_states
+from host_plugins.farm.task_reports import remove_task_reports
 from void_bridge.client.inputs import possible_output_frames
 from void_bridge.client.output import (
     check_inputs_not_overwritten,
@@ -21,7 +21,7 @@ from void_bridge.job import JOB_FILE_NAME, Job, JobFile
 from void_bridge.sequence import Sequence
 
 
-def check_claim(job: Job, source: Optional[Path], overwrite: bool) -> None:
+def check_output_free_for(job: Job, source: Optional[Path], overwrite: bool) -> None:
     """Look whether the job may have its output folder; changes nothing.
 
     Args:
@@ -46,7 +46,7 @@ def check_claim(job: Job, source: Optional[Path], overwrite: bool) -> None:
 
 
 @contextmanager
-def claimed(jobs: Iterable[Job], overwrite: bool) -> Iterator[None]:
+def claim_outputs(jobs: Iterable[Job], overwrite: bool) -> Iterator[None]:
     """The jobs have their output folders from here on, unless the block fails: then nothing of them is left there.
 
     Writes job.json, and forgets how the tasks of an earlier submission stood; with `overwrite` another job's frames and
@@ -63,7 +63,7 @@ def claimed(jobs: Iterable[Job], overwrite: bool) -> Iterator[None]:
         yield
     except BaseException:
         for job in jobs:
-            forget_tasks(output_folder(job))
+            remove_task_states(output_folder(job))
         for job in new:
             _give_up(output_folder(job))
         raise
@@ -79,10 +79,10 @@ def _give_up(folder: Path) -> None:
 def _claim(job: Job, overwrite: bool) -> None:
     folder = output_folder(job)
     held = existing_job_file(job, unreadable_is_none=True)
-    forget_tasks(folder)
+    remove_task_states(folder)
     if overwrite and (held is None or held.job != job):
         _remove_frames(job)
-        forget_reports(folder)
+        remove_task_reports(folder)
     JobFile(job).write(folder / JOB_FILE_NAME)
 
 
