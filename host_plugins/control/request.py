@@ -17,7 +17,7 @@ _COMMANDS = re.compile(r"\b(remov\w*|delet\w*|eras\w*|without|get rid of|take ou
 
 
 @dataclass(frozen=True)
-class Shot:
+class ShotRequest:
     """What a host hands over: sequences on disk, the frames to deliver, the plate's colour.
 
     plate: pattern from the root. mattes: role (remove, affected, keep) -> channel of a sequence.
@@ -40,7 +40,7 @@ class Order:
     id: str = field(default_factory=new_job_id)
 
 
-def make_job(settings: Settings, shot: Shot, output: str) -> Job:
+def make_job(settings: Settings, shot: ShotRequest, output: str) -> Job:
     """The job that a node asks for. Reads no file but the OCIO config, whose hash the job carries.
 
     Raises:

@@ -15,7 +15,7 @@ from typing import Iterator, List, Tuple
 
 import nuke
 
-from host_plugins.control.request import Shot, frames_to_read
+from host_plugins.control.request import ShotRequest, frames_to_read
 from host_plugins.control.settings import Settings
 from host_plugins.nuke.colour import working_space
 from host_plugins.nuke.digest import digest_of, files_of
@@ -52,7 +52,7 @@ class Plan:
     view: str
     frames: FrameRange
     pieces: Tuple[Piece, ...]
-    shot: Shot
+    shot: ShotRequest
 
     @property
     def missing(self) -> FrameRange:
@@ -82,7 +82,7 @@ def plan_export(group: nuke.Node, settings: Settings, view: str, folder: Path) -
         role: MatteSource(mattes.sequence.pattern, f"{LAYER}.{role}", bool(group[f"{role}_invert"].value()))
         for role in roto_of(group)
     }
-    shot = Shot(pattern or pieces[0].sequence.pattern, frames, space or working, config, sources)
+    shot = ShotRequest(pattern or pieces[0].sequence.pattern, frames, space or working, config, sources)
     return Plan(view, read, pieces, shot)
 
 

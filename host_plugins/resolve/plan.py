@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Tuple
 
-from host_plugins.control.request import Shot, frames_to_read
+from host_plugins.control.request import ShotRequest, frames_to_read
 from host_plugins.control.settings import Settings
 from host_plugins.control.versions import safe_name
 from host_plugins.resolve.choice import ToolChoice, matte_tools, plate_tool
@@ -46,7 +46,7 @@ class ExportPlan:
     picture: ImageFormat
     folder: Path
     pieces: Tuple[SaverOutput, ...]
-    shot: Shot
+    shot: ShotRequest
 
     def missing(self) -> FrameRange:
         """The frames that some piece lacks on disk."""
@@ -81,7 +81,9 @@ def plan_export(
     sources = {
         piece.name: MatteSource(piece.sequence.pattern, "A", piece.name in choice.inverted) for piece in pieces[1:]
     }
-    shot = Shot(pieces[0].sequence.pattern, frames, required_colourspace(settings), ocio_config_of(settings), sources)
+    shot = ShotRequest(
+        pieces[0].sequence.pattern, frames, required_colourspace(settings), ocio_config_of(settings), sources
+    )
     return ExportPlan(read, picture, folder, tuple(pieces), shot)
 
 

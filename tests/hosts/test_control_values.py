@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from host_plugins.control.request import Order, Shot, make_job, prompt_hint
+from host_plugins.control.request import Order, ShotRequest, make_job, prompt_hint
 from host_plugins.control.runs import config_of
 from host_plugins.control.settings import Settings, setting_specs, settings_from
 from host_plugins.control.state import TILE_COLOURS, JobState
@@ -18,7 +18,7 @@ from void_bridge.errors import ColourError, InputError, OutputError, UsageError
 from void_bridge.frames import FrameRange
 from void_bridge.job import Colour, Job, MatteSource
 
-SHOT = Shot(
+SHOT = ShotRequest(
     "/shots/plate.####.exr",
     FrameRange.parse("1001-1004"),
     "scene_linear",
@@ -75,11 +75,16 @@ def test_a_wrong_setting_is_named(values, words):
 @pytest.mark.parametrize(
     ("settings", "shot", "error", "words"),
     [
-        (Settings(), Shot(SHOT.plate, SHOT.frames, "x", "ocio://studio"), UsageError, "nothing to remove"),
+        (Settings(), ShotRequest(SHOT.plate, SHOT.frames, "x", "ocio://studio"), UsageError, "nothing to remove"),
         (Settings(exposure="bright"), SHOT, UsageError, "exposure: got 'bright', expected auto or stops"),
         (Settings(exposure="21"), SHOT, UsageError, "expected -20 to 20"),
         (Settings(canvas="big"), SHOT, UsageError, "canvas 'big'"),
-        (Settings(), Shot(SHOT.plate, SHOT.frames, "", "", SHOT.mattes), ColourError, "colour space is not known"),
+        (
+            Settings(),
+            ShotRequest(SHOT.plate, SHOT.frames, "", "", SHOT.mattes),
+            ColourError,
+            "colour space is not known",
+        ),
     ],
 )
 def test_a_job_that_cannot_be_made_says_why(settings, shot, error, words):
