@@ -13,11 +13,11 @@ import time
 from pathlib import Path
 from typing import Callable, Dict, List, NamedTuple, Sequence, Tuple
 
+from host_plugins.control.error_messages import artist_message
+from host_plugins.control.job_follower import JobFollower, News, OnState, config_of, no_farm_status
 from host_plugins.control.request import Order
-from host_plugins.control.runs import News, OnState, Run, config_of, no_news
 from host_plugins.control.settings import Settings
 from host_plugins.control.state import JobState, Phase
-from host_plugins.control.words import artist_words
 from void_bridge.client import Client, connect
 from void_bridge.client.output import output_folder
 from void_bridge.errors import VoidBridgeError
@@ -32,17 +32,17 @@ OnFound = Callable[[JobState, Job], None]
 OnJobs = Callable[[Tuple[JobStatus, ...], str], None]
 
 
-class HandedOver(NamedTuple):
+class FarmHandover(NamedTuple):
     """farm: its name and its id for the job. outputs: of each job, where a site's hook may have moved it."""
 
     farm: str
     outputs: Tuple[str, ...] = ()
 
 
-ToFarm = Callable[[Sequence[Path]], HandedOver]  # takes job.json files
+ToFarm = Callable[[Sequence[Path]], FarmHandover]  # takes job.json files
 
 
-def handed_over(order: Order) -> JobState:
+def handed_over_state(order: Order) -> JobState:
     """How a job for a farm stands at first."""
     return JobState(order.id, "handed_over", "being submitted", output=order.job.output, frames=str(order.job.frames))
 
@@ -58,11 +58,11 @@ class Controller:
         news: says how a job stands that was handed to a farm; asked on threads of the controller.
     """
 
-    def __init__(self, post: Post, on_state: OnState, interactive: bool = True, news: News = no_news) -> None:
+    def __init__(self, post: Post, on_state: OnState, interactive: bool = True, news: News = no_farm_status) -> None:
         self._post, self._on_state, self._interactive, self._farm_news = post, on_state, interactive, news
         self._lock = threading.Lock()
         self._news: Dict[str, JobState] = {}
-        self._runs: Dict[str, Run] = {}
+        self._runs: Dict[str, JobFollower] = {}
         self._threads: Dict[str, threading.Thread] = {}
 
     def submit(self, order: Order) -> JobState:
@@ -83,9 +83,9 @@ class Controller:
                 the state of every job; their files are left, for somebody to submit by hand.
 
         Returns:
-            A state to remember each by, in the orders' order: what `handed_over` says of it.
+            A state to remember each by, in the orders' order: what `handed_over_state` says of it.
         """
-        states = tuple(handed_over(order) for order in orders)
+        states = tuple(handed_over_state(order) for order in orders)
         runs = [self._new_run(state, order.settings) for state, order in zip(states, orders)]
         thread = threading.Thread(
             target=self._to_farm, args=(orders, runs, to_farm), name="void-bridge-farm", daemon=True
@@ -170,8 +170,8 @@ class Controller:
         for run in self._runs.values():
             run.stop.set()
 
-    def _new_run(self, state: JobState, settings: Settings) -> Run:
-        run = Run(state, settings, self._tell, self._interactive, self._farm_news)
+    def _new_run(self, state: JobState, settings: Settings) -> JobFollower:
+        run = JobFollower(state, settings, self._tell, self._interactive, self._farm_news)
         self._runs[state.id] = run
         return run
 
@@ -180,7 +180,7 @@ class Controller:
         thread.start()  # first: where one thread takes over from another, the job counts as followed all the time
         self._threads[id] = thread
 
-    def _to_farm(self, orders: Sequence[Order], runs: List[Run], to_farm: ToFarm) -> None:
+    def _to_farm(self, orders: Sequence[Order], runs: List[JobFollower], to_farm: ToFarm) -> None:
         """On a thread. Following begins before this thread ends, so that somebody follows at any time."""
         try:
             files = [output_folder(order.job) / JOB_FILE_NAME for order in orders]
@@ -214,10 +214,10 @@ class Controller:
                 with connect(config_of(settings, interactive=False)) as client:
                     line = ask(client)
             except VoidBridgeError as exc:
-                line = artist_words(exc)
+                line = artist_message(exc)
             except Exception as exc:
                 log.exception("a question to the server failed")
-                line = artist_words(exc)
+                line = artist_message(exc)
             self._post(lambda: on_line(line))
 
         threading.Thread(target=work, name="void-bridge-ask", daemon=True).start()

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, Callable, Dict, List, Sequence
 
 from host_plugins.control.controller import Post
-from host_plugins.control.runs import config_of
+from host_plugins.control.error_messages import artist_message
+from host_plugins.control.job_follower import config_of
 from host_plugins.control.settings import Settings
-from host_plugins.control.words import artist_words
 from void_bridge.client.launch import child_environment, server_python
 from void_bridge.config import Config
 from void_bridge.errors import InternalError, NoServer, VoidBridgeError, error_from_code
@@ -74,7 +74,7 @@ class Tools:
             try:
                 path = work(config_of(settings, interactive=False))
             except Exception as exc:
-                words = artist_words(exc)
+                words = artist_message(exc)
             self._post(lambda: on_outcome(path, words))
 
         threading.Thread(target=guarded, name="void-bridge-tool", daemon=True).start()

@@ -10,8 +10,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import List, Optional, Sequence
 
-from host_plugins.control.controller import HandedOver, ToFarm
-from host_plugins.control.runs import FarmNews, config_of
+from host_plugins.control.controller import FarmHandover, ToFarm
+from host_plugins.control.job_follower import FarmJobStatus, config_of
 from host_plugins.control.settings import Settings
 from host_plugins.control.tools import run_command
 from host_plugins.control.versions import safe_name
@@ -111,21 +111,21 @@ def submit_words(files: Sequence[Path], settings: FarmSettings, comp: Optional[C
 def submitter(settings: FarmSettings, comp: Optional[CompRender] = None) -> ToFarm:
     """For Controller.submit_to_farm: a child process of the server's Python, until the farm has the job."""
 
-    def to_farm(files: Sequence[Path]) -> HandedOver:
+    def to_farm(files: Sequence[Path]) -> FarmHandover:
         outcome = run_command(config_of(Settings(where="farm"), interactive=False), submit_words(files, settings, comp))
         outputs = tuple(str(output) for output in outcome.get("outputs", ()))
         farm = f"{outcome.get('farm') or settings.farm} {outcome.get('farm_job', '')}".strip()
-        return HandedOver(farm, outputs if len(outputs) == len(files) else ())
+        return FarmHandover(farm, outputs if len(outputs) == len(files) else ())
 
     return to_farm
 
 
-def news(folder: Path) -> FarmNews:
+def news(folder: Path) -> FarmJobStatus:
     """How a farm's job stands, as its tasks have noted it beside their frames."""
     submission = read_submission(folder)
     if submission is None:
-        return FarmNews()
-    return FarmNews(f"{submission.farm} {submission.id}".strip(), summary(read_tasks(folder, submission)))
+        return FarmJobStatus()
+    return FarmJobStatus(f"{submission.farm} {submission.id}".strip(), summary(read_tasks(folder, submission)))
 
 
 def _count(number: int, what: str) -> str:

@@ -8,19 +8,19 @@ from typing import Callable, Tuple
 import nuke
 
 from host_plugins.control.desktop import show_folder
+from host_plugins.control.job_follower import job_file
 from host_plugins.control.request import make_job, prompt_hint
-from host_plugins.control.runs import job_file
 from host_plugins.control.settings import Settings, setting_specs
 from host_plugins.control.state import JobState
 from host_plugins.nuke.colour import working_space
 from host_plugins.nuke.export import export
 from host_plugins.nuke.exporting import export_all, goes_to_background
 from host_plugins.nuke.farm import submit_to_farm
-from host_plugins.nuke.freshness import refresh, refresh_settings
-from host_plugins.nuke.guard import if_there, told
+from host_plugins.nuke.freshness import update_freshness, update_settings_freshness
+from host_plugins.nuke.guard import if_node_exists, report_errors
 from host_plugins.nuke.node import inside
 from host_plugins.nuke.panel import server_settings, settings_of, views_of
-from host_plugins.nuke.result import folder_of, jobs_of, point_at, remember, reread
+from host_plugins.nuke.result import folder_of, jobs_of, reload_result, set_result_read, store_jobs
 from host_plugins.nuke.session import session
 from host_plugins.nuke.submission import (
     OVERLAY,
@@ -37,7 +37,7 @@ from void_bridge.job import Job
 from void_bridge.protocol.messages import JobStatus
 
 
-@told
+@report_errors
 def submit(node: nuke.Node) -> None:
     """Export what has changed, make a new version, and hand one job for each view over."""
     if node["where"].value() == "farm":
@@ -54,12 +54,12 @@ def submit(node: nuke.Node) -> None:
     def handed_over() -> None:
         hand_over(submission, session().controller)
         if goes_to_background(node):
-            refresh(node)  # something may have changed while a second Nuke wrote it
+            update_freshness(node)  # something may have changed while a second Nuke wrote it
 
     export_all([submission], handed_over)
 
 
-@told
+@report_errors
 def cancel(node: nuke.Node) -> None:
     """Ask for the end of the node's jobs, or of its export; the panel tells when that has come."""
     exporting = session().exports.get(node.fullName())
@@ -73,18 +73,18 @@ def cancel(node: nuke.Node) -> None:
         session().controller.cancel(state, server_settings(node, state), _line(node, "status"))
 
 
-@told
+@report_errors
 def reload(node: nuke.Node) -> None:
     """Ask again how the jobs stand, and read what is on disk again."""
-    refresh(node)
+    update_freshness(node)
     for state in jobs_of(node).values():
         if state.id and state.phase != "cancelled":
             session().controller.follow(state, server_settings(node, state))
     if jobs_of(node):
-        reread(node)
+        reload_result(node)
 
 
-@told
+@report_errors
 def preview(node: nuke.Node) -> None:
     """Write this frame's plate and mattes, have their overlay made, and show it."""
     settings = settings_of(node)
@@ -105,10 +105,10 @@ def preview(node: nuke.Node) -> None:
         read["reload"].execute()  # type: ignore[attr-defined]
         node["show"].setValue(OVERLAY)
 
-    session().tools.preview(job, frame, picture, settings, if_there(node, show))
+    session().tools.preview(job, frame, picture, settings, if_node_exists(node, show))
 
 
-@told
+@report_errors
 def compare(node: nuke.Node) -> None:
     """Have a movie made of the finished job: before, after, wipe."""
     state = next((state for state in jobs_of(node).values() if state.phase == "done"), None)
@@ -119,28 +119,28 @@ def compare(node: nuke.Node) -> None:
         node["status"].setValue(words or f"The comparison is {path}")
 
     node["status"].setValue("Making the comparison...")
-    session().tools.compare(job_file(state), settings_of(node), if_there(node, show))
+    session().tools.compare(job_file(state), settings_of(node), if_node_exists(node, show))
 
 
-@told
+@report_errors
 def open_folder(node: nuke.Node) -> None:
     """Show the result's folder in the system's file manager."""
     jobs = jobs_of(node)
     show_folder(folder_of(jobs) if jobs else output_root(node, settings_of(node)))
 
 
-@told
+@report_errors
 def check_server(node: nuke.Node) -> None:
     node["server_line"].setValue("Asking...")
     session().controller.check(settings_of(node), _line(node, "server_line"))
 
 
-@told
+@report_errors
 def free_gpu(node: nuke.Node) -> None:
     session().controller.free(settings_of(node), _line(node, "server_line"))
 
 
-@told
+@report_errors
 def find_jobs(node: nuke.Node) -> None:
     """Let the artist choose one of the server's jobs, and show its result in this node."""
     settings = settings_of(node)
@@ -152,22 +152,22 @@ def find_jobs(node: nuke.Node) -> None:
         lines = "\n".join(f"{each.id}  {each.state}  {each.frames_done}/{each.frames}  {each.user}" for each in found)
         chosen = (nuke.getInput(f"Number of the job:\n{lines}", found[0].id) or "").strip()
         if chosen:
-            adopt(node, chosen, settings)
+            attach_job(node, chosen, settings)
 
     session().controller.jobs(settings, choose)
 
 
-def adopt(node: nuke.Node, id: str, settings: Settings) -> None:
+def attach_job(node: nuke.Node, id: str, settings: Settings) -> None:
     """Show a job that the server knows, by its number."""
 
     def show(state: JobState, job: Job) -> None:
         jobs = {views_of(node)[0]: state}
-        point_at(node, jobs, in_plates_space=job.colour.space != working_space()[0])
-        remember(node, jobs)
+        set_result_read(node, jobs, in_plates_space=job.colour.space != working_space()[0])
+        store_jobs(node, jobs)
         node["show"].setValue(RESULT)
         session().controller.follow(state, settings)
 
-    session().controller.find(id, settings, if_there(node, show), _line(node, "server_line"))
+    session().controller.find(id, settings, if_node_exists(node, show), _line(node, "server_line"))
 
 
 def knob_changed(node: nuke.Node, knob: nuke.Knob) -> None:
@@ -178,9 +178,9 @@ def knob_changed(node: nuke.Node, knob: nuke.Knob) -> None:
         if str(node["prompt_hint"].value()).strip() != hint:
             node["prompt_hint"].setValue(hint or " ")
     if name == "inputChange":
-        refresh(node)
+        update_freshness(node)
     elif name in _WATCHED:
-        refresh_settings(node)
+        update_settings_freshness(node)
 
 
 _WATCHED = {spec.name for spec in setting_specs()} | {"views", "own_files"}
@@ -189,4 +189,4 @@ _WATCHED |= {f"{role}_{part}" for role in ("remove", "affected", "keep") for par
 
 def _line(node: nuke.Node, knob: str) -> Callable[[str], None]:
     """Shows a line in the panel, if the node is still there when it comes."""
-    return if_there(node, lambda text: node[knob].setValue(text or " "))
+    return if_node_exists(node, lambda text: node[knob].setValue(text or " "))

@@ -32,7 +32,7 @@ Steps = Tuple[int, int, int]  # first, last, increment
 
 
 @dataclass(frozen=True)
-class Piece:
+class ExportSequence:
     """What one temporary Write makes. sequence: of the frames, of one view. datatype: as Nuke's EXR knob says it."""
 
     name: str
@@ -46,12 +46,12 @@ class Piece:
 
 
 @dataclass(frozen=True)
-class Plan:
+class NukeExport:
     """What has to be written for one view, and the shot that it makes. frames: with handles."""
 
     view: str
     frames: FrameRange
-    pieces: Tuple[Piece, ...]
+    pieces: Tuple[ExportSequence, ...]
     shot: ShotRequest
 
     @property
@@ -59,7 +59,7 @@ class Plan:
         return FrameRange(frame for piece in self.pieces for frame in piece.missing(self.frames))
 
 
-def plan_export(group: nuke.Node, settings: Settings, view: str, folder: Path) -> Plan:
+def plan_export(group: nuke.Node, settings: Settings, view: str, folder: Path) -> NukeExport:
     """Look at everything and write nothing.
 
     Args:
@@ -83,10 +83,10 @@ def plan_export(group: nuke.Node, settings: Settings, view: str, folder: Path) -
         for role in roto_of(group)
     }
     shot = ShotRequest(pattern or pieces[0].sequence.pattern, frames, space or working, config, sources)
-    return Plan(view, read, pieces, shot)
+    return NukeExport(view, read, pieces, shot)
 
 
-def export(group: nuke.Node, plan: Plan) -> None:
+def export(group: nuke.Node, plan: NukeExport) -> None:
     """Write what is missing, under Nuke's own bar.
 
     Raises:
@@ -104,7 +104,7 @@ def export(group: nuke.Node, plan: Plan) -> None:
 
 
 @contextmanager
-def write_nodes(group: nuke.Node, plan: Plan) -> Iterator[List[nuke.Node]]:
+def write_nodes(group: nuke.Node, plan: NukeExport) -> Iterator[List[nuke.Node]]:
     """Temporary Writes inside the group for the pieces that lack frames; at full size, whatever the proxy mode.
 
     They are no change of the script: one that was saved counts as saved afterwards.
@@ -131,28 +131,28 @@ def ranges(frames: FrameRange) -> List[Steps]:
     return [(first, last, 1) for first, last in frames.runs()]
 
 
-def _plate_piece(group: nuke.Node, view: str, folder: Path) -> Piece:
+def _plate_piece(group: nuke.Node, view: str, folder: Path) -> ExportSequence:
     plate = plate_of(group)
     datatype = FLOAT if is_float(plate) else HALF
     digest = digest_of([plate], datatype, view, files_of([plate]))
-    return Piece("plate", "rgb", datatype, _sequence(folder, "plate", digest))
+    return ExportSequence("plate", "rgb", datatype, _sequence(folder, "plate", digest))
 
 
-def _mattes_piece(group: nuke.Node, view: str, folder: Path) -> Piece:
+def _mattes_piece(group: nuke.Node, view: str, folder: Path) -> ExportSequence:
     nodes = roto_of(group)
     picks = [f"{role} {group[f'{role}_channel'].value()}" for role in nodes]
     whole = plate_of(group).format()
     size = f"{whole.width()}x{whole.height()} {whole.pixelAspect()}"
     sources = list(nodes.values())
     digest = digest_of(sources, *picks, size, view, files_of(sources))
-    return Piece("mattes", LAYER, HALF, _sequence(folder, "mattes", digest))
+    return ExportSequence("mattes", LAYER, HALF, _sequence(folder, "mattes", digest))
 
 
 def _sequence(folder: Path, name: str, digest: str) -> Sequence:
     return Sequence.parse((folder / f"{name}_{digest}" / f"{name}.####.exr").as_posix())
 
 
-def _write(group: nuke.Node, piece: Piece, made: List[nuke.Node]) -> nuke.Node:
+def _write(group: nuke.Node, piece: ExportSequence, made: List[nuke.Node]) -> nuke.Node:
     source = inside(group, "plate") if piece.name == "plate" else _mattes(group, made)
     write = nuke.nodes.Write(inputs=[source], file_type="exr", raw=True, create_directories=True)
     made.append(write)

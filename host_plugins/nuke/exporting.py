@@ -8,16 +8,16 @@ import nuke
 
 from host_plugins.nuke.background import SecondNuke
 from host_plugins.nuke.export import export, ranges, write_nodes
-from host_plugins.nuke.guard import if_there, told
-from host_plugins.nuke.panel import BACKGROUND
+from host_plugins.nuke.guard import if_node_exists, report_errors
+from host_plugins.nuke.panel import BACKGROUND_CHOICES
 from host_plugins.nuke.session import on_main_thread, session
-from host_plugins.nuke.submission import Submission
+from host_plugins.nuke.submission import NukeSubmission
 from void_bridge.errors import Cancelled, InputError
 
 Then = Callable[[], None]
 
 
-def export_all(submissions: Sequence[Submission], then: Then) -> None:
+def export_all(submissions: Sequence[NukeSubmission], then: Then) -> None:
     """Write what is missing, one node after the other, each as its own knob says.
 
     Args:
@@ -40,10 +40,10 @@ def export_all(submissions: Sequence[Submission], then: Then) -> None:
 
 def goes_to_background(node: nuke.Node) -> bool:
     """Whether a second Nuke writes a node's plate and roto."""
-    return str(node["background"].value()) != BACKGROUND[0]
+    return str(node["background"].value()) != BACKGROUND_CHOICES[0]
 
 
-def _in_background(submission: Submission, then: Then) -> None:
+def _in_background(submission: NukeSubmission, then: Then) -> None:
     """One view after the other."""
     node = submission.node
     plan = next((plan for plan in submission.plans if plan.missing), None)
@@ -51,7 +51,7 @@ def _in_background(submission: Submission, then: Then) -> None:
         then()
         return
 
-    @told
+    @report_errors
     def ended(node: nuke.Node, words: str) -> None:
         session().exports.pop(node.fullName(), None)
         if words == "stopped":
@@ -61,10 +61,10 @@ def _in_background(submission: Submission, then: Then) -> None:
         _in_background(submission, then)
 
     def on_end(words: str) -> None:
-        on_main_thread(lambda: if_there(node, ended)(node, words))
+        on_main_thread(lambda: if_node_exists(node, ended)(node, words))
 
     with write_nodes(node, plan) as writes:
         steps = [list(step) for step in ranges(plan.missing)]
-        interactive = str(node["background"].value()) == BACKGROUND[2]
+        interactive = str(node["background"].value()) == BACKGROUND_CHOICES[2]
         session().exports[node.fullName()] = SecondNuke(writes, steps, plan.view, interactive, on_end)
     node["status"].setValue("A second Nuke writes plate and roto...")

@@ -8,11 +8,11 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import nuke
 
-from host_plugins.control.controller import Controller, handed_over
+from host_plugins.control.controller import Controller, handed_over_state
+from host_plugins.control.error_messages import artist_message
 from host_plugins.control.request import Order, make_job
 from host_plugins.control.settings import SettingSpec
 from host_plugins.control.versions import Version
-from host_plugins.control.words import artist_words
 from host_plugins.farm.host_submission import (
     SCRATCH_OUTSIDE,
     check_saved,
@@ -32,12 +32,12 @@ from host_plugins.farm.settings import (
     write_sticky,
 )
 from host_plugins.nuke.exporting import export_all, goes_to_background
-from host_plugins.nuke.freshness import refresh
+from host_plugins.nuke.freshness import update_freshness
 from host_plugins.nuke.node import void_nodes
 from host_plugins.nuke.panel import settings_of
-from host_plugins.nuke.result import jobs_of, remember
+from host_plugins.nuke.result import jobs_of, store_jobs
 from host_plugins.nuke.session import session
-from host_plugins.nuke.submission import Submission, make_orders, output_root, prepare, show_jobs, stem_of
+from host_plugins.nuke.submission import NukeSubmission, make_orders, output_root, prepare, show_jobs, stem_of
 from void_bridge.config import Config, load
 from void_bridge.errors import InputError, UsageError, VoidBridgeError
 from void_bridge.frames import FrameRange
@@ -47,7 +47,7 @@ OWN_FILES_OUTSIDE = (
 )
 _STILL_RUNNING = "The last job of {} is still running, and goes on. Submit another version?"
 
-Made = List[Tuple[Submission, Version, Dict[str, Order]]]
+Made = List[Tuple[NukeSubmission, Version, Dict[str, Order]]]
 
 
 def submit_to_farm(node: nuke.Node) -> None:
@@ -84,7 +84,7 @@ def ask(kept: FarmSettings, config: Config) -> Optional[FarmSettings]:
         try:
             return farm_settings_from(values, config)
         except UsageError as exc:
-            nuke.message(artist_words(exc))
+            nuke.message(artist_message(exc))
             kept = with_sound(kept, values, config)
 
 
@@ -100,7 +100,7 @@ def nodes_of(node: nuke.Node, settings: FarmSettings) -> Tuple[nuke.Node, ...]:
     return tuple(nodes)
 
 
-def prepared(node: nuke.Node, config: Config) -> Submission:
+def prepared(node: nuke.Node, config: Config) -> NukeSubmission:
     """A node's submission, with what is rendered on the farm's scratch disk.
 
     Raises:
@@ -115,7 +115,7 @@ def prepared(node: nuke.Node, config: Config) -> Submission:
     return submission
 
 
-def _named(node: nuke.Node, pressed: nuke.Node, config: Config) -> Submission:
+def _named(node: nuke.Node, pressed: nuke.Node, config: Config) -> NukeSubmission:
     """As `prepared`; words about another node than the one whose button was pressed begin with its name."""
     try:
         return prepared(node, config)
@@ -139,8 +139,8 @@ def comp_of(settings: FarmSettings, script: Path) -> Optional[CompRender]:
     return CompRender(script.as_posix(), FrameRange(range(int(first), int(last) + 1)), settings.write)
 
 
-def make_all(
-    submissions: Sequence[Submission], settings: FarmSettings, config: Config, comp: Optional[CompRender] = None
+def make_all_orders(
+    submissions: Sequence[NukeSubmission], settings: FarmSettings, config: Config, comp: Optional[CompRender] = None
 ) -> Tuple[Made, str]:
     """New versions and orders, once everything is on disk, and the list of what would be sent.
 
@@ -166,23 +166,23 @@ def hand_to_farm(made: Made, settings: FarmSettings, comp: Optional[CompRender],
     """
     orders = [order for _, _, by_view in made for order in by_view.values()]
     for submission, _, by_view in made:
-        show_jobs(submission, {view: handed_over(order) for view, order in by_view.items()})
+        show_jobs(submission, {view: handed_over_state(order) for view, order in by_view.items()})
     if comp:
         _save_script(made)
     controller.submit_to_farm(orders, submitter(settings, comp))
 
 
 def _confirm(
-    submissions: Sequence[Submission], settings: FarmSettings, config: Config, comp: Optional[CompRender]
+    submissions: Sequence[NukeSubmission], settings: FarmSettings, config: Config, comp: Optional[CompRender]
 ) -> None:
-    made, text = make_all(submissions, settings, config, comp)
+    made, text = make_all_orders(submissions, settings, config, comp)
     if not nuke.ask(f"{text}\n\nSubmit?"):
         _give_up(made)
         return
     hand_to_farm(made, settings, comp, session().controller)
     if any(goes_to_background(submission.node) for submission in submissions):
         for submission in submissions:
-            refresh(submission.node)  # something may have changed while a second Nuke wrote it
+            update_freshness(submission.node)  # something may have changed while a second Nuke wrote it
 
 
 def _give_up(made: Made) -> None:
@@ -197,7 +197,7 @@ def _save_script(made: Made) -> None:
         words = f"the script cannot be saved, so nothing was submitted: {exc}"
         for submission, _, _ in made:
             jobs = jobs_of(submission.node).items()
-            remember(submission.node, {view: state.replace(phase="failed", line=words) for view, state in jobs})
+            store_jobs(submission.node, {view: state.replace(phase="failed", line=words) for view, state in jobs})
         _give_up(made)
         raise InputError(words) from exc
 

@@ -17,31 +17,31 @@ from void_bridge.errors import UsageError
 _ELSEWHERE = ("folder", "where", "address", "transport", "priority", "autostart")
 
 
-def made_of(node: nuke.Node) -> str:
+def fingerprint(node: nuke.Node) -> str:
     """What a submission at this moment is made of, to be noted with it."""
     return json.dumps({"inputs": _inputs(node), "settings": _settings(node)})
 
 
-def note_submitted(node: nuke.Node, made: str) -> None:
-    """Remember what the node's result is made of, as `made_of` said when it was asked for."""
+def record_submitted(node: nuke.Node, made: str) -> None:
+    """Remember what the node's result is made of, as `fingerprint` said when it was asked for."""
     node["void_bridge_submitted"].setValue(made)
     _set_fresh(node, True)
 
 
-def refresh(node: nuke.Node) -> None:
+def update_freshness(node: nuke.Node) -> None:
     """Look at inputs and settings again."""
     submitted = _submitted(node)
     if submitted:
         _set_fresh(node, submitted == {"inputs": _inputs(node), "settings": _settings(node)})
 
 
-def refresh_settings(node: nuke.Node) -> None:
+def update_settings_freshness(node: nuke.Node) -> None:
     """Look at the settings alone, which is quick: for every change of a knob. Inputs are looked at when saving."""
     submitted = _submitted(node)
     if submitted and submitted["settings"] != _settings(node):
         _set_fresh(node, False)
     elif submitted and not node["void_bridge_fresh"].value():
-        refresh(node)
+        update_freshness(node)
 
 
 def _submitted(node: nuke.Node) -> Dict[str, str]:
@@ -50,11 +50,11 @@ def _submitted(node: nuke.Node) -> Dict[str, str]:
 
 
 def _set_fresh(node: nuke.Node, fresh: bool) -> None:
-    from host_plugins.nuke.result import jobs_of, remember
+    from host_plugins.nuke.result import jobs_of, store_jobs
 
     if bool(node["void_bridge_fresh"].value()) != fresh:
         node["void_bridge_fresh"].setValue(fresh)
-        remember(node, jobs_of(node))
+        store_jobs(node, jobs_of(node))
 
 
 def _inputs(node: nuke.Node) -> str:

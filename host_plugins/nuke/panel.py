@@ -11,8 +11,8 @@ from host_plugins.control.state import JobState
 from host_plugins.nuke.inputs import ROLES
 from void_bridge.errors import UsageError
 
-SHOWN = ("original", "result", "unmasked fill", "quadmask overlay")
-BACKGROUND = ("off", "render licence (nuke_r)", "interactive licence (nuke_i)")
+SHOW_CHOICES = ("original", "result", "unmasked fill", "quadmask overlay")
+BACKGROUND_CHOICES = ("off", "render licence (nuke_r)", "interactive licence (nuke_i)")
 STATE = "void_bridge_state"
 FARM_JOB = "farm_job"
 
@@ -28,7 +28,7 @@ _MAKERS: Dict[str, Callable[[SettingSpec], nuke.Knob]] = {
 }
 
 
-class Button(NamedTuple):
+class NodeButton(NamedTuple):
     """A button: its knob's name is the function of `void_bridge_nuke` that it calls."""
 
     name: str
@@ -38,17 +38,19 @@ class Button(NamedTuple):
 
 
 BUTTONS = (
-    Button("submit", "Submit", "Write plate and roto, and hand the job over. Every submission is a new version.", True),
-    Button("cancel", "Cancel", "Stop this node's job. Finished frames stay on disk."),
-    Button("reload", "Reload", "Ask again how the job stands, and read finished frames again."),
-    Button("preview", "Preview quadmask", "Show this frame's mattes as the model would get them.", True),
-    Button("compare", "Compare", "Make a movie: before, after, wipe."),
-    Button("open_folder", "Open folder", "Show the folder of the result."),
+    NodeButton(
+        "submit", "Submit", "Write plate and roto, and hand the job over. Every submission is a new version.", True
+    ),
+    NodeButton("cancel", "Cancel", "Stop this node's job. Finished frames stay on disk."),
+    NodeButton("reload", "Reload", "Ask again how the job stands, and read finished frames again."),
+    NodeButton("preview", "Preview quadmask", "Show this frame's mattes as the model would get them.", True),
+    NodeButton("compare", "Compare", "Make a movie: before, after, wipe."),
+    NodeButton("open_folder", "Open folder", "Show the folder of the result."),
 )
 SERVER_BUTTONS = (
-    Button("check_server", "Check", "Say which server answers and what it can do.", True),
-    Button("free_gpu", "Free GPU", "Have idle workers give their GPU memory back."),
-    Button("find_jobs", "Find jobs...", "Show a job of the server in this node: one whose node was deleted, say."),
+    NodeButton("check_server", "Check", "Say which server answers and what it can do.", True),
+    NodeButton("free_gpu", "Free GPU", "Have idle workers give their GPU memory back."),
+    NodeButton("find_jobs", "Find jobs...", "Show a job of the server in this node: one whose node was deleted, say."),
 )
 
 
@@ -138,15 +140,15 @@ def _add_nuke_only(group: nuke.Node) -> None:
         "Render plate and roto in a second Nuke, so that this one stays free. It takes a licence of the kind that is "
         "named here while it renders."
     )
-    _add(group, nuke.Enumeration_Knob("background", "background export", list(BACKGROUND)), tip, nuke.STARTLINE)
+    _add(group, nuke.Enumeration_Knob("background", "background export", list(BACKGROUND_CHOICES)), tip, nuke.STARTLINE)
     _heading(group, "Result")
     shown = "What comes out of this node. A selected result with missing or stale frames is an error when rendered."
-    _add(group, nuke.Enumeration_Knob("show", "show", list(SHOWN)), shown)
+    _add(group, nuke.Enumeration_Knob("show", "show", list(SHOW_CHOICES)), shown)
     stale = "Render the result although plate, roto or settings have changed since."
     _add(group, nuke.Boolean_Knob("use_stale", "use a stale result"), stale)
 
 
-def _add_buttons(group: nuke.Node, buttons: Tuple[Button, ...]) -> None:
+def _add_buttons(group: nuke.Node, buttons: Tuple[NodeButton, ...]) -> None:
     for button in buttons:
         command = f"import void_bridge_nuke; void_bridge_nuke.{button.name}(nuke.thisNode())"
         knob = nuke.PyScript_Knob(button.name, button.label, command)

@@ -11,7 +11,7 @@ from typing import List
 import nuke
 
 from host_plugins.nuke.inputs import upstream
-from host_plugins.nuke.panel import SHOWN, STATE
+from host_plugins.nuke.panel import SHOW_CHOICES, STATE
 
 _feeding: List[nuke.Node] = []
 
@@ -37,9 +37,9 @@ def before_frame() -> None:
 
 def _refused(node: nuke.Node, frame: int) -> str:
     shown = str(node["show"].value())
-    if shown == SHOWN[0] or node["disable"].value():
+    if shown == SHOW_CHOICES[0] or node["disable"].value():
         return ""
-    if shown == SHOWN[3]:
+    if shown == SHOW_CHOICES[3]:
         return "the quadmask overlay is shown, which is a still of one frame"
     if not node["void_bridge_ready"].getValueAt(frame):
         return f"the result does not have frame {frame} (yet)"

@@ -33,7 +33,7 @@ def jobs_of(node: nuke.Node) -> Jobs:
         return {}
 
 
-def remember(node: nuke.Node, jobs: Jobs) -> None:
+def store_jobs(node: nuke.Node, jobs: Jobs) -> None:
     """Keep the jobs in the node and show how they stand. Nothing of it can be undone by accident."""
     had = _ready(jobs_of(node))
     nuke.Undo.disable()
@@ -46,7 +46,7 @@ def remember(node: nuke.Node, jobs: Jobs) -> None:
         nuke.Undo.enable()
 
 
-def point_at(node: nuke.Node, jobs: Jobs, in_plates_space: bool) -> None:
+def set_result_read(node: nuke.Node, jobs: Jobs, in_plates_space: bool) -> None:
     """Let the Read inside look at the jobs' frames, whether they are there yet or not.
 
     in_plates_space: the frames are in the colour space of the plate's own files, not in the script's working space.
@@ -68,12 +68,12 @@ def point_at(node: nuke.Node, jobs: Jobs, in_plates_space: bool) -> None:
             read[name].setValue(source[name].value())
 
 
-def reread(node: nuke.Node) -> None:
+def reload_result(node: nuke.Node) -> None:
     """Forget what Nuke has cached of the result's files."""
     inside(node, "result")["reload"].execute()  # type: ignore[attr-defined]
 
 
-def worst(jobs: Jobs) -> JobState:
+def overall_state(jobs: Jobs) -> JobState:
     """The state that a node as a whole is in."""
     return min(jobs.values(), key=lambda state: _WORST_FIRST.index(state.phase), default=JobState())
 
@@ -114,7 +114,7 @@ def _read_path(jobs: Jobs) -> str:
 
 
 def _show_words(node: nuke.Node, jobs: Jobs) -> None:
-    state = worst(jobs)
+    state = overall_state(jobs)
     lines = [f"{view}: {each.line}" if len(jobs) > 1 else each.line for view, each in jobs.items() if each.line]
     node["status"].setValue("\n".join(lines) or "No job yet.")
     node["report"].setValue("\n".join(line for each in jobs.values() for line in each.report) or " ")

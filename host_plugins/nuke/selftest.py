@@ -1,10 +1,10 @@
-"""What could not be verified without Nuke, answered by Nuke itself in two minutes.
+"""The self-test that runs inside Nuke: checks what cannot be verified without it, in two minutes.
 
     import void_bridge_nuke
     void_bridge_nuke.selftest()
 
 It works in a group of its own that is deleted afterwards, writes below a temporary folder, submits one small job to a
-local server, and leaves a report to send back. claims.py holds the table; docs/nuke.md lists the same lines.
+local server, and leaves a report to send back. host_checks.py holds the table; docs/nuke.md lists the same lines.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from typing import List
 
 import nuke
 
+from host_plugins.control.host_checks import HostCheck, HostCheckResult, report_text, run_host_checks
 from host_plugins.control.request import Order, make_job
-from host_plugins.control.selftest import HostCheck, HostCheckResult, report_text, run_host_checks
 from host_plugins.control.state import ENDED, JobState
-from host_plugins.nuke.claims import CLAIMS, JOB_CLAIM, Bench
 from host_plugins.nuke.export import export
+from host_plugins.nuke.host_checks import HOST_CHECKS, JOB_CHECK, NukeCheckFixture
 from host_plugins.nuke.panel import settings_of
 from host_plugins.nuke.session import session
 from host_plugins.nuke.submission import plans_of
@@ -30,46 +30,45 @@ REPORT = "void_bridge_nuke_selftest.txt"
 
 
 def selftest() -> str:
-    """Run every claim. Returns the path of the report, which is complete once the job in it has ended."""
+    """Run every check and return the path of the report, which is complete once the job in it has ended."""
     folder = Path(tempfile.mkdtemp(prefix="void-bridge-selftest-"))
     group = nuke.nodes.Group(name="VOIDSelfTest1")
     try:
         with group:
-            bench = Bench(folder)
-            outcomes = run_host_checks(_claims(bench), lambda claim: nuke.tprint(f"VOID self-test: {claim.name}"))
-            order = _order(bench)
+            fixture = NukeCheckFixture(folder)
+            checks = [HostCheck(name, text, functools.partial(run, fixture)) for name, text, run in HOST_CHECKS]
+            results = run_host_checks(checks, lambda check: nuke.tprint(f"VOID self-test: {check.name}"))
+            order = _job_order(fixture)
     finally:
         nuke.delete(group)
-    _report(folder, [*outcomes, HostCheckResult(JOB_CLAIM, False, "no news of the job yet", 0.0)])
-    _start_job(order, folder, outcomes)
+    _write_report(folder, [*results, HostCheckResult(JOB_CHECK, False, "no news of the job yet", 0.0)])
+    _start_job(order, folder, results)
     return str(folder / REPORT)
 
 
-def _claims(bench: Bench) -> List[HostCheck]:
-    return [HostCheck(name, what, functools.partial(check, bench)) for name, what, check in CLAIMS]
+def _job_order(fixture: NukeCheckFixture) -> Order:
+    """Return a small job over the frames that the checks have exported."""
+    settings = settings_of(fixture.node)
+    plan = plans_of(fixture.node, settings)[0]
+    export(fixture.node, plan)
+    return Order(make_job(settings, plan.shot, (fixture.folder / "job" / "clean.####.exr").as_posix()), settings)
 
 
-def _order(bench: Bench) -> Order:
-    """A small job over what the claims have exported."""
-    settings = settings_of(bench.node)
-    plan = plans_of(bench.node, settings)[0]
-    export(bench.node, plan)
-    return Order(make_job(settings, plan.shot, (bench.folder / "job" / "clean.####.exr").as_posix()), settings)
+def _start_job(order: Order, folder: Path, results: List[HostCheckResult]) -> None:
+    """Submit the job and complete the report when it has ended."""
 
-
-def _start_job(order: Order, folder: Path, outcomes: List[HostCheckResult]) -> None:
-    def news(state: JobState) -> None:
+    def on_state(state: JobState) -> None:
         if state.phase in ENDED:
-            held = state.phase == "done"
-            path = _report(folder, [*outcomes, HostCheckResult(JOB_CLAIM, held, f"{state.phase}: {state.line}", 0.0)])
+            result = HostCheckResult(JOB_CHECK, state.phase == "done", f"{state.phase}: {state.line}", 0.0)
+            path = _write_report(folder, [*results, result])
             shutil.rmtree(folder / "job", ignore_errors=True)
             nuke.message(f"The self-test is done. Please send back:\n{path}")
 
-    session().listen(order.id, news)
+    session().listen(order.id, on_state)
     session().controller.submit(order)
 
 
-def _report(folder: Path, outcomes: List[HostCheckResult]) -> Path:
+def _write_report(folder: Path, results: List[HostCheckResult]) -> Path:
     path = folder / REPORT
-    path.write_text(report_text(f"Nuke {nuke.NUKE_VERSION_STRING}", outcomes), encoding="utf-8")
+    path.write_text(report_text(f"Nuke {nuke.NUKE_VERSION_STRING}", results), encoding="utf-8")
     return path

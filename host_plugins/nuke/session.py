@@ -12,18 +12,18 @@ from typing import Callable, Dict, Optional
 import nuke
 
 from host_plugins.control.controller import Controller
-from host_plugins.control.runs import OnState
+from host_plugins.control.job_follower import OnState
 from host_plugins.control.state import JobState
 from host_plugins.control.tools import Tools
 from host_plugins.farm.host_submission import news
 from host_plugins.nuke.background import SecondNuke
-from host_plugins.nuke.freshness import refresh
+from host_plugins.nuke.freshness import update_freshness
 from host_plugins.nuke.node import void_nodes
 from host_plugins.nuke.panel import STATE, server_settings
-from host_plugins.nuke.result import jobs_of, remember, reread
+from host_plugins.nuke.result import jobs_of, reload_result, store_jobs
 
 
-class Session:
+class NukeSession:
     """Use from the main thread."""
 
     def __init__(self) -> None:
@@ -33,7 +33,7 @@ class Session:
         self._listeners: Dict[str, OnState] = {}
 
     def listen(self, id: str, on_state: OnState) -> None:
-        """Be told the news of a job that no node shows."""
+        """Call `on_state` with each state of a job that no node shows."""
         self._listeners[id] = on_state
 
     def show(self, state: JobState) -> None:
@@ -49,9 +49,9 @@ class Session:
             views = [view for view, known in jobs.items() if known.id == state.id]
             if views:
                 is_news = any(jobs[view].ready != state.ready for view in views)
-                remember(node, {**jobs, **dict.fromkeys(views, state)})
+                store_jobs(node, {**jobs, **dict.fromkeys(views, state)})
                 if state.phase == "done" and is_news:
-                    reread(node)
+                    reload_result(node)
         nuke.root().setModified(had_changes)
 
     def resume(self, node: nuke.Node) -> None:
@@ -65,12 +65,12 @@ def on_main_thread(call: Callable[[], None]) -> None:
     nuke.executeInMainThread(call)
 
 
-_session: Dict[str, Session] = {}
+_session: Dict[str, NukeSession] = {}
 
 
-def session() -> Session:
+def session() -> NukeSession:
     """The session of this Nuke, made when it is first needed."""
-    return _session.setdefault("this", Session())
+    return _session.setdefault("this", NukeSession())
 
 
 def stop() -> None:
@@ -90,13 +90,13 @@ def add_callbacks() -> None:
 def on_script_load() -> None:
     for node in void_nodes():
         session().resume(node)
-        refresh(node)
+        update_freshness(node)
 
 
 def on_script_save() -> None:
     """So that a render of the saved script knows whether a result is stale."""
     for node in void_nodes():
-        refresh(node)
+        update_freshness(node)
 
 
 def on_create() -> None:

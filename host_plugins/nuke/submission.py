@@ -12,22 +12,22 @@ from host_plugins.control.controller import Controller
 from host_plugins.control.request import Order, make_job
 from host_plugins.control.settings import Settings
 from host_plugins.control.versions import Version, new_version, safe_name
-from host_plugins.nuke.export import Plan, plan_export
-from host_plugins.nuke.freshness import made_of, note_submitted
-from host_plugins.nuke.panel import SHOWN, settings_of, views_of
-from host_plugins.nuke.result import Jobs, point_at, remember
+from host_plugins.nuke.export import NukeExport, plan_export
+from host_plugins.nuke.freshness import fingerprint, record_submitted
+from host_plugins.nuke.panel import SHOW_CHOICES, settings_of, views_of
+from host_plugins.nuke.result import Jobs, set_result_read, store_jobs
 from void_bridge.errors import UsageError
 
-RESULT, OVERLAY = SHOWN[1], SHOWN[3]
+RESULT, OVERLAY = SHOW_CHOICES[1], SHOW_CHOICES[3]
 
 
 @dataclass(frozen=True)
-class Submission:
-    """What a node asks for. made: of what, as freshness.made_of said at that moment."""
+class NukeSubmission:
+    """What a node asks for. made: of what, as freshness.fingerprint said at that moment."""
 
     node: nuke.Node
     settings: Settings
-    plans: Tuple[Plan, ...]
+    plans: Tuple[NukeExport, ...]
     made: str
 
     @property
@@ -35,7 +35,7 @@ class Submission:
         return not any(piece.name == "plate" for plan in self.plans for piece in plan.pieces)
 
 
-def prepare(node: nuke.Node, settings: Optional[Settings] = None, folder: Optional[Path] = None) -> Submission:
+def prepare(node: nuke.Node, settings: Optional[Settings] = None, folder: Optional[Path] = None) -> NukeSubmission:
     """Look at everything and write nothing.
 
     Args:
@@ -45,16 +45,16 @@ def prepare(node: nuke.Node, settings: Optional[Settings] = None, folder: Option
         VoidBridgeError: whatever is wrong with knobs or inputs.
     """
     settings = settings or settings_of(node)
-    return Submission(node, settings, plans_of(node, settings, folder), made_of(node))
+    return NukeSubmission(node, settings, plans_of(node, settings, folder), fingerprint(node))
 
 
-def plans_of(node: nuke.Node, settings: Settings, folder: Optional[Path] = None) -> Tuple[Plan, ...]:
+def plans_of(node: nuke.Node, settings: Settings, folder: Optional[Path] = None) -> Tuple[NukeExport, ...]:
     """What has to be written, for each view. Raises VoidBridgeError."""
     folder = folder or exports_folder(node, settings)
     return tuple(plan_export(node, settings, view, folder) for view in views_of(node))
 
 
-def hand_over(submission: Submission, controller: Controller) -> Jobs:
+def hand_over(submission: NukeSubmission, controller: Controller) -> Jobs:
     """Make a version, give one order for each view to the controller, and let the node show what comes.
 
     Raises:
@@ -66,7 +66,7 @@ def hand_over(submission: Submission, controller: Controller) -> Jobs:
     return jobs
 
 
-def make_orders(submission: Submission) -> Tuple[Version, Dict[str, Order]]:
+def make_orders(submission: NukeSubmission) -> Tuple[Version, Dict[str, Order]]:
     """Make a version, and one order for each view. Raises as hand_over."""
     version = new_version(output_root(submission.node, submission.settings), stem_of(submission.node))
     try:
@@ -76,16 +76,16 @@ def make_orders(submission: Submission) -> Tuple[Version, Dict[str, Order]]:
         raise
 
 
-def show_jobs(submission: Submission, jobs: Jobs) -> None:
-    """Let the node remember its new jobs and show what comes of them."""
+def show_jobs(submission: NukeSubmission, jobs: Jobs) -> None:
+    """Store the new jobs in the node and show what comes of them."""
     node = submission.node
-    point_at(node, jobs, in_plates_space=submission.sends_own_files)
-    remember(node, jobs)
-    note_submitted(node, submission.made)
+    set_result_read(node, jobs, in_plates_space=submission.sends_own_files)
+    store_jobs(node, jobs)
+    record_submitted(node, submission.made)
     node["show"].setValue(RESULT)
 
 
-def _orders(submission: Submission, version: Version) -> Dict[str, Order]:
+def _orders(submission: NukeSubmission, version: Version) -> Dict[str, Order]:
     """By view, all in one version; where the script has several views, each has a folder of its name in it."""
     settings, orders = submission.settings, {}
     for plan in submission.plans:

@@ -14,9 +14,9 @@ from host_plugins.control.state import JobState
 from host_plugins.farm.host_submission import news
 from host_plugins.farm.settings import read_sticky
 from host_plugins.nuke.export import export
-from host_plugins.nuke.farm import hand_to_farm, make_all, prepared
-from host_plugins.nuke.result import Jobs, jobs_of, remember
-from host_plugins.nuke.submission import Submission, hand_over, prepare
+from host_plugins.nuke.farm import hand_to_farm, make_all_orders, prepared
+from host_plugins.nuke.result import Jobs, jobs_of, store_jobs
+from host_plugins.nuke.submission import NukeSubmission, hand_over, prepare
 from void_bridge.config import load
 from void_bridge.errors import Cancelled, VoidBridgeError
 
@@ -47,13 +47,13 @@ def _hand_to_farm(node: nuke.Node, controller: Controller) -> None:
     settings = dataclasses.replace(read_sticky(Path(nuke.root().name()), config), comp=False)
     submission = prepared(node, config)
     _export(submission)
-    made, text = make_all([submission], settings, config)
+    made, text = make_all_orders([submission], settings, config)
     for line in text.splitlines():
         nuke.tprint(line)
     hand_to_farm(made, settings, None, controller)
 
 
-def _export(submission: Submission) -> None:
+def _export(submission: NukeSubmission) -> None:
     for plan in submission.plans:
         export(submission.node, plan)
 
@@ -73,7 +73,7 @@ def _show(node: nuke.Node, state: JobState) -> None:
     view = next(view for view, known in jobs.items() if known.id == state.id)
     if state.line != jobs[view].line:
         nuke.tprint(f"VOIDRemove {node.name()} {view}: {state.line}")
-    remember(node, {**jobs, view: state})
+    store_jobs(node, {**jobs, view: state})
 
 
 def _raise_failure(jobs: Jobs) -> None:

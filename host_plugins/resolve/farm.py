@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Callable, List, Optional
 
 from host_plugins.control.controller import Controller
+from host_plugins.control.error_messages import artist_message
 from host_plugins.control.request import make_job
 from host_plugins.control.settings import Settings
 from host_plugins.control.state import JobState
-from host_plugins.control.words import artist_words
 from host_plugins.farm.host_submission import check_saved, check_seen, exports_folder, listing, submitter
 from host_plugins.farm.settings import (
     EVERY,
@@ -200,5 +200,5 @@ def ask(comp: Composition, kept: FarmSettings, config: Config) -> Optional[FarmS
         try:
             return farm_settings_from(values, config)
         except UsageError as exc:
-            said = artist_words(exc)
+            said = artist_message(exc)
             kept = with_sound(kept, values, config)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any, Callable, Dict, Tuple
 
-from host_plugins.control.selftest import HostCheck
+from host_plugins.control.host_checks import HostCheck
 from host_plugins.control.state import JobState
 from host_plugins.farm.settings import EVERY, FARMS, FarmSettings
 from host_plugins.resolve import comp_data, graph, result

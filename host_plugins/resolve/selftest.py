@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any, List, Mapping
 
-from host_plugins.control.selftest import HostCheck, HostCheckResult, report_text, run_host_checks
+from host_plugins.control.host_checks import HostCheck, HostCheckResult, report_text, run_host_checks
 from host_plugins.control.state import JobState
 from host_plugins.resolve.check_fixture import FusionCheckFixture
 from host_plugins.resolve.comp_data import jobs_of
@@ -36,7 +36,7 @@ def selftest(host: FusionHost) -> Path:
     fixture = FusionCheckFixture(host, folder)
     try:
         checks = [HostCheck(name, what, lambda check=check: check(fixture)) for name, what, check in HOST_CHECKS]  # type: ignore[misc]
-        checks.append(HostCheck(JOB_CHECK.name, JOB_CHECK.what, lambda: job_round_trip(fixture)))
+        checks.append(HostCheck(JOB_CHECK.name, JOB_CHECK.statement, lambda: job_round_trip(fixture)))
         outcomes = run_host_checks(checks, lambda check: host.comp.Print(f"VOID self-test: {check.name}\n"))
     finally:
         fixture.clear()

@@ -13,11 +13,11 @@ from typing import Callable, List, Protocol, Tuple
 
 from host_plugins.control.controller import Controller
 from host_plugins.control.desktop import show_folder
-from host_plugins.control.runs import job_file
+from host_plugins.control.error_messages import artist_message
+from host_plugins.control.job_follower import job_file
 from host_plugins.control.settings import Settings
 from host_plugins.control.state import JobState
 from host_plugins.control.tools import Tools
-from host_plugins.control.words import artist_words
 from host_plugins.farm.host_submission import news
 from host_plugins.resolve.choice import ToolChoice, plate_tool
 from host_plugins.resolve.comp_data import (
@@ -92,7 +92,7 @@ class FusionSession:
         except Exception as exc:
             if not isinstance(exc, VoidBridgeError):
                 log.exception("an action failed")
-            self.front.tell(artist_words(exc))
+            self.front.tell(artist_message(exc))
             return False
         return True
 

@@ -7,12 +7,12 @@ import threading
 
 import pytest
 
+from host_plugins.control.error_messages import artist_message
+from host_plugins.control.job_follower import config_of
 from host_plugins.control.request import Order, ShotRequest, make_job, prompt_hint
-from host_plugins.control.runs import config_of
 from host_plugins.control.settings import Settings, setting_specs, settings_from
 from host_plugins.control.state import TILE_COLOURS, JobState
 from host_plugins.control.versions import new_version, safe_name
-from host_plugins.control.words import artist_words
 from void_bridge import errors
 from void_bridge.errors import ColourError, InputError, OutputError, UsageError
 from void_bridge.frames import FrameRange
@@ -189,14 +189,14 @@ def test_a_folder_that_is_a_file_is_named(tmp_path):
 
 
 def test_artists_read_no_options():
-    words = artist_words(errors.MissingFrames("missing 1005 of 1001-1005 in p: render them or give other --frames"))
+    words = artist_message(errors.MissingFrames("missing 1005 of 1001-1005 in p: render them or give other --frames"))
     assert words == "Frames are missing on disk: missing 1005 of 1001-1005 in p: render them or set another frame range"
     for cls in errors.error_classes().values():
-        said = artist_words(
+        said = artist_message(
             cls("x; choose another place with -o, or give --overwrite, or --colorspace; see --no-autostart")
         )
         assert "--" not in said and " -o" not in said
 
 
 def test_an_unforeseen_error_is_called_that():
-    assert artist_words(KeyError("x")).startswith("Something unforeseen: KeyError")
+    assert artist_message(KeyError("x")).startswith("Something unforeseen: KeyError")

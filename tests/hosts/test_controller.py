@@ -11,9 +11,9 @@ import time
 
 import pytest
 
-from host_plugins.control.controller import Controller, HandedOver, handed_over
+from host_plugins.control.controller import Controller, FarmHandover, handed_over_state
+from host_plugins.control.job_follower import FarmJobStatus
 from host_plugins.control.request import Order
-from host_plugins.control.runs import FarmNews
 from host_plugins.control.settings import Settings
 from host_plugins.control.state import ENDED, JobState
 from tests.support.client_jobs import FRAMES, expected, make_job
@@ -189,14 +189,14 @@ def test_jobs_for_the_farm_are_written_handed_over_together_and_waited_for(tmp_p
 
     def to_farm(files):
         given.append([JobFile.read(file) for file in files])
-        return HandedOver("deadline-cloud job-7")
+        return FarmHandover("deadline-cloud job-7")
 
     told = {"line": "1 of 2 tasks done"}
-    controller = Controller(main.post, main.show, news=lambda folder: FarmNews("", told["line"]))
+    controller = Controller(main.post, main.show, news=lambda folder: FarmJobStatus("", told["line"]))
     jobs = [make_job(tmp_path).replace(output=str(tmp_path / name / "clean.####.exr")) for name in ("out", "other")]
     orders = [Order(job, Settings(where="farm")) for job in jobs]
     states = controller.submit_to_farm(orders, to_farm)
-    assert states == tuple(handed_over(order) for order in orders)
+    assert states == tuple(handed_over_state(order) for order in orders)
     main.until(lambda: all(main.last(order.id).line.endswith("1 of 2 tasks done") for order in orders))
     assert given == [[JobFile(job) for job in jobs]]
     assert main.last(orders[0].id).farm == "deadline-cloud job-7"
@@ -228,7 +228,7 @@ def test_what_the_farm_refuses_is_told_of_every_job_and_their_files_are_left(tmp
 def test_a_site_may_move_the_output_of_a_job_for_the_farm(tmp_path, main, controller):
     moved = str(tmp_path / "site" / "clean.####.exr")
     order = Order(make_job(tmp_path), Settings(where="farm"))
-    controller.submit_to_farm([order], lambda files: HandedOver("openjd 1", (moved,)))
+    controller.submit_to_farm([order], lambda files: FarmHandover("openjd 1", (moved,)))
     main.until(lambda: main.last(order.id).output == moved)
     (tmp_path / "site").mkdir()
     for frame in FRAMES:
@@ -238,7 +238,7 @@ def test_a_site_may_move_the_output_of_a_job_for_the_farm(tmp_path, main, contro
 
 def test_a_job_for_the_farm_is_no_longer_waited_for_when_it_is_cancelled(tmp_path, main, controller):
     order = Order(make_job(tmp_path), Settings(where="farm"))
-    (state,) = controller.submit_to_farm([order], lambda files: HandedOver("opencue 5"))
+    (state,) = controller.submit_to_farm([order], lambda files: FarmHandover("opencue 5"))
     main.until(lambda: main.last(order.id).farm)
     controller.cancel(state, order.settings, lambda line: None)
     assert main.until_phase(order.id, "cancelled").line == "no longer waited for; stop it on the farm: opencue 5"
@@ -251,7 +251,7 @@ def test_a_job_is_cancelled_while_it_is_handed_over(tmp_path, main, controller):
 
     def to_farm(files):
         assert gate.wait(DEADLINE_S)
-        return HandedOver("openjd 1")
+        return FarmHandover("openjd 1")
 
     order = Order(make_job(tmp_path), Settings(where="farm"))
     (state,) = controller.submit_to_farm([order], to_farm)
@@ -267,7 +267,7 @@ def test_a_farm_job_that_is_cancelled_as_the_waiting_begins_stays_cancelled(tmp_
     def news(folder):
         asked.set()
         cancelled.wait(DEADLINE_S)
-        return FarmNews("openjd 1", "0 of 2 tasks done")
+        return FarmJobStatus("openjd 1", "0 of 2 tasks done")
 
     class SlowToChangeHands(dict):
         def __setitem__(self, id, thread):
@@ -278,7 +278,7 @@ def test_a_farm_job_that_is_cancelled_as_the_waiting_begins_stays_cancelled(tmp_
     controller = Controller(main.post, main.show, news=news)
     controller._threads = SlowToChangeHands()
     order = Order(make_job(tmp_path), Settings(where="farm"))
-    (state,) = controller.submit_to_farm([order], lambda files: HandedOver("openjd 1"))
+    (state,) = controller.submit_to_farm([order], lambda files: FarmHandover("openjd 1"))
     main.until(asked.is_set)
     controller.cancel(state, order.settings, lambda line: None)
     time.sleep(1.0)
@@ -295,10 +295,10 @@ def test_a_session_that_ended_before_the_farm_answered_finds_out_from_disk(tmp_p
 
     def news(where):
         asked.append(where)
-        return FarmNews("deadline-cloud job-9", "0 of 2 tasks done") if len(asked) > 1 else FarmNews()
+        return FarmJobStatus("deadline-cloud job-9", "0 of 2 tasks done") if len(asked) > 1 else FarmJobStatus()
 
     order = Order(make_job(tmp_path), Settings(where="farm"))
-    remembered = JobState.from_text(handed_over(order).to_text())
+    remembered = JobState.from_text(handed_over_state(order).to_text())
     later = Controller(main.post, main.show, news=news)
     later.follow(remembered, order.settings)
     main.until(lambda: main.last(order.id).farm)

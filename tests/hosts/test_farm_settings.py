@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from host_plugins.control.runs import FarmNews
+from host_plugins.control.job_follower import FarmJobStatus
 from host_plugins.farm import host_submission
 from host_plugins.farm.backends import farm_names
 from host_plugins.farm.host_submission import check_saved, check_seen, listing, news, submit_words
@@ -191,12 +191,12 @@ def test_what_the_farm_does_not_see_is_said_with_what_to_do(tmp_path):
 
 
 def test_news_of_a_farm_job_come_from_beside_its_frames(tmp_path):
-    assert news(tmp_path) == FarmNews()
+    assert news(tmp_path) == FarmJobStatus()
     write_submission(tmp_path, SubmissionRecord("opencue", "5", "void", "/b", "sh010", ("1001-1004", "1005-1008")))
-    assert news(tmp_path) == FarmNews("opencue 5", "0 of 3 tasks done")
+    assert news(tmp_path) == FarmJobStatus("opencue 5", "0 of 3 tasks done")
     write_task(tmp_path, TaskState("1001-1004", "done", 100.0))
     write_task(tmp_path, TaskState("1005-1008", "running", 42.0))
-    assert news(tmp_path) == FarmNews("opencue 5", "1 of 3 tasks done, 1 running (42 %)")
+    assert news(tmp_path) == FarmJobStatus("opencue 5", "1 of 3 tasks done, 1 running (42 %)")
     write_task(tmp_path, TaskState("1005-1008", "failed", 42.0, "no server answers", "farm07"))
     assert news(tmp_path).line == "1 of 3 tasks done, 1 failed: 1005-1008 on farm07: no server answers"
 

@@ -1,4 +1,4 @@
-"""The self-test inside the fake: every claim holds there, one that does not is told, and docs list the same lines."""
+"""The self-test inside the fake: every check passes, a failed one is reported, and docs list the same statements."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_every_claim_holds_in_the_fake(fake_nuke):
     fake.pump(lambda: "no news of the job yet" not in path.read_text(), LAST_S)
     report = path.read_text()
     assert "FAIL" not in report, report
-    assert "29 of 29 claims hold" in report and "Nuke 17.0v1" in report
+    assert "29 of 29 checks pass" in report and "Nuke 17.0v1" in report
     assert fake.nuke.allNodes() == [] and str(path) in fake.messages[-1]
 
 
@@ -41,20 +41,20 @@ def test_a_claim_that_does_not_hold_is_told_and_stops_no_other(fake_nuke, monkey
     fake, plugin = fake_nuke
     from host_plugins.nuke import selftest
 
-    few = [claim for claim in selftest.CLAIMS if claim[0] in ("looks", "inputs")]
-    monkeypatch.setattr(selftest, "CLAIMS", few)
+    few = [claim for claim in selftest.HOST_CHECKS if claim[0] in ("looks", "inputs")]
+    monkeypatch.setattr(selftest, "HOST_CHECKS", few)
     fake.answers.append(False)
     path = Path(plugin.selftest())
     fake.pump(lambda: "no news of the job yet" not in path.read_text(), LAST_S)
     report = path.read_text()
-    assert "FAIL looks: " in report and "the answer was no" in report and "2 of 3 claims hold" in report
+    assert "FAIL looks: " in report and "the answer was no" in report and "2 of 3 checks pass" in report
 
 
 def test_the_docs_list_the_claims_as_unverified():
     with started() as (_, _plugin):
-        from host_plugins.nuke.claims import CLAIMS, JOB_CLAIM
+        from host_plugins.nuke.host_checks import HOST_CHECKS, JOB_CHECK
 
-        claims = [what for _, what, _ in CLAIMS] + [JOB_CLAIM.what]
+        claims = [what for _, what, _ in HOST_CHECKS] + [JOB_CHECK.statement]
     text = PAGE.read_text(encoding="utf-8")
     listed = text[text.index("<!-- self-test -->") : text.index("<!-- /self-test -->")]
     assert [" ".join(line.split()) for line in re.findall(r"^- ((?:.|\n  )+)", listed, re.MULTILINE)] == claims

@@ -47,7 +47,7 @@ def test_every_claim_holds_in_the_fake(fake):
     report = path.read_text()
     assert "FAIL" not in report, report
     assert (
-        f"{len(host_checks.HOST_CHECKS) + 1} of {len(host_checks.HOST_CHECKS) + 1} claims hold" in report
+        f"{len(host_checks.HOST_CHECKS) + 1} of {len(host_checks.HOST_CHECKS) + 1} checks pass" in report
         and "Fusion fake 1.0" in report
     )
     assert comp.tools == [] and comp.locks == 0
@@ -62,7 +62,7 @@ def test_claims_that_do_not_hold_are_told_and_stop_no_other(fake, monkeypatch):
     report = selftest.selftest(fusion_host(fake.names())).read_text()
     assert re.findall(r"FAIL (\w+):", report) == ["render", "saved", "dialog", "job"]
     assert "artists will be told to use Render All Savers" in report and "the dialog was cancelled" in report
-    assert "1 of 5 claims hold" in report
+    assert "1 of 5 checks pass" in report
     assert fake.comp.tools == []
 
 
@@ -84,7 +84,7 @@ def test_the_docs_list_the_claims_as_unverified():
     text = PAGE.read_text(encoding="utf-8")
     listed = text[text.index("<!-- self-test -->") : text.index("<!-- /self-test -->")]
     lines = [" ".join(line.split()) for line in re.findall(r"^- ((?:.|\n  )+)", listed, re.MULTILINE)]
-    assert lines == [what for _, what, _ in host_checks.HOST_CHECKS] + [host_checks.JOB_CHECK.what]
+    assert lines == [what for _, what, _ in host_checks.HOST_CHECKS] + [host_checks.JOB_CHECK.statement]
 
 
 @pytest.mark.parametrize("compression", ["none", "zips", "zip"])

@@ -45,7 +45,7 @@ _ADVICE: Tuple[Tuple[type, str], ...] = (
 )
 
 
-def artist_words(error: BaseException) -> str:
+def artist_message(error: BaseException) -> str:
     """One line for a panel or a message box."""
     if not isinstance(error, VoidBridgeError):
         return f"Something unforeseen: {type(error).__name__}: {error}; the log has more"

@@ -8,10 +8,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Callable, NamedTuple, Optional
 
+from host_plugins.control.error_messages import artist_message
 from host_plugins.control.request import Order
 from host_plugins.control.settings import Settings
 from host_plugins.control.state import JobState
-from host_plugins.control.words import artist_words
 from void_bridge.client import Client, connect
 from void_bridge.client.formatting import duration_text, report_lines, status_text, step_text
 from void_bridge.client.frame_writer import FrameWriter
@@ -30,19 +30,19 @@ DISK_POLL_S = 2.0
 OnState = Callable[[JobState], None]
 
 
-class FarmNews(NamedTuple):
+class FarmJobStatus(NamedTuple):
     """farm: who has the job, and by which id. line: how its tasks stand. Both empty where nothing is known."""
 
     farm: str = ""
     line: str = ""
 
 
-News = Callable[[Path], FarmNews]  # asked with the folder of a job's frames
+News = Callable[[Path], FarmJobStatus]  # asked with the folder of a job's frames
 
 
-def no_news(folder: Path) -> FarmNews:
+def no_farm_status(folder: Path) -> FarmJobStatus:
     """For who hands nothing to a farm."""
-    return FarmNews()
+    return FarmJobStatus()
 
 
 def config_of(settings: Settings, interactive: bool) -> Config:
@@ -64,7 +64,7 @@ def config_of(settings: Settings, interactive: bool) -> Config:
     return load(values).config
 
 
-class Run:
+class JobFollower:
     """Follows one job and tells its states. `stop` ends it soon; the job itself goes on at the server.
 
     Args:
@@ -73,7 +73,12 @@ class Run:
     """
 
     def __init__(
-        self, state: JobState, settings: Settings, on_state: OnState, interactive: bool = True, news: News = no_news
+        self,
+        state: JobState,
+        settings: Settings,
+        on_state: OnState,
+        interactive: bool = True,
+        news: News = no_farm_status,
     ) -> None:
         self.state = state
         self.stop = threading.Event()
@@ -117,7 +122,7 @@ class Run:
             return
         if not isinstance(error, VoidBridgeError):
             log.error("job %s: unforeseen", self.state.id, exc_info=error)
-        self.tell(phase="failed", line=artist_words(error))
+        self.tell(phase="failed", line=artist_message(error))
 
     def _lose(self, error: NoServer) -> None:
         """A server that does not answer says nothing about frames that are all there."""
@@ -125,7 +130,7 @@ class Run:
         if set(FrameRange.parse(self.state.frames)) <= set(ready):
             self.tell(phase="done", ready=str(ready), line=f"{len(ready)} frames are here; their server is gone")
         else:
-            self.tell(phase="lost", line=f"{artist_words(error)}. The job may go on there: Reload asks again")
+            self.tell(phase="lost", line=f"{artist_message(error)}. The job may go on there: Reload asks again")
 
     def _client(self) -> Client:
         config = config_of(self._settings, self._interactive)
@@ -177,7 +182,7 @@ class Run:
         lines = tuple(report_lines(client.result(status.id).report))
         heed = "; look at the warnings" if any(line.startswith("warning") for line in lines) else ""
         done = f"{status.frames_done} frames in {duration_text(status.seconds)} by {status.engine}{heed}"
-        failure = artist_words(error_from_code(status.error.code, status.error.message)) if status.error else "failed"
+        failure = artist_message(error_from_code(status.error.code, status.error.message)) if status.error else "failed"
         line = {"done": done, "cancelled": "cancelled"}.get(status.state, failure)
         self.tell(phase=status.state, line=line, ready=str(frames_ready(self.state)), report=lines)
 
@@ -192,7 +197,7 @@ class Run:
             self._tell_news(self._news(folder), str(ready))
             self.stop.wait(DISK_POLL_S)
 
-    def _tell_news(self, news: FarmNews, ready: str) -> None:
+    def _tell_news(self, news: FarmJobStatus, ready: str) -> None:
         farm = news.farm or self.state.farm
         waiting = f"no farm has taken it yet; a wrangler can: void-bridge farm submit {job_file(self.state)}"
         line = f"{farm}: {news.line or 'waits for frames'}" if farm else waiting

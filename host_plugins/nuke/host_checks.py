@@ -10,15 +10,17 @@ from typing import Any, Callable, List, Tuple
 
 import nuke
 
-from host_plugins.control.selftest import HostCheck
+from host_plugins.control.host_checks import HostCheck
 from host_plugins.control.settings import setting_specs
 from host_plugins.control.state import JobState
+from host_plugins.farm.settings import EVERY, FARMS, FarmSettings
 from host_plugins.nuke import colour, digest, inputs, node, panel, result
 from host_plugins.nuke.background import SecondNuke
-from host_plugins.nuke.export import Plan, export
-from host_plugins.nuke.farm_claims import FARM_CLAIMS
-from host_plugins.nuke.freshness import made_of, note_submitted
+from host_plugins.nuke.export import NukeExport, export
+from host_plugins.nuke.farm import ask
+from host_plugins.nuke.freshness import fingerprint, record_submitted
 from host_plugins.nuke.submission import plans_of
+from void_bridge.config import Config
 from void_bridge.errors import Cancelled
 from void_bridge.frames import FrameRange
 
@@ -26,7 +28,7 @@ WIDTH, HEIGHT = 64, 48
 LEFT, RIGHT = (8, 8), (56, 8)  # a pixel inside the matte, one outside
 
 
-class Bench:
+class NukeCheckFixture:
     """A small comp in the current group: a plate of 2.5, a matte over its left half, and a VOIDRemove of both."""
 
     def __init__(self, folder: Path) -> None:
@@ -41,7 +43,7 @@ class Bench:
             self.node[name].setValue(value)
         self.node["engine"].setValue("propagate")
 
-    def exported(self) -> Plan:
+    def exported(self) -> NukeExport:
         plan = plans_of(self.node, panel.settings_of(self.node))[0]
         export(self.node, plan)
         return plan
@@ -57,9 +59,9 @@ class Bench:
             write["file"].setValue(pattern)
             nuke.execute(write, self.first, self.first + 1)
         jobs = {"main": JobState("selftest", "running", "", pattern, f"{self.first}-{self.first + 1}", str(self.first))}
-        result.point_at(self.node, jobs, in_plates_space=False)
-        result.remember(self.node, jobs)
-        self.node["show"].setValue(panel.SHOWN[1])
+        result.set_result_read(self.node, jobs, in_plates_space=False)
+        result.store_jobs(self.node, jobs)
+        self.node["show"].setValue(panel.SHOW_CHOICES[1])
 
 
 def _sheet(value: float, width: int) -> Any:
@@ -68,8 +70,8 @@ def _sheet(value: float, width: int) -> Any:
     return nuke.nodes.Crop(inputs=[whole], box=(0, 0, width, HEIGHT))
 
 
-def _read(bench: Bench, pattern: str) -> Any:
-    return nuke.nodes.Read(file=pattern, raw=True, first=bench.first, last=bench.first + 1)
+def _read(fixture: NukeCheckFixture, pattern: str) -> Any:
+    return nuke.nodes.Read(file=pattern, raw=True, first=fixture.first, last=fixture.first + 1)
 
 
 def _sample(source: Any, place: Tuple[int, int], channel: str = "red") -> float:
@@ -81,147 +83,147 @@ def _same(found: object, expected: object) -> str:
     return str(found)
 
 
-def panel_is_whole(bench: Bench) -> str:
+def panel_is_whole(fixture: NukeCheckFixture) -> str:
     for spec in setting_specs():
-        knob = bench.node[spec.name]
+        knob = fixture.node[spec.name]
         _same(knob.tooltip(), spec.tip)
-    return f"{len(bench.node.knobs())} knobs"
+    return f"{len(fixture.node.knobs())} knobs"
 
 
-def panel_looks_right(bench: Bench) -> str:
-    bench.node.showControlPanel()
+def panel_looks_right(fixture: NukeCheckFixture) -> str:
+    fixture.node.showControlPanel()
     assert nuke.ask("Does the panel of VOIDRemove look like the picture in docs/nuke.md?"), "the answer was no"
     return "seen by a person"
 
 
-def menu_is_there(bench: Bench) -> str:
+def menu_is_there(fixture: NukeCheckFixture) -> str:
     assert nuke.menu("Nodes").findItem("VOID/VOIDRemove") is not None, "no VOIDRemove in the node menu"
     return "Nodes > VOID > VOIDRemove"
 
 
-def inputs_are_named(bench: Bench) -> str:
-    found = sorted((int(each["number"].value()), each.name()) for each in nuke.allNodes("Input", group=bench.node))
+def inputs_are_named(fixture: NukeCheckFixture) -> str:
+    found = sorted((int(each["number"].value()), each.name()) for each in nuke.allNodes("Input", group=fixture.node))
     return _same([name for _, name in found], list(inputs.INPUTS))
 
 
-def create_is_one_undo(bench: Bench) -> str:
+def create_is_one_undo(fixture: NukeCheckFixture) -> str:
     before = len(node.void_nodes())
     node.create()
     nuke.undo()
     return _same(len(node.void_nodes()), before)
 
 
-def plate_is_written_raw(bench: Bench) -> str:
-    plan = bench.exported()
-    read = _read(bench, plan.shot.plate)
+def plate_is_written_raw(fixture: NukeCheckFixture) -> str:
+    plan = fixture.exported()
+    read = _read(fixture, plan.shot.plate)
     bits = str(read.metadata("input/bitsperchannel"))
     assert bits.startswith("16-bit half"), bits
     return f"{_same(_sample(read, LEFT), 2.5)}, {bits}"
 
 
-def mattes_are_a_layer(bench: Bench) -> str:
-    read = _read(bench, bench.exported().shot.mattes["remove"].sequence)
+def mattes_are_a_layer(fixture: NukeCheckFixture) -> str:
+    read = _read(fixture, fixture.exported().shot.mattes["remove"].sequence)
     channel = f"{node.LAYER}.remove"
     assert channel in read.channels(), read.channels()
     return _same((_sample(read, LEFT, channel), _sample(read, RIGHT, channel)), (1.0, 0.0))
 
 
-def nothing_is_left(bench: Bench) -> str:
-    bench.exported()
-    return _same([each.name() for each in nuke.allNodes("Write", group=bench.node)], [])
+def nothing_is_left(fixture: NukeCheckFixture) -> str:
+    fixture.exported()
+    return _same([each.name() for each in nuke.allNodes("Write", group=fixture.node)], [])
 
 
-def nothing_is_written_twice(bench: Bench) -> str:
-    bench.exported()
-    return "missing: " + _same(str(plans_of(bench.node, panel.settings_of(bench.node))[0].missing), "")
+def nothing_is_written_twice(fixture: NukeCheckFixture) -> str:
+    fixture.exported()
+    return "missing: " + _same(str(plans_of(fixture.node, panel.settings_of(fixture.node))[0].missing), "")
 
 
-def data_window_is_kept(bench: Bench) -> str:
-    read = _read(bench, bench.exported().shot.mattes["remove"].sequence)
+def data_window_is_kept(fixture: NukeCheckFixture) -> str:
+    read = _read(fixture, fixture.exported().shot.mattes["remove"].sequence)
     window = [int(each) for each in read.metadata("exr/dataWindow")]
     return _same(window[2] - window[0] + 1 >= WIDTH // 2, True) + f" {window}"
 
 
-def proxy_is_turned_off(bench: Bench) -> str:
+def proxy_is_turned_off(fixture: NukeCheckFixture) -> str:
     root = nuke.root()
     root["proxy"].setValue(True)
     try:
-        bench.plate["softness"].setValue(0.001)  # something new to write
-        read = _read(bench, bench.exported().shot.plate)
+        fixture.plate["softness"].setValue(0.001)  # something new to write
+        read = _read(fixture, fixture.exported().shot.plate)
         assert root["proxy"].value(), "proxy mode was not turned on again"
     finally:
         root["proxy"].setValue(False)
     return _same(read.width(), WIDTH)
 
 
-def cancel_is_told(bench: Bench) -> str:
+def cancel_is_told(fixture: NukeCheckFixture) -> str:
     nuke.message("A long export follows: press Cancel in its bar.")
-    bench.plate["softness"].setValue(0.002)
-    plan = plans_of(bench.node, panel.settings_of(bench.node))[0]
+    fixture.plate["softness"].setValue(0.002)
+    plan = plans_of(fixture.node, panel.settings_of(fixture.node))[0]
     try:
-        export(bench.node, dataclasses.replace(plan, frames=FrameRange(range(1, 5001))))
+        export(fixture.node, dataclasses.replace(plan, frames=FrameRange(range(1, 5001))))
     except Cancelled as exc:
         return str(exc)
     raise AssertionError("the export ran to its end")
 
 
-def views_have_files_of_their_own(bench: Bench) -> str:
-    write = nuke.nodes.Write(inputs=[bench.plate], file_type="exr", create_directories=True)
-    write["file"].setValue((bench.folder / "views" / "%V" / "plate.####.exr").as_posix())
+def views_have_files_of_their_own(fixture: NukeCheckFixture) -> str:
+    write = nuke.nodes.Write(inputs=[fixture.plate], file_type="exr", create_directories=True)
+    write["file"].setValue((fixture.folder / "views" / "%V" / "plate.####.exr").as_posix())
     view = nuke.views()[0]
-    nuke.executeMultiple((write,), ([bench.first, bench.first, 1],), [view])
-    assert list((bench.folder / "views" / view).iterdir()), "no file in the view's folder"
+    nuke.executeMultiple((write,), ([fixture.first, fixture.first, 1],), [view])
+    assert list((fixture.folder / "views" / view).iterdir()), "no file in the view's folder"
     return f"views/{view}"
 
 
-def buttons_know_their_node(bench: Bench) -> str:
-    button: Any = bench.node["cancel"]
+def buttons_know_their_node(fixture: NukeCheckFixture) -> str:
+    button: Any = fixture.node["cancel"]
     button.execute()
-    return _same(bench.node["status"].value(), "Nothing runs for this node.")
+    return _same(fixture.node["status"].value(), "Nothing runs for this node.")
 
 
-def digest_holds(bench: Bench) -> str:
-    sources = [bench.plate]
+def digest_holds(fixture: NukeCheckFixture) -> str:
+    sources = [fixture.plate]
     first = digest.digest_of(sources)
-    bench.plate.setXYpos(17, 17)
+    fixture.plate.setXYpos(17, 17)
     assert digest.digest_of(sources) == first, "moving a node changed the digest"
-    bench.plate["softness"].setValue(0.003)
+    fixture.plate["softness"].setValue(0.003)
     assert digest.digest_of(sources) != first, "another softness did not"
     return first
 
 
-def expressions_are_followed(bench: Bench) -> str:
+def expressions_are_followed(fixture: NukeCheckFixture) -> str:
     other = nuke.nodes.Grade()
     linked = _sheet(1.0, WIDTH)
     linked["disable"].setExpression(f"{other.name()}.disable")
     return _same(other.fullName() in [each.fullName() for each in inputs.upstream([linked])], True)
 
 
-def result_lies_over_the_plate(bench: Bench) -> str:
-    bench.show_result()
-    seen = [_sample(bench.node, place, channel) for place in (LEFT, RIGHT) for channel in ("red", "alpha")]
+def result_lies_over_the_plate(fixture: NukeCheckFixture) -> str:
+    fixture.show_result()
+    seen = [_sample(fixture.node, place, channel) for place in (LEFT, RIGHT) for channel in ("red", "alpha")]
     return _same(seen, [9.0, 2.5, 2.5, 2.5])
 
 
-def unready_frames_show_the_plate(bench: Bench) -> str:
-    bench.show_result()
+def unready_frames_show_the_plate(fixture: NukeCheckFixture) -> str:
+    fixture.show_result()
     was = nuke.frame()
-    nuke.frame(bench.first + 1)
+    nuke.frame(fixture.first + 1)
     try:
-        return _same(_sample(bench.node, LEFT), 2.5)
+        return _same(_sample(fixture.node, LEFT), 2.5)
     finally:
         nuke.frame(was)
 
 
-def render_refuses(bench: Bench) -> str:
+def render_refuses(fixture: NukeCheckFixture) -> str:
     """A frame that is not the job's, and one of a stale result. Takes a licence for a second Nuke."""
-    bench.show_result()
-    write = nuke.nodes.Write(inputs=[bench.node], file_type="exr", create_directories=True)
-    write["file"].setValue((bench.folder / "rendered" / "out.####.exr").as_posix())
-    said = [_render_elsewhere(write, frame) for frame in (bench.first, bench.first + 2)]
-    bench.node["void_bridge_fresh"].setValue(False)
-    said.append(_render_elsewhere(write, bench.first))
-    bench.node["void_bridge_fresh"].setValue(True)
+    fixture.show_result()
+    write = nuke.nodes.Write(inputs=[fixture.node], file_type="exr", create_directories=True)
+    write["file"].setValue((fixture.folder / "rendered" / "out.####.exr").as_posix())
+    said = [_render_elsewhere(write, frame) for frame in (fixture.first, fixture.first + 2)]
+    fixture.node["void_bridge_fresh"].setValue(False)
+    said.append(_render_elsewhere(write, fixture.first))
+    fixture.node["void_bridge_fresh"].setValue(True)
     assert not said[0], f"a finished frame was refused: {said[0]}"
     assert said[1] and said[2], f"rendered although it should not be: {said}"
     return said[2]
@@ -241,64 +243,93 @@ def _render_elsewhere(write: Any, frame: int) -> str:
     return words[0] if words else "no answer"
 
 
-def background_export_works(bench: Bench) -> str:
-    write = nuke.nodes.Write(inputs=[bench.plate], file_type="exr", create_directories=True)
-    target = bench.folder / "background"
+def background_export_works(fixture: NukeCheckFixture) -> str:
+    write = nuke.nodes.Write(inputs=[fixture.plate], file_type="exr", create_directories=True)
+    target = fixture.folder / "background"
     write["file"].setValue((target / "plate.####.exr").as_posix())
-    words = _render_elsewhere(write, bench.first)
+    words = _render_elsewhere(write, fixture.first)
     assert not words and target.exists(), words or "no frame was written"
     return "written with a render licence"
 
 
-def copies_show_the_same(bench: Bench) -> str:
-    bench.show_result()
+def copies_show_the_same(fixture: NukeCheckFixture) -> str:
+    fixture.show_result()
     for each in nuke.selectedNodes():
         each.setSelected(False)
-    bench.node.setSelected(True)
-    path = (bench.folder / "copied.nk").as_posix()
+    fixture.node.setSelected(True)
+    path = (fixture.folder / "copied.nk").as_posix()
     nuke.nodeCopy(path)
     nuke.nodePaste(path)
     pasted = nuke.selectedNode()
-    assert pasted.name() != bench.node.name(), "the copy has the same name"
-    _same(result.jobs_of(pasted), result.jobs_of(bench.node))
+    assert pasted.name() != fixture.node.name(), "the copy has the same name"
+    _same(result.jobs_of(pasted), result.jobs_of(fixture.node))
     file = node.inside(pasted, "result")["file"].value()
     nuke.delete(pasted)
     return str(file)
 
 
-def changes_make_it_stale(bench: Bench) -> str:
-    bench.show_result()
-    note_submitted(bench.node, made_of(bench.node))
-    bench.node["feather"].setValue(9)
-    bench.node.setInput(2, bench.matte)
-    fresh = bool(bench.node["void_bridge_fresh"].value())
-    bench.node.setInput(2, None)
-    bench.node["feather"].setValue(4)
+def changes_make_it_stale(fixture: NukeCheckFixture) -> str:
+    fixture.show_result()
+    record_submitted(fixture.node, fingerprint(fixture.node))
+    fixture.node["feather"].setValue(9)
+    fixture.node.setInput(2, fixture.matte)
+    fresh = bool(fixture.node["void_bridge_fresh"].value())
+    fixture.node.setInput(2, None)
+    fixture.node["feather"].setValue(4)
     return _same(fresh, False)
 
 
-def own_files_are_sent(bench: Bench) -> str:
-    read = _read(bench, bench.exported().shot.plate)
-    pattern, space = inputs.own_files(read, FrameRange([bench.first]), "main")
+def own_files_are_sent(fixture: NukeCheckFixture) -> str:
+    read = _read(fixture, fixture.exported().shot.plate)
+    pattern, space = inputs.own_files(read, FrameRange([fixture.first]), "main")
     assert pattern, "a plain Read was not taken as it is"
     return f"{pattern} in {space}"
 
 
-def colour_is_found(bench: Bench) -> str:
+def colour_is_found(fixture: NukeCheckFixture) -> str:
     space, config = colour.working_space()
     assert config.startswith("ocio://") or Path(config).is_file(), f"no config at {config}"
     return f"{space} of {config}"
 
 
-def packages_load(bench: Bench) -> str:
+def packages_load(fixture: NukeCheckFixture) -> str:
     import msgpack
     import zmq
 
     return f"pyzmq {zmq.__version__} from {zmq.__file__}, msgpack {msgpack.version}, {sys.version.split()[0]}"
 
 
-Check = Callable[[Bench], str]
-CLAIMS: Tuple[Tuple[str, str, Check], ...] = (
+def read_only_takes_text(fixture: NukeCheckFixture) -> str:
+    fixture.node[panel.FARM_JOB].setValue("farm job-1")
+    found = fixture.node[panel.FARM_JOB].value()
+    assert found == "farm job-1", f"got {found!r}"
+    return str(found)
+
+
+def saved_stays_saved(fixture: NukeCheckFixture) -> str:
+    """The script itself is not saved: only the mark that it has changes is looked at, and given back."""
+    root = nuke.root()
+    had_changes = root.modified()
+    fixture.plate["softness"].setValue(0.004)  # something new to write
+    root.setModified(False)
+    try:
+        fixture.exported()
+        assert not root.modified(), "the script counts as changed after an export"
+    finally:
+        root.setModified(had_changes)
+    return "not modified"
+
+
+def dialog_gives_back(fixture: NukeCheckFixture) -> str:
+    nuke.message("A dialog of the farm follows: leave it as it is, press OK.")
+    shown = FarmSettings(shots=EVERY, farm=FARMS[2], pool="gpu", gpu_memory=0.0, comment="two words", comp=True)
+    found = ask(shown, Config())
+    assert found == shown, f"got {found}, expected {shown}"
+    return str(found)
+
+
+Check = Callable[[NukeCheckFixture], str]
+HOST_CHECKS: Tuple[Tuple[str, str, Check], ...] = (
     ("packages", "the plug-in's packages load in Nuke's Python", packages_load),
     ("menu", "VOIDRemove is in the node menu", menu_is_there),
     ("panel", "every setting has a knob with its tooltip", panel_is_whole),
@@ -328,6 +359,8 @@ CLAIMS: Tuple[Tuple[str, str, Check], ...] = (
     ("stale", "a changed setting or input makes a result stale", changes_make_it_stale),
     ("copy", "a pasted copy shows the same result", copies_show_the_same),
     ("background", "a second Nuke renders the export", background_export_works),
-    *FARM_CLAIMS,
+    ("read-only", "a read-only text knob takes what a script writes", read_only_takes_text),
+    ("saved", "an export leaves a saved script saved", saved_stays_saved),
+    ("farm", "the farm's dialog shows what was chosen last and gives it back", dialog_gives_back),
 )
-JOB_CLAIM = HostCheck("job", "a job goes to a local server, and its news come on the main thread", lambda: "")
+JOB_CHECK = HostCheck("job", "a job goes to a local server, and its news come on the main thread", lambda: "")
