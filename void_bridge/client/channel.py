@@ -12,7 +12,7 @@ from zmq.utils.monitor import recv_monitor_message
 from void_bridge import __version__
 from void_bridge.client.endpoint import Endpoint
 from void_bridge.connection import host_identity
-from void_bridge.errors import NoServer, ProtocolError, Refused, VersionMismatch, error_from_code
+from void_bridge.errors import NoServer, ProtocolError, Refused, VersionMismatch
 from void_bridge.protocol.framing import Envelope, decode, encode
 from void_bridge.protocol.messages import PROTOCOL_VERSION, ErrorReply, Hello, Message, Welcome
 
@@ -138,5 +138,5 @@ class Channel:
 def raise_if_error(envelope: Envelope) -> Envelope:
     """The envelope, unless it is an error, which is raised."""
     if isinstance(envelope.message, ErrorReply):
-        raise error_from_code(envelope.message.code, envelope.message.message)
+        raise envelope.message.to_error()
     return envelope

@@ -1,1 +1,1 @@
-"""The wire: messages.py says what, framing.py how. docs/protocol.md is the authority."""
+"""The wire protocol: messages.py declares its messages, framing.py encodes them. docs/protocol.md is the authority."""

@@ -1,4 +1,4 @@
-"""Messages to wire frames and back: a MessagePack header, then raw buffers.
+"""Conversion between messages and wire frames: a MessagePack header, then raw buffers.
 
     [header, buffer, ...]    header = {"type": text, "n": request number, "body": fields}
 
@@ -27,7 +27,12 @@ _Table = TypeVar("_Table", bound=Sized)
 
 @dataclass(frozen=True)
 class Envelope:
-    """A message with the number of its request (0: unasked) and its buffers."""
+    """A message with the number of its request and its buffers.
+
+    Attributes:
+        number: number of the request, which its answer repeats; 0 for an event.
+        buffers: bytes-like objects.
+    """
 
     message: Message
     number: int = 0
@@ -35,10 +40,10 @@ class Envelope:
 
 
 def encode(envelope: Envelope) -> Sequence[Any]:
-    """Wire frames of an envelope; the buffers are passed on without a copy.
+    """Return the wire frames of an envelope; the buffers are passed on without a copy.
 
     Raises:
-        ProtocolError: a header over the cap, at which the other side would end the connection.
+        ProtocolError: the header is over the cap, at which the other side would end the connection.
     """
     plain = {"type": envelope.message.type, "n": envelope.number, "body": to_plain(envelope.message)}
     header = msgpack.packb(plain)
@@ -51,7 +56,7 @@ def encode(envelope: Envelope) -> Sequence[Any]:
 
 
 def decode(frames: Sequence[Any]) -> Envelope:
-    """The envelope in wire frames (bytes-like).
+    """Return the envelope in bytes-like wire frames.
 
     Raises:
         ProtocolError: too many or too large frames, not MessagePack, an unknown type, a wrong field.
@@ -62,27 +67,33 @@ def decode(frames: Sequence[Any]) -> Envelope:
         raise ProtocolError(f"got a header of {len(frames[0])} bytes, expected at most {HEADER_BYTES_MAX}")
     if any(len(buffer) > PART_BYTES for buffer in frames[1:]):
         raise ProtocolError(f"got a buffer over {PART_BYTES} bytes; send larger files in parts")
-    header = _unpacked(frames[0])
+    header = _unpack(frames[0])
     kind, number = header.get("type"), header.get("n", 0)
     if not isinstance(kind, str) or kind not in MESSAGES:
         raise ProtocolError(f"unknown message {str(kind)[:40]!r}{nearest(str(kind)[:40], MESSAGES)}")
-    if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number < 2**63:
+    if not _is_request_number(number):
         raise ProtocolError(f"{kind}: got request number {str(number)[:40]!r}, expected a whole number")
     message = from_plain(MESSAGES[kind], header.get("body", {}), where=kind, error=ProtocolError)
     return Envelope(message, number, tuple(frames[1:]))
 
 
 def request_number(frames: Sequence[Any]) -> int:
-    """The number in a message that may be broken otherwise, so that its refusal can be matched; 0 if there is none."""
+    """Return the request number of a message that may be invalid, so that its refusal can be matched; 0 without one."""
     try:
-        number = _unpacked(frames[0]).get("n", 0) if frames and len(frames[0]) <= HEADER_BYTES_MAX else 0
+        number = _unpack(frames[0]).get("n", 0) if frames and len(frames[0]) <= HEADER_BYTES_MAX else 0
     except ProtocolError:
         return 0
-    return number if isinstance(number, int) and not isinstance(number, bool) and 0 <= number < 2**63 else 0
+    return number if _is_request_number(number) else 0
 
 
-def _unpacked(frame: Any) -> Any:
-    count = _Counter()
+def _is_request_number(value: Any) -> bool:
+    """Return whether a value can be a request number, which fits into 63 bits."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
+
+
+def _unpack(frame: Any) -> Any:
+    """Return the header in a frame. Raises ProtocolError."""
+    count = _ValueLimit()
     try:
         header = msgpack.unpackb(
             frame,
@@ -100,8 +111,8 @@ def _unpacked(frame: Any) -> Any:
     return header
 
 
-class _Counter:
-    """Stops a header whose values would take far more memory than its bytes."""
+class _ValueLimit:
+    """A MessagePack hook that stops a header whose values would take far more memory than its bytes."""
 
     def __init__(self) -> None:
         self._left = _VALUES_MAX

@@ -1,15 +1,16 @@
 """Every message of the protocol, as frozen dataclasses without I/O. docs/protocol.md explains them.
 
-A request carries a number that its answer repeats (framing.Envelope). Evolving: a new field has a
-default; a field never changes meaning; a new message is a new class; anything else is a new
-`PROTOCOL_VERSION`, whose first number both sides must share.
+A request carries a number that its answer repeats (framing.Envelope). To add a message, declare its dataclass here with
+its tag on the wire, `class Hello(Message, type="hello")`; that registers it. A new field has a default; a field never
+changes its meaning. Any other change needs a new `PROTOCOL_VERSION`, whose first number both sides must share.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar, Dict, Literal, Optional, Tuple, Type
+from typing import ClassVar, Dict, Literal, Optional, Tuple, Type, TypeVar
 
+from void_bridge.errors import VoidBridgeError, error_from_code
 from void_bridge.job import Job
 
 PROTOCOL_VERSION = "1.1"
@@ -18,12 +19,22 @@ JobState = Literal["receiving", "queued", "running", "done", "failed", "cancelle
 FINAL_STATES: Tuple[JobState, ...] = ("done", "failed", "cancelled")
 TransportName = Literal["inline", "path"]
 WorkerState = Literal["stopped", "starting", "idle", "running", "ending"]
+MESSAGES: Dict[str, Type[Message]] = {}
+F = TypeVar("F", bound="Failure")
 
 
 class Message:
-    """Base of all messages; `type` is its name on the wire."""
+    """Base class of all messages, which registers each subclass in `MESSAGES`.
+
+    Attributes:
+        type: name of the message on the wire.
+    """
 
     type: ClassVar[str]
+
+    def __init_subclass__(cls, type: str) -> None:
+        cls.type = type
+        MESSAGES[type] = cls
 
 
 # --- values inside messages -------------------------------------------------------------------
@@ -33,8 +44,11 @@ class Message:
 class InputFile:
     """One file that a job reads.
 
-    path: as the submitter sees it. digest: blake2b-256 of its bytes in hex, empty for `path`
-    transport. size in bytes; mtime_ns guards a `path` input against changes while the job runs.
+    Attributes:
+        path: the file, as the submitter sees it.
+        size: its size in bytes.
+        digest: blake2b-256 of its bytes in hex; empty for `path` transport.
+        mtime_ns: time of its last change, which guards a `path` input against changes while the job runs.
     """
 
     path: str
@@ -45,13 +59,36 @@ class InputFile:
 
 @dataclass(frozen=True)
 class Failure:
+    """An error of `void_bridge.errors` as it travels.
+
+    Attributes:
+        code: code of the error's class.
+        message: its line of text.
+    """
+
     code: str
     message: str
+
+    @classmethod
+    def from_error(cls: Type[F], error: VoidBridgeError) -> F:
+        """Return the failure that stands for an error."""
+        return cls(error.code, error.message)
+
+    def to_error(self) -> VoidBridgeError:
+        """Return the error that this failure stands for."""
+        return error_from_code(self.code, self.message)
 
 
 @dataclass(frozen=True)
 class Progress:
-    """stage: decode, flow, fill, encode, ...; done of total steps in it; seconds_left: estimate for the job."""
+    """The progress of a job within its current stage.
+
+    Attributes:
+        stage: decode, flow, fill, encode and so on.
+        done: finished steps of the stage.
+        total: steps of the stage.
+        seconds_left: estimate for the whole job.
+    """
 
     stage: str = ""
     done: int = 0
@@ -61,10 +98,14 @@ class Progress:
 
 @dataclass(frozen=True)
 class JobStatus:
-    """A job as its server sees it.
+    """The state of a job.
 
-    frames: how many will be delivered; frames_done: published so far. created: seconds since the epoch.
-    attempt: number of the latest one. seconds: that it has been running for, over all attempts.
+    Attributes:
+        frames: number of frames that will be delivered.
+        frames_done: number of frames published so far.
+        attempt: number of the latest attempt.
+        created: time of submission in seconds since the epoch.
+        seconds: running time in seconds over all attempts.
     """
 
     id: str
@@ -83,7 +124,13 @@ class JobStatus:
 
 @dataclass(frozen=True)
 class ResultFrame:
-    """A published frame. path: where it lies on the server's disk."""
+    """A published frame.
+
+    Attributes:
+        digest: blake2b-256 of its bytes in hex.
+        size: its size in bytes.
+        path: the file on the server's disk.
+    """
 
     frame: int
     digest: str
@@ -93,11 +140,14 @@ class ResultFrame:
 
 @dataclass(frozen=True)
 class WorkerStatus:
-    """A place for a worker process.
+    """The state of a slot for a worker process.
 
-    engine: of the job at hand or the last one, whose model the process may still hold. jobs: that it holds, the one on
-    its device first. silent_s: seconds since its last word; None: no process. resident_bytes: of the process alone.
-    losses: processes here that ended unasked or had to be killed.
+    Attributes:
+        engine: engine of the current or last job, whose model the process may still hold.
+        jobs: ids of the jobs that it holds, the one on its device first.
+        silent_s: seconds since its last message; None without a process.
+        resident_bytes: memory of the process alone.
+        losses: number of processes in this slot that ended unasked or had to be killed.
     """
 
     index: int
@@ -113,9 +163,12 @@ class WorkerStatus:
 
 @dataclass(frozen=True)
 class SpoolStatus:
-    """used_bytes: inputs and results, as the limit counts them. limit_bytes: 0 is none.
+    """The state of the spool.
 
-    free_bytes: on the spool's disk, as seen a few seconds ago; None: the disk has not answered lately.
+    Attributes:
+        used_bytes: inputs and results, as the limit counts them.
+        limit_bytes: the limit; 0 means none.
+        free_bytes: free space on the spool's disk a few seconds ago; None if the disk has not answered lately.
     """
 
     used_bytes: int
@@ -127,24 +180,33 @@ class SpoolStatus:
 
 
 @dataclass(frozen=True)
-class Hello(Message):
-    """First message on either socket. host: identifies the client's machine and user."""
+class Hello(Message, type="hello"):
+    """The first message on either socket.
 
-    type: ClassVar[str] = "hello"
+    Attributes:
+        protocol: version that the client speaks.
+        client: name and version of the client.
+        host: identity of the client's machine and user.
+    """
+
     protocol: str
     client: str
     host: str = ""
 
 
 @dataclass(frozen=True)
-class Welcome(Message):
-    """data_address: URL of the data socket; host `*` there means the host of the control socket's URL.
-    roots: folders that `path` transport may read.
+class Welcome(Message, type="welcome"):
+    """The answer to `hello`.
 
-    window: how many parts may be on their way in one direction. part_bytes: their size.
+    Attributes:
+        installation: id of the server's installation.
+        host: identity of the server's machine and user.
+        data_address: URL of the data socket; the host `*` in it means the host of the control socket's URL.
+        window: number of parts that may be in flight in one direction.
+        part_bytes: size of a part.
+        roots: folders that `path` transport may read.
     """
 
-    type: ClassVar[str] = "welcome"
     protocol: str
     server: str
     installation: str
@@ -157,32 +219,30 @@ class Welcome(Message):
 
 
 @dataclass(frozen=True)
-class ErrorReply(Message):
-    """The request was not carried out. code: of void_bridge.errors."""
-
-    type: ClassVar[str] = "error"
-    code: str
-    message: str
+class ErrorReply(Failure, Message, type="error"):
+    """The answer to a request that was not carried out."""
 
 
 @dataclass(frozen=True)
-class Ping(Message):
-    type: ClassVar[str] = "ping"
+class Ping(Message, type="ping"):
+    """A request for `pong`."""
 
 
 @dataclass(frozen=True)
-class Pong(Message):
-    type: ClassVar[str] = "pong"
+class Pong(Message, type="pong"):
+    """The answer to `ping`."""
 
 
 # --- control socket ---------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class Submit(Message):
-    """Ask for a job. The same id with the same job again is the same job; with another job it is refused."""
+class Submit(Message, type="submit"):
+    """A request to run a job.
 
-    type: ClassVar[str] = "submit"
+    The same id with the same job again is the same job; with another job it is refused.
+    """
+
     id: str
     job: Job
     inputs: Tuple[InputFile, ...]
@@ -192,93 +252,102 @@ class Submit(Message):
 
 
 @dataclass(frozen=True)
-class Submitted(Message):
-    """missing: digests that the server does not hold yet; the job is queued once all have been put."""
+class Submitted(Message, type="submitted"):
+    """The answer to `submit`.
 
-    type: ClassVar[str] = "submitted"
+    Attributes:
+        missing: digests that the server does not hold yet; the job is queued once all have been put.
+    """
+
     status: JobStatus
     missing: Tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
-class GetStatus(Message):
-    type: ClassVar[str] = "get_status"
+class GetStatus(Message, type="get_status"):
+    """A request for a job's status."""
+
     id: str
 
 
 @dataclass(frozen=True)
-class Watch(Message):
-    """Ask for `status` events of a job, at most five a second, until it ends or the client stops pinging."""
+class Watch(Message, type="watch"):
+    """A request for `status` events of a job, at most five a second, until it ends or the client stops pinging."""
 
-    type: ClassVar[str] = "watch"
     id: str
     previews: bool = False
 
 
 @dataclass(frozen=True)
-class StatusReply(Message):
-    """Answers get_status, watch, cancel and fetched; comes unasked, with number 0, to those who watch."""
+class StatusReply(Message, type="status"):
+    """The answer to get_status, watch, cancel and fetched, and an event with number 0 for watching clients."""
 
-    type: ClassVar[str] = "status"
     status: JobStatus
 
 
 @dataclass(frozen=True)
-class Preview(Message):
-    """Comes unasked to those who watch with previews. The buffer is a PNG of one frame in the making."""
+class Preview(Message, type="preview"):
+    """An event for clients that watch with previews. Its buffer is a PNG of one unfinished frame."""
 
-    type: ClassVar[str] = "preview"
     id: str
     frame: int
 
 
 @dataclass(frozen=True)
-class ListJobs(Message):
-    type: ClassVar[str] = "list_jobs"
+class ListJobs(Message, type="list_jobs"):
+    """A request for the newest jobs."""
+
     limit: int = 100
 
 
 @dataclass(frozen=True)
-class JobList(Message):
-    type: ClassVar[str] = "job_list"
+class JobList(Message, type="job_list"):
+    """The answer to `list_jobs`."""
+
     jobs: Tuple[JobStatus, ...]
 
 
 @dataclass(frozen=True)
-class Cancel(Message):
-    type: ClassVar[str] = "cancel"
+class Cancel(Message, type="cancel"):
+    """A request to cancel a job."""
+
     id: str
 
 
 @dataclass(frozen=True)
-class Free(Message):
-    """Ask idle workers to give their device memory back now."""
-
-    type: ClassVar[str] = "free"
+class Free(Message, type="free"):
+    """A request that idle workers release their device memory now."""
 
 
 @dataclass(frozen=True)
-class Freed(Message):
-    type: ClassVar[str] = "freed"
+class Freed(Message, type="freed"):
+    """The answer to `free`.
+
+    Attributes:
+        workers: number of workers that release their memory.
+    """
+
     workers: int
 
 
 @dataclass(frozen=True)
-class GetServerStatus(Message):
-    """Ask how the server is. Answered from memory. Since protocol 1.1."""
-
-    type: ClassVar[str] = "get_server_status"
+class GetServerStatus(Message, type="get_server_status"):
+    """A request for the server's own status, answered from memory. Since protocol 1.1."""
 
 
 @dataclass(frozen=True)
-class ServerStatus(Message):
-    """started: seconds since the epoch; seconds: that it has been running for. resident_bytes: of the server's process.
+class ServerStatus(Message, type="server_status"):
+    """The answer to `get_server_status`.
 
-    jobs: how many it knows in each state. oldest_queued_s: how long ago the oldest queued job came; None: none is
-    queued. clients: heard of lately, on the control socket.
+    Attributes:
+        started: start time in seconds since the epoch.
+        seconds: running time in seconds.
+        resident_bytes: memory of the server's process.
+        jobs: number of known jobs in each state.
+        oldest_queued_s: seconds since the oldest queued job was submitted; None if none is queued.
+        clients: number of clients heard of lately on the control socket.
     """
 
-    type: ClassVar[str] = "server_status"
     started: float
     seconds: float
     pid: int
@@ -291,18 +360,20 @@ class ServerStatus(Message):
 
 
 @dataclass(frozen=True)
-class GetResult(Message):
-    """Ask what a job has published so far."""
+class GetResult(Message, type="get_result"):
+    """A request for the frames that a job has published so far."""
 
-    type: ClassVar[str] = "get_result"
     id: str
 
 
 @dataclass(frozen=True)
-class Result(Message):
-    """report: what the job says it did, plain values by name; empty until it is done."""
+class Result(Message, type="result"):
+    """The answer to `get_result`.
 
-    type: ClassVar[str] = "result"
+    Attributes:
+        report: the job's report, plain values by name; empty until the job is done.
+    """
+
     status: JobStatus
     job: Job
     frames: Tuple[ResultFrame, ...]
@@ -310,13 +381,12 @@ class Result(Message):
 
 
 @dataclass(frozen=True)
-class Fetched(Message):
-    """The client holds every frame of a finished job: the server may drop its files when it needs room.
+class Fetched(Message, type="fetched"):
+    """A note that the client holds every frame of a finished job, so that the server may drop its files.
 
     Answered by `status`.
     """
 
-    type: ClassVar[str] = "fetched"
     id: str
 
 
@@ -324,43 +394,41 @@ class Fetched(Message):
 
 
 @dataclass(frozen=True)
-class Put(Message):
-    """One part of a blob, in order, with one buffer. Only blobs that a submitted job lacks are taken."""
+class Put(Message, type="put"):
+    """One part of a blob, in order, with one buffer. Only blobs that a submitted job lacks are accepted."""
 
-    type: ClassVar[str] = "put"
     digest: str
     size: int
     offset: int
 
 
 @dataclass(frozen=True)
-class PutDone(Message):
-    """A part was taken, which gives its credit back. stored: the blob is whole, checked and durable."""
+class PutDone(Message, type="put_done"):
+    """The answer to `put`, which returns the part's credit.
 
-    type: ClassVar[str] = "put_done"
+    Attributes:
+        received: bytes of the blob received so far.
+        stored: whether the blob is whole, checked and durable.
+    """
+
     digest: str
     received: int
     stored: bool
 
 
 @dataclass(frozen=True)
-class Get(Message):
-    """Ask for one part of a published frame; each request outstanding is one credit."""
+class Get(Message, type="get"):
+    """A request for one part of a published frame. Each outstanding request uses one credit."""
 
-    type: ClassVar[str] = "get"
     id: str
     frame: int
     offset: int
 
 
 @dataclass(frozen=True)
-class Part(Message):
+class Part(Message, type="part"):
     """One part of a published frame, with one buffer."""
 
-    type: ClassVar[str] = "part"
     frame: int
     offset: int
     size: int
-
-
-MESSAGES: Dict[str, Type[Message]] = {cls.type: cls for cls in Message.__subclasses__()}
