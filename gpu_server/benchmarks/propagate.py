@@ -58,7 +58,7 @@ def propagated(footage: SyntheticFootage, hole: np.ndarray) -> np.ndarray:
     result = footage.plates.copy()
     with tempfile.TemporaryDirectory() as scratch:
         context = SilentContext(_job(len(footage.plates)), Path(scratch))
-        for patch in PropagateEngine().run(clip, context):
+        for patch in PropagateEngine().generate(clip, context).patches:
             here = (patch.index, *patch.box.slices)
             result[here] = np.where(hole[here][..., None], patch.rgb, result[here])
     return result

@@ -1,15 +1,17 @@
-"""What an engine is: a small class that turns a clip into patches.
+"""The engine interface: a small class that turns a clip into patches.
 
-An engine sees no files, no sockets and no colour management. The worker hands it a `Clip`, takes
-the `Patch`es that it yields, and does the rest: way back to the plate, paste, grain headers, EXR.
+An engine sees no files, no sockets and no colour management. The worker hands it a `Clip`, takes the patches of the
+`Generated` that it returns, and does the rest: integration into the plate, paste, headers, EXR. docs/extending.md has a
+worked example.
 """
 
 from __future__ import annotations
 
 import abc
+import enum
 import hashlib
 import importlib.util
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -102,7 +104,17 @@ class Context(Protocol):
     headers: dict[str, str]  # what result frames say of their making, by name below void_bridge/; set before a patch
 
     def progress(self, stage: str, done: int, total: int) -> None:
-        """Steps done of a named stage. Raises Cancelled once the job is cancelled: a safe point."""
+        """Report the steps done of a stage. This is also a safe point.
+
+        Args:
+            stage: a member of the engine's `stages`.
+            done: steps that are done.
+            total: all steps of the stage.
+
+        Raises:
+            Cancelled: the job was cancelled.
+            EngineError: the engine does not declare this stage.
+        """
         ...
 
     def warn(self, *texts: str) -> None:
@@ -137,14 +149,50 @@ class EngineNeeds:
     weights: bool = False
 
 
+class EngineStage(enum.StrEnum):
+    """Base of the enumerations in which engines name their stages.
+
+    The value is the name that clients see; `share` is the part of a job's time that the stage takes, about, in any
+    unit. The estimate of the time left is made from the shares.
+
+        class MedianStage(EngineStage):
+            READ = "read", 0.2
+            FILL = "fill", 0.8
+    """
+
+    share: float
+
+    def __new__(cls, value: str, share: float = 1.0) -> EngineStage:
+        """Make a member from its name and its share."""
+        member = str.__new__(cls, value)
+        member._value_, member.share = value, share
+        return member
+
+
+@dataclass(frozen=True)
+class Generated:
+    """The result of `Engine.generate`: the device is free, and the patches are still to be taken.
+
+    Attributes:
+        patches: one patch for each index of `clip.wanted`, in that order. They may be made while they are taken.
+    """
+
+    patches: Iterable[Patch]
+
+
 class Engine(abc.ABC):
-    """One way of making clean frames. Subclass it and register it as an entry point (CONTRIBUTING.md).
+    """A way of making clean frames. Subclass it and register it as an entry point (docs/extending.md).
 
-    A worker keeps one object of each engine and runs one job at a time on it: what is costly to load may stay.
+    A worker keeps one object of each engine and runs one job at a time on it, so that loaded models may stay.
 
-    domain: "plate" engines get linear pixels at plate resolution, "model" engines a `ModelClip`.
-    access: "stream" engines take the wanted frames once, in order; "random" ones look anywhere.
-    stages: what share of a job each stage that it reports takes, about; for the time left.
+    Attributes:
+        name: name in jobs and in the entry point.
+        version: version in the headers of result frames.
+        summary: one line for lists of engines.
+        needs: modules and hardware that the engine asks for.
+        domain: "plate" engines get linear pixels at plate resolution, "model" engines a `ModelClip`.
+        access: "stream" engines read each wanted frame once, in order; "random" ones read any frame at any time.
+        stages: the stages that the engine reports.
     """
 
     name: ClassVar[str]
@@ -153,26 +201,36 @@ class Engine(abc.ABC):
     needs: ClassVar[EngineNeeds] = EngineNeeds()
     domain: ClassVar[Literal["plate", "model"]] = "plate"
     access: ClassVar[Literal["stream", "random"]] = "random"
-    stages: ClassVar[dict[str, float]] = {}
+    stages: ClassVar[type[EngineStage] | Mapping[str, float]] = EngineStage
 
     def missing(self, models: Path, job: Job | None = None) -> str:
-        """What it lacks on this machine for a job (without one, to be chosen by `auto`); empty when it is ready.
+        """Return what the engine lacks on this machine, or an empty string when it is ready.
 
-        models: where weights lie.
+        Args:
+            models: folder of the weights.
+            job: job to run; None when `auto` chooses an engine.
         """
         absent = [name for name in self.needs.modules if importlib.util.find_spec(name) is None]
         return ", ".join(absent)
 
     @abc.abstractmethod
-    def run(self, clip: Clip, context: Context) -> Iterator[Patch]:
-        """Yield one patch for each index of `clip.wanted`, in that order.
+    def generate(self, clip: Clip, context: Context) -> Generated:
+        """Run the model and return the patches, ready to be taken.
 
-        A model engine is through with its device once it yields the first: the rest is taken while the next job runs.
+        When this returns, a model engine no longer uses the device: the next job may run there while the patches of
+        this one are taken. Taking them may use the CPU, read `clip` and report progress. An engine without a device
+        returns at once and makes its patches as they are taken.
+
+        This is a plain method, not a generator: `return Generated(self._patches(clip, context))`.
+
+        Args:
+            clip: the shot, as `domain` and `access` ask for it.
+            context: progress, cancel, previews and the report.
 
         Raises:
             Cancelled: at a safe point, after the job was cancelled.
             OutOfMemory: the device or the machine has too little memory for this clip.
-            EngineError: anything else that stops this job and not the worker.
+            EngineError: another failure that stops this job but not the worker.
         """
 
 

@@ -1,7 +1,8 @@
-"""Engines by name. Packages register theirs as entry points in the group `void_bridge.engines`."""
+"""Engines by name. A package registers its own as entry points in the group `void_bridge.engines`."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -15,24 +16,30 @@ AUTO_ORDER = ("void", "propagate")
 
 
 def engine_names() -> tuple[str, ...]:
-    """Every registered engine, without importing any."""
+    """Return the name of every registered engine, without importing any."""
     return tuple(sorted({point.name for point in entry_points(group=GROUP)}))
 
 
 class Engines:
-    """The engines of one process, each made once, so that what it loaded stays warm from job to job."""
+    """The engines of a process: one object of each, so that loaded models stay from job to job.
 
-    def __init__(self) -> None:
-        self._made: dict[str, Engine] = {}
+    Args:
+        loaded: engines by name that are there from the start; others are loaded when they are asked for.
+    """
+
+    def __init__(self, loaded: Mapping[str, Engine] | None = None) -> None:
+        self._loaded = dict(loaded or {})
 
     def for_job(self, job: Job, models: Path = Path()) -> Engine:
-        """The job's engine; `auto` takes the first of AUTO_ORDER that is ready on this machine.
+        """Return the job's engine; for `auto` the first of AUTO_ORDER that is ready on this machine.
 
-        models: where weights lie.
+        Args:
+            job: the job.
+            models: folder of the weights.
 
         Raises:
-            UsageError: no engine of that name.
-            EngineError: it is there, but what it needs is not.
+            UsageError: there is no engine of that name.
+            EngineError: the engine needs something that is not there.
         """
         if job.engine == "auto":
             known = [self.named(name) for name in AUTO_ORDER if name in engine_names()]
@@ -43,13 +50,18 @@ class Engines:
         return engine
 
     def named(self, name: str) -> Engine:
-        """Raises UsageError: no engine of that name."""
-        if name not in self._made:
-            self._made[name] = _load(name)
-        return self._made[name]
+        """Return an engine, which is loaded the first time.
+
+        Raises:
+            UsageError: there is no engine of that name.
+        """
+        if name not in self._loaded:
+            self._loaded[name] = _load(name)
+        return self._loaded[name]
 
 
 def _load(name: str) -> Engine:
+    """Import a registered engine and make an object of it."""
     for point in entry_points(group=GROUP, name=name):
         engine: Engine = point.load()()
         return engine

@@ -1,18 +1,19 @@
-"""What a running engine is offered: progress, cancel, previews, a report."""
+"""The context of a running engine: progress, cancel, previews, a report."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from gpu_server.engines.base import EngineStage
 from gpu_server.worker.messages import Advance, RunJob, WorkerMessage, WorkerPreview
-from void_bridge.errors import Cancelled
+from void_bridge.errors import Cancelled, EngineError
 from void_bridge.job import Job
 
 PROGRESS_INTERVAL_S = 0.1
@@ -21,61 +22,89 @@ PREVIEW_INTERVAL_S = 1.0
 Send = Callable[[WorkerMessage], None]
 
 
-class StageClock:
-    """Seconds spent in each stage, and an estimate of those to come.
+class WorkerStage(EngineStage):
+    """The stages of a job that are the worker's own."""
 
-    weights: the share of the job that each stage takes, about. Without any, a job is one stage.
+    DECODE = "decode", 0.1
+
+
+def stage_shares(stages: type[EngineStage] | Mapping[str, float]) -> dict[str, float]:
+    """Return the share of a job's time that each stage takes, by its name."""
+    return dict(stages) if isinstance(stages, Mapping) else {stage.value: stage.share for stage in stages}
+
+
+class StageClock:
+    """The seconds spent in each stage of a job, and an estimate of the seconds left.
+
+    Args:
+        shares: the share of the job's time that each stage takes, about, in the order of the stages.
     """
 
-    def __init__(self, weights: dict[str, float]) -> None:
-        self._weights = weights
+    def __init__(self, shares: Mapping[str, float]) -> None:
+        self.shares = shares
         self._started = self._stage_started = time.monotonic()
         self.stage = ""
         self.seconds: dict[str, float] = {}
 
     def enter(self, stage: str) -> None:
+        """End the stage before and begin this one."""
         now = time.monotonic()
         if self.stage:
             self.seconds[self.stage] = round(self.seconds.get(self.stage, 0.0) + now - self._stage_started, 3)
         self.stage, self._stage_started = stage, now
 
+    def stop(self) -> None:
+        """End the last stage."""
+        self.enter("")
+
     def seconds_left(self, done: int, total: int) -> float | None:
-        """None until there is something to go by."""
-        weights = self._weights or {self.stage: 1.0}
-        names = list(weights)
-        if self.stage not in names:
-            return None
-        before = sum(weights[name] for name in names[: names.index(self.stage)])
-        fraction = (before + weights[self.stage] * done / max(total, 1)) / sum(weights.values())
+        """Estimate the seconds left from the steps done of the stage; None while less than 2 % of the job is done."""
+        names = list(self.shares)
+        before = sum(self.shares[name] for name in names[: names.index(self.stage)])
+        fraction = (before + self.shares[self.stage] * done / max(total, 1)) / sum(self.shares.values())
         elapsed = time.monotonic() - self._started
         return round(elapsed * (1 - fraction) / fraction, 1) if fraction > 0.02 else None
 
 
 class RunContext:
-    """The context of one attempt at a job. Safe to call from an engine's own threads."""
+    """The context of one attempt at a job. Its methods may be called from any thread.
 
-    def __init__(self, run: RunJob, job: Job, send: Send, cancelled: threading.Event, clock: StageClock) -> None:
+    Args:
+        command: the attempt.
+        job: its job, with everything filled in.
+        send: sends a message to the server.
+        cancelled: set when the job is cancelled.
+        clock: knows the stages of the job.
+    """
+
+    def __init__(self, command: RunJob, job: Job, send: Send, cancelled: threading.Event, clock: StageClock) -> None:
         self.job = job
-        self.scratch, self.cache, self.models = Path(run.scratch), Path(run.cache), Path(run.models)
+        self.scratch, self.cache, self.models = Path(command.scratch), Path(command.cache), Path(command.models)
         self.report: dict[str, object] = {}
         self.headers: dict[str, str] = {}
         self.clock = clock
-        self._run, self._send, self._cancelled = run, send, cancelled
+        self._command, self._send, self._cancelled = command, send, cancelled
         self._last_progress = self._last_preview = 0.0
         self._lock = threading.Lock()
 
     def check(self) -> None:
+        """Raise Cancelled if the job was cancelled."""
         if self._cancelled.is_set():
             raise Cancelled("the job was cancelled")
 
     def warn(self, *texts: str) -> None:
-        told = self.report.get("warnings", ())
-        assert isinstance(told, (list, tuple))
+        """Add lines to the report's warnings."""
         if texts:
-            self.report["warnings"] = [*told, *texts]
+            self.report["warnings"] = [*self.report.get("warnings", ()), *texts]  # type: ignore[misc]
 
     def progress(self, stage: str, done: int, total: int) -> None:
+        """Tell the server how far a stage is; see `Context.progress`."""
         self.check()
+        if stage not in self.clock.shares:
+            raise EngineError(
+                f"got the stage {stage!r}, which the engine does not declare; "
+                f"expected one of {', '.join(self.clock.shares) or 'its `stages`, which are empty'}"
+            )
         with self._lock:
             now, fresh = time.monotonic(), stage != self.clock.stage
             if fresh:
@@ -84,14 +113,15 @@ class RunContext:
                 return
             self._last_progress = now
             left = self.clock.seconds_left(done, total)
-        self._send(Advance(self._run.id, self._run.attempt, stage, done, total, left))
+        self._send(Advance(self._command.id, self._command.attempt, stage, done, total, left))
 
     def preview(self, index: int, rgb_u8: NDArray[np.uint8]) -> None:
+        """Send a preview of a frame to the server, at most one a second; see `Context.preview`."""
         with self._lock:
             now = time.monotonic()
-            if not self._run.previews or now - self._last_preview < PREVIEW_INTERVAL_S:
+            if not self._command.previews or now - self._last_preview < PREVIEW_INTERVAL_S:
                 return
             self._last_preview = now
         ok, png = cv2.imencode(".png", np.ascontiguousarray(rgb_u8[:, :, ::-1]))
         if ok:
-            self._send(WorkerPreview(self._run.id, self._run.attempt, index, png.tobytes()))
+            self._send(WorkerPreview(self._command.id, self._command.attempt, index, png.tobytes()))

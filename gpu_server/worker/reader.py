@@ -12,7 +12,7 @@ import numpy as np
 
 from gpu_server.frame_files import FrameFiles
 from gpu_server.worker.clip import StoredClip
-from gpu_server.worker.context import RunContext
+from gpu_server.worker.context import RunContext, WorkerStage
 from gpu_server.worker.matte_cache import MatteCache
 from void_bridge.errors import MissingFrames
 from void_bridge.job import Job
@@ -24,8 +24,8 @@ from void_bridge.sequence import Sequence
 ROLES: tuple[PlaneRole, ...] = ("paste", "remove", "affected", "keep", "exclude")
 
 
-def opened_shot(job: Job, files: Mapping[str, str], by_path: bool = False) -> Shot:
-    """The shot of a job, with as many handles as came along.
+def open_shot(job: Job, files: Mapping[str, str], by_path: bool = False) -> Shot:
+    """Return the shot of a job, with as many handles as came along.
 
     files: path as the job names it -> file on this machine. by_path: no link leads to these files; should one by now,
     somebody would have a file read that lies elsewhere.
@@ -92,7 +92,7 @@ def stored_clip(
 
     running: deque[Future[None]] = deque()
     for done, index in enumerate(range(len(shot.frames))):
-        context.progress("decode", done, len(shot.frames))
+        context.progress(WorkerStage.DECODE, done, len(shot.frames))
         if len(running) >= at_once:
             running.popleft().result()
         running.append(pool.submit(store, index))

@@ -1,7 +1,8 @@
 """One attempt at a job, from EXR to EXR.
 
-shot -> resolve -> clip -> engine -> finisher      produce() runs until the device is free,
-                                                   conclude() until the last frame is announced
+    shot -> resolved job -> clip -> engine -> plate integration -> writer
+
+`produce` works until the device is free, `conclude` until the last frame is announced.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import dataclasses
 import logging
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -22,12 +23,12 @@ from gpu_server.engines.registry import Engines
 from gpu_server.logs import of_job
 from gpu_server.worker.clip import StreamClip
 from gpu_server.worker.compositing import ResultWriter, result_headers
-from gpu_server.worker.context import RunContext, Send, StageClock
+from gpu_server.worker.context import RunContext, Send, StageClock, WorkerStage, stage_shares
+from gpu_server.worker.generation import generate, model_patches
 from gpu_server.worker.messages import Ended, Resolved, RunJob
 from gpu_server.worker.model_clip import FramedClip
-from gpu_server.worker.model_run import model_patches
 from gpu_server.worker.plate_integration import PlateIntegrator
-from gpu_server.worker.reader import HeldFrames, opened_shot, stored_clip
+from gpu_server.worker.reader import HeldFrames, open_shot, stored_clip
 from void_bridge.errors import Cancelled, DeviceLost, InternalError, OutOfMemory, VoidBridgeError
 from void_bridge.job import Job
 from void_bridge.pixels.colour import check_colour
@@ -37,103 +38,97 @@ from void_bridge.pixels.shot import Shot
 log = logging.getLogger(__name__)
 
 EXPOSURE_SAMPLES = 5
-DECODE_SHARE = 0.1
 
 REAL_PIXELS = "propagate"
 REAL_SHARE = 0.5
 
 
 class JobRun:
-    """Does what is left of a job, in two parts, so that the device may take the next job during the second.
+    """One attempt at a job, in two steps, so that the device can take the next job during the second.
 
-    `produce` runs until a model is through with the device; an engine that works on the plate itself delivers in it.
-    `conclude` brings the rest to the plate, waits for the last frame, and says how the job ended. Neither raises.
+    Neither step raises: the first failure is kept, and `conclude` returns it.
+
+    Args:
+        command: the job and where its files are.
+        engines: the engines of this process.
+        send: sends a message to the server.
+        cancelled: set when the job is cancelled.
+        pool: threads that decode, integrate and encode frames.
+        threads: the size of the pool.
     """
 
     def __init__(
         self,
-        run: RunJob,
+        command: RunJob,
         engines: Engines,
         send: Send,
         cancelled: threading.Event,
         pool: ThreadPoolExecutor,
         threads: int,
     ) -> None:
-        self._run, self._engines, self._send, self._cancelled = run, engines, send, cancelled
+        self._command, self._engines, self._send, self._cancelled = command, engines, send, cancelled
         self._pool, self._slots = pool, threads + 1
-        self._report: dict[str, object] = {}
-        self._deliver: Callable[[], None] = _nothing
-        self._finisher: ResultWriter | None = None
+        self._context: RunContext | None = None
+        self._writer: ResultWriter | None = None
+        self._patches: Iterator[Patch] = iter(())
+        self._count = self._unchanged = 0
         self._failure: VoidBridgeError | None = None
 
     @property
     def lost_device(self) -> bool:
+        """Whether the GPU no longer answers."""
         return isinstance(self._failure, DeviceLost)
 
     def produce(self) -> None:
+        """Work until the device is free. An engine that works on the plate itself delivers its patches, too."""
         self._attempt(self._produce)
 
     def conclude(self) -> Ended:
+        """Bring the patches that are left to the plate, wait for the last frame, and return how the job ended."""
         if self._failure is None:
             self._attempt(self._deliver)
-        if self._finisher:
-            self._attempt(partial(self._finisher.conclude, abandon=self._failure is not None))
-        failure, told = self._failure, (self._run.id, self._run.attempt)
+        if self._writer:
+            self._attempt(partial(self._writer.conclude, abandon=self._failure is not None))
+        key, failure = (self._command.id, self._command.attempt), self._failure
         if failure is None:
-            shutil.rmtree(self._run.scratch, ignore_errors=True)
-            return Ended(*told, "done", report=self._report)
-        return Ended(*told, "cancelled" if isinstance(failure, Cancelled) else "failed", failure.code, failure.message)
+            shutil.rmtree(self._command.scratch, ignore_errors=True)
+            return Ended(*key, "done", report=self._report())
+        return Ended(*key, "cancelled" if isinstance(failure, Cancelled) else "failed", failure.code, failure.message)
 
     def _attempt(self, work: Callable[[], None]) -> None:
-        """The first failure is kept."""
+        """Do some work and keep the first failure."""
         try:
             work()
         except BaseException as exc:
-            self._failure = self._failure or _freed(_as_ours(exc, self._run.id))
+            self._failure = self._failure or _failure_from(exc, self._command.id)
 
     def _produce(self) -> None:
-        shot = opened_shot(self._run.job, self._run.files, self._run.by_path)
-        engine = self._engines.for_job(self._run.job, Path(self._run.models))
-        job = _resolved(self._run.job, shot, engine)
-        shot.job = job
-        self._send(Resolved(self._run.id, self._run.attempt, job))
-        context = self._context(job, engine)
+        """Resolve the job, run its engine, and set up the delivery."""
+        command = self._command
+        shot = open_shot(command.job, command.files, command.by_path)
+        engine = self._engines.for_job(command.job, Path(command.models))
+        shot = shot.with_job(_resolve(command.job, shot, engine))
+        job = shot.job
+        self._send(Resolved(command.id, command.attempt, job))
+        context = self._context = self._make_context(job, engine)
         delivered = [i for i, frame in enumerate(shot.frames) if job.deliver_handles or frame in job.frames]
-        missing = [i for i in delivered if job.makes(shot.frames[i]) and shot.frames[i] not in self._run.finished]
+        missing = [i for i in delivered if job.makes(shot.frames[i]) and shot.frames[i] not in command.finished]
         frames = HeldFrames(shot, missing if engine.access == "stream" else (), self._pool, self._slots)
-        self._finisher = ResultWriter(
-            self._run,
+        self._writer = ResultWriter(
+            command,
             lambda: result_headers(job, engine, context.headers),
             frames.take,
             self._pool,
             self._slots,
             self._send,
         )
-        patches = self._patches(engine, shot, delivered, missing, frames, context) if missing else iter(())
-        self._deliver = partial(self._finish, patches, len(missing), context)
+        self._count = len(missing)
+        if missing:
+            self._patches = iter(self._generate(engine, shot, delivered, missing, frames, context))
         if engine.domain == "plate":
             self._deliver()
-            self._deliver = _nothing
 
-    def _finish(self, patches: Iterator[Patch], count: int, context: RunContext) -> None:
-        assert self._finisher
-        untouched = 0
-        for patch in patches:
-            untouched += not patch.generated
-            self._finisher.submit(patch, context.check)
-        context.clock.enter("")
-        if untouched:
-            context.warn(_empty_matte(untouched, count))
-        self._report = {**context.report, "seconds_by_stage": context.clock.seconds}
-
-    def _context(self, job: Job, engine: Engine) -> RunContext:
-        stages = engine.stages if engine.access == "stream" else {"decode": DECODE_SHARE, **engine.stages}
-        if self._is_hybrid(job, engine):
-            real = self._engines.named(REAL_PIXELS).stages
-            stages = {**stages, **{name: REAL_SHARE * share for name, share in real.items()}}
-        return RunContext(self._run, job, self._send, self._cancelled, StageClock(stages))
-
-    def _patches(
+    def _generate(
         self,
         engine: Engine,
         shot: Shot,
@@ -141,27 +136,43 @@ class JobRun:
         missing: list[int],
         frames: HeldFrames,
         context: RunContext,
-    ) -> Iterator[Patch]:
-        """Patches of the missing frames, linear, in pixels of the plate."""
+    ) -> Iterable[Patch]:
+        """Run the engine and return patches of the missing frames: linear, in pixels of the plate."""
         if engine.access == "stream":
-            return engine.run(StreamClip(shot, missing, frames.get), context)
+            return generate(engine, StreamClip(shot, missing, frames.get), context)
         if engine.domain == "plate":
-            return engine.run(stored_clip(shot, missing, context, self._pool, self._slots), context)
+            return generate(engine, stored_clip(shot, missing, context, self._pool, self._slots), context)
         stored = stored_clip(shot, delivered, context, self._pool, self._slots)
-        back = PlateIntegrator(FramedClip(stored, shot), shot.job, self._pool, self._slots)
-        return model_patches(engine, self._engines.named(REAL_PIXELS), back, set(missing), context)
+        integrator = PlateIntegrator(FramedClip(stored, shot), shot.job, self._pool, self._slots)
+        return model_patches(engine, self._engines.named(REAL_PIXELS), integrator, set(missing), context)
 
-    @staticmethod
-    def _is_hybrid(job: Job, engine: Engine) -> bool:
-        return job.fill == "hybrid" and engine.domain == "model"
+    def _deliver(self) -> None:
+        """Take the patches that are left and hand them to the writer."""
+        assert self._writer and self._context
+        for patch in self._patches:
+            self._unchanged += not patch.generated
+            self._writer.submit(patch, self._context.check)
+        self._context.clock.stop()
+
+    def _make_context(self, job: Job, engine: Engine) -> RunContext:
+        """Return the context of the job, which knows every stage of it."""
+        shares = {} if engine.access == "stream" else stage_shares(WorkerStage)
+        shares |= stage_shares(engine.stages)
+        if job.fill == "hybrid" and engine.domain == "model":
+            real = stage_shares(self._engines.named(REAL_PIXELS).stages)
+            shares |= {name: REAL_SHARE * share for name, share in real.items()}
+        return RunContext(self._command, job, self._send, self._cancelled, StageClock(shares))
+
+    def _report(self) -> dict[str, object]:
+        """Return the report of a job that is done."""
+        assert self._context
+        if self._unchanged:
+            self._context.warn(_empty_matte(self._unchanged, self._count))
+        return {**self._context.report, "seconds_by_stage": self._context.clock.seconds}
 
 
-def _nothing() -> None:
-    pass
-
-
-def _resolved(job: Job, shot: Shot, engine: Engine) -> Job:
-    """The job with engine and exposure filled in.
+def _resolve(job: Job, shot: Shot, engine: Engine) -> Job:
+    """Return the job with engine and exposure filled in.
 
     Raises:
         ColourError: the working space is not known, or the OCIO config is not the one that the job was made with.
@@ -174,23 +185,24 @@ def _resolved(job: Job, shot: Shot, engine: Engine) -> Job:
     return job.replace(engine=engine.name, colour=dataclasses.replace(job.colour, exposure=exposure))
 
 
-def _empty_matte(untouched: int, wanted: int) -> str:
-    if untouched == wanted:
+def _empty_matte(unchanged: int, count: int) -> str:
+    """Return the warning about frames whose matte is empty."""
+    if unchanged == count:
         return "the matte is empty in every frame: the result is the plate"
-    return f"the matte is empty in {untouched} of {wanted} frames, which stay the plate"
+    return f"the matte is empty in {unchanged} of {count} frames, which stay the plate"
 
 
-def _freed(failure: VoidBridgeError) -> VoidBridgeError:
-    """Without the frames that it went through, which hold what was in the memory of the device."""
+def _failure_from(exc: BaseException, job_id: str) -> VoidBridgeError:
+    """Return a failure as an error of the tree; an unexpected one is logged with its traceback.
+
+    The error has no traceback and no cause, which would hold memory of the device.
+    """
+    if isinstance(exc, VoidBridgeError):
+        failure = exc
+    elif isinstance(exc, MemoryError):
+        failure = OutOfMemory("the machine has too little memory for this job; use fewer workers or a smaller plate")
+    else:
+        log.error("unexpected", exc_info=exc, extra=of_job(job_id))
+        failure = InternalError(f"{type(exc).__name__}: {exc}; the worker's log has the details")
     failure.__cause__ = failure.__context__ = None
     return failure.with_traceback(None)
-
-
-def _as_ours(exc: BaseException, job_id: str) -> VoidBridgeError:
-    """Every failure as one of the tree; what nobody foresaw is logged whole."""
-    if isinstance(exc, VoidBridgeError):
-        return exc
-    if isinstance(exc, MemoryError):
-        return OutOfMemory("the machine has too little memory for this job; use fewer workers or a smaller plate")
-    log.error("unexpected", exc_info=exc, extra=of_job(job_id))
-    return InternalError(f"{type(exc).__name__}: {exc}; the worker's log has the details")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gpu_server.server.inputs import check_config
-from gpu_server.worker.reader import opened_shot
+from gpu_server.worker.reader import open_shot
 from tests.support.live_server import Client, eventually, make_plate, make_submit, running, settings
 from void_bridge.errors import ColourError, InputError, MissingFrames, Refused, UnreadableFile, VoidBridgeError
 from void_bridge.frames import FrameRange
@@ -206,7 +206,7 @@ def test_a_worker_reads_no_frame_through_a_folder_that_became_a_link(tmp_path, b
     matte = MatteSource(pattern, "R")
     job = Job(pattern, FrameRange.parse("1-2"), "/o.####.exr", Colour("ACEScg", "ocio://studio"), remove=matte)
     names = [pattern.replace("####", f"000{frame}") for frame in (1, 2)]
-    shot = opened_shot(job, {name: os.path.realpath(name) for name in names}, by_path)
+    shot = open_shot(job, {name: os.path.realpath(name) for name in names}, by_path)
     assert shot.load(0).rgb()[0, 0, 0] == 0.25
     (tmp_path / "plates").rename(tmp_path / "gone")
     (tmp_path / "plates").symlink_to(tmp_path / "private")

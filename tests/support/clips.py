@@ -49,7 +49,7 @@ class Outcome:
 
 def outcome(engine: Engine, clip: ArrayClip, scratch: Path, **options: object) -> Outcome:
     context = SilentContext(memory_job(len(clip.plates), **options), scratch)
-    patches = list(engine.run(clip, context))
+    patches = list(engine.generate(clip, context).patches)
     pasted = clip.plates.copy()
     for patch in patches:
         weight = clip.matte("paste", patch.index, patch.box)[..., None]

@@ -13,7 +13,7 @@ from typing import ClassVar, Literal
 import cv2
 import numpy as np
 
-from gpu_server.engines.base import Array, Clip, Context, Engine, Patch, rng
+from gpu_server.engines.base import Array, Clip, Context, Engine, EngineStage, Generated, Patch, rng
 from gpu_server.engines.registry import Engines
 from gpu_server.worker.model_clip import FramedClip
 from void_bridge.pixels.box import Box
@@ -33,6 +33,10 @@ class Flaws:
     tint: tuple[float, float, float] = (1.05, 1.01, 0.97)
 
 
+class KnowingStage(EngineStage):
+    KNOW = "know"
+
+
 class KnowingEngine(Engine):
     """truth: of a frame's number, the plate without the object, shape [H, W, 3] of the raster, linear."""
 
@@ -40,15 +44,19 @@ class KnowingEngine(Engine):
     version: ClassVar[str] = "1"
     summary: ClassVar[str] = "knows the truth, and shows it as a model would"
     domain: ClassVar[Literal["plate", "model"]] = "model"
+    stages: ClassVar[type[EngineStage]] = KnowingStage
 
     def __init__(self, truth: Picture, flaws: Flaws = Flaws()) -> None:
         self._truth, self._flaws = truth, flaws
 
-    def run(self, clip: Clip, context: Context) -> Iterator[Patch]:
+    def generate(self, clip: Clip, context: Context) -> Generated:
+        return Generated(self._patches(clip, context))
+
+    def _patches(self, clip: Clip, context: Context) -> Iterator[Patch]:
         assert isinstance(clip, FramedClip)
         whole = Box(0, 0, clip.height, clip.width)
         for index in clip.wanted:
-            context.progress("know", index, len(clip.frames))
+            context.progress(KnowingStage.KNOW, index, len(clip.frames))
             if clip.matte_box("paste", index).empty and not context.job.full_fill:
                 yield Patch(index, Box(0, 0, 0, 0), np.zeros((0, 0, 3), np.float32), generated=False)
                 continue
@@ -72,8 +80,7 @@ class KnowingEngines(Engines):
     """The registered engines, and one that knows."""
 
     def __init__(self, truth: Picture, flaws: Flaws = Flaws()) -> None:
-        super().__init__()
-        self._made[NAME] = KnowingEngine(truth, flaws)
+        super().__init__({NAME: KnowingEngine(truth, flaws)})
 
 
 def _wobbling(picture: Array, pixels: float, draw: np.random.Generator) -> Array:

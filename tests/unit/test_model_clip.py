@@ -9,7 +9,7 @@ import pytest
 
 from gpu_server.engines.base import SilentContext
 from gpu_server.worker.model_clip import FramedClip
-from gpu_server.worker.reader import opened_shot, stored_clip
+from gpu_server.worker.reader import open_shot, stored_clip
 from tests.support.shots import files_of, make_job
 from void_bridge.pixels.box import Box
 from void_bridge.pixels.exr import write_simple
@@ -48,7 +48,7 @@ def framed(folder, plate, drawn, pixel_aspect=1.0, frames=FRAMES, **job):
         window = Box(0, 0, 1, 1) if box.empty else box
         write_simple(roto.path(frame), {"A": matte}, data_window=window, **shared)
     job = {"canvas": "48x80", "framing": "moving", **job}
-    shot = opened_shot(make_job(plates, frames, roto, **job), files_of(plates, roto))
+    shot = open_shot(make_job(plates, frames, roto, **job), files_of(plates, roto))
     with ThreadPoolExecutor(2) as pool:
         stored = stored_clip(shot, list(range(len(frames))), SilentContext(shot.job, folder), pool, 2)
     return FramedClip(stored, shot)

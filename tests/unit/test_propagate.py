@@ -202,7 +202,7 @@ def test_a_cancel_ends_the_run_and_its_threads(stage, tmp_path):
     context = StoppingContext(memory_job(6), tmp_path)
     context.stage = stage
     with pytest.raises(Cancelled):
-        list(PropagateEngine().run(footage_clip(footage), context))
+        list(PropagateEngine().generate(footage_clip(footage), context).patches)
     assert not [t for t in threading.enumerate() if t.name.startswith("propagate")]
 
 

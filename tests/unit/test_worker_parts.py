@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import io
+import threading
 
 import numpy as np
 import pytest
 
+from gpu_server.engines.base import ArrayClip, Clip, Context, Engine, EngineStage, Generated, Patch
 from gpu_server.frame_files import FrameFiles
-from gpu_server.worker.context import StageClock
+from gpu_server.worker.context import RunContext, StageClock, stage_shares
+from gpu_server.worker.generation import generate
 from gpu_server.worker.matte_cache import MatteCache
-from gpu_server.worker.messages import Advance, CancelJob, receive, send
-from void_bridge.errors import ProtocolError
+from gpu_server.worker.messages import Advance, CancelJob, RunJob, receive, send
+from tests.support.clips import memory_job
+from void_bridge.errors import EngineError, ProtocolError
 from void_bridge.pixels.box import Box
 
 
@@ -50,6 +54,43 @@ def test_time_left_follows_the_shares_of_the_stages(monkeypatch):
     now[0] += 15
     assert clock.seconds_left(1, 2) == pytest.approx(15)
     assert clock.seconds == {"camera": 10}
+
+
+class _Stage(EngineStage):
+    FLOW = "flow", 0.25
+    FILL = "fill", 0.75
+
+
+class _Forgetful(Engine):
+    """An engine whose `generate` is a generator function by mistake."""
+
+    name, version, summary = "forgetful", "1", "yields where it should return"
+    stages = _Stage
+
+    def generate(self, clip: Clip, context: Context) -> Generated:
+        yield Patch(0, Box(0, 0, 0, 0), np.zeros((0, 0, 3), np.float32))
+
+
+def _context(stages=_Stage):
+    run = RunJob("job", 1, memory_job(2), {}, "frames", "scratch")
+    said: list = []
+    return RunContext(run, run.job, said.append, threading.Event(), StageClock(stage_shares(stages))), said
+
+
+def test_a_generator_function_is_refused_as_an_engine():
+    context, _ = _context()
+    with pytest.raises(EngineError, match=r"forgetful: generate\(\) returned a generator, expected a Generated"):
+        generate(_Forgetful(), ArrayClip(np.zeros((2, 4, 4, 3), np.float32), {}), context)
+
+
+def test_a_stage_that_the_engine_does_not_declare_is_refused():
+    context, said = _context()
+    context.progress(_Stage.FLOW, 0, 2)
+    assert [message.stage for message in said] == ["flow"]
+    with pytest.raises(EngineError, match=r"got the stage 'flwo', .* expected one of flow, fill"):
+        context.progress("flwo", 0, 2)
+    with pytest.raises(EngineError, match="`stages`, which are empty"):
+        _context(EngineStage)[0].progress(_Stage.FLOW, 0, 2)
 
 
 def test_pipe_messages_come_back_as_they_went():

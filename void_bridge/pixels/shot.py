@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
@@ -110,6 +111,12 @@ class Shot:
         _check_raster(self.raster, str(self._plate))
         self.half = all(part.channels[name].type == "half" for part, names in pictures for name in names)
         self._mattes = MatteReader(job, self.raster, first.display_window, locate)
+
+    def with_job(self, job: Job) -> Shot:
+        """Return the same shot with options of its job filled in; plate, mattes and frames stay."""
+        shot = copy.copy(self)
+        shot.job = job
+        return shot
 
     def load(self, index: int) -> ShotFrame:
         """Decode a frame and its mattes; a file that holds several of them is decoded once.

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpu_server.engines.base import Context
+from gpu_server.engines.propagate.stages import PropagateStage
 from gpu_server.engines.propagate.survey import Survey
 
 Map = NDArray[np.float64]  # shape [3, 3], (x, y, 1) to (x, y, 1)
@@ -78,7 +79,7 @@ def solve_camera(survey: Survey, context: Context) -> Camera:
         corners[i] = find_corners(survey.detail[i], ~survey.invalid(i))
     chain, sure, step = [np.eye(3)], [], np.eye(3)
     for i in range(survey.frames - 1):
-        context.progress("camera", i, survey.frames - 1)
+        context.progress(PropagateStage.CAMERA, i, survey.frames - 1)
         found = register(survey, i + 1, i, step, corners[i + 1])
         if found is None:
             found = register(survey, i + 1, i, np.eye(3), corners[i + 1])

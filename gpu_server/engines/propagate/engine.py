@@ -15,7 +15,7 @@ from typing import ClassVar, TypeVar
 import cv2
 import numpy as np
 
-from gpu_server.engines.base import Array, Clip, Context, Engine, Patch
+from gpu_server.engines.base import Array, Clip, Context, Engine, EngineStage, Generated, Patch
 from gpu_server.engines.propagate.camera import Camera, solve_camera
 from gpu_server.engines.propagate.compose import Composer, Filled, MadeUp
 from gpu_server.engines.propagate.flow import resized_grid, source_places
@@ -23,6 +23,7 @@ from gpu_server.engines.propagate.gather import resampled, to_plate
 from gpu_server.engines.propagate.invent import invent
 from gpu_server.engines.propagate.movers import movers
 from gpu_server.engines.propagate.sources import choose_sources, never_seen
+from gpu_server.engines.propagate.stages import PropagateStage
 from gpu_server.engines.propagate.store import FrameStore
 from gpu_server.engines.propagate.survey import Mask, Survey, survey
 from void_bridge.errors import Cancelled
@@ -43,17 +44,13 @@ class PropagateEngine(Engine):
     name: ClassVar[str] = "propagate"
     version: ClassVar[str] = "1"
     summary: ClassVar[str] = "real pixels from other frames of the shot; runs on any CPU, needs no weights"
-    stages: ClassVar[dict[str, float]] = {
-        "look": 0.02,
-        "camera": 0.01,
-        "movers": 0.05,
-        "sources": 0.01,
-        "hidden": 0.01,
-        "invent": 0.1,
-        "fill": 0.8,
-    }
+    stages: ClassVar[type[EngineStage]] = PropagateStage
 
-    def run(self, clip: Clip, context: Context) -> Iterator[Patch]:
+    def generate(self, clip: Clip, context: Context) -> Generated:
+        """Return at once; all work is done while the patches are taken."""
+        return Generated(self._patches(clip, context))
+
+    def _patches(self, clip: Clip, context: Context) -> Iterator[Patch]:
         with _one_thread_per_call(), _pool(clip) as pool:
             yield from _Run(clip, context, pool).patches()
 
@@ -69,11 +66,17 @@ class _Run:
             yield from (_nothing(i) for i in self.clip.wanted)
             return
         camera = solve_camera(look, self.context)
-        look = look.without(list(self._each("movers", lambda i: movers(look, camera, i), range(look.frames))))
+        look = look.without(
+            list(self._each(PropagateStage.MOVERS, lambda i: movers(look, camera, i), range(look.frames)))
+        )
         camera = replace(camera, survey=look)
-        sources = dict(enumerate(self._each("sources", lambda i: choose_sources(look, camera, i), range(look.frames))))
+        sources = dict(
+            enumerate(self._each(PropagateStage.SOURCES, lambda i: choose_sources(look, camera, i), range(look.frames)))
+        )
         unseen = dict(
-            enumerate(self._each("hidden", lambda i: never_seen(look, camera, i, sources[i]), range(look.frames)))
+            enumerate(
+                self._each(PropagateStage.HIDDEN, lambda i: never_seen(look, camera, i, sources[i]), range(look.frames))
+            )
         )
         self._report(look, camera, sources, unseen)
         store = FrameStore(self.clip, _STORE_BYTES)
@@ -90,11 +93,11 @@ class _Run:
         self, composer: Composer, unseen: dict[int, Mask], sources: dict[int, list[int]], seed: int
     ) -> list[MadeUp]:
         made: list[MadeUp] = []
-        self.context.progress("invent", 0, 1)
+        self.context.progress(PropagateStage.INVENT, 0, 1)
         for one in self._apart(lambda: invent(composer, unseen, sources, seed)):
             made.append(one)
             self.context.preview(one.frame, preview(one.picture.astype(np.float32)))
-        self.context.progress("invent", 1, 1)
+        self.context.progress(PropagateStage.INVENT, 1, 1)
         self.context.report["synthesised_frames"] = len(made)
         return made
 
@@ -112,7 +115,7 @@ class _Run:
             return composer.fill(index, sources[index], made_up)
 
         for done, (index, filled) in enumerate(
-            zip(self.clip.wanted, self._each("fill", fill, self.clip.wanted), strict=True)
+            zip(self.clip.wanted, self._each(PropagateStage.FILL, fill, self.clip.wanted), strict=True)
         ):
             if filled is None:
                 yield _nothing(index)
@@ -121,7 +124,7 @@ class _Run:
                 self.context.preview(index, preview(encode(filled.rgb, self.clip.exposure)))
             yield Patch(index, filled.box, filled.rgb, filled.seen)
 
-    def _each(self, stage: str, work: Callable[[int], R], indices: Sequence[int]) -> Iterator[R]:
+    def _each(self, stage: PropagateStage, work: Callable[[int], R], indices: Sequence[int]) -> Iterator[R]:
         """`work` for every index, in order, a few at a time."""
         waiting: deque[Future[R]] = deque()
         todo = iter(indices)

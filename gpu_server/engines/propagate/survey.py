@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpu_server.engines.base import Array, Clip, Context, PlaneRole
+from gpu_server.engines.propagate.stages import PropagateStage
 from void_bridge.pixels.box import Box
 from void_bridge.pixels.encoding import encode
 
@@ -97,7 +98,7 @@ def survey(clip: Clip, context: Context) -> Survey:
     colour, colour_valid = np.empty((count, gh, gw, 3), np.float16), np.empty((count, gh, gw), bool)
     boxes = []
     for i in range(count):
-        context.progress("look", i, count)
+        context.progress(PropagateStage.SURVEY, i, count)
         paste = clip.matte("paste", i) > 0
         boxes.append(bounding_box(paste))
         hole = _touched(paste, (h, w))
@@ -107,7 +108,7 @@ def survey(clip: Clip, context: Context) -> Survey:
         detail[i] = _detail(small, clip.exposure)
         colour[i] = np.clip(_shrink(small, (gh, gw)), -6e4, 6e4)
         colour_valid[i] = ~_touched(invalid, (gh, gw))
-    context.progress("look", count, count)
+    context.progress(PropagateStage.SURVEY, count, count)
     return Survey(detail, flags, colour, colour_valid, tuple(boxes), (w / clip.width, h / clip.height))
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, cast
 
 from gpu_server.device import visible_gpus
-from gpu_server.engines.base import Clip, Context, Engine, EngineNeeds, ModelClip, Patch
+from gpu_server.engines.base import Clip, Context, Engine, EngineNeeds, Generated, ModelClip
 from gpu_server.engines.void.checkpoint.check import readiness_problem
 from void_bridge.job import Job
 
@@ -50,7 +49,8 @@ class VoidEngine(Engine):
             return "a GPU"
         return readiness_problem(models, (1, 2) if job and job.passes == "2" else (1,))
 
-    def run(self, clip: Clip, context: Context) -> Iterator[Patch]:
+    def generate(self, clip: Clip, context: Context) -> Generated:
+        """Run the model; the patches are then read from disk."""
         from gpu_server.engines.void.fallback import map_device_errors
         from gpu_server.engines.void.model_manager import ModelManager
         from gpu_server.engines.void.pipeline import VoidPipeline
@@ -59,4 +59,4 @@ class VoidEngine(Engine):
             if self._session is None or not self._session.is_of(context.models):
                 self._session = None
                 self._session = ModelManager(context.models, context.cache / "compiled")
-            yield from VoidPipeline(cast(ModelClip, clip), context, self._session).patches()
+            return VoidPipeline(cast(ModelClip, clip), context, self._session).generate()

@@ -8,9 +8,9 @@ from functools import cached_property
 
 import numpy as np
 
-from gpu_server.engines.base import Array, Context, ModelClip, Patch
+from gpu_server.engines.base import Array, Context, Generated, ModelClip, Patch
 from gpu_server.engines.void.cached_stages import GUIDANCE, CachedStages
-from gpu_server.engines.void.fallback import with_fallback
+from gpu_server.engines.void.fallback import map_device_errors, with_fallback
 from gpu_server.engines.void.flow import CancellableFlow, make_flow
 from gpu_server.engines.void.frame_interpolation import interpolate_frame
 from gpu_server.engines.void.model_inputs import ModelInputs
@@ -28,21 +28,29 @@ _CUT_SHOWN = 160
 
 
 class VoidPipeline:
-    """`patches` runs the model, whole, before it yields the first."""
+    """One job: the model runs in `generate`, and the patches are read from disk."""
 
     def __init__(self, clip: ModelClip, context: Context, session: ModelManager) -> None:
         self._clip, self._context, self._session, self._job = clip, context, session, context.job
         self._timeline = make_timeline(len(clip.frames), clip.rate, self._job.model_fps, self._job.pad)
         self._flow = CancellableFlow(make_flow(self._job.flow), context.check)
 
-    def patches(self) -> Iterator[Patch]:
+    def generate(self) -> Generated:
+        """Run the model unless no matte has anything, and return the patches."""
         touched = {index for index in self._clip.wanted if self._is_touched(index)}
-        if touched:
-            self._warn_of_cut_words()
-            made, trip = with_fallback(self._session, self._request(), self._context, self._made)
-        for done, index in enumerate(self._clip.wanted):
-            self._context.progress("deliver", done, len(self._clip.wanted))
-            yield self._patch(index, made, trip) if index in touched else _untouched(index)
+        if not touched:
+            return Generated(self._patches(_untouched))
+        self._warn_of_cut_words()
+        made, trip = with_fallback(self._session, self._request(), self._context, self._made)
+        return Generated(
+            self._patches(lambda index: self._patch(index, made, trip) if index in touched else _untouched(index))
+        )
+
+    def _patches(self, patch: Callable[[int], Patch]) -> Iterator[Patch]:
+        with map_device_errors():
+            for done, index in enumerate(self._clip.wanted):
+                self._context.progress("deliver", done, len(self._clip.wanted))
+                yield patch(index)
 
     def _request(self) -> Request:
         passes = (1,) if self._job.passes == "1" or self._session.missing_pass(2) else (1, 2)
