@@ -1,4 +1,4 @@
-"""What every host does the same way: settings, jobs, versions, states, and the controller that runs them.
+"""The code that all hosts share: settings, jobs, versions, states, and the controller that runs jobs.
 
-Nothing here knows a host: no `nuke`, no Fusion. Nothing here decodes an image: no numpy, no OpenEXR.
+Nothing here imports a host (`nuke`, Fusion), and nothing here decodes an image (no numpy, no OpenEXR).
 """

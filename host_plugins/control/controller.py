@@ -1,4 +1,4 @@
-"""Jobs in the background of a host: nothing keeps its caller waiting, and all news come on the main thread.
+"""Jobs in the background of a host: no call keeps the host waiting, and all news arrive on its main thread.
 
 controller = Controller(post=run_on_the_main_thread, on_state=show)
 state = controller.submit(order)          returns at once
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Callable, Dict, List, NamedTuple, Sequence, Tuple
 
 from host_plugins.control.error_messages import artist_message
-from host_plugins.control.job_follower import JobFollower, News, OnState, config_of, no_farm_status
+from host_plugins.control.job_follower import FarmStatusReader, JobFollower, OnState, config_of, no_farm_status
 from host_plugins.control.request import Order
 from host_plugins.control.settings import Settings
 from host_plugins.control.state import JobState, Phase
@@ -33,7 +33,12 @@ OnJobs = Callable[[Tuple[JobStatus, ...], str], None]
 
 
 class FarmHandover(NamedTuple):
-    """farm: its name and its id for the job. outputs: of each job, where a site's hook may have moved it."""
+    """A farm's answer to a submission.
+
+    Attributes:
+        farm: the farm's name and its id for the job.
+        outputs: the output of each job, where a hook of the site may have moved it; empty: as they were.
+    """
 
     farm: str
     outputs: Tuple[str, ...] = ()
@@ -43,76 +48,80 @@ ToFarm = Callable[[Sequence[Path]], FarmHandover]  # takes job.json files
 
 
 def handed_over_state(order: Order) -> JobState:
-    """How a job for a farm stands at first."""
+    """Return the first state of a job for a farm."""
     return JobState(order.id, "handed_over", "being submitted", output=order.job.output, frames=str(order.job.frames))
 
 
 class Controller:
-    """Every method returns at once; call them from the host's main thread.
+    """Runs a host's jobs on threads. Every method returns at once; call them from the host's main thread.
 
     Args:
         post: runs a call on the host's main thread, later; used from threads of the controller only.
-        on_state: told each state of each job, on the main thread. News that come faster than the host takes them
-            are left out, but for the latest of each job.
-        interactive: whether somebody sits there, for whom a local server may be started.
-        news: says how a job stands that was handed to a farm; asked on threads of the controller.
+        on_state: called with each state of each job, on the main thread. When states come faster than the host takes
+            them, only the latest of each job is delivered.
+        interactive: whether an artist is present, for whom a local server may be started.
+        farm_status: reads the status of a job that was handed to a farm; called on threads of the controller.
     """
 
-    def __init__(self, post: Post, on_state: OnState, interactive: bool = True, news: News = no_farm_status) -> None:
-        self._post, self._on_state, self._interactive, self._farm_news = post, on_state, interactive, news
+    def __init__(
+        self, post: Post, on_state: OnState, interactive: bool = True, farm_status: FarmStatusReader = no_farm_status
+    ) -> None:
+        self._post, self._on_state, self._interactive, self._farm_status = post, on_state, interactive, farm_status
         self._lock = threading.Lock()
-        self._news: Dict[str, JobState] = {}
-        self._runs: Dict[str, JobFollower] = {}
+        self._undelivered: Dict[str, JobState] = {}
+        self._followers: Dict[str, JobFollower] = {}
         self._threads: Dict[str, threading.Thread] = {}
 
     def submit(self, order: Order) -> JobState:
-        """Hand a job to a server. Returns the state to remember it by."""
+        """Send a job to a server and return its first state, for the host to remember."""
         assert order.settings.where != "farm", "submit_to_farm takes those"
         server = order.settings.address if order.settings.where == "server" else ""
         job = order.job
         state = JobState(order.id, "sending", output=job.output, frames=str(job.frames), server=server)
-        run = self._new_run(state, order.settings)
-        self._start(order.id, lambda: run.submit(order))
+        follower = self._new_follower(state, order.settings)
+        self._start(order.id, lambda: follower.submit(order))
         return state
 
     def submit_to_farm(self, orders: Sequence[Order], to_farm: ToFarm) -> Tuple[JobState, ...]:
-        """Hand jobs to a farm, all in one submission, and wait for their frames.
+        """Submit jobs to a farm, all in one submission, and wait for their frames.
 
         Args:
-            to_farm: called on a thread, with a job.json of each order beside its frames-to-be. What it raises becomes
-                the state of every job; their files are left, for somebody to submit by hand.
+            orders: the jobs.
+            to_farm: submits; called on a thread once each order's job.json is written into its output folder. An
+                exception becomes the state of every job; the files stay, so that they can be submitted by hand.
 
         Returns:
-            A state to remember each by, in the orders' order: what `handed_over_state` says of it.
+            The first state of each job, in the order of `orders`.
         """
         states = tuple(handed_over_state(order) for order in orders)
-        runs = [self._new_run(state, order.settings) for state, order in zip(states, orders)]
+        followers = [self._new_follower(state, order.settings) for state, order in zip(states, orders)]
         thread = threading.Thread(
-            target=self._to_farm, args=(orders, runs, to_farm), name="void-bridge-farm", daemon=True
+            target=self._hand_over, args=(orders, followers, to_farm), name="void-bridge-farm", daemon=True
         )
         self._threads.update({order.id: thread for order in orders})
         thread.start()
         return states
 
     def follow(self, state: JobState, settings: Settings) -> None:
-        """Pick up a job that was submitted in another session, unless it is being followed already."""
+        """Follow a job that was submitted earlier, unless it is being followed already."""
         if state.id and not self.is_following(state.id):
-            run = self._new_run(state, settings)
-            self._start(state.id, run.follow)
+            follower = self._new_follower(state, settings)
+            self._start(state.id, follower.follow)
 
     def is_following(self, id: str) -> bool:
+        """Return whether a job's states are being reported."""
         thread = self._threads.get(id)
         return thread is not None and thread.is_alive()
 
-    def followed(self) -> Tuple[str, ...]:
-        """The numbers of the jobs that are being followed."""
+    def followed_ids(self) -> Tuple[str, ...]:
+        """Return the ids of the jobs that are being followed."""
         return tuple(id for id in list(self._threads) if self.is_following(id))
 
     def cancel(self, state: JobState, settings: Settings, on_line: OnLine) -> None:
-        """Ask for the end of a job. Its state tells when that has come."""
-        run = self._runs.get(state.id)
-        if run is not None:
-            run.cancel_sending.set()
+        """Ask for a job to be cancelled. A later state reports that it is."""
+        follower = self._followers.get(state.id)
+        if follower is not None:
+            follower.cancel_sending.set()
         if state.phase == "handed_over":
             threading.Thread(target=self._stop_waiting, args=(state,), name="void-bridge-stop", daemon=True).start()
             return
@@ -123,11 +132,11 @@ class Controller:
         self._ask(settings, ask, on_line)
 
     def free(self, settings: Settings, on_line: OnLine) -> None:
-        """Have idle workers give their GPU memory back."""
+        """Make idle workers give their GPU memory back."""
         self._ask(settings, lambda client: f"{client.free()} idle workers give their GPU memory back", on_line)
 
     def check(self, settings: Settings, on_line: OnLine) -> None:
-        """Say which server answers, how fast, and what it can do."""
+        """Report which server answers, how fast, and its engines."""
 
         def ask(client: Client) -> str:
             server, ms = client.server, client.ping() * 1000
@@ -136,7 +145,12 @@ class Controller:
         self._ask(settings, ask, on_line)
 
     def jobs(self, settings: Settings, on_jobs: OnJobs) -> None:
-        """List the server's jobs, so that one whose node is gone can be found again. With words where that fails."""
+        """List the server's jobs, so that one whose node is gone can be found again.
+
+        Args:
+            settings: name the server.
+            on_jobs: called with the jobs and an empty text, or with no jobs and an error message.
+        """
 
         def ask(client: Client) -> str:
             found = client.jobs()
@@ -146,7 +160,14 @@ class Controller:
         self._ask(settings, ask, lambda line: on_jobs((), line) if line else None)
 
     def find(self, id: str, settings: Settings, on_found: OnFound, on_line: OnLine) -> None:
-        """Look a job up by its number. It and its state come on the main thread, or words about why there is none."""
+        """Find a job of the server by its id.
+
+        Args:
+            id: the job's id.
+            settings: name the server.
+            on_found: called with the job's state and the job, on the main thread.
+            on_line: called with an error message if there is no such job, else with an empty text.
+        """
 
         def ask(client: Client) -> str:
             found = client.result(id)
@@ -159,55 +180,59 @@ class Controller:
         self._ask(settings, ask, on_line)
 
     def wait(self, id: str, timeout_s: float = threading.TIMEOUT_MAX) -> bool:
-        """Until a job is no longer followed. For renders without an interface, never for an interface's own thread."""
+        """Wait until a job is no longer followed; for terminals only, never on an interface's main thread.
+
+        Returns:
+            False after `timeout_s`.
+        """
         end = time.monotonic() + timeout_s
         while self.is_following(id) and time.monotonic() < end:  # one thread may hand over to another
             self._threads[id].join(end - time.monotonic())
         return not self.is_following(id)
 
     def stop(self) -> None:
-        """Follow nothing any more; the jobs go on at the server."""
-        for run in self._runs.values():
-            run.stop.set()
+        """Stop following; the jobs go on at the server."""
+        for follower in self._followers.values():
+            follower.stop.set()
 
-    def _new_run(self, state: JobState, settings: Settings) -> JobFollower:
-        run = JobFollower(state, settings, self._tell, self._interactive, self._farm_news)
-        self._runs[state.id] = run
-        return run
+    def _new_follower(self, state: JobState, settings: Settings) -> JobFollower:
+        follower = JobFollower(state, settings, self._publish, self._interactive, self._farm_status)
+        self._followers[state.id] = follower
+        return follower
 
     def _start(self, id: str, work: Callable[[], None]) -> None:
         thread = threading.Thread(target=work, name=f"void-bridge-{id}", daemon=True)
         thread.start()  # first: where one thread takes over from another, the job counts as followed all the time
         self._threads[id] = thread
 
-    def _to_farm(self, orders: Sequence[Order], runs: List[JobFollower], to_farm: ToFarm) -> None:
-        """On a thread. Following begins before this thread ends, so that somebody follows at any time."""
+    def _hand_over(self, orders: Sequence[Order], followers: List[JobFollower], to_farm: ToFarm) -> None:
+        """Submit to the farm, on a thread. It ends after the jobs' own threads have started, so none is unfollowed."""
         try:
             files = [output_folder(order.job) / JOB_FILE_NAME for order in orders]
             for order, file in zip(orders, files):
                 JobFile(order.job).write(file)
             farm, outputs = to_farm(files)
         except Exception as exc:
-            for run in runs:
-                run.fail(exc)
+            for follower in followers:
+                follower.fail(exc)
             return
-        for run, output in zip(runs, outputs or [run.state.output for run in runs]):
-            run.tell(farm=farm, line=f"{farm}: submitted", output=output)
-            self._start(run.state.id, run.follow)
+        for follower, output in zip(followers, outputs or [follower.state.output for follower in followers]):
+            follower.update(farm=farm, line=f"{farm}: submitted", output=output)
+            self._start(follower.state.id, follower.follow)
 
     def _stop_waiting(self, state: JobState) -> None:
-        """A job that was handed over has no server to be asked. On a thread: that is where news come from."""
-        run = self._runs.get(state.id)
-        if run is not None:
-            run.stop.set()
+        """Report a farm's job as cancelled: no server knows it. Runs on a thread, since states come from threads."""
+        follower = self._followers.get(state.id)
+        if follower is not None:
+            follower.stop.set()
             self.wait(state.id)
-            state = run.state
+            state = follower.state
         if state.is_alive:
-            there = f": {state.farm}" if state.farm else ""
-            self._tell(state.replace(phase="cancelled", line=f"no longer waited for; stop it on the farm{there}"))
+            on_farm = f": {state.farm}" if state.farm else ""
+            self._publish(state.replace(phase="cancelled", line=f"no longer waited for; stop it on the farm{on_farm}"))
 
     def _ask(self, settings: Settings, ask: Callable[[Client], str], on_line: OnLine) -> None:
-        """One question to a server that runs, on a thread of its own; the answer comes on the main thread."""
+        """Ask a running server on a thread, and pass the answer or the error message on to the main thread."""
 
         def work() -> None:
             try:
@@ -222,15 +247,15 @@ class Controller:
 
         threading.Thread(target=work, name="void-bridge-ask", daemon=True).start()
 
-    def _tell(self, state: JobState) -> None:
+    def _publish(self, state: JobState) -> None:
         with self._lock:
-            waiting = bool(self._news)
-            self._news[state.id] = state
-        if not waiting:
+            is_posted = bool(self._undelivered)
+            self._undelivered[state.id] = state
+        if not is_posted:
             self._post(self._deliver)
 
     def _deliver(self) -> None:
         with self._lock:
-            news, self._news = list(self._news.values()), {}
-        for state in news:
+            states, self._undelivered = list(self._undelivered.values()), {}
+        for state in states:
             self._on_state(state)

@@ -1,4 +1,4 @@
-"""The system's file manager, for every host's "Open folder"."""
+"""The system's file manager, for the "Open folder" button of every host."""
 
 from __future__ import annotations
 
@@ -14,7 +14,11 @@ from void_bridge.errors import InputError
 
 
 def show_folder(folder: Path) -> None:
-    """Raises InputError: it is not there, or there is no file manager."""
+    """Show a folder in the system's file manager.
+
+    Raises:
+        InputError: the folder does not exist, or no file manager can be started.
+    """
     if not folder.is_dir():
         raise InputError(f"{folder} is not there (yet)")
     if sys.platform == "win32":

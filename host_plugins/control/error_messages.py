@@ -1,4 +1,4 @@
-"""Errors in an artist's words: options of the command line become names of knobs, each kind says what to do."""
+"""Error messages for artists: names of knobs instead of command-line options, and a lead for each kind of error."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ _ADVICE: Tuple[Tuple[type, str], ...] = (
 
 
 def artist_message(error: BaseException) -> str:
-    """One line for a panel or a message box."""
+    """Return an error as one line for a panel or a message box."""
     if not isinstance(error, VoidBridgeError):
-        return f"Something unforeseen: {type(error).__name__}: {error}; the log has more"
+        return f"Unexpected error: {type(error).__name__}: {error}; the log has more"
     detail = error.message
-    for pattern, words in _OPTIONS:
-        detail = re.sub(pattern, words, detail).strip()
-    lead = next((words for kind, words in _ADVICE if isinstance(error, kind)), "")
+    for pattern, text in _OPTIONS:
+        detail = re.sub(pattern, text, detail).strip()
+    lead = next((text for kind, text in _ADVICE if isinstance(error, kind)), "")
     return f"{lead}: {detail}" if lead else detail[:1].upper() + detail[1:]

@@ -1,4 +1,4 @@
-"""One job from a node to its frames on disk. Everything here blocks: the controller runs it on threads of its own."""
+"""One job from its submission to its frames on disk. Everything here blocks; the controller runs it on threads."""
 
 from __future__ import annotations
 
@@ -31,28 +31,34 @@ OnState = Callable[[JobState], None]
 
 
 class FarmJobStatus(NamedTuple):
-    """farm: who has the job, and by which id. line: how its tasks stand. Both empty where nothing is known."""
+    """The status of a job that was handed to a farm; both texts are empty where nothing is known.
+
+    Attributes:
+        farm: the farm's name and its id for the job.
+        line: the states of its tasks.
+    """
 
     farm: str = ""
     line: str = ""
 
 
-News = Callable[[Path], FarmJobStatus]  # asked with the folder of a job's frames
+FarmStatusReader = Callable[[Path], FarmJobStatus]  # takes the folder of a job's frames
 
 
 def no_farm_status(folder: Path) -> FarmJobStatus:
-    """For who hands nothing to a farm."""
+    """Return an empty status, for hosts that submit to no farm."""
     return FarmJobStatus()
 
 
 def config_of(settings: Settings, interactive: bool) -> Config:
-    """The configuration under a node's own settings. Reads files: not for a host's main thread.
+    """Return the configuration with a node's own settings on top. Reads files: not for a host's main thread.
 
     Args:
-        interactive: whether somebody sits there, for whom a local server may be started.
+        settings: the node's settings.
+        interactive: whether an artist is present, for whom a local server may be started.
 
     Raises:
-        ConfigError
+        ConfigError: a configuration file is wrong.
     """
     connect_to = None if settings.where == "server" and not settings.address else settings.address
     values = {
@@ -65,11 +71,19 @@ def config_of(settings: Settings, interactive: bool) -> Config:
 
 
 class JobFollower:
-    """Follows one job and tells its states. `stop` ends it soon; the job itself goes on at the server.
+    """Submits or follows one job and reports its states.
 
     Args:
-        interactive: whether somebody sits there, for whom a local server may be started.
-        news: says how a job stands that was handed to a farm.
+        state: the job's first state.
+        settings: the settings of its node.
+        on_state: called with each new state.
+        interactive: whether an artist is present, for whom a local server may be started.
+        farm_status: reads the status of a job that was handed to a farm.
+
+    Attributes:
+        state: the latest state.
+        stop: an event that ends the following soon; the job goes on at the server.
+        cancel_sending: an event that cancels while frames are being sent.
     """
 
     def __init__(
@@ -77,16 +91,18 @@ class JobFollower:
         state: JobState,
         settings: Settings,
         on_state: OnState,
-        interactive: bool = True,
-        news: News = no_farm_status,
+        interactive: bool,
+        farm_status: FarmStatusReader,
     ) -> None:
         self.state = state
         self.stop = threading.Event()
         self.cancel_sending = threading.Event()
-        self._settings, self._on_state, self._interactive, self._news = settings, on_state, interactive, news
+        self._settings, self._on_state, self._interactive = settings, on_state, interactive
+        self._farm_status = farm_status
         self._lock = threading.Lock()  # frames land on a thread of their own
 
-    def tell(self, **changes: object) -> None:
+    def update(self, **changes: object) -> None:
+        """Change fields of the state and report it, if anything is different."""
         with self._lock:
             changed = self.state.replace(**changes)
             if changed != self.state:
@@ -94,7 +110,7 @@ class JobFollower:
                 self._on_state(changed)
 
     def submit(self, order: Order) -> None:
-        """Hand a job over and follow it to its end. Raises nothing: what goes wrong becomes the state."""
+        """Submit a job and follow it to its end. Raises nothing: an error becomes the state."""
         try:
             self._submit(order)
         except Exception as exc:
@@ -103,7 +119,7 @@ class JobFollower:
             self.fail(exc)
 
     def follow(self) -> None:
-        """Pick up a job where it is. Raises nothing."""
+        """Follow a submitted job to its end. Raises nothing: an error becomes the state."""
         try:
             if self.state.at_farm:
                 self._follow_disk()
@@ -111,49 +127,49 @@ class JobFollower:
                 with self._client() as client:
                     self._follow(client)
         except NoServer as exc:
-            self._lose(exc)
+            self._report_lost(exc)
         except Exception as exc:
             self.fail(exc)
 
     def fail(self, error: Exception) -> None:
-        """Tell what went wrong."""
+        """Report an error as the state."""
         if isinstance(error, Cancelled):
-            self.tell(phase="cancelled", line=error.message)
+            self.update(phase="cancelled", line=error.message)
             return
         if not isinstance(error, VoidBridgeError):
-            log.error("job %s: unforeseen", self.state.id, exc_info=error)
-        self.tell(phase="failed", line=artist_message(error))
+            log.error("job %s: unexpected error", self.state.id, exc_info=error)
+        self.update(phase="failed", line=artist_message(error))
 
-    def _lose(self, error: NoServer) -> None:
-        """A server that does not answer says nothing about frames that are all there."""
+    def _report_lost(self, error: NoServer) -> None:
+        """Report a server that does not answer; the job is done all the same if its frames are all on disk."""
         ready = frames_ready(self.state)
         if set(FrameRange.parse(self.state.frames)) <= set(ready):
-            self.tell(phase="done", ready=str(ready), line=f"{len(ready)} frames are here; their server is gone")
+            self.update(phase="done", ready=str(ready), line=f"{len(ready)} frames are here; their server is gone")
         else:
-            self.tell(phase="lost", line=f"{artist_message(error)}. The job may go on there: Reload asks again")
+            self.update(phase="lost", line=f"{artist_message(error)}. The job may go on there: Reload asks again")
 
     def _client(self) -> Client:
         config = config_of(self._settings, self._interactive)
-        return connect(config, notice=lambda text: self.tell(line=text))
+        return connect(config, notice=lambda text: self.update(line=text))
 
     def _submit(self, order: Order) -> None:
-        self.tell(phase="sending", line="looking for a server")
+        self.update(phase="sending", line="looking for a server")
         with self._client() as client:
             client.submit(order.job, id=order.id, on_progress=self._on_progress)
-            self.tell(phase="queued", line="queued", output=client.result(order.id).job.output)
+            self.update(phase="queued", line="queued", output=client.result(order.id).job.output)
             try:
                 self._follow(client)
             except NoServer as exc:
-                self._lose(exc)
+                self._report_lost(exc)
 
     def _on_progress(self, stage: str, done: int, total: int) -> None:
         if self.cancel_sending.is_set():
             raise Cancelled("cancelled while frames were sent")
-        self.tell(line=step_text(stage, done, total))
+        self.update(line=step_text(stage, done, total))
 
     def _follow(self, client: Client) -> None:
-        self.tell(ready=str(frames_ready(self.state)))
-        writer = FrameWriter(client, self.state.id, None, overwrite=False, on_frame=self._landed)
+        self.update(ready=str(frames_ready(self.state)))
+        writer = FrameWriter(client, self.state.id, None, overwrite=False, on_frame=self._frame_written)
         last: Optional[JobStatus] = None
         for event in client.watch(self.state.id):
             if self.stop.is_set():
@@ -162,29 +178,29 @@ class JobFollower:
                 last = event
                 if event.state not in FINAL_STATES:
                     writer.fetch_published(event.frames_done)
-                    self._tell_status(event)
+                    self._report_status(event)
         if last is None:
             return
         if last.frames_done:
-            self.tell(line="bringing the last frames home")
+            self.update(line="bringing the last frames home")
             writer.finish()
-        self._tell_end(client, last)
+        self._report_end(client, last)
 
-    def _tell_status(self, status: JobStatus) -> None:
+    def _report_status(self, status: JobStatus) -> None:
         phase = "running" if status.state == "running" else "queued"
-        self.tell(phase=phase, line=status_text(status))
+        self.update(phase=phase, line=status_text(status))
 
-    def _landed(self, frame: int, path: Path) -> None:
+    def _frame_written(self, frame: int, path: Path) -> None:
         held = FrameRange.parse(self.state.ready) if self.state.ready else ()
-        self.tell(ready=str(FrameRange([*held, frame])))
+        self.update(ready=str(FrameRange([*held, frame])))
 
-    def _tell_end(self, client: Client, status: JobStatus) -> None:
+    def _report_end(self, client: Client, status: JobStatus) -> None:
         lines = tuple(report_lines(client.result(status.id).report))
-        heed = "; look at the warnings" if any(line.startswith("warning") for line in lines) else ""
-        done = f"{status.frames_done} frames in {duration_text(status.seconds)} by {status.engine}{heed}"
+        warnings = "; look at the warnings" if any(line.startswith("warning") for line in lines) else ""
+        done = f"{status.frames_done} frames in {duration_text(status.seconds)} by {status.engine}{warnings}"
         failure = artist_message(error_from_code(status.error.code, status.error.message)) if status.error else "failed"
         line = {"done": done, "cancelled": "cancelled"}.get(status.state, failure)
-        self.tell(phase=status.state, line=line, ready=str(frames_ready(self.state)), report=lines)
+        self.update(phase=status.state, line=line, ready=str(frames_ready(self.state)), report=lines)
 
     def _follow_disk(self) -> None:
         wanted = FrameRange.parse(self.state.frames)
@@ -192,25 +208,25 @@ class JobFollower:
         while not self.stop.is_set():
             ready = frames_ready(self.state)
             if set(wanted) <= set(ready):
-                self.tell(phase="done", line=f"{len(wanted)} frames came from the farm", ready=str(ready))
+                self.update(phase="done", line=f"{len(wanted)} frames came from the farm", ready=str(ready))
                 return
-            self._tell_news(self._news(folder), str(ready))
+            self._report_farm(self._farm_status(folder), str(ready))
             self.stop.wait(DISK_POLL_S)
 
-    def _tell_news(self, news: FarmJobStatus, ready: str) -> None:
-        farm = news.farm or self.state.farm
+    def _report_farm(self, status: FarmJobStatus, ready: str) -> None:
+        farm = status.farm or self.state.farm
         waiting = f"no farm has taken it yet; a wrangler can: void-bridge farm submit {job_file(self.state)}"
-        line = f"{farm}: {news.line or 'waits for frames'}" if farm else waiting
-        self.tell(farm=farm, ready=ready, line=line)
+        line = f"{farm}: {status.line or 'waits for frames'}" if farm else waiting
+        self.update(farm=farm, ready=ready, line=line)
 
 
 def frames_ready(state: JobState) -> FrameRange:
-    """The frames of a job that are on disk; each appears there whole or not at all."""
+    """Return the frames of a job that are on disk; each appears there whole or not at all."""
     wanted = set(FrameRange.parse(state.frames)) if state.frames else set()
     held = Sequence.parse(state.output).frames_on_disk() if state.output else ()
     return FrameRange(frame for frame in held if frame in wanted)
 
 
 def job_file(state: JobState) -> Path:
-    """The job.json of a job that has an output."""
+    """Return the path of the job.json of a job that has an output."""
     return Path(str(Sequence.parse(state.output).path(1))).parent / JOB_FILE_NAME

@@ -1,4 +1,4 @@
-"""How an artist's job stands: a small value that a node keeps in a knob and finds again tomorrow."""
+"""The state of an artist's job: a small value that a node stores in a knob, so that it survives a restart."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from void_bridge.typed import from_plain, to_plain
 Phase = Literal["none", "sending", "queued", "running", "handed_over", "lost", "done", "failed", "cancelled"]
 ENDED: Tuple[Phase, ...] = ("done", "failed", "cancelled")
 
-# What a node's tile shows, as 0xRRGGBBAA: grey, blue, amber, green, red.
+# Colours of a node's tile, as 0xRRGGBBAA: grey, blue, amber, green, red.
 TILE_COLOURS = {
     "none": 0x5A6470FF,
     "sending": 0x2F6DA8FF,
@@ -30,11 +30,18 @@ TILE_COLOURS = {
 
 @dataclass(frozen=True)
 class JobState:
-    """id: empty while there is no job. line: one line for the panel.
+    """The state of one job.
 
-    output: pattern of the frames; frames: those asked for; ready: those on disk, as a range or empty.
-    server: address that has the job, empty for the local one. report: lines about a finished job.
-    farm: who has a job that was handed over, and by which id: `deadline-cloud job-0123`. Empty: nobody yet.
+    Attributes:
+        id: the job's id; empty while there is no job.
+        phase: where the job is between submission and its end.
+        line: one line for the panel.
+        output: the pattern of the delivered frames.
+        frames: the requested frames, as a range.
+        ready: the frames on disk, as a range; may be empty.
+        server: the address of the server that has the job; empty for the local one.
+        report: lines about a finished job.
+        farm: the farm that has the job and its id for it, such as `deadline-cloud job-0123`; empty until it has it.
     """
 
     id: str = ""
@@ -49,30 +56,35 @@ class JobState:
 
     @property
     def is_alive(self) -> bool:
-        """Whether there may be news of it."""
+        """Whether the job may still change."""
         return bool(self.id) and self.phase not in ENDED
 
     @property
     def at_farm(self) -> bool:
-        """Whether it was handed over, so that no server knows it."""
+        """Whether the job was handed to a farm, so that no server knows it."""
         return self.phase == "handed_over" or bool(self.farm)
 
     def settings_at_its_server(self, settings: Settings) -> Settings:
-        """A panel's settings, but with the server that has this job."""
+        """Return a panel's settings with the address of the server that has this job."""
         if self.at_farm:
             return settings
         return dataclasses.replace(settings, where="server" if self.server else "local", address=self.server)
 
     def replace(self, **changes: object) -> JobState:
+        """Return a copy with some fields changed."""
         return dataclasses.replace(self, **changes)  # type: ignore[arg-type]
 
     def to_text(self) -> str:
-        """One line of ASCII, for a text knob of any host."""
+        """Return the state as one line of ASCII, for a text knob of any host."""
         return json.dumps(to_plain(self))
 
     @classmethod
     def from_text(cls, text: str) -> JobState:
-        """Empty text is no job. Raises InputError: anything else that is not a state."""
+        """Return the state that `to_text` wrote; an empty text is no job.
+
+        Raises:
+            InputError: the text is no state.
+        """
         if not text.strip():
             return cls()
         try:

@@ -1,6 +1,6 @@
-"""What needs pixels runs as a child process of the server's own Python: previews, movies, a paste matte by itself.
+"""Previews, movies and paste mattes, made by child processes that run the server's own Python.
 
-Each returns at once; its outcome comes on the host's main thread as a path, or as words about what went wrong.
+Hosts do not decode images themselves. Every method returns at once; its result arrives on the host's main thread.
 """
 
 from __future__ import annotations
@@ -19,24 +19,36 @@ from host_plugins.control.job_follower import config_of
 from host_plugins.control.settings import Settings
 from void_bridge.client.launch import child_environment, server_python
 from void_bridge.config import Config
-from void_bridge.errors import InternalError, NoServer, VoidBridgeError, error_from_code
+from void_bridge.errors import InternalError, NoServer, error_from_code
 from void_bridge.frames import FrameRange
 from void_bridge.job import Job, JobFile
 
 # On Windows a console program would flash a window of its own over the host.
 NO_WINDOW: Dict[str, Any] = {"creationflags": 0x08000000} if sys.platform == "win32" else {}
 
-OnOutcome = Callable[[str, str], None]  # path, words
+OnOutcome = Callable[[str, str], None]  # a path and an error message, one of them empty
 
 
 class Tools:
-    """Args: post: runs a call on the host's main thread, later."""
+    """The tools of a host that need pixels.
+
+    Args:
+        post: runs a call on the host's main thread, later.
+    """
 
     def __init__(self, post: Post) -> None:
         self._post = post
 
     def preview(self, job: Job, frame: int, picture: Path, settings: Settings, on_outcome: OnOutcome) -> None:
-        """The mattes of one frame over its plate, as `picture`, a PNG: what the model would see."""
+        """Draw the mattes of one frame over its plate, as the model would see them.
+
+        Args:
+            job: the job whose plate and mattes are read.
+            frame: the frame.
+            picture: the PNG to write.
+            settings: the settings of the node.
+            on_outcome: called with the path of the picture and an error message, one of them empty.
+        """
 
         def work(config: Config) -> str:
             with tempfile.TemporaryDirectory(prefix="void-bridge-") as folder:
@@ -50,7 +62,7 @@ class Tools:
         self._start(settings, work, on_outcome)
 
     def compare(self, job_file: Path, settings: Settings, on_outcome: OnOutcome) -> None:
-        """A movie of a finished job, before, after, wipe: `<version>_compare.mp4` beside its frames."""
+        """Make a movie of a finished job, before, after and wipe: `<version>_compare.mp4` beside its frames."""
         movie = job_file.parent / f"{job_file.parent.name}_compare.mp4"
 
         def work(config: Config) -> str:
@@ -60,7 +72,7 @@ class Tools:
         self._start(settings, work, on_outcome)
 
     def paste_sequence(self, job_file: Path, pattern: str, settings: Settings, on_outcome: OnOutcome) -> None:
-        """The paste matte of a finished job, whose frames are on disk, as a sequence of its own: `pattern`."""
+        """Write the paste matte of a finished job, whose frames are on disk, as the sequence `pattern`."""
 
         def work(config: Config) -> str:
             run_command(config, ["fetch", str(job_file), "--paste-sequence", pattern, "--overwrite"])
@@ -69,25 +81,30 @@ class Tools:
         self._start(settings, work, on_outcome)
 
     def _start(self, settings: Settings, work: Callable[[Config], str], on_outcome: OnOutcome) -> None:
-        def guarded() -> None:
-            path, words = "", ""
+        def run() -> None:
+            path, error = "", ""
             try:
                 path = work(config_of(settings, interactive=False))
             except Exception as exc:
-                words = artist_message(exc)
-            self._post(lambda: on_outcome(path, words))
+                error = artist_message(exc)
+            self._post(lambda: on_outcome(path, error))
 
-        threading.Thread(target=guarded, name="void-bridge-tool", daemon=True).start()
+        threading.Thread(target=run, name="void-bridge-tool", daemon=True).start()
 
 
 def run_command(config: Config, words: Sequence[str]) -> Dict[str, Any]:
     """Run `void-bridge WORDS --json` with the server's Python, without the host's Python and Qt variables.
 
+    Args:
+        config: names the installation whose Python runs the command.
+        words: the command and its options.
+
     Returns:
-        What it printed as JSON.
+        The JSON object that the command printed.
 
     Raises:
-        VoidBridgeError: the one that the command ended with. NoServer: no Python to run it with.
+        VoidBridgeError: the error that the command ended with.
+        NoServer: there is no Python to run it with.
     """
     command: List[str] = [server_python(config), "-m", "void_bridge.cli", *words, "--json"]
     environment = child_environment(config)
@@ -95,20 +112,16 @@ def run_command(config: Config, words: Sequence[str]) -> Dict[str, Any]:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, env=environment, **NO_WINDOW)
     except OSError as exc:
         raise NoServer(f"cannot start {command[0]}: {exc.strerror or exc}; run void-bridge install again") from exc
-    return _outcome(done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace"))
+    return _json_output(done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace"))
 
 
-def _outcome(output: str, said: str) -> Dict[str, Any]:
+def _json_output(output: str, errors: str) -> Dict[str, Any]:
     lines = output.strip().splitlines()
     try:
         outcome = json.loads(lines[-1])
     except (IndexError, ValueError):
-        last = said.strip().splitlines()[-1:] or ["nothing"]
+        last = errors.strip().splitlines()[-1:] or ["nothing"]
         raise InternalError(f"void-bridge ended without an answer and said {last[0]}") from None
     if "error" in outcome:
-        raise _error(outcome["error"])
+        raise error_from_code(outcome["error"].get("code", ""), outcome["error"].get("message", ""))
     return dict(outcome)
-
-
-def _error(told: Dict[str, str]) -> VoidBridgeError:
-    return error_from_code(told.get("code", ""), told.get("message", ""))

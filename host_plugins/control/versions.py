@@ -1,4 +1,4 @@
-"""Where results go: a new numbered folder for every submission, claimed by making it.
+"""Result folders: a new numbered folder for every submission, reserved by creating it.
 
 <folder>/<name>_v003/<name>_v003.####.exr
 """
@@ -20,32 +20,42 @@ _UNSAFE = re.compile(r"[^\w.-]+")
 
 @dataclass(frozen=True)
 class Version:
-    """folder: of this version, which exists and is empty when it was just made."""
+    """A version of a node's result.
+
+    Attributes:
+        folder: its folder, which exists, and is empty after `new_version`.
+        name: the folder's name, such as `sh010_VOIDRemove1_v003`.
+    """
 
     folder: Path
     name: str
 
     @property
     def pattern(self) -> str:
-        """Of the frames, with forward slashes on every platform, as hosts want it."""
+        """The pattern of the frames, with forward slashes on every platform, as hosts expect it."""
         return (self.folder / f"{self.name}.####.exr").as_posix()
 
     def abandon(self) -> None:
-        """Give the number back, unless something has been written."""
+        """Remove the folder, unless something has been written into it."""
         with suppress(OSError):
             self.folder.rmdir()
 
 
 def safe_name(text: str) -> str:
-    """`text` as a part of file names: letters of any script, digits, `_`, `-` and `.`; never empty."""
+    """Return `text` as a part of file names: letters of any script, digits, `_`, `-` and `.`; never empty."""
     return _UNSAFE.sub("_", text).strip("._") or "shot"
 
 
 def new_version(folder: Path, name: str) -> Version:
-    """Make the folder behind the highest version of `name` there. Two that ask at once get two numbers.
+    """Create the folder of the next version of `name`. Two calls at the same time get two numbers.
+
+    Args:
+        folder: the folder of all versions; created if it does not exist.
+        name: the name without the number; characters that are unsafe in file names are replaced.
 
     Raises:
-        OutputError, DiskFull: it cannot be made.
+        OutputError: it cannot be created.
+        DiskFull: there is no space for it.
     """
     name = safe_name(name)
     with map_write_errors(folder):

@@ -27,7 +27,7 @@ class NukeSession:
     """Use from the main thread."""
 
     def __init__(self) -> None:
-        self.controller = Controller(post=on_main_thread, on_state=self.show, news=news)
+        self.controller = Controller(post=on_main_thread, on_state=self.show, farm_status=news)
         self.tools = Tools(post=on_main_thread)
         self.exports: Dict[str, SecondNuke] = {}  # by the node's name
         self._listeners: Dict[str, OnState] = {}

@@ -31,7 +31,9 @@ def render(node: nuke.Node) -> None:
         VoidBridgeError: what went wrong, as a button would have said it.
     """
     posted: queue.Queue[Callable[[], None]] = queue.Queue()
-    controller = Controller(post=posted.put, on_state=lambda state: _show(node, state), interactive=False, news=news)
+    controller = Controller(
+        post=posted.put, on_state=lambda state: _show(node, state), interactive=False, farm_status=news
+    )
     if node["where"].value() == "farm":
         _hand_to_farm(node, controller)
     else:
@@ -59,7 +61,7 @@ def _export(submission: NukeSubmission) -> None:
 
 
 def _drain(controller: Controller, posted: queue.Queue[Callable[[], None]]) -> None:
-    while controller.followed() or not posted.empty():
+    while controller.followed_ids() or not posted.empty():
         try:
             call: Optional[Callable[[], None]] = posted.get(timeout=0.2)
         except queue.Empty:

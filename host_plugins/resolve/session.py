@@ -73,7 +73,7 @@ class FusionSession:
     def __init__(self, host: FusionHost, front: SessionView, on_placed: OnPlaced = lambda state, pattern: None) -> None:
         self.host, self.comp, self.front = host, host.comp, front
         self._queue: queue.Queue[Callable[[], None]] = queue.Queue()
-        self.controller = Controller(self._queue.put, self._news, news=news)
+        self.controller = Controller(self._queue.put, self._news, farm_status=news)
         self.submission = FusionSubmission(self.comp, self._ready, front.tell)
         self.farm = FarmSubmission(host, self.submission, self.controller, self._remember)
         self._tools = Tools(self._queue.put)

@@ -42,7 +42,7 @@ def stop() -> None:
         controller = module.session().controller
         module.stop()
         # A thread that has only just begun would read its configuration in the next test's environment.
-        for id in controller.followed():
+        for id in controller.followed_ids():
             controller.wait(id, _LEAVE_S)
     _unload()
 

@@ -198,5 +198,5 @@ def test_artists_read_no_options():
         assert "--" not in said and " -o" not in said
 
 
-def test_an_unforeseen_error_is_called_that():
-    assert artist_message(KeyError("x")).startswith("Something unforeseen: KeyError")
+def test_an_unexpected_error_is_named():
+    assert artist_message(KeyError("x")).startswith("Unexpected error: KeyError")

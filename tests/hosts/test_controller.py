@@ -71,7 +71,7 @@ def controller(main):
     controller = Controller(main.post, main.show)
     yield controller
     controller.stop()
-    for id in controller.followed():  # which would read their configuration in the next test's environment
+    for id in controller.followed_ids():  # which would read their configuration in the next test's environment
         controller.wait(id, 5.0)
 
 
@@ -192,7 +192,7 @@ def test_jobs_for_the_farm_are_written_handed_over_together_and_waited_for(tmp_p
         return FarmHandover("deadline-cloud job-7")
 
     told = {"line": "1 of 2 tasks done"}
-    controller = Controller(main.post, main.show, news=lambda folder: FarmJobStatus("", told["line"]))
+    controller = Controller(main.post, main.show, farm_status=lambda folder: FarmJobStatus("", told["line"]))
     jobs = [make_job(tmp_path).replace(output=str(tmp_path / name / "clean.####.exr")) for name in ("out", "other")]
     orders = [Order(job, Settings(where="farm")) for job in jobs]
     states = controller.submit_to_farm(orders, to_farm)
@@ -275,7 +275,7 @@ def test_a_farm_job_that_is_cancelled_as_the_waiting_begins_stays_cancelled(tmp_
             cancelled.wait(0.5)
             super().__setitem__(id, thread)
 
-    controller = Controller(main.post, main.show, news=news)
+    controller = Controller(main.post, main.show, farm_status=news)
     controller._threads = SlowToChangeHands()
     order = Order(make_job(tmp_path), Settings(where="farm"))
     (state,) = controller.submit_to_farm([order], lambda files: FarmHandover("openjd 1"))
@@ -299,7 +299,7 @@ def test_a_session_that_ended_before_the_farm_answered_finds_out_from_disk(tmp_p
 
     order = Order(make_job(tmp_path), Settings(where="farm"))
     remembered = JobState.from_text(handed_over_state(order).to_text())
-    later = Controller(main.post, main.show, news=news)
+    later = Controller(main.post, main.show, farm_status=news)
     later.follow(remembered, order.settings)
     main.until(lambda: main.last(order.id).farm)
     first, last = main.states[order.id][0], main.last(order.id)
@@ -341,7 +341,7 @@ def test_news_that_come_too_fast_leave_the_latest(tmp_path, main):
 
     def flood() -> None:
         for number in range(1000):
-            controller._tell(JobState("a", "running", str(number)))
+            controller._publish(JobState("a", "running", str(number)))
 
     thread = threading.Thread(target=flood)
     thread.start()

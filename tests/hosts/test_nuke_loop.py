@@ -233,7 +233,7 @@ def test_a_result_whose_server_is_gone_stays_done(comp, tmp_path, monkeypatch):
 
     comp.submit()
     controller = session().controller
-    assert all(controller.wait(id, LAST_S) for id in controller.followed())
+    assert all(controller.wait(id, LAST_S) for id in controller.followed_ids())
     monkeypatch.setenv("VOID_BRIDGE_RUNTIME_DIR", str(tmp_path / "nobody"))
     comp.press("reload")
     comp.fake.pump(lambda: "their server is gone" in comp.status(), LAST_S)
