@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all: a temporary name beside the target, then a rename."""
+"""Atomic writes: a file is written under a temporary name beside the target, then renamed."""
 
 from __future__ import annotations
 
@@ -22,16 +22,21 @@ _ABANDONED_S = 24 * 3600.0
 
 @contextmanager
 def replacing(path: Path, durable: bool = False) -> Iterator[Path]:
-    """A temporary path that becomes `path` when the block ends well and vanishes when it does not.
+    """Yield a temporary path that replaces `path` when the block succeeds and is removed when it fails.
 
     Args:
-        durable: sync the file and its folder before returning, so that a power cut keeps it.
+        path: the file to write. Its folder is created.
+        durable: sync the file and its folder before returning, so that the file survives a power cut.
+
+    Yields:
+        The temporary path, in the same folder.
 
     Raises:
-        DiskFull, OutputError: naming `path`, which is left as it was.
+        DiskFull: no space left; `path` is unchanged.
+        OutputError: the file cannot be written; `path` is unchanged.
     """
-    # Cut, for a name may be as long as the file system allows.
-    temporary = path.with_name(f".{path.name[:40]}.{_owner()}-{uuid.uuid4().hex[:8]}{TEMPORARY_SUFFIX}")
+    # The name is cut since it may already be as long as the file system allows.
+    temporary = _temporary_path(path.parent, path.name[:40])
     with map_write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -47,18 +52,18 @@ def replacing(path: Path, durable: bool = False) -> Iterator[Path]:
 
 
 def write_bytes(path: Path, data: bytes, durable: bool = False) -> None:
-    """Write `data` as `path`, whole or not at all. Raises DiskFull, OutputError."""
+    """Write `data` to `path` atomically. Arguments and errors are those of `replacing`."""
     with replacing(path, durable) as temporary:
         temporary.write_bytes(data)
 
 
 def write_json(path: Path, data: object) -> None:
-    """Write plain data, or dataclasses of it, for people to read as well. Raises DiskFull, OutputError."""
+    """Write plain data or dataclasses as indented JSON, atomically. Raises DiskFull, OutputError."""
     write_bytes(path, (json.dumps(to_plain(data), indent=2, ensure_ascii=False) + "\n").encode())
 
 
 def remove_abandoned(folder: Path) -> None:
-    """Remove temporary files whose writer was killed: of this machine's ended processes, and any that are a day old."""
+    """Remove temporary files of killed writers: those of ended processes of this machine, and any that are a day old."""
     with suppress(OSError):
         for path in folder.glob(f".*{TEMPORARY_SUFFIX}"):
             with suppress(OSError):
@@ -66,26 +71,28 @@ def remove_abandoned(folder: Path) -> None:
                     path.unlink()
 
 
-def _owner() -> str:
-    """This machine and process, in the name of a temporary file."""
-    return f"{_machine()}-{os.getpid()}"
+def _temporary_path(folder: Path, name: str) -> Path:
+    """Return a new hidden path that names this machine and process, by which it is later found abandoned."""
+    return folder / f".{name}.{_machine()}-{os.getpid()}-{uuid.uuid4().hex[:8]}{TEMPORARY_SUFFIX}"
 
 
 def _machine() -> str:
+    """Return a short hash of this machine's name."""
     return hashlib.blake2b(platform.node().encode(), digest_size=4).hexdigest()
 
 
 def _is_abandoned(path: Path) -> bool:
+    """Return whether the writer of a temporary file has ended, or the file is a day old."""
     machine, _, rest = path.name.removesuffix(TEMPORARY_SUFFIX).rpartition(".")[2].partition("-")
     pid = rest.partition("-")[0]
     if machine == _machine() and pid.isdigit() and os.name != "nt":
         return has_ended(int(pid))
-    return _now_at(path.parent) - path.stat().st_mtime > _ABANDONED_S
+    return _disk_time(path.parent) - path.stat().st_mtime > _ABANDONED_S
 
 
-def _now_at(folder: Path) -> float:
-    """The time that a new file there gets: this machine's clock may be days off that of the disk."""
-    probe = folder / f".now.{_owner()}-{uuid.uuid4().hex[:8]}{TEMPORARY_SUFFIX}"
+def _disk_time(folder: Path) -> float:
+    """Return the time that a new file in a folder gets, as the clock of a network disk may be days off."""
+    probe = _temporary_path(folder, "now")
     try:
         probe.touch(exist_ok=False)
         return min(time.time(), probe.stat().st_mtime)
@@ -95,12 +102,13 @@ def _now_at(folder: Path) -> float:
 
 
 def sync_file(path: Path) -> None:
+    """Make the content of a file durable."""
     with open(path, "rb+") as handle:
         os.fsync(handle.fileno())
 
 
 def sync_folder(path: Path) -> None:
-    """Make the names in a folder durable. Windows has no such call, and needs none."""
+    """Make the names in a folder durable. Does nothing on Windows, which has no such call and needs none."""
     if os.name == "nt":
         return
     descriptor = os.open(path, os.O_RDONLY)

@@ -4,8 +4,8 @@ Nothing is read at import. `load` reads both files and the environment once:
 
     config = load({"connect": "tcp://gpu1:5570"}).config
 
-Files are TOML with the names of `Config` as keys. A site file may also hold `locked = ["spool", ...]`:
-those values win, and overriding one is an error that says so. Lists in variables are separated by `;`.
+Files are TOML with the attributes of `Config` as keys. A site file may also hold `locked = ["spool", ...]`: those
+values win, and overriding one is an error. Lists in variables are separated by `;`.
 """
 
 from __future__ import annotations
@@ -24,13 +24,17 @@ from void_bridge.paths import config_dir, data_dir, runtime_dir, site_config_dir
 from void_bridge.typed import from_plain, nearest
 
 PREFIX = "VOID_BRIDGE_"
-BUILTIN_CONFIG = "ocio://studio-config-v2.2.0_aces-v1.3_ocio-v2.4"  # of plates, where nothing names another
+BUILTIN_CONFIG = "ocio://studio-config-v2.2.0_aces-v1.3_ocio-v2.4"  # of plates without another one
 FILE_NAME = "config.toml"
-_TYPO = 0.8  # variables this near to a key are taken for a misspelt key; others belong to other tools
+_TYPO = 0.8  # a variable this similar to a key is a misspelt key; others belong to other tools
 _NOT_KEYS = {"CONFIG", "SITE_CONFIG", "DEBUG"}
+_BOOLEANS = {
+    word: value for value, words in ((True, "1 true yes on"), (False, "0 false no off")) for word in words.split()
+}
 
 
 def login_name() -> str:
+    """Return the name of the user who runs this process."""
     try:
         return getpass.getuser()
     except (OSError, KeyError, ImportError):
@@ -41,19 +45,36 @@ def login_name() -> str:
 class Config:
     """Every setting. Folders are absolute paths; times are in seconds.
 
-    connect: URL of the server to use; empty: the local one. bind: URL that `serve` listens on.
-    runtime_dir: of connection files. keys: of the certificates that `keys new` makes. executable: the
-    Python that starts a local server; empty: the recorded one (installation.py), else this one. threads:
-    of a worker; 0: all cores. roots: folders that `path` transport may read. path_map: `FROM=TO` entries (pathmap.py).
-    ocio: config of plates; empty: $OCIO, else the built-in one. spool_limit_gb: over it, ended jobs go whose
-    results were fetched; 0 is none.
-    idle_free_s, idle_exit_s: when a server that a client started gives its device memory back, and
-    leaves. hang_s: after so long without progress a worker counts as hung.
-    metrics_port: of 127.0.0.1, where a server shows Prometheus its counts; 0: nowhere.
-    resolve_output, before_submit, after_result: site hooks as `module:function` (hooks.py).
-    farm: render manager that takes jobs (docs/farm.md). farm_scratch: folder that its workers see, for plates and
-    mattes of hosts; empty: beside the results. farm_roots: folders that its workers see; empty: not checked.
-    farm_command: what its workers call void-bridge by. log_format: of a server's lines.
+    Attributes:
+        connect: URL of the server to use; empty means the local one.
+        bind: URL that `serve` listens on.
+        spool: folder of the server's inputs and results.
+        runtime_dir: folder of connection files.
+        keys: folder of the certificates that `keys new` makes.
+        models: folder of model weights.
+        executable: Python that starts a local server; empty means the recorded one (installation.py), else this one.
+        workers: number of worker processes.
+        threads: threads of a worker; 0 means one for each core.
+        roots: folders that `path` transport may read.
+        path_map: `FROM=TO` entries (pathmap.py).
+        ocio: OCIO config of plates; empty means $OCIO, else the built-in one.
+        user: name under which jobs are submitted.
+        priority: priority of jobs, 0 to 100; the highest runs first.
+        spool_limit_gb: size of the spool above which ended jobs with fetched results are removed; 0 means none.
+        idle_free_s: idle time after which a server that a client started releases its device memory.
+        idle_exit_s: idle time after which a server that a client started ends.
+        hang_s: time without progress after which a worker counts as hung.
+        metrics_port: port on 127.0.0.1 of the server's Prometheus metrics; 0 means none.
+        transport: how the files of a job reach the server.
+        autostart: whether a client may start a local server.
+        log_format: format of a server's log lines.
+        resolve_output: site hook as `module:function` (hooks.py).
+        before_submit: site hook as `module:function` (hooks.py).
+        after_result: site hook as `module:function` (hooks.py).
+        farm: render manager that runs jobs (docs/farm.md).
+        farm_scratch: folder that farm workers see, for plates and mattes of hosts; empty means beside the results.
+        farm_roots: folders that farm workers see; empty means that this is not checked.
+        farm_command: command by which farm workers run void-bridge.
     """
 
     connect: str = ""
@@ -96,11 +117,17 @@ class Config:
         _check_range("metrics_port", self.metrics_port, 0, 65535)
 
     def replace(self, **changes: object) -> Config:
+        """Return a copy with other values."""
         return dataclasses.replace(self, **changes)  # type: ignore[arg-type]
 
 
 class LoadedConfig(NamedTuple):
-    """A configuration; `sources` says for each value where it came from, `locked` which the site fixed."""
+    """A configuration and the origin of its values.
+
+    Attributes:
+        sources: the source of each value, by key.
+        locked: keys that the site file locks.
+    """
 
     config: Config
     sources: Dict[str, str]
@@ -108,20 +135,25 @@ class LoadedConfig(NamedTuple):
 
 
 class _Layer(NamedTuple):
+    """The values that one source sets."""
+
     source: str
     values: Dict[str, Any]
 
 
 def load(overrides: Optional[Mapping[str, Any]] = None) -> LoadedConfig:
-    """Read everything that sets a value. `overrides`: from the command line or knobs; None counts as absent.
+    """Read the configuration from all sources.
+
+    Args:
+        overrides: values from the command line or knobs; None counts as absent.
 
     Raises:
         ConfigError: a file that cannot be read, an unknown key, a wrong value, an override of a locked value.
     """
     site, locked = _site_layer()
-    user = _file_layer("user file", user_file())
     given = {name: value for name, value in (overrides or {}).items() if value is not None}
-    layers = [site, user, *_environment_layers(), _Layer("command line", _typed(given, "command line"))]
+    user = _layer(f"user file {user_file()}", _read_toml(user_file()))
+    layers = [site, user, *_environment_layers(), _layer("command line", given)]
     values: Dict[str, Any] = {}
     sources = {spec.name: "default" for spec in dataclasses.fields(Config)}
     for layer in layers:
@@ -134,7 +166,7 @@ def load(overrides: Optional[Mapping[str, Any]] = None) -> LoadedConfig:
 
 
 def as_environment(config: Config) -> Dict[str, str]:
-    """Variables that give a child process the same configuration, whatever else is set there."""
+    """Return the environment variables that give a child process this configuration."""
     values = {spec.name: getattr(config, spec.name) for spec in dataclasses.fields(config)}
     return {
         PREFIX + name.upper(): ";".join(value) if isinstance(value, tuple) else str(value)
@@ -143,36 +175,35 @@ def as_environment(config: Config) -> Dict[str, str]:
 
 
 def user_file() -> Path:
+    """Return the path of this user's file."""
     return _path_variable("CONFIG") or config_dir() / FILE_NAME
 
 
 def site_file() -> Path:
+    """Return the path of the site's file."""
     return _path_variable("SITE_CONFIG") or site_config_dir() / FILE_NAME
 
 
 def _path_variable(name: str) -> Optional[Path]:
+    """Return the path in an environment variable, or None if it is not set."""
     text = os.environ.get(PREFIX + name, "")
     return Path(text).expanduser() if text else None
 
 
 def _site_layer() -> Tuple[_Layer, List[str]]:
-    path = site_file()
-    data = _read_toml(path)
+    """Return the values of the site file and the keys that it locks."""
+    source = f"site file {site_file()}"
+    data = _read_toml(site_file())
     locked = data.pop("locked", [])
-    where = f"site file {path}"
     if not isinstance(locked, list):
-        raise ConfigError(f"{where}: locked: got {locked!r}, expected a list of keys")
+        raise ConfigError(f"{source}: locked: got {locked!r}, expected a list of keys")
     for name in locked:
-        _check_known(str(name), f"{where}: locked")
-    return _Layer(where, _typed(data, where)), [str(name) for name in locked]
-
-
-def _file_layer(kind: str, path: Path) -> _Layer:
-    where = f"{kind} {path}"
-    return _Layer(where, _typed(_read_toml(path), where))
+        _check_known(str(name), f"{source}: locked")
+    return _layer(source, data), [str(name) for name in locked]
 
 
 def _read_toml(path: Path) -> Dict[str, Any]:
+    """Return the content of a TOML file, which is empty without one. Raises ConfigError if it cannot be read."""
     if sys.version_info >= (3, 11):
         import tomllib  # novm
     else:
@@ -191,34 +222,24 @@ def _read_toml(path: Path) -> Dict[str, Any]:
 
 
 def _environment_layers() -> Iterator[_Layer]:
+    """Yield a layer for each variable that sets a value. Raises ConfigError for a misspelt one."""
     names = _hints()
     for variable in sorted(os.environ):
         name = variable[len(PREFIX) :]
         if not variable.startswith(PREFIX) or name in _NOT_KEYS:
             continue
         if name.lower() in names:
-            value = _from_text(names[name.lower()], os.environ[variable])
-            yield _Layer(variable, _typed({name.lower(): value}, variable))
+            yield _layer(variable, {name.lower(): _from_text(names[name.lower()], os.environ[variable])})
         elif close := difflib.get_close_matches(name.lower(), names, n=1, cutoff=_TYPO):
             raise ConfigError(f"unknown variable {variable}; did you mean {PREFIX}{close[0].upper()}?")
 
 
 def _from_text(hint: Any, text: str) -> Any:
-    """A variable's text as the plain value that a file would hold; what cannot be read stays text."""
+    """Convert a variable's text to the value that a file would hold. Text that cannot be converted stays as it is."""
     if hint == Tuple[str, ...]:
         return [entry.strip() for entry in text.split(";") if entry.strip()]
     if hint is bool:
-        words = {
-            "1": True,
-            "true": True,
-            "yes": True,
-            "on": True,
-            "0": False,
-            "false": False,
-            "no": False,
-            "off": False,
-        }
-        return words.get(text.lower(), text)
+        return _BOOLEANS.get(text.lower(), text)
     if hint in (int, float):
         try:
             return hint(text)
@@ -227,21 +248,22 @@ def _from_text(hint: Any, text: str) -> Any:
     return text
 
 
-def _typed(data: Mapping[str, Any], where: str) -> Dict[str, Any]:
-    """The values of one source, checked against the types of `Config`."""
+def _layer(source: str, data: Mapping[str, Any]) -> _Layer:
+    """Return the values of one source, converted to the types of `Config`. Raises ConfigError."""
     names = _hints()
-    checked: Dict[str, Any] = {}
+    values: Dict[str, Any] = {}
     for name, value in data.items():
-        _check_known(name, where)
+        _check_known(name, source)
         try:
             plain = _folder(name, value) if names[name] is Path else value
-            checked[name] = getattr(from_plain(Config, {name: plain}, error=ConfigError), name)
+            values[name] = getattr(from_plain(Config, {name: plain}, error=ConfigError), name)
         except ConfigError as exc:
-            raise ConfigError(f"{where}: {exc}") from exc
-    return checked
+            raise ConfigError(f"{source}: {exc}") from exc
+    return _Layer(source, values)
 
 
 def _folder(name: str, value: Any) -> Path:
+    """Return a value as an absolute path. Raises ConfigError."""
     if not isinstance(value, (str, Path)) or not str(value):
         raise ConfigError(f"{name}: got {value!r}, expected a folder")
     try:
@@ -251,15 +273,18 @@ def _folder(name: str, value: Any) -> Path:
 
 
 def _hints() -> Dict[str, Any]:
+    """Return the type of each setting."""
     return get_type_hints(Config)
 
 
-def _check_known(name: str, where: str) -> None:
+def _check_known(name: str, source: str) -> None:
+    """Raise ConfigError if there is no setting of this name."""
     if name not in _hints():
-        raise ConfigError(f"{where}: unknown key {name!r}{nearest(name, _hints())}")
+        raise ConfigError(f"{source}: unknown key {name!r}{nearest(name, _hints())}")
 
 
 def _check_lock(name: str, value: Any, site: _Layer, layer: _Layer) -> None:
+    """Raise ConfigError if a layer changes a value that the site file locks."""
     fixed = site.values.get(name, getattr(Config(), name))
     if value != fixed:
         raise ConfigError(
@@ -268,5 +293,6 @@ def _check_lock(name: str, value: Any, site: _Layer, layer: _Layer) -> None:
 
 
 def _check_range(name: str, value: float, low: float, high: float) -> None:
+    """Raise ConfigError if a value is out of its range."""
     if not low <= value <= high:
         raise ConfigError(f"got {name} {value:g}, expected {low:g} to {high:g}")

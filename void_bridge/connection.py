@@ -1,13 +1,12 @@
-"""The connection file: how a client finds a server, and the keys that only its user holds.
+"""The connection file, by which a client finds a server of the same user, with the keys for it.
 
-A server writes it when it starts and removes it when it leaves. It lies in a folder that only its
-user can enter and is found by the address asked for; without one, by this installation, so that a
-client never talks to the local server of another.
+A server writes it when it starts and removes it when it ends. The file lies in a folder that only its user can enter.
+Its name is made from the server's address, or for the local server from this installation, so that a client never
+connects to the local server of another installation.
 """
 
 from __future__ import annotations
 
-import getpass
 import hashlib
 import json
 import os
@@ -22,6 +21,7 @@ from typing import Optional
 import void_bridge
 from void_bridge import installation
 from void_bridge.atomic import replacing
+from void_bridge.config import login_name
 from void_bridge.errors import NoServer, Refused, map_write_errors
 from void_bridge.real_paths import OPEN_NO_LINK, SMALL_BYTES_MAX
 from void_bridge.typed import from_plain, to_plain
@@ -29,9 +29,12 @@ from void_bridge.typed import from_plain, to_plain
 
 @dataclass(frozen=True)
 class Connection:
-    """What a client needs to reach a server. Keys are Z85 text; addresses are URLs.
+    """The addresses and keys of a server. Keys are Z85 text; addresses are URLs.
 
-    installation, version: of the server; server_pid: its process on this machine.
+    Attributes:
+        server_pid: id of the server's process on this machine.
+        installation: `installation_id` of the server.
+        version: version of the server.
     """
 
     control_address: str
@@ -45,7 +48,7 @@ class Connection:
 
 
 def installation_id() -> str:
-    """A short name for this copy of void-bridge and the Python that runs it; a plug-in's copy has its server's.
+    """Return an id of this copy of void-bridge and the Python that runs it. A plug-in's copy has the id of its server.
 
     Raises:
         ConfigError: the recorded installation cannot be read.
@@ -59,16 +62,12 @@ def installation_id() -> str:
 
 
 def host_identity() -> str:
-    """This machine and user, as `hello` and `welcome` carry it: where both agree, both see the same disks."""
-    try:
-        user = getpass.getuser()
-    except (OSError, KeyError, ImportError):
-        user = "unknown"
-    return f"{user}@{platform.node()}"
+    """Return the user and machine, as in `hello` and `welcome`. A client and server of the same see the same disks."""
+    return f"{login_name()}@{platform.node()}"
 
 
 def connection_path(runtime_dir: Path, url: Optional[str] = None) -> Path:
-    """Where the file lies for the server at `url`; None: the local server of this installation."""
+    """Return the path of the file for the server at `url`, or for the local server of this installation."""
     if not url:
         return runtime_dir / f"local-{installation_id()}.json"
     address = url.strip().rstrip("/").replace("//localhost:", "//127.0.0.1:")
@@ -77,11 +76,12 @@ def connection_path(runtime_dir: Path, url: Optional[str] = None) -> Path:
 
 
 def write_connection(path: Path, connection: Connection) -> None:
-    """Write for this user's eyes alone.
+    """Write a file that only this user can read.
 
     Raises:
-        Refused: the folder belongs to somebody else.
-        OutputError, DiskFull: it cannot be written.
+        Refused: the folder belongs to another user.
+        OutputError: it cannot be written.
+        DiskFull: no space left.
     """
     make_private_folder(path.parent)
     with replacing(path) as temporary:
@@ -91,7 +91,7 @@ def write_connection(path: Path, connection: Connection) -> None:
 
 
 def read_connection(path: Path) -> Connection:
-    """Read a file that nobody but this user can read or have written.
+    """Return the content of a file that no other user can read or have written.
 
     Raises:
         NoServer: there is no such file.
@@ -123,11 +123,12 @@ def remove_connection(path: Path, connection: Connection) -> None:
 
 
 def make_private_folder(folder: Path) -> None:
-    """Have a folder that this user alone can enter. Nothing in it is to be opened before.
+    """Create a folder that only this user can enter, or make it so. Call this before anything in it is opened.
 
     Raises:
-        Refused: it belongs to somebody else, or somebody else can exchange it.
-        OutputError, DiskFull: it cannot be made.
+        Refused: it belongs to another user, or another user can replace it.
+        OutputError: it cannot be created.
+        DiskFull: no space left.
     """
     with map_write_errors(folder):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -142,7 +143,7 @@ def make_private_folder(folder: Path) -> None:
 
 
 def check_parent_folders(folder: Path) -> None:
-    """Raises Refused: a folder above this one lets everybody exchange what is in it."""
+    """Raise Refused if a folder above this one lets every user replace its content."""
     if os.name == "nt":
         return
     for above in folder.resolve().parents:
@@ -152,6 +153,7 @@ def check_parent_folders(folder: Path) -> None:
 
 
 def _check_private(facts: os.stat_result, path: Path) -> None:
+    """Raise Refused if a connection file is not a file of this user that others cannot read."""
     if not stat.S_ISREG(facts.st_mode):
         raise Refused(f"connection file {path} is not a file; remove it and start the server again")
     if os.name == "nt":

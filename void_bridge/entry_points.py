@@ -1,4 +1,4 @@
-"""What packages have registered with us: entry points, by group."""
+"""Entry points, by which installed packages register commands, checks and farms."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, Dict
 
 
 def find_entry_points(group: str) -> Dict[str, EntryPoint]:
-    """The entry points of a group by their name, in its order; the same under Python 3.9 and later."""
-    everything: Any = entry_points()
+    """Return the entry points of a group by name, sorted by name."""
+    everything: Any = entry_points()  # Python 3.9 has no select
     found = everything.select(group=group) if hasattr(everything, "select") else everything.get(group, ())
     return {entry.name: entry for entry in sorted(found, key=lambda entry: entry.name)}

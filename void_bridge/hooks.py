@@ -1,8 +1,8 @@
-"""Site hooks: Python callables of a studio's own, named in the configuration as `module:function`.
+"""Site hooks: Python functions of a studio, named in the configuration as `module:function`.
 
-resolve_output(job: Job) -> str | None      another output pattern
-before_submit(job: Job) -> Job | None       another job; raise a VoidBridgeError to refuse it
-after_result(job: Job, paths: list[Path], report: dict) -> None    every frame is on disk
+resolve_output(job: Job) -> str | None      returns another output pattern
+before_submit(job: Job) -> Job | None       returns another job; raises a VoidBridgeError to refuse it
+after_result(job: Job, paths: list[Path], report: dict) -> None    called once every frame is on disk
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from void_bridge.job import Job
 
 
 def prepare_job(job: Job, config: Config) -> Job:
-    """The job as the site wants it. Raises ConfigError: a hook that cannot be called or failed."""
+    """Return the job as the site's hooks change it. Raises ConfigError if a hook cannot be called or fails."""
     if config.resolve_output:
         output = _call(config.resolve_output, "resolve_output", str, job)
         job = job.replace(output=output) if output else job
@@ -27,14 +27,15 @@ def prepare_job(job: Job, config: Config) -> Job:
 
 
 def announce_result(job: Job, paths: List[Path], report: Dict[str, object], config: Config) -> None:
-    """Tell the site that a result is whole. Raises ConfigError."""
+    """Call the site's hook for a complete result. Raises ConfigError if it cannot be called or fails."""
     if config.after_result:
         _call(config.after_result, "after_result", object, job, paths, report)
 
 
 def _call(name: str, key: str, expected: type, *args: object) -> Any:
+    """Return the result of a hook, which is None or of the expected type. Raises ConfigError."""
     try:
-        returned = _named(name, key)(*args)
+        returned = _import_hook(name, key)(*args)
     except VoidBridgeError:
         raise
     except Exception as exc:
@@ -44,7 +45,8 @@ def _call(name: str, key: str, expected: type, *args: object) -> Any:
     return returned
 
 
-def _named(name: str, key: str) -> Callable[..., object]:
+def _import_hook(name: str, key: str) -> Callable[..., object]:
+    """Return the function that `module:function` names. Raises ConfigError."""
     module, _, function = name.partition(":")
     try:
         found = getattr(importlib.import_module(module), function)

@@ -1,7 +1,7 @@
-"""The recorded installation: which Python a plug-in inside a host starts as its server.
+"""The recorded installation: the Python with which a plug-in inside a host starts its server.
 
-A host runs plug-ins under a Python of its own, so that `sys.executable` is the host. `void-bridge install`
-therefore leaves `installation.json` in the folder that holds the plug-in's copy of this package.
+A host runs plug-ins under its own Python, so that `sys.executable` is the host. `void-bridge install` therefore writes
+`installation.json` into the folder that holds the plug-in's copy of this package.
 """
 
 from __future__ import annotations
@@ -20,8 +20,13 @@ FILE_NAME = "installation.json"
 
 @dataclass(frozen=True)
 class Installation:
-    """executable: absolute path of the Python; installation: its `connection.installation_id()`; version: of
-    void-bridge there."""
+    """A recorded installation.
+
+    Attributes:
+        executable: absolute path of its Python.
+        installation: its `connection.installation_id()`.
+        version: its version of void-bridge.
+    """
 
     executable: str
     installation: str
@@ -29,7 +34,7 @@ class Installation:
 
 
 def recorded_installation() -> Optional[Installation]:
-    """What was recorded beside this copy of the package; None where nothing was, as in an environment of its own.
+    """Return the record beside this copy of the package, or None without one, as in a virtual environment.
 
     Raises:
         ConfigError: there is a record that cannot be read.
@@ -38,7 +43,7 @@ def recorded_installation() -> Optional[Installation]:
 
 
 def read_installation(folder: Path) -> Optional[Installation]:
-    """The record in a folder. Raises as `recorded`."""
+    """Return the record in a folder, or None without one. Raises ConfigError if it cannot be read."""
     path = folder / FILE_NAME
     try:
         data = json.loads(path.read_bytes().decode("utf-8"))

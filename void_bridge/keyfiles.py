@@ -1,9 +1,9 @@
-"""Key files as `keys new` makes them, read only where nobody else can have read, put or changed them.
+"""Key files as `keys new` makes them. They are read only if no other user can have read, added or changed them.
 
-NAME.key           a public key, for others to have
+NAME.key           a public key, which others may have
 NAME.key_secret    both keys of a pair, for its owner alone
 
-Windows keeps a profile's folders private; owners and modes are not looked at there.
+Windows keeps a profile's folders private; owners and modes are not checked there.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _LINE = re.compile(r"""^\s*(public|secret)-key\s*=\s*["']?([0-9A-Za-z.\-:+=^!/*?
 
 
 class KeyPair(NamedTuple):
-    """Z85 text."""
+    """A pair of keys as Z85 text."""
 
     public: str
     secret: str
@@ -38,24 +38,24 @@ class KeyPair(NamedTuple):
 
 
 def read_public(path: Path) -> str:
-    """The public key of NAME.key, which others may read but not change.
+    """Return the public key of NAME.key, which others may read but not change.
 
     Raises:
-        Refused: it is not there, a link, another user's, open to changes, or no public key alone.
+        Refused: the file is missing, a link, another user's, open to changes, or not a public key alone.
     """
-    found = _keys(path, forbidden=0o022)
+    found = _read_keys(path, forbidden=0o022)
     if "secret" in found:
         raise Refused(f"{path} holds a secret key, which nobody else should have; put the .key file there instead")
     return found["public"]
 
 
 def read_pair(path: Path) -> KeyPair:
-    """Both keys of NAME.key_secret, which nobody else can read.
+    """Return both keys of NAME.key_secret, which no other user can read.
 
     Raises:
-        Refused: it is not there, a link, another user's, readable by others, or no pair of keys.
+        Refused: the file is missing, a link, another user's, readable by others, or not a pair of keys.
     """
-    found = _keys(path, forbidden=0o077)
+    found = _read_keys(path, forbidden=0o077)
     if "secret" not in found:
         raise Refused(f"{path} holds no secret key; {_AGAIN}")
     if zmq.curve_public(found["secret"].encode()).decode() != found["public"]:
@@ -64,7 +64,7 @@ def read_pair(path: Path) -> KeyPair:
 
 
 def check_folder(folder: Path) -> None:
-    """Raises Refused: others can put files into a folder of keys, or exchange the folder itself."""
+    """Raise Refused if others can put files into a folder of keys, or replace the folder."""
     if os.name == "nt":
         return
     try:
@@ -73,7 +73,7 @@ def check_folder(folder: Path) -> None:
     except OSError as exc:
         raise Refused(f"cannot read the folder of keys {folder}: {exc.strerror}; make it with keys new") from exc
     if not stat.S_ISDIR(facts.st_mode):
-        raise Refused(f"{folder} is no folder; make one with void-bridge keys new")
+        raise Refused(f"{folder} is not a folder; make one with void-bridge keys new")
     if facts.st_uid not in (os.getuid(), 0):
         raise Refused(f"the folder of keys {folder} belongs to another user; use one of your own")
     if facts.st_mode & 0o022:
@@ -82,20 +82,26 @@ def check_folder(folder: Path) -> None:
 
 
 def fingerprint(public: str) -> str:
-    """Short enough to be read out, long enough that no other key has it: 80 bits."""
+    """Return the fingerprint of a public key: 80 bits as text that can be read aloud."""
     text = base64.b32encode(hashlib.blake2b(public.encode(), digest_size=10).digest()).decode()
     return "-".join(text[start : start + 4] for start in range(0, len(text), 4))
 
 
-def _keys(path: Path, forbidden: int) -> dict[str, str]:
-    text = _text(path, forbidden)
-    found = {match[1]: match[2] for match in _LINE.finditer(text)}
+def _read_keys(path: Path, forbidden: int) -> dict[str, str]:
+    """Return the keys in a file by kind: public, secret. Raises Refused.
+
+    Args:
+        path: the file.
+        forbidden: mode bits that must not be set.
+    """
+    found = {match[1]: match[2] for match in _LINE.finditer(_read_text(path, forbidden))}
     if "public" not in found:
         raise Refused(f"cannot read key {path}: no public key in it; {_AGAIN}")
     return found
 
 
-def _text(path: Path, forbidden: int) -> str:
+def _read_text(path: Path, forbidden: int) -> str:
+    """Return the text of a file that only this user can have changed. Raises Refused."""
     try:
         descriptor = os.open(path, OPEN_NO_LINK)
     except OSError as exc:
@@ -103,13 +109,14 @@ def _text(path: Path, forbidden: int) -> str:
             raise Refused(f"key {path} is a link, and others may change what it leads to; copy the file there") from exc
         raise Refused(f"cannot read key {path}: {exc.strerror}; make it with void-bridge keys new") from exc
     try:
-        _check_own(os.fstat(descriptor), path, forbidden)
+        _check_owned(os.fstat(descriptor), path, forbidden)
         return os.read(descriptor, SMALL_BYTES_MAX).decode("utf-8", "replace")
     finally:
         os.close(descriptor)
 
 
-def _check_own(facts: os.stat_result, path: Path, forbidden: int) -> None:
+def _check_owned(facts: os.stat_result, path: Path, forbidden: int) -> None:
+    """Raise Refused if an open key file is another user's, or has a forbidden mode bit."""
     if not stat.S_ISREG(facts.st_mode):
         raise Refused(f"key {path} is not a file; {_AGAIN}")
     if os.name == "nt":

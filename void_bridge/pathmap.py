@@ -1,9 +1,9 @@
-"""Path mapping for sites with mixed platforms: what another machine calls a folder, and what it is here.
+r"""Path mapping for sites with mixed platforms: from another machine's name of a folder to this machine's.
 
-Each machine has its own table, `FROM=TO`: FROM as others say it, TO on this machine. A server reads
-the paths of a job through its table, a client those of results.
+Each machine has its own table of `FROM=TO`: FROM is the folder on other machines, TO on this one. A server maps the
+paths of a job by its table, a client those of results.
 
-    PathMap.parse([r"P:\\=/mnt/projects"]).here(r"p:\\show\\a.1001.exr")  ->  /mnt/projects/show/a.1001.exr
+    PathMap.parse([r"P:\=/mnt/projects"]).here(r"p:\show\a.1001.exr")  ->  /mnt/projects/show/a.1001.exr
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ _WINDOWS = re.compile(r"[A-Za-z]:|\\\\")
 
 @dataclass(frozen=True)
 class PathMap:
-    """Pairs of (prefix elsewhere, prefix here). The longest matching prefix wins.
+    r"""Pairs of a prefix on other machines and a prefix on this machine. The longest matching prefix wins.
 
-    Prefixes match whole folder names. Windows prefixes (a drive letter, or `\\\\server`) match in
-    either case and with either separator; what comes out has the separators of the prefix here.
+    Prefixes match whole folder names. Windows prefixes (a drive letter, or `\\server`) match in either case and with
+    either separator; the mapped path has the separators of this machine's prefix.
     """
 
     entries: Tuple[Tuple[str, str], ...] = ()
 
     @classmethod
     def parse(cls, texts: Iterable[str]) -> PathMap:
-        """Raises ConfigError: an entry without `=`, or with an empty side."""
+        """Return the map of `FROM=TO` entries. Raises ConfigError for an entry without `=` or with an empty side."""
         return cls(tuple(_parse_entry(text) for text in texts))
 
     @classmethod
     def from_rules(cls, data: Any) -> PathMap:
-        """The rules that a farm's worker hands to its tasks: Open Job Description's `pathmapping-1.0`, as plain data.
+        """Return the map of a farm worker's rules, which are plain data of Open Job Description's `pathmapping-1.0`.
 
         Raises:
-            InputError: they cannot be read.
+            InputError: the rules cannot be read.
         """
         rules = data.get("path_mapping_rules", []) if isinstance(data, dict) else None
         try:
@@ -49,38 +49,40 @@ class PathMap:
         return PathMap((*self.entries, *other.entries))
 
     def covers(self, path: str) -> bool:
-        """Whether an entry fits."""
-        return any(_below(elsewhere, path) is not None for elsewhere, _ in self.entries)
+        """Return whether an entry matches a path."""
+        return any(_relative(elsewhere, path) is not None for elsewhere, _ in self.entries)
 
     def to_local(self, path: str) -> str:
-        """`path` as this machine names it; unchanged where no entry fits."""
-        for elsewhere, here in sorted(self.entries, key=lambda entry: -len(entry[0])):
-            rest = _below(elsewhere, path)
+        """Return this machine's name of a path, which is unchanged if no entry matches."""
+        for elsewhere, local in sorted(self.entries, key=lambda entry: -len(entry[0])):
+            rest = _relative(elsewhere, path)
             if rest is not None:
-                separator = "\\" if _WINDOWS.match(here) else "/"
-                return separator.join([here.rstrip("\\/"), *rest]) if rest else here
+                separator = "\\" if _WINDOWS.match(local) else "/"
+                return separator.join([local.rstrip("\\/"), *rest]) if rest else local
         return path
 
 
 def _parse_entry(text: str) -> Tuple[str, str]:
-    elsewhere, _, here = text.partition("=")
-    if not elsewhere.strip() or not here.strip():
+    """Return both sides of `FROM=TO`. Raises ConfigError."""
+    elsewhere, _, local = text.partition("=")
+    if not elsewhere.strip() or not local.strip():
         raise ConfigError(rf"path_map: got {text!r}, expected FROM=TO, for example P:\=/mnt/projects")
-    return elsewhere.strip(), here.strip()
+    return elsewhere.strip(), local.strip()
 
 
-def _below(folder: str, path: str) -> Optional[List[str]]:
-    """Names of `path` below `folder`, or None when it lies elsewhere."""
-    wanted, found = _names(folder), _names(path)
+def _relative(folder: str, path: str) -> Optional[List[str]]:
+    """Return the names of `path` below `folder`, or None if it lies elsewhere."""
+    prefix, names = _split(folder), _split(path)
     windows = bool(_WINDOWS.match(folder))
     if windows != bool(_WINDOWS.match(path)):
         return None
-    head = found[: len(wanted)]
-    same = [n.casefold() for n in head] == [n.casefold() for n in wanted] if windows else head == wanted
-    return found[len(wanted) :] if same else None
+    head = names[: len(prefix)]
+    same = [n.casefold() for n in head] == [n.casefold() for n in prefix] if windows else head == prefix
+    return names[len(prefix) :] if same else None
 
 
-def _names(path: str) -> List[str]:
+def _split(path: str) -> List[str]:
+    """Return the root and names of a path."""
     if _WINDOWS.match(path):
         unc = path[:2] in ("\\\\", "//")
         return (["\\\\"] if unc else []) + [name for name in re.split(r"[\\/]+", path) if name]

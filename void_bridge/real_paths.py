@@ -1,4 +1,4 @@
-"""Paths that have been followed to their end: whether one lies inside a folder, whether one has become a link."""
+"""Checks on paths whose symbolic links have been followed."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import os
 from void_bridge.errors import Refused
 
 OPEN_NO_LINK = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-"""Flags to open a file that is no link; a pipe in its place holds nobody up."""
+"""Flags that open a file but no symbolic link, and do not block on a pipe."""
 SMALL_BYTES_MAX = 64 * 1024  # of keys and connection files
 
 
 def is_within(path: str, root: str) -> bool:
-    """Whether `path` is `root` or lies below it; both with every link followed."""
+    """Return whether `path` is `root` or lies below it. Links in both must have been followed."""
     try:
         return os.path.commonpath((path, root)) == root
     except ValueError:  # on another drive
@@ -20,6 +20,11 @@ def is_within(path: str, root: str) -> bool:
 
 
 def check_no_link(file: str, named: str) -> None:
-    """Raises Refused: links lead from where `file` was found to another place. named: what the words call it."""
+    """Raise Refused if a path contains a symbolic link.
+
+    Args:
+        file: path whose links had been followed when the job was submitted.
+        named: the path as the error message calls it.
+    """
     if os.path.realpath(file) != file:
         raise Refused(f"{named} has become a link since the job was submitted; submit it again")
