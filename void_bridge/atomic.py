@@ -63,7 +63,7 @@ def write_json(path: Path, data: object) -> None:
 
 
 def remove_abandoned(folder: Path) -> None:
-    """Remove temporary files of killed writers: those of ended processes of this machine, and any that are a day old."""
+    """Remove temporary files of killed writers: of ended processes of this machine, and any that are a day old."""
     with suppress(OSError):
         for path in folder.glob(f".*{TEMPORARY_SUFFIX}"):
             with suppress(OSError):

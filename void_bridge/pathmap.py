@@ -3,7 +3,7 @@ r"""Path mapping for sites with mixed platforms: from another machine's name of 
 Each machine has its own table of `FROM=TO`: FROM is the folder on other machines, TO on this one. A server maps the
 paths of a job by its table, a client those of results.
 
-    PathMap.parse([r"P:\=/mnt/projects"]).here(r"p:\show\a.1001.exr")  ->  /mnt/projects/show/a.1001.exr
+    PathMap.parse([r"P:\=/mnt/projects"]).to_local(r"p:\show\a.1001.exr")  ->  /mnt/projects/show/a.1001.exr
 """
 
 from __future__ import annotations
