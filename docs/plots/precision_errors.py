@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gpu_server.engines.void.checkpoint.loading import load_scheduler
-from gpu_server.engines.void.denoise import Denoiser, DenoiseSettings, denoise, guidance, rotary
+from gpu_server.engines.void.denoise import Denoiser, DenoiseSettings, denoise, make_guidance, rotary
 from gpu_server.engines.void.latent_windows import LatentWindow
 from gpu_server.engines.void.precision.attention import KERNELS, available_attention
 from gpu_server.engines.void.precision.denoiser import OptimisedDenoiser, build_denoiser
@@ -91,9 +91,9 @@ def loop_of(models: Path) -> Callable[[Denoiser], Tensor]:
     )
 
     def run(denoiser: Denoiser) -> Tensor:
-        guide = guidance(prompt, None, 1)
+        guidance = make_guidance(prompt, None, 1)
         return denoise(
-            denoiser, load_scheduler(models), latents, conditioning, guide, DenoiseSettings(1, STEPS, WINDOWS)
+            denoiser, load_scheduler(models), latents, conditioning, guidance, DenoiseSettings(1, STEPS, WINDOWS)
         )
 
     return run

@@ -15,8 +15,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from gpu_server.engines.void.checkpoint import loading
-from gpu_server.engines.void.conditioning import conditioning, encode_mask, encode_plate
-from gpu_server.engines.void.denoise import Denoiser, DenoiseSettings, PlainDenoiser, Rotary, denoise, guidance
+from gpu_server.engines.void.conditioning import conditioning_latents, encode_mask, encode_plate
+from gpu_server.engines.void.denoise import Denoiser, DenoiseSettings, PlainDenoiser, Rotary, denoise, make_guidance
 from gpu_server.engines.void.latent_geometry import FRAMES_A_LATENT
 from gpu_server.engines.void.latent_windows import reference_windows, window_latents
 from gpu_server.engines.void.text import prompt_embeddings
@@ -96,7 +96,7 @@ def _stages(case: Case) -> Iterator[tuple[str, Tensor]]:
     scale = settings["guidance_scale"]
     prompt = _embed(case.models, settings["prompt"])
     yield "prompt_embeds", prompt
-    guide = guidance(prompt, _embed(case.models, settings["negative_prompt"]) if scale > 1 else None, scale)
+    guidance = make_guidance(prompt, _embed(case.models, settings["negative_prompt"]) if scale > 1 else None, scale)
 
     latents = inputs["initial_latents"]
     overlap = settings["temporal_overlap_frames"] // FRAMES_A_LATENT
@@ -109,7 +109,7 @@ def _stages(case: Case) -> Iterator[tuple[str, Tensor]]:
     denoiser = _Recorded(PlainDenoiser(transformer))
     loop = DenoiseSettings(settings["pass"], settings["steps"], windows, transformer.config.attention_head_dim)
     scheduler = loading.load_scheduler(case.models)
-    final = denoise(denoiser, scheduler, latents, conditioning(mask, plate), guide, loop)
+    final = denoise(denoiser, scheduler, latents, conditioning_latents(mask, plate), guidance, loop)
     yield "first_model_output", denoiser.outputs[0]
     yield "final_latents", final
     frames = torch.cat(list(decode(loading.load_vae(case.models, _float32), final)), dim=2)
@@ -117,7 +117,7 @@ def _stages(case: Case) -> Iterator[tuple[str, Tensor]]:
 
 
 def _embed(models: Path, text: str) -> Tensor:
-    return prompt_embeddings(loading.load_tokenizer(models), loading.load_text_encoder(models, _float32), text).values
+    return prompt_embeddings(loading.load_tokenizer(models), loading.load_text_encoder(models, _float32), text)
 
 
 def _conditioning(models: Path, settings: dict[str, Any], inputs: Tensors) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""What the model is told, where it starts, how its windows meet, and the loop that it runs in."""
+"""Windows, noise, conditioning, prompts and the denoising loop."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from gpu_server.engines.void.checkpoint.loading import (
     load_transformer,
     load_vae,
 )
-from gpu_server.engines.void.conditioning import add_noise, conditioning, encode_mask, encode_plate, mask_frames
-from gpu_server.engines.void.denoise import DenoiseSettings, Guidance, PlainDenoiser, denoise, guidance, rotary
+from gpu_server.engines.void.conditioning import add_noise, conditioning_latents, encode_mask, encode_plate, mask_frames
+from gpu_server.engines.void.denoise import DenoiseSettings, Guidance, PlainDenoiser, denoise, make_guidance, rotary
 from gpu_server.engines.void.latent_windows import (
     LatentWindow,
     blend_weights,
@@ -31,7 +31,7 @@ from gpu_server.engines.void.latent_windows import (
     window_latents,
 )
 from gpu_server.engines.void.noise import initial_latents, plate_noise
-from gpu_server.engines.void.text import TOKENS, prompt_embeddings
+from gpu_server.engines.void.text import TOKENS, prompt_embeddings, truncated_text
 from tests.support.void_cases import COMMITTED
 from void_bridge.errors import Cancelled, NotFinite, UsageError
 
@@ -163,9 +163,9 @@ def test_conditioning_is_mask_then_plate():
     frames = torch.linspace(-1, 1, 3 * 5 * 16 * 16).reshape(1, 3, 5, 16, 16)
     mask = encode_mask(vae, lambda a, b: np.full((b - a, 16, 16), 127, np.uint8), 5, "three")
     plate = encode_plate(vae, lambda a, b: frames[:, :, a:b], lambda a, b: plate_noise(1, a, b, (16, 16)), 5)
-    told = conditioning(mask, plate)
-    assert told.shape == (1, 2, 32, 2, 2)
-    assert torch.equal(told[:, :, :16], mask) and torch.equal(told[:, :, 16:], plate)
+    conditioning = conditioning_latents(mask, plate)
+    assert conditioning.shape == (1, 2, 32, 2, 2)
+    assert torch.equal(conditioning[:, :, :16], mask) and torch.equal(conditioning[:, :, 16:], plate)
     quiet = encode_plate(vae, lambda a, b: frames[:, :, a:b], lambda a, b: torch.zeros(1, 3, b - a, 16, 16), 5)
     assert not torch.equal(plate, quiet)
 
@@ -174,38 +174,40 @@ def test_conditioning_is_mask_then_plate():
 
 
 @pytest.fixture(scope="module")
-def reader():
+def embed():
     encoder = load_text_encoder(MODELS, lambda name, tensor: tensor.float())
     return lambda text: prompt_embeddings(load_tokenizer(MODELS), encoder, text)
 
 
 @pytest.mark.parametrize("text", ["", "a lime falls on the table", "  spaces  around "])
-def test_a_prompt_that_fits(reader, text):
-    read = reader(text)
-    assert read.values.shape == (1, TOKENS, 24) and read.cut == ""
+def test_a_short_prompt_is_read_whole(embed, text):
+    assert embed(text).shape == (1, TOKENS, 24) and truncated_text(load_tokenizer(MODELS), text) == ""
 
 
-def test_a_long_prompt_says_which_words_were_cut(reader):
+def test_a_long_prompt_says_which_words_were_cut(embed):
+    def end_of(prompt: str) -> str:
+        return truncated_text(load_tokenizer(MODELS), prompt)
+
     words = [f"table{'' if i % 2 else ' a'}" for i in range(400)]
     text = " ".join(words)
-    read = reader(text)
-    kept = text.removesuffix(read.cut)
-    assert read.cut and kept.endswith(" ") and text == kept + read.cut
-    assert reader(kept).cut == "" and reader(kept + read.cut.split()[0]).cut == read.cut.split()[0]
-    assert torch.equal(read.values[:, :1], reader(text + " and more").values[:, :1])
+    cut = end_of(text)
+    kept = text.removesuffix(cut)
+    assert cut and kept.endswith(" ") and text == kept + cut
+    assert end_of(kept) == "" and end_of(kept + cut.split()[0]) == cut.split()[0]
+    assert torch.equal(embed(text)[:, :1], embed(text + " and more")[:, :1])
 
 
 # the loop
 
 
 def test_every_step_is_told_and_the_last_estimate_is_the_result():
-    latents, told = a_shot(4)
+    latents, conditioning = a_shot(4)
     denoiser, seen = Linear(), []
     done = denoise(
         denoiser,
         load_scheduler(MODELS),
         latents,
-        told,
+        conditioning,
         NO_PROMPT,
         a_loop(reference_windows(4)),
         lambda *a: seen.append(a),
@@ -216,9 +218,17 @@ def test_every_step_is_told_and_the_last_estimate_is_the_result():
 
 
 def test_an_estimate_is_what_the_scheduler_takes_for_the_result():
-    latents, told = a_shot(4)
+    latents, conditioning = a_shot(4)
     scheduler, seen = load_scheduler(MODELS), []
-    denoise(Linear(), scheduler, latents, told, NO_PROMPT, a_loop(reference_windows(4)), lambda *a: seen.append(a[2]))
+    denoise(
+        Linear(),
+        scheduler,
+        latents,
+        conditioning,
+        NO_PROMPT,
+        a_loop(reference_windows(4)),
+        lambda *a: seen.append(a[2]),
+    )
     scheduler.set_timesteps(4)
     expected = scheduler.step(latents * 0.5, 999, latents).pred_original_sample
     torch.testing.assert_close(seen[0], expected, rtol=1e-4, atol=1e-5)
@@ -226,40 +236,44 @@ def test_an_estimate_is_what_the_scheduler_takes_for_the_result():
 
 def test_windows_are_blended_after_every_step():
     """A denoiser that treats all latents alike can't tell windows from the whole."""
-    latents, told = a_shot(50)
+    latents, conditioning = a_shot(50)
     scheduler = load_scheduler(MODELS)
-    whole = denoise(Linear(), scheduler, latents, told, NO_PROMPT, a_loop([LatentWindow(0, 50)]))
+    whole = denoise(Linear(), scheduler, latents, conditioning, NO_PROMPT, a_loop([LatentWindow(0, 50)]))
     for windows in (reference_windows(50), equal_windows(50)):
         denoiser = Linear()
-        torch.testing.assert_close(denoise(denoiser, scheduler, latents, told, NO_PROMPT, a_loop(windows)), whole)
+        torch.testing.assert_close(
+            denoise(denoiser, scheduler, latents, conditioning, NO_PROMPT, a_loop(windows)), whole
+        )
         assert [shape[1] for _, shape, _ in denoiser.asked[:3]] == [window.count for window in windows]
 
 
 def test_guidance_puts_the_negative_prompt_first():
     positive, negative = torch.full((1, 226, 8), 2.0), torch.full((1, 226, 8), 1.0)
-    assert guidance(positive, negative, 1.0).batch == guidance(positive, None, 6.0).batch == 1
-    guide = guidance(positive, negative, 6.0)
-    assert torch.equal(guide.embeds, torch.cat([negative, positive]))
-    assert guide.apply(torch.tensor([[1.0], [2.0]])).tolist() == [[7.0]]
-    latents, told = a_shot(2)
+    assert make_guidance(positive, negative, 1.0).batch == make_guidance(positive, None, 6.0).batch == 1
+    guidance = make_guidance(positive, negative, 6.0)
+    assert torch.equal(guidance.embeds, torch.cat([negative, positive]))
+    assert guidance.apply(torch.tensor([[1.0], [2.0]])).tolist() == [[7.0]]
+    latents, conditioning = a_shot(2)
     denoiser = Linear()
-    denoise(denoiser, load_scheduler(MODELS), latents, told, guide, a_loop(reference_windows(2), steps=1))
+    denoise(denoiser, load_scheduler(MODELS), latents, conditioning, guidance, a_loop(reference_windows(2), steps=1))
     assert denoiser.asked == [(999, (2, 2, 48, 4, 6), torch.float32)]
 
 
 def test_the_denoiser_gets_its_type_and_latents_stay_wide():
-    latents, told = a_shot(2)
+    latents, conditioning = a_shot(2)
     denoiser = Linear()
     loop = a_loop(reference_windows(2), dtype=torch.bfloat16)
-    assert denoise(denoiser, load_scheduler(MODELS), latents, told, NO_PROMPT, loop).dtype == torch.float32
+    assert denoise(denoiser, load_scheduler(MODELS), latents, conditioning, NO_PROMPT, loop).dtype == torch.float32
     assert {dtype for _, _, dtype in denoiser.asked} == {torch.bfloat16}
 
 
 def test_both_classes_of_scheduler_give_the_same():
-    latents, told = a_shot(4)
+    latents, conditioning = a_shot(4)
     shared = dict(load_scheduler(MODELS).config)
     results = [
-        denoise(Linear(), cls.from_config(shared), latents, told, NO_PROMPT, a_loop(reference_windows(4), steps=7))
+        denoise(
+            Linear(), cls.from_config(shared), latents, conditioning, NO_PROMPT, a_loop(reference_windows(4), steps=7)
+        )
         for cls in (CogVideoXDDIMScheduler, DDIMScheduler)
     ]
     torch.testing.assert_close(*results, rtol=1e-5, atol=1e-5)
@@ -267,7 +281,7 @@ def test_both_classes_of_scheduler_give_the_same():
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_what_is_not_finite_is_named_at_its_step_and_window(value):
-    latents, told = a_shot(50)
+    latents, conditioning = a_shot(50)
 
     class Breaks(Linear):
         def __call__(self, hidden, prompt_embeds, timestep, rotary):
@@ -277,11 +291,11 @@ def test_what_is_not_finite_is_named_at_its_step_and_window(value):
             return output
 
     with pytest.raises(NotFinite, match=r"pass 1, step 2 of 4, latents 18 to 39: .*float32"):
-        denoise(Breaks(), load_scheduler(MODELS), latents, told, NO_PROMPT, a_loop(reference_windows(50)))
+        denoise(Breaks(), load_scheduler(MODELS), latents, conditioning, NO_PROMPT, a_loop(reference_windows(50)))
 
 
 def test_a_cancel_ends_the_loop_between_steps():
-    latents, told = a_shot(2)
+    latents, conditioning = a_shot(2)
     denoiser = Linear()
 
     def on_step(step, steps, estimate):
@@ -289,7 +303,9 @@ def test_a_cancel_ends_the_loop_between_steps():
             raise Cancelled("cancelled")
 
     with pytest.raises(Cancelled):
-        denoise(denoiser, load_scheduler(MODELS), latents, told, NO_PROMPT, a_loop(reference_windows(2)), on_step)
+        denoise(
+            denoiser, load_scheduler(MODELS), latents, conditioning, NO_PROMPT, a_loop(reference_windows(2)), on_step
+        )
     assert len(denoiser.asked) == 2
 
 
@@ -303,10 +319,11 @@ def test_rotary_embeddings_count_from_the_window_and_past_the_configured_size():
 
 def test_the_models_own_transformer_runs_in_windows():
     transformer = load_transformer(MODELS, 2, lambda name, tensor: tensor.float())
-    latents, told = initial_latents(1, 6, (4, 4)), torch.zeros(1, 6, 32, 4, 4)
-    guide = guidance(torch.ones(1, 226, 24), torch.zeros(1, 226, 24), 3.0)
+    latents, conditioning = initial_latents(1, 6, (4, 4)), torch.zeros(1, 6, 32, 4, 4)
+    guidance = make_guidance(torch.ones(1, 226, 24), torch.zeros(1, 226, 24), 3.0)
     loop = DenoiseSettings(2, 2, equal_windows(6, 4, 2), transformer.config.attention_head_dim)
     results = [
-        denoise(PlainDenoiser(transformer), load_scheduler(MODELS), latents, told, guide, loop) for _ in range(2)
+        denoise(PlainDenoiser(transformer), load_scheduler(MODELS), latents, conditioning, guidance, loop)
+        for _ in range(2)
     ]
     assert torch.equal(*results) and results[0].isfinite().all() and not results[0].requires_grad

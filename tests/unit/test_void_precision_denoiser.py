@@ -14,7 +14,7 @@ from torch import nn  # noqa: E402
 from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 
 from gpu_server.engines.void.checkpoint.loading import load_scheduler, load_transformer  # noqa: E402
-from gpu_server.engines.void.denoise import DenoiseSettings, PlainDenoiser, denoise, guidance, rotary  # noqa: E402
+from gpu_server.engines.void.denoise import DenoiseSettings, PlainDenoiser, denoise, make_guidance, rotary  # noqa: E402
 from gpu_server.engines.void.latent_windows import equal_windows  # noqa: E402
 from gpu_server.engines.void.model_manager import SequentialGuidance  # noqa: E402
 from gpu_server.engines.void.noise import initial_latents  # noqa: E402
@@ -291,12 +291,12 @@ def test_a_threshold_of_nothing_leaves_nothing_out(models):
 @pytest.mark.parametrize("halves", ["together", "one by one"])
 def test_a_guided_loop_over_two_windows_at_a_threshold_of_nothing_is_the_loop_without(models, halves):
     start, told = initial_latents(3, 6, (4, 6)), torch.zeros(1, 6, 32, 4, 6)
-    guide = guidance(torch.ones(1, 226, 24), torch.zeros(1, 226, 24), 6.0)
+    guidance = make_guidance(torch.ones(1, 226, 24), torch.zeros(1, 226, 24), 6.0)
     results = []
     for denoiser in (cached(models, 0.0), build_denoiser(models, 1, precision="float32", device="cpu")):
         run = SequentialGuidance(denoiser) if halves == "one by one" else denoiser
         loop = DenoiseSettings(1, 3, equal_windows(6, 4, 2))
-        results += [denoise(run, load_scheduler(models), start, told, guide, loop) for _job in range(2)]
+        results += [denoise(run, load_scheduler(models), start, told, guidance, loop) for _job in range(2)]
     assert all(torch.equal(result, results[0]) for result in results)
 
 

@@ -1,7 +1,7 @@
-"""Between the machine's memory and the device, without either waiting for the other.
+"""Copies between host memory and the device that run beside the device's work.
 
-A copy waits for all that was queued before it. So what goes to a GPU is put into pinned memory and queued, and what
-comes back is read when the next piece of work is already queued behind it. On a CPU nothing is copied.
+A copy on a stream waits for all work queued before it. So tensors for a GPU are put into pinned memory and queued, and
+results are read only after the next piece of work is queued behind them. On a CPU nothing is copied.
 """
 
 from __future__ import annotations
@@ -13,39 +13,40 @@ from torch import Tensor
 
 
 def send_to_device(tensor: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """The tensor on a device, in a type."""
+    """Return the tensor on a device in a type; a copy to a GPU is queued and not waited for."""
     if device.type != "cuda" or tensor.is_cuda:
         return tensor.to(device, dtype)
     return tensor.to(dtype).contiguous().pin_memory().to(device, non_blocking=True)
 
 
 class AsyncHostCopy:
-    """A tensor on its way to the machine's memory; what is queued after it does not hold it up."""
+    """A copy of a tensor in host memory, queued at construction. Work queued later does not delay it."""
 
     def __init__(self, tensor: Tensor) -> None:
-        self._here = tensor.to("cpu", non_blocking=True)
-        self._arrived = torch.cuda.Event(blocking=True) if tensor.is_cuda else None
-        if self._arrived is not None:
-            self._arrived.record(torch.cuda.current_stream(tensor.device))
+        self._copy = tensor.to("cpu", non_blocking=True)
+        self._arrival = torch.cuda.Event(blocking=True) if tensor.is_cuda else None
+        if self._arrival is not None:
+            self._arrival.record(torch.cuda.current_stream(tensor.device))
 
     @property
-    def is_here(self) -> bool:
-        return self._arrived is None or self._arrived.query()
+    def is_done(self) -> bool:
+        """Whether `result` returns without waiting."""
+        return self._arrival is None or self._arrival.query()
 
-    def read(self) -> Tensor:
-        """Wait for it."""
-        if self._arrived is not None:
-            self._arrived.synchronize()
-        return self._here
+    def result(self) -> Tensor:
+        """Wait for the copy and return it."""
+        if self._arrival is not None:
+            self._arrival.synchronize()
+        return self._copy
 
 
-def stream_to_host(made: Iterable[Tensor]) -> Iterator[Tensor]:
-    """The same tensors in the machine's memory, each when the next one has been made, which is to say queued."""
-    last: AsyncHostCopy | None = None
-    for tensor in made:
-        coming = AsyncHostCopy(tensor)
-        if last is not None:
-            yield last.read()
-        last = coming
-    if last is not None:
-        yield last.read()
+def stream_to_host(tensors: Iterable[Tensor]) -> Iterator[Tensor]:
+    """Yield the same tensors in host memory, each after the next one has been computed (on a GPU: queued)."""
+    pending: AsyncHostCopy | None = None
+    for tensor in tensors:
+        copy = AsyncHostCopy(tensor)
+        if pending is not None:
+            yield pending.result()
+        pending = copy
+    if pending is not None:
+        yield pending.result()

@@ -1,4 +1,4 @@
-"""Arrays found again by what they were made from, on disk and within a limit."""
+"""A disk cache of arrays under keys made from all that they depend on, within a size limit."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ LIMIT_BYTES = 4 * 10**9
 
 
 def content_key(*parts: object) -> str:
-    """One name for everything that a result depends on. Arrays count with type, shape and bytes; the rest as `repr`.
+    """Return a key for everything that a result depends on.
+
+    Args:
+        parts: arrays count with type, shape and bytes; other values by their `repr`.
 
     >>> content_key("pass 1", 7) == content_key("pass 1", 7), content_key(1) == content_key("1")
     (True, False)
@@ -36,16 +39,21 @@ def content_key(*parts: object) -> str:
 
 
 class ContentCache:
-    """A folder of arrays that several workers may share. The least recently used go when it grows past its limit.
+    """A folder of arrays that several workers may share.
 
-    What is damaged, another's or gone counts as never made; a full disk only means that nothing is kept.
+    The least recently used arrays are deleted if the folder grows past its limit. Files that are damaged or swapped
+    count as missing. If the disk is full, nothing is stored and no error raised.
+
+    Args:
+        folder: made on the first `put`.
+        limit_bytes: size of all arrays together.
     """
 
     def __init__(self, folder: Path, limit_bytes: int = LIMIT_BYTES) -> None:
         self._folder, self._limit = folder, limit_bytes
 
     def get(self, key: str) -> Array | None:
-        """The array, or None."""
+        """Return the array under a key, or None."""
         path = self._path(key)
         try:
             with open(path, "rb") as handle:
@@ -60,6 +68,7 @@ class ContentCache:
         return array if whole else None
 
     def put(self, key: str, array: Array) -> None:
+        """Store an array under a key, atomically."""
         with suppress(OSError, DiskFull, OutputError):
             with replacing(self._path(key)) as partial, open(partial, "wb") as handle:
                 np.save(handle, array, allow_pickle=False)
@@ -85,5 +94,5 @@ class ContentCache:
 
 
 def _seal(key: str, array: Array) -> bytes:
-    """What stands behind an array in its file."""
+    """Return the checksum that follows an array in its file."""
     return content_key(key, array).encode()

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from gpu_server.engines.base import Context
 from gpu_server.engines.void.cache import ContentCache, content_key
-from gpu_server.engines.void.conditioning import conditioning, encode_mask, encode_plate
-from gpu_server.engines.void.denoise import DenoiseSettings, OnStep, denoise, guidance
+from gpu_server.engines.void.conditioning import conditioning_latents, encode_mask, encode_plate
+from gpu_server.engines.void.denoise import DenoiseSettings, OnStep, denoise, guidance_scale, make_guidance
 from gpu_server.engines.void.flow import Flow
 from gpu_server.engines.void.latent_geometry import FRAMES_A_LATENT, latent_shape
 from gpu_server.engines.void.latent_windows import equal_windows
@@ -32,7 +32,6 @@ from gpu_server.frame_files import FrameFiles
 from void_bridge.errors import NotFinite
 
 NEGATIVE_PROMPT = ""
-GUIDANCE = {1: 1.0, 2: 6.0}
 _PREVIEWS_A_PASS = 6
 _STEPS_BETWEEN_PREVIEWS = 3
 """At least: a preview costs about 3 % of a step."""
@@ -93,7 +92,7 @@ class CachedStages:
 
     def _pass(self, number: int, noise: Callable[[], Tensor], noise_key: str) -> Latents:
         job = self._job
-        scale = GUIDANCE[number] if job.guidance is None else job.guidance
+        scale = guidance_scale(job.guidance, number)
         mask, plate = self._mask(), self._plate()
         asked = (job.prompt, NEGATIVE_PROMPT, scale, job.steps, job.seed)
         how = (
@@ -105,7 +104,7 @@ class CachedStages:
             job.step_cache,
         )
         key = content_key("pass", number, asked, how, mask.key, plate.key, noise_key)
-        told = conditioning(mask.values, plate.values)
+        told = conditioning_latents(mask.values, plate.values)
         return self._kept(f"pass {number}", key, lambda: self._denoised(number, scale, noise(), told))
 
     def _denoised(self, number: int, scale: float, noise: Tensor, told: Tensor) -> Tensor:
@@ -121,9 +120,9 @@ class CachedStages:
                 model.dtype,
             )
             scheduler = self._session.scheduler()
-            guide = guidance(prompt, negative, scale)
+            guidance = make_guidance(prompt, negative, scale)
             start = noise.to(self._session.device)
-            return denoise(model.denoiser, scheduler, start, told, guide, loop, self._on_step(number))
+            return denoise(model.denoiser, scheduler, start, told, guidance, loop, self._on_step(number))
 
     def _on_step(self, number: int) -> OnStep:
         every = max(_STEPS_BETWEEN_PREVIEWS, -(-self._job.steps // _PREVIEWS_A_PASS))

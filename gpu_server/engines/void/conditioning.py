@@ -1,4 +1,4 @@
-"""What the model is told about the shot: the quadmask and the whole plate, both as latents.
+"""Conditioning of the model: the quadmask and the whole plate as latents.
 
 Both are encoded over the whole shot and then cut into windows. Source: the reference (Netflix/void-model), its pipeline
 with the options `use_vae_mask` and `use_trimask`.
@@ -29,7 +29,18 @@ _AFFECTED = 128 / 255
 def encode_mask(
     vae: AutoencoderKLCogVideoX, quadmasks: Quadmasks, count: int, levels: MaskLevels, saving: MemorySaving = NO_SAVING
 ) -> Tensor:
-    """Latents of the quadmask over `count` frames. Shape [1, t, 16, h, w], float32, on the CPU."""
+    """Encode the quadmask.
+
+    Args:
+        vae: the autoencoder.
+        quadmasks: called for one chunk of frames after the other.
+        count: number of frames of the shot, 1 + 4 n.
+        levels: see `mask_frames`.
+        saving: how the autoencoder saves memory.
+
+    Returns:
+        Shape [1, 1 + n, 16, h, w], float32, on the CPU.
+    """
     return encode(vae, lambda start, stop: mask_frames(quadmasks(start, stop), levels), count, saving)
 
 
@@ -41,38 +52,54 @@ def encode_plate(
     sigma: float = NOISE_SIGMA,
     saving: MemorySaving = NO_SAVING,
 ) -> Tensor:
-    """Latents of the plate, nothing blanked, after a little noise.
+    """Encode the whole plate with a little noise; the object is not blanked.
 
     Args:
-        frames: in [-1, 1] and beyond. noise: standard normal draws of the same shape; see `noise.plate_noise`.
+        vae: the autoencoder.
+        frames: called for one chunk of frames after the other; in [-1, 1], values beyond are not clipped.
+        noise: standard normal draws of the same shape as the frames; see `noise.plate_noise`.
+        count: number of frames of the shot, 1 + 4 n.
+        sigma: standard deviation of the noise that is added.
+        saving: how the autoencoder saves memory.
 
     Returns:
-        Shape [1, t, 16, h, w], float32, on the CPU.
+        Shape [1, 1 + n, 16, h, w], float32, on the CPU.
     """
     return encode(vae, lambda a, b: add_noise(frames(a, b), noise(a, b), sigma), count, saving)
 
 
-def conditioning(mask: Tensor, plate: Tensor) -> Tensor:
-    """What follows the 16 channels of noise: mask, then plate. Shape [1, t, 32, h, w]."""
+def conditioning_latents(mask: Tensor, plate: Tensor) -> Tensor:
+    """Return the model's input channels after the 16 of noise: mask, then plate. Shape [1, t, 32, h, w]."""
     return torch.cat([mask, plate], dim=2)
 
 
 def mask_frames(quadmasks: NDArray[np.uint8], levels: MaskLevels) -> Tensor:
-    """What the autoencoder sees of quadmasks, shape [n, H, W]: shape [1, 3, n, H, W], in [0, 1] and not in [-1, 1].
+    """Convert quadmasks to the frames that the autoencoder is given.
 
-    Three levels: 0 object and overlap, 0.502 affected, 1 keep. Two levels: affected counts as object.
+    Args:
+        quadmasks: shape [n, H, W]; 0 object, 63 overlap, 127 affected, 255 keep.
+        levels: "three" gives 0 for object and overlap, 0.502 for affected, 1 for keep; with "two" affected counts as
+            object.
+
+    Returns:
+        Shape [1, 3, n, H, W], float32, in [0, 1] and not in [-1, 1]: so does the reference.
     """
-    seen = torch.from_numpy(_table(levels)[quadmasks])
-    return seen.expand(1, 3, *seen.shape)
-
-
-def add_noise(frames: Tensor, noise: Tensor, sigma: float = NOISE_SIGMA) -> Tensor:
-    """Frames with noise wherever a value is not exactly -1, which stands for black that was put there."""
-    return torch.where(frames == -1, frames, frames + noise * sigma)
-
-
-def _table(levels: MaskLevels) -> NDArray[np.float32]:
     table = np.ones(256, np.float32)
     table[: _AFFECTED_UP_TO + 1] = _AFFECTED if levels == "three" else 0
     table[: _OVERLAP_UP_TO + 1] = 0
-    return table
+    frames = torch.from_numpy(table[quadmasks])
+    return frames.expand(1, 3, *frames.shape)
+
+
+def add_noise(frames: Tensor, noise: Tensor, sigma: float = NOISE_SIGMA) -> Tensor:
+    """Add noise wherever a value is not exactly -1; the reference takes that value for blanked pixels.
+
+    Args:
+        frames: shape [1, 3, n, H, W], in [-1, 1] and beyond.
+        noise: standard normal draws of the same shape.
+        sigma: standard deviation of the noise that is added.
+
+    Returns:
+        Shape of `frames`.
+    """
+    return torch.where(frames == -1, frames, frames + noise * sigma)

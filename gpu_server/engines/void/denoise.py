@@ -24,50 +24,58 @@ Rotary = tuple[Tensor, Tensor]
 Scheduler = CogVideoXDDIMScheduler | DDIMScheduler
 OnStep = Callable[[int, int, Tensor], None]
 
+GUIDANCE_SCALES = {1: 1.0, 2: 6.0}
+"""Default guidance scale of each pass. 1 means no guidance."""
+
 _PATCH = 2
 """Latents across a token of the transformer, in time, height and width alike."""
 
 
 class Denoiser(Protocol):
-    """The transformer, however it is run."""
+    """The transformer in any precision and placement."""
 
     def start(self, timesteps: Sequence[int]) -> None:
-        """Called once before a loop over these timesteps, each of which is asked for at least once."""
+        """Prepare a loop over these timesteps, each of which is asked for at least once."""
         ...
 
     def __call__(self, hidden: Tensor, prompt_embeds: Tensor, timestep: int, rotary: Rotary) -> Tensor:
-        """What the model predicts: the velocity. Shape [B, t, 16, h, w].
+        """Predict the velocity.
 
         Args:
-            hidden: shape [B, t, 48, h, w]: noise, mask and plate, 16 channels each.
+            hidden: shape [B, t, 48, h, w]: latents, mask and plate, 16 channels each.
             prompt_embeds: shape [B, 226, D].
-            timestep: of the training's 1,000.
+            timestep: one of the 1,000 of the training.
             rotary: cosine and sine, shape [tokens, head size].
+
+        Returns:
+            Shape [B, t, 16, h, w].
         """
         ...
 
 
 class PlainDenoiser:
-    """diffusers' transformer as it is."""
+    """A transformer of diffusers as it is."""
 
     def __init__(self, transformer: CogVideoXTransformer3DModel) -> None:
         self._transformer = transformer
 
     def start(self, timesteps: Sequence[int]) -> None:
-        pass
+        """Do nothing: there is nothing to prepare."""
 
     @torch.no_grad()
     def __call__(self, hidden: Tensor, prompt_embeds: Tensor, timestep: int, rotary: Rotary) -> Tensor:
+        """Predict the velocity; see `Denoiser`."""
         timesteps = torch.full((hidden.shape[0],), timestep, device=hidden.device)
         return self._transformer(hidden, prompt_embeds, timesteps, image_rotary_emb=rotary, return_dict=False)[0]
 
 
 @dataclass(frozen=True)
 class Guidance:
-    """What the prompt asks for, and how strongly.
+    """Classifier-free guidance by a prompt.
 
-    embeds: shape [1, 226, D]; with guidance [2, 226, D], the negative prompt first.
-    scale: 1 and below: no guidance.
+    Attributes:
+        embeds: shape [1, 226, D] without guidance; with guidance [2, 226, D], the negative prompt first.
+        scale: the guidance scale; used only if there is a negative prompt.
     """
 
     embeds: Tensor
@@ -75,18 +83,37 @@ class Guidance:
 
     @property
     def batch(self) -> int:
+        """The batch size that the denoiser runs at: 2 with guidance, else 1."""
         return self.embeds.shape[0]
 
     def apply(self, output: Tensor) -> Tensor:
-        """Shape [B, ...] to [1, ...], float32."""
+        """Combine the outputs for the negative and the positive prompt.
+
+        Args:
+            output: of the denoiser, shape [B, ...], in its type.
+
+        Returns:
+            Shape [1, ...], float32.
+        """
         if self.batch == 1:
             return output.float()
         negative, positive = output.float().chunk(2)
         return negative + self.scale * (positive - negative)
 
 
-def guidance(prompt: Tensor, negative: Tensor | None, scale: float) -> Guidance:
-    """Embeddings of shape [1, 226, D]; `negative` is not used at a scale of 1 and below, and may be None there."""
+def guidance_scale(wanted: float | None, pass_number: int) -> float:
+    """Return the guidance scale of a pass: the job's own, or the default of the pass."""
+    return GUIDANCE_SCALES[pass_number] if wanted is None else wanted
+
+
+def make_guidance(prompt: Tensor, negative: Tensor | None, scale: float) -> Guidance:
+    """Return the guidance by a prompt.
+
+    Args:
+        prompt: embeddings of the prompt, shape [1, 226, D].
+        negative: embeddings of the negative prompt, of the same shape. None means no guidance.
+        scale: the guidance scale; 1 means no guidance.
+    """
     if scale <= 1 or negative is None:
         return Guidance(prompt)
     return Guidance(torch.cat([negative, prompt]), scale)
@@ -94,13 +121,15 @@ def guidance(prompt: Tensor, negative: Tensor | None, scale: float) -> Guidance:
 
 @dataclass(frozen=True)
 class DenoiseSettings:
-    """How latents are denoised.
+    """Settings of a denoising loop.
 
-    pass_number: 1 or 2, for messages.
-    steps: of the scheduler.
-    windows: cover all latents; see `windows.equal_windows`.
-    head_size: channels of an attention head (`transformer.config.attention_head_dim`).
-    device, dtype: where and in what type the denoiser takes its input; latents may lie elsewhere and stay float32.
+    Attributes:
+        pass_number: 1 or 2, for messages.
+        steps: number of steps of the scheduler.
+        windows: cover all latents; see `latent_windows.equal_windows`.
+        head_size: channels of an attention head (`transformer.config.attention_head_dim`).
+        device: where the denoiser takes its input; the latents may be elsewhere.
+        dtype: the type in which the denoiser takes its input; the latents stay float32.
     """
 
     pass_number: int
@@ -116,104 +145,117 @@ def denoise(
     scheduler: Scheduler,
     latents: Tensor,
     conditioning: Tensor,
-    guide: Guidance,
-    loop: DenoiseSettings,
+    guidance: Guidance,
+    settings: DenoiseSettings,
     on_step: OnStep | None = None,
 ) -> Tensor:
-    """Latents of the shot without the object.
+    """Run the denoising loop of one pass.
 
     Args:
+        denoiser: predicts the velocity.
+        scheduler: DDIM; its timesteps are set here.
         latents: shape [1, t, 16, h, w], float32: the noise to start from.
-        conditioning: shape [1, t, 32, h, w]; see `conditioning.conditioning`.
-        on_step: called after every step with the steps done, the steps in all, and what the finished latents look like
-            from here (shape of `latents`; on a GPU not yet known to be finite). What it raises ends the loop.
+        conditioning: shape [1, t, 32, h, w]; see `conditioning.conditioning_latents`.
+        guidance: the prompt and its guidance scale.
+        settings: steps, windows and so on.
+        on_step: called after every step with the number of steps done, the number of all steps, and the current
+            estimate of the finished latents (shape of `latents`; on a GPU not yet checked for NaN). An exception that
+            it raises ends the loop.
 
     Returns:
-        Shape of `latents`, float32, on their device.
+        The finished latents, shape of `latents`, float32, on their device.
 
     Raises:
-        NotFinite: the model gave NaN or infinity; on a GPU it is found one step late, and named rightly.
+        NotFinite: if the model gave NaN or infinity. On a GPU this is found one step later; the message names the step
+            where it began.
     """
-    scheduler.set_timesteps(loop.steps)
+    scheduler.set_timesteps(settings.steps)
     timesteps = scheduler.timesteps.tolist()
     denoiser.start(timesteps)
-    model, watch = _Model(denoiser, scheduler, conditioning, guide, loop), _Watch(loop)
-    shares = _shares(loop.windows, latents)
+    model = _WindowStepper(denoiser, scheduler, conditioning, guidance, settings)
+    finite = _FiniteCheck(settings)
+    shares = _shares(settings.windows, latents)
     for number, timestep in enumerate(timesteps, 1):
-        parts = (watch.passed(model.step(latents, window, timestep)) for window in loop.windows)
-        before, latents = latents, _blended(parts, shares, loop.windows, latents)
-        watch.end_step(number)
+        parts = (finite.checked(model.step(latents, window, timestep)) for window in settings.windows)
+        before, latents = latents, _blended(parts, shares, settings.windows, latents)
+        finite.end_step(number)
         if on_step is not None:
-            on_step(number, loop.steps, _estimate(scheduler, timestep, before, latents))
-    watch.end()
+            on_step(number, settings.steps, _estimate(scheduler, timestep, before, latents))
+    finite.end()
     return latents
 
 
-class _Model:
-    """One step of one window."""
+class _WindowStepper:
+    """One scheduler step over one window of the latents."""
 
     def __init__(
-        self, denoiser: Denoiser, scheduler: Scheduler, conditioning: Tensor, guide: Guidance, loop: DenoiseSettings
+        self,
+        denoiser: Denoiser,
+        scheduler: Scheduler,
+        conditioning: Tensor,
+        guidance: Guidance,
+        settings: DenoiseSettings,
     ) -> None:
         self._denoiser, self._scheduler = denoiser, scheduler
-        self._guide, self._loop = guide, loop
-        self._embeds = guide.embeds.to(loop.device, loop.dtype)
-        self._conditioning = conditioning.to(loop.device, loop.dtype)
+        self._guidance, self._head_size = guidance, settings.head_size
+        self._embeds = guidance.embeds.to(settings.device, settings.dtype)
+        self._conditioning = conditioning.to(settings.device, settings.dtype)
 
     def step(self, latents: Tensor, window: LatentWindow, timestep: int) -> Tensor:
-        """The window's latents one step further. Shape [1, window.count, 16, h, w], where `latents` are."""
+        """Return the window's latents after the step: shape [1, window.count, 16, h, w], on the device of `latents`."""
         part = latents[:, window.slice]
-        told = self._conditioning[:, window.slice]
-        hidden = torch.cat([part.to(told), told], dim=2).expand(self._guide.batch, -1, -1, -1, -1)
+        conditioning = self._conditioning[:, window.slice]
+        hidden = torch.cat([part.to(conditioning), conditioning], dim=2).expand(self._guidance.batch, -1, -1, -1, -1)
         output = self._denoiser(hidden, self._embeds, timestep, self._rotary(hidden))
-        velocity = self._guide.apply(output).to(part)
+        velocity = self._guidance.apply(output).to(part)
         return self._scheduler.step(velocity, timestep, part, return_dict=False)[0]
 
     def _rotary(self, hidden: Tensor) -> Rotary:
         _, count, _, height, width = hidden.shape
-        return rotary(self._loop.head_size, count // _PATCH, height // _PATCH, width // _PATCH, hidden.device)
+        return rotary(self._head_size, count // _PATCH, height // _PATCH, width // _PATCH, hidden.device)
 
 
-class _Watch:
-    """Finds what is not finite, and says in which step and window.
+class _FiniteCheck:
+    """A check for NaN and infinity that names the step and window where they began.
 
-    Where the model runs on a GPU a step's answer is read when the next step is queued, so that the GPU never waits.
+    On a GPU the answer for a step is read after the next step is queued, so that the GPU never waits.
     """
 
-    def __init__(self, loop: DenoiseSettings) -> None:
-        self._loop = loop
+    def __init__(self, settings: DenoiseSettings) -> None:
+        self._settings = settings
         self._windows: list[Tensor] = []
         self._steps: deque[tuple[int, AsyncHostCopy]] = deque()
 
-    def passed(self, part: Tensor) -> Tensor:
-        """The next window's latents after a step, as they are."""
+    def checked(self, part: Tensor) -> Tensor:
+        """Queue the check of one window's latents and return them."""
         self._windows.append(part.isfinite().all())
         return part
 
     def end_step(self, number: int) -> None:
-        """Raises NotFinite for a step up to this one."""
+        """Raise NotFinite for an earlier step, or for this one if its answer is there."""
         self._steps.append((number, AsyncHostCopy(torch.stack(self._windows))))
         self._windows.clear()
-        while len(self._steps) > 1 or (self._steps and self._steps[0][1].is_here):
-            self._check()
+        while len(self._steps) > 1 or (self._steps and self._steps[0][1].is_done):
+            self._read()
 
     def end(self) -> None:
-        """Raises NotFinite for any step."""
+        """Raise NotFinite for any step."""
         while self._steps:
-            self._check()
+            self._read()
 
-    def _check(self) -> None:
+    def _read(self) -> None:
         number, finite = self._steps.popleft()
-        for window, is_finite in zip(self._loop.windows, finite.read().tolist(), strict=True):
+        settings = self._settings
+        for window, is_finite in zip(settings.windows, finite.result().tolist(), strict=True):
             if not is_finite:
                 raise NotFinite(
-                    f"pass {self._loop.pass_number}, step {number} of {self._loop.steps}, latents {window.start} to"
-                    f" {window.stop - 1}: the model gave NaN or infinity in {self._loop.dtype}; use a wider precision"
+                    f"pass {settings.pass_number}, step {number} of {settings.steps}, latents {window.start} to"
+                    f" {window.stop - 1}: the model gave NaN or infinity in {settings.dtype}; use a wider precision"
                 )
 
 
 def _shares(windows: Sequence[LatentWindow], like: Tensor) -> list[Tensor]:
-    """What each window counts for, shape [1, count, 1, 1, 1]; they sum to 1 at every latent."""
+    """Return the share of each window, shape [1, count, 1, 1, 1]; the shares of a latent add up to 1."""
     raw = [torch.from_numpy(weights).to(like) for weights in blend_weights(windows)]
     total = torch.zeros(like.shape[1]).to(like)
     for window, weights in zip(windows, raw, strict=True):
@@ -233,7 +275,7 @@ def _blended(
 
 
 def _estimate(scheduler: Scheduler, timestep: int, before: Tensor, after: Tensor) -> Tensor:
-    """The finished latents as a step of DDIM saw them: after = a * before + b * finished (formula 12 of DDIM)."""
+    """Return the finished latents as a step predicted them: after = a * before + b * finished (DDIM, formula 12)."""
     previous = timestep - scheduler.config.num_train_timesteps // scheduler.num_inference_steps
     now = scheduler.alphas_cumprod[timestep]
     then = scheduler.alphas_cumprod[previous] if previous >= 0 else scheduler.final_alpha_cumprod
@@ -243,10 +285,17 @@ def _estimate(scheduler: Scheduler, timestep: int, before: Tensor, after: Tensor
 
 @lru_cache(maxsize=8)
 def rotary(head_size: int, frames: int, rows: int, columns: int, device: torch.device) -> Rotary:
-    """Rotary embeddings of a window, counted from 0. Cosine and sine, shape [frames * rows * columns, head_size].
+    """Return the rotary embeddings of a window, whose positions count from 0.
 
     Args:
-        frames, rows, columns: tokens of the window.
+        head_size: channels of an attention head.
+        frames: tokens of the window in time.
+        rows: tokens in height.
+        columns: tokens in width.
+        device: where the embeddings are needed.
+
+    Returns:
+        Cosine and sine, shape [frames * rows * columns, head_size], float32.
     """
     return get_3d_rotary_pos_embed(
         head_size, None, (rows, columns), frames, grid_type="slice", max_size=(rows, columns), device=device

@@ -206,7 +206,7 @@ class ModelManager:
         device = self.device if plan.text_encoder == "device" else _CPU
         dtype = _TYPES[plan.wide]
         encoder = load_text_encoder(self._models, lambda _, tensor: tensor.to(device, dtype))
-        return prompt_embeddings(load_tokenizer(self._models), encoder, text).values
+        return prompt_embeddings(load_tokenizer(self._models), encoder, text)
 
     def _built(self, key: PassKey) -> OptimisedDenoiser:
         return build_denoiser(

@@ -1,4 +1,7 @@
-"""The noise that the model starts from: the same numbers on every device, whatever windows they are used in."""
+"""The noise that denoising starts from and that the plate is conditioned with.
+
+Each frame or latent has draws of its own, so that they are the same on every device and in every window.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,11 @@ from gpu_server.engines.void.latent_geometry import LATENT_CHANNELS
 
 
 def initial_latents(seed: int, count: int, size: tuple[int, int]) -> Tensor:
-    """Standard normal draws, each latent one of its own.
+    """Return standard normal draws to start pass 1 from.
 
     Args:
         seed: of the job.
-        count: latents of the shot.
+        count: number of latents of the shot.
         size: height and width in latents.
 
     Returns:
@@ -25,9 +28,12 @@ def initial_latents(seed: int, count: int, size: tuple[int, int]) -> Tensor:
 
 
 def plate_noise(seed: int, start: int, stop: int, size: tuple[int, int]) -> Tensor:
-    """Standard normal draws for frames start..stop-1 of the plate, each frame one of its own.
+    """Return standard normal draws for frames start..stop-1 of the plate.
 
     Args:
+        seed: of the job.
+        start: the first frame.
+        stop: one past the last frame.
         size: height and width in pixels.
 
     Returns:

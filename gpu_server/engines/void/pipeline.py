@@ -9,7 +9,8 @@ from functools import cached_property
 import numpy as np
 
 from gpu_server.engines.base import Array, Context, Generated, ModelClip, Patch
-from gpu_server.engines.void.cached_stages import GUIDANCE, CachedStages
+from gpu_server.engines.void.cached_stages import CachedStages
+from gpu_server.engines.void.denoise import guidance_scale
 from gpu_server.engines.void.fallback import map_device_errors, with_fallback
 from gpu_server.engines.void.flow import CancellableFlow, make_flow
 from gpu_server.engines.void.frame_interpolation import interpolate_frame
@@ -54,7 +55,7 @@ class VoidPipeline:
 
     def _request(self) -> Request:
         passes = (1,) if self._job.passes == "1" or self._session.missing_pass(2) else (1, 2)
-        scale = GUIDANCE[passes[-1]] if self._job.guidance is None else self._job.guidance
+        scale = guidance_scale(self._job.guidance, passes[-1])
         return Request(
             canvas=(self._clip.height, self._clip.width),
             frames=len(self._timeline.order),

@@ -1,9 +1,8 @@
-"""A prompt as the model reads it: T5 embeddings of 226 tokens, padded, without an attention mask, as the reference."""
+"""T5 embeddings of a prompt: 226 tokens, padded, without an attention mask, as in the reference."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -12,27 +11,27 @@ from transformers import PreTrainedTokenizerBase, T5EncoderModel
 TOKENS = 226
 
 
-@dataclass(frozen=True)
-class PromptEmbeddings:
-    """values: shape [1, 226, D], on the CPU, in the encoder's type.
-
-    cut: the end of the prompt that did not fit, from the first word that was not read whole; '' where all of it fit.
-    """
-
-    values: Tensor
-    cut: str
-
-
 @torch.no_grad()
-def prompt_embeddings(tokenizer: PreTrainedTokenizerBase, encoder: T5EncoderModel, text: str) -> PromptEmbeddings:
-    """Embed a prompt of any length; '' is the usual negative prompt."""
+def prompt_embeddings(tokenizer: PreTrainedTokenizerBase, encoder: T5EncoderModel, text: str) -> Tensor:
+    """Embed a prompt; tokens past the 226th are dropped.
+
+    Args:
+        tokenizer: of the checkpoint.
+        encoder: the text encoder; the prompt is moved to its device.
+        text: the prompt; "" is the usual negative prompt.
+
+    Returns:
+        Shape [1, 226, D], in the encoder's type, on the CPU.
+    """
     tokens = tokenizer(text, padding="max_length", max_length=TOKENS, truncation=True, return_tensors="pt")
-    values = encoder(tokens.input_ids.to(encoder.device))[0]
-    return PromptEmbeddings(values.cpu(), truncated_text(tokenizer, text))
+    return encoder(tokens.input_ids.to(encoder.device))[0].cpu()
 
 
 def truncated_text(tokenizer: PreTrainedTokenizerBase, text: str) -> str:
-    """The end of a prompt that is past 226 tokens, the last of which marks the end; '' where the prompt fits."""
+    """Return the end of a prompt that the model does not read, from its first incomplete word on.
+
+    The last of the 226 tokens marks the end of the text. The result is "" if the prompt fits.
+    """
     spans = tokenizer(text, return_offsets_mapping=True, verbose=False).offset_mapping
     if len(spans) <= TOKENS:
         return ""

@@ -1,10 +1,10 @@
-"""Frames to latents and back, through diffusers' CogVideoX autoencoder, a few frames at a time.
+"""Encoding and decoding with diffusers' CogVideoX autoencoder, a few frames at a time.
 
-The autoencoder is causal in time: what it keeps of the frames before lies in a cache of its convolutions, which is
-carried from chunk to chunk here, so that a shot of any length needs the memory of one chunk. Its group norms look at
-all of a chunk; the chunks are therefore those of the reference, and any others give other numbers.
+The autoencoder is causal in time. Its convolutions cache the last frames of a chunk; the cache is carried from chunk to
+chunk here, so that a shot of any length needs the memory of one chunk. Its group norms take in a whole chunk: other
+chunks than the reference's would give other values.
 
-One thread at a time may use a model.
+A model must be used by one thread at a time.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from gpu_server.engines.void.bands import in_bands
 from gpu_server.engines.void.latent_geometry import FRAMES_A_LATENT
 
 Frames = Callable[[int, int], Tensor]
-"""Frames start..stop-1: shape [1, 3, stop - start, H, W]."""
+"""Frames start..stop-1: shape [1, 3, stop - start, H, W], float32."""
 Cache = Optional[dict[str, Any]]
 Stage = Callable[[AutoencoderKLCogVideoX, Tensor, Cache], tuple[Tensor, Cache]]
 Hook = Callable[..., Any]
@@ -33,12 +33,14 @@ Hook = Callable[..., Any]
 
 @dataclass(frozen=True)
 class MemorySaving:
-    """What is done for memory. The default does nothing.
+    """The ways in which the autoencoder saves memory. The default saves none.
 
-    rows: a layer runs over bands of so many rows of its own resolution, and frame by frame, which takes less than half
-        of the memory and gives the same numbers; see `bands`. None: whole.
-    parked: with `rows`, what the convolutions keep of the chunk before waits in the machine's memory.
-    latents_at_once: 2; or 1, which takes about half of the memory and gives other numbers: the group norms see less.
+    Attributes:
+        rows: layers run over bands of so many rows of their own resolution, and frame by frame. This takes less than
+            half of the memory and gives the same values; see `bands`. None means whole frames.
+        parked: with `rows`, the cached frames of the convolutions wait in host memory.
+        latents_at_once: 2 as in the reference; 1 takes about half of the memory and gives other values, because the
+            group norms take in less.
     """
 
     rows: int | None = None
@@ -50,11 +52,13 @@ NO_SAVING = MemorySaving()
 
 
 def encode(vae: AutoencoderKLCogVideoX, frames: Frames, count: int, saving: MemorySaving = NO_SAVING) -> Tensor:
-    """Latents of a shot: the mode of the distribution, scaled.
+    """Encode a shot to the mode of its latent distribution, scaled.
 
     Args:
-        frames: asked for one chunk after the other, each frame once; in [-1, 1], values beyond are not clipped.
-        count: frames of the shot, 1 + 4 n.
+        vae: the autoencoder, on any device.
+        frames: called for one chunk after the other, for each frame once; in [-1, 1], values beyond are not clipped.
+        count: number of frames of the shot, 1 + 4 n.
+        saving: how memory is saved.
 
     Returns:
         Shape [1, 1 + n, 16, H/8, W/8], float32, on the CPU.
@@ -65,15 +69,18 @@ def encode(vae: AutoencoderKLCogVideoX, frames: Frames, count: int, saving: Memo
 
 
 def decode(vae: AutoencoderKLCogVideoX, latents: Tensor, saving: MemorySaving = NO_SAVING) -> Iterator[Tensor]:
-    """Frames of a shot, in order and in chunks: one frame of the first latent, then those of two latents at a time.
+    """Decode a shot in chunks: the first latent alone, which is one frame, then two latents at a time.
 
-    diffusers' own `decode` pairs from the first latent on, which gives 4 t frames of other values.
+    diffusers' own `decode` takes latents in pairs from the first on, which gives 4 t frames of other values.
 
     Args:
+        vae: the autoencoder, on any device.
         latents: shape [1, t, 16, h, w], scaled.
+        saving: how memory is saved.
 
     Yields:
-        Shape [1, 3, n, 8 h, 8 w], float32, on the CPU, unclipped; 1 + 4 (t - 1) frames in all.
+        Frames in order, shape [1, 3, n, 8 h, 8 w], float32, on the CPU, black -1, white 1, unclipped; 1 + 4 (t - 1)
+        frames in all.
     """
     whole = latents.transpose(1, 2).float() / vae.config.scaling_factor
     chunks = (whole[:, :, start:stop] for start, stop in decode_chunks(latents.shape[1], saving.latents_at_once))
@@ -81,7 +88,7 @@ def decode(vae: AutoencoderKLCogVideoX, latents: Tensor, saving: MemorySaving = 
 
 
 def encode_chunks(count: int, latents_at_once: int = 2) -> list[tuple[int, int]]:
-    """The first chunk also takes what does not divide by eight, as in diffusers.
+    """Return the first and last-plus-one frames of each chunk; the first chunk takes the remainder, as in diffusers.
 
     >>> encode_chunks(21), encode_chunks(5), encode_chunks(9, 1)
     ([(0, 13), (13, 21)], [(0, 5)], [(0, 5), (5, 9)])
@@ -92,7 +99,8 @@ def encode_chunks(count: int, latents_at_once: int = 2) -> list[tuple[int, int]]
 
 
 def decode_chunks(latents: int, latents_at_once: int = 2) -> list[tuple[int, int]]:
-    """
+    """Return the first and last-plus-one latents of each chunk.
+
     >>> decode_chunks(6)
     [(0, 1), (1, 3), (3, 5), (5, 6)]
     """
@@ -102,16 +110,16 @@ def decode_chunks(latents: int, latents_at_once: int = 2) -> list[tuple[int, int
 def _through(
     vae: AutoencoderKLCogVideoX, stage: Stage, chunks: Iterable[Tensor], saving: MemorySaving
 ) -> Iterator[Tensor]:
-    """One chunk after the other through the encoder or the decoder: float32, on the model's device."""
+    """Run one chunk after the other through the encoder or the decoder; yield float32 on the model's device."""
     cache: Cache = None
     for index, chunk in enumerate(chunks):
         with adapted(vae, saving, first=index == 0), torch.no_grad():
-            made, cache = stage(vae, send_to_device(chunk, vae.device, vae.dtype), cache)
-        yield made.float()
+            result, cache = stage(vae, send_to_device(chunk, vae.device, vae.dtype), cache)
+        yield result.float()
 
 
 def _encoded(vae: AutoencoderKLCogVideoX, chunk: Tensor, cache: Cache) -> tuple[Tensor, Cache]:
-    """Mean of the distribution, which is its mode. Shape [1, 16, t, h, w]."""
+    """Return the mean of the distribution, which is its mode. Shape [1, 16, t, h, w]."""
     moments, cache = vae.encoder(chunk, conv_cache=cache)
     if vae.quant_conv is not None:
         moments = vae.quant_conv(moments)
@@ -126,7 +134,7 @@ def _decoded(vae: AutoencoderKLCogVideoX, chunk: Tensor, cache: Cache) -> tuple[
 
 @contextmanager
 def adapted(vae: AutoencoderKLCogVideoX, saving: MemorySaving, first: bool) -> Iterator[None]:
-    """diffusers' layers changed for the first chunk of a shot or for any other, as long as the context lasts."""
+    """Adapt diffusers' layers to the first chunk of a shot or to a later one, while the context lasts."""
     hooks = _FIRST if first else _LATER
     handles = [
         module.register_forward_hook(hook)
@@ -142,17 +150,17 @@ def adapted(vae: AutoencoderKLCogVideoX, saving: MemorySaving, first: bool) -> I
             handle.remove()
 
 
-def _nothing_kept(module: nn.Module, inputs: tuple[Tensor, ...], output: tuple[Tensor, Any]) -> tuple[Tensor, Cache]:
-    """diffusers keeps the last frames of 1x1 convolutions, which look at no frame but their own."""
+def _drop_cache(module: nn.Module, inputs: tuple[Tensor, ...], output: tuple[Tensor, Any]) -> tuple[Tensor, Cache]:
+    """Drop the frames that diffusers caches for 1x1 convolutions, which use no frame but their own."""
     return output[0], {}
 
 
-def _doubled(module: CogVideoXUpsample3D, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
-    """diffusers takes a latent that comes alone for the first one, and makes one frame of it instead of four."""
+def _double_in_time(module: CogVideoXUpsample3D, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+    """Double a single latent in time; diffusers takes it for the first of a shot and makes one frame of it."""
     alone = module.compress_time and inputs[0].shape[2] == 1
     return output.repeat_interleave(2, dim=2) if alone else output
 
 
-_FIRST: dict[type[nn.Module], Hook] = {CogVideoXSpatialNorm3D: _nothing_kept}
-_LATER: dict[type[nn.Module], Hook] = {**_FIRST, CogVideoXUpsample3D: _doubled}
-"""What is changed of diffusers' layers for the first chunk, and for all others."""
+_FIRST: dict[type[nn.Module], Hook] = {CogVideoXSpatialNorm3D: _drop_cache}
+_LATER: dict[type[nn.Module], Hook] = {**_FIRST, CogVideoXUpsample3D: _double_in_time}
+"""Forward hooks on diffusers' layers, for the first chunk of a shot and for all others."""
