@@ -18,8 +18,7 @@ from gpu_server.benchmarks.void_model import fresh
 from gpu_server.benchmarks.void_options import Size, run_size
 from gpu_server.benchmarks.void_steps import NOT_MEASURED, full_size_lines, model_lines, this_device
 from gpu_server.engines.void.checkpoint.check import readiness_problem
-from gpu_server.engines.void.random_checkpoints.full_size import write_random_base, write_random_pass
-from gpu_server.engines.void.random_checkpoints.step_weights import FULL, TINY
+from gpu_server.engines.void.random_checkpoints.full_size import FULL, TINY, write_prompt_encoder
 from gpu_server.engines.void.random_checkpoints.tiny import write_tiny
 from gpu_server.private_server import private_server
 from void_bridge.config import load
@@ -72,8 +71,8 @@ def _models(folder: Path, options: argparse.Namespace, on_gpu: bool) -> tuple[Pa
         return load().config.models, "the installed weights"
     models = folder / "models"
     if on_gpu:
-        write_random_base(models)
-        write_random_pass(models, 1)
+        FULL.write(models)
+        write_prompt_encoder(models)
         return models, FULL.name
     write_tiny(models)
     return models, TINY.name

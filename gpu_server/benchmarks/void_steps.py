@@ -30,7 +30,7 @@ from gpu_server.benchmarks.void_model import (
 )
 from gpu_server.benchmarks.void_options import FULL_RUN, Size, add_arguments, run_size
 from gpu_server.engines.void.latent_geometry import padded_length
-from gpu_server.engines.void.random_checkpoints.step_weights import FULL, TINY, write_step_weights
+from gpu_server.engines.void.random_checkpoints.full_size import FULL, TINY
 from void_bridge.errors import EngineError, VoidBridgeError
 
 Rates = dict[str, float]
@@ -187,9 +187,9 @@ def main(words: list[str] | None = None) -> int:
 
 
 def _random_weights(folder: Path, device: torch.device) -> Path:
-    size = FULL if device.type == "cuda" else TINY
-    _say(f"{size.name}, {size.bytes / 1e9:.2g} GB in {folder}")
-    write_step_weights(folder, size, device)
+    model = FULL if device.type == "cuda" else TINY
+    _say(f"{model.name}, {model.bytes / 1e9:.2g} GB in {folder}")
+    model.write(folder)
     return folder
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from gpu_server.engines.void.checkpoint.check import CheckedPart as Part
 from gpu_server.engines.void.checkpoint.check import inspect
-from gpu_server.engines.void.checkpoint.sources import SOURCES
+from gpu_server.engines.void.checkpoint.layout import PUBLISHED
 from void_bridge.cli.findings import Finding
 from void_bridge.config import Config, load
 
 _FETCH = "void-bridge models fetch"
-_ALL_GB = sum(source.gigabytes for part, source in SOURCES.items() if part != "base weights")
+_ALL_GB = sum(source.gigabytes for part, source in PUBLISHED.items() if part != "base weights")
 
 
 def model_findings(config: Config | None = None) -> Iterator[Finding]:
@@ -30,7 +30,7 @@ def model_findings(config: Config | None = None) -> Iterator[Finding]:
         yield Finding("models", "bad", f"{part.part} in {folder}: {part.detail}", f"{_FETCH}, or {part.fix}")
     if missing:
         yield _lacking(folder, parts, missing)
-        yield from _room(folder, sum(SOURCES[part.part].gigabytes for part in missing))
+        yield from _room(folder, sum(PUBLISHED[part.part].gigabytes for part in missing))
     elif not broken:
         sizes = sum(part.size for part in parts) / 1e9
         yield Finding("models", "ok", f"{folder}: both passes whole, {sizes:.2f} GB")

@@ -23,7 +23,7 @@ from gpu_server.benchmarks.void_model import (
 from gpu_server.benchmarks.void_steps import _step_row, full_size_lines
 from gpu_server.engines.void.checkpoint.loading import load_transformer, load_vae
 from gpu_server.engines.void.checkpoint.tensor_shapes import FULL_CONFIG, FULL_VAE_CONFIG
-from gpu_server.engines.void.random_checkpoints.step_weights import FULL, TINY, write_step_weights
+from gpu_server.engines.void.random_checkpoints.full_size import FULL, TINY
 
 CPU = torch.device("cpu")
 SIZE, FRAMES = (32, 48), 5
@@ -32,7 +32,7 @@ SIZE, FRAMES = (32, 48), 5
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
     folder = tmp_path_factory.mktemp("weights")
-    write_step_weights(folder, TINY, CPU)
+    TINY.write(folder)
     return folder
 
 

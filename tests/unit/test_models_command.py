@@ -13,17 +13,23 @@ from pathlib import Path
 
 import pytest
 
-from gpu_server.engines.void.checkpoint.fetch import RemoteFile, check_disk
 from gpu_server.engines.void.checkpoint.layout import BASE_NAME, pass_name
 from gpu_server.engines.void.random_checkpoints.tiny import write_tiny
 from tests.support.hub_server import HubServer, hub_server
 from void_bridge.cli.main import main
 from void_bridge.errors import DiskFull, InputError, NoServer, OutputError, Refused
 
-hub = pytest.importorskip("gpu_server.engines.void.checkpoint.hub", reason="huggingface_hub is not installed")
+pytest.importorskip("huggingface_hub", reason="huggingface_hub is not installed: pip install void-bridge[void]")
 pytest.importorskip("sentencepiece", reason="sentencepiece is not installed: pip install void-bridge[void]")
 
-from gpu_server.engines.void.checkpoint import fetch as fetching  # noqa: E402
+from gpu_server.engines.void.checkpoint.fetch import (
+    Hub,
+    HubFile,
+    RemoteFile,
+    check_disk,
+    fetch,
+    wanted_files,
+)
 
 BASE, PASSES = f"alibaba-pai/{BASE_NAME}", "netflix/void-model"
 
@@ -162,7 +168,7 @@ def test_fetch_of_another_repository_or_revision(published: Published, tmp_path:
 
 
 def wanted(folder: Path, name: str) -> RemoteFile:
-    files = fetching.wanted_files(hub.Hub(), folder)
+    files = wanted_files(Hub(), folder)
     return next(file for file in files if file.target.name == name)
 
 
@@ -172,10 +178,10 @@ def test_a_download_goes_on_where_it_stopped(published: Published, tmp_path: Pat
     file.partial.parent.mkdir(parents=True)
     file.partial.write_bytes(whole[:700_001])
     assert file.missing_bytes == len(whole) - 700_001
-    fetching.fetch(hub.Hub(), file)
+    fetch(Hub(), file)
     assert file.target.read_bytes() == whole and not file.partial.exists()
     assert published.server.ranges["void_pass1.safetensors"] == ["bytes=700001-"]
-    fetching.fetch(hub.Hub(), file)
+    fetch(Hub(), file)
     assert len(published.server.ranges["void_pass1.safetensors"]) == 1
 
 
@@ -186,7 +192,7 @@ def test_a_part_of_an_older_file_is_not_gone_on_with(published: Published, tmp_p
     write_tiny(tmp_path / "newer", seed=9)
     shutil.copy(tmp_path / "newer/void_pass1.safetensors", published.passes)
     file = wanted(tmp_path / "models", "void_pass1.safetensors")
-    fetching.fetch(hub.Hub(), file)
+    fetch(Hub(), file)
     assert file.target.read_bytes() == (published.passes / "void_pass1.safetensors").read_bytes()
 
 
@@ -194,24 +200,24 @@ def test_what_comes_wrong_is_dropped(published: Published, tmp_path: Path) -> No
     published.server.sha256_lies = True
     file = wanted(tmp_path / "models", "void_pass2.safetensors")
     with pytest.raises(InputError, match="another checksum"):
-        fetching.fetch(hub.Hub(), file)
+        fetch(Hub(), file)
     assert not file.target.exists() and not file.partial.exists()
 
 
 def test_a_repository_that_lacks_a_file_is_named(published: Published, tmp_path: Path) -> None:
     (published.passes / "void_pass2.safetensors").unlink()
     with pytest.raises(Refused, match=r"netflix/void-model has no void_pass2"):
-        fetching.wanted_files(hub.Hub(), tmp_path)
+        wanted_files(Hub(), tmp_path)
 
 
 def test_a_name_that_leads_outside_is_refused(published: Published, tmp_path: Path) -> None:
     published.server.extra_name = "tokenizer/../../../outside.json"
     with pytest.raises(OutputError, match="outside"):
-        fetching.wanted_files(hub.Hub(), tmp_path / "models")
+        wanted_files(Hub(), tmp_path / "models")
 
 
 def test_a_disk_that_is_too_small_is_named_first(tmp_path: Path) -> None:
-    huge = RemoteFile(PASSES, hub.HubFile("void_pass1.safetensors", 1 << 60, "etag", ""), tmp_path / "a/x")
+    huge = RemoteFile(PASSES, HubFile("void_pass1.safetensors", 1 << 60, "etag", ""), tmp_path / "a/x")
     with pytest.raises(DiskFull, match="GB free"):
         check_disk([huge], tmp_path / "a")
     assert not (tmp_path / "a").exists()

@@ -24,7 +24,8 @@ from gpu_server.engines.void.checkpoint.tensor_shapes import (
     transformer_shapes,
 )
 from gpu_server.engines.void.random_checkpoints import safetensors_writer
-from gpu_server.engines.void.random_checkpoints.tiny import TEXT_ENCODER, TRANSFORMER, write_tiny
+from gpu_server.engines.void.random_checkpoints.configs import TEXT_ENCODER, TRANSFORMER
+from gpu_server.engines.void.random_checkpoints.tiny import write_tiny
 from void_bridge.errors import InputError, OutputError, UnreadableFile
 
 pytest.importorskip("sentencepiece", reason="sentencepiece is not installed: pip install void-bridge[void]")

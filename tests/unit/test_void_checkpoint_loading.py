@@ -30,7 +30,7 @@ from gpu_server.engines.void.checkpoint.tensor_shapes import (  # noqa: E402
     transformer_shapes,
     vae_shapes,
 )
-from gpu_server.engines.void.random_checkpoints import full_size  # noqa: E402
+from gpu_server.engines.void.random_checkpoints.full_size import TINY  # noqa: E402
 from gpu_server.engines.void.random_checkpoints.tiny import write_tiny  # noqa: E402
 from void_bridge.errors import UnreadableFile  # noqa: E402
 
@@ -215,14 +215,15 @@ def test_a_file_is_mapped_in_groups(tiny: Path, monkeypatch: pytest.MonkeyPatch)
     assert_same(loading.load_transformer(tiny, 2), wanted)
 
 
-def test_random_weights_of_a_config_run(tiny: Path) -> None:
-    config = json.loads((tiny / "transformer/config.json").read_text())
-    model = full_size.random_transformer(lambda _, tensor: tensor.float(), config=config)
-    other = full_size.random_transformer(lambda _, tensor: tensor.float(), config=config, seed=1)
+def test_random_weights_run_and_depend_on_the_seed(tmp_path: Path) -> None:
+    for seed in (0, 1):
+        TINY.write(tmp_path / f"{seed}", seed)
+    model, other = (
+        loading.load_transformer(tmp_path / f"{seed}", 1, lambda _, tensor: tensor.float()) for seed in (0, 1)
+    )
     assert not torch.equal(model.proj_out.weight, other.proj_out.weight)
     with torch.no_grad():
         hidden = torch.linspace(-2, 2, 4 * 48 * 24).view(1, 4, 48, 4, 6)
         output = model(hidden, torch.zeros(1, 226, 24), torch.tensor([500]), return_dict=False)[0]
     assert output.isfinite().all() and output.std() > 0
-    vae = full_size.random_vae(loading.keep, config=json.loads((tiny / "vae/config.json").read_text()))
-    assert {parameter.dtype for parameter in vae.parameters()} == {torch.bfloat16}
+    assert {parameter.dtype for parameter in loading.load_vae(tmp_path / "0").parameters()} == {torch.bfloat16}

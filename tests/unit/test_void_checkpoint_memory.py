@@ -22,7 +22,7 @@ from gpu_server.engines.void.checkpoint import loading
 from gpu_server.engines.void.checkpoint.layout import pass_name
 from gpu_server.engines.void.checkpoint.tensor_shapes import FULL_CONFIG, Config, transformer_shapes
 from gpu_server.engines.void.random_checkpoints import full_size
-from gpu_server.engines.void.random_checkpoints.tiny import as_json
+from gpu_server.engines.void.random_checkpoints.configs import as_json
 
 SMALL = {**FULL_CONFIG, "num_attention_heads": 16, "num_layers": 4}
 """170 MB."""

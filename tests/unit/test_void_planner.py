@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from gpu_server.engines.void.checkpoint.tensor_shapes import FULL_CONFIG, FULL_TEXT_CONFIG, FULL_VAE_CONFIG
-from gpu_server.engines.void.planner import command
 from gpu_server.engines.void.planner.memory_plans import GIB, AvailableMemory, all_plans, choose_plan, next_smaller_plan
 from gpu_server.engines.void.planner.plan import PHASES, Request
 from gpu_server.engines.void.planner.report import CARDS_GIB, cards, describe_plan
 from gpu_server.engines.void.planner.spec import full_size, read_spec
+from gpu_server.models_command import COMMAND
 from void_bridge.cli.console import CommandOutcome
 from void_bridge.errors import InputError, OutOfMemory, UnreadableFile, UsageError
 
@@ -190,10 +190,10 @@ def test_sizes_come_from_the_models_folder(tmp_path):
 
 def run_command(*words):
     parser = argparse.ArgumentParser()
-    command.add_arguments(parser)
-    arguments = parser.parse_args(words)
+    COMMAND.configure(parser)
+    arguments = parser.parse_args(["plan", *words])
     arguments.outcome = CommandOutcome(arguments.json)
-    code = command.run(arguments)
+    code = COMMAND.run(arguments)
     arguments.outcome.write()
     return code
 
@@ -245,7 +245,7 @@ def test_the_document_holds_the_cards_of_today():
 
 
 def test_planning_loads_no_torch():
-    code = f"import sys; import {command.__name__}; sys.exit('torch' in sys.modules)"
+    code = "import sys; import gpu_server.models_command; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from gpu_server.engines.void.checkpoint.layout import BASE_PARTS, VOID_CHANNELS, Layout, resolve
-from gpu_server.engines.void.checkpoint.sources import SOURCES
+from gpu_server.engines.void.checkpoint.layout import BASE_PARTS, PUBLISHED, VOID_CHANNELS, Layout, resolve
 from gpu_server.engines.void.checkpoint.tensor_shapes import (
     FULL_CONFIG,
     FULL_PARAMETERS,
@@ -123,7 +122,7 @@ class _Inspection:
         except VoidBridgeError as exc:
             state, detail, size = ("bad" if self._path(part).exists() else "missing"), exc.message, 0
         fix = self._fix(part) if state in ("missing", "bad") else ""
-        return CheckedPart(part, state, str(self._path(part)), detail, fix, SOURCES[part].licence, size)
+        return CheckedPart(part, state, str(self._path(part)), detail, fix, PUBLISHED[part].licence, size)
 
     def _path(self, part: str) -> Path:
         if part in BASE_PARTS:
@@ -137,7 +136,7 @@ class _Inspection:
             return (self._layout.index_file("transformer"),)
 
     def _fix(self, part: str) -> str:
-        source = SOURCES[part]
+        source = PUBLISHED[part]
         target = self._layout.folder if part.startswith("pass") else self._layout.base
         return f"get {' and '.join(source.files)} of {source.repository} into {target}"
 

@@ -1,8 +1,11 @@
-"""Where the files of a checkpoint lie.
+"""The files of a checkpoint: where they lie in a models folder, where they are published and under which licence.
 
 A models folder holds the base directory of CogVideoX-Fun (`transformer/ vae/ text_encoder/ tokenizer/ scheduler/`) and
 the two VOID transformers beside it. The base may be a sub-folder of its published name, as a download makes it, or its
 parts may lie directly in the models folder.
+
+Source of repositories, file lists and licences: the model cards of netflix/void-model and
+alibaba-pai/CogVideoX-Fun-V1.5-5b-InP on the Hugging Face hub.
 """
 
 from __future__ import annotations
@@ -16,41 +19,94 @@ from typing import Any
 from void_bridge.errors import UnreadableFile
 
 BASE_NAME = "CogVideoX-Fun-V1.5-5b-InP"
+BASE_REPOSITORY = f"alibaba-pai/{BASE_NAME}"
+PASSES_REPOSITORY = "netflix/void-model"
 BASE_PARTS = ("transformer", "vae", "text_encoder", "tokenizer", "scheduler")
 WEIGHT_STEMS = {"transformer": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model", "text_encoder": "model"}
 VOID_CHANNELS = 48
 """Noise, mask latents and video latents, 16 channels each. The base has 33: its mask is one plain channel."""
 PATCH_WEIGHT = "patch_embed.proj.weight"
+TIED_EMBEDDING = "encoder.embed_tokens.weight"
+"""A second name of the text encoder's `shared.weight`; a file may hold either or both."""
 
 _CONFIG_LIMIT = 1 << 20
 _PREFIXES = ("model.diffusion_model.", "diffusion_model.", "transformer.", "module.", "model.")
+_BASE_LICENCE = "CogVideoX License (the hub says: other); commercial use has conditions, see LICENSE in the repository"
+_VOID_LICENCE = "Apache-2.0 (weights and code); fine-tuned from the base, so see the licence of the transformer, too"
+_T5_LICENCE = "Apache-2.0 (T5 v1.1 XXL by Google)"
+
+
+@dataclass(frozen=True)
+class PublishedFiles:
+    """The files of one part on the hub.
+
+    Attributes:
+        repository: the hub's name of the repository.
+        files: the files that the part needs, wildcards allowed.
+        gigabytes: their published size, about.
+        licence: the licence, in words for people.
+    """
+
+    repository: str
+    files: tuple[str, ...]
+    gigabytes: float
+    licence: str
+
+
+PUBLISHED = {
+    "transformer": PublishedFiles(BASE_REPOSITORY, ("transformer/config.json",), 0.0, _BASE_LICENCE),
+    "base weights": PublishedFiles(
+        BASE_REPOSITORY, ("transformer/diffusion_pytorch_model*.safetensors*",), 11.14, _BASE_LICENCE
+    ),
+    "vae": PublishedFiles(BASE_REPOSITORY, ("vae/config.json", "vae/*.safetensors*"), 0.43, _BASE_LICENCE),
+    "text_encoder": PublishedFiles(
+        BASE_REPOSITORY, ("text_encoder/config.json", "text_encoder/*.safetensors*"), 9.52, _T5_LICENCE
+    ),
+    "tokenizer": PublishedFiles(BASE_REPOSITORY, ("tokenizer/*",), 0.001, _T5_LICENCE),
+    "scheduler": PublishedFiles(BASE_REPOSITORY, ("scheduler/*",), 0.0, _BASE_LICENCE),
+    "pass 1": PublishedFiles(PASSES_REPOSITORY, ("void_pass1.safetensors",), 11.14, _VOID_LICENCE),
+    "pass 2": PublishedFiles(PASSES_REPOSITORY, ("void_pass2.safetensors",), 11.14, _VOID_LICENCE),
+}
+"""By part. `base weights` are needed only where a pass has 33 channels: the published ones bring every tensor."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """folder: what the user named. base: the folder that holds `transformer/` and its neighbours."""
+    """The paths of a models folder. None of them needs to exist.
+
+    Attributes:
+        folder: the models folder.
+        base: the folder that holds `transformer/` and its neighbours.
+    """
 
     folder: Path
     base: Path
 
     def part(self, name: str) -> Path:
+        """Return the folder of a part of the base."""
         return self.base / name
 
     def config_file(self, part: str) -> Path:
+        """Return the path of a part's configuration."""
         return self.part(part) / ("scheduler_config.json" if part == "scheduler" else "config.json")
 
     def config(self, part: str) -> dict[str, Any]:
-        """The configuration of a part. Raises UnreadableFile."""
+        """Return the configuration of a part.
+
+        Raises:
+            UnreadableFile: the file is missing or holds no JSON object.
+        """
         return read_json(self.config_file(part))
 
     def index_file(self, part: str) -> Path:
+        """Return the path of the index that lists a part's shards."""
         return self.part(part) / f"{WEIGHT_STEMS[part]}.safetensors.index.json"
 
     def weight_files(self, part: str) -> tuple[Path, ...]:
-        """The files of a part's weights: one, or the shards that its index names. They need not be there.
+        """Return the files of a part's weights: one, or the shards that its index names.
 
         Raises:
-            UnreadableFile: an index that cannot be read.
+            UnreadableFile: the index cannot be read.
         """
         single = self.part(part) / f"{WEIGHT_STEMS[part]}.safetensors"
         index = self.index_file(part)
@@ -59,25 +115,30 @@ class Layout:
         return tuple(self.part(part) / name for name in sorted(set(weight_map(index).values())))
 
     def pass_file(self, number: int) -> Path:
-        """`void_pass1.safetensors` or `void_pass2.safetensors`, beside the base or in it; it need not be there."""
+        """Return the path of `void_pass1.safetensors` or `void_pass2.safetensors`, beside the base or in it."""
         name = pass_name(number)
         inside = self.base / name
         return inside if inside.exists() and not (self.folder / name).exists() else self.folder / name
 
 
 def resolve(folder: Path) -> Layout:
-    """What lies where in a models folder; nothing needs to be there, and then the base belongs into its sub-folder."""
+    """Return the layout of a models folder. The base of an empty folder belongs into its sub-folder."""
     nested = folder / BASE_NAME
     is_flat = not nested.is_dir() and any((folder / part).is_dir() for part in BASE_PARTS)
     return Layout(folder, folder if is_flat else nested)
 
 
 def pass_name(number: int) -> str:
+    """Return the file name of the transformer of pass 1 or 2."""
     return f"void_pass{number}.safetensors"
 
 
 def weight_map(index: Path) -> dict[str, str]:
-    """Tensor name to the name of its shard. Raises UnreadableFile."""
+    """Return the name of the shard of each tensor, by the tensor's name.
+
+    Raises:
+        UnreadableFile: the index is missing, damaged, or names a shard outside its folder.
+    """
     found = read_json(index).get("weight_map")
     plain = isinstance(found, dict) and all(
         isinstance(name, str) and Path(name).name == name and name not in ("", ".", "..") for name in found.values()
@@ -88,10 +149,10 @@ def weight_map(index: Path) -> dict[str, str]:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a small file.
+    """Return the JSON object of a small file.
 
     Raises:
-        UnreadableFile: not there, over 1 MiB (the index of a shard list: 16 MiB), not JSON, or not an object.
+        UnreadableFile: the file is missing, over 1 MiB (a shard index: 16 MiB), not JSON, or holds no object.
     """
     limit = _CONFIG_LIMIT * (16 if path.name.endswith(".index.json") else 1)
     try:
@@ -110,7 +171,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def common_prefix(names: Sequence[str]) -> str:
-    """The prefix that another tool has put before every published name; '' where there is none.
+    """Return the prefix that another tool has put before every published name, '' if there is none.
 
     >>> common_prefix(["model.diffusion_model.proj_out.bias", "model.diffusion_model.proj_out.weight"])
     'model.diffusion_model.'

@@ -19,6 +19,7 @@ from transformers import T5Config, T5EncoderModel, T5Tokenizer
 
 from gpu_server.engines.void.checkpoint.layout import (
     PATCH_WEIGHT,
+    TIED_EMBEDDING,
     VOID_CHANNELS,
     Layout,
     common_prefix,
@@ -32,7 +33,6 @@ Place = Callable[[str, Tensor], Tensor]
 Module = TypeVar("Module", bound=torch.nn.Module)
 
 _GROUP_BYTES = 256_000_000
-_TIED = "encoder.embed_tokens.weight"
 
 
 def keep(name: str, tensor: Tensor) -> Tensor:
@@ -89,9 +89,9 @@ def load_text_encoder(folder: Path, place: Place = keep) -> T5EncoderModel:
     with torch.device("meta"):
         model = T5EncoderModel(T5Config(**layout.config("text_encoder")))
     state = dict(_tensors(layout.weight_files("text_encoder"), place))
-    shared = state.get("shared.weight", state.get(_TIED))
+    shared = state.get("shared.weight", state.get(TIED_EMBEDDING))
     if shared is not None:
-        state.update({"shared.weight": shared, _TIED: shared})
+        state.update({"shared.weight": shared, TIED_EMBEDDING: shared})
     model = filled(model, state.items(), layout.part("text_encoder"))
     model.encoder.embed_tokens.weight = model.shared.weight
     return model

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gpu_server.engines.void.checkpoint.layout import PATCH_WEIGHT, common_prefix, weight_map
+from gpu_server.engines.void.checkpoint.layout import PATCH_WEIGHT, TIED_EMBEDDING, common_prefix, weight_map
 from gpu_server.engines.void.checkpoint.safetensors_header import Tensor, read_header
 from gpu_server.engines.void.checkpoint.tensor_shapes import Shapes
 from void_bridge.errors import InputError, UnreadableFile
@@ -18,7 +18,6 @@ _TRANSFORMER_TYPES = ("BF16", "F32")
 _NEIGHBOUR_TYPES = ("BF16", "F16", "F32")
 _NARROW_CHANNELS = 33
 _PARTIAL = (".incomplete", ".part", ".crdownload", ".aria2", ".tmp", ".download")
-_TIED = "encoder.embed_tokens.weight"
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,7 @@ def check_transformer(weights: Weights, shapes: Shapes, file: str) -> bool:
 def check_text_encoder(weights: Weights, shapes: Shapes, file: str) -> None:
     """Whether the text encoder's tensors are those of `shapes`; its embedding may be there twice. Raises InputError."""
     tensors = dict(weights.tensors)
-    tied = tensors.pop(_TIED, None)
+    tied = tensors.pop(TIED_EMBEDDING, None)
     if tied and "shared.weight" not in tensors:
         tensors["shared.weight"] = tied
     check_tensors(Weights(tensors, weights.size, weights.prefix), shapes, file, _NEIGHBOUR_TYPES, wide="wo.weight")

@@ -1,19 +1,19 @@
-"""Models of the published size and random weights, for measuring: from files, or straight on a device.
+"""Random weights for measuring the model, of the published size or tiny, in BF16.
 
-One block of noise is drawn and laid over every tensor, each from another place of it, so that 5.6 billion weights take
-seconds. Vectors that scale are near 1, and matrices keep about the variance that they are given: values stay finite.
+One block of noise is drawn and copied to every matrix, starting at a different offset each time, so that 5.6 billion
+weights are written in seconds. Norm weights lie near 1, and matrices keep about the variance of their input: the
+values stay finite.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gpu_server.engines.base import rng
 from gpu_server.engines.void.checkpoint.layout import BASE_NAME, VOID_CHANNELS, WEIGHT_STEMS, pass_name
 from gpu_server.engines.void.checkpoint.tensor_shapes import (
     FULL_CONFIG,
@@ -25,119 +25,109 @@ from gpu_server.engines.void.checkpoint.tensor_shapes import (
     transformer_shapes,
     vae_shapes,
 )
-from gpu_server.engines.void.random_checkpoints.safetensors_writer import Bytes, encoded, write_tensors
-from gpu_server.engines.void.random_checkpoints.tiny import SCHEDULER, as_json, drawn
+from gpu_server.engines.void.random_checkpoints.configs import SCHEDULER, TRANSFORMER, VAE, as_json, is_scale
+from gpu_server.engines.void.random_checkpoints.safetensors_writer import Bytes, encoded, file_bytes, write_tensors
 from gpu_server.engines.void.random_checkpoints.tokenizer import write_tokenizer
 from void_bridge.atomic import write_bytes
 
-if TYPE_CHECKING:
-    from diffusers import AutoencoderKLCogVideoX, CogVideoXTransformer3DModel
-    from torch import Tensor
-
-    from gpu_server.engines.void.checkpoint.loading import Module, Place
-
 _BLOCK_VALUES = 1 << 24
-_STRIDE = 7_368_787  # prime: two tensors of a shape start at different places
+_STRIDE = 7_368_787  # prime: two tensors of a shape start at different offsets
 _STD = 0.02
 
 
-def write_random_pass(folder: Path, number: int, seed: int = 0) -> Path:
-    """Write `void_pass1.safetensors` or 2 at full size, 11.14 GB of BF16, in about as long as the disk takes.
+@dataclass(frozen=True)
+class RandomModel:
+    """Pass 1 and the VAE with random weights: all that a denoising step and the VAE need.
+
+    Attributes:
+        name: how the benchmark page names it.
+        transformer: the transformer's config.json.
+        vae: the VAE's config.json.
+    """
+
+    name: str
+    transformer: Config
+    vae: Config
+
+    @property
+    def files(self) -> dict[str, Shapes]:
+        """The tensors of each weight file, by the file's path in the models folder."""
+        vae_file = f"{BASE_NAME}/vae/{WEIGHT_STEMS['vae']}.safetensors"
+        return {vae_file: vae_shapes(self.vae), pass_name(1): transformer_shapes(self.transformer, VOID_CHANNELS)}
+
+    @property
+    def bytes(self) -> int:
+        """The size of the weight files, in bytes."""
+        return sum(file_bytes(shapes, "BF16") for shapes in self.files.values())
+
+    def write(self, folder: Path, seed: int = 0) -> None:
+        """Write the weights and the configurations of all parts into a models folder.
+
+        Args:
+            folder: the models folder.
+            seed: the same seed gives the same bytes.
+
+        Raises:
+            DiskFull: the disk has no room for the named file.
+            OutputError: the named file cannot be written.
+        """
+        base = folder / BASE_NAME
+        configs = {"transformer": self.transformer, "vae": self.vae, "text_encoder": FULL_TEXT_CONFIG}
+        for part, config in configs.items():
+            write_bytes(base / part / "config.json", as_json(config))
+        write_bytes(base / "scheduler" / "scheduler_config.json", as_json(SCHEDULER))
+        for name, shapes in self.files.items():
+            write_random(folder / name, shapes, seed)
+
+
+FULL = RandomModel("random weights of the published size", FULL_CONFIG, FULL_VAE_CONFIG)
+TINY = RandomModel("tiny random weights (2 layers of 2 heads)", TRANSFORMER, VAE)
+
+
+def write_prompt_encoder(folder: Path, seed: int = 0) -> None:
+    """Write a text encoder of the published size, 9.5 GB, and a tokenizer: what a job needs beside `FULL`.
+
+    Args:
+        folder: the models folder.
+        seed: the same seed gives the same bytes.
 
     Raises:
-        DiskFull, OutputError: naming the file.
+        UsageError: sentencepiece is not installed.
+        DiskFull: the disk has no room for the named file.
+        OutputError: the named file cannot be written.
     """
-    path = folder / pass_name(number)
-    write_random(path, transformer_shapes(FULL_CONFIG, VOID_CHANNELS), seed + number)
-    return path
+    base = folder / BASE_NAME
+    weights = base / "text_encoder" / f"{WEIGHT_STEMS['text_encoder']}.safetensors"
+    write_random(weights, text_encoder_shapes(FULL_TEXT_CONFIG), seed)
+    write_tokenizer(base / "tokenizer")
 
 
 def write_random(path: Path, shapes: Shapes, seed: int) -> None:
-    """Write a BF16 file of random tensors. Raises DiskFull, OutputError."""
-    block = np.frombuffer(encoded(_block(seed), "BF16"), np.uint16)
+    """Write a BF16 safetensors file of random tensors.
+
+    Args:
+        path: the file.
+        shapes: the shape of each tensor, by its name.
+        seed: the same seed gives the same bytes.
+
+    Raises:
+        DiskFull: the disk has no room for `path`.
+        OutputError: `path` cannot be written.
+    """
+    noise = np.float32(_STD) * np.random.default_rng(seed).standard_normal(_BLOCK_VALUES, np.float32)
+    block = np.frombuffer(encoded(noise, "BF16"), np.uint16)
     order = {name: i for i, name in enumerate(shapes)}
 
     def blocks(name: str) -> Iterator[Bytes]:
         shape = shapes[name]
+        start, left = order[name] * _STRIDE % _BLOCK_VALUES, math.prod(shape)
         if len(shape) == 1:
-            yield encoded(drawn(name, shape, seed, "random"), "BF16")
+            start %= _BLOCK_VALUES - left
+            yield encoded(noise[start : start + left] + np.float32(is_scale(name)), "BF16")
             return
-        for _, start, count in _runs(math.prod(shape), order[name]):
-            yield block[start : start + count].data
+        while left:
+            run = block[start : start + left]
+            yield run.data
+            start, left = 0, left - len(run)
 
     write_tensors(path, shapes, "BF16", blocks)
-
-
-def write_random_base(folder: Path, seed: int = 0) -> None:
-    """Write what a pass needs beside it, at full size, 9.96 GB: all of the base but the transformer's own weights.
-
-    Raises:
-        UsageError: sentencepiece is not installed.
-        DiskFull, OutputError: naming the file.
-    """
-    base = folder / BASE_NAME
-    write_bytes(base / "transformer" / "config.json", as_json(FULL_CONFIG))
-    for part, config, shapes in (
-        ("vae", FULL_VAE_CONFIG, vae_shapes(FULL_VAE_CONFIG)),
-        ("text_encoder", FULL_TEXT_CONFIG, text_encoder_shapes(FULL_TEXT_CONFIG)),
-    ):
-        write_bytes(base / part / "config.json", as_json(config))
-        write_random(base / part / f"{WEIGHT_STEMS[part]}.safetensors", shapes, seed)
-    write_bytes(base / "scheduler" / "scheduler_config.json", as_json(SCHEDULER))
-    write_tokenizer(base / "tokenizer")
-
-
-def random_transformer(
-    place: Place, device: str = "cpu", seed: int = 0, config: Config = FULL_CONFIG
-) -> CogVideoXTransformer3DModel:
-    """A transformer of 48 channels with random weights, without a file.
-
-    Args:
-        place: gets each tensor's name and the tensor, BF16 on `device`, and returns what the model shall hold, as for
-            `loading.load_transformer`.
-    """
-    from gpu_server.engines.void.checkpoint.loading import empty_transformer
-
-    return _random(empty_transformer(config), transformer_shapes(config, VOID_CHANNELS), place, device, seed)
-
-
-def random_vae(
-    place: Place, device: str = "cpu", seed: int = 0, config: Config = FULL_VAE_CONFIG
-) -> AutoencoderKLCogVideoX:
-    """A video autoencoder with random weights. Arguments as for `random_transformer`."""
-    from gpu_server.engines.void.checkpoint.loading import empty_vae
-
-    return _random(empty_vae(config), vae_shapes(config), place, device, seed)
-
-
-def _random(model: Module, shapes: Shapes, place: Place, device: str, seed: int) -> Module:
-    import torch
-
-    from gpu_server.engines.void.checkpoint.loading import filled
-
-    block = torch.from_numpy(_block(seed)).to(device, torch.bfloat16)
-
-    def tensors() -> Iterator[tuple[str, Tensor]]:
-        for order, (name, shape) in enumerate(shapes.items()):
-            if len(shape) == 1:
-                values = torch.from_numpy(drawn(name, shape, seed, "random")).to(device, torch.bfloat16)
-            else:
-                values = torch.empty(math.prod(shape), dtype=torch.bfloat16, device=device)
-                for begin, start, count in _runs(len(values), order):
-                    values[begin : begin + count] = block[start : start + count]
-            yield name, place(name, values.view(shape))
-
-    return filled(model, tensors(), Path("random weights"))
-
-
-def _block(seed: int) -> np.ndarray:
-    return np.float32(_STD) * rng(seed, "random weights").standard_normal(_BLOCK_VALUES, np.float32)
-
-
-def _runs(count: int, order: int) -> Iterator[tuple[int, int, int]]:
-    """Pieces of a tensor: where each begins, where it starts in the block, and how many values it has."""
-    start, done = order * _STRIDE % _BLOCK_VALUES, 0
-    while done < count:
-        run = min(count - done, _BLOCK_VALUES - start)
-        yield done, start, run
-        done, start = done + run, 0

@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from gpu_server.engines.void.checkpoint.tensor_shapes import Shapes
+from gpu_server.engines.void.checkpoint.tensor_shapes import Shapes, parameters
 from void_bridge.atomic import replacing
 
 Stored = Literal["F32", "BF16"]
@@ -24,10 +24,14 @@ def write_tensors(path: Path, shapes: Shapes, dtype: Stored, blocks: Callable[[s
     """Write a file of tensors of one type, whole or not at all.
 
     Args:
-        blocks: gives, for a tensor's name, its bytes in pieces, in row-major order, little-endian.
+        path: the file.
+        shapes: the shape of each tensor, by its name.
+        dtype: the type that all tensors are stored in.
+        blocks: returns the bytes of the tensor of a name in pieces, in row-major order, little-endian.
 
     Raises:
-        DiskFull, OutputError: naming `path`.
+        DiskFull: the disk has no room for `path`.
+        OutputError: `path` cannot be written.
     """
     with replacing(path) as temporary, temporary.open("wb") as out:
         out.write(_header(shapes, dtype))
@@ -37,13 +41,17 @@ def write_tensors(path: Path, shapes: Shapes, dtype: Stored, blocks: Callable[[s
 
 
 def file_bytes(shapes: Shapes, dtype: Stored) -> int:
-    """The size of the file that `write_tensors` makes."""
-    tensors = sum(math.prod(shape) for shape in shapes.values())
-    return len(_header(shapes, dtype)) + tensors * ITEM_BYTES[dtype]
+    """Return the size in bytes of the file that `write_tensors` writes."""
+    return len(_header(shapes, dtype)) + parameters(shapes) * ITEM_BYTES[dtype]
 
 
 def encoded(values: NDArray[np.float32], dtype: Stored) -> memoryview:
-    """Values as a file stores them; BF16 is the upper half of a float32, rounded to nearest even."""
+    """Return values as a file stores them.
+
+    Args:
+        values: any shape, float32.
+        dtype: F32, or BF16, which is the upper half of a float32, rounded to nearest even.
+    """
     if dtype == "F32":
         return np.ascontiguousarray(values, "<f4").data
     bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
@@ -52,6 +60,7 @@ def encoded(values: NDArray[np.float32], dtype: Stored) -> memoryview:
 
 
 def _header(shapes: Shapes, dtype: Stored) -> bytes:
+    """Return the length field and the JSON header of a file."""
     entries: dict[str, object] = {"__metadata__": {"format": "pt"}}
     begin = 0
     for name in sorted(shapes):

@@ -1,17 +1,14 @@
-"""The tokenizer of the tiny checkpoint: a small unigram model, always the same."""
+"""The tokenizer of random checkpoints: a small unigram model, always the same."""
 
 from __future__ import annotations
 
 import io
-import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+from gpu_server.engines.void.random_checkpoints.configs import VOCABULARY, as_json
 from void_bridge.atomic import write_bytes
 from void_bridge.errors import UsageError
 
-VOCABULARY = 256
 _PROMPT_TOKENS = 226
 _SPECIAL = {"pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
 """In the order of their ids."""
@@ -23,12 +20,15 @@ _EVENTS = ("A ball rolls over", "A cup falls on", "Nothing moves near", "Light p
 def write_tokenizer(folder: Path) -> None:
     """Write `spiece.model` and its configuration.
 
+    Args:
+        folder: the tokenizer's folder.
+
     Raises:
         UsageError: sentencepiece is not installed.
         OutputError: the folder cannot be written.
     """
-    write_bytes(folder / "spiece.model", _trained())
-    write_bytes(folder / "special_tokens_map.json", _json(_SPECIAL))
+    write_bytes(folder / "spiece.model", _train())
+    write_bytes(folder / "special_tokens_map.json", as_json(_SPECIAL))
     config = {
         **_SPECIAL,
         "added_tokens_decoder": {
@@ -41,10 +41,11 @@ def write_tokenizer(folder: Path) -> None:
         "model_max_length": _PROMPT_TOKENS,
         "tokenizer_class": "T5Tokenizer",
     }
-    write_bytes(folder / "tokenizer_config.json", _json(config))
+    write_bytes(folder / "tokenizer_config.json", as_json(config))
 
 
-def _trained() -> bytes:
+def _train() -> bytes:
+    """Train the unigram model on `_sentences` and return it as a file stores it."""
     try:
         import sentencepiece
     except ImportError as exc:
@@ -68,10 +69,7 @@ def _trained() -> bytes:
 
 
 def _sentences() -> list[str]:
+    """Return the sentences that the tokenizer is trained on."""
     alphabet = "abcdefghijklmnopqrstuvwxyz ABCDEFGHIJKLMNOPQRSTUVWXYZ 0123456789 .,;:!?'\"()-/&%"
     scenes = [f"{event} {subject} {place}." for event in _EVENTS for subject in _SUBJECTS for place in _PLACES]
     return [*scenes, *(f"{letter} {letter}{letter}" for letter in alphabet if letter != " "), alphabet]
-
-
-def _json(values: Mapping[str, Any]) -> bytes:
-    return (json.dumps(values, indent=2) + "\n").encode()

@@ -19,7 +19,7 @@ from void_bridge.errors import UsageError
 from void_bridge.typed import to_plain
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path, nargs="?", metavar="DIR", help="models (default: the published sizes)")
     device = parser.add_mutually_exclusive_group(required=True)
     device.add_argument("--vram", type=float, metavar="GIB", help="free memory of the GPU, in GiB")
@@ -31,7 +31,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=int, default=30, help="denoising steps (default %(default)s)")
     parser.add_argument("--passes", choices=("1", "2", "both"), default="both", help="(default %(default)s)")
     parser.add_argument("--precision", default="auto", metavar="NAME", help=f"auto, {', '.join(PRECISIONS)}")
-    parser.add_argument("--json", action="store_true", help="print one line of JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
