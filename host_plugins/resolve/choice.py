@@ -1,4 +1,4 @@
-"""Which tool is the plate and which are the mattes: from the selection, from last time, or as the artist says."""
+"""The choice of the plate tool and the matte tools: from the selection, a composition's data or the panel."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Dict, List, Tuple
 
-from host_plugins.resolve.graph import all_tools, is_image, is_mask
+from host_plugins.resolve.graph import all_tools, image_tools, is_image, is_mask, mask_tools
 from void_bridge.errors import InputError, UsageError
 from void_bridge.typed import from_plain, to_plain
 
@@ -19,18 +19,25 @@ NONE = "(none)"
 
 @dataclass(frozen=True)
 class ToolChoice:
-    """Names of tools. mattes: by role, those that are chosen. inverted: roles that are drawn the other way."""
+    """Names of the tools for one submission.
+
+    Attributes:
+        plate: the tool whose picture is cleaned; empty if none is chosen.
+        mattes: the matte tools by role; roles without a tool are left out.
+        inverted: the roles whose matte is inverted.
+    """
 
     plate: str = ""
     mattes: Dict[str, str] = field(default_factory=dict)
     inverted: Tuple[str, ...] = ()
 
     def to_text(self) -> str:
+        """Return the choice as JSON, to be stored in a composition."""
         return json.dumps(to_plain(self))
 
     @classmethod
     def from_text(cls, text: str) -> ToolChoice:
-        """Of text that cannot be read nothing is chosen."""
+        """Return a stored choice, or an empty one if the text cannot be read."""
         try:
             return from_plain(cls, json.loads(text or "{}"), error=InputError)
         except (ValueError, InputError):
@@ -38,7 +45,7 @@ class ToolChoice:
 
 
 def selected_choice(comp: Composition) -> ToolChoice:
-    """The first image tool that is selected is the plate; masks, then other images, are mattes, in the roles' order."""
+    """Return the selected tools: the first image is the plate; masks, then other images, are mattes in role order."""
     selected = all_tools(comp, selected=True)
     images = [tool.Name for tool in selected if is_image(tool)]
     masks = [tool.Name for tool in selected if is_mask(tool)]
@@ -48,41 +55,48 @@ def selected_choice(comp: Composition) -> ToolChoice:
 
 
 def plate_tool(comp: Composition, choice: ToolChoice) -> Operator:
-    """Raises UsageError: none is chosen, it is gone, or it makes no picture."""
+    """Return the plate tool.
+
+    Raises:
+        UsageError: no plate is chosen, the tool is gone, or it makes no picture.
+    """
     if not choice.plate:
         raise UsageError("no plate: choose the tool whose picture is to be cleaned, or select it first")
-    tool = _found(comp, choice.plate, "the plate")
+    tool = _find_tool(comp, choice.plate, "the plate")
     if not is_image(tool):
         raise UsageError(f"{choice.plate} makes no picture; choose another tool as the plate")
     return tool
 
 
 def matte_tools(comp: Composition, choice: ToolChoice) -> Dict[str, Operator]:
-    """Role -> tool. Raises UsageError: no matte, one that is gone, or one that is no matte."""
+    """Return the matte tools by role.
+
+    Raises:
+        UsageError: neither 'remove' nor 'affected' is chosen, a tool is gone, or a tool cannot be a matte.
+    """
     if not (choice.mattes.get("remove") or choice.mattes.get("affected")):
         raise UsageError("nothing to remove: choose a mask tool for 'remove' (or 'affected')")
-    found = {role: _found(comp, name, f"'{role}'") for role, name in choice.mattes.items() if name}
-    for role, tool in found.items():
+    tools = {role: _find_tool(comp, name, f"'{role}'") for role, name in choice.mattes.items() if name}
+    for role, tool in tools.items():
         if not (is_mask(tool) or is_image(tool)):
             raise UsageError(f"{tool.Name} for '{role}' is neither a mask nor a picture with an alpha; choose another")
         if tool.Name == choice.plate:
             raise UsageError(f"{tool.Name} is the plate; choose another tool for '{role}'")
-    return found
+    return tools
 
 
 def plate_names(comp: Composition) -> List[str]:
-    return [tool.Name for tool in all_tools(comp) if is_image(tool)]
+    """Return the names of the tools that can be the plate."""
+    return [tool.Name for tool in image_tools(comp)]
 
 
 def matte_names(comp: Composition) -> List[str]:
-    """Masks first."""
-    tools = all_tools(comp)
-    masks = [tool.Name for tool in tools if is_mask(tool)]
-    return [*masks, *(tool.Name for tool in tools if is_image(tool))]
+    """Return the names of the tools that can be a matte, masks first."""
+    return [tool.Name for tool in (*mask_tools(comp), *image_tools(comp))]
 
 
-def _found(comp: Composition, name: str, what: str) -> Operator:
+def _find_tool(comp: Composition, name: str, purpose: str) -> Operator:
     tool = comp.FindTool(name)
     if tool is None:
-        raise UsageError(f"{name}, chosen for {what}, is not in this composition any more; choose another tool")
+        raise UsageError(f"{name}, chosen for {purpose}, is not in this composition any more; choose another tool")
     return tool

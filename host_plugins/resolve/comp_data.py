@@ -1,7 +1,6 @@
-"""What a composition remembers between sessions: which shot a tool belongs to, its settings, and how its job stands.
+"""Data that a composition keeps between sessions: the shot of a tool, its settings, and the state of its job.
 
-A shot is known by a token that its plate tool carries as data. Data is saved with the composition and copied with a
-tool.
+Each shot has a token, which its plate tool carries as data. Data is saved with the composition and copied with a tool.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Dict, List, Optional, Tuple, Union
 
 from host_plugins.control.settings import Settings, settings_from
 from host_plugins.control.state import JobState
-from host_plugins.resolve.choice import ToolChoice
+from host_plugins.resolve.choice import ToolChoice, selected_choice
 from host_plugins.resolve.graph import all_tools
 from void_bridge.errors import InputError, UsageError
 from void_bridge.typed import to_plain
@@ -20,41 +19,51 @@ from void_bridge.typed import to_plain
 if TYPE_CHECKING:
     from fusionscript import Composition, Operator
 
+# Data of plate tools. OWNER is the tool's own name, by which the original of a copy is known.
 SHOT, OWNER, CHOICE, SETTINGS = (f"void_bridge.{name}" for name in ("shot", "owner", "choice", "settings"))
-MODIFIED = "COMPB_Modified"  # whether there are unsaved changes
-KIND, JOB, FIRST = (f"void_bridge.{name}" for name in ("kind", "job", "first"))
-JOBS, LAST, STOP = (f"void_bridge.{name}" for name in ("jobs", "last", "stop"))
-FARM, FARM_JOB = "void_bridge.farm", "void_bridge.farm_job"
+FARM_JOB = "void_bridge.farm_job"  # the farm and its id for the job, for other scripts
+KIND, JOB, FIRST = (f"void_bridge.{name}" for name in ("kind", "job", "first"))  # data of Loaders
+JOBS, LAST, STOP, FARM = (f"void_bridge.{name}" for name in ("jobs", "last", "stop", "farm"))  # data of compositions
+MODIFIED = "COMPB_Modified"  # attribute: whether there are unsaved changes
 
 
 def text_data(thing: Union[Composition, Operator], name: str) -> str:
-    """A piece of data as text, empty where there is none."""
+    """Return data as text, or an empty string if there is none."""
     value = thing.GetData(name)
     return value if isinstance(value, str) else ""
 
 
 def shot_token(tool: Operator) -> str:
-    """The token of a tool's shot, empty where it has none."""
+    """Return the token of a tool's shot, or an empty string if it has none."""
     return text_data(tool, SHOT)
 
 
-def ensure_shot_token(comp: Composition, tool: Operator) -> str:
-    """The token for the next submission of a plate tool: a copy of another plate gets one of its own."""
-    token = shot_token(tool)
-    if not token or _is_copy(comp, tool, token):
+def ensure_shot_token(comp: Composition, plate: Operator) -> str:
+    """Return the token for the next submission of a plate tool.
+
+    A tool without a token, and a copy of another plate, get a new one.
+    """
+    token = shot_token(plate)
+    owner = plate_of_shot(comp, token) if token else None
+    if not token or (owner is not None and owner.Name != plate.Name):
         token = f"s{uuid.uuid4().hex[:11]}"
-        tool.SetData(SHOT, token)
-    tool.SetData(OWNER, tool.Name)
+        plate.SetData(SHOT, token)
+    plate.SetData(OWNER, plate.Name)
     return token
 
 
-def _is_copy(comp: Composition, tool: Operator, token: str) -> bool:
-    owner = plate_of_shot(comp, token)
-    return owner is not None and owner.Name != tool.Name
+def plate_of_shot(comp: Composition, token: str) -> Optional[Operator]:
+    """Return the plate tool of a shot, or None if it was deleted.
+
+    Of a plate and its copies this is the tool that was submitted, or the oldest one if that was renamed.
+    """
+    tools = [tool for tool in all_tools(comp) if shot_token(tool) == token and not text_data(tool, KIND)]
+    submitted = [tool for tool in tools if text_data(tool, OWNER) == tool.Name]
+    return next(iter([*submitted, *tools]), None)
 
 
 def jobs_of(comp: Composition) -> Dict[str, JobState]:
-    """The last job of every shot, by token; none where the data cannot be read."""
+    """Return the state of each shot's last job by the shot's token; empty if the data cannot be read."""
     try:
         texts = json.loads(text_data(comp, JOBS) or "{}")
         return {token: JobState.from_text(text) for token, text in texts.items()}
@@ -63,18 +72,20 @@ def jobs_of(comp: Composition) -> Dict[str, JobState]:
 
 
 def save_job(comp: Composition, token: str, state: JobState) -> None:
-    """Who has it on a farm is data of the plate tool, too: text that other scripts find as `void_bridge.farm_job`."""
-    before = jobs_of(comp)
-    owner = plate_of_shot(comp, token) if state.farm != before.get(token, JobState()).farm else None
-    if owner is not None:
-        owner.SetData(FARM_JOB, state.farm)
-    jobs = {**before, token: state}
+    """Store the state of a shot's job, and its farm as text that other scripts read from the plate tool."""
+    jobs = jobs_of(comp)
+    plate = plate_of_shot(comp, token) if state.farm != jobs.get(token, JobState()).farm else None
+    if plate is not None:
+        plate.SetData(FARM_JOB, state.farm)
+    jobs[token] = state
     comp.SetData(JOBS, json.dumps({token: state.to_text() for token, state in jobs.items()}))
 
 
-def save_job_news(comp: Composition, token: str, state: JobState) -> None:
-    """`save_job`, of a job that the composition knows. News are no change of it, for they come again when it is
-    opened: one that was saved counts as saved."""
+def update_job(comp: Composition, token: str, state: JobState) -> None:
+    """Store a new state of a known job without marking a saved composition as modified.
+
+    The state is asked for again whenever the composition is opened, so that it need not be saved.
+    """
     had_changes = comp.GetAttrs().get(MODIFIED)
     save_job(comp, token, state)
     if had_changes is False:
@@ -82,27 +93,19 @@ def save_job_news(comp: Composition, token: str, state: JobState) -> None:
 
 
 def shots_with_job(comp: Composition, id: str) -> List[str]:
-    """The shots whose last job has this number."""
+    """Return the tokens of the shots whose last job has this id."""
     return [token for token, state in jobs_of(comp).items() if state.id == id]
 
 
-def plate_of_shot(comp: Composition, token: str) -> Optional[Operator]:
-    """The plate tool of a shot; None when it was deleted. Of a plate and its copies it is the one that was submitted,
-    or the oldest where that was renamed."""
-    tools = [tool for tool in all_tools(comp) if shot_token(tool) == token and not text_data(tool, KIND)]
-    named = [tool for tool in tools if text_data(tool, OWNER) == tool.Name]
-    return next(iter([*named, *tools]), None)
-
-
-def save_choice(comp: Composition, tool: Operator, choice: ToolChoice, settings: Settings) -> None:
-    """For the next time that this plate is chosen, and so that it is offered first."""
-    tool.SetData(CHOICE, choice.to_text())
-    tool.SetData(SETTINGS, json.dumps(to_plain(settings)))
-    comp.SetData(LAST, tool.Name)
+def save_choice(comp: Composition, plate: Operator, choice: ToolChoice, settings: Settings) -> None:
+    """Store the choice and the settings of a plate, and the plate as the one that was used last."""
+    plate.SetData(CHOICE, choice.to_text())
+    plate.SetData(SETTINGS, json.dumps(to_plain(settings)))
+    comp.SetData(LAST, plate.Name)
 
 
 def saved_choice(comp: Composition, plate: str) -> Tuple[ToolChoice, Settings]:
-    """What was chosen for a plate tool last time; defaults where it never was, or cannot be read."""
+    """Return the stored choice and settings of a plate tool; defaults if there are none or they cannot be read."""
     tool = comp.FindTool(plate) if plate else None
     if tool is None:
         return ToolChoice(plate), Settings()
@@ -114,6 +117,15 @@ def saved_choice(comp: Composition, plate: str) -> Tuple[ToolChoice, Settings]:
     return ToolChoice(plate, choice.mattes, choice.inverted), settings
 
 
+def initial_choice(comp: Composition) -> ToolChoice:
+    """Return the selected tools; if no plate is among them, with the plate that was used last."""
+    choice = selected_choice(comp)
+    last = text_data(comp, LAST)
+    if choice.plate or not last or comp.FindTool(last) is None:
+        return choice
+    return ToolChoice(last, choice.mattes)
+
+
 def plates_with_choice(comp: Composition) -> List[str]:
-    """The plate tools for which something has been chosen."""
+    """Return the names of the plate tools for which mattes have been chosen."""
     return [tool.Name for tool in all_tools(comp) if ToolChoice.from_text(text_data(tool, CHOICE)).mattes]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Dict, Mapping, Sequence
 
 from host_plugins.control.settings import SettingSpec
-from host_plugins.resolve.colour import EXAMPLES
+from host_plugins.resolve.export import COLOURSPACE_EXAMPLES
 
 _SCREW_TO = 10_000  # a thumbwheel for numbers up to here, text beyond
 
@@ -35,7 +35,7 @@ def control(spec: SettingSpec, value: Any) -> Control:
     if spec.kind in ("folder", "file"):
         return {**named, 2: "PathBrowse" if spec.kind == "folder" else "FileBrowse", "Default": value}
     if spec.name == "colorspace":
-        named["Name"] = f"{spec.label} ({EXAMPLES})"
+        named["Name"] = f"{spec.label} ({COLOURSPACE_EXAMPLES})"
     lines = 3 if spec.kind == "lines" else 1
     return {**named, 2: "Text", "Default": str(value), "Lines": lines, "Wrap": lines > 1}
 

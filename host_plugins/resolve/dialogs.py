@@ -1,7 +1,7 @@
-"""Without windows: the same settings in Fusion's AskUser dialog, and a loop that waits and prints.
+"""The script without windows: the same settings in Fusion's AskUser dialog, and a loop that waits and prints.
 
 The loop belongs to the script, which Fusion runs beside its interface. To stop it, run the script again and choose
-"stop waiting"; the job goes on.
+"Stop waiting"; the job goes on.
 """
 
 from __future__ import annotations
@@ -12,17 +12,13 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, 
 from host_plugins.control.request import prompt_hint
 from host_plugins.control.settings import Settings, setting_specs, settings_from
 from host_plugins.control.state import JobState
-from host_plugins.resolve.buttons import BUTTONS
 from host_plugins.resolve.choice import NONE, ROLES, ToolChoice, matte_names, plate_names
-from host_plugins.resolve.comp_data import STOP, jobs_of, saved_choice
+from host_plugins.resolve.comp_data import STOP, initial_choice, jobs_of, saved_choice
 from host_plugins.resolve.controls import Control, control, dropdown, notice, numbered, values_of
+from host_plugins.resolve.export import DEPTHS
 from host_plugins.resolve.host import FusionHost
-from host_plugins.resolve.plan import DEPTHS
-from host_plugins.resolve.session import FusionSession, OnPlaced
-from host_plugins.resolve.window import TITLE
-from host_plugins.resolve.windowed import initial_choice
+from host_plugins.resolve.session import BUTTONS, TITLE, FusionSession, OnPlaced
 from void_bridge.errors import UsageError
-from void_bridge.protocol.messages import JobStatus
 
 if TYPE_CHECKING:
     from fusionscript import Composition
@@ -34,14 +30,20 @@ ACTIONS: Tuple[Tuple[str, str], ...] = (
     *((button.name, button.label) for button in BUTTONS if button.name not in ("submit", "reload")),
     ("stop", "Stop waiting, in the other run of this script"),
 )
-LOOK_S = 0.5
-
-Controls = Dict[int, Control]
+POLL_S = 0.5
 
 
 @dataclasses.dataclass(frozen=True)
 class DialogState:
-    """What a dialog shows. is_last: none follows."""
+    """The values that a dialog shows.
+
+    Attributes:
+        choice: the tools.
+        settings: the settings.
+        depth: the pixel type of the plate, one of `export.DEPTHS`.
+        action: the action that is chosen, one of ACTIONS.
+        is_last: whether the script ends instead of showing it.
+    """
 
     choice: ToolChoice
     settings: Settings
@@ -51,140 +53,122 @@ class DialogState:
 
 
 class Dialogs:
-    """The dialogs and the console as a `SessionView`."""
+    """The dialogs and the console as a `SessionView`.
+
+    Args:
+        host: the application and the composition.
+        on_placed: called after a Loader has got new files.
+    """
 
     def __init__(self, host: FusionHost, on_placed: Optional[OnPlaced] = None) -> None:
         self.host, self.comp = host, host.comp
-        self.session = FusionSession(host, self, on_placed) if on_placed else FusionSession(host, self)
-        self._told: List[str] = []
-        self._said = ""
+        self.session = FusionSession(host, self, on_placed)
+        self._messages: List[str] = []
+        self._last_line = ""
 
     def run(self, choice: Optional[ToolChoice] = None) -> None:
-        """Ask, do, and ask again after everything that is not a submission. Cancel ends the script."""
-        choice = choice or initial_choice(self.host)
-        before, settings = saved_choice(self.comp, choice.plate)
-        asked = DialogState(choice if choice.mattes else before, settings)
+        """Show dialogs and perform their actions until the artist cancels one or a submission is over.
+
+        Args:
+            choice: the tools to start with; by default the selected ones.
+        """
+        choice = choice or initial_choice(self.comp)
+        last, settings = saved_choice(self.comp, choice.plate)
+        state = DialogState(choice if choice.mattes else last, settings)
         self.session.resume()
         try:
-            while not asked.is_last:
-                asked = self._turn(asked)
+            while not state.is_last:
+                state = self._show_dialog(state)
         finally:
             self.session.close()
 
-    def _turn(self, asked: DialogState) -> DialogState:
-        """One dialog and what follows from it. Returns what the next one shows."""
-        answer = self.comp.AskUser(TITLE, controls(self.comp, asked, self._notes()))
+    def _show_dialog(self, state: DialogState) -> DialogState:
+        """Show one dialog, perform its action, and return the values of the next dialog."""
+        answer = self.comp.AskUser(TITLE, controls(self.comp, state, "\n".join(self._messages)))
+        self._messages = []
         if answer is None:
-            return dataclasses.replace(asked, is_last=True)
+            return dataclasses.replace(state, is_last=True)
         choice, depth, action = read_choice(self.comp, answer)
-        went_well = self.session.report_errors(lambda: self._do(answer, choice, depth, action))
-        is_last = went_well and action in ("submit", "leave", "reload", "stop")
-        return DialogState(choice, read_settings(answer, asked.settings), depth, action, is_last)
+        succeeded = self.session.report_errors(lambda: self._perform(answer, choice, depth, action))
+        is_last = succeeded and action in ("submit", "leave", "reload", "stop")
+        return DialogState(choice, read_settings(answer, state.settings), depth, action, is_last)
 
-    def show_line(self, text: str) -> None:
+    def show_status(self, text: str) -> None:
+        """Print one line about the current action."""
         self._print(text)
 
     def show_state(self, token: str, state: JobState) -> None:
-        self._print(state.line)
-        for line in state.report:
+        """Print the state of a job."""
+        for line in (state.line, *state.report):
             self._print(line)
 
     def show_picture(self, path: str) -> None:
-        self._told.append(f"The preview lies at {path}")
+        """Show the path of a PNG in the next dialog."""
+        self._messages.append(f"The preview lies at {path}")
 
-    def tell(self, text: str) -> None:
-        self._told.append(text)
+    def show_message(self, text: str) -> None:
+        """Show a message in the next dialog, and print it."""
+        self._messages.append(text)
         self._print(text)
 
-    def _do(self, answer: Mapping[str, Any], choice: ToolChoice, depth: str, action: str) -> None:
+    def _perform(self, answer: Mapping[str, Any], choice: ToolChoice, depth: str, action: str) -> None:
+        """Perform the action of a dialog, and wait until it is over or answered."""
         settings = settings_from(values_of(answer, setting_specs()))
-        session, token = self.session, self.session.token_for(choice)
-        hint = prompt_hint(settings.prompt)
-        if hint and action in ("submit", "leave"):
-            self._print(hint)
-        if action in ("submit", "leave"):
-            session.submit(choice, settings, depth)
-            self._until(self._is_away if action == "leave" else self._is_over)
-        elif action == "stop":
+        if action == "stop":
             self.comp.SetData(STOP, 1)
-        else:
-            self._answer(action, choice, settings, token)
-
-    def _answer(self, action: str, choice: ToolChoice, settings: Settings, token: str) -> None:
-        """Do it, and wait for the answer."""
-        session = self.session
-        actions: Dict[str, Callable[[], None]] = {
-            "preview": lambda: session.preview(choice, settings),
-            "cancel": lambda: session.cancel(token),
-            "reload": lambda: session.reload(token),
-            "compare": lambda: session.compare(token),
-            "open_folder": lambda: session.open_folder(token, settings),
-            "check_server": lambda: session.check_server(settings),
-            "free_gpu": lambda: session.free_gpu(settings),
-            "find_jobs": lambda: session.find_jobs(settings, lambda jobs, words: self._found(jobs, words, choice)),
-        }
-        actions[action]()
-        self._until(self._is_over if action == "reload" else lambda: not session.is_busy)
-
-    def _found(self, jobs: Tuple[JobStatus, ...], words: str, choice: ToolChoice) -> None:
-        if words or not jobs:
-            self.tell(words or "The server has no jobs.")
             return
-        lines = {i: f"{each.id}  {each.state}  {each.frames_done}/{each.frames}" for i, each in enumerate(jobs, 1)}
-        control = {1: "job", 2: "Dropdown", "Name": "job", "Options": lines, "Default": 0}
-        answer = self.comp.AskUser(f"{TITLE}: find a job", {1: control})
-        if answer is not None:
-            self.session.adopt(jobs[int(answer["job"])].id, choice, saved_choice(self.comp, choice.plate)[1])
+        if action in ("submit", "leave"):
+            self._print(prompt_hint(settings.prompt))
+        self.session.perform("submit" if action == "leave" else action, choice, lambda: settings, depth)
+        if action == "leave":
+            self._wait(self._is_sent)
+        else:
+            self._wait(self._is_over if action in ("submit", "reload") else lambda: not self.session.is_busy)
 
-    def _until(self, condition: Callable[[], bool]) -> None:
-        """Drain until then, until somebody stops it in another run, or until the composition is closed."""
+    def _wait(self, condition: Callable[[], bool]) -> None:
+        """Drain the session's queue until a condition holds, another run stops the waiting, or the comp is closed."""
         self.comp.SetData(STOP, None)
         while self.host.is_alive() and not condition():
             if self.comp.GetData(STOP):
                 self.comp.SetData(STOP, None)
                 self._print("no longer waiting; run the script again to look after the job")
                 return
-            self.session.drain(LOOK_S)
+            self.session.drain(POLL_S)
 
-    def _is_away(self) -> bool:
-        return not self.session.submission.is_waiting and not self.session.sending()
+    def _is_sent(self) -> bool:
+        return not self.session.submission.is_waiting and not self.session.unsent_shots()
 
     def _is_over(self) -> bool:
-        following = self.session.controller.is_following
-        busy = any(following(state.id) for state in jobs_of(self.comp).values() if state.is_alive)
-        return not (busy or self.session.submission.is_waiting or self.session.is_busy)
-
-    def _notes(self) -> str:
-        notes, self._told = "\n".join(self._told), []
-        return notes
+        is_following = self.session.controller.is_following
+        runs = any(is_following(state.id) for state in jobs_of(self.comp).values() if state.is_alive)
+        return not (runs or self.session.submission.is_waiting or self.session.is_busy)
 
     def _print(self, text: str) -> None:
-        if text and text != self._said and self.host.is_alive():
-            self._said = text
+        """Print a line unless it was the last one."""
+        if text and text != self._last_line and self.host.is_alive():
+            self._last_line = text
             self.comp.Print(f"VOID Remove: {text}\n")
 
 
-def controls(comp: Composition, asked: DialogState, notes: str) -> Controls:
-    """The dialog: what is to be done, the tools, and every setting under its own name."""
-    found: List[Control] = []
-    if notes:
-        found.append(notice("notes", "Said", notes))
-    found.append(
-        dropdown("action", "do", [text for _, text in ACTIONS], [name for name, _ in ACTIONS].index(asked.action))
-    )
+def controls(comp: Composition, state: DialogState, messages: str) -> Dict[int, Control]:
+    """Return the controls of the dialog: messages, the action, the tools, and every setting under its own name."""
+    found: List[Control] = [notice("notes", "Said", messages)] if messages else []
+    actions = [name for name, _ in ACTIONS]
+    found.append(dropdown("action", "do", [text for _, text in ACTIONS], actions.index(state.action)))
     plates, mattes = [NONE, *plate_names(comp)], [NONE, *matte_names(comp)]
-    found.append(dropdown("tool_plate", "plate", plates, _place(plates, asked.choice.plate)))
+    found.append(dropdown("tool_plate", "plate", plates, _index(plates, state.choice.plate)))
     for role in ROLES:
-        found.append(dropdown(f"tool_{role}", role, mattes, _place(mattes, asked.choice.mattes.get(role, ""))))
-        found.append({1: f"invert_{role}", 2: "Checkbox", "Name": f"{role} is drawn the other way"})
-        found[-1]["Default"] = int(role in asked.choice.inverted)
-    found += [control(spec, getattr(asked.settings, spec.name)) for spec in setting_specs()]
-    found.append(dropdown("depth", "written as", list(DEPTHS), DEPTHS.index(asked.depth)))
+        found.append(dropdown(f"tool_{role}", role, mattes, _index(mattes, state.choice.mattes.get(role, ""))))
+        is_inverted = int(role in state.choice.inverted)
+        label = f"{role} is drawn the other way"
+        found.append({1: f"invert_{role}", 2: "Checkbox", "Name": label, "Default": is_inverted})
+    found += [control(spec, getattr(state.settings, spec.name)) for spec in setting_specs()]
+    found.append(dropdown("depth", "written as", list(DEPTHS), DEPTHS.index(state.depth)))
     return numbered(found)
 
 
 def read_choice(comp: Composition, answer: Mapping[str, Any]) -> Tuple[ToolChoice, str, str]:
-    """The tools, the depth and the action that were chosen."""
+    """Return the tools, the depth and the action of an answered dialog."""
     plates, mattes = [NONE, *plate_names(comp)], [NONE, *matte_names(comp)]
     chosen = {role: mattes[int(answer[f"tool_{role}"])] for role in ROLES}
     plate = plates[int(answer["tool_plate"])]
@@ -197,20 +181,15 @@ def read_choice(comp: Composition, answer: Mapping[str, Any]) -> Tuple[ToolChoic
 
 
 def read_settings(answer: Mapping[str, Any], before: Settings) -> Settings:
-    """As they were typed, those that make no sense as they were before, so that the next dialog shows them."""
+    """Return the settings to show next: those of the answer, where a value cannot be used the one from before."""
     settings = before
     for name, value in values_of(answer, setting_specs()).items():
         try:
             settings = dataclasses.replace(settings, **{name: getattr(settings_from({name: value}), name)})
-        except UsageError:  # it has been told what is wrong with it
+        except UsageError:  # the error has been shown
             continue
     return settings
 
 
-def _place(names: List[str], name: str) -> int:
+def _index(names: List[str], name: str) -> int:
     return names.index(name) if name in names else 0
-
-
-def run_dialogs(host: FusionHost, choice: Optional[ToolChoice] = None, on_placed: Optional[OnPlaced] = None) -> None:
-    """Ask and do until the artist cancels the dialog or a submission is over."""
-    Dialogs(host, on_placed).run(choice)

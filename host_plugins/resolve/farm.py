@@ -1,4 +1,4 @@
-"""Submitting to a farm from Fusion: a dialog, the exports, the list of what is sent, one job of the farm for all."""
+"""Submission to a farm: a dialog for its settings, the exports, a list to confirm, and one job of the farm for all."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from host_plugins.farm.settings import (
 from host_plugins.resolve.choice import ToolChoice
 from host_plugins.resolve.comp_data import FARM, MODIFIED, plates_with_choice, saved_choice, text_data
 from host_plugins.resolve.controls import control, notice, numbered, values_of
+from host_plugins.resolve.export import EXPORTS, output_root, plan_export, version_stem
 from host_plugins.resolve.host import FusionHost
-from host_plugins.resolve.plan import EXPORTS, output_root, plan_export, stem_of
 from host_plugins.resolve.submit import FusionSubmission, PreparedShot
 from void_bridge.config import Config, load
 from void_bridge.errors import Cancelled, UsageError, VoidBridgeError
@@ -37,12 +37,12 @@ if TYPE_CHECKING:
     from fusionscript import Composition
 
 TITLE = "VOID Remove: submit to the farm"
-NOTHING = "nothing was submitted"
+NOTHING_SUBMITTED = "nothing was submitted"
 
 
 @dataclass(frozen=True)
 class PlateToSubmit:
-    """A plate to be submitted, with what was chosen for it."""
+    """A plate with its mattes, its settings and the pixel type of its export."""
 
     choice: ToolChoice
     settings: Settings
@@ -51,17 +51,32 @@ class PlateToSubmit:
 
 @dataclass
 class _Batch:
-    """One submission in the making. to_do: plates that are not exported yet; ready: those that are."""
+    """One submission in preparation.
+
+    Attributes:
+        settings: the settings of the farm.
+        config: the configuration.
+        exports: the folder for plates and mattes; None for folders beside the results.
+        pending: the plates that are not exported yet.
+        exported: the plates that are.
+    """
 
     settings: FarmSettings
     config: Config
     exports: Optional[Path]
-    to_do: List[PlateToSubmit]
-    ready: List[PreparedShot] = field(default_factory=list)
+    pending: List[PlateToSubmit]
+    exported: List[PreparedShot] = field(default_factory=list)
 
 
-class FarmSubmission:
-    """Args: submission: exports one plate; what it finishes has to come to `take`. on_state: told each new job."""
+class FusionFarmSubmission:
+    """Submissions of one or all plates of a composition to a farm.
+
+    Args:
+        host: the application and the composition.
+        submission: exports one plate at a time; what it passes to `on_ready` has to come to `add_export`.
+        controller: submits the exported plates.
+        on_state: called with the token of a shot and the first state of its job.
+    """
 
     def __init__(
         self,
@@ -75,105 +90,115 @@ class FarmSubmission:
         self._batch: Optional[_Batch] = None
 
     def start(self, choice: ToolChoice, settings: Settings, depth: str) -> None:
-        """Ask how, export, list what is sent, and submit; where Fusion renders nothing `go_on` does the rest.
+        """Ask for the farm's settings, export the plates, show the list, and submit.
+
+        Where Fusion renders nothing for scripts, `export_next` does the rest after the artist's render.
+
+        Args:
+            choice: the tools of the plate that is submitted.
+            settings: its settings.
+            depth: the pixel type of its export.
 
         Raises:
-            Cancelled: the artist would not. VoidBridgeError: whatever is wrong, a composition that is not saved among
-                it. Nothing is left in either case.
+            Cancelled: the artist cancelled a dialog. Nothing is left on disk.
+            VoidBridgeError: the composition is not saved, or a plate cannot be submitted. Nothing is left on disk.
         """
-        if self._submission.is_waiting:
-            raise UsageError("an export waits for Render All Savers already; let it finish, or cancel it")
-        script = saved_file(self._host)
+        self._submission.check_not_waiting()
+        file = saved_file(self._host)
         config = load().config
-        farm = self._asked(script, config)
-        wanted = self._wanted(PlateToSubmit(choice, settings, depth), farm)
-        exports = exports_folder(config, script.stem if script else comp_name(self._comp))
-        for each in wanted:
-            self._check(each, exports, config, wanted[-1])
-        self._batch = _Batch(farm, config, exports, wanted)
-        self.go_on()
+        farm = self._ask_settings(file, config)
+        plates = self._plates_to_submit(PlateToSubmit(choice, settings, depth), farm)
+        exports = exports_folder(config, file.stem if file else comp_name(self._comp))
+        for plate in plates:
+            self._check(plate, exports, config, is_chosen=plate is plates[-1])
+        self._batch = _Batch(farm, config, exports, plates)
+        self.export_next()
 
-    def take(self, prepared: PreparedShot) -> None:
-        """A plate whose export is on disk."""
+    def add_export(self, prepared: PreparedShot) -> None:
+        """Take a plate whose export is on disk."""
         assert self._batch is not None
-        self._batch.ready.append(prepared)
+        self._batch.exported.append(prepared)
 
-    def go_on(self) -> None:
-        """Export the next plates; when all are there, ask and submit. Raises as `start`."""
+    def export_next(self) -> None:
+        """Export the pending plates; when all are exported, show the list and submit. Raise as `start`."""
         batch = self._batch
         if batch is None:
             return
         try:
-            while batch.to_do and not self._submission.is_waiting:
-                one = batch.to_do.pop(0)
-                self._submission.start(one.choice, one.settings, one.depth, batch.exports)
+            while batch.pending and not self._submission.is_waiting:
+                plate = batch.pending.pop(0)
+                self._submission.start(plate.choice, plate.settings, plate.depth, batch.exports)
             if not self._submission.is_waiting:
-                self._confirm(batch)
+                self._confirm_and_submit(batch)
         except Exception:
-            self.give_up()
+            self.cancel()
             raise
 
-    def give_up(self) -> None:
-        """Nothing is left of a submission in the making."""
+    def cancel(self) -> None:
+        """Discard the submission in preparation and its exports."""
         batch, self._batch = self._batch, None
-        for prepared in batch.ready if batch else ():
+        for prepared in batch.exported if batch else ():
             prepared.discard()
 
-    def _confirm(self, batch: _Batch) -> None:
-        orders = [prepared.order for prepared in batch.ready]
+    def _confirm_and_submit(self, batch: _Batch) -> None:
+        orders = [prepared.order for prepared in batch.exported]
         text = listing([order.job for order in orders], batch.settings, batch.config)
         question = notice("list", "OK submits", text, lines=len(text.splitlines()))
         if self._comp.AskUser(TITLE, numbered([question])) is None:
-            raise Cancelled(NOTHING)
-        self._batch = None  # from here on the farm reads what was exported
+            raise Cancelled(NOTHING_SUBMITTED)
+        self._batch = None  # from here on the farm reads the exports
         states = self._controller.submit_to_farm(orders, submitter(batch.settings))
-        for prepared, state in zip(batch.ready, states):
+        for prepared, state in zip(batch.exported, states):
             self._on_state(prepared.token, state)
 
-    def _wanted(self, chosen: PlateToSubmit, farm: FarmSettings) -> List[PlateToSubmit]:
-        """The chosen plate comes last, so that it is offered first the next time."""
-        others = plates_with_choice(self._comp) if farm.shots == EVERY else []
-        found = []
-        for name in others:
+    def _plates_to_submit(self, chosen: PlateToSubmit, farm: FarmSettings) -> List[PlateToSubmit]:
+        """Return the plates; the chosen one is last, so that it is stored as the one that was used last."""
+        plates = []
+        for name in plates_with_choice(self._comp) if farm.shots == EVERY else []:
             if name != chosen.choice.plate:
                 choice, settings = saved_choice(self._comp, name)
-                found.append(PlateToSubmit(choice, dataclasses.replace(settings, where="farm"), chosen.depth))
-        return [*found, chosen]
+                plates.append(PlateToSubmit(choice, dataclasses.replace(settings, where="farm"), chosen.depth))
+        return [*plates, chosen]
 
-    def _check(self, wanted: PlateToSubmit, exports: Optional[Path], config: Config, chosen: PlateToSubmit) -> None:
-        """Everything that can be said before anything is rendered."""
+    def _check(self, plate: PlateToSubmit, exports: Optional[Path], config: Config, is_chosen: bool) -> None:
+        """Check one plate before anything is rendered; errors of plates other than the chosen one name the plate."""
         try:
-            root = output_root(self._comp, wanted.settings)
-            plan = plan_export(self._comp, wanted.choice, wanted.settings, exports or root / EXPORTS, wanted.depth)
-            plate = self._comp.FindTool(wanted.choice.plate)
-            assert plate is not None
-            output = f"{root.as_posix()}/{stem_of(self._comp, plate)}.####.exr"
-            check_seen(make_job(wanted.settings, plan.shot, output), config)
+            root = output_root(self._comp, plate.settings)
+            plan = plan_export(self._comp, plate.choice, plate.settings, exports or root / EXPORTS, plate.depth)
+            tool = self._comp.FindTool(plate.choice.plate)
+            assert tool is not None
+            output = f"{root.as_posix()}/{version_stem(self._comp, tool)}.####.exr"
+            check_seen(make_job(plate.settings, plan.shot, output), config)
         except VoidBridgeError as exc:
-            if wanted is chosen:
+            if is_chosen:
                 raise
-            raise type(exc)(f"{wanted.choice.plate}: {exc.message}") from exc
+            raise type(exc)(f"{plate.choice.plate}: {exc.message}") from exc
 
-    def _asked(self, script: Optional[Path], config: Config) -> FarmSettings:
-        """What the dialog says, which shows what was kept, and is kept. Raises Cancelled."""
-        comp = self._comp
-        kept = read_sticky(script, config) if script else from_sticky_text(text_data(comp, FARM), config)
-        settings = ask(comp, kept, config)
+    def _ask_settings(self, file: Optional[Path], config: Config) -> FarmSettings:
+        """Show the dialog with the settings of last time, and store the new ones.
+
+        Raises:
+            Cancelled: the artist cancelled the dialog.
+        """
+        last = read_sticky(file, config) if file else from_sticky_text(text_data(self._comp, FARM), config)
+        settings = ask_farm_settings(self._comp, last, config)
         if settings is None:
-            raise Cancelled(NOTHING)
-        if script:
-            write_sticky(script, settings)
+            raise Cancelled(NOTHING_SUBMITTED)
+        if file:
+            write_sticky(file, settings)
         else:
-            comp.SetData(FARM, sticky_text(settings))
+            self._comp.SetData(FARM, sticky_text(settings))
         return settings
 
 
 def saved_file(host: FusionHost) -> Optional[Path]:
-    """The composition's file. None on Resolve's Fusion page: its compositions live in the project, have no file, and
-    are not checked.
+    """Return the composition's file.
+
+    Returns:
+        None on Resolve's Fusion page: its compositions are part of the project, have no file, and are not checked.
 
     Raises:
-        UsageError: in Fusion Studio, a composition that was never saved, or has changed since.
+        UsageError: in Fusion Studio, the composition was never saved or has unsaved changes.
     """
     if host.resolve is not None:
         return None
@@ -182,17 +207,26 @@ def saved_file(host: FusionHost) -> Optional[Path]:
 
 
 def comp_name(comp: Composition) -> str:
-    """Of a composition without a file."""
+    """Return the name of a composition without a file."""
     return str(comp.GetAttrs().get("COMPS_Name") or "comp")
 
 
-def ask(comp: Composition, kept: FarmSettings, config: Config) -> Optional[FarmSettings]:
-    """The dialog; again, with words, where something makes no sense. None: cancelled."""
+def ask_farm_settings(comp: Composition, settings: FarmSettings, config: Config) -> Optional[FarmSettings]:
+    """Show a dialog for the farm's settings, again with the error if a value cannot be used.
+
+    Args:
+        comp: the composition.
+        settings: the values to show.
+        config: the configuration.
+
+    Returns:
+        The new settings, or None if the artist cancelled the dialog.
+    """
     specs = farm_specs(config, "this plate", "every plate with a remembered choice")
-    said = ""
+    error = ""
     while True:
-        controls = [notice("notes", "Said", said)] if said else []
-        controls += [control(spec, getattr(kept, spec.name)) for spec in specs]
+        controls = [notice("notes", "Said", error)] if error else []
+        controls += [control(spec, getattr(settings, spec.name)) for spec in specs]
         answer = comp.AskUser(TITLE, numbered(controls))
         if answer is None:
             return None
@@ -200,5 +234,5 @@ def ask(comp: Composition, kept: FarmSettings, config: Config) -> Optional[FarmS
         try:
             return farm_settings_from(values, config)
         except UsageError as exc:
-            said = artist_message(exc)
-            kept = with_sound(kept, values, config)
+            error = artist_message(exc)
+            settings = with_sound(settings, values, config)

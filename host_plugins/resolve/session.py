@@ -1,7 +1,7 @@
-"""One run of the script in one composition: what its buttons do, and the news of its jobs.
+"""One run of the script in one composition: the actions of its buttons, and the states of its jobs.
 
 Everything here runs on the script's own thread. The controller's threads put their calls into a queue, which `drain`
-empties: a window's timer calls it, or the loop of a script without windows.
+empties: the window's timer calls it, or the loop of a script without windows.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ from __future__ import annotations
 import logging
 import queue
 from pathlib import Path
-from typing import Callable, List, Protocol, Tuple
+from typing import Callable, Dict, List, NamedTuple, Optional, Protocol, Tuple
 
 from host_plugins.control.controller import Controller
 from host_plugins.control.desktop import show_folder
 from host_plugins.control.error_messages import artist_message
 from host_plugins.control.job_follower import job_file
-from host_plugins.control.settings import Settings
+from host_plugins.control.settings import Page, Settings
 from host_plugins.control.state import JobState
 from host_plugins.control.tools import Tools
 from host_plugins.farm.host_submission import news
@@ -26,15 +26,16 @@ from host_plugins.resolve.comp_data import (
     plate_of_shot,
     save_choice,
     save_job,
-    save_job_news,
     saved_choice,
     shot_token,
     shots_with_job,
+    update_job,
 )
-from host_plugins.resolve.farm import FarmSubmission
+from host_plugins.resolve.controls import dropdown, numbered
+from host_plugins.resolve.export import output_root
+from host_plugins.resolve.farm import FusionFarmSubmission
 from host_plugins.resolve.host import FusionHost
-from host_plugins.resolve.plan import DEPTHS, output_root
-from host_plugins.resolve.result import PASTE, paste_matte_pattern, place, shows_job
+from host_plugins.resolve.result import PASTE, RESULT, paste_matte_pattern, place_loader, shows_job
 from host_plugins.resolve.submit import FusionSubmission, PreparedShot, preview_job
 from void_bridge.errors import InputError, UsageError, VoidBridgeError
 from void_bridge.frames import FrameRange
@@ -44,60 +45,107 @@ from void_bridge.sequence import Sequence
 
 log = logging.getLogger(__name__)
 
-OnPlaced = Callable[[JobState, str], None]  # the job, the pattern of what a Loader shows now
+TITLE = "VOID Remove"
+OnPlaced = Callable[[JobState, str], None]  # the job, and the pattern of the files that a Loader shows now
 
 
 class SessionView(Protocol):
-    """What shows things to the artist: a window, or dialogs and the console."""
+    """The display for the artist: a window, or dialogs and the console."""
 
-    def show_line(self, text: str) -> None:
-        """One line about how things stand."""
+    def show_status(self, text: str) -> None:
+        """Show one line about the current action."""
 
     def show_state(self, token: str, state: JobState) -> None:
-        """How a shot's job stands."""
+        """Show the state of a shot's job."""
 
     def show_picture(self, path: str) -> None:
-        """A PNG."""
+        """Show a PNG."""
 
-    def tell(self, text: str) -> None:
-        """Something that has to be read."""
+    def show_message(self, text: str) -> None:
+        """Show a message that the artist has to read."""
+
+
+class PanelButton(NamedTuple):
+    """A button of the window, which is also an action of the dialog where there are no windows.
+
+    Attributes:
+        name: the action, as `FusionSession.perform` takes it.
+        label: the text on the button.
+        tip: the tool tip.
+        page: the page of the window that it is on.
+    """
+
+    name: str
+    label: str
+    tip: str
+    page: Page = "remove"
+
+
+BUTTONS: Tuple[PanelButton, ...] = (
+    PanelButton(
+        "submit", "Submit", "Render plate and mattes, and hand the job over. Every submission is a new version."
+    ),
+    PanelButton(
+        "preview", "Preview", "Show this frame through the colour space above, with the mattes as the model sees them."
+    ),
+    PanelButton("cancel", "Cancel", "Stop this plate's job. Finished frames stay on disk."),
+    PanelButton("reload", "Reload", "Ask again how the job stands, and show finished frames again."),
+    PanelButton("compare", "Compare", "Make a movie: before, after, wipe."),
+    PanelButton("open_folder", "Open folder", "Show the folder of the result."),
+    PanelButton("check_server", "Check", "Say which server answers and what it can do.", "server"),
+    PanelButton("free_gpu", "Free GPU", "Have idle workers give their GPU memory back.", "server"),
+    PanelButton(
+        "find_jobs",
+        "Find jobs...",
+        "Show a job of the server beside this plate: one whose comp is gone, say.",
+        "server",
+    ),
+)
 
 
 class FusionSession:
-    """The buttons raise; call them through `report_errors`, which turns that into words.
+    """The actions of the artist and the jobs of a composition.
+
+    The actions raise VoidBridgeError; call them through `report_errors`, which shows the error.
 
     Args:
-        on_placed: told what is new in the composition.
+        host: the application and the composition.
+        view: shows states and messages.
+        on_placed: called after a Loader has got new files.
     """
 
-    def __init__(self, host: FusionHost, front: SessionView, on_placed: OnPlaced = lambda state, pattern: None) -> None:
-        self.host, self.comp, self.front = host, host.comp, front
+    def __init__(self, host: FusionHost, view: SessionView, on_placed: Optional[OnPlaced] = None) -> None:
+        self.host, self.comp, self.view = host, host.comp, view
         self._queue: queue.Queue[Callable[[], None]] = queue.Queue()
-        self.controller = Controller(self._queue.put, self._news, farm_status=news)
-        self.submission = FusionSubmission(self.comp, self._ready, front.tell)
-        self.farm = FarmSubmission(host, self.submission, self.controller, self._remember)
+        self.controller = Controller(self._queue.put, self._on_state, farm_status=news)
+        self.submission = FusionSubmission(self.comp, self._on_prepared, view.show_message)
+        self.farm = FusionFarmSubmission(host, self.submission, self.controller, self._save_job)
         self._tools = Tools(self._queue.put)
         self._on_placed = on_placed
-        self._asked = 0  # questions that have not been answered
+        self._open_questions = 0
 
     @property
     def is_busy(self) -> bool:
-        """Whether an answer is still to come: a preview, a word from the server."""
-        return self._asked > 0
+        """Whether an answer is still to come, of the server or of a child process."""
+        return self._open_questions > 0
 
     def report_errors(self, call: Callable[[], object]) -> bool:
-        """Do it, and tell what goes wrong. Returns whether it went well."""
+        """Call a function, show the error if it raises one, and return whether it succeeded."""
         try:
             call()
         except Exception as exc:
             if not isinstance(exc, VoidBridgeError):
                 log.exception("an action failed")
-            self.front.tell(artist_message(exc))
+            self.view.show_message(artist_message(exc))
             return False
         return True
 
     def drain(self, wait_s: float = 0.0) -> None:
-        """Run what other threads want done here, waiting a while for the first of it, and look after an export."""
+        """Run the calls that other threads have queued, and check for frames that the artist renders.
+
+        Args:
+            wait_s: how long to wait for the first call, in seconds.
+        """
         try:
             call = self._queue.get(timeout=wait_s) if wait_s else self._queue.get_nowait()
             while True:
@@ -106,190 +154,233 @@ class FusionSession:
         except queue.Empty:
             pass
         if self.submission.is_waiting:
-            self.report_errors(self._look_for_frames)
+            self.report_errors(self._check_frames)
 
     def resume(self) -> None:
-        """Pick up what the composition remembers: jobs that run, and results that are home and not shown yet."""
+        """Follow the composition's running jobs, and show finished results that no Loader shows yet."""
         for token, state in jobs_of(self.comp).items():
             if state.is_alive:
-                self.front.show_state(token, state)
+                self.view.show_state(token, state)
                 self.controller.follow(state, self._settings_for(token, state))
             elif state.phase == "done" and not shows_job(self.comp, token, state) and plate_of_shot(self.comp, token):
-                self.report_errors(lambda token=token, state=state: self._place(token, state))  # type: ignore[misc]
+                self.report_errors(lambda token=token, state=state: self._show_result(token, state))  # type: ignore[misc]
 
-    def submit(self, choice: ToolChoice, settings: Settings, depth: str = DEPTHS[0]) -> None:
-        """Render plate and mattes, make a new version, and hand the job over."""
+    def perform(self, action: str, choice: ToolChoice, settings: Callable[[], Settings], depth: str) -> None:
+        """Perform the action of a button.
+
+        Args:
+            action: the name of the button.
+            choice: the tools that are chosen.
+            settings: returns the settings, or raises if they cannot be used; called by actions that need them.
+            depth: the pixel type of the plate, one of `export.DEPTHS`.
+        """
+        token = self.token_for(choice)
+        actions: Dict[str, Callable[[], None]] = {
+            "submit": lambda: self.submit(choice, settings(), depth),
+            "preview": lambda: self.preview(choice, settings()),
+            "cancel": lambda: self.cancel(token),
+            "reload": lambda: self.reload(token),
+            "compare": lambda: self.compare(token),
+            "open_folder": lambda: self.open_folder(token, settings()),
+            "check_server": lambda: self.check_server(settings()),
+            "free_gpu": lambda: self.free_gpu(settings()),
+            "find_jobs": lambda: self.find_jobs(choice, settings()),
+        }
+        actions[action]()
+
+    def submit(self, choice: ToolChoice, settings: Settings, depth: str) -> None:
+        """Render plate and mattes, make a new version, and submit the job."""
         if settings.where == "farm":
             self.farm.start(choice, settings, depth)
         else:
             self.submission.start(choice, settings, depth)
 
     def cancel(self, token: str) -> None:
-        """Ask for the end of a shot's job, or stop waiting for frames."""
+        """Cancel a shot's job, or the export that waits for the artist's render."""
         if self.submission.is_waiting:
-            self._give_up()
-            self.front.show_line("The export was cancelled.")
+            self._cancel_export()
+            self.view.show_status("The export was cancelled.")
             return
         state = jobs_of(self.comp).get(token, JobState())
         if not state.is_alive:
-            self.front.show_line("Nothing runs for this plate.")
+            self.view.show_status("Nothing runs for this plate.")
             return
-        show = self.front.show_line
-        # A job that was handed over has no server to answer; its state tells.
-        on_line = show if state.phase == "handed_over" else self._once(show)
+        show = self.view.show_status
+        # The job of a farm has no server that answers; the next state says that it was cancelled.
+        on_line = show if state.phase == "handed_over" else self._count_question(show)
         self.controller.cancel(state, self._settings_for(token, state), on_line)
 
     def reload(self, token: str) -> None:
-        """Ask again how the job stands, and show its frames again."""
-        state = self._state(token)
+        """Ask again for the state of a shot's job, or show its finished frames again."""
+        state = self._job(token)
         if state.phase == "done":
-            self._place(token, state)
+            self._show_result(token, state)
         elif state.phase != "cancelled":
             self.controller.follow(state, self._settings_for(token, state))
 
     def preview(self, choice: ToolChoice, settings: Settings) -> None:
-        """One frame as the model would see it: through the colour space that was named, with the mattes over it."""
+        """Make a picture of one frame in the named colour space, with the mattes over it."""
         job, frame, picture = preview_job(self.comp, choice, settings)
-        self.front.show_line("Making the preview...")
-        self._tools.preview(job, frame, picture, settings, self._once(self._on_preview))
+        self.view.show_status("Making the preview...")
+        self._tools.preview(job, frame, picture, settings, self._count_question(self._on_preview))
 
     def compare(self, token: str) -> None:
-        """Have a movie made of the finished job: before, after, wipe."""
-        state = self._state(token)
+        """Make a movie of the finished job: before, after, wipe."""
+        state = self._job(token)
         if state.phase != "done":
             raise UsageError("there is no finished result to compare; submit first")
-        self.front.show_line("Making the comparison...")
-        self._tools.compare(job_file(state), self._settings_for(token, state), self._once(self._on_movie))
+        self.view.show_status("Making the comparison...")
+        self._tools.compare(job_file(state), self._settings_for(token, state), self._count_question(self._on_movie))
 
     def open_folder(self, token: str, settings: Settings) -> None:
-        """Show the folder of a shot's result, or that where results go."""
+        """Open the folder of a shot's result in the desktop, or the folder for results."""
         state = jobs_of(self.comp).get(token)
         show_folder(Path(Sequence.parse(state.output).folder) if state else output_root(self.comp, settings))
 
     def check_server(self, settings: Settings) -> None:
-        """Say which server answers."""
-        self.front.show_line("Asking...")
-        self.controller.check(settings, self._once(self.front.show_line))
+        """Show which server answers."""
+        self.view.show_status("Asking...")
+        self.controller.check(settings, self._count_question(self.view.show_status))
 
     def free_gpu(self, settings: Settings) -> None:
-        """Have idle workers give their GPU memory back."""
-        self.controller.free(settings, self._once(self.front.show_line))
+        """Ask the server to free the GPU memory of idle workers."""
+        self.controller.free(settings, self._count_question(self.view.show_status))
 
-    def find_jobs(self, settings: Settings, on_found: Callable[[Tuple[JobStatus, ...], str], None]) -> None:
-        """List the server's jobs."""
-        self.controller.jobs(settings, self._once(on_found))
+    def find_jobs(self, choice: ToolChoice, settings: Settings) -> None:
+        """List the server's jobs in a dialog, and adopt the one that the artist chooses."""
+
+        def choose(jobs: Tuple[JobStatus, ...], error: str) -> None:
+            if error or not jobs:
+                self.view.show_message(error or "The server has no jobs.")
+                return
+            lines = [f"{job.id}  {job.state}  {job.frames_done}/{job.frames}" for job in jobs]
+            answer = self.comp.AskUser(f"{TITLE}: find a job", numbered([dropdown("job", "job", lines, 0)]))
+            if answer is not None:
+                self.adopt(jobs[int(answer["job"])].id, choice, settings)
+
+        self.controller.jobs(settings, self._count_question(choose))
 
     def adopt(self, id: str, choice: ToolChoice, settings: Settings) -> None:
-        """Show a job that the server knows, by its number, beside a plate: one whose composition is gone, say."""
+        """Make a job of the server, for example of a lost composition, the job of the chosen plate.
+
+        Args:
+            id: the id of the job.
+            choice: the plate and the mattes to store with it.
+            settings: say which server has the job.
+        """
         plate = plate_tool(self.comp, choice)
 
-        def found(state: JobState, job: Job) -> None:
+        def on_found(state: JobState, job: Job) -> None:
             token = ensure_shot_token(self.comp, plate)
             save_choice(self.comp, plate, choice, settings)
-            self._remember(token, state)
+            self._save_job(token, state)
             self.controller.follow(state, settings)
 
-        settled = self._once(lambda: None)
-
-        def missed(line: str) -> None:
-            settled()
+        def on_answer(line: str) -> None:
             if line:
-                self.front.show_line(line)
+                self.view.show_status(line)
 
-        self.controller.find(id, settings, found, missed)
+        self.controller.find(id, settings, on_found, self._count_question(on_answer))
 
-    def sending(self) -> List[str]:
-        """The shots that are on their way to the server or the farm; that ends with this script."""
+    def unsent_shots(self) -> List[str]:
+        """Return the tokens of the shots that the server or the farm does not have yet.
+
+        Sending them ends with the script.
+        """
         jobs = jobs_of(self.comp).items() if self.host.is_alive() else ()
-        away = [(token, state) for token, state in jobs if self.controller.is_following(state.id)]
-        return [token for token, s in away if s.phase == "sending" or (s.phase == "handed_over" and not s.farm)]
+        following = [(token, state) for token, state in jobs if self.controller.is_following(state.id)]
+        return [token for token, s in following if s.phase == "sending" or (s.phase == "handed_over" and not s.farm)]
 
     def token_for(self, choice: ToolChoice) -> str:
-        """Of the plate that is chosen, empty where it has never been submitted."""
+        """Return the token of the chosen plate, or an empty string if it was never submitted."""
         tool = self.comp.FindTool(choice.plate) if choice.plate else None
         return shot_token(tool) if tool is not None else ""
 
     def close(self) -> None:
-        """Jobs go on at their servers; the composition is as it was."""
+        """Discard exports that wait, and stop following jobs, which go on at their servers."""
         if self.host.is_alive():
-            self.report_errors(self._give_up)
+            self.report_errors(self._cancel_export)
         self.controller.stop()
 
-    def _ready(self, prepared: PreparedShot) -> None:
+    def _on_prepared(self, prepared: PreparedShot) -> None:
         if prepared.order.settings.where == "farm":
-            self.farm.take(prepared)
+            self.farm.add_export(prepared)
         else:
-            self._remember(prepared.token, self.controller.submit(prepared.order))
+            self._save_job(prepared.token, self.controller.submit(prepared.order))
 
-    def _remember(self, token: str, state: JobState) -> None:
+    def _save_job(self, token: str, state: JobState) -> None:
         save_job(self.comp, token, state)
-        self.front.show_state(token, state)
+        self.view.show_state(token, state)
 
-    def _give_up(self) -> None:
-        self.submission.give_up()
-        self.farm.give_up()
+    def _cancel_export(self) -> None:
+        self.submission.cancel()
+        self.farm.cancel()
 
-    def _look_for_frames(self) -> None:
-        missing = self.submission.look()
+    def _check_frames(self) -> None:
+        missing = self.submission.check_frames()
         if self.submission.is_waiting:
-            self.front.show_line(f"Waiting for Render All Savers: {missing} frames to come.")
+            self.view.show_status(f"Waiting for Render All Savers: {missing} frames to come.")
         else:
-            self.farm.go_on()
+            self.farm.export_next()
 
-    def _news(self, state: JobState) -> None:
+    def _on_state(self, state: JobState) -> None:
+        """Store and show a new state of a job, and its result when it is done."""
         if not self.host.is_alive():
             return
         for token in shots_with_job(self.comp, state.id):
-            save_job_news(self.comp, token, state)
-            self.front.show_state(token, state)
+            update_job(self.comp, token, state)
+            self.view.show_state(token, state)
             if state.phase == "done":
-                self._place(token, state)
+                self._show_result(token, state)
 
-    def _place(self, token: str, state: JobState) -> None:
-        """The frames now; the paste matte when it has been written beside them."""
+    def _show_result(self, token: str, state: JobState) -> None:
+        """Show the frames in a Loader, and the paste matte in another once it has been written beside them."""
         if not Sequence.parse(state.output).path(FrameRange.parse(state.frames).first).is_file():
             raise InputError(f"the frames are not at {state.output} any more; find the job again, or submit again")
-        place(self.comp, token, state)
-        self._on_placed(state, state.output)
+        self._place_loader(token, state, state.output)
 
-        def written(path: str, words: str) -> None:
-            if words:
-                self.front.tell(f"The result is there, its paste matte is not: {words}")
+        def on_paste_matte(path: str, error: str) -> None:
+            if error:
+                self.view.show_message(f"The result is there, its paste matte is not: {error}")
             elif self.host.is_alive() and state.id == jobs_of(self.comp).get(token, JobState()).id:
-                place(self.comp, token, state, PASTE)
-                self._on_placed(state, path)
+                self._place_loader(token, state, path, PASTE)
 
-        settings = self._settings_for(token, state)
-        self._tools.paste_sequence(job_file(state), paste_matte_pattern(state), settings, self._once(written))
+        settings, pattern = self._settings_for(token, state), paste_matte_pattern(state)
+        self._tools.paste_sequence(job_file(state), pattern, settings, self._count_question(on_paste_matte))
 
-    def _once(self, answer: Callable[..., None]) -> Callable[..., None]:
-        """`answer`, counted as a question until it comes."""
-        self._asked += 1
+    def _place_loader(self, token: str, state: JobState, pattern: str, kind: str = RESULT) -> None:
+        place_loader(self.comp, token, state, kind)
+        if self._on_placed is not None:
+            self._on_placed(state, pattern)
+
+    def _count_question(self, on_answer: Callable[..., None]) -> Callable[..., None]:
+        """Count a question as open until `on_answer` is called, and return the function to call instead of it."""
+        self._open_questions += 1
 
         def counted(*values: object) -> None:
-            self._asked -= 1
-            answer(*values)
+            self._open_questions -= 1
+            on_answer(*values)
 
         return counted
 
-    def _on_preview(self, path: str, words: str) -> None:
-        if words:
-            self.front.tell(words)
+    def _on_preview(self, path: str, error: str) -> None:
+        if error:
+            self.view.show_message(error)
             return
-        self.front.show_picture(path)
-        self.front.show_line(f"The preview is {path}")
+        self.view.show_picture(path)
+        self.view.show_status(f"The preview is {path}")
 
-    def _on_movie(self, path: str, words: str) -> None:
-        self.front.show_line(words or f"The comparison is {path}")
+    def _on_movie(self, path: str, error: str) -> None:
+        self.view.show_status(error or f"The comparison is {path}")
 
-    def _state(self, token: str) -> JobState:
+    def _job(self, token: str) -> JobState:
         state = jobs_of(self.comp).get(token)
         if state is None:
             raise UsageError("this plate has no job yet; submit first")
         return state
 
     def _settings_for(self, token: str, state: JobState) -> Settings:
-        """The plate's settings, but with the server that has the job."""
-        owner = plate_of_shot(self.comp, token)
-        settings = saved_choice(self.comp, owner.Name)[1] if owner is not None else Settings()
+        """Return the plate's settings with the server that has the job."""
+        plate = plate_of_shot(self.comp, token)
+        settings = saved_choice(self.comp, plate.Name)[1] if plate is not None else Settings()
         return state.settings_at_its_server(settings)

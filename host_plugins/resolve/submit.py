@@ -1,4 +1,4 @@
-"""From a choice of tools to a job: rendered at once, or by the artist where Fusion renders nothing for a script."""
+"""Exports for new jobs and for previews, rendered by Fusion or, where it renders nothing for scripts, by the artist."""
 
 from __future__ import annotations
 
@@ -11,8 +11,17 @@ from host_plugins.control.settings import Settings
 from host_plugins.control.versions import Version, new_version, safe_name
 from host_plugins.resolve.choice import ToolChoice, plate_tool
 from host_plugins.resolve.comp_data import ensure_shot_token, save_choice
-from host_plugins.resolve.export import RENDER_YOURSELF, Export
-from host_plugins.resolve.plan import DEPTHS, EXPORTS, check_inputs, frames_of, output_root, plan_export, stem_of
+from host_plugins.resolve.export import (
+    DEPTHS,
+    EXPORTS,
+    RENDER_YOURSELF,
+    Export,
+    check_inputs,
+    frames_to_deliver,
+    output_root,
+    plan_export,
+    version_stem,
+)
 from void_bridge.errors import InputError, UsageError
 from void_bridge.job import Job
 
@@ -24,7 +33,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PreparedShot:
-    """A job with its export, in the composition's shot `token`."""
+    """A job and its export.
+
+    Attributes:
+        export: the plate and the mattes.
+        order: the job.
+        token: the token of the shot in the composition.
+        version: the folder for the result.
+    """
 
     export: Export
     order: Order
@@ -32,48 +48,60 @@ class PreparedShot:
     version: Version
 
     def discard(self) -> None:
-        """Nothing is left of it in the composition or on disk."""
+        """Restore the composition and delete the files and the version."""
         self.export.close()
         self.export.discard()
         self.version.abandon()
 
 
 class FusionSubmission:
-    """Args: on_ready: takes a job over once everything is on disk. tell: says what the artist has to do."""
+    """The way from a choice of tools to a job whose plate and mattes are on disk.
+
+    Args:
+        comp: the composition.
+        on_ready: called with each job once its plate and mattes are on disk.
+        show_message: called with instructions for the artist.
+    """
 
     def __init__(
-        self, comp: Composition, on_ready: Callable[[PreparedShot], None], tell: Callable[[str], None]
+        self, comp: Composition, on_ready: Callable[[PreparedShot], None], show_message: Callable[[str], None]
     ) -> None:
-        self._comp, self._on_ready, self._tell = comp, on_ready, tell
+        self._comp, self._on_ready, self._show_message = comp, on_ready, show_message
         self._waiting: Optional[PreparedShot] = None
 
     @property
     def is_waiting(self) -> bool:
-        """Whether somebody has to render by hand."""
+        """Whether an export waits for the artist to render it."""
         return self._waiting is not None
+
+    def check_not_waiting(self) -> None:
+        """Raise UsageError if an export waits for the artist to render it."""
+        if self._waiting is not None:
+            raise UsageError("an export waits for Render All Savers already; let it finish, or cancel it")
 
     def start(
         self, choice: ToolChoice, settings: Settings, depth: str = DEPTHS[0], exports: Optional[Path] = None
     ) -> None:
-        """Render plate and mattes, make a new version, and hand the job over.
+        """Render plate and mattes, make a new version, and pass the job to `on_ready`.
 
         Args:
-            exports: where plate and mattes go, each version in a folder of its own; default: beside the results.
+            choice: the tools.
+            settings: the settings of the job.
+            depth: the pixel type of the plate, one of `export.DEPTHS`.
+            exports: the folder in which plate and mattes get a folder of their own; by default beside the results.
 
         Raises:
-            VoidBridgeError: whatever is wrong with the tools, the frames, the colour space, the folder or the render;
-                nothing is left in the composition or on disk.
+            VoidBridgeError: the tools, the frames, the colour space, the folder or the render is at fault. Nothing is
+                left in the composition or on disk.
         """
-        if self._waiting is not None:
-            raise UsageError("an export waits for Render All Savers already; let it finish, or cancel it")
+        self.check_not_waiting()
         check_inputs(self._comp, choice, settings)
         plate = plate_tool(self._comp, choice)
         root = output_root(self._comp, settings)
-        version = new_version(root, stem_of(self._comp, plate))
+        version = new_version(root, version_stem(self._comp, plate))
         try:
-            plan = plan_export(
-                self._comp, choice, settings, _new_folder(exports or root / EXPORTS, version.name), depth
-            )
+            folder = _new_folder(exports or root / EXPORTS, version.name)
+            plan = plan_export(self._comp, choice, settings, folder, depth)
             order = Order(make_job(settings, plan.shot, version.pattern), settings)
             token = ensure_shot_token(self._comp, plate)
             save_choice(self._comp, plate, choice, settings)
@@ -82,8 +110,8 @@ class FusionSubmission:
             version.abandon()
             raise
 
-    def look(self) -> int:
-        """Go on if the frames are there that somebody renders by hand. Returns how many are to come."""
+    def check_frames(self) -> int:
+        """Pass the waiting job on if the artist's render is done, and return the number of frames still missing."""
         waiting = self._waiting
         if waiting is None:
             return 0
@@ -94,54 +122,55 @@ class FusionSubmission:
         self._on_ready(waiting)
         return 0
 
-    def give_up(self) -> None:
-        """Wait no longer; nothing is left in the composition or on disk."""
+    def cancel(self) -> None:
+        """Discard the export that waits for the artist's render."""
         waiting, self._waiting = self._waiting, None
         if waiting is not None:
             waiting.discard()
 
     def _render(self, prepared: PreparedShot) -> None:
-        export = prepared.export
         try:
-            whole = export.start()
+            is_complete = prepared.export.start()
         except Exception:
-            export.close()
-            export.discard()
+            prepared.discard()
             raise
-        if whole:
-            export.close()
+        if is_complete:
+            prepared.export.close()
             self._on_ready(prepared)
         else:
             self._waiting = prepared
-            self._tell(RENDER_YOURSELF)
+            self._show_message(RENDER_YOURSELF)
 
 
 def _new_folder(folder: Path, name: str) -> Path:
-    """A place where nothing is: on a scratch disk, versions of other output folders may have the same name."""
+    """Return a path that does not exist: on a scratch disk, versions of other results may have the same name."""
     names = itertools.chain([name], (f"{name}_{number}" for number in itertools.count(2)))
     return next(folder / each for each in names if not (folder / each).exists())
 
 
 def preview_job(comp: Composition, choice: ToolChoice, settings: Settings) -> Tuple[Job, int, Path]:
-    """Render the frame nearest to the current time. Returns its job, its number and the picture to make of it.
+    """Render the frame nearest to the current time for a preview.
+
+    Returns:
+        A job of that frame, the frame's number, and the path for the picture.
 
     Raises:
-        VoidBridgeError: as FusionSubmission.start.
+        VoidBridgeError: as `FusionSubmission.start`.
     """
     plate = plate_tool(comp, choice)
-    frame = min(frames_of(comp, plate, settings), key=lambda each: abs(each - comp.CurrentTime))
-    one = replace(settings, frames_from="custom", frames=str(frame), handles=0)
-    check_inputs(comp, choice, one)
-    folder = output_root(comp, settings) / EXPORTS / safe_name(f"{stem_of(comp, plate)}_preview")
-    plan = plan_export(comp, choice, one, folder)
-    job = make_job(one, plan.shot, (folder / "quadmask.####.exr").as_posix())
+    frame = min(frames_to_deliver(comp, plate, settings), key=lambda each: abs(each - comp.CurrentTime))
+    one_frame = replace(settings, frames_from="custom", frames=str(frame), handles=0)
+    check_inputs(comp, choice, one_frame)
+    folder = output_root(comp, settings) / EXPORTS / safe_name(f"{version_stem(comp, plate)}_preview")
+    plan = plan_export(comp, choice, one_frame, folder)
+    job = make_job(one_frame, plan.shot, (folder / "quadmask.####.exr").as_posix())
     for path in plan.written():
         path.unlink()
     export = Export(comp, plan)
     try:
-        whole = export.start()
+        is_complete = export.start()
     finally:
         export.close()
-    if not whole:
+    if not is_complete:
         raise InputError("Fusion rendered nothing for this script, so there is no preview; Submit says what to do")
     return job, frame, folder / f"preview.{frame:04d}.png"

@@ -7,17 +7,18 @@ Inside Resolve it is in the Scripts menu of the Edit page. From outside, with Re
 
 from __future__ import annotations
 
+import importlib
+import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Dict, Mapping, Tuple
 
 from host_plugins.control.state import JobState
 from host_plugins.resolve.choice import ROLES, ToolChoice
 from host_plugins.resolve.graph import image_tools, mask_tools
-from host_plugins.resolve.host import FusionHost, fusion_host
-from host_plugins.resolve.message import tell
-from host_plugins.resolve.outside import external_globals
+from host_plugins.resolve.host import FusionHost, fusion_host, run_from_menu
 from host_plugins.resolve.remove import show
-from void_bridge.errors import UsageError, VoidBridgeError
+from void_bridge.errors import InputError, UsageError, VoidBridgeError
 from void_bridge.frames import FrameRange
 from void_bridge.sequence import Sequence
 
@@ -28,24 +29,44 @@ DRAW_A_MASK = (
     "draw a mask in the clip's Fusion composition first (Fusion page: a Polygon or B-Spline over the object), "
     "then run this script again"
 )
+# Developer/Scripting and the library, by platform: Resolve's Developer/Scripting/README.txt, "Using a script".
+_DEFAULT_PATHS: Dict[str, Tuple[str, str]] = {
+    "linux": ("/opt/resolve/Developer/Scripting", "/opt/resolve/libs/Fusion/fusionscript.so"),
+    "darwin": (
+        "/Library/Application Support/Blackmagic Design/DaVinci Resolve/Developer/Scripting",
+        "/Applications/DaVinci Resolve/DaVinci Resolve.app/Contents/Libraries/Fusion/fusionscript.so",
+    ),
+    "win32": (
+        "%PROGRAMDATA%/Blackmagic Design/DaVinci Resolve/Support/Developer/Scripting",
+        "C:/Program Files/Blackmagic Design/DaVinci Resolve/fusionscript.dll",
+    ),
+}
+API, LIB = "RESOLVE_SCRIPT_API", "RESOLVE_SCRIPT_LIB"  # environment variables of Resolve
 
 
 def run(names: Mapping[str, Any]) -> None:
     """Show the window for the composition of the clip under the playhead.
 
+    Args:
+        names: the globals of the script.
+
     Raises:
-        UsageError: no project, timeline or clip, or a composition without a mask.
+        UsageError: there is no project, timeline or clip, or the composition has no mask.
     """
     resolve = names.get("resolve")
     if resolve is None:
         raise UsageError("this script needs Resolve; in Fusion Studio use VOID Remove")
     project, item = clip_under_playhead(resolve)
     host = fusion_host(names, composition_of(item))
-    show(host, clip_choice(host.comp, item.GetName()), importer(project, host))
+    show(host, clip_choice(host.comp, item.GetName()), media_pool_importer(project, host))
 
 
 def clip_under_playhead(resolve: Resolve) -> Tuple[Project, TimelineItem]:
-    """Raises UsageError: no project, no timeline, or no clip there."""
+    """Return the current project and the clip under the playhead of its timeline.
+
+    Raises:
+        UsageError: there is no project, timeline or clip.
+    """
     project = resolve.GetProjectManager().GetCurrentProject()
     timeline = project.GetCurrentTimeline() if project is not None else None
     if project is None or timeline is None:
@@ -57,7 +78,11 @@ def clip_under_playhead(resolve: Resolve) -> Tuple[Project, TimelineItem]:
 
 
 def composition_of(item: TimelineItem) -> Composition:
-    """The clip's first Fusion composition, made if it has none. Raises UsageError: Resolve makes none."""
+    """Return the clip's first Fusion composition, which is added if there is none.
+
+    Raises:
+        UsageError: Resolve did not add one.
+    """
     comp = item.GetFusionCompByIndex(1) if item.GetFusionCompCount() else item.AddFusionComp()
     if comp is None:
         raise UsageError(f"Resolve makes no Fusion composition for {item.GetName()}; make one on the Fusion page")
@@ -65,7 +90,15 @@ def composition_of(item: TimelineItem) -> Composition:
 
 
 def clip_choice(comp: Composition, clip: str) -> ToolChoice:
-    """What comes in is the plate, the masks are the mattes. Raises UsageError: there is nothing to remove."""
+    """Return the MediaIn of a clip's composition as the plate and its masks as the mattes.
+
+    Args:
+        comp: the composition.
+        clip: the name of the clip, for errors.
+
+    Raises:
+        UsageError: there is no MediaIn or no mask.
+    """
     plates = [tool.Name for tool in image_tools(comp) if tool.ID == "MediaIn"]
     masks = [tool.Name for tool in mask_tools(comp)]
     if not plates:
@@ -75,38 +108,77 @@ def clip_choice(comp: Composition, clip: str) -> ToolChoice:
     return ToolChoice(plates[0], dict(zip(ROLES, masks)))
 
 
-def importer(project: Project, host: FusionHost) -> Callable[[JobState, str], None]:
-    """Puts finished frames into the media pool, once for each version."""
-    known = set()
+def media_pool_importer(project: Project, host: FusionHost) -> Callable[[JobState, str], None]:
+    """Return a function that imports a job's files into the media pool, each version once."""
+    imported = set()
 
-    def imported(state: JobState, pattern: str) -> None:
-        if pattern in known:
+    def import_files(state: JobState, pattern: str) -> None:
+        if pattern in imported:
             return
-        known.add(pattern)
-        found = project.GetMediaPool().ImportMedia([clip_info(pattern, FrameRange.parse(state.frames))])
-        if not found:
+        imported.add(pattern)
+        clips = project.GetMediaPool().ImportMedia([clip_info(pattern, FrameRange.parse(state.frames))])
+        if not clips:
             host.comp.Print(f"VOID Remove: Resolve did not import {pattern}; do it by hand in the media pool\n")
 
-    return imported
+    return import_files
 
 
 def clip_info(pattern: str, frames: FrameRange) -> Dict[str, Any]:
-    """A sequence as `MediaPool.ImportMedia` wants it."""
+    """Return a sequence as an argument of `MediaPool.ImportMedia`."""
     sequence = Sequence.parse(pattern)
     path = f"{sequence.folder}{sequence.base}%0{sequence.digits}d{sequence.extension}"
     return {"FilePath": path, "StartIndex": frames.first, "EndIndex": frames.last}
 
 
 def script(names: Mapping[str, Any]) -> None:
-    """`run`, for a menu: what is wrong is said in words."""
+    """Run the script of the menu, and show its error as a message.
+
+    Args:
+        names: the globals of the script.
+    """
+    run_from_menu(names, run)
+
+
+def scripting_paths(environment: Mapping[str, str], platform: str) -> Tuple[str, str]:
+    """Return the folder of Resolve's scripting modules and its library.
+
+    Args:
+        environment: may name them in the variables API and LIB.
+        platform: as `sys.platform`, for the default paths.
+    """
+    api, lib = _DEFAULT_PATHS.get(platform, _DEFAULT_PATHS["linux"])
+    api = api.replace("%PROGRAMDATA%", environment.get("PROGRAMDATA", "C:/ProgramData"))
+    return environment.get(API) or api, environment.get(LIB) or lib
+
+
+def external_globals() -> Dict[str, Any]:
+    """Connect to a running Resolve Studio and return what a script inside it has as globals.
+
+    Raises:
+        InputError: Resolve's module is not installed or cannot be loaded, or Resolve does not answer.
+    """
+    api, lib = scripting_paths(os.environ, sys.platform)
+    modules = Path(api) / "Modules"
+    if not modules.is_dir():
+        raise InputError(f"found no {modules}; install Resolve Studio, or say where it is with {API}")
+    os.environ.setdefault(API, api)
+    os.environ.setdefault(LIB, lib)
+    if str(modules) not in sys.path:
+        sys.path.append(str(modules))
     try:
-        run(names)
-    except VoidBridgeError as exc:
-        tell(names, exc.message)
+        bmd = importlib.import_module("DaVinciResolveScript")
+    except ImportError as exc:
+        raise InputError(f"cannot load Resolve's module: {exc}; is {lib} for this Python?") from exc
+    resolve = bmd.scriptapp("Resolve")
+    if resolve is None:
+        raise InputError(
+            "Resolve does not answer; start Resolve Studio, and allow external scripting in its system preferences"
+        )
+    return {"resolve": resolve, "fusion": resolve.Fusion(), "bmd": bmd}
 
 
 def main() -> int:
-    """From a terminal. Returns the exit code."""
+    """Run the script from a terminal and return the exit code."""
     try:
         run(external_globals())
     except VoidBridgeError as exc:

@@ -8,9 +8,8 @@ import signal
 
 import pytest
 
-from host_plugins.resolve import colour
 from host_plugins.resolve.comp_data import SHOT
-from host_plugins.resolve.export import RENDER_YOURSELF, disable_savers
+from host_plugins.resolve.export import COLOURSPACE_EXAMPLES, RENDER_YOURSELF, disable_savers
 from host_plugins.resolve.remove import run, script
 from tests.hosts.fake_fusion.comp import read_text
 from tests.hosts.fusion_shots import V1, Shot, as_was
@@ -57,8 +56,7 @@ def test_no_colour_space(shot):
 
 
 def test_the_spaces_that_are_offered_are_linear_ones_of_the_servers_own_config():
-    assert colour.BUILTIN_CONFIG == BUILTIN_CONFIG
-    names = colour.EXAMPLES.removeprefix("such as ").replace(" or ", ", ").split(", ")
+    names = COLOURSPACE_EXAMPLES.removeprefix("such as ").replace(" or ", ", ").split(", ")
     assert [resolve_colour(name, BUILTIN_CONFIG).space for name in names] == names
 
 

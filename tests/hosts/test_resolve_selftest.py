@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from host_plugins.resolve import host_checks, selftest
-from host_plugins.resolve.exr_peek import exr_header, exr_row
+from host_plugins.resolve.check_fixture import exr_header, exr_row
 from host_plugins.resolve.host import fusion_host
 from tests.hosts.fake_fusion import FakeFusion
 from tests.hosts.shots_on_disk import point_hosts_at, propagate_server
@@ -84,7 +84,7 @@ def test_the_docs_list_the_claims_as_unverified():
     text = PAGE.read_text(encoding="utf-8")
     listed = text[text.index("<!-- self-test -->") : text.index("<!-- /self-test -->")]
     lines = [" ".join(line.split()) for line in re.findall(r"^- ((?:.|\n  )+)", listed, re.MULTILINE)]
-    assert lines == [what for _, what, _ in host_checks.HOST_CHECKS] + [host_checks.JOB_CHECK.statement]
+    assert lines == [what for _, what, _ in host_checks.HOST_CHECKS] + [selftest.JOB_STATEMENT]
 
 
 @pytest.mark.parametrize("compression", ["none", "zips", "zip"])

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from host_plugins.resolve import outside
+from host_plugins.resolve import timeline
 from host_plugins.resolve.comp_data import jobs_of
 from host_plugins.resolve.result import loader_of
 from host_plugins.resolve.timeline import clip_info, main, run, script
@@ -119,11 +119,11 @@ def test_a_sequence_as_the_media_pool_wants_it():
 
 
 def test_the_places_of_the_readme_and_of_the_environment():
-    api, lib = outside.scripting_paths({}, "linux")
+    api, lib = timeline.scripting_paths({}, "linux")
     assert (api, lib) == ("/opt/resolve/Developer/Scripting", "/opt/resolve/libs/Fusion/fusionscript.so")
-    api, lib = outside.scripting_paths({"PROGRAMDATA": "D:/Data"}, "win32")
+    api, lib = timeline.scripting_paths({"PROGRAMDATA": "D:/Data"}, "win32")
     assert api == "D:/Data/Blackmagic Design/DaVinci Resolve/Support/Developer/Scripting" and lib.endswith(".dll")
-    assert outside.scripting_paths({outside.API: "/mine", outside.LIB: "/lib.so"}, "darwin") == ("/mine", "/lib.so")
+    assert timeline.scripting_paths({timeline.API: "/mine", timeline.LIB: "/lib.so"}, "darwin") == ("/mine", "/lib.so")
 
 
 MODULE = """
@@ -138,8 +138,8 @@ def resolve_module(tmp_path, monkeypatch):
     """A stand-in for the module that Resolve installs. Yields a function that says what answers."""
     (tmp_path / "Modules").mkdir()
     (tmp_path / "Modules" / "DaVinciResolveScript.py").write_text(MODULE)
-    monkeypatch.setenv(outside.API, str(tmp_path))
-    monkeypatch.setenv(outside.LIB, "fusionscript.so")
+    monkeypatch.setenv(timeline.API, str(tmp_path))
+    monkeypatch.setenv(timeline.LIB, "fusionscript.so")
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.delitem(sys.modules, "DaVinciResolveScript", raising=False)
     yield lambda resolve: monkeypatch.setattr("builtins.void_bridge_test_resolve", resolve, raising=False)
@@ -149,7 +149,7 @@ def resolve_module(tmp_path, monkeypatch):
 def test_from_outside_with_studio(resolve_module):
     fake = FakeResolve()
     resolve_module(fake.resolve)
-    names = outside.external_globals()
+    names = timeline.external_globals()
     assert names["resolve"] is fake.resolve and names["fusion"] is fake.fusion
     assert names["bmd"].__name__ == "DaVinciResolveScript"
 
@@ -157,12 +157,12 @@ def test_from_outside_with_studio(resolve_module):
 def test_from_outside_without_an_answer(resolve_module, capsys):
     resolve_module(None)
     with pytest.raises(InputError, match="Resolve does not answer"):
-        outside.external_globals()
+        timeline.external_globals()
     assert main() == InputError.exit_code
     assert capsys.readouterr().err.startswith("VOID Remove: Resolve does not answer")
 
 
 def test_from_outside_without_resolve(tmp_path, monkeypatch):
-    monkeypatch.setenv(outside.API, str(tmp_path / "nowhere"))
+    monkeypatch.setenv(timeline.API, str(tmp_path / "nowhere"))
     with pytest.raises(InputError, match="install Resolve Studio, or say where it is with RESOLVE_SCRIPT_API"):
-        outside.external_globals()
+        timeline.external_globals()
