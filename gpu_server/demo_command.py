@@ -27,8 +27,8 @@ from void_bridge.errors import EngineError
 from void_bridge.pixels.box import Box
 from void_bridge.pixels.contact_sheet import contact_sheet
 from void_bridge.pixels.exr import ExrFrame, ExrPart, read_frame, write_frame
+from void_bridge.pixels.matte_preview import overlay
 from void_bridge.pixels.mattes import MattePlanes
-from void_bridge.pixels.overlay import overlay
 from void_bridge.sequence import Sequence
 
 FIRST_FRAME = 1001

@@ -26,8 +26,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import ConnectionPatch, Rectangle
 from matplotlib.patheffects import withStroke
 
+from void_bridge.pixels.matte_preview import Picture, overlay
 from void_bridge.pixels.mattes import MattePlanes, Plane, paste_matte
-from void_bridge.pixels.overlay import Picture, overlay
 
 WIDTH, HEIGHT = 150, 100
 SCALE = 6  # pixels of a picture to a unit

@@ -35,8 +35,8 @@ from drawing import (
     with_mattes,
 )
 
+from void_bridge.pixels.matte_preview import Picture
 from void_bridge.pixels.mattes import Plane
-from void_bridge.pixels.overlay import Picture
 
 PAGE, PANEL, GAP, LEFT = 1400, 446, 11, 20
 BODY, SLEEVE, FRONT = (150, 162, 182), (178, 188, 204), (186, 178, 190)

@@ -7,7 +7,7 @@ from functools import cached_property, reduce
 import numpy as np
 from numpy.typing import NDArray
 
-from gpu_server.worker.clip import StoredClip
+from gpu_server.worker.clips import StoredClip
 from void_bridge.job import MATTE_ROLES
 from void_bridge.pixels.box import Box
 from void_bridge.pixels.mattes import MattePlanes, PlaneRole

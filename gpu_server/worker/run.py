@@ -21,14 +21,13 @@ import numpy as np
 from gpu_server.engines.base import Engine, Patch
 from gpu_server.engines.registry import Engines
 from gpu_server.logs import of_job
-from gpu_server.worker.clip import StreamClip
+from gpu_server.worker.clips import HeldFrames, StreamClip, open_shot, store_clip
 from gpu_server.worker.compositing import ResultWriter, result_headers
 from gpu_server.worker.context import RunContext, Send, StageClock, WorkerStage, stage_shares
 from gpu_server.worker.generation import generate, model_patches
 from gpu_server.worker.messages import Ended, Resolved, RunJob
 from gpu_server.worker.model_clip import FramedClip
 from gpu_server.worker.plate_integration import PlateIntegrator
-from gpu_server.worker.reader import HeldFrames, open_shot, stored_clip
 from void_bridge.errors import Cancelled, DeviceLost, InternalError, OutOfMemory, VoidBridgeError
 from void_bridge.job import Job
 from void_bridge.pixels.colour import check_colour
@@ -141,8 +140,8 @@ class JobRun:
         if engine.access == "stream":
             return generate(engine, StreamClip(shot, missing, frames.get), context)
         if engine.domain == "plate":
-            return generate(engine, stored_clip(shot, missing, context, self._pool, self._slots), context)
-        stored = stored_clip(shot, delivered, context, self._pool, self._slots)
+            return generate(engine, store_clip(shot, missing, context, self._pool, self._slots), context)
+        stored = store_clip(shot, delivered, context, self._pool, self._slots)
         integrator = PlateIntegrator(FramedClip(stored, shot), shot.job, self._pool, self._slots)
         return model_patches(engine, self._engines.named(REAL_PIXELS), integrator, set(missing), context)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gpu_server.server.inputs import check_config
-from gpu_server.worker.reader import open_shot
+from gpu_server.worker.clips import open_shot
 from tests.support.live_server import Client, eventually, make_plate, make_submit, running, settings
 from void_bridge.errors import ColourError, InputError, MissingFrames, Refused, UnreadableFile, VoidBridgeError
 from void_bridge.frames import FrameRange

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from gpu_server.engines.base import Array, rng
-from void_bridge.pixels.levels import AFFECTED, KEEP, OBJECT, OVERLAP
+from void_bridge.pixels.mattes import AFFECTED, KEEP, OBJECT, OVERLAP
 from void_bridge.pixels.model_domain import CURVES
 from void_bridge.pixels.resample import resample
 

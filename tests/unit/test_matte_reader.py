@@ -6,9 +6,8 @@ from void_bridge.frames import FrameRange
 from void_bridge.job import Colour, Job, MatteSource
 from void_bridge.pixels.box import Box
 from void_bridge.pixels.exr import write_simple
-from void_bridge.pixels.matte_reader import MatteReader
 from void_bridge.pixels.mattes import matte_box
-from void_bridge.pixels.shot import as_named
+from void_bridge.pixels.shot import MatteReader, as_named
 
 FORMAT = Box(0, 0, 20, 30)
 RASTER = Box(-5, -5, 25, 35)  # a plate with overscan

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from gpu_server.engines.base import SilentContext
+from gpu_server.worker.clips import open_shot, store_clip
 from gpu_server.worker.model_clip import FramedClip
-from gpu_server.worker.reader import open_shot, stored_clip
 from tests.support.shots import files_of, make_job
 from void_bridge.pixels.box import Box
 from void_bridge.pixels.exr import write_simple
-from void_bridge.pixels.levels import KEEP, OBJECT
+from void_bridge.pixels.mattes import KEEP, OBJECT
 from void_bridge.pixels.model_domain import bound_highlights
 from void_bridge.sequence import Sequence
 
@@ -50,7 +50,7 @@ def framed(folder, plate, drawn, pixel_aspect=1.0, frames=FRAMES, **job):
     job = {"canvas": "48x80", "framing": "moving", **job}
     shot = open_shot(make_job(plates, frames, roto, **job), files_of(plates, roto))
     with ThreadPoolExecutor(2) as pool:
-        stored = stored_clip(shot, list(range(len(frames))), SilentContext(shot.job, folder), pool, 2)
+        stored = store_clip(shot, list(range(len(frames))), SilentContext(shot.job, folder), pool, 2)
     return FramedClip(stored, shot)
 
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from void_bridge.pixels.box import Box
+from void_bridge.pixels.matte_preview import overlay
 from void_bridge.pixels.mattes import MattePlanes
-from void_bridge.pixels.overlay import overlay
 
 SHAPE = (216, 384)
 GREY = np.full((*SHAPE, 3), 100, np.uint8)

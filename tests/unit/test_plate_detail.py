@@ -33,7 +33,7 @@ from void_bridge.pixels.integration import (
     integrate,
     measure_on_canvas,
 )
-from void_bridge.pixels.levels import AFFECTED, KEEP
+from void_bridge.pixels.mattes import AFFECTED, KEEP
 from void_bridge.pixels.plate_detail import Detail, decide, moved, restore
 from void_bridge.pixels.plate_grain import measure_grain
 

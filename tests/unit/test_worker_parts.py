@@ -10,9 +10,9 @@ import pytest
 
 from gpu_server.engines.base import ArrayClip, Clip, Context, Engine, EngineStage, Generated, Patch
 from gpu_server.frame_files import FrameFiles
+from gpu_server.worker.clips import MatteCache
 from gpu_server.worker.context import RunContext, StageClock, stage_shares
 from gpu_server.worker.generation import generate
-from gpu_server.worker.matte_cache import MatteCache
 from gpu_server.worker.messages import Advance, CancelJob, RunJob, receive, send
 from tests.support.clips import memory_job
 from void_bridge.errors import EngineError, ProtocolError

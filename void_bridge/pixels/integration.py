@@ -13,12 +13,12 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Callable, Deque, Iterable, Iterator, Optional, Sequence, Tuple, TypeVar
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from void_bridge.pixels.grain import Grain
-from void_bridge.pixels.highlight_noise import denoise_highlights
-from void_bridge.pixels.levels import KEEP, Quadmask
+from void_bridge.pixels.mattes import KEEP, Quadmask
 from void_bridge.pixels.model_domain import bound_highlights
 from void_bridge.pixels.plate_detail import REACH, ModelChange, Resize, decide, measure_change, moved, restore
 from void_bridge.pixels.plate_grain import regrained
@@ -165,3 +165,28 @@ def _beyond(now: CanvasMeasurement, other: CanvasMeasurement) -> Tuple[float, fl
 def _enlarged(light: Array, frame: PlateFrame) -> Array:
     """Linear light at the canvas, enlarged in the model domain: a lamp's rim must not swing below black."""
     return frame.linear(frame.enlarge(frame.code(light)))
+
+
+Array = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+_FROM, _FULLY = 0.78, 0.9  # of the model domain: 0.57 and 0.98 in linear light at a normal exposure
+_SPACE = 2.5  # canvas pixels
+_TIMES_ERROR = 6.0  # summed difference of three channels that is still taken for error
+_LEAST_ERROR, _LARGEST_ERROR = 0.001, 0.012
+
+
+def denoise_highlights(made: Array, reconstruction: Array, untouched: Mask) -> Array:
+    """The model's picture with what can only be its error smoothed out of highlights; edges stay. Shape [H, W, 3].
+
+    Args:
+        made, reconstruction: shape [H, W, 3], in the model domain: its picture, and the plate through its VAE.
+        untouched: shape [H, W]: where the two would be the same without that error.
+    """
+    weight = np.clip((made - np.float32(_FROM)) / np.float32(_FULLY - _FROM), 0, 1)
+    if not (untouched.any() and weight.any()):
+        return made
+    usual = float(np.median(np.abs(made - reconstruction)[untouched]))
+    error = min(max(usual, _LEAST_ERROR), _LARGEST_ERROR)
+    smooth = cv2.bilateralFilter(made, -1, _TIMES_ERROR * error, _SPACE, borderType=cv2.BORDER_REFLECT)
+    return np.asarray(made + weight * (smooth - made), np.float32)

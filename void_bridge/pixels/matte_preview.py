@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Callable, Iterator
+from typing import Callable, Iterator, List, NamedTuple, Optional, Tuple
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from void_bridge.atomic import write_bytes
+from void_bridge.pixels.box import Box
 from void_bridge.pixels.exr import write_simple
+from void_bridge.pixels.mattes import PRESENT, MattePlanes, Plane, matte_box
 from void_bridge.pixels.model_domain import to_model
 from void_bridge.pixels.movie import write_movie
-from void_bridge.pixels.overlay import Picture, overlay
 from void_bridge.pixels.shot import Shot
 from void_bridge.processes import available_cores
 from void_bridge.sequence import Sequence
@@ -66,3 +68,94 @@ class MattePreview:
         picture = np.asarray(np.rint(encoded.clip(0, 1) * 255), np.uint8)
         seen = self._shot.framings[index].crop.relative_to(self._shot.raster)
         return overlay(picture, frame.planes, frame.paste, seen)
+
+
+Picture = NDArray[np.uint8]
+Colour = Tuple[int, int, int]
+
+_TINT = 0.5
+_WHITE = (255, 255, 255)
+_GREY = (170, 170, 170)
+_FONT = cv2.FONT_HERSHEY_SIMPLEX
+_LEGEND_HEIGHT = 1 / 28  # of the picture, for a line
+
+
+class OverlayLayer(NamedTuple):
+    label: str
+    colour: Colour
+    plane: Plane
+
+
+def overlay(
+    picture: Picture, planes: MattePlanes, paste: Optional[Plane] = None, seen: Optional[Box] = None
+) -> Picture:
+    """Tint a picture with its mattes, outline them, and say which is which.
+
+    Args:
+        picture: shape [H, W, 3], display-encoded RGB. It stays as it is.
+        planes: over the same raster.
+        paste: shape [H, W]; its outermost line is drawn in white: nothing changes outside.
+        seen: what a model sees, counted from the raster's corner; drawn as a thin frame unless it is everything.
+    """
+    assert picture.shape[:2] == planes.shape, f"a picture of {picture.shape} for mattes of {planes.shape}"
+    result: Picture = picture.copy()
+    layers = _layers(planes)
+    for layer in layers:
+        _tint(result, layer)
+    entries = [(layer.label, layer.colour) for layer in layers]
+    if paste is not None and paste.any():
+        _outline(result, paste > 0, _WHITE)
+        entries.append(("may change", _WHITE))
+    if seen is not None and seen & _whole(picture) != _whole(picture):
+        cv2.rectangle(result, (seen.x0, seen.y0), (seen.x1 - 1, seen.y1 - 1), _GREY, 1)
+        entries.append(("model's frame", _GREY))
+    _legend(result, entries)
+    return result
+
+
+def _whole(picture: Picture) -> Box:
+    return Box(0, 0, *picture.shape[:2])
+
+
+def _layers(planes: MattePlanes) -> List[OverlayLayer]:
+    """What there is to show; a later layer covers those before it."""
+    remove, affected = planes.plane("remove"), planes.plane("affected")
+    overlap = np.minimum(remove, affected)
+    layers = (
+        OverlayLayer("affected", (255, 214, 0), affected - overlap),
+        OverlayLayer("remove", (235, 30, 45), remove - overlap),
+        OverlayLayer("remove + affected", (255, 120, 0), overlap),
+        OverlayLayer("exclude", (60, 130, 255), planes.plane("exclude")),
+        OverlayLayer("keep", (40, 200, 80), planes.plane("keep")),
+    )
+    return [layer for layer in layers if np.any(layer.plane > PRESENT)]
+
+
+def _tint(picture: Picture, layer: OverlayLayer) -> None:
+    cut = matte_box(layer.plane).slices
+    share = (_TINT * layer.plane[cut])[..., np.newaxis]
+    picture[cut] = np.rint(picture[cut] * (1 - share) + np.array(layer.colour, np.float32) * share)
+    _outline(picture, layer.plane >= 0.5, layer.colour)
+
+
+def _outline(picture: Picture, area: NDArray[np.bool_], colour: Colour) -> None:
+    """Along the inner side of the area's edge, thicker on larger pictures."""
+    width = 2 * max(1, round(min(area.shape) / 1080)) + 1
+    inner = cv2.erode(area.view(np.uint8), np.ones((width, width), np.uint8), borderValue=1)
+    picture[area & (inner == 0)] = colour
+
+
+def _legend(picture: Picture, entries: List[Tuple[str, Colour]]) -> None:
+    line = max(14, round(picture.shape[0] * _LEGEND_HEIGHT))
+    size, stroke = line / 40, max(1, line // 24)
+    lefts = [line // 2]
+    for label, _ in entries:
+        (width, _), _ = cv2.getTextSize(label, _FONT, size, stroke)
+        lefts.append(lefts[-1] + width + 5 * line // 2)
+    top = picture.shape[0] - 3 * line // 2
+    if entries:
+        picture[top - line // 2 :, : lefts[-1]] //= 3
+    for left, (label, colour) in zip(lefts, entries):
+        cv2.rectangle(picture, (left, top), (left + line, top + line), colour, cv2.FILLED)
+        origin = (left + 3 * line // 2, top + 3 * line // 4)
+        cv2.putText(picture, label, origin, _FONT, size, _WHITE, stroke, cv2.LINE_AA)

@@ -16,11 +16,14 @@ from numpy.typing import NDArray
 from void_bridge.errors import SizeMismatch
 from void_bridge.job import MatteRole
 from void_bridge.pixels.box import Box
-from void_bridge.pixels.levels import AFFECTED, OVERLAP, requantise
 
 Plane = NDArray[np.float32]
 PlaneRole = Literal["paste", "remove", "affected", "keep", "exclude"]
 Mask = NDArray[np.bool_]
+Quadmask = NDArray[np.uint8]
+
+OBJECT, OVERLAP, AFFECTED, KEEP = 0, 63, 127, 255
+"""The four values of a quadmask."""
 
 PRESENT = 0.01
 """Above this a matte counts for pasting; so near to 1, `keep` counts as whole."""
@@ -108,6 +111,17 @@ def planes_from_quadmask(
         remove=(values <= OVERLAP).astype(np.float32),
         affected=((values >= OVERLAP) & (values <= AFFECTED)).astype(np.float32),
     )
+
+
+def requantise(values: NDArray[np.generic]) -> Quadmask:
+    """The four levels from values up to 255 that a codec or a filter has moved; NaN is keep.
+
+    The limits (31, 95, 191) are those of the VOID reference, https://github.com/Netflix/void-model.
+    """
+    result = np.full(values.shape, KEEP, np.uint8)
+    for limit, level in ((191.5, AFFECTED), (95.5, OVERLAP), (31.5, OBJECT)):
+        result[values < limit] = level  # type: ignore[operator]
+    return result
 
 
 def _bits(channel: NDArray[np.generic]) -> NDArray[np.generic]:

@@ -20,8 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from void_bridge.pixels.grain import Grain
-from void_bridge.pixels.levels import KEEP, OBJECT, OVERLAP, Quadmask
-from void_bridge.pixels.mattes import matte_box
+from void_bridge.pixels.mattes import KEEP, OBJECT, OVERLAP, Quadmask, matte_box
 from void_bridge.pixels.model_domain import largest_channel
 from void_bridge.pixels.plate_grain import relit
 

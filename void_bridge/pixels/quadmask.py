@@ -13,8 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from void_bridge.pixels.framing import Framing
-from void_bridge.pixels.levels import AFFECTED, KEEP, OBJECT, OVERLAP, Quadmask, requantise
-from void_bridge.pixels.mattes import Mask, MattePlanes, Plane, grown
+from void_bridge.pixels.mattes import (
+    AFFECTED,
+    KEEP,
+    OBJECT,
+    OVERLAP,
+    Mask,
+    MattePlanes,
+    Plane,
+    Quadmask,
+    grown,
+    requantise,
+)
 
 __all__ = [
     "AFFECTED",

@@ -3,29 +3,38 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
-from typing import Callable, Dict, Optional, Tuple
+from typing import Any, Callable, Dict, Optional, Tuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from void_bridge.errors import SizeMismatch
 from void_bridge.frames import FrameRange
-from void_bridge.job import Job
+from void_bridge.job import Job, MatteSource
 from void_bridge.pixels.box import Box
 from void_bridge.pixels.exr import ExrFrame, ExrPart, read_frame
-from void_bridge.pixels.exr_channels import picture_index, rgb_names
+from void_bridge.pixels.exr_channels import find_in_frame, picture_index, rgb_names
 from void_bridge.pixels.exr_header import ExrInfo, read_info
 from void_bridge.pixels.exr_refusals import MAX_PART_PIXELS, refuse_unreadable
 from void_bridge.pixels.framing import Framing, hold_framing
 from void_bridge.pixels.framing_path import move_framing
 from void_bridge.pixels.heal import heal
-from void_bridge.pixels.matte_reader import MatteReader
-from void_bridge.pixels.mattes import MattePlanes, PlaneRole, matte_box, paste_area, paste_matte
+from void_bridge.pixels.mattes import (
+    MattePlanes,
+    PlaneRole,
+    check_same_format,
+    matte_box,
+    paste_area,
+    paste_matte,
+    plane_over,
+    planes_from_quadmask,
+)
 from void_bridge.pixels.quadmask import Quadmask, condition, snapped_area
 from void_bridge.sequence import Sequence
 
@@ -85,6 +94,42 @@ class ShotFrame:
     @cached_property
     def _paste_box(self) -> Box:
         return matte_box(self.paste)
+
+
+@dataclass(frozen=True)
+class MatteReader:
+    """raster, display_window: of the plate, in EXR pixel coordinates. locate: where a frame's bytes lie here."""
+
+    job: Job
+    raster: Box
+    display_window: Box
+    locate: Callable[[Sequence, int], Path]
+
+    def planes(self, frame: int, decoded: Optional[Dict[Path, ExrFrame]] = None) -> MattePlanes:
+        """The mattes of a frame. A file that holds several, or is among `decoded`, is decoded once.
+
+        Raises:
+            UnreadableFile, NoSuchChannel, SizeMismatch: naming the file.
+        """
+        frames = {} if decoded is None else decoded
+        planes = MattePlanes(self.raster.shape)
+        for role, source in self.job.mattes.items():
+            path = self.locate(Sequence.parse(source.sequence), frame)
+            if path not in frames:
+                frames[path] = read_frame(path)
+            planes = self._with(planes, role, source, frames[path], f"{role} matte {path}")
+        return planes
+
+    def _with(self, planes: MattePlanes, role: str, source: MatteSource, matte: ExrFrame, name: str) -> MattePlanes:
+        index, channel = find_in_frame(matte, source.channel, name)
+        part = matte.parts[index]
+        check_same_format(self.job.plate, self.display_window, name, part.display_window)
+        laid = (part.channels[channel], part.data_window, self.raster, source.invert)
+        if role != "quadmask":
+            given: Dict[str, Any] = {role: plane_over(*laid)}
+            return dataclasses.replace(planes, **given)
+        made = planes_from_quadmask(*laid)
+        return dataclasses.replace(planes, remove=made.remove, affected=made.affected)
 
 
 class Shot:

@@ -16,8 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpu_server.engines.base import Context
-from gpu_server.engines.propagate.stages import PropagateStage
-from gpu_server.engines.propagate.survey import Survey
+from gpu_server.engines.propagate.survey import PropagateStage, Survey
 
 Map = NDArray[np.float64]  # shape [3, 3], (x, y, 1) to (x, y, 1)
 Points = NDArray[np.float32]  # shape [N, 2]

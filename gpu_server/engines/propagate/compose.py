@@ -13,8 +13,8 @@ from gpu_server.engines.base import Array, Clip, rng
 from gpu_server.engines.propagate.alignment import SourceAlignment, align_source, colour_cells, hole_context
 from gpu_server.engines.propagate.camera import Camera
 from gpu_server.engines.propagate.flow import complete, resized_grid
+from gpu_server.engines.propagate.frame_cache import Encoded, FrameStore
 from gpu_server.engines.propagate.gather import lifted, mapped, mix, sample, tiles
-from gpu_server.engines.propagate.store import Encoded, FrameStore
 from gpu_server.engines.propagate.survey import Survey, scaling
 from void_bridge.pixels.box import Box
 from void_bridge.pixels.encoding import decode, encode

@@ -19,13 +19,12 @@ from gpu_server.engines.base import Array, Clip, Context, Engine, EngineStage, G
 from gpu_server.engines.propagate.camera import Camera, solve_camera
 from gpu_server.engines.propagate.compose import Composer, Filled, MadeUp
 from gpu_server.engines.propagate.flow import resized_grid, source_places
+from gpu_server.engines.propagate.frame_cache import FrameStore
 from gpu_server.engines.propagate.gather import resampled, to_plate
 from gpu_server.engines.propagate.invent import invent
 from gpu_server.engines.propagate.movers import movers
 from gpu_server.engines.propagate.sources import choose_sources, never_seen
-from gpu_server.engines.propagate.stages import PropagateStage
-from gpu_server.engines.propagate.store import FrameStore
-from gpu_server.engines.propagate.survey import Mask, Survey, survey
+from gpu_server.engines.propagate.survey import Mask, PropagateStage, Survey, survey
 from void_bridge.errors import Cancelled
 from void_bridge.pixels.box import Box
 from void_bridge.pixels.encoding import encode, preview

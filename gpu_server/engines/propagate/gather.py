@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from gpu_server.engines.base import Array
 from gpu_server.engines.propagate.alignment import SourceAlignment, colour_cells
 from gpu_server.engines.propagate.flow import resized_grid, source_places
-from gpu_server.engines.propagate.store import Encoded
+from gpu_server.engines.propagate.frame_cache import Encoded
 from gpu_server.engines.propagate.survey import Survey, scaling
 from void_bridge.pixels.box import Box
 from void_bridge.pixels.encoding import with_gain

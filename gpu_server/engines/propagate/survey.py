@@ -9,8 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from gpu_server.engines.base import Array, Clip, Context, PlaneRole
-from gpu_server.engines.propagate.stages import PropagateStage
+from gpu_server.engines.base import Array, Clip, Context, EngineStage, PlaneRole
 from void_bridge.pixels.box import Box
 from void_bridge.pixels.encoding import encode
 
@@ -27,6 +26,18 @@ _BETWEEN_PX = 24
 _DETAIL_SIGMA = 14.0
 _DETAIL_GAIN = 230.0
 _KEEP_IS_AN_ACTOR = 0.5  # a keep matte larger than this share of the frame protects; it doesn't mark a foreground
+
+
+class PropagateStage(EngineStage):
+    """A stage of a job, by the name that clients see, with its share of the time."""
+
+    SURVEY = "look", 0.02
+    CAMERA = "camera", 0.01
+    MOVERS = "movers", 0.05
+    SOURCES = "sources", 0.01
+    HIDDEN = "hidden", 0.01
+    INVENT = "invent", 0.1
+    FILL = "fill", 0.8
 
 
 @dataclass(frozen=True)
