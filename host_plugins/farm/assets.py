@@ -19,7 +19,13 @@ _SHOWN = 6
 
 @dataclass(frozen=True)
 class Assets:
-    """inputs: files that are read, once each. outputs: folders that are written. bytes: size of the inputs."""
+    """The files and folders of a farm job.
+
+    Attributes:
+        inputs: files that are read, each once.
+        outputs: folders that are written.
+        bytes: size of the inputs.
+    """
 
     inputs: Tuple[str, ...]
     outputs: Tuple[str, ...]
@@ -27,11 +33,11 @@ class Assets:
 
     @property
     def paths(self) -> Tuple[str, ...]:
-        """Everything that the farm's workers have to see."""
+        """Every path that the farm's workers have to see."""
         return (*self.inputs, *self.outputs)
 
     def lines(self) -> Tuple[str, ...]:
-        """For a person to read before they are sent."""
+        """Return the list as lines for a person to read."""
         counts: dict[str, int] = {}
         for path in self.inputs:
             folder = os.path.dirname(path)  # noqa: PTH120  keeps the path as it was named
@@ -49,7 +55,12 @@ class Assets:
 
 
 def assets_of(shots: Iterable[FarmShot]) -> Assets:
-    """Raises MissingFrames, UnreadableFile."""
+    """Return the files and folders of some shots.
+
+    Raises:
+        MissingFrames: a frame of a plate or a matte is not on disk.
+        UnreadableFile: a file cannot be read.
+    """
     jobs = [shot.job for shot in shots]
     inputs = tuple(dict.fromkeys(path for job in jobs for path in (*input_paths(job), *_config_file(job))))
     outputs = tuple(dict.fromkeys(str(output_folder(job)) for job in jobs))
@@ -57,7 +68,15 @@ def assets_of(shots: Iterable[FarmShot]) -> Assets:
 
 
 def check_roots(paths: Iterable[str], roots: Sequence[str]) -> None:
-    """Raises InputError: a file or folder that the farm's workers do not see. roots: those that they do; none: any."""
+    """Check that paths lie in the folders that the farm's workers see.
+
+    Args:
+        paths: files or folders.
+        roots: the folders that workers see; empty allows any path.
+
+    Raises:
+        InputError: a path lies outside.
+    """
     if not roots:
         return
     allowed = [os.path.realpath(root) for root in roots]

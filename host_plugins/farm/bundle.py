@@ -1,4 +1,4 @@
-"""A job bundle on disk: what every back end starts from, and what a wrangler can read and keep.
+"""The job bundle on disk: the input of every back end, and a folder that a wrangler can read and keep.
 
 <bundle>/template.yaml           Open Job Description, 2023-09
 <bundle>/parameter_values.yaml   values that differ from the template's defaults
@@ -37,7 +37,14 @@ SERVICE_PARAMETERS = (
 
 @dataclass(frozen=True)
 class Bundle:
-    """folder: absolute. name: of the farm's job. template: as plain data. values: parameter -> value."""
+    """A bundle that has been written or read.
+
+    Attributes:
+        folder: the absolute folder.
+        name: the name of the farm's job.
+        template: the Open Job Description template as plain data.
+        values: parameter name -> value.
+    """
 
     folder: Path
     name: str
@@ -46,14 +53,15 @@ class Bundle:
 
     @property
     def jobs(self) -> Path:
+        """The folder with a job.json of each shot."""
         return self.folder / JOBS
 
     def shot_names(self) -> Tuple[str, ...]:
-        """In the order of the tasks."""
+        """Return the names of the shots, in the order of their tasks."""
         return tuple(dict.fromkeys(shot for shot, _ in self.tasks()))
 
     def tasks(self) -> Tuple[Tuple[str, str], ...]:
-        """Shot and frames of every task that makes frames, in order."""
+        """Return shot and frames of every task that makes frames, in order."""
         found = []
         for step in self.template["steps"]:
             ranges = task_ranges(step)
@@ -62,12 +70,16 @@ class Bundle:
         return tuple(found)
 
     def job(self, shot: str) -> JobFile:
-        """Raises InputError: no such shot, or a job that cannot be read."""
+        """Return the job of a shot.
+
+        Raises:
+            InputError: no such shot, or a job that cannot be read.
+        """
         return shot_job(self.jobs, shot)
 
 
 def task_ranges(step: Mapping[str, Any]) -> Dict[str, Any]:
-    """Task parameter -> its values, of a step of the template."""
+    """Return the task parameters of a step of the template, as name -> values."""
     space = step.get("parameterSpace", {}).get("taskParameterDefinitions", [])
     return {each["name"]: each["range"] for each in space}
 
@@ -75,8 +87,15 @@ def task_ranges(step: Mapping[str, Any]) -> Dict[str, Any]:
 def write_bundle(folder: Path, shots: Tuple[FarmShot, ...], assets: Assets, options: FarmOptions) -> Bundle:
     """Write a bundle, whole or not at all.
 
+    Args:
+        folder: the folder to make; an empty one may be there.
+        shots: the shots, with their tasks.
+        assets: the files that are read and the folders that are written.
+        options: the options of the submission.
+
     Raises:
-        OutputError: something is there already. UsageError: a parameter that the template does not have.
+        OutputError: the folder holds something already.
+        UsageError: a parameter that the template does not have.
     """
     template = make_template(shots, options)
     values: Dict[str, object] = {"deadline:priority": options.priority, **options.parameters}
@@ -103,11 +122,11 @@ def write_bundle(folder: Path, shots: Tuple[FarmShot, ...], assets: Assets, opti
 
 
 def read_bundle(folder: Path) -> Bundle:
-    """Read a bundle again, wherever it lies now.
+    """Read a bundle from the folder in which it lies now.
 
     Raises:
-        InputError: a file of it is missing or cannot be read. UsageError: a value for a parameter that the template
-            does not have, or none for one that has no default.
+        InputError: a file of it is missing or cannot be read.
+        UsageError: a value for a parameter that the template does not have, or none for one that has no default.
     """
     template = _load(folder / TEMPLATE)
     listed = _load(folder / VALUES).get("parameterValues", []) if (folder / VALUES).exists() else []
@@ -126,7 +145,11 @@ def read_bundle(folder: Path) -> Bundle:
 
 
 def check_values(template: Mapping[str, Any], values: Mapping[str, object]) -> None:
-    """Raises UsageError: an unknown parameter, whose nearest name is given, or a missing one."""
+    """Check parameter values against a template.
+
+    Raises:
+        UsageError: an unknown parameter, whose nearest name is given, or a missing one.
+    """
     definitions = {each["name"]: each for each in template.get("parameterDefinitions", [])}
     for name in values:
         if name not in definitions and name not in SERVICE_PARAMETERS:
@@ -139,7 +162,11 @@ def check_values(template: Mapping[str, Any], values: Mapping[str, object]) -> N
 
 
 def shot_job(jobs: Path, shot: str) -> JobFile:
-    """The job of a shot in a folder of jobs. Raises InputError: there is none, or it cannot be read."""
+    """Read the job of a shot from a folder of jobs.
+
+    Raises:
+        InputError: there is none, or it cannot be read.
+    """
     path = jobs / f"{shot}.json"
     if not path.is_file():
         there = sorted(each.stem for each in jobs.glob("*.json"))
@@ -159,7 +186,7 @@ def _dump(path: Path, data: Mapping[str, Any]) -> None:
     yaml = _yaml()
 
     class Dumper(yaml.SafeDumper):  # type: ignore[name-defined, misc]
-        """Text of several lines stands as it is."""
+        """A YAML dumper that writes text of several lines as a block."""
 
     def written(dumper: Any, text: str) -> Any:
         return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)

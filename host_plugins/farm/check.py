@@ -1,4 +1,4 @@
-"""The last task of a shot: every frame is there and whole; contact sheet, comparison and report beside them."""
+"""The last task of a shot: checks every frame and writes contact sheet, comparison and report beside them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,14 @@ _SHARES = {"frames": 0.4, "sheet": 0.1, "comparison": 0.5}
 
 @dataclass(frozen=True)
 class Checked:
-    """folder: of the frames. sheet, movie: contact sheet (PNG) and comparison (MP4)."""
+    """The result of a check.
+
+    Attributes:
+        folder: the folder of the frames.
+        frames: the frames that were checked.
+        sheet: the contact sheet, PNG.
+        movie: the comparison, MP4.
+    """
 
     folder: Path
     frames: FrameRange
@@ -40,15 +47,22 @@ class Checked:
 def check_shot(
     jobs: Path, shot: str, rules: PathMap, config: Config, reporter: FarmReporter, stop: threading.Event
 ) -> Checked:
-    """Check a shot whose tasks are through, and write what a person looks at. Runs without a server.
+    """Check a shot whose tasks have ended, and write its contact sheet, comparison and report. Needs no server.
 
     Args:
-        rules: what other machines call a folder, and what it is here.
-        stop: set from elsewhere to cancel.
+        jobs: the folder with a job.json of each shot.
+        shot: the name of the shot.
+        rules: the farm's path mapping.
+        config: the configuration of this worker.
+        reporter: where progress is told to the farm.
+        stop: an event that cancels when it is set.
 
     Raises:
-        MissingFrames: the frames that are not there. UnreadableFile, InputError: one that is not whole, or not the
-            job's. Cancelled. UsageError: no [server] extra here.
+        MissingFrames: some frames are not there.
+        UnreadableFile: a frame cannot be decoded.
+        InputError: a frame does not belong to the job.
+        Cancelled: `stop` was set.
+        UsageError: the [server] extra is not installed here.
     """
     job = job_on_this_host(jobs, shot, rules + PathMap.parse(config.path_map))
     folder = output_folder(job)
@@ -62,13 +76,17 @@ def check_shot(
 
 
 class _Stages:
-    """Progress of the stages one after the other, and the safe points between their frames."""
+    """Progress over the stages of a check, with a safe point at each frame."""
 
     def __init__(self, progress: TaskProgress, stop: threading.Event) -> None:
         self._progress, self._stop = progress, stop
 
     def advance(self, stage: str, done: int, total: int) -> None:
-        """Raises Cancelled."""
+        """Report progress of a stage.
+
+        Raises:
+            Cancelled: the farm asked the task to stop.
+        """
         if self._stop.is_set():
             raise Cancelled("cancelled; the frames stay as they are")
         names = list(_SHARES)
@@ -95,7 +113,7 @@ def _checked(job: Job, stages: _Stages) -> Checked:
 
 
 def _check_frames(job: Job, frames: FrameRange, stages: _Stages) -> None:
-    """Every frame can be decoded, has the windows of its plate, and was made by one engine."""
+    """Check that every frame can be decoded, has the windows of its plate, and was made by one engine."""
     from void_bridge.pixels.exr import read_frame
     from void_bridge.pixels.exr_header import read_info
 

@@ -1,4 +1,4 @@
-"""At submission: the output folders become those of the farm's jobs, so that nobody else writes there."""
+"""Output folders at submission: each is reserved for its farm job, so that no other job writes there."""
 
 from __future__ import annotations
 
@@ -22,13 +22,15 @@ from void_bridge.sequence import Sequence
 
 
 def check_output_free_for(job: Job, source: Optional[Path], overwrite: bool) -> None:
-    """Look whether the job may have its output folder; changes nothing.
+    """Check that a job may have its output folder. Changes nothing.
 
     Args:
-        source: the job.json that this job was read from, which may be the one in its own output folder.
+        job: the job.
+        source: the job.json that this job was read from; it may be the one in its own output folder.
+        overwrite: whether another job's frames may be replaced.
 
     Raises:
-        OutputError: inputs would be overwritten, the folder is another job's or cannot be written.
+        OutputError: inputs would be overwritten, or the folder is another job's or cannot be written.
     """
     folder = output_folder(job)
     check_inputs_not_overwritten(job)
@@ -47,13 +49,17 @@ def check_output_free_for(job: Job, source: Optional[Path], overwrite: bool) -> 
 
 @contextmanager
 def claim_outputs(jobs: Iterable[Job], overwrite: bool) -> Iterator[None]:
-    """The jobs have their output folders from here on, unless the block fails: then nothing of them is left there.
+    """Reserve the output folders of some jobs for the block; if it fails, the folders are released again.
 
-    Writes job.json, and forgets how the tasks of an earlier submission stood; with `overwrite` another job's frames and
-    reports go too.
+    Writes job.json and removes the task states of an earlier submission.
+
+    Args:
+        jobs: the jobs.
+        overwrite: whether another job's frames and reports are removed.
 
     Raises:
-        OutputError, DiskFull.
+        OutputError: a folder cannot be written.
+        DiskFull: the disk is full.
     """
     jobs = tuple(jobs)
     new = [job for job in jobs if existing_job_file(job, unreadable_is_none=True) is None]

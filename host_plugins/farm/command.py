@@ -1,4 +1,4 @@
-"""`void-bridge farm`: jobs to a render farm, how they stand there, and what the farm's workers run."""
+"""`void-bridge farm`: send jobs to a render farm, show their status, and run tasks on workers."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from void_bridge.frames import FrameRange
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the actions and options of `farm`."""
     actions = parser.add_subparsers(metavar="ACTION", required=True, parser_class=type(parser))
     bundle = actions.add_parser("bundle", help="write a job bundle (Open Job Description)")
     _add_jobs(bundle)
@@ -50,6 +51,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    """Run the chosen action and return the exit code."""
     code: int = arguments.action(arguments)
     return code
 
@@ -81,6 +83,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run_bundle(arguments: argparse.Namespace) -> int:
+    """Write a bundle without sending it."""
     config = load_config(arguments)
     prepared, options = _prepared(arguments, config)
     bundle = write_bundle(arguments.output, prepared.shots, prepared.assets, options)
@@ -92,6 +95,7 @@ def run_bundle(arguments: argparse.Namespace) -> int:
 
 
 def run_submit(arguments: argparse.Namespace) -> int:
+    """Send jobs, or a bundle, to a farm."""
     config = load_config(arguments)
     name = arguments.to or config.farm
     if not name:
@@ -142,7 +146,7 @@ def _wanted(arguments: argparse.Namespace, config: Config) -> List[JobToSubmit]:
 
 
 def _one(arguments: argparse.Namespace, text: str, config: Config) -> JobToSubmit:
-    """A job.json or its folder is read as `remove` reads it; a number is asked for at the server."""
+    """Return the job of one argument: a job.json or its folder, or the id of a job that the server is asked for."""
     path = find_job_file(text)
     if path is not None:
         return JobToSubmit(job_from_words([str(path)], config), source=path)
@@ -150,7 +154,11 @@ def _one(arguments: argparse.Namespace, text: str, config: Config) -> JobToSubmi
 
 
 def _bundle_among(arguments: argparse.Namespace) -> Optional[Path]:
-    """Raises UsageError: a bundle beside other jobs, or with options that it has fixed already."""
+    """Return the bundle among the arguments, or None.
+
+    Raises:
+        UsageError: a bundle beside other jobs, or with options that it already fixes.
+    """
     bundles = [Path(text) for text in arguments.jobs if (Path(text) / TEMPLATE).is_file()]
     if not bundles:
         return None

@@ -1,4 +1,4 @@
-"""What `void-bridge doctor` says of the farm that is configured: its client, and the folders that its workers see."""
+"""The findings of `void-bridge doctor` about the configured farm: its client, and the folders that its workers see."""
 
 from __future__ import annotations
 
@@ -15,7 +15,11 @@ from void_bridge.errors import InputError, OutputError, UsageError, VoidBridgeEr
 
 
 def farm_findings(config: Optional[Config] = None) -> Iterator[Finding]:
-    """config: None is this user's."""
+    """Yield what is right and wrong with the farm's configuration.
+
+    Args:
+        config: the configuration to check; None loads this user's.
+    """
     config = config or load().config
     yield _farm(config.farm)
     for root in config.farm_roots:

@@ -1,4 +1,4 @@
-"""The artist's side of a submission, the same in every host: what is checked, what is listed, the command, the news.
+"""The host's side of a farm submission, shared by Nuke and Fusion: checks, list to confirm, command and status.
 
 settings = read_sticky(script, config)            shown in a dialog of the host; kept by write_sticky (settings.py)
 text = listing(jobs, settings, config)            for the artist to confirm
@@ -30,14 +30,27 @@ CONFIG_OUTSIDE = "put the OCIO config where they see it"
 
 
 def exports_folder(config: Config, script: str) -> Optional[Path]:
-    """Where plates and mattes go for the farm; None: beside the results. script: its name without folder and suffix."""
+    """Return the folder for exported plates and mattes of farm jobs, or None to keep them beside the results.
+
+    Args:
+        config: the configuration; `farm_scratch` names the shared folder.
+        script: the script's name without folder and suffix.
+    """
     if not config.farm_scratch:
         return None
     return Path(config.farm_scratch).expanduser() / safe_name(config.user) / safe_name(script)
 
 
 def check_saved(file: str, is_modified: bool) -> Path:
-    """The script's file. Raises UsageError: it was never saved, or has changed since."""
+    """Return the script's file.
+
+    Args:
+        file: the script's path as the host gives it; empty for a new script.
+        is_modified: whether the host has unsaved changes.
+
+    Raises:
+        UsageError: the script was never saved, or has changed since.
+    """
     if not Path(file).is_absolute():
         raise UsageError("save the script first: a farm's job belongs to a script on disk")
     if is_modified:
@@ -46,13 +59,15 @@ def check_saved(file: str, is_modified: bool) -> Path:
 
 
 def check_seen(job: Job, config: Config, plate_advice: str = SCRATCH_OUTSIDE) -> None:
-    """Whether the farm's workers see what a job reads and writes; looks at no file, so it can come before an export.
+    """Check that the farm's workers see every path of a job. Reads no file, so it can run before an export.
 
     Args:
+        job: the job, in paths of this machine.
+        config: the configuration; `farm_roots` lists the folders that workers see.
         plate_advice: what to do about a plate that lies elsewhere.
 
     Raises:
-        InputError: they do not.
+        InputError: a path lies outside `farm_roots`.
     """
     config_file = [(job.colour.config, CONFIG_OUTSIDE)] if Path(job.colour.config).is_absolute() else []
     mattes = [(matte.sequence, SCRATCH_OUTSIDE) for matte in job.mattes.values()]
@@ -65,10 +80,16 @@ def check_seen(job: Job, config: Config, plate_advice: str = SCRATCH_OUTSIDE) ->
 
 
 def listing(jobs: Sequence[Job], settings: FarmSettings, config: Config, comp: Optional[CompRender] = None) -> str:
-    """What is about to be submitted, for the artist to confirm.
+    """Return the text that the artist confirms: shots, tasks, files and folders.
+
+    Args:
+        jobs: one job for each shot.
+        settings: the artist's choices.
+        config: the configuration.
+        comp: the comp that is rendered afterwards, if any.
 
     Raises:
-        VoidBridgeError: two shots of one name or place, files that are missing or that the farm does not see.
+        VoidBridgeError: two shots have one name or place, or files are missing or outside what the farm sees.
     """
     shots = plan_shots([("", job) for job in jobs], options_of(settings))
     assets = assets_of(shots)
@@ -83,7 +104,7 @@ def listing(jobs: Sequence[Job], settings: FarmSettings, config: Config, comp: O
 
 
 def options_of(settings: FarmSettings) -> FarmOptions:
-    """As the command will read them."""
+    """Return the artist's settings as the options that the command reads."""
     memory = settings.gpu_memory or GPU_MEMORY_GB
     return FarmOptions(
         pool=settings.pool,
@@ -96,7 +117,7 @@ def options_of(settings: FarmSettings) -> FarmOptions:
 
 
 def submit_words(files: Sequence[Path], settings: FarmSettings, comp: Optional[CompRender] = None) -> List[str]:
-    """The command that submits: `farm submit JOB... --to ...`, without `--json`."""
+    """Return the command that submits, `farm submit JOB... --to ...`, without `--json`."""
     words = ["farm", "submit", *map(str, files), f"--to={settings.farm}", f"--priority={settings.priority}"]
     words += [f"--gpus={settings.gpus}", f"--chunk={settings.chunk}"]
     words += [f"--gpu-memory={settings.gpu_memory:g}"] if settings.gpus else []
@@ -109,7 +130,10 @@ def submit_words(files: Sequence[Path], settings: FarmSettings, comp: Optional[C
 
 
 def submitter(settings: FarmSettings, comp: Optional[CompRender] = None) -> ToFarm:
-    """For Controller.submit_to_farm: a child process of the server's Python, until the farm has the job."""
+    """Return the function that `Controller.submit_to_farm` calls.
+
+    It runs the command in a child process of the server's Python.
+    """
 
     def to_farm(files: Sequence[Path]) -> FarmHandover:
         outcome = run_command(config_of(Settings(where="farm"), interactive=False), submit_words(files, settings, comp))
@@ -121,7 +145,7 @@ def submitter(settings: FarmSettings, comp: Optional[CompRender] = None) -> ToFa
 
 
 def news(folder: Path) -> FarmJobStatus:
-    """How a farm's job stands, as its tasks have noted it beside their frames."""
+    """Return the status of a farm job, as its tasks have written it beside their frames."""
     submission = read_submission(folder)
     if submission is None:
         return FarmJobStatus()

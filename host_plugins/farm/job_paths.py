@@ -1,4 +1,4 @@
-"""A shot's job as a worker sees it: every path mapped, and whose its output folder is."""
+"""A shot's job with its paths mapped to this worker, and the check that its output folder is its own."""
 
 from __future__ import annotations
 
@@ -18,7 +18,11 @@ from void_bridge.sequence import Sequence
 
 
 def read_rules(path: Optional[Path]) -> PathMap:
-    """The rules in a file that the farm wrote; none without a file. Raises InputError."""
+    """Read the path mapping rules that the farm wrote; without a file there are none.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
     if path is None:
         return PathMap()
     try:
@@ -28,13 +32,15 @@ def read_rules(path: Optional[Path]) -> PathMap:
 
 
 def job_on_this_host(jobs: Path, shot: str, rules: PathMap) -> Job:
-    """The job of a shot, in paths of this machine.
+    """Return the job of a shot, in paths of this machine.
 
     Args:
-        jobs: folder of a bundle. rules: what other machines call a folder, and what it is here.
+        jobs: the `jobs` folder of a bundle.
+        shot: the name of the shot.
+        rules: the path mapping.
 
     Raises:
-        InputError: no such shot; a path that lies outside every mapped root and is not here either.
+        InputError: no such shot, or a path that lies outside every mapped root and is not here either.
     """
     job = mapped(shot_job(jobs, shot).job, rules)
     for pattern in (job.plate, *(matte.sequence for matte in job.mattes.values())):
@@ -43,7 +49,7 @@ def job_on_this_host(jobs: Path, shot: str, rules: PathMap) -> Job:
 
 
 def mapped(job: Job, rules: PathMap) -> Job:
-    """The job with every path as this machine names it."""
+    """Return the job with every path as this machine names it."""
     mattes = {
         role: dataclasses.replace(matte, sequence=rules.to_local(matte.sequence)) for role, matte in job.mattes.items()
     }
@@ -53,10 +59,10 @@ def mapped(job: Job, rules: PathMap) -> Job:
 
 
 def take_output_folder(job: Job, rules: PathMap) -> None:
-    """Make the output folder the job's, unless it is already.
+    """Write the job's job.json into its output folder, unless it is there already.
 
     Raises:
-        OutputError: it is another job's, or cannot be written.
+        OutputError: the folder is another job's, or cannot be written.
     """
     held = existing_job_file(job)
     if held is None:

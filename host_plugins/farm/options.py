@@ -1,4 +1,4 @@
-"""What a submission asks of a farm, whichever it is."""
+"""The options of a submission, common to all farms."""
 
 from __future__ import annotations
 
@@ -16,7 +16,14 @@ GPU_MEMORY_GB = 24.0
 
 @dataclass(frozen=True)
 class CompRender:
-    """The artist's comp, rendered by Nuke once the shots are done. write: name of a Write node; empty: all of them."""
+    """A comp that Nuke renders once the shots are done.
+
+    Attributes:
+        script: the Nuke script.
+        frames: the frames to render.
+        write: the name of a Write node; empty renders all of them.
+        nuke: the command that starts Nuke on a worker.
+    """
 
     script: str
     frames: FrameRange
@@ -26,13 +33,25 @@ class CompRender:
 
 @dataclass(frozen=True)
 class FarmOptions:
-    """name: of the farm's job; empty: that of its shots. pool: pool, queue or tag, in the farm's own words.
+    """The options of one submission.
 
-    priority: 0 to 100, the highest goes first; each back end turns it into its own scale.
-    gpus, gpu_memory_gb: of a host for shots of the void engine; 0 GPUs: any host. memory_gb: of a host; 0: any.
-    chunk: frames a task, for engines that can be cut; 0: one task a shot. depends_on: jobs of the same back end.
-    runner: what tasks run, the command line or the adaptor. parameters: values for those of the template.
-    detach: a farm that is this machine runs the job in the background.
+    Attributes:
+        name: the name of the farm's job; empty takes the names of its shots.
+        pool: pool, queue or tag, in the farm's own terms.
+        priority: 0 to 100, highest first; each back end converts it to its own scale.
+        gpus: GPUs of a host for shots of the void engine; 0 allows any host.
+        gpu_memory_gb: memory of each of those GPUs, in GB.
+        memory_gb: memory of a host, in GB; 0 allows any.
+        chunk: frames in a task, for engines whose shots can be cut; 0 makes one task of a shot.
+        comment: a comment that the render manager shows.
+        depends_on: ids of jobs of the same farm to wait for.
+        runner: what tasks run, the command line or the adaptor.
+        parameters: values for parameters of the template.
+        comp: a comp that is rendered afterwards.
+        detach: whether a farm on this machine runs the job in the background.
+
+    Raises:
+        UsageError: a number is out of range.
     """
 
     name: str = ""
@@ -61,4 +80,5 @@ class FarmOptions:
                 raise UsageError(f"got {name} {value:g}, expected 0 to {high}")
 
     def replace(self, **changes: object) -> FarmOptions:
+        """Return a copy with some values changed."""
         return dataclasses.replace(self, **changes)  # type: ignore[arg-type]

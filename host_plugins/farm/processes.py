@@ -1,4 +1,4 @@
-"""Processes of this host. One that has ended counts as such also where nobody collects it, as in many containers."""
+"""Processes of this host. A zombie counts as ended, also in containers where no parent collects it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ _POLL_S = 0.02
 
 
 def import_psutil() -> Any:
-    """Raises UsageError: it is not installed."""
+    """Import psutil.
+
+    Raises:
+        UsageError: it is not installed.
+    """
     try:
         import psutil  # type: ignore[import-untyped]
     except ImportError as exc:
@@ -20,7 +24,11 @@ def import_psutil() -> Any:
 
 
 def is_running(pid: int) -> bool:
-    """Whether a process of this number runs. Raises UsageError: psutil is not installed."""
+    """Return whether a process with this id runs.
+
+    Raises:
+        UsageError: psutil is not installed.
+    """
     psutil = import_psutil()
     try:
         return still_runs(psutil.Process(pid))
@@ -29,7 +37,7 @@ def is_running(pid: int) -> bool:
 
 
 def still_runs(process: Any) -> bool:
-    """Whether a psutil.Process is the one that it was, and runs."""
+    """Return whether a `psutil.Process` is still the same process, and runs."""
     psutil = import_psutil()
     try:
         return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
@@ -40,7 +48,12 @@ def still_runs(process: Any) -> bool:
 
 
 def wait_until_ended(processes: Sequence[Any], timeout_s: float) -> List[Any]:
-    """Returns those of some psutil.Process that still run after `timeout_s` seconds."""
+    """Wait for processes to end and return those that still run.
+
+    Args:
+        processes: objects of `psutil.Process`.
+        timeout_s: the longest wait, in seconds.
+    """
     end = time.monotonic() + timeout_s
     while True:
         left = [process for process in processes if still_runs(process)]

@@ -1,4 +1,4 @@
-"""Tells the farm, and whoever looks at the output folder, how a task stands."""
+"""The progress of a task, told to the farm and written beside the frames."""
 
 from __future__ import annotations
 
@@ -13,30 +13,41 @@ from host_plugins.farm.reporters import FarmReporter
 from host_plugins.farm.status_files import State, TaskState, write_task
 from void_bridge.errors import Cancelled, VoidBridgeError
 
-_TOLD_EVERY_S = 2.0
+_WRITE_EVERY_S = 2.0
 
 
 class TaskProgress:
-    """frames: a range, or `check`. folder: of the frames."""
+    """The progress of one task.
+
+    Args:
+        folder: the folder of the frames.
+        frames: a range, or `check`.
+        reporter: where the farm is told.
+    """
 
     def __init__(self, folder: Path, frames: str, reporter: FarmReporter) -> None:
         self.frames = frames
-        self._folder, self._lines = folder, reporter
+        self._folder, self._reporter = folder, reporter
         self._state = TaskState(frames, "running", host=platform.node())
         self._line = ""
 
     def report(self, percent: float, line: str) -> None:
-        """percent: 0 to 100. Called as often as there is news."""
-        self._lines.progress(percent)
-        self._lines.status(line)
+        """Report progress. May be called as often as it changes.
+
+        Args:
+            percent: 0 to 100.
+            line: one line for a person.
+        """
+        self._reporter.progress(percent)
+        self._reporter.status(line)
         self._line = line
         now = time.time()
-        if now - self._state.updated >= _TOLD_EVERY_S:
+        if now - self._state.updated >= _WRITE_EVERY_S:
             self._note(replace(self._state, percent=max(percent, self._state.percent), line=line, updated=now))
 
     @contextmanager
     def tracked(self) -> Iterator[TaskProgress]:
-        """The end of the block is the end of the task."""
+        """Record the end of the task, or its failure, at the end of the block."""
         try:
             yield self
         except BaseException as exc:

@@ -1,7 +1,7 @@
 """The server of a farm session: one process that keeps the model loaded from task to task.
 
-A session's server has a spool, keys and an address of its own below the session's folder. It is found by no client but
-the session's tasks. It leaves by itself when it has been idle for long, should nobody stop it.
+A session's server has its own spool, keys and address below the session's folder. Only the tasks of the session find
+it. It exits after ten idle minutes if no command stops it.
 """
 
 from __future__ import annotations
@@ -22,14 +22,18 @@ from void_bridge.errors import EngineError
 FOLDER = "void-bridge"
 _RECORD = "session.json"
 _STOP_S = 60.0
-_IDLE_EXIT_S = 600.0  # when nobody is left to stop it
+_IDLE_EXIT_S = 600.0  # in case no task stops it
 _KILL_S = 10.0
 _WORDS = 20  # lines
 _ASK_GPUS = ("nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits")
 
 
 def session_config(folder: Path) -> Config:
-    """How clients and the server of a session are configured. Raises ConfigError: the site locks one of these."""
+    """Return the configuration for the server of a session and its clients.
+
+    Raises:
+        ConfigError: the site locks a setting that a session needs.
+    """
     own = folder.absolute() / FOLDER
     loaded = load({"runtime_dir": own / "run", "spool": own / "spool", "connect": "", "autostart": False})
     if "idle_exit_s" in loaded.locked:
@@ -41,14 +45,17 @@ def start(folder: Path, gpus: int = 0, gpu_memory_gb: float = 0.0, say: Callable
     """Start the server of a session.
 
     Args:
-        folder: the session's own; it is removed with it.
-        gpus, gpu_memory_gb: what this host has to have.
+        folder: the session's own folder; it is removed at the end.
+        gpus: how many GPUs this host must have.
+        gpu_memory_gb: memory of each of them, in GB.
+        say: called with lines for a person.
 
     Returns:
         A configuration for clients of this server; its address is in `connect`.
 
     Raises:
-        EngineError: this host lacks the GPUs. NoServer: it did not come up.
+        EngineError: this host lacks the GPUs.
+        NoServer: the server did not start.
     """
     check_host(gpus, gpu_memory_gb)
     psutil = import_psutil()
@@ -61,7 +68,7 @@ def start(folder: Path, gpus: int = 0, gpu_memory_gb: float = 0.0, say: Callable
 
 
 def variables(config: Config) -> Dict[str, str]:
-    """What a task's environment needs, so that it uses this session's server and starts none."""
+    """Return the environment variables that make a task use this session's server and start none."""
     return {
         "VOID_BRIDGE_CONNECT": config.connect,
         "VOID_BRIDGE_RUNTIME_DIR": str(config.runtime_dir),
@@ -70,9 +77,11 @@ def variables(config: Config) -> Dict[str, str]:
 
 
 def stop(folder: Path, say: Callable[[str], None] = print) -> None:
-    """End the session's server and whatever it started, however it stands, and remove what it kept.
+    """End the session's server and its workers, and remove the session's files.
 
-    say: told the last words of a server that has died.
+    Args:
+        folder: the session's folder.
+        say: called with the last log lines of a server that had died.
     """
     own = folder.absolute() / FOLDER
     try:
@@ -88,7 +97,11 @@ def stop(folder: Path, say: Callable[[str], None] = print) -> None:
 
 
 def check_host(gpus: int, gpu_memory_gb: float) -> None:
-    """Raises EngineError: this host has fewer GPUs of that size; schedulers don't always look."""
+    """Check that this host has the GPUs that a task asks for, since not every scheduler does.
+
+    Raises:
+        EngineError: there are fewer GPUs of that size.
+    """
     if not gpus:
         return
     found = gpu_memories_gb()
@@ -102,10 +115,10 @@ def check_host(gpus: int, gpu_memory_gb: float) -> None:
 
 
 def gpu_memories_gb() -> List[float]:
-    """Memory of each GPU that this process may use, as the NVIDIA driver tells it; none without one."""
+    """Return the memory in GB of each GPU that this process may use, as the NVIDIA driver reports it."""
     try:
-        told = subprocess.run(_ASK_GPUS, capture_output=True, text=True, timeout=30)
-        memories = [float(line) * 2**20 / 1e9 for line in told.stdout.splitlines() if line.strip()]
+        answer = subprocess.run(_ASK_GPUS, capture_output=True, text=True, timeout=30)
+        memories = [float(line) * 2**20 / 1e9 for line in answer.stdout.splitlines() if line.strip()]
     except (OSError, ValueError, subprocess.SubprocessError):
         return []
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
@@ -126,7 +139,7 @@ def _last_words(own: Path) -> List[str]:
 
 
 def _end(pid: int, started: float) -> bool:
-    """Ask the server to stop, which ends its workers; end what is left of them. Returns whether it was there."""
+    """Ask the server to stop, which ends its workers; kill what is left. Return whether the server was running."""
     family = _family(pid, started)
     for process in family:
         if process.pid == pid:
@@ -139,7 +152,10 @@ def _end(pid: int, started: float) -> bool:
 
 
 def _family(pid: int, started: float) -> List[Any]:
-    """The server and its workers, also when the server is gone: on POSIX they share its process group."""
+    """Return the processes of the server and its workers.
+
+    On POSIX, the workers of a dead server are found by their process group.
+    """
     found, psutil = [], import_psutil()
     for process in psutil.process_iter(["create_time", "ppid", "cmdline", "status"]):
         facts = process.info

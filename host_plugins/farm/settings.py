@@ -1,4 +1,4 @@
-"""What an artist asks of a farm, the same in every host, and keeps beside the script for the next time."""
+"""The settings of a farm submission, the same in every host, kept beside the script for the next submission."""
 
 from __future__ import annotations
 
@@ -27,9 +27,18 @@ _MOST_FRAMES = 1_000_000
 
 @dataclass(frozen=True)
 class FarmSettings:
-    """What an artist asks of a farm. gpu_memory: of a host, in GB; 0: no GPU. chunk: frames a task, 0: the whole shot.
+    """The artist's choices for a farm submission.
 
-    comp, write: whether the comp is rendered afterwards, by which of its Write nodes; hosts that have none leave them.
+    Attributes:
+        shots: submit this node's shot or every shot.
+        farm: the farm's name.
+        pool: pool or queue, in the farm's own terms.
+        priority: 0 to 100, highest first.
+        gpu_memory: memory of a GPU host in GB; 0 asks for no GPU.
+        chunk: frames in a task; 0 keeps the shot whole.
+        comment: shown by the render manager.
+        comp: whether the comp is rendered afterwards; hosts without comps leave it False.
+        write: the Write node that renders it; empty renders all.
     """
 
     shots: str = setting(
@@ -81,14 +90,18 @@ class FarmSettings:
 
     @property
     def gpus(self) -> int:
+        """The number of GPUs that a worker must have."""
         return 1 if self.gpu_memory else 0
 
 
 def farm_specs(config: Config, this: str, every: str, comp: bool = False) -> Tuple[SettingSpec, ...]:
-    """What a host's dialog shows.
+    """Return the settings that a host's dialog shows.
 
     Args:
-        this, every: what the choices of `shots` are called there. comp: whether the host has comps to render.
+        config: the configuration; its `farm` is offered too.
+        this: the host's name for "this shot".
+        every: the host's name for "every shot".
+        comp: whether the host has comps to render.
     """
     names = dict.fromkeys((*FARMS, *([config.farm] if config.farm else [])))
     choices = {"shots": ((THIS, this), (EVERY, every)), "farm": tuple((name, name) for name in names)}
@@ -97,17 +110,22 @@ def farm_specs(config: Config, this: str, every: str, comp: bool = False) -> Tup
 
 
 def farm_settings_from(values: Mapping[str, object], config: Config) -> FarmSettings:
-    """Those absent are as the site has configured them. Raises UsageError: one that makes no sense."""
+    """Return settings from plain values; absent ones come from the site's configuration.
+
+    Raises:
+        UsageError: a value is not valid.
+    """
     given = {"farm": config.farm or FARMS[0], **values}
     return values_from(FarmSettings, farm_specs(config, THIS, EVERY, comp=True), given)
 
 
 def sticky_text(settings: FarmSettings) -> str:
+    """Return settings as the text of a sticky file."""
     return json.dumps(to_plain(settings), indent=1, ensure_ascii=False) + "\n"
 
 
 def from_sticky_text(text: str, config: Config) -> FarmSettings:
-    """What was kept; defaults for what is not there or makes no sense any more."""
+    """Return settings from the text of a sticky file; missing or invalid values take their defaults."""
     try:
         kept = json.loads(text or "{}")
         return with_sound(farm_settings_from({}, config), kept, config)
@@ -116,7 +134,7 @@ def from_sticky_text(text: str, config: Config) -> FarmSettings:
 
 
 def with_sound(settings: FarmSettings, values: Mapping[str, object], config: Config) -> FarmSettings:
-    """`settings`, with those of the values that make sense: for a dialog that is shown again."""
+    """Return `settings` with the valid ones of `values`, for a dialog that is shown again."""
     for name, value in values.items():
         try:
             sound = getattr(farm_settings_from({name: value}, config), name)
@@ -127,12 +145,12 @@ def with_sound(settings: FarmSettings, values: Mapping[str, object], config: Con
 
 
 def sticky_file(script: Path) -> Path:
-    """`<script>.void_bridge_farm.json`, beside it."""
+    """Return the path `<script>.void_bridge_farm.json`, beside the script."""
     return script.with_name(script.stem + STICKY_SUFFIX)
 
 
 def read_sticky(script: Path, config: Config) -> FarmSettings:
-    """As last time in this script; defaults where there is no file, or none that can be read."""
+    """Return the settings that were kept for a script, or the defaults."""
     try:
         text = sticky_file(script).read_text(encoding="utf-8")
     except (OSError, ValueError):
@@ -141,7 +159,7 @@ def read_sticky(script: Path, config: Config) -> FarmSettings:
 
 
 def write_sticky(script: Path, settings: FarmSettings) -> None:
-    """For the next time. That it cannot be written keeps nobody from submitting."""
+    """Keep settings for the next submission. A failure is logged and does not stop the submission."""
     try:
         write_bytes(sticky_file(script), sticky_text(settings).encode())
     except (VoidBridgeError, OSError) as exc:

@@ -1,10 +1,10 @@
-"""A list of shots as CSV: a job a line.
+"""Shot lists as CSV: one job on each line.
 
 shot,plate,remove,frames,output
 sh010,plates/sh010.####.exr,roto/sh010.####.exr:A,1001-1046,out/sh010/sh010.####.exr
 
 Columns are `shot` (a name), `job` (a job.json) or `plate`, and the long options of `void-bridge remove` without their
-dashes. An empty cell is an option that was not given; flags take yes or no. Paths are read from where the list lies.
+dashes. An empty cell is an option that was not given; flags take yes or no. Relative paths start at the list's folder.
 """
 
 from __future__ import annotations
@@ -32,17 +32,23 @@ _DELIMITERS = (",", ";", "\t")
 
 @dataclass(frozen=True)
 class ShotList:
-    """jobs: name and job of every line that could be read. broken: what is wrong with the others, with line numbers."""
+    """The content of a shot list.
+
+    Attributes:
+        jobs: name and job of every line that could be read.
+        broken: the fault of each other line, with its number.
+    """
 
     jobs: Tuple[Tuple[str, Job], ...]
     broken: Tuple[str, ...]
 
 
 def read_shot_list(path: Path, config: Config) -> ShotList:
-    """Read a list; a broken line leaves the rest untouched.
+    """Read a shot list. A broken line does not affect the others.
 
     Raises:
-        InputError: the file cannot be read. UsageError: a column that is no option.
+        InputError: the file cannot be read.
+        UsageError: a column that is no option.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -59,7 +65,7 @@ def read_shot_list(path: Path, config: Config) -> ShotList:
 
 
 def _lines(text: str, path: Path) -> Iterator[Tuple[int, Dict[str, str]]]:
-    """Number and cells, by column, of every line that has any."""
+    """Yield number and cells, by column, of every line that has any."""
     head = text.partition("\n")[0]
     delimiter = max(_DELIMITERS, key=head.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
@@ -90,7 +96,7 @@ def _check_columns(columns: List[str], path: Path) -> None:
 
 
 def _without_empty_end(row: List[str], least: int) -> List[str]:
-    """Spreadsheets fill lines up with empty cells."""
+    """Return a row without the empty cells that spreadsheets add at its end."""
     while len(row) > least and not row[-1].strip():
         row = row[:-1]
     return row
@@ -104,7 +110,11 @@ def _cells(columns: List[str], row: List[str]) -> Dict[str, str]:
 
 
 def _job(cells: Dict[str, str], folder: Path, config: Config) -> Tuple[str, Job]:
-    """Raises VoidBridgeError: whatever is wrong with a line."""
+    """Return name and job of one line.
+
+    Raises:
+        VoidBridgeError: the line is wrong.
+    """
     if "" in cells:
         raise UsageError(cells[""])
     given = {name: _from(folder, cell) if name in _PATHS else cell for name, cell in cells.items()}
@@ -132,7 +142,7 @@ def _words(option: str, cell: str) -> List[str]:
 
 @cache
 def _options() -> Dict[str, bool]:
-    """Long options without their dashes -> whether each is a flag."""
+    """Return the long options without their dashes, and whether each is a flag."""
     parser = Parser()
     add_job_options(parser)
     actions = (action for action in parser._actions if action.option_strings and action.dest != "help")

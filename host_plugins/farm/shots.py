@@ -1,7 +1,8 @@
-"""Jobs as a farm sees them: named shots, each cut into tasks.
+"""Shots of a farm job: named jobs, each cut into tasks.
 
-A void job is one task, however long the shot: physics that is cut into chunks happens twice. An engine whose frames
-do not depend on which others are made can be cut; each task then reads the whole shot and makes its own frames.
+A void job is one task of any length: a shot cut into chunks would have its physics invented once in each. An engine
+whose frames do not depend on which others are made can be cut; each task then reads the whole shot and makes its own
+frames.
 """
 
 from __future__ import annotations
@@ -24,9 +25,12 @@ GPU_ENGINE, CPU_ENGINE = "void", "propagate"
 
 @dataclass(frozen=True)
 class FarmShot:
-    """name: unique among the shots of a bundle, and part of file names. job: in paths of the submitting machine.
+    """A named job and its tasks.
 
-    tasks: the frames that each task makes, in order; together all that the job delivers.
+    Attributes:
+        name: unique among the shots of a bundle, and part of file names.
+        job: the job, in paths of the submitting machine.
+        tasks: the frames that each task makes, in order; together all that the job delivers.
     """
 
     name: str
@@ -39,19 +43,23 @@ class FarmShot:
         return FrameRange(frame for task in self.tasks for frame in task)
 
     def takes_gpu(self, options: FarmOptions) -> bool:
+        """Return whether the shot's tasks need a GPU under these options."""
         return self.job.engine == GPU_ENGINE and options.gpus > 0
 
 
 def plan_shots(jobs: Iterable[Tuple[str, Job]], options: FarmOptions) -> Tuple[FarmShot, ...]:
-    """Name and cut jobs. An engine `auto` becomes void where a GPU is asked for, else propagate: on a farm, every task
-    of a shot has to use the same.
+    """Name jobs and cut them into tasks.
+
+    The engine `auto` becomes void where a GPU is asked for, else propagate, so that every task of a shot uses the same.
 
     Args:
-        jobs: name, or empty for that of the output; and the job, which has been checked.
+        jobs: a name, or an empty string for the output's name, and a checked job.
+        options: the options of the submission.
 
     Raises:
-        UsageError: no jobs, or two of one name. OutputError: two that write to the same place.
-        MissingFrames: frames of a plate or a matte that are not there.
+        UsageError: there are no jobs, or two have one name.
+        OutputError: two jobs write to the same place.
+        MissingFrames: frames of a plate or a matte are not on disk.
     """
     shots = tuple(_planned(name, job, options) for name, job in _named(tuple(jobs)))
     if not shots:
@@ -62,7 +70,7 @@ def plan_shots(jobs: Iterable[Tuple[str, Job]], options: FarmOptions) -> Tuple[F
 
 
 def _named(jobs: Tuple[Tuple[str, Job], ...]) -> Iterator[Tuple[str, Job]]:
-    """Every job with a name. Outputs that are called the same, such as the views of a shot, get their folder's too."""
+    """Yield every job with a name. Outputs of one name, such as the views of a shot, get their folder's name too."""
     own = [safe_name(name or _output_name(job)) for name, job in jobs]
     for (name, job), found in zip(jobs, own):
         shared = not name and sum(each.casefold() == found.casefold() for each in own) > 1
@@ -70,7 +78,11 @@ def _named(jobs: Tuple[Tuple[str, Job], ...]) -> Iterator[Tuple[str, Job]]:
 
 
 def delivered_frames(job: Job) -> FrameRange:
-    """The frames that a job delivers, with those handles that are on disk. Raises MissingFrames."""
+    """Return the frames that a job delivers, with those handles that are on disk.
+
+    Raises:
+        MissingFrames: frames are not on disk.
+    """
     return frames_read(job) if job.deliver_handles else job.frames
 
 
@@ -100,7 +112,7 @@ def _check_names(shots: Tuple[FarmShot, ...]) -> None:
 
 
 def _check_outputs(shots: Tuple[FarmShot, ...]) -> None:
-    """One folder holds one job, so that two may not share it."""
+    """Check that no two shots share an output folder, since a folder holds one job."""
     folders: Dict[str, List[FarmShot]] = {}
     for shot in shots:
         folder = Sequence.parse(shot.job.output).folder.replace("\\", "/").rstrip("/")

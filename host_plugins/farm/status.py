@@ -1,4 +1,4 @@
-"""`void-bridge farm status`: each task of a job, as its workers noted it beside the frames, and what the farm says."""
+"""`void-bridge farm status`: each task of a job as its worker wrote it beside the frames, and the farm's own status."""
 
 from __future__ import annotations
 
@@ -27,12 +27,13 @@ Found = Tuple[SubmissionRecord, Tuple[TaskState, ...]]
 
 
 def run_status(arguments: argparse.Namespace) -> int:
+    """Print the status of a farm job."""
     found = list(_found(Path(arguments.job)))
     submission = found[0][0]
     farm_says = _asked(submission)
     tasks = tuple(task for _, tasks in found for task in tasks)
-    told = [{"shot": each.shot, "tasks": to_plain(tasks)} for each, tasks in found]
-    arguments.outcome.set_without_job(farm=submission.farm, farm_job=submission.id, farm_says=farm_says, shots=told)
+    shots = [{"shot": each.shot, "tasks": to_plain(tasks)} for each, tasks in found]
+    arguments.outcome.set_without_job(farm=submission.farm, farm_job=submission.id, farm_says=farm_says, shots=shots)
     arguments.outcome.set(state=overall(tasks), tasks=len(tasks), tasks_done=sum(t.state == "done" for t in tasks))
     if not arguments.json:
         _show(found, farm_says)
@@ -40,7 +41,7 @@ def run_status(arguments: argparse.Namespace) -> int:
 
 
 def overall(tasks: Tuple[TaskState, ...]) -> str:
-    """The state of a whole job: failed and cancelled count once nothing runs any more."""
+    """Return the state of a whole job. Failed and cancelled tasks count once none is running."""
     states = {task.state for task in tasks}
     for state in ("running", "failed", "cancelled"):
         if state in states:
@@ -49,7 +50,11 @@ def overall(tasks: Tuple[TaskState, ...]) -> str:
 
 
 def _found(path: Path) -> Iterator[Found]:
-    """Of every shot. Raises InputError: nothing was submitted from there."""
+    """Yield record and tasks of every shot.
+
+    Raises:
+        InputError: nothing was submitted from there.
+    """
     for folder in _folders(path):
         submission = read_submission(folder)
         if submission is None:
@@ -68,7 +73,7 @@ def _folders(path: Path) -> List[Path]:
 
 
 def _asked(submission: SubmissionRecord) -> str:
-    """What the farm itself says; where it cannot be asked, why."""
+    """Return the farm's own status of a job, or why the farm cannot be asked."""
     try:
         return farm_of(submission.farm).status(submission.id) if submission.id else ""
     except VoidBridgeError as exc:

@@ -1,7 +1,7 @@
-"""How a farm job stands, as small files beside its frames: whoever sees the frames can follow, whichever farm it is.
+"""The status of a farm job as small files beside its frames, readable on any machine that sees the frames.
 
-<output folder>/farm/submission.json      who has the job, and which tasks there are
-<output folder>/farm/1001-1010.json       how the task for those frames stands; written by the worker that has it
+<output folder>/farm/submission.json      which farm has the job, and which tasks there are
+<output folder>/farm/1001-1010.json       the state of the task for those frames, written by its worker
 """
 
 from __future__ import annotations
@@ -26,9 +26,16 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class SubmissionRecord:
-    """farm: its name; id: by which it knows the job. bundle: folder. tasks: frames of each that makes this shot's.
+    """One submission of a shot to a farm.
 
-    submitted: seconds since the epoch.
+    Attributes:
+        farm: the farm's name.
+        id: the id by which the farm knows the job.
+        name: the name of the farm's job.
+        bundle: the bundle's folder.
+        shot: the name of the shot.
+        tasks: the frames of each task that makes this shot's.
+        submitted: when, in seconds since the epoch.
     """
 
     farm: str
@@ -42,7 +49,16 @@ class SubmissionRecord:
 
 @dataclass(frozen=True)
 class TaskState:
-    """frames: a range, or `check`. percent: 0 to 100. line: for a person. updated: seconds since the epoch."""
+    """The state of one task.
+
+    Attributes:
+        frames: a range, or `check` for the final task.
+        state: waiting, running, done, failed or cancelled.
+        percent: 0 to 100.
+        line: one line for a person.
+        host: the worker's host name.
+        updated: when it was written, in seconds since the epoch.
+    """
 
     frames: str
     state: State = "waiting"
@@ -53,35 +69,49 @@ class TaskState:
 
 
 def write_submission(folder: Path, submission: SubmissionRecord) -> None:
-    """folder: that of the frames. Raises OutputError, DiskFull."""
+    """Write the record of a submission.
+
+    Args:
+        folder: the folder of the frames.
+        submission: the record.
+
+    Raises:
+        OutputError: the file cannot be written.
+        DiskFull: the disk is full.
+    """
     write_json(folder / FOLDER / SUBMISSION, submission)
 
 
 def read_submission(folder: Path) -> Optional[SubmissionRecord]:
-    """None where nothing was submitted from here, or it cannot be read."""
+    """Return the record of a submission, or None where there is none that can be read."""
     return _read(SubmissionRecord, folder / FOLDER / SUBMISSION)
 
 
 def write_task(folder: Path, state: TaskState) -> None:
-    """Raises OutputError, DiskFull."""
+    """Write the state of a task.
+
+    Raises:
+        OutputError: the file cannot be written.
+        DiskFull: the disk is full.
+    """
     write_json(folder / FOLDER / f"{file_name(state.frames)}.json", state)
 
 
 def read_tasks(folder: Path, submission: SubmissionRecord) -> Tuple[TaskState, ...]:
-    """Every task of a submission in order, the final one last; those that nobody has begun are waiting."""
+    """Return the state of every task of a submission in order, the final one last. A task without a file is waiting."""
     found = ((frames, folder / FOLDER / f"{file_name(frames)}.json") for frames in (*submission.tasks, CHECK))
     return tuple(_read(TaskState, path) or TaskState(frames) for frames, path in found)
 
 
 def remove_task_states(folder: Path) -> None:
-    """How the tasks of an earlier submission stood, and who had it."""
+    """Remove the record and the task states of an earlier submission."""
     for path in (folder / FOLDER).glob("*.json"):
         if not path.name.startswith(REPORT_PREFIX):
             path.unlink(missing_ok=True)
 
 
 def summary(tasks: Tuple[TaskState, ...]) -> str:
-    """One line: `2 of 5 tasks done, 1 running (42 %), 1 failed: 1001-1010 on farm07: no server answers`."""
+    """Return one line, such as `2 of 5 tasks done, 1 running (42 %), 1 failed: 1001-1010 on farm07: no server`."""
     count: Dict[str, int] = {}
     for task in tasks:
         count[task.state] = count.get(task.state, 0) + 1
@@ -98,7 +128,7 @@ def summary(tasks: Tuple[TaskState, ...]) -> str:
 
 
 def file_name(frames: str) -> str:
-    """A long list of frames is named by its ends and its length."""
+    """Return the file name for a list of frames; a long list is named by its ends and its length."""
     if len(frames) <= 100:
         return frames.replace(":", "_")
     return f"{frames[:40]}...{frames[-40:]}_{len(frames)}"

@@ -1,4 +1,4 @@
-"""From JOB arguments and a shot list to a farm: checked, listed, bundled, claim_outputs, handed over, noted."""
+"""The submission: check the jobs, list their files, write the bundle, reserve the outputs, send it, record it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,13 @@ from void_bridge.pathmap import PathMap
 
 @dataclass(frozen=True)
 class JobToSubmit:
-    """One job for a farm. name: of the shot; empty: that of its output. source: its job.json, where it has one."""
+    """One job for a farm.
+
+    Attributes:
+        job: the job.
+        name: the name of the shot; empty takes that of the output.
+        source: its job.json, where it has one.
+    """
 
     job: Job
     name: str = ""
@@ -35,7 +41,13 @@ class JobToSubmit:
 
 @dataclass(frozen=True)
 class PreparedSubmission:
-    """Everything that is known before anything is written. sources: job.json by shot."""
+    """A submission that has been checked, before anything is written.
+
+    Attributes:
+        shots: the shots, with their tasks.
+        assets: the files that are read and the folders that are written.
+        sources: the job.json of each shot, where it has one.
+    """
 
     shots: Tuple[FarmShot, ...]
     assets: Assets
@@ -43,11 +55,18 @@ class PreparedSubmission:
 
 
 def prepare(wanted: Sequence[JobToSubmit], options: FarmOptions, config: Config) -> PreparedSubmission:
-    """Look at everything and write nothing.
+    """Check a submission. Writes nothing.
+
+    Args:
+        wanted: the jobs.
+        options: the options of the submission.
+        config: the configuration.
 
     Raises:
-        UsageError, InputError, OutputError: what is wrong with a job, or with all of them together; a path that the
-            farm's workers do not see. ConfigError: a site's hook.
+        UsageError: a job is wrong, or two do not go together.
+        InputError: a path that the farm's workers do not see, or an input that cannot be read.
+        OutputError: an output cannot be used.
+        ConfigError: a hook of the site failed.
     """
     jobs = [(each.name, hooks.prepare_job(each.job, config)) for each in wanted]
     shots = plan_shots(jobs, options)
@@ -64,15 +83,19 @@ def submit(
     bundle_folder: Optional[Path],
     say: Say,
 ) -> Tuple[Bundle, FarmReceipt]:
-    """Bundle and hand over.
+    """Write the bundle and send it to a farm.
 
     Args:
-        overwrite: the outputs may hold other jobs' frames, which go.
-        bundle_folder: None: beside the first shot's frames.
+        prepared: the checked submission.
+        options: the options of the submission.
+        farm: the back end.
+        overwrite: whether outputs may hold other jobs' frames, which are then removed.
+        bundle_folder: the bundle's folder; None puts it beside the first shot's frames.
+        say: called with lines for a person.
 
     Raises:
-        OutputError: an output is another job's, or the bundle's folder is in use. VoidBridgeError: the farm does not
-            take it; no bundle is left then.
+        OutputError: an output is another job's, or the bundle's folder is in use.
+        VoidBridgeError: the farm refuses the job; no bundle is left then.
     """
     jobs = {shot.name: shot.job for shot in prepared.shots}
     for shot, job in jobs.items():
@@ -90,10 +113,21 @@ def submit(
 def submit_bundle(
     folder: Path, options: FarmOptions, farm: Farm, overwrite: bool, config: Config, say: Say
 ) -> Tuple[Bundle, FarmReceipt]:
-    """Hand over a bundle that lies there, wherever it was made; its paths are read through this machine's path map.
+    """Send an existing bundle. Its paths are read through this machine's path mapping.
+
+    Args:
+        folder: the bundle.
+        options: the options of the submission.
+        farm: the back end.
+        overwrite: whether outputs may hold other jobs' frames, which are then removed.
+        config: the configuration.
+        say: called with lines for a person.
 
     Raises:
-        InputError, UsageError: it cannot be read. OutputError: as `submit`. VoidBridgeError: the farm does not take it.
+        InputError: the bundle cannot be read.
+        UsageError: a parameter is wrong.
+        OutputError: as for `submit`.
+        VoidBridgeError: the farm refuses the job.
     """
     bundle, here = read_bundle(folder), PathMap.parse(config.path_map)
     jobs = {name: mapped(bundle.job(name).job, here) for name in bundle.shot_names()}
@@ -113,11 +147,11 @@ def _hand_over(bundle: Bundle, jobs: Dict[str, Job], options: FarmOptions, farm:
 def _note(bundle: Bundle, jobs: Dict[str, Job], farm: Farm, id: str) -> None:
     for name, job in jobs.items():
         tasks = tuple(frames for shot, frames in bundle.tasks() if shot == name)
-        told = (farm.name, id, bundle.name, str(bundle.folder), name, tasks, time.time())
-        write_submission(output_folder(job), SubmissionRecord(*told))
+        record = SubmissionRecord(farm.name, id, bundle.name, str(bundle.folder), name, tasks, time.time())
+        write_submission(output_folder(job), record)
 
 
 def _free_folder(folder: Path) -> Path:
-    """`bundle`, or `bundle_2` where an earlier submission left one."""
+    """Return `folder`, or `folder_2` and so on where an earlier submission left one."""
     others = (folder.with_name(f"{folder.name}_{number}") for number in itertools.count(2))
     return next(path for path in itertools.chain([folder], others) if not path.exists())

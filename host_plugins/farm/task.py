@@ -1,4 +1,4 @@
-"""One task of a farm job: the frames that are missing, made by the session's server and written beside the others."""
+"""One task of a farm job: the session's server makes the frames that are missing."""
 
 from __future__ import annotations
 
@@ -25,14 +25,18 @@ from void_bridge.pathmap import PathMap
 from void_bridge.protocol.messages import FINAL_STATES, JobStatus
 from void_bridge.sequence import Sequence
 
-PATIENCE_S = 5.0  # nobody starts a session's server again
+PATIENCE_S = 5.0  # a session's server is not started again
 
 
 @dataclass(frozen=True)
 class TaskOrder:
-    """jobs: folder with the shots' jobs. frames: those that the task makes; None: all that are delivered.
+    """The description of one task.
 
-    rules: what other machines call a folder, and what it is here.
+    Attributes:
+        jobs: the folder with the shots' jobs.
+        shot: the name of the shot.
+        frames: the frames that the task makes; None means all that are delivered.
+        rules: the farm's path mapping.
     """
 
     jobs: Path
@@ -42,17 +46,21 @@ class TaskOrder:
 
 
 def run_task(order: TaskOrder, config: Config, reporter: FarmReporter, stop: threading.Event) -> Path:
-    """Make the frames of a task that are not on disk yet. Frames that are finished stay there, however it ends.
+    """Make the frames of a task that are not on disk yet. Finished frames stay there even if the task fails.
 
     Args:
-        config: of a client of the session's server; none is started.
-        stop: set from elsewhere to cancel.
+        order: the task.
+        config: the configuration of a client of the session's server; none is started.
+        reporter: where progress is told to the farm.
+        stop: an event that cancels when it is set.
 
     Returns:
         The folder of the frames.
 
     Raises:
-        Cancelled: `stop` was set. VoidBridgeError: why it failed; NoServer where the session's server is gone.
+        Cancelled: `stop` was set.
+        NoServer: the session's server is gone.
+        VoidBridgeError: the job failed.
     """
     rules = order.rules + PathMap.parse(config.path_map)
     job = job_on_this_host(order.jobs, order.shot, rules)
@@ -73,13 +81,17 @@ def run_task(order: TaskOrder, config: Config, reporter: FarmReporter, stop: thr
 
 
 def missing_frames(job: Job, frames: FrameRange) -> FrameRange:
-    """Those that are not on disk; each appears there whole or not at all. May be empty."""
+    """Return the frames that are not on disk; may be empty. A frame on disk is whole."""
     there = set(Sequence.parse(job.output).frames_on_disk())
     return FrameRange(frame for frame in frames if frame not in there)
 
 
 def _frames(order: TaskOrder, job: Job) -> FrameRange:
-    """Raises UsageError: frames that the job does not deliver."""
+    """Return the frames of a task.
+
+    Raises:
+        UsageError: frames that the job does not deliver.
+    """
     delivered = delivered_frames(job)
     if order.frames is None:
         return delivered
@@ -120,9 +132,11 @@ def _followed(client: Client, id: str, writer: FrameWriter, there: int, progress
 
 
 def percent_of(status: JobStatus, there: int = 0) -> float:
-    """How far a job is, 0 to 100: by its own estimate of the time left, else by its frames.
+    """Return how far a job is, 0 to 100, by its estimate of the time left, else by its frames.
 
-    there: frames of the task that were finished before.
+    Args:
+        status: the job's status.
+        there: frames of the task that were finished before.
     """
     left = status.progress.seconds_left
     if status.state == "running" and left is not None and status.seconds > 0:
@@ -138,7 +152,7 @@ def _cancelling(client: Client, id: str, stop: threading.Event) -> Iterator[None
     def wait() -> None:
         stop.wait()
         if not over.is_set():
-            with suppress(VoidBridgeError):  # whoever watches the job hears of it
+            with suppress(VoidBridgeError):  # the loop that watches the job gets the error
                 client.cancel(id)
 
     thread = threading.Thread(target=wait, name="void-farm-cancel", daemon=True)

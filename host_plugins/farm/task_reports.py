@@ -1,4 +1,4 @@
-"""What the tasks of a shot said about themselves, put together as the report of the whole job."""
+"""The reports of a shot's tasks, merged into the report of the whole job."""
 
 from __future__ import annotations
 
@@ -14,22 +14,34 @@ from void_bridge.protocol.messages import Result
 
 
 def write_task_report(folder: Path, frames: str, result: Result) -> None:
-    """Keep the report of one task. Raises OutputError, DiskFull."""
+    """Write the report of one task.
+
+    Args:
+        folder: the folder of the frames.
+        frames: the frames of the task.
+        result: the result of the session's server.
+
+    Raises:
+        OutputError: the file cannot be written.
+        DiskFull: the disk is full.
+    """
     path = folder / FOLDER / f"{REPORT_PREFIX}{file_name(frames)}.json"
     write_json(path, {**build_report(result), "job": ""})  # the session's number says nothing to anybody else
 
 
 def write_report(folder: Path, frames: int) -> Dict[str, Any]:
-    """Write `report.json` from those of the tasks.
+    """Write `report.json` from the reports of the tasks.
 
     Args:
-        frames: that the job delivers.
+        folder: the folder of the frames.
+        frames: how many frames the job delivers.
 
     Returns:
-        The report: the tasks' numbers where they agree, times added up, every warning once.
+        The report: values on which the tasks agree, times added up, each warning once.
 
     Raises:
-        OutputError, DiskFull.
+        OutputError: the file cannot be written.
+        DiskFull: the disk is full.
     """
     parts = [_read(path) for path in sorted((folder / FOLDER).glob(f"{REPORT_PREFIX}*.json"))]
     report = {**merged(parts), "frames": frames}
@@ -38,13 +50,13 @@ def write_report(folder: Path, frames: int) -> Dict[str, Any]:
 
 
 def remove_task_reports(folder: Path) -> None:
-    """Those of the tasks, as the frames that they speak of are gone."""
+    """Remove the reports of tasks whose frames are gone."""
     for path in (folder / FOLDER).glob(f"{REPORT_PREFIX}*.json"):
         path.unlink(missing_ok=True)
 
 
 def merged(parts: Iterable[Dict[str, Any]]) -> Dict[str, Any]:
-    """One report of several. Engines that differ are all named."""
+    """Return one report of several. Engines that differ are all named."""
     parts = list(parts)
     whole: Dict[str, Any] = {}
     for part in parts:

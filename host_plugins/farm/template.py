@@ -1,8 +1,8 @@
-"""The Open Job Description template of a bundle, as plain data. No shell in it: a worker may run any system.
+"""The Open Job Description template of a bundle, as plain data. It uses no shell, so a worker may run any system.
 
 Remove   one task for each (shot, frames); a step environment starts the server once a session
-Check    one task a shot: every frame is there; contact sheet and comparison
-Comp     the artist's comp, where that was asked for
+Check    one task a shot: checks every frame; contact sheet and comparison
+Comp     the artist's comp, if it was asked for
 
 Source: https://github.com/OpenJobDescription/openjd-specifications/wiki, 2023-09 template schemas.
 """
@@ -33,7 +33,11 @@ _NOTICE_S = 60
 
 
 def make_template(shots: Sequence[FarmShot], options: FarmOptions) -> Plain:
-    """Raises UsageError: more tasks than a step may have."""
+    """Return the template of a bundle.
+
+    Raises:
+        UsageError: there are more tasks than a step may have.
+    """
     on_gpu = [shot for shot in shots if shot.takes_gpu(options)]
     on_any = [shot for shot in shots if not shot.takes_gpu(options)]
     groups = [(group, gpu) for group, gpu in ((on_gpu, True), (on_any, False)) if group]
@@ -52,14 +56,14 @@ def make_template(shots: Sequence[FarmShot], options: FarmOptions) -> Plain:
 
 
 def job_name(shots: Sequence[FarmShot], options: FarmOptions) -> str:
-    """What the farm calls the job."""
+    """Return the name of the farm's job."""
     found = options.name or "void " + ", ".join(shot.name for shot in shots)
     text = " ".join(_literal(found).split())
     return text if len(text) <= _NAME_MAX else text[: _NAME_MAX - 3] + "..."
 
 
 def _literal(text: str) -> str:
-    """Without what the template would read as an expression, and without control characters."""
+    """Return text without control characters and without anything that the template would read as an expression."""
     return re.sub(r"[\x00-\x1f\x7f-\x9f]+", " ", text).replace("{{", "{").replace("}}", "}")
 
 
@@ -115,7 +119,7 @@ def _remove(name: str, shots: Sequence[FarmShot], options: FarmOptions, gpu: boo
 
 
 def _requirements(options: FarmOptions, gpu: bool) -> List[Plain]:
-    """Amounts of a host. Memory is counted in MiB by the specification."""
+    """Return the amounts that a host must have. The specification counts memory in MiB."""
     found: List[Plain] = []
     if gpu:
         found.append({"name": "amount.worker.gpu", "min": options.gpus})
@@ -139,7 +143,7 @@ def _with_notice() -> Plain:
 
 
 def _server(gpus: int, gpu_memory_gb: float) -> Plain:
-    """The server of a session, which every task of it finds in its environment."""
+    """Return the environment that starts and stops the session's server."""
     asked = ["--gpus", str(gpus), "--gpu-memory", f"{gpu_memory_gb:g}"] if gpus else []
     enter = _action(_COMMAND, ["farm", "session", "start", _SESSION, *asked], timeout=600)
     leave = _action(_COMMAND, ["farm", "session", "stop", _SESSION], timeout=120)
@@ -154,7 +158,7 @@ def _task() -> Plain:
 
 
 def _daemon(gpus: int, gpu_memory_gb: float) -> Plain:
-    """The adaptor in the background of a session; it holds the server."""
+    """Return the environment that runs the adaptor in the background of a session; the adaptor starts the server."""
     data = f"gpus: {gpus}\ngpu_memory_gb: {gpu_memory_gb:g}\n"
     start = ["daemon", "start", "--connection-file", _CONNECTION, "--path-mapping-rules", f"file://{_RULES}"]
     start += ["--init-data", "file://{{Env.File.InitData}}"]
@@ -197,7 +201,10 @@ def _check(shots: Sequence[FarmShot], after: Sequence[str]) -> Plain:
 
 
 def _comp(comp: CompRender) -> Plain:
-    """Nuke renders a frame a task: `-x` executes, `-X` names the Write, `-F` the frame."""
+    """Return the step in which Nuke renders one frame a task.
+
+    `-x` executes, `-X` names the Write, `-F` the frame.
+    """
     write = ["-X", comp.write] if comp.write else ["-x"]
     args = [*write, "-F", "{{Task.Param.Frame}}", "{{Param.CompScript}}"]
     frames = {"name": "Frame", "type": "INT", "range": str(comp.frames)}

@@ -1,4 +1,4 @@
-"""`void-bridge farm session|task|check`: what a farm's workers run."""
+"""`void-bridge farm session|task|check`: the commands that a farm's workers run."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from void_bridge.frames import FrameRange
 
 
 def add_actions(actions: Any) -> None:
-    """Add these words behind `farm`."""
+    """Add these commands to `farm`."""
     server = actions.add_parser("session", help="on a worker: start or stop the server of a session")
     server.add_argument("what", choices=("start", "stop"))
     server.add_argument("folder", type=Path, metavar="DIR", help="of the session")
@@ -66,6 +66,7 @@ def _add_shot(parser: argparse.ArgumentParser) -> None:
 
 
 def run_session(arguments: argparse.Namespace) -> int:
+    """Start or stop the server of a session."""
     lines = OpenJobReporter(sys.stdout)
     if arguments.what == "stop":
         session.stop(arguments.folder, say)
@@ -78,6 +79,7 @@ def run_session(arguments: argparse.Namespace) -> int:
 
 
 def run_task_command(arguments: argparse.Namespace) -> int:
+    """Make the frames of one task."""
     reporter = reporter_for(arguments.lines)
     with report_failure(reporter), stop_on_signals() as stop:
         order = _order(arguments)
@@ -102,7 +104,7 @@ def _in_own_session(
 
 
 def _asked_of_host(order: TaskOrder, arguments: argparse.Namespace) -> Tuple[int, float]:
-    """GPUs and GB of each: what the bundle says, as farms without sessions do not all look."""
+    """Return the GPUs and the GB of each that the bundle asks for; farms without sessions do not all check them."""
     if not arguments.bundle:
         return arguments.gpus, arguments.gpu_memory
     asked = host_requirements(read_bundle(arguments.bundle), order.shot)
@@ -110,6 +112,7 @@ def _asked_of_host(order: TaskOrder, arguments: argparse.Namespace) -> Tuple[int
 
 
 def run_check(arguments: argparse.Namespace) -> int:
+    """Check the frames of one shot, or of every shot of a bundle."""
     reporter = reporter_for(arguments.lines)
     with report_failure(reporter), stop_on_signals() as stop:
         jobs, rules = _jobs(arguments), read_rules(arguments.path_mapping)
@@ -151,7 +154,7 @@ def _jobs(arguments: argparse.Namespace) -> Path:
 
 @contextmanager
 def report_failure(reporter: PlainReporter) -> Iterator[None]:
-    """What goes wrong is told to the farm before the command ends with it."""
+    """Tell the farm about an error before the command ends with it."""
     try:
         yield
     except VoidBridgeError as exc:
@@ -161,7 +164,7 @@ def report_failure(reporter: PlainReporter) -> Iterator[None]:
 
 @contextmanager
 def stop_on_signals() -> Iterator[threading.Event]:
-    """An event that is set when the farm asks this process to end, once; a second time ends it."""
+    """Yield an event that the first SIGTERM or SIGINT sets; a second signal ends the process."""
     stop = threading.Event()
     names = [name for name in ("SIGTERM", "SIGINT", "SIGBREAK") if hasattr(signal, name)]
     numbers = [getattr(signal, name) for name in names]

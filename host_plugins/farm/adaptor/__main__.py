@@ -1,4 +1,4 @@
-"""`void-bridge-adaptor`. The runtime starts this module again as its daemon."""
+"""The command `void-bridge-adaptor`. The runtime starts this module again as its daemon."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _FAIL = "openjd_fail: "
 
 
 def main() -> int:
-    """Exit codes: 0 done, 1 failed and said why, 2 wrong usage."""
+    """Run the adaptor's command line and return 0 when done, 1 after a failure that was reported, 2 for wrong usage."""
     action, connection = _asked()
     if action == "_serve":
         return _run_runtime(connection, _REQUEST_S)
@@ -45,7 +45,7 @@ def _run_runtime(connection: Optional[Path], timeout_s: float) -> int:
 
 
 def _asked() -> Tuple[str, Optional[Path]]:
-    """What of the daemon, or nothing; its connection file."""
+    """Return the action for the daemon, or an empty string, and its connection file."""
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("words", nargs="*")
     parser.add_argument("--connection-file", type=Path)
@@ -55,10 +55,10 @@ def _asked() -> Tuple[str, Optional[Path]]:
 
 
 def _make_folder(connection: Path) -> bool:
-    """The session's own folder, where the runtime also leaves the logs of its start: they are removed with it.
+    """Make the session's folder, where the runtime also leaves its start logs; all is removed with the session.
 
     Returns:
-        False: there is one, or a connection file, which the runtime refuses.
+        False if the folder, or a connection file, which the runtime refuses, is there already.
     """
     if connection.exists():
         return False
@@ -73,7 +73,7 @@ def _make_folder(connection: Path) -> bool:
 
 def _say_failure(exc: Exception, action: str) -> None:
     text = str(exc)
-    if _FAIL in text:  # the daemon's, and told
+    if _FAIL in text:  # the daemon has reported it
         return
     is_gone = action == "run" and (isinstance(exc, OSError) or "connection file" in text)
     more = "the adaptor's daemon is gone; run the task again in a new session: " if is_gone else ""
@@ -82,8 +82,8 @@ def _say_failure(exc: Exception, action: str) -> None:
 
 def _one_line(exc: Exception) -> str:
     lines = str(exc).strip().splitlines() or [type(exc).__name__]
-    told = [line for line in lines if _FAIL in line]
-    return (told or lines)[-1]
+    failures = [line for line in lines if _FAIL in line]
+    return (failures or lines)[-1]
 
 
 def _say(line: str) -> None:

@@ -1,4 +1,4 @@
-"""One session's adaptor: its server is started once, each task's frames are made through it."""
+"""The adaptor of one session: it starts the server once, and each task's frames are made through it."""
 
 from __future__ import annotations
 
@@ -28,10 +28,15 @@ INTERFACE = SemanticVersion(major=1, minor=0)  # of init_data and run_data
 
 
 class VoidBridgeAdaptor(Adaptor[AdaptorConfiguration]):
-    """init_data: gpus, gpu_memory_gb. run_data: jobs, shot, frames. See schemas/.
+    """The adaptor that openjd-adaptor-runtime runs.
 
-    Raises, from each call:
-        VoidBridgeError: why it failed, in words that the runtime hands to the farm.
+    `init_data` holds gpus and gpu_memory_gb; `run_data` holds jobs, shot and frames. See schemas/.
+
+    Attributes:
+        session_folder: the folder of the server's spool, removed with the session; None makes a temporary one.
+
+    Raises:
+        VoidBridgeError: from each call; the runtime passes its message on to the farm.
     """
 
     session_folder: ClassVar[Optional[Path]] = None
@@ -48,9 +53,11 @@ class VoidBridgeAdaptor(Adaptor[AdaptorConfiguration]):
 
     @property
     def integration_data_interface_version(self) -> SemanticVersion:
+        """The version of init_data and run_data."""
         return INTERFACE
 
     def on_start(self) -> None:
+        """Start the session's server."""
         check("init_data", self.init_data)
         self._folder = self.session_folder or Path(tempfile.mkdtemp(prefix="void-bridge-"))
         asked = int(self.init_data.get("gpus", 0)), float(self.init_data.get("gpu_memory_gb", 0))
@@ -59,6 +66,7 @@ class VoidBridgeAdaptor(Adaptor[AdaptorConfiguration]):
             raise Cancelled("cancelled while the session's server was started")
 
     def on_run(self, run_data: Dict[str, Any]) -> None:
+        """Make the frames of one task."""
         try:
             check("run_data", run_data)
             if self._client_config is None:
@@ -73,10 +81,11 @@ class VoidBridgeAdaptor(Adaptor[AdaptorConfiguration]):
         return TaskOrder(Path(run_data["jobs"]), run_data["shot"], frames, rules)
 
     def on_cancel(self) -> None:
-        """On another thread than `on_run`, which then ends with Cancelled and keeps the frames that are finished."""
+        """Cancel the running task, from another thread. `on_run` then raises Cancelled; finished frames are kept."""
         self._stopping.set()
 
     def on_cleanup(self) -> None:
+        """Stop the session's server and remove its files."""
         if self._folder is not None:
             session.stop(self._folder, log.info)
             shutil.rmtree(self._folder, ignore_errors=True)
@@ -84,7 +93,7 @@ class VoidBridgeAdaptor(Adaptor[AdaptorConfiguration]):
 
 
 class _Lines(PlainReporter):
-    """In the words of the runtime, which tells failures by itself."""
+    """A reporter in the runtime's own lines. The runtime reports failures itself."""
 
     def __init__(self) -> None:
         super().__init__(sys.stdout)

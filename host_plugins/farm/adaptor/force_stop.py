@@ -1,8 +1,8 @@
-"""`daemon stop` where the runtime's own does not get there. Nothing of a session stays.
+"""`daemon stop` for cases in which the runtime's own stop does not work. It leaves nothing of a session behind.
 
 openjd-adaptor-runtime 0.9.6 refuses to stop a daemon whose task still runs, as it does when `daemon run` was killed; it
 leaves the daemon running when the stop reports a failure, also an earlier one; and it does nothing where the daemon has
-died, whose server is left then.
+died, although its server still runs then.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ Say = Callable[[str], None]
 
 
 def session_folder(connection: Path) -> Path:
-    """The folder of the session whose daemon has this connection file."""
+    """Return the folder of the session whose daemon has this connection file."""
     return connection.with_name(f"{connection.name}.session").absolute()
 
 
 def force_stop(connection: Path, say: Say) -> None:
-    """Cancel the daemon's task, end the daemon, its server and workers, remove their files; what is there of them."""
+    """Cancel the daemon's task, end the daemon, its server and workers, and remove their files."""
     folder, daemon = session_folder(connection), _daemon(connection)
     if daemon is not None:
         _wait_or_kill(daemon, _EXIT_S if _answers(connection) else 0, say)
@@ -57,7 +57,7 @@ def _daemon(connection: Path) -> Optional[Any]:
 def _answers(connection: Path) -> bool:
     try:
         _ask(connection)
-    except Exception:  # whatever it is, the daemon is killed then
+    except Exception:  # of any class: the daemon is killed then
         return False
     return True
 
@@ -95,7 +95,7 @@ def _wait_or_kill(daemon: Any, timeout_s: float, say: Say) -> None:
 
 
 def _remove_connection(connection: Path) -> None:
-    """What a daemon removes itself unless it is killed: the file, and the socket that it names."""
+    """Remove the connection file and its socket, which a killed daemon leaves behind."""
     with suppress(OSError, ValueError, KeyError, TypeError):
         socket = Path(json.loads(connection.read_text(encoding="utf-8"))["socket"])
         if socket.is_socket():

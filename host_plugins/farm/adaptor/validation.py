@@ -1,4 +1,4 @@
-"""What farms hand to the adaptor, held against its schemas."""
+"""Validation of the data that farms pass to the adaptor, against its schemas."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ SCHEMAS = Path(__file__).with_name("schemas")
 
 
 def check(name: str, data: Dict[str, Any]) -> None:
-    """Hold data against its schema.
+    """Validate data against its schema.
 
     Args:
         name: init_data or run_data.
+        data: the data.
 
     Raises:
         UsageError: an unknown key, whose nearest is named, a missing one, or a value of the wrong kind.

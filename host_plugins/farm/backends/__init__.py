@@ -19,9 +19,13 @@ State = Literal["queued", "done", "failed", "cancelled"]
 
 @dataclass(frozen=True)
 class FarmReceipt:
-    """id: by which the farm knows the job, as other jobs of that farm depend on it. words: what to tell.
+    """A farm's answer to a submission.
 
-    state: queued, or how the job ended where the farm is this machine. files: what was written for a person to submit.
+    Attributes:
+        id: the id by which the farm knows the job, and other jobs of that farm depend on it.
+        words: one line for a person.
+        state: queued, or how the job ended where the farm is this machine.
+        files: files that were written for a person to submit.
     """
 
     id: str
@@ -31,14 +35,20 @@ class FarmReceipt:
 
 
 class Farm(Protocol):
-    """One render manager. `loads_once`: whether the model stays loaded between the tasks of a session."""
+    """The interface of one render manager.
+
+    Attributes:
+        name: the name behind `--to`.
+        summary: one line for lists.
+        loads_once: whether the model stays loaded between the tasks of a session.
+    """
 
     name: ClassVar[str]
     summary: ClassVar[str]
     loads_once: ClassVar[bool]
 
     def submit(self, bundle: Bundle, options: FarmOptions, say: Say) -> FarmReceipt:
-        """Hand a bundle over.
+        """Send a bundle to the farm.
 
         Raises:
             UsageError: an option that this farm cannot honour, or a client of it that is not installed.
@@ -47,21 +57,29 @@ class Farm(Protocol):
         ...
 
     def lacks(self) -> str:
-        """What this machine needs before it can submit there and has not; empty: nothing. Asks no farm."""
+        """Return what this machine needs before it can submit there; empty if nothing. Contacts no farm."""
         ...
 
     def status(self, id: str) -> str:
-        """What the farm says about a job, in one line; empty where it cannot be asked. Raises ServerError."""
+        """Return the farm's status of a job in one line; empty where the farm cannot be asked.
+
+        Raises:
+            ServerError: the farm refuses or does not answer.
+        """
         ...
 
 
 def farm_names() -> Tuple[str, ...]:
-    """Every registered farm, without importing any."""
+    """Return the name of every registered farm, without importing any."""
     return tuple(find_entry_points(GROUP))
 
 
 def farm_of(name: str) -> Farm:
-    """Raises UsageError: no farm of that name."""
+    """Return the back end of a name.
+
+    Raises:
+        UsageError: no farm has that name.
+    """
     found = find_entry_points(GROUP)
     if name not in found:
         raise UsageError(f"no farm {name!r}{nearest(name, found)}; known: {', '.join(found)}")

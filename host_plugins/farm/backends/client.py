@@ -1,4 +1,4 @@
-"""A farm's own command line client, run and run_client to its end."""
+"""The command line client of a farm, run to its end."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import subprocess
 from typing import Any, Dict, Sequence
 
-# What is common to every call: nothing to type, one stream of text, whatever the console's encoding.
+# For every call: no input, one stream of text, UTF-8 on any console.
 PIPES: Dict[str, Any] = {
     "stdin": subprocess.DEVNULL,
     "stdout": subprocess.PIPE,
@@ -17,10 +17,15 @@ PIPES: Dict[str, Any] = {
 
 
 def environment() -> Dict[str, str]:
-    """Of a client that is written in Python and would else use the console's encoding."""
+    """Return the environment for a client written in Python, which would otherwise use the console's encoding."""
     return {**os.environ, "PYTHONIOENCODING": "utf-8"}
 
 
 def run_client(command: Sequence[str], timeout_s: float) -> subprocess.CompletedProcess[str]:
-    """Run a client. Raises OSError: it is not there. TimeoutExpired."""
+    """Run a client and return its output.
+
+    Raises:
+        OSError: the client cannot be started.
+        subprocess.TimeoutExpired: it did not end in time.
+    """
     return subprocess.run(command, env=environment(), timeout=timeout_s, **PIPES)

@@ -7,14 +7,14 @@ tasks (see `numbered_tasks`). Deadline 10 has no session that outlives a task: e
 
 Read on docs.thinkboxsoftware.com ("Manual Job Submission", "Command", "Jobs - Command Arguments"): the tokens
 <STARTFRAME> and <QUOTE>, and that `deadlinecommand` takes the two files. Read in a public copy of the plug-in's
-CommandLine.py: Executable, Arguments, ShellExecute; that a path mapping of the farm is applied to both; that curly
-quotes become straight ones; and that the pattern `Progress: (\\d+)%` is looked for in what a shell prints, but not in
-what a program prints that is run without one, as here: its progress is in `void-bridge farm status`.
+CommandLine.py: Executable, Arguments, ShellExecute; a path mapping of the farm is applied to both; curly quotes become
+straight ones; the pattern `Progress: N%` is looked for in a shell's output, but not in that of a program that runs
+without one, as here: its progress is in `void-bridge farm status`.
 Seen in other submitters: DEADLINE_PATH, JobID=..., BatchName, JobDependencies, ConcurrentTasks, OutputDirectory0, and
 `-GetJobDetails` with a count for each state (`Completed:3`). From memory: steps in a list of frames (1-9x2).
 
-Deadline 10 knows no GPU that a job can ask for: its GPU settings belong to the plug-ins of renderers. Choose a pool of
-machines that have them. No repository has seen these files.
+A Deadline 10 job cannot ask for a GPU: its GPU settings belong to the plug-ins of renderers. Choose a pool of machines
+that have them. These files have never been submitted to a repository.
 """
 
 from __future__ import annotations
@@ -45,14 +45,20 @@ Info = Dict[str, str]
 
 
 class Deadline10:
-    """Its job id is the check's: once that has ended, every frame is there."""
+    """The back end `deadline10`. A job's id is the check's: once that has ended, every frame is there."""
 
     name: ClassVar[str] = "deadline10"
     summary: ClassVar[str] = "Thinkbox Deadline 10: submission files, handed over where deadlinecommand is installed"
     loads_once: ClassVar[bool] = False
 
     def submit(self, bundle: Bundle, options: FarmOptions, say: Say) -> FarmReceipt:
-        """Raises UsageError, OutputError, ServerError."""
+        """Write the submission files, and submit them where deadlinecommand is installed.
+
+        Raises:
+            UsageError: an option that Deadline cannot honour.
+            OutputError: a file cannot be written.
+            ServerError: Deadline refuses or does not answer.
+        """
         numbered_tasks.refuse_adaptor("Deadline 10", options)
         jobs = _jobs(bundle, options)
         files = tuple(str(path) for name in jobs for path in _write(bundle, name, *jobs[name]))
@@ -66,20 +72,25 @@ class Deadline10:
                 job = {**job, "JobDependencies": list(ids.values())[-1]}
             ids[name] = _submitted(command, _write(bundle, name, job, plugin), ids)
             say(f"Deadline has the {name} as {ids[name]}")
-        told = ", ".join(f"the {name} as {id}" for name, id in ids.items())
-        return FarmReceipt(ids[CHECK], f"Deadline has {told}{note}", files=files)
+        jobs_by_name = ", ".join(f"the {name} as {id}" for name, id in ids.items())
+        return FarmReceipt(ids[CHECK], f"Deadline has {jobs_by_name}{note}", files=files)
 
     def lacks(self) -> str:
+        """Return a note that deadlinecommand is missing, or an empty string."""
         return "" if _command() else "deadlinecommand is not on PATH: submission files are written, to be sent by hand"
 
     def status(self, id: str) -> str:
-        """Empty where deadlinecommand is not installed. Raises ServerError: it cannot tell."""
+        """Return the counts of Deadline's task states; empty where deadlinecommand is not installed.
+
+        Raises:
+            ServerError: Deadline does not answer.
+        """
         command = _command()
         return _status_line(_run([command, "-GetJobDetails", id], {})) if command and id else ""
 
 
 def _jobs(bundle: Bundle, options: FarmOptions) -> Dict[str, Tuple[Info, Info]]:
-    """Job and plug-in info of each, in the order in which they depend on one another."""
+    """Return job and plug-in info of each job, in the order in which they depend on one another."""
     program, folder = numbered_tasks.parameter(bundle, "VoidBridge"), str(bundle.folder)
     last = len(bundle.tasks()) - 1
     task = ["farm", "task", "--own-session", "--bundle", folder, "--task", "<STARTFRAME>", "--lines", "deadline10"]
@@ -101,7 +112,7 @@ def _jobs(bundle: Bundle, options: FarmOptions) -> Dict[str, Tuple[Info, Info]]:
 
 
 def _job(bundle: Bundle, options: FarmOptions, what: str, frames: str) -> Info:
-    """ConcurrentTasks 1: two tasks at once on a worker would share its GPU."""
+    """Return the job info. ConcurrentTasks is 1, since two tasks at once on a worker would share its GPU."""
     name = _one_line(options.name or bundle.name)
     return {
         "Plugin": "CommandLine",
@@ -121,7 +132,11 @@ def _plugin(executable: str, arguments: Sequence[str]) -> Info:
 
 
 def _quoted(argument: str) -> str:
-    """Raises UsageError: quotes, which the plug-in cannot pass on."""
+    """Return an argument as the plug-in takes it.
+
+    Raises:
+        UsageError: the argument holds quotes, which the plug-in cannot pass on.
+    """
     if re.search('["\u201c\u201d]', argument) or argument.endswith("\\"):
         raise UsageError(f"got {argument}; Deadline 10 cannot pass this on; choose a path without quotes with -o")
     return argument if re.fullmatch(r"[\w.:,/<>+=@-]+", argument, re.ASCII) else f"<QUOTE>{argument}<QUOTE>"
@@ -142,14 +157,14 @@ def _write(bundle: Bundle, name: str, job: Info, plugin: Info) -> Tuple[Path, Pa
 
 
 def _checked(key: str, value: str) -> str:
-    """A line break would begin another key."""
+    """Return a value that fits on one line, since a line break would begin another key."""
     if _CONTROL.search(value):
         raise UsageError(f"got {value!r} for {key} of Deadline 10, expected one line; rename it")
     return value
 
 
 def _command() -> str:
-    """deadlinecommand, or empty."""
+    """Return the path of deadlinecommand, or an empty string."""
     named = os.environ.get("DEADLINE_PATH", "").strip()
     return (shutil.which("deadlinecommand", path=named) if named else None) or shutil.which("deadlinecommand") or ""
 
@@ -176,12 +191,12 @@ def _run(command: Sequence[str], before: Mapping[str, str]) -> List[str]:
 
 
 def _already(before: Mapping[str, str]) -> str:
-    """What has to be deleted in the Monitor before another try."""
+    """Return which jobs must be deleted in the Monitor before another try."""
     return "".join(f"; the {name} had been submitted as {id}: delete that job first" for name, id in before.items())
 
 
 def _status_line(lines: Sequence[str]) -> str:
-    """`3 completed, 1 rendering, 4 queued`; empty where no count is found."""
+    """Return a line such as `3 completed, 1 rendering, 4 queued`; empty where no count is found."""
     counts: Dict[str, str] = {}
     for line in lines:
         found = re.match(r"(\w+)\s*[:=]\s*(\d+)$", line)
@@ -201,7 +216,7 @@ def _by_hand(bundle: Bundle, names: Tuple[str, ...]) -> str:
 
 
 def _note(bundle: Bundle, options: FarmOptions) -> str:
-    """What this farm does otherwise than asked, behind what else there is to say; empty: nothing."""
+    """Return which options Deadline 10 cannot honour, to be added to the answer; empty if there are none."""
     asked = [
         needs
         for needs in (numbered_tasks.host_requirements(bundle, shot) for shot in bundle.shot_names())

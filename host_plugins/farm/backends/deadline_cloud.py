@@ -1,12 +1,12 @@
-"""AWS Deadline Cloud, through its own client: the bundle is handed over as it is.
+"""AWS Deadline Cloud, through its own client, which takes the bundle as it is.
 
-The client uploads what the storage profile does not cover, and knows farm, queue and credentials by its own settings
-(`deadline config`). Here a pool is the id of a queue.
+The client uploads what the storage profile does not cover, and knows farm, queue and credentials from its own settings
+(`deadline config`). A pool is the id of a queue.
 
-Read in the source of the client (PyPI deadline 0.60.10): the options of `bundle submit` and `job get`, that the job's
-id is printed on a line of its own, that errors are printed on standard output with exit status 1, that `--yes` gives up
-where files lie outside every known folder, and that `job get` prints YAML. In the service's model (botocore,
-deadline/2023-10-12): CreateJob takes no dependency on another job. Nothing here has met the real service.
+Read in the source of the client (PyPI deadline 0.60.10): the options of `bundle submit` and `job get`; the job's id is
+printed on a line of its own; errors are printed on standard output with exit status 1; `--yes` gives up where files lie
+outside every known folder; `job get` prints YAML. In the service's model (botocore, deadline/2023-10-12): CreateJob
+takes no dependency on another job. This code has never talked to the real service.
 """
 
 from __future__ import annotations
@@ -35,14 +35,20 @@ _TOLD = (("RUNNING", "running"), ("FAILED", "failed"), ("CANCELED", "cancelled")
 
 
 class DeadlineCloud:
-    """Its job ids: `job-...` in the client's own queue, `queue-.../job-...` in a queue that was named."""
+    """The back end `deadline-cloud`. Ids are `job-...` in the client's own queue, `queue-.../job-...` otherwise."""
 
     name: ClassVar[str] = "deadline-cloud"
     summary: ClassVar[str] = "AWS Deadline Cloud, through the client `deadline`"
     loads_once: ClassVar[bool] = True
 
     def submit(self, bundle: Bundle, options: FarmOptions, say: Say) -> FarmReceipt:
-        """Raises UsageError, InputError, ServerError."""
+        """Submit a bundle through the client.
+
+        Raises:
+            UsageError: the client is not installed, or an option that Deadline Cloud cannot honour.
+            InputError: the bundle cannot be read.
+            ServerError: the service refuses the job.
+        """
         if options.depends_on:
             raise UsageError(
                 "Deadline Cloud has no dependencies between jobs; leave --depends-on out. --then-comp puts the comp "
@@ -57,6 +63,7 @@ class DeadlineCloud:
         return FarmReceipt(id, f"Deadline Cloud has it as {found[-1]}" + (f" in {queue}" if queue else ""))
 
     def lacks(self) -> str:
+        """Return the advice to install the client, or an empty string."""
         try:
             _client()
         except UsageError as exc:
@@ -64,7 +71,12 @@ class DeadlineCloud:
         return ""
 
     def status(self, id: str) -> str:
-        """Raises UsageError: no client. ServerError: it cannot tell."""
+        """Return the service's status of a job.
+
+        Raises:
+            UsageError: the client is not installed.
+            ServerError: the service does not answer.
+        """
         queue, _, job = id.rpartition("/")
         arguments = ["job", "get", f"--job-id={job}", *([f"--queue-id={queue}"] if queue else [])]
         return _status_line(_answer([_client(), *arguments]))
@@ -87,7 +99,7 @@ def _submit_arguments(bundle: Bundle, options: FarmOptions, queue: str) -> List[
 
 
 def _folders(bundle: Bundle) -> Tuple[str, ...]:
-    """Every folder that is read or written: whoever submits has seen them, so that the client need not ask again."""
+    """Return every folder that is read or written. The user has confirmed them, so the client need not ask again."""
     path = bundle.folder / REFERENCES
     try:
         found = _yaml(path.read_text(encoding="utf-8"))["assetReferences"]
@@ -109,7 +121,7 @@ def _client() -> str:
 
 
 def _run(command: Sequence[str], say: Callable[[str], None]) -> List[str]:
-    """Its last lines, each passed on to `say` as it comes: an upload takes its time."""
+    """Run the client and return its last lines; `say` gets each line at once, since an upload takes time."""
     kept: Deque[str] = deque(maxlen=_KEPT_LINES)
     try:
         process = subprocess.Popen(command, env=environment(), **PIPES)
@@ -142,7 +154,7 @@ def _answer(command: Sequence[str]) -> Dict[str, Any]:
 
 
 def _status_line(job: Dict[str, Any]) -> str:
-    """`running: 3 of 8 tasks done, 2 running, 1 failed`."""
+    """Return a line such as `running: 3 of 8 tasks done, 2 running, 1 failed`."""
     counts: Dict[str, int] = job.get("taskRunStatusCounts") or {}
     if not counts or not job.get("taskRunStatus"):
         words = str(job.get("lifecycleStatusMessage") or "").strip()
@@ -154,7 +166,11 @@ def _status_line(job: Dict[str, Any]) -> str:
 
 
 def _yaml(text: str) -> Dict[str, Any]:
-    """Raises ValueError: no table."""
+    """Parse a YAML table.
+
+    Raises:
+        ValueError: the text is no table.
+    """
     import yaml
 
     try:

@@ -1,8 +1,8 @@
-"""A bundle's template in the words of farms that do not read Open Job Description.
+"""A bundle's tasks by number, for farms that do not read Open Job Description.
 
-Such a farm numbers its tasks: task N is the N-th entry of `Bundle.tasks()`, from 0, and its worker runs
-`void-bridge farm task --own-session --bundle DIR --task N`. Plate frames are no good as numbers of tasks: they may be
-negative, have steps, and be cut into tasks of unequal length, which not every farm keeps apart.
+Such a farm numbers its tasks: task N is entry N of `Bundle.tasks()`, counted from 0, and its worker runs
+`void-bridge farm task --own-session --bundle DIR --task N`. Plate frames cannot serve as task numbers: they may be
+negative, have steps, and be cut into tasks of unequal length, which some farms cannot represent.
 """
 
 from __future__ import annotations
@@ -19,7 +19,13 @@ from void_bridge.errors import UsageError
 
 @dataclass(frozen=True)
 class HostRequirements:
-    """What a worker must have for a shot. Memory in MiB; 0: any."""
+    """The requirements of a shot on its worker; 0 means any.
+
+    Attributes:
+        gpus: number of GPUs.
+        gpu_memory_mib: memory of each GPU, in MiB.
+        memory_mib: memory of the host, in MiB.
+    """
 
     gpus: int = 0
     gpu_memory_mib: int = 0
@@ -28,16 +34,22 @@ class HostRequirements:
 
 @dataclass(frozen=True)
 class CompTask:
-    """command: for one frame, its number a token of the farm. frames: a range."""
+    """The render of the comp.
+
+    Attributes:
+        command: the command for one frame; its number is a token of the farm.
+        frames: a range.
+    """
 
     command: Tuple[str, ...]
     frames: str
 
 
 def parameter(bundle: Bundle, name: str) -> str:
-    """The value of a parameter, else the template's default. A relative path lies in the bundle.
+    """Return the value of a parameter, or the template's default. A relative path is resolved in the bundle.
 
-    Raises UsageError: neither is there.
+    Raises:
+        UsageError: there is no such parameter, or it has no value.
     """
     for each in bundle.template.get("parameterDefinitions", []):
         if each["name"] == name:
@@ -49,12 +61,12 @@ def parameter(bundle: Bundle, name: str) -> str:
 
 
 def task_numbers(bundle: Bundle, shot: str) -> Tuple[int, ...]:
-    """Of the tasks that make a shot's frames, ascending."""
+    """Return the numbers of the tasks that make a shot's frames, ascending."""
     return tuple(number for number, (name, _) in enumerate(bundle.tasks()) if name == shot)
 
 
 def host_requirements(bundle: Bundle, shot: str) -> HostRequirements:
-    """Of the step that makes a shot's frames; nothing for a shot that no step makes."""
+    """Return the requirements of the step that makes a shot's frames."""
     for step in bundle.template["steps"]:
         ranges = task_ranges(step)
         if set(ranges) == set(TASK_PARAMETERS) and shot in ranges["Shot"]:
@@ -68,7 +80,12 @@ def host_requirements(bundle: Bundle, shot: str) -> HostRequirements:
 
 
 def comp(bundle: Bundle, frame: str) -> Optional[CompTask]:
-    """The comp's render, if the bundle has one. frame: the farm's token for the number of a frame."""
+    """Return the comp's render, or None if the bundle has none.
+
+    Args:
+        bundle: the bundle.
+        frame: the farm's token for the number of a frame.
+    """
     for step in bundle.template["steps"]:
         if step["name"] == COMP:
             run = step["script"]["actions"]["onRun"]
@@ -78,7 +95,11 @@ def comp(bundle: Bundle, frame: str) -> Optional[CompTask]:
 
 
 def refuse_adaptor(farm: str, options: FarmOptions) -> None:
-    """Raises UsageError: these farms run the command line."""
+    """Refuse the adaptor for a farm that runs the command line.
+
+    Raises:
+        UsageError: the options ask for the adaptor.
+    """
     if options.runner != "command":
         raise UsageError(f"got --runner {options.runner}; {farm} has no sessions for it; leave --runner out")
 
@@ -92,5 +113,5 @@ def _filled(bundle: Bundle, text: str, frame: str) -> str:
 
 
 def _is_absolute(path: str) -> bool:
-    """On any system."""
+    """Return whether a path is absolute on any system."""
     return bool(re.match(r"[/\\]|[A-Za-z]:[/\\]", path))

@@ -1,19 +1,19 @@
 """OpenCue, through pyoutline and pycue.
 
 remove_<shot>   the tasks of a shot; OpenCue's frame numbers are numbers of tasks (see `numbered_tasks`), a chunk is one
-check_<shot>    after it: every frame is there
-comp            after every check, where that was asked for: frame by frame
+check_<shot>    after it: checks every frame
+comp            after every check, if it was asked for: frame by frame
 
 Why task numbers, and not the plate's frames with OpenCue's chunks. Read in Cuebot's source
 (github.com/AcademySoftwareFoundation/OpenCue): a frame's name is `0001-layer`, four to six digits, so that negative
 frames have none (service/JobSpec.java); in versions with util/FrameSet.java `getChunk`, #FRAMESPEC# of a layer's last
 chunk leaves out its last frame; and in older versions only #ZFRAME#, #IFRAME#, #LAYER#, #JOB# and #FRAME# are replaced
-(dispatcher/DispatchSupportService.java). #IFRAME# with a chunk of 1 is right in all of them. JobSpec.java also says
-what names are allowed (three or more of a-z, 0-9, _), how memory is read (m: MiB, g: GiB) and that root cannot launch.
+(dispatcher/DispatchSupportService.java). #IFRAME# with a chunk of 1 is right in all of them. JobSpec.java also defines
+which names are allowed (three or more of a-z, 0-9, _), how memory is read (m: MiB, g: GiB) and that root cannot launch.
 
-The specification is what `outline.backend.cue.serialize_simple` makes, sent by `opencue.api.launchSpecAndWait`.
+The specification is the output of `outline.backend.cue.serialize_simple`, sent by `opencue.api.launchSpecAndWait`.
 OutlineLauncher.launch(use_pycuerun=False) sends the same, but leaves a session folder and SHOT in the environment.
-Serialising ran; a launch ran against a fake Cuebot on the vendor's own protocol; no real Cuebot has seen it.
+Serialising ran; a launch ran against a fake Cuebot on the vendor's own protocol, never against a real Cuebot.
 SHOW, SHOT and USER are taken from the environment, as pyoutline does.
 """
 
@@ -42,16 +42,17 @@ _TOLD = (("running", "running"), ("dead", "dead"), ("eaten", "eaten"), ("waiting
 
 
 class OpenCue:
-    """Its job ids are the names of jobs, such as `show-shot-user_void_sh010`."""
+    """The back end `opencue`. Ids are the names of jobs, such as `show-shot-user_void_sh010`."""
 
     name: ClassVar[str] = "opencue"
     summary: ClassVar[str] = "OpenCue, through pyoutline; Cuebot as CUEBOT_HOSTS says"
     loads_once: ClassVar[bool] = False
 
     def serialised(self, bundle: Bundle, options: FarmOptions) -> str:
-        """The job's specification, XML, as Cuebot gets it. Asks no Cuebot.
+        """Return the job's specification, XML, as it is sent to Cuebot. Contacts no Cuebot.
 
-        Raises UsageError: pyoutline is not installed, or an option that OpenCue cannot honour.
+        Raises:
+            UsageError: pyoutline is not installed, or an option that OpenCue cannot honour.
         """
         numbered_tasks.refuse_adaptor("OpenCue", options)
         with _pyoutline():
@@ -64,7 +65,13 @@ class OpenCue:
             return str(backend.serialize_simple(cuerun.OutlineLauncher(made, **flags)))
 
     def submit(self, bundle: Bundle, options: FarmOptions, say: Say) -> FarmReceipt:
-        """Raises UsageError, NoServer, ServerError."""
+        """Launch a job on Cuebot.
+
+        Raises:
+            UsageError: pyoutline is not installed, or an option that OpenCue cannot honour.
+            NoServer: no Cuebot answers.
+            ServerError: Cuebot refuses the job.
+        """
         spec = self.serialised(bundle, options)
         with _cuebot() as opencue:
             before = [_active(opencue, name) for name in options.depends_on]
@@ -81,11 +88,19 @@ class OpenCue:
         return FarmReceipt(name, f"OpenCue has it as {name}")
 
     def lacks(self) -> str:
+        """Return which packages are missing, or an empty string."""
         missing = [package for package, module in _PACKAGES if not find_spec(module)]
         return f"needs {' and '.join(missing)}; install void-bridge[farm]" if missing else ""
 
     def status(self, id: str) -> str:
-        """Raises UsageError: no pycue. NoServer, ServerError, UnknownJob."""
+        """Return Cuebot's status of a job.
+
+        Raises:
+            UsageError: pycue is not installed.
+            NoServer: no Cuebot answers.
+            ServerError: Cuebot refuses to answer.
+            UnknownJob: Cuebot has no such job.
+        """
         with _cuebot() as opencue:
             jobs = [job for job in opencue.api.getJobs(job=[id], include_finished=True) if job.data.name == id]
             if not jobs:
@@ -155,7 +170,7 @@ def _after(layer: Any, others: Sequence[Any]) -> None:
 
 
 def _layer_names(shots: Sequence[str]) -> Dict[str, str]:
-    """Shots by name as layers may be called; a number where two would be alike."""
+    """Return the layer name of each shot; names that would be equal get a number."""
     found: Dict[str, str] = {}
     for number, shot in enumerate(shots, 1):
         name = _name(shot) or "shot"
@@ -164,7 +179,7 @@ def _layer_names(shots: Sequence[str]) -> Dict[str, str]:
 
 
 def _name(text: str) -> str:
-    """As Cuebot accepts it; may be empty."""
+    """Return text as a name that Cuebot accepts; may be empty."""
     return re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")
 
 
@@ -184,7 +199,7 @@ def _check_positive(frames: str) -> None:
 
 
 def _quoted(argument: str) -> str:
-    """For the shell of a worker: double quotes serve those of every system, where they can."""
+    """Quote an argument for the shell of a worker, with double quotes where they are safe: every system reads them."""
     if re.fullmatch(r"[\w@%+=:,./#-]+", argument, re.ASCII):
         return argument
     windows = re.match(r"\\\\|[A-Za-z]:\\", argument)
@@ -193,7 +208,7 @@ def _quoted(argument: str) -> str:
 
 @contextmanager
 def _pyoutline() -> Iterator[None]:
-    """pyoutline and pycue set variables of the environment when they are imported; these are put back."""
+    """Import pyoutline and pycue for the block, and restore the environment variables that their import changes."""
     held = dict(os.environ)
     try:
         for name in ("outline", "outline.cuerun", "outline.modules.shell", "opencue"):
@@ -209,7 +224,7 @@ def _pyoutline() -> Iterator[None]:
 
 @contextmanager
 def _cuebot() -> Iterator[Any]:
-    """pycue, connected to the Cuebot that the environment or pycue's own file names."""
+    """Yield pycue, connected to the Cuebot that the environment or pycue's own file names."""
     with _pyoutline():
         opencue = importlib.import_module("opencue")
     cuebot = opencue.Cuebot
@@ -227,7 +242,7 @@ def _cuebot() -> Iterator[Any]:
 
 
 def _hosts(cuebot: Any) -> List[str]:
-    """host:port of every Cuebot, as pycue finds them."""
+    """Return host:port of every Cuebot, found as pycue finds them."""
     listed: Any = os.environ.get("CUEBOT_HOSTS", "")
     if listed:
         listed = listed.split(",")
@@ -240,7 +255,7 @@ def _hosts(cuebot: Any) -> List[str]:
 
 
 def _answers(host: str) -> bool:
-    """Asked first, as gRPC takes minutes to give up on a host that is silent."""
+    """Return whether a host accepts connections. gRPC alone takes minutes to give up on a silent host."""
     name, _, port = host.rpartition(":")
     try:
         socket.create_connection((name, int(port)), _CONNECT_S).close()
@@ -257,7 +272,7 @@ def _active(opencue: Any, name: str) -> Any:
 
 
 def _settle(job: Any, before: Sequence[Any], comment: str) -> None:
-    """A job that depends on others was launched paused, and goes on once that has been said."""
+    """Add comment and dependencies, and resume a job that was launched paused because it depends on others."""
     if comment:
         job.addComment("void-bridge", comment)
     for other in before:
@@ -271,12 +286,12 @@ def _grpc() -> Any:
 
 
 def _said(exc: Exception) -> str:
-    """In Cuebot's words."""
+    """Return an error in Cuebot's words."""
     return str(exc.details() if isinstance(exc, _grpc().Call) else exc)
 
 
 def _status_line(job: Any) -> str:
-    """`pending: 3 of 8 frames done, 2 running, 1 dead, 2 waiting`."""
+    """Return a line such as `pending: 3 of 8 frames done, 2 running, 1 dead, 2 waiting`."""
     states = importlib.import_module("opencue_proto.job_pb2").JobState
     stats = job.job_stats
     parts = [f"{stats.succeeded_frames} of {stats.total_frames} frames done"]

@@ -1,4 +1,4 @@
-"""Open Job Description here and now: openjd-cli runs the bundle on this machine, tasks one after the other."""
+"""Open Job Description on this machine: openjd-cli runs the bundle's tasks one after the other."""
 
 from __future__ import annotations
 
@@ -23,11 +23,18 @@ _COMMANDS = {"VoidBridge": "void-bridge", "VoidBridgeAdaptor": "void-bridge-adap
 
 
 class OpenJobDescription:
+    """The back end `openjd`. A job's id is the process id of openjd-cli."""
+
     name: ClassVar[str] = "openjd"
     summary: ClassVar[str] = "this machine, through openjd-cli"
     loads_once: ClassVar[bool] = True
 
     def submit(self, bundle: Bundle, options: FarmOptions, say: Say) -> FarmReceipt:
+        """Run a bundle here, in the foreground or in the background.
+
+        Raises:
+            UsageError: openjd-cli is not installed, or the job depends on others.
+        """
         if options.depends_on:
             raise UsageError("openjd runs a job here and now; run one after the other instead of --depends-on")
         lacks = self.lacks()
@@ -40,16 +47,18 @@ class OpenJobDescription:
         return _in_foreground(command, log, say)
 
     def lacks(self) -> str:
+        """Return the advice to install openjd-cli, or an empty string."""
         if find_spec("openjd"):
             return ""
         return "running a bundle here needs openjd-cli, which is not installed; install void-bridge[farm]"
 
     def status(self, id: str) -> str:
+        """Return whether the job's process runs."""
         return "runs here" if is_running(int(id)) else "has ended here"
 
 
 def _parameters(bundle: Bundle) -> str:
-    """The bundle's values; and this installation's own commands, unless others are named."""
+    """Return the bundle's values as JSON, with this installation's own commands unless others are named."""
     values = {name: value for name, value in bundle.values.items() if name not in SERVICE_PARAMETERS}
     known = {each["name"] for each in bundle.template["parameterDefinitions"]}
     own = {name: Path(sys.executable).with_name(script) for name, script in _COMMANDS.items() if name in known}
@@ -58,7 +67,7 @@ def _parameters(bundle: Bundle) -> str:
 
 
 def _in_foreground(command: List[str], log: Path, say: Say) -> FarmReceipt:
-    """Every line is shown and kept. Ctrl-C cancels with notice; the session's server has ended when this returns."""
+    """Run openjd-cli, show and keep every line. Ctrl-C cancels; the session's server has ended when this returns."""
     failure, process = "", _start(command, stdout=subprocess.PIPE, **_own_group())
     assert process.stdout is not None
     interrupted = False
@@ -101,7 +110,7 @@ def _start(command: List[str], **more: Any) -> Any:
 
 
 def _own_group() -> Dict[str, Any]:
-    """So that a Ctrl-C reaches openjd-cli from here, once, and not its tasks beside it."""
+    """Return arguments of Popen that keep Ctrl-C from the tasks, so that it reaches openjd-cli once, from here."""
     if sys.platform == "win32":
         return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
     return {"start_new_session": True}
