@@ -96,7 +96,7 @@ class _Stages:
 
 def _checked(job: Job, stages: _Stages) -> Checked:
     try:
-        from void_bridge.pixels.compare import Look, write_comparison, write_contact_sheet
+        from void_bridge.pixels.compare import ReviewView, write_comparison, write_contact_sheet
     except ImportError as exc:
         raise UsageError(f"checking frames needs {exc.name}; install void-bridge[server,farm] on this worker") from exc
     frames, folder = delivered_frames(job), output_folder(job)
@@ -107,8 +107,8 @@ def _checked(job: Job, stages: _Stages) -> Checked:
     whole = job.replace(frames=frames)
     sheet, movie = folder / f"{folder.name}_contact.png", folder / f"{folder.name}_compare.mp4"
     stages.advance("sheet", 0, 1)
-    write_contact_sheet(whole, sheet, Look())
-    write_comparison(whole, movie, Look(), lambda done, total: stages.advance("comparison", done, total))
+    write_contact_sheet(whole, sheet, ReviewView())
+    write_comparison(whole, movie, ReviewView(), lambda done, total: stages.advance("comparison", done, total))
     return Checked(folder, frames, sheet, movie)
 
 
