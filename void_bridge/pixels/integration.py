@@ -167,7 +167,6 @@ def _enlarged(light: Array, frame: PlateFrame) -> Array:
     return frame.linear(frame.enlarge(frame.code(light)))
 
 
-Array = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
 _FROM, _FULLY = 0.78, 0.9  # of the model domain: 0.57 and 0.98 in linear light at a normal exposure
