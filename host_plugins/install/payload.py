@@ -30,7 +30,7 @@ FOLDER = "void_bridge"
 # What needs numpy, a terminal or pip; and the scripts, which go elsewhere.
 _LEFT_OUT = ("void_bridge/pixels/", "void_bridge/cli/", "host_plugins/install/")
 # Of host_plugins/farm a host needs what the artist sees; the rest runs in the server's Python and on the farm.
-_ARTISTS = ("__init__", "artist", "assets", "follow", "options", "settings", "shots")
+_ARTISTS = ("__init__", "assets", "host_submission", "options", "settings", "shots", "status_files")
 FARM = tuple(f"host_plugins/farm/{name}.py" for name in _ARTISTS)
 _SCRIPTS = {"nuke": "plugin", "resolve": "scripts"}
 
