@@ -16,7 +16,7 @@ from gpu_server.engines.base import Engine, Patch
 from gpu_server.worker.messages import FrameWritten, RunJob
 from void_bridge.atomic import write_bytes
 from void_bridge.job import Job
-from void_bridge.pixels.composite import half, paste_into
+from void_bridge.pixels.composite import paste_into, to_half
 from void_bridge.pixels.exr import ExrFrame, encode_frame
 from void_bridge.pixels.shot import ShotFrame
 
@@ -55,7 +55,7 @@ def composite(shot_frame: ShotFrame, patch: Patch, headers: dict[str, HeaderValu
         here, there = region.relative_to(window).slices, region.relative_to(patch.box).slices
         for axis, name in enumerate(shot_frame.rgb_channels):
             paste_into(channels[name][here], patch.rgb[(*there, axis)], weight[here])
-    channels[PASTE_CHANNEL] = half(weight)
+    channels[PASTE_CHANNEL] = to_half(weight)
     if job.confidence:
         channels[CONFIDENCE_CHANNEL] = _confidence(patch, shot_frame, weight)
     generated = {"void_bridge/generated": "yes" if patch.generated else "no"}

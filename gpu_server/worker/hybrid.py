@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from gpu_server.engines.base import Clip, Patch
 from void_bridge.pixels.box import Box
-from void_bridge.pixels.integration import in_windows
+from void_bridge.pixels.integration import with_neighbours
 from void_bridge.pixels.resample import resample
 from void_bridge.pixels.seam import CELL, match
 
@@ -49,7 +49,7 @@ def hybrid(model: Iterable[Patch], real: Iterable[Patch], clip: Clip, told: Real
         told: is added to.
     """
     pairs = ((made, seen, _real_weight(made, seen, clip)) for made, seen in zip(model, real, strict=True))
-    for window, at in in_windows(pairs, _NEIGHBOURS):
+    for window, at in with_neighbours(pairs, _NEIGHBOURS):
         made, seen, weight = window[at]
         if not (made.generated and seen.generated):
             yield made

@@ -16,16 +16,16 @@ from gpu_server.worker.bounded_map import bounded_map
 from gpu_server.worker.model_clip import FramedClip
 from void_bridge.job import Job
 from void_bridge.pixels.box import Box
-from void_bridge.pixels.cut_off import CutOff, cut_off, cut_off_warning
+from void_bridge.pixels.cut_off import CutOff, cut_off_warning, find_cut_off
 from void_bridge.pixels.grain import Grain
 from void_bridge.pixels.integration import (
     CanvasMeasurement,
     IntegratedFrame,
     PlateFrame,
-    full_fill,
-    in_windows,
     integrate,
+    make_full_fill,
     measure_on_canvas,
+    with_neighbours,
 )
 from void_bridge.pixels.plate_detail import Resize
 from void_bridge.pixels.plate_grain import measure_grain
@@ -61,7 +61,7 @@ class PlateIntegrator:
     def _windows(
         self, seen: Iterable[tuple[Patch, CanvasMeasurement | None]], deliver: Collection[int]
     ) -> Iterator[tuple[Sequence[tuple[Patch, CanvasMeasurement | None]], int]]:
-        for window, at in in_windows(seen):
+        for window, at in with_neighbours(seen):
             patch, own = window[at]
             if self.clip.stored_index(patch.index) in deliver:
                 if own is not None:
@@ -102,7 +102,7 @@ class PlateIntegrator:
             patch.rgb, patch.reconstruction, self.clip.plate(index), quadmask, self.clip.linear, self.clip.code, corner
         )
         if seen.change is not None:
-            cut = cut_off(seen.change, self.clip.matte("paste", index))
+            cut = find_cut_off(seen.change, self.clip.matte("paste", index))
             self._cuts[self.clip.frames[index]] = dataclasses.replace(cut, box=self._box_on_plate(cut.box, index))
         return seen
 
@@ -133,7 +133,7 @@ class PlateIntegrator:
 
     def _full(self, done: IntegratedFrame, plate: PlateFrame, frame: int) -> Array:
         draws = self._draws(frame)
-        return done.generated if draws is None else full_fill(done, plate, draws)
+        return done.generated if draws is None else make_full_fill(done, plate, draws)
 
     def _needed(self, index: int) -> Box:
         """Of the plate's raster: what is pasted and a little around; for the unmasked fill the whole crop."""

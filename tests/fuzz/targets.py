@@ -21,7 +21,7 @@ from void_bridge.job import JobFile
 from void_bridge.pathmap import PathMap
 from void_bridge.pixels.exr_channels import channel_places
 from void_bridge.pixels.exr_header import parse_info
-from void_bridge.pixels.exr_refusals import attributes_openexr_refuses, refuse_unreadable
+from void_bridge.pixels.exr_refusals import refuse_unreadable, refused_attributes
 from void_bridge.protocol.framing import decode, encode, request_number
 from void_bridge.sequence import Sequence
 
@@ -49,7 +49,7 @@ def exr(data: bytes) -> None:
     """All that is decided before OpenEXR sees a file."""
     info = parse_info(io.BytesIO(data), "fuzzed.exr")
     refuse_unreadable(info, "fuzzed.exr")
-    attributes_openexr_refuses(info)
+    refused_attributes(info)
     channel_places(info)
     assert info.data_window.height > 0 and info.data_window.width > 0
 

@@ -5,7 +5,7 @@ import pytest
 
 from void_bridge.pixels.box import Box
 from void_bridge.pixels.framing import hold_framing
-from void_bridge.pixels.framing_path import ACCELERATION, FOLLOW, SPEED, move_framing, smoothest
+from void_bridge.pixels.framing_path import ACCELERATION, FOLLOW, SPEED, move_framing, smoothest_path
 
 CANVAS = (384, 672)
 UHD = Box(0, 0, 2160, 3840)
@@ -175,7 +175,7 @@ def test_the_path_is_the_best_one(frames):
     centred = np.cumsum(rng.normal(0, 20, (frames, 2)), axis=0)
     slack = rng.uniform(0, 60, (frames, 2))
     low, high = np.floor(centred - slack).astype(int), np.ceil(centred + slack).astype(int)
-    path = smoothest(low, high, centred)
+    path = smoothest_path(low, high, centred)
     bend = np.diff(np.eye(frames), 2, axis=0)
     slope = bend.T @ (bend @ path) + FOLLOW * (path - centred)
     assert (path >= low).all() and (path <= high).all()

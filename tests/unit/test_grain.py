@@ -6,7 +6,7 @@ import pytest
 
 from gpu_server.engines.base import rng
 from void_bridge.pixels.grain import GrainSampler, no_grain
-from void_bridge.pixels.plate_grain import measure_grain, regrained, relit
+from void_bridge.pixels.plate_grain import measure_grain, regrain, relight
 
 SHAPE = (256, 256, 3)
 STD = 0.02
@@ -137,10 +137,10 @@ def test_only_what_is_not_the_plates_is_regrained():
     grain = measure_grain([(scenery(1), scenery(2), np.ones((512, 512), bool))], 0.0)
     smooth, plate_share = np.full((128, 128, 3), 0.18, np.float32), np.ones((128, 128), np.float32)
     plate_share[:, 64:] = 0
-    result = regrained(smooth, plate_share, grain, 0.0, rng(1, 2))
+    result = regrain(smooth, plate_share, grain, 0.0, rng(1, 2))
     np.testing.assert_array_equal(result[:, :64], smooth[:, :64])
     assert (result[:, 64:] / 0.18).std() == pytest.approx(0.05, rel=0.15)
-    np.testing.assert_array_equal(result, regrained(smooth, plate_share, grain, 0.0, rng(1, 2)))
+    np.testing.assert_array_equal(result, regrain(smooth, plate_share, grain, 0.0, rng(1, 2)))
 
 
 def test_a_relit_plate_has_the_grain_of_its_new_tone():
@@ -154,7 +154,7 @@ def test_a_relit_plate_has_the_grain_of_its_new_tone():
     pairs = [(plate(i, level), plate(i + 10, level), everything) for i, level in enumerate((0.04, 0.08, 0.16, 0.32))]
     grain = measure_grain(pairs, 0.0)
     shade, gain = plate(30, 0.04), np.full((256, 256, 3), 8, np.float32)
-    result = relit(shade, gain, 0.0, grain, 0.0)
+    result = relight(shade, gain, 0.0, grain, 0.0)
     assert result.mean() == pytest.approx(0.32, rel=0.01)
     assert result.std() == pytest.approx(plate(31, 0.32).std(), rel=0.25)
     assert (8 * shade).std() > 2.5 * plate(31, 0.32).std()

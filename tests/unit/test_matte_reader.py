@@ -7,7 +7,7 @@ from void_bridge.job import Colour, Job, MatteSource
 from void_bridge.pixels.box import Box
 from void_bridge.pixels.exr import write_simple
 from void_bridge.pixels.mattes import matte_box
-from void_bridge.pixels.shot import MatteReader, as_named
+from void_bridge.pixels.shot import MatteReader, named_path
 
 FORMAT = Box(0, 0, 20, 30)
 RASTER = Box(-5, -5, 25, 35)  # a plate with overscan
@@ -16,7 +16,7 @@ RASTER = Box(-5, -5, 25, 35)  # a plate with overscan
 def reader(folder, **mattes):
     sources = {role: MatteSource.from_argument(f"{folder}/{text}") for role, text in mattes.items()}
     job = Job(f"{folder}/plate.####.exr", FrameRange([7]), "out.####.exr", Colour("linear", "ocio://x"), **sources)
-    return MatteReader(job, RASTER, FORMAT, as_named)
+    return MatteReader(job, RASTER, FORMAT, named_path)
 
 
 def test_layers_of_one_file_become_planes_over_the_raster(tmp_path):

@@ -13,8 +13,8 @@ from void_bridge.pixels.model_domain import (
     Srgb,
     SrgbRolloff,
     bound_highlights,
-    curve_named,
     from_model,
+    get_curve,
     highlight_ceiling,
     to_model,
 )
@@ -91,7 +91,7 @@ def test_exposure_shifts_what_the_model_sees() -> None:
 
 def test_an_unknown_curve_is_refused() -> None:
     with pytest.raises(ColourError, match=r"did you mean 'srgb-rolloff'"):
-        curve_named("srgb-roloff")
+        get_curve("srgb-roloff")
 
 
 def lamp_plate(lamp: float = 40.0) -> np.ndarray:

@@ -23,18 +23,18 @@ from tests.support.model_frames import (
     shrunk,
 )
 from void_bridge.pixels.box import Box
-from void_bridge.pixels.cut_off import CutOff, cut_off, cut_off_warning
+from void_bridge.pixels.cut_off import CutOff, cut_off_warning, find_cut_off
 from void_bridge.pixels.grain import Grain, no_grain
 from void_bridge.pixels.integration import (
     IntegratedFrame,
     PlateFrame,
-    full_fill,
-    in_windows,
     integrate,
+    make_full_fill,
     measure_on_canvas,
+    with_neighbours,
 )
 from void_bridge.pixels.mattes import AFFECTED, KEEP
-from void_bridge.pixels.plate_detail import Detail, decide, moved, restore
+from void_bridge.pixels.plate_detail import Detail, choose_detail, restore, shift_change
 from void_bridge.pixels.plate_grain import measure_grain
 
 FRAMES = 3
@@ -70,7 +70,7 @@ def prepared(name: str, gain: tuple[float, ...] = (1.0,)) -> tuple[Scene, list, 
     make = {"shadow": shadow, "hard": lambda: shadow(8), "moved": moved_away, "flat": lambda: moved_away(False)}
     scene = make[name]()
     grain = measure_grain([(scene.plate(0), scene.plate(1), keep_area(scene))], 0.0)
-    return scene, list(in_windows(looks_of(scene, gain))), grain
+    return scene, list(with_neighbours(looks_of(scene, gain))), grain
 
 
 @lru_cache(maxsize=16)
@@ -129,12 +129,12 @@ def test_grain_is_that_of_the_plate_everywhere(name):
     pair = [end.rgb for end in ends]
     outside = grain_of(pair, keep_area(scene))
     made = scene.zone & (frame.plate_share < 0.02)
-    relit = scene.zone & (frame.plate_share > 0.98)
-    for where in (scene.zone, made, relit):
+    relight = scene.zone & (frame.plate_share > 0.98)
+    for where in (scene.zone, made, relight):
         if where.sum() > 2000:
             assert 0.8 < grain_of(pair, where) / outside < 1.25
     assert grain_of(
-        [full_fill(end, plate_frame(scene, i, prepared(name)[2]), rng(1, i)) for i, end in enumerate(ends)],
+        [make_full_fill(end, plate_frame(scene, i, prepared(name)[2]), rng(1, i)) for i, end in enumerate(ends)],
         keep_area(scene),
     ) / outside == pytest.approx(1, abs=0.12)
 
@@ -142,8 +142,8 @@ def test_grain_is_that_of_the_plate_everywhere(name):
 @pytest.mark.parametrize("name", ["shadow", "moved"])
 def test_decisions_do_not_flicker_with_grain(name):
     scene = shadow() if name == "shadow" else moved_away()
-    windows = in_windows([one.change for one in looks_of(scene, frames=8)])
-    details = [decide(window, at) for window, at in windows]
+    windows = with_neighbours([one.change for one in looks_of(scene, frames=8)])
+    details = [choose_detail(window, at) for window, at in windows]
     plate_share = np.std([d.kept + (1 - d.kept) * d.shaded for d in details], axis=0)
     assert plate_share.mean() < 0.004
     assert np.quantile(plate_share, 0.99) < 0.08
@@ -168,7 +168,7 @@ def test_the_unmasked_fill_is_the_frame_where_nothing_is_the_plates():
     scene, frame = done("moved")
     _, _, grain = prepared("moved")
     made = frame.plate_share == 0
-    unmasked = full_fill(frame, plate_frame(scene, 1, grain), rng(1, "grain", 1))
+    unmasked = make_full_fill(frame, plate_frame(scene, 1, grain), rng(1, "grain", 1))
     np.testing.assert_allclose(unmasked[made], frame.rgb[made], rtol=5e-3)
 
 
@@ -176,10 +176,10 @@ def test_a_crop_that_moves_has_its_neighbours_decisions_in_place():
     rolled = (3, -5)  # rows and columns by which the second crop lies further on
     window, _ = prepared("moved")[1][1]
     here = window[0].change
-    there = moved(here, *rolled)
+    there = shift_change(here, *rolled)
     np.testing.assert_array_equal(there.size[10:60, 20:100], here.size[13:63, 15:95])
     np.testing.assert_array_equal(there.log_gain[10:60, 20:100], here.log_gain[13:63, 15:95])
-    assert moved(here, 0.3, -0.4) is here
+    assert shift_change(here, 0.3, -0.4) is here
 
 
 def test_without_a_trip_everything_is_the_models():
@@ -203,10 +203,10 @@ def test_negatives_and_highlights_of_the_plate_come_back():
 
 
 def test_every_frame_has_its_neighbours():
-    windows = list(in_windows(range(7), reach=2))
+    windows = list(with_neighbours(range(7), reach=2))
     assert [w[at] for w, at in windows] == list(range(7))
     assert windows[0] == ([0, 1, 2], 0) and windows[3] == ([1, 2, 3, 4, 5], 2) and windows[6] == ([4, 5, 6], 2)
-    assert list(in_windows([], reach=2)) == [] and list(in_windows("a", reach=2)) == [(["a"], 0)]
+    assert list(with_neighbours([], reach=2)) == [] and list(with_neighbours("a", reach=2)) == [(["a"], 0)]
 
 
 @pytest.mark.parametrize(("drawn", "share"), [(slice(0, 168), 0.0), (slice(0, 95), 0.5)])
@@ -214,7 +214,7 @@ def test_what_the_matte_cuts_off_is_told(drawn, share):
     scene = shadow()
     paste = np.zeros(CANVAS, np.float32)
     paste[12:84, drawn] = 1
-    cut = cut_off(looks_of(scene, frames=1)[0].change, paste)
+    cut = find_cut_off(looks_of(scene, frames=1)[0].change, paste)
     assert cut.share == pytest.approx(share, abs=0.25 if share else 0.01)
     if share:
         assert 95 < cut.box.x0 < 110 and 125 < cut.box.x1 < 145

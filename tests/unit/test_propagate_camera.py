@@ -9,9 +9,9 @@ import pytest
 from gpu_server.engines.base import Array, ArrayClip, SilentContext
 from gpu_server.engines.propagate.camera import Camera, apply, corner_shift, simplest_motion, solve_camera
 from gpu_server.engines.propagate.flow import complete, residual_flow
-from gpu_server.engines.propagate.movers import movers
-from gpu_server.engines.propagate.sources import choose_sources, never_seen
-from gpu_server.engines.propagate.survey import Survey, survey
+from gpu_server.engines.propagate.moving_objects import find_moving_objects
+from gpu_server.engines.propagate.sources import choose_sources, find_unseen
+from gpu_server.engines.propagate.survey import Survey, make_survey
 from gpu_server.footage import make_clip
 from tests.support.clips import footage_clip, memory_job
 from void_bridge.pixels.box import Box
@@ -21,8 +21,8 @@ SIZE = {"height": 180, "width": 320}
 
 def solved(clip: ArrayClip, scratch) -> tuple[Survey, Camera]:
     context = SilentContext(memory_job(len(clip.plates)), scratch)
-    look = survey(clip, context)
-    return look, solve_camera(look, context)
+    survey = make_survey(clip, context)
+    return survey, solve_camera(survey, context)
 
 
 def scattered(count: int = 200) -> Array:
@@ -78,26 +78,26 @@ def test_frames_without_anything_to_track_are_unsure(tmp_path):
 
 
 def test_sources_lie_on_both_sides_in_time(tmp_path):
-    look, camera = solved(footage_clip(make_clip(camera="static", frames=16, **SIZE)), tmp_path)
-    taken = choose_sources(look, camera, 8)
+    survey, camera = solved(footage_clip(make_clip(camera="static", frames=16, **SIZE)), tmp_path)
+    taken = choose_sources(survey, camera, 8)
     assert 2 <= len(taken) <= 8 and min(taken) < 8 < max(taken)
-    assert not never_seen(look, camera, 8, taken).any()
+    assert not find_unseen(survey, camera, 8, taken).any()
 
 
 def test_what_every_frame_hides_is_never_seen(tmp_path):
     footage = make_clip(camera="static", frames=4, object_motion="still", **SIZE)
-    look, camera = solved(footage_clip(footage), tmp_path)
-    assert choose_sources(look, camera, 2) == []
-    np.testing.assert_array_equal(never_seen(look, camera, 2, []), look.hole(2))
+    survey, camera = solved(footage_clip(footage), tmp_path)
+    assert choose_sources(survey, camera, 2) == []
+    np.testing.assert_array_equal(find_unseen(survey, camera, 2, []), survey.hole(2))
 
 
 def test_parallax_is_what_the_camera_leaves_over(tmp_path):
     footage = make_clip(camera="static", frames=2, object_size=0.2, grain=0.0, **SIZE)
     plates = footage.plates.copy()
     plates[1, 90:] = np.roll(plates[1, 90:], 4, axis=1)
-    look, _ = solved(ArrayClip(plates, footage_clip(footage).mattes), tmp_path)
+    survey, _ = solved(ArrayClip(plates, footage_clip(footage).mattes), tmp_path)
     shifted = np.array([[1, 0, 0.01], [0, 1, 0], [0, 0, 1]])
-    flow = residual_flow(look, 0, 1, shifted, Box(0, 0, 180, 320))
+    flow = residual_flow(survey, 0, 1, shifted, Box(0, 0, 180, 320))
     assert flow is not None
     assert np.median(flow[120:160, 120:260, 0]) == pytest.approx(4, abs=0.3)
     assert np.median(flow[20:60, 120:260, 0]) == pytest.approx(0, abs=0.3)
@@ -119,7 +119,7 @@ def test_a_hand_before_a_still_camera_is_a_mover_and_the_wall_is_not(tmp_path):
     hand = np.random.default_rng(3).uniform(0.3, 0.9, (40, 50, 3)).astype(np.float32)
     for i in range(3):
         cv2.GaussianBlur(hand, (0, 0), 1.0, dst=plates[i, 10:50, 200 + 3 * i : 250 + 3 * i])
-    look, camera = solved(ArrayClip(plates, footage_clip(footage).mattes), tmp_path)
-    found = movers(look, camera, 1)
+    survey, camera = solved(ArrayClip(plates, footage_clip(footage).mattes), tmp_path)
+    found = find_moving_objects(survey, camera, 1)
     assert found[15:45, 210:245].mean() > 0.8
     assert found[100:, 200:].mean() < 0.05

@@ -7,7 +7,7 @@ import pytest
 
 from gpu_server.engines.propagate.gather import Sample, mix, resampled, tiles
 from void_bridge.pixels.box import Box
-from void_bridge.pixels.encoding import decode, encode, with_gain
+from void_bridge.pixels.encoding import apply_gain, decode, encode
 
 VALUES = np.array([-3.0, -0.01, 0.0, 1e-4, 0.18, 1.0, 40.0, 1000.0], np.float32)
 
@@ -25,7 +25,9 @@ def test_encoding_is_display_like():
 def test_gain_is_linear():
     gain = np.array([0.5, 1.0, 2.0], np.float32)
     picture = VALUES[:, None] * np.ones(3, np.float32)
-    np.testing.assert_allclose(decode(with_gain(encode(picture, 1.0), gain), 1.0), picture * gain, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(
+        decode(apply_gain(encode(picture, 1.0), gain), 1.0), picture * gain, rtol=1e-4, atol=1e-6
+    )
 
 
 def flat(level: float, prior: float = 1.0, usable: float = 1.0, exact: bool = True) -> Sample:

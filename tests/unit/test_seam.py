@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from tests.support.model_frames import CANVAS, shrunk, wall
-from void_bridge.pixels.seam import LARGEST_LOG_GAIN, match, steadied
+from void_bridge.pixels.seam import LARGEST_LOG_GAIN, average_matches, match
 
 OFF = np.array([1.1, 1.06, 1.0], np.float32)
 
@@ -91,5 +91,5 @@ def test_neighbours_steady_a_match():
     draw, target = np.random.default_rng(1), picture()
     matches = [match(target * np.float32(1 + 0.02 * draw.standard_normal()) * OFF, target, ~hole()) for _ in range(9)]
     single = np.std([m.log_gain.mean() for m in matches])
-    steady = np.std([steadied(matches[i : i + 5]).log_gain.mean() for i in range(5)])
+    steady = np.std([average_matches(matches[i : i + 5]).log_gain.mean() for i in range(5)])
     assert steady < 0.6 * single

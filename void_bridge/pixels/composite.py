@@ -40,7 +40,7 @@ def paste_into(plate: NDArray[Stored], patch: NDArray[np.float32], weight: NDArr
     np.copyto(plate, _as_stored(_mixed(plate, patch, weight), plate.dtype), where=weight > 0)
 
 
-def half(values: NDArray[np.float32]) -> NDArray[np.float16]:
+def to_half(values: NDArray[np.float32]) -> NDArray[np.float16]:
     """Rounded to the nearest half, as numpy does it, by the processor's own instruction. Shape [H, W]."""
     return np.asarray(cv2.add(np.ascontiguousarray(values), np.zeros(4), dtype=cv2.CV_16F), np.float16)
 
@@ -62,4 +62,4 @@ def _as_stored(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
         limits = np.iinfo(dtype)
         return np.clip(np.rint(values.astype(np.float64)), limits.min, limits.max).astype(dtype)
     clipped = np.clip(values, np.finfo(dtype).min, np.finfo(dtype).max)
-    return half(clipped) if dtype == np.float16 else clipped.astype(dtype)
+    return to_half(clipped) if dtype == np.float16 else clipped.astype(dtype)

@@ -32,7 +32,7 @@ class CutOff:
     box: Box
 
 
-def cut_off(change: ModelChange, paste: Array) -> CutOff:
+def find_cut_off(change: ModelChange, paste: Array) -> CutOff:
     """What the paste matte cut off of the change in one frame. paste: shape [H, W], at the canvas, in [0, 1]."""
     significant = (change.size > _SIGNIFICANT).astype(np.uint8)
     changed = cv2.morphologyEx(significant, cv2.MORPH_OPEN, np.ones((_SMALLEST, _SMALLEST), np.uint8))

@@ -34,7 +34,7 @@ def steepness(linear: Array, exposure: float) -> Array:
     return np.asarray(slope * _SCALE / (1 + slope * np.abs(linear)), np.float32)
 
 
-def with_gain(encoded: Array, gain: Array) -> Array:
+def apply_gain(encoded: Array, gain: Array) -> Array:
     """What `encode` gives for linear values times `gain` (shape [3], above 0). Shape [..., 3] both ways."""
     if np.all(gain == 1):
         return encoded

@@ -30,11 +30,11 @@ from void_bridge.pixels.exr_channels import channel_places, find_channel, find_i
 from void_bridge.pixels.exr_header import (
     ExrInfo,
     ExrPartInfo,
+    decode_text,
     parse_info,
     read_info,
-    text_of,
 )
-from void_bridge.pixels.exr_refusals import attributes_openexr_refuses, refuse_unreadable
+from void_bridge.pixels.exr_refusals import refuse_unreadable, refused_attributes
 
 __all__ = [
     "ExrFrame",
@@ -120,7 +120,7 @@ def read_frame(path: Path) -> ExrFrame:
     """
     info = read_info(path)
     refuse_unreadable(info, str(path))
-    if attributes_openexr_refuses(info):
+    if refused_attributes(info):
         return decode_frame(path.read_bytes(), str(path))
     return _decoded(str(path), info, str(path))
 
@@ -161,7 +161,7 @@ def _part(part: OpenEXR.Part, info: ExrPartInfo) -> ExrPart:
 
 def _with_refused_hidden(data: bytes, info: ExrInfo) -> bytes:
     """`data` with the type names of attributes that OpenEXR refuses in capitals, hence unknown to it."""
-    for index, name in attributes_openexr_refuses(info):
+    for index, name in refused_attributes(info):
         kind, value = info.parts[index].raw[name]
         plain = name.encode("utf-8", "surrogateescape") + b"\0"
         tail = b"\0" + len(value).to_bytes(4, "little") + value
@@ -170,10 +170,10 @@ def _with_refused_hidden(data: bytes, info: ExrInfo) -> bytes:
 
 
 def _restore_refused(header: Dict[str, Any], info: ExrPartInfo) -> None:
-    for _, name in attributes_openexr_refuses(ExrInfo((info,))):
+    for _, name in refused_attributes(ExrInfo((info,))):
         kind, value = info.raw[name]
         if kind == "string":
-            header[name] = text_of(value)
+            header[name] = decode_text(value)
         elif kind == "rational":
             header[name] = OpenEXR.OpaqueAttribute(value, kind)
         else:

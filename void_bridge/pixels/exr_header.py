@@ -262,7 +262,7 @@ def _channels(data: bytes) -> Dict[str, ChannelInfo]:
     return channels
 
 
-def text_of(data: bytes) -> str:
+def decode_text(data: bytes) -> str:
     """Text of an attribute. Files older than the rule say Latin-1 where the rule is UTF-8."""
     try:
         return data.decode("utf-8")
@@ -275,9 +275,9 @@ _FLOATS = {"float": "<f", "v2f": "<2f", "v3f": "<3f", "chromaticities": "<8f", "
 
 def _value(kind: str, data: bytes) -> Optional[object]:
     readers: Dict[str, Callable[[bytes], object]] = {
-        "string": text_of,
+        "string": decode_text,
         "int": lambda d: struct.unpack("<i", d)[0],
-        "rational": rational_of,
+        "rational": decode_rational,
     }
     if kind in readers:
         return readers[kind](data)
@@ -287,6 +287,6 @@ def _value(kind: str, data: bytes) -> Optional[object]:
     return None
 
 
-def rational_of(data: bytes) -> Optional[Fraction]:
+def decode_rational(data: bytes) -> Optional[Fraction]:
     numerator, denominator = struct.unpack("<iI", data)
     return Fraction(numerator, denominator) if denominator else None

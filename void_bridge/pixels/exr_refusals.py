@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import List, Optional, Tuple
 
 from void_bridge.errors import UnreadableFile
-from void_bridge.pixels.exr_header import ExrInfo, ExrPartInfo, rational_of, text_of
+from void_bridge.pixels.exr_header import ExrInfo, ExrPartInfo, decode_rational, decode_text
 
 MAX_PART_PIXELS = 2**28  # 16384 x 16384
 MAX_FRAME_BYTES = 16 * 2**30  # and no more than half of the machine's memory
@@ -61,7 +61,7 @@ def _problem(part: ExrPartInfo) -> Optional[str]:
     return None
 
 
-def attributes_openexr_refuses(info: ExrInfo) -> List[Tuple[int, str]]:
+def refused_attributes(info: ExrInfo) -> List[Tuple[int, str]]:
     """(part, attribute) of values over which OpenEXR's Python module refuses a whole file."""
     return [
         (index, name)
@@ -73,9 +73,9 @@ def attributes_openexr_refuses(info: ExrInfo) -> List[Tuple[int, str]]:
 
 def _refused(kind: str, data: bytes) -> bool:
     if kind == "string":
-        return text_of(data) != data.decode("utf-8", "replace")
+        return decode_text(data) != data.decode("utf-8", "replace")
     if kind == "rational":
-        return rational_of(data) is None
+        return decode_rational(data) is None
     return kind == "keycode" and not _sound_keycode(data)
 
 

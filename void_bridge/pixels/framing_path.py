@@ -116,11 +116,11 @@ def _between(centred: Array, present: NDArray[np.bool_]) -> Array:
 
 
 def _calm_path(bounds: _Bounds, shape: Shape) -> Optional[Array]:
-    """The smoothest path, shape [T, 2], if it keeps to `SPEED` and `ACCELERATION`."""
+    """The smoothest_path path, shape [T, 2], if it keeps to `SPEED` and `ACCELERATION`."""
     size = np.array(shape)
     if not _is_reachable(bounds, SPEED * size):
         return None
-    path = smoothest(*bounds)
+    path = smoothest_path(*bounds)
     speeds, accelerations = np.abs(np.diff(path, axis=0)), np.abs(np.diff(path, 2, axis=0))
     return path if (speeds <= SPEED * size).all() and (accelerations <= ACCELERATION * size).all() else None
 
@@ -133,7 +133,7 @@ def _is_reachable(bounds: _Bounds, speed: Array) -> bool:
     return bool(forth.all() and back.all())
 
 
-def smoothest(low: NDArray[np.int_], high: NDArray[np.int_], centred: Array) -> Array:
+def smoothest_path(low: NDArray[np.int_], high: NDArray[np.int_], centred: Array) -> Array:
     """The path that minimises what the module says, between bounds. All shape [T, axes]; low <= high."""
     largest = 16 + FOLLOW  # eigenvalue of the quadratic form
     ratio = math.sqrt(FOLLOW / largest)

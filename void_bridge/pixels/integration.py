@@ -1,7 +1,7 @@
 """A model's frames onto the plate: matched at the seam, enlarged, with the plate's detail and grain.
 
     measure_on_canvas  at the canvas: what the model changed, and how far its exposure and tint are off
-    in_windows  each frame with its neighbours: decisions are steady in time
+    with_neighbours  each frame with its neighbours: decisions are steady in time
     integrate  at the plate's resolution: the pixels that the paste matte then cuts
 
 Everything here depends on a frame and its neighbours alone, so that a job which was interrupted gives the same bytes.
@@ -20,9 +20,17 @@ from numpy.typing import NDArray
 from void_bridge.pixels.grain import Grain
 from void_bridge.pixels.mattes import KEEP, Quadmask
 from void_bridge.pixels.model_domain import bound_highlights
-from void_bridge.pixels.plate_detail import REACH, ModelChange, Resize, decide, measure_change, moved, restore
-from void_bridge.pixels.plate_grain import regrained
-from void_bridge.pixels.seam import Match, match, steadied
+from void_bridge.pixels.plate_detail import (
+    REACH,
+    ModelChange,
+    Resize,
+    choose_detail,
+    measure_change,
+    restore,
+    shift_change,
+)
+from void_bridge.pixels.plate_grain import regrain
+from void_bridge.pixels.seam import Match, average_matches, match
 
 Array = NDArray[np.float32]
 Convert = Callable[[Array], Array]
@@ -75,7 +83,7 @@ class IntegratedFrame:
 
 
 def measure_on_canvas(
-    made: Array,
+    generated: Array,
     reconstruction: Optional[Array],
     plate: Array,
     quadmask: Quadmask,
@@ -86,7 +94,7 @@ def measure_on_canvas(
     """What a model did to one frame.
 
     Args:
-        made, reconstruction, plate: shape [H, W, 3], in the model domain: the model's picture; the plate
+        generated, reconstruction, plate: shape [H, W, 3], in the model domain: the model's picture; the plate
             through the model's VAE, None where there is none; the plate itself.
         quadmask: shape [H, W].
         linear, code: from the model domain to linear light, and back.
@@ -94,19 +102,19 @@ def measure_on_canvas(
     """
     target, untouched = linear(plate), quadmask == KEEP
     if reconstruction is None:
-        light = linear(made)
+        light = linear(generated)
         return CanvasMeasurement(light, match(light, target, untouched), None, corner)
-    light = linear(denoise_highlights(made, reconstruction, untouched))
+    light = linear(denoise_highlights(generated, reconstruction, untouched))
     to_reconstruction = match(light, linear(reconstruction), untouched)
     change = measure_change(code(to_reconstruction.apply(light)), reconstruction, linear, quadmask)
     agreed = (change.size < 1) & (change.object == 0)
     return CanvasMeasurement(light, match(light, target, agreed), change, corner)
 
 
-def in_windows(items: Iterable[T], reach: int = REACH) -> Iterator[Tuple[Sequence[T], int]]:
+def with_neighbours(items: Iterable[T], reach: int = REACH) -> Iterator[Tuple[Sequence[T], int]]:
     """Each item with up to `reach` neighbours on both sides, and its place among them.
 
-    >>> list(in_windows("abc", reach=1))
+    >>> list(with_neighbours("abc", reach=1))
     [(['a', 'b'], 0), (['a', 'b', 'c'], 1), (['b', 'c'], 1)]
     """
     window: Deque[T] = deque()
@@ -133,28 +141,28 @@ def integrate(
     """One frame at the plate's resolution.
 
     Args:
-        measured: of the frame and its neighbours, as `in_windows` gives them; at: the frame's place.
+        measured: of the frame and its neighbours, as `with_neighbours` gives them; at: the frame's place.
         draws: of this job and frame; None adds no grain.
     """
-    matched = steadied([one.match for one in measured]).apply(measured[at].light)
+    matched = average_matches([one.match for one in measured]).apply(measured[at].light)
     generated = bound_highlights(_enlarged(matched, frame), frame.ceiling)
     rgb, plate_share = generated, np.zeros(generated.shape[:2], np.float32)
-    changes = [moved(one.change, *_beyond(measured[at], one)) for one in measured if one.change is not None]
+    changes = [shift_change(one.change, *_beyond(measured[at], one)) for one in measured if one.change is not None]
     if len(changes) == len(measured):
-        detail = decide(changes, at)
+        detail = choose_detail(changes, at)
         restored = restore(frame.plate, generated, detail, frame.enlarge, frame.grain, frame.exposure)
         rgb, plate_share = restored.rgb, restored.plate_share
     if draws is not None:
-        rgb = regrained(rgb, plate_share, frame.grain, frame.exposure, draws)
+        rgb = regrain(rgb, plate_share, frame.grain, frame.exposure, draws)
     return IntegratedFrame(rgb, generated, plate_share)
 
 
-def full_fill(done: IntegratedFrame, frame: PlateFrame, draws: np.random.Generator) -> Array:
+def make_full_fill(done: IntegratedFrame, frame: PlateFrame, draws: np.random.Generator) -> Array:
     """The unmasked fill: the model's own picture everywhere, matched at the seam, with grain. Shape [h, w, 3], linear.
 
     draws: as `integrate` was given them, from the start: pixels that are the model's are the same in both.
     """
-    return regrained(done.generated, np.zeros_like(done.plate_share), frame.grain, frame.exposure, draws)
+    return regrain(done.generated, np.zeros_like(done.plate_share), frame.grain, frame.exposure, draws)
 
 
 def _beyond(now: CanvasMeasurement, other: CanvasMeasurement) -> Tuple[float, float]:
@@ -175,17 +183,17 @@ _TIMES_ERROR = 6.0  # summed difference of three channels that is still taken fo
 _LEAST_ERROR, _LARGEST_ERROR = 0.001, 0.012
 
 
-def denoise_highlights(made: Array, reconstruction: Array, untouched: Mask) -> Array:
+def denoise_highlights(generated: Array, reconstruction: Array, untouched: Mask) -> Array:
     """The model's picture with what can only be its error smoothed out of highlights; edges stay. Shape [H, W, 3].
 
     Args:
-        made, reconstruction: shape [H, W, 3], in the model domain: its picture, and the plate through its VAE.
+        generated, reconstruction: shape [H, W, 3], in the model domain: its picture, and the plate through its VAE.
         untouched: shape [H, W]: where the two would be the same without that error.
     """
-    weight = np.clip((made - np.float32(_FROM)) / np.float32(_FULLY - _FROM), 0, 1)
+    weight = np.clip((generated - np.float32(_FROM)) / np.float32(_FULLY - _FROM), 0, 1)
     if not (untouched.any() and weight.any()):
-        return made
-    usual = float(np.median(np.abs(made - reconstruction)[untouched]))
+        return generated
+    usual = float(np.median(np.abs(generated - reconstruction)[untouched]))
     error = min(max(usual, _LEAST_ERROR), _LARGEST_ERROR)
-    smooth = cv2.bilateralFilter(made, -1, _TIMES_ERROR * error, _SPACE, borderType=cv2.BORDER_REFLECT)
-    return np.asarray(made + weight * (smooth - made), np.float32)
+    smooth = cv2.bilateralFilter(generated, -1, _TIMES_ERROR * error, _SPACE, borderType=cv2.BORDER_REFLECT)
+    return np.asarray(generated + weight * (smooth - generated), np.float32)

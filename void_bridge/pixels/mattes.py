@@ -151,7 +151,7 @@ def paste_matte(planes: MattePlanes, dilate: int = 0, feather: int = 0, snapped:
         Shape [H, W], in [0, 1], at half precision, so that the channel `void_bridge.paste` tells all of
         it. Exactly 0 where keep is whole, whatever the growth.
     """
-    weight = grown(paste_area(planes, snapped), dilate, feather)
+    weight = grow_area(paste_area(planes, snapped), dilate, feather)
     box = matte_box(weight)
     if planes.keep is not None and not box.empty:
         weight[box.slices] = (weight[box.slices] * _let_through(planes.keep[box.slices])).astype(np.float16)
@@ -166,7 +166,7 @@ def _let_through(keep: Plane) -> Plane:
     return passed
 
 
-def grown(area: Mask, dilate: int, feather: int = 0) -> Plane:
+def grow_area(area: Mask, dilate: int, feather: int = 0) -> Plane:
     """1 over the area and `dilate` pixels around it, by Euclidean distance, fading over `feather` more. [H, W]."""
     if dilate == feather == 0:
         return area.astype(np.float32)

@@ -105,7 +105,7 @@ def _with_sign(size: Array, like: Array) -> Array:
 CURVES: Dict[str, Curve] = {"srgb-rolloff": SrgbRolloff(), "srgb": Srgb()}
 
 
-def curve_named(name: str) -> Curve:
+def get_curve(name: str) -> Curve:
     """Raises ColourError for a name that is not in CURVES."""
     if name not in CURVES:
         raise ColourError(f"got curve {name!r}, expected one of {', '.join(CURVES)}{nearest(name, CURVES)}")
@@ -127,12 +127,12 @@ def to_model(rgb: Array, colour: Colour) -> Array:
     """
     linear = ocio_colour.to_linear_srgb(rgb, colour)
     linear *= _gain(colour)
-    return curve_named(colour.curve).encode(linear)
+    return get_curve(colour.curve).encode(linear)
 
 
 def from_model(code: Array, colour: Colour) -> Array:
     """The inverse of `to_model` for whatever a model returned: shape [..., 3], finite, never clamped."""
-    linear = curve_named(colour.curve).decode(code)
+    linear = get_curve(colour.curve).decode(code)
     linear /= _gain(colour)
     return ocio_colour.from_linear_srgb(linear, colour)
 

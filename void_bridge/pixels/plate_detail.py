@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from void_bridge.pixels.grain import Grain
 from void_bridge.pixels.mattes import KEEP, OBJECT, OVERLAP, Quadmask, matte_box
 from void_bridge.pixels.model_domain import largest_channel
-from void_bridge.pixels.plate_grain import relit
+from void_bridge.pixels.plate_grain import relight
 
 Array = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -85,28 +85,30 @@ class Restored:
     plate_share: Array
 
 
-def measure_change(made: Array, reconstruction: Array, linear: Resize, quadmask: Quadmask) -> ModelChange:
+def measure_change(generated: Array, reconstruction: Array, linear: Resize, quadmask: Quadmask) -> ModelChange:
     """Compare a model's picture with the plate's reconstruction through its VAE.
 
     Args:
-        made, reconstruction: shape [H, W, 3], in the model domain, finite. `made` with its exposure matched
+        generated, reconstruction: shape [H, W, 3], in the model domain, finite. `generated` with its exposure matched
             to `reconstruction`.
         linear: the model domain to linear light of the working space.
         quadmask: shape [H, W], 0 object, 63 both, 127 affected, 255 keep.
     """
     reference = quadmask == KEEP
-    size = change_size(made, reconstruction, quadmask)
+    size = change_size(generated, reconstruction, quadmask)
     light = linear(reconstruction)
     dark = max(_DARK * float(np.median(np.abs(light))), 1e-6)
-    made_log, reconstruction_log = _logarithm(linear(made), dark), _logarithm(light, dark)
-    ratio = made_log - reconstruction_log
+    generated_log, reconstruction_log = _logarithm(linear(generated), dark), _logarithm(light, dark)
+    ratio = generated_log - reconstruction_log
     log_gain = _blur(ratio, _GAIN_BLUR)
-    shading = _texture_stays(made_log.mean(axis=2), reconstruction_log.mean(axis=2), log_gain.mean(axis=2), reference)
+    shading = _texture_stays(
+        generated_log.mean(axis=2), reconstruction_log.mean(axis=2), log_gain.mean(axis=2), reference
+    )
     shading *= _plausible(log_gain)
     return ModelChange(size, _blur(shading, 1.0), log_gain, dark, _object(quadmask))
 
 
-def change_size(made: Array, reconstruction: Array, quadmask: Quadmask) -> Array:
+def change_size(generated: Array, reconstruction: Array, quadmask: Quadmask) -> Array:
     """Shape [H, W]: how far two pictures are apart, in tolerances; around the object its own change doesn't count.
 
     The tolerance is four times the difference that is usual at such local contrast where the quadmask says keep, and
@@ -115,7 +117,7 @@ def change_size(made: Array, reconstruction: Array, quadmask: Quadmask) -> Array
     reference, object_ = quadmask == KEEP, _object(quadmask)
     outside = 1 - object_
     share = {sigma: np.maximum(_blur(outside, sigma), np.float32(1e-3)) for sigma, _ in _SCALES}
-    difference = (made - reconstruction) * outside[..., None]
+    difference = (generated - reconstruction) * outside[..., None]
     contrast = np.sqrt(_blur(_square(reconstruction - _blur(reconstruction, 2.0)), 3.0))
     alike = _alike(contrast, reference)
     sizes = []
@@ -146,7 +148,7 @@ def _usual(amount: Array, contrast: Array, alike: Sequence[NDArray[np.intp]]) ->
     return np.asarray(usual * np.maximum(contrast / np.float32(max(contrasts[-1], 1e-6)), 1), np.float32)
 
 
-def decide(changes: Sequence[ModelChange], at: int) -> Detail:
+def choose_detail(changes: Sequence[ModelChange], at: int) -> Detail:
     """What frame `at` takes from its plate.
 
     changes: of the frame and up to `REACH` neighbours on each side, in order, so that grain doesn't make decisions
@@ -159,7 +161,7 @@ def decide(changes: Sequence[ModelChange], at: int) -> Detail:
     return Detail(free * (1 - _step(size, 1.0, 2.0)), free * shading, now.log_gain, now.dark)
 
 
-def moved(change: ModelChange, rows: float, columns: float) -> ModelChange:
+def shift_change(change: ModelChange, rows: float, columns: float) -> ModelChange:
     """A change as the canvas of a frame sees it whose crop lies so many canvas pixels further on."""
     if not (round(rows) or round(columns)):
         return change
@@ -177,7 +179,7 @@ def restore(plate: Array, generated: Array, detail: Detail, enlarge: Resize, gra
     Args:
         plate, generated: shape [h, w, 3], linear, at the plate's resolution.
         enlarge: the canvas to that resolution, shape [H, W, C] -> [h, w, C].
-        grain, exposure: of the plate: relit, it has no more grain than elsewhere at that tone.
+        grain, exposure: of the plate: lit anew, it has no more grain than elsewhere at that tone.
     """
     planes = enlarge(np.dstack([detail.kept, detail.shaded, detail.log_gain]))
     assert planes.shape[:2] == plate.shape[:2] == generated.shape[:2]
@@ -187,7 +189,7 @@ def restore(plate: Array, generated: Array, detail: Detail, enlarge: Resize, gra
     relit_there = matte_box((shaded > 0) & (kept < 1))
     if not relit_there.empty:
         box = relit_there.slices
-        lit = relit(plate[box], gain[box], detail.dark, grain, exposure)
+        lit = relight(plate[box], gain[box], detail.dark, grain, exposure)
         rgb[box] += shaded[box][..., None] * (lit - rgb[box])
     rgb += kept[..., None] * (plate - rgb)
     whole = kept >= 1
@@ -199,18 +201,18 @@ def _logarithm(light: Array, dark: float) -> Array:
     return np.asarray(np.log(np.maximum(light, 0) + np.float32(dark)), np.float32)
 
 
-def _texture_stays(made: Array, reconstruction: Array, log_gain: Array, reference: Mask) -> Array:
-    """Shape [H, W], in [0, 1]: whether the texture is found again in `made`. All: shape [H, W], logarithms.
+def _texture_stays(generated: Array, reconstruction: Array, log_gain: Array, reference: Mask) -> Array:
+    """Shape [H, W], in [0, 1]: whether the texture is found again in `generated`. All: shape [H, W], logarithms.
 
     The slope of one picture's fine detail against the other's is 1 under any shading and 0 for another thing's texture.
     """
-    made_fine, reconstruction_fine = made - _blur(made, 3.0), reconstruction - _blur(reconstruction, 3.0)
+    generated_fine, reconstruction_fine = generated - _blur(generated, 3.0), reconstruction - _blur(reconstruction, 3.0)
     edge = _slope(log_gain)
     weight = 1 / (1 + np.square(edge / np.float32(_SLOW_EDGE)))
     total = _blur(weight, _TEXTURE_WINDOW) + np.float32(1e-6)
     energy = _blur(weight * np.square(reconstruction_fine), _TEXTURE_WINDOW) / total
-    slope = _blur(weight * made_fine * reconstruction_fine, _TEXTURE_WINDOW) / total / (energy + np.float32(1e-8))
-    apart = np.square(made_fine - reconstruction_fine)
+    slope = _blur(weight * generated_fine * reconstruction_fine, _TEXTURE_WINDOW) / total / (energy + np.float32(1e-8))
+    apart = np.square(generated_fine - reconstruction_fine)
     noise = float(np.median(_blur(apart, 4.0)[reference])) if reference.sum() >= _LEAST_KEEP else 0.02**2
     visible = _step(np.sqrt(energy / np.float32(noise + 1e-8)), 0.25, 0.6)
     alike = _step(slope, 0.4, 0.7) * (1 - _step(slope, 1.5, 2.0))

@@ -45,7 +45,7 @@ def measure_grain(pairs: Iterable[Pair], exposure: float) -> Grain:
     return sampler.result()
 
 
-def relit(plate: Array, gain: Array, dark: float, grain: Grain, exposure: float) -> Array:
+def relight(plate: Array, gain: Array, dark: float, grain: Grain, exposure: float) -> Array:
     """(plate + dark) x gain - dark, with no more grain than the plate has at the new tone. Shape [h, w, 3], linear."""
     lit = np.asarray((plate + np.float32(dark)) * gain - np.float32(dark), np.float32)
     before, after = encode(plate, exposure), encode(lit, exposure)
@@ -58,7 +58,7 @@ def relit(plate: Array, gain: Array, dark: float, grain: Grain, exposure: float)
     )
 
 
-def regrained(rgb: Array, plate_share: Array, grain: Grain, exposure: float, draws: np.random.Generator) -> Array:
+def regrain(rgb: Array, plate_share: Array, grain: Grain, exposure: float, draws: np.random.Generator) -> Array:
     """The grain that the pixels lack which are not the plate's.
 
     Args:

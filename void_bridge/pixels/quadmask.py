@@ -22,7 +22,7 @@ from void_bridge.pixels.mattes import (
     MattePlanes,
     Plane,
     Quadmask,
-    grown,
+    grow_area,
     requantise,
 )
 
@@ -32,8 +32,8 @@ __all__ = [
     "OBJECT",
     "OVERLAP",
     "Quadmask",
-    "condition",
     "grid_shape",
+    "make_quadmask",
     "preroll_plan",
     "requantise",
     "snapped_area",
@@ -43,13 +43,13 @@ _CELLS_ON_THE_SHORT_SIDE = 8
 _TOUCHED = 5e-4  # a plate's pixel covers more of a canvas pixel than this, up to a scale of 40
 
 
-def condition(
+def make_quadmask(
     planes: MattePlanes,
     framing: Framing,
     threshold: float = 0.5,
     dilate: int = 0,
     clear_affected: bool = False,
-    made: bool = False,
+    from_quadmask: bool = False,
 ) -> Quadmask:
     """The quadmask of one frame, shape of the canvas: 0 object, 63 both, 127 affected, 255 keep.
 
@@ -61,7 +61,7 @@ def condition(
         threshold: where a matte counts, from there on.
         dilate: pixels of the plate by which remove grows first.
         clear_affected: for the pre-roll frame, which has no affected area, as in training.
-        made: the planes are those of a made quadmask, which lies on a grid already: an affected rim of
+        from_quadmask: the planes are those of a made quadmask, which lies on a grid already: an affected rim of
             one pixel is rounding, or the soft edge of an object, and touches no cell.
     """
     cut = framing.inside.relative_to(framing.raster).slices
@@ -70,10 +70,10 @@ def condition(
     affected = None if clear_affected else _present(planes.affected, cut, threshold)
     quadmask = np.full(framing.canvas, KEEP, np.uint8)
     if affected is not None:
-        affected = _narrowed(affected) if made else affected
+        affected = _narrowed(affected) if from_quadmask else affected
         quadmask[_snapped(_without(affected, keep), framing)] = AFFECTED
     if remove is not None:
-        remove = grown(remove, dilate) > 0 if dilate else remove
+        remove = grow_area(remove, dilate) > 0 if dilate else remove
         objects = _covered(_without(remove, keep), framing)
         quadmask[objects] = np.where(quadmask[objects] == AFFECTED, OVERLAP, OBJECT)
     if keep is not None:

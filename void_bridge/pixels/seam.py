@@ -82,7 +82,7 @@ def match(picture: Array, target: Array, trusted: Mask, doubt: float = DOUBT) ->
     return Match(membrane(log_gain, known), membrane(np.clip(offset, -limit, limit), known))
 
 
-def steadied(matches: Sequence[Match]) -> Match:
+def average_matches(matches: Sequence[Match]) -> Match:
     """The mean of the matches of neighbouring frames: no pumping from frame to frame."""
     count = np.float32(len(matches))
     log_gain, offset = sum(m.log_gain for m in matches) / count, sum(m.offset for m in matches) / count

@@ -35,7 +35,7 @@ from void_bridge.pixels.mattes import (
     plane_over,
     planes_from_quadmask,
 )
-from void_bridge.pixels.quadmask import Quadmask, condition, snapped_area
+from void_bridge.pixels.quadmask import Quadmask, make_quadmask, snapped_area
 from void_bridge.sequence import Sequence
 
 Array = NDArray[np.float32]
@@ -44,7 +44,7 @@ Locate = Callable[[Sequence, int], Path]
 _READERS = 2
 
 
-def as_named(sequence: Sequence, frame: int) -> Path:
+def named_path(sequence: Sequence, frame: int) -> Path:
     """The file where the job says that it lies."""
     return sequence.path(frame)
 
@@ -144,7 +144,7 @@ class Shot:
         SizeMismatch: data windows so far apart that nothing could hold them all.
     """
 
-    def __init__(self, job: Job, frames: FrameRange, locate: Locate = as_named) -> None:
+    def __init__(self, job: Job, frames: FrameRange, locate: Locate = named_path) -> None:
         self.job, self.frames = job, frames.frames
         self._plate, self._locate = Sequence.parse(job.plate), locate
         infos = [_readable_info(locate(self._plate, frame)) for frame in frames]
@@ -189,8 +189,10 @@ class Shot:
     def quadmask(self, index: int, planes: MattePlanes, clear_affected: bool = False) -> Quadmask:
         """What conditions a model on a frame with these mattes, shape of the canvas."""
         job, framing = self.job, self.framings[index]
-        made = job.quadmask is not None
-        return condition(planes, framing, job.threshold, job.condition_dilate, clear_affected, made=made)
+        from_quadmask = job.quadmask is not None
+        return make_quadmask(
+            planes, framing, job.threshold, job.condition_dilate, clear_affected, from_quadmask=from_quadmask
+        )
 
     @cached_property
     def framings(self) -> Tuple[Framing, ...]:

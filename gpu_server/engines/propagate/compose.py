@@ -13,7 +13,7 @@ from gpu_server.engines.base import Array, Clip, rng
 from gpu_server.engines.propagate.alignment import SourceAlignment, align_source, colour_cells, hole_context
 from gpu_server.engines.propagate.camera import Camera
 from gpu_server.engines.propagate.flow import complete, resized_grid
-from gpu_server.engines.propagate.frame_cache import Encoded, FrameStore
+from gpu_server.engines.propagate.frame_cache import Encoded, FrameCache
 from gpu_server.engines.propagate.gather import lifted, mapped, mix, sample, tiles
 from gpu_server.engines.propagate.survey import Survey, scaling
 from void_bridge.pixels.box import Box
@@ -25,7 +25,7 @@ _GRAIN_OF_MADE_UP = 0.25  # share of variance that it keeps after its grain was 
 
 
 @dataclass(frozen=True)
-class MadeUp:
+class SynthesisedArea:
     """What no frame saw, synthesised in one frame.
 
     frame: the one it was made in. mask: shape [h, w] of that frame's proxy. box: in pixels of the plate; picture:
@@ -39,7 +39,7 @@ class MadeUp:
 
 
 @dataclass(frozen=True)
-class Filled:
+class FilledHole:
     """A frame's hole, filled. rgb: shape [*box.shape, 3], linear. seen: shape box.shape: confidence, in [0, 1]."""
 
     box: Box
@@ -59,12 +59,14 @@ class Composer:
     clip: Clip
     survey: Survey
     camera: Camera
-    store: FrameStore
+    store: FrameCache
     grain: Grain
     grain_seed: int | None  # None: no new grain
     check: Callable[[], None] = lambda: None
 
-    def fill(self, target: int, sources: Sequence[int], made_up: Sequence[MadeUp], box: Box | None = None) -> Filled:
+    def fill(
+        self, target: int, sources: Sequence[int], made_up: Sequence[SynthesisedArea], box: Box | None = None
+    ) -> FilledHole:
         """box: in pixels of the plate; the hole's, if none is given."""
         box = box or self.survey.boxes[target]
         exposure = self.clip.exposure
@@ -83,14 +85,14 @@ class Composer:
                 encoded, confidence = self._tile(target, tile, links, carried, ground)
                 rgb[inside] = np.where(hole[inside][..., None], decode(encoded, exposure), rgb[inside])
                 seen[inside] = np.where(hole[inside], confidence, 0)
-        return Filled(box, rgb, seen)
+        return FilledHole(box, rgb, seen)
 
     def _tile(
         self,
         target: int,
         tile: Box,
         links: Sequence[SourceAlignment],
-        carried: Sequence[tuple[MadeUp, SourceAlignment]],
+        carried: Sequence[tuple[SynthesisedArea, SourceAlignment]],
         ground: Array,
     ) -> tuple[Array, Array]:
         around = tile.grown(_RIM) & Box(0, 0, self.clip.height, self.clip.width)

@@ -17,14 +17,14 @@ import numpy as np
 
 from gpu_server.engines.base import Array, Clip, Context, Engine, EngineStage, Generated, Patch
 from gpu_server.engines.propagate.camera import Camera, solve_camera
-from gpu_server.engines.propagate.compose import Composer, Filled, MadeUp
+from gpu_server.engines.propagate.compose import Composer, FilledHole, SynthesisedArea
 from gpu_server.engines.propagate.flow import resized_grid, source_places
-from gpu_server.engines.propagate.frame_cache import FrameStore
+from gpu_server.engines.propagate.frame_cache import FrameCache
 from gpu_server.engines.propagate.gather import resampled, to_plate
-from gpu_server.engines.propagate.invent import invent
-from gpu_server.engines.propagate.movers import movers
-from gpu_server.engines.propagate.sources import choose_sources, never_seen
-from gpu_server.engines.propagate.survey import Mask, PropagateStage, Survey, survey
+from gpu_server.engines.propagate.moving_objects import find_moving_objects
+from gpu_server.engines.propagate.sources import choose_sources, find_unseen
+from gpu_server.engines.propagate.survey import Mask, PropagateStage, Survey, make_survey
+from gpu_server.engines.propagate.unseen import synthesise_unseen
 from void_bridge.errors import Cancelled
 from void_bridge.pixels.box import Box
 from void_bridge.pixels.encoding import encode, preview
@@ -59,44 +59,54 @@ class _Run:
         self.clip, self.context, self.pool = clip, context, pool
 
     def patches(self) -> Iterator[Patch]:
-        look = survey(self.clip, self.context)
-        if all(look.boxes[i].empty for i in self.clip.wanted):
+        survey = make_survey(self.clip, self.context)
+        if all(survey.boxes[i].empty for i in self.clip.wanted):
             self.context.report.update(seen_share=0.0, synthesised_share=0.0)
             yield from (_nothing(i) for i in self.clip.wanted)
             return
-        camera = solve_camera(look, self.context)
-        look = look.without(
-            list(self._each(PropagateStage.MOVERS, lambda i: movers(look, camera, i), range(look.frames)))
+        camera = solve_camera(survey, self.context)
+        survey = survey.without(
+            list(
+                self._each(
+                    PropagateStage.MOVING_OBJECTS,
+                    lambda i: find_moving_objects(survey, camera, i),
+                    range(survey.frames),
+                )
+            )
         )
-        camera = replace(camera, survey=look)
+        camera = replace(camera, survey=survey)
         sources = dict(
-            enumerate(self._each(PropagateStage.SOURCES, lambda i: choose_sources(look, camera, i), range(look.frames)))
+            enumerate(
+                self._each(PropagateStage.SOURCES, lambda i: choose_sources(survey, camera, i), range(survey.frames))
+            )
         )
         unseen = dict(
             enumerate(
-                self._each(PropagateStage.HIDDEN, lambda i: never_seen(look, camera, i, sources[i]), range(look.frames))
+                self._each(
+                    PropagateStage.HIDDEN, lambda i: find_unseen(survey, camera, i, sources[i]), range(survey.frames)
+                )
             )
         )
-        self._report(look, camera, sources, unseen)
-        store = FrameStore(self.clip, _STORE_BYTES)
+        self._report(survey, camera, sources, unseen)
+        store = FrameCache(self.clip, _STORE_BYTES)
         seed = self.context.job.seed
-        grain = measure_grain(self.clip, look, camera, store, self.context)
-        composer = Composer(self.clip, look, camera, store, grain, None, self.pool.check)
+        grain = measure_grain(self.clip, survey, camera, store, self.context)
+        composer = Composer(self.clip, survey, camera, store, grain, None, self.pool.check)
         made_up = self._invent(composer, unseen, sources, seed)
         composer = Composer(
-            self.clip, look, camera, store, grain, seed if self.context.job.grain else None, self.pool.check
+            self.clip, survey, camera, store, grain, seed if self.context.job.grain else None, self.pool.check
         )
         yield from self._fill(composer, sources, made_up)
 
     def _invent(
         self, composer: Composer, unseen: dict[int, Mask], sources: dict[int, list[int]], seed: int
-    ) -> list[MadeUp]:
-        made: list[MadeUp] = []
-        self.context.progress(PropagateStage.INVENT, 0, 1)
-        for one in self._apart(lambda: invent(composer, unseen, sources, seed)):
+    ) -> list[SynthesisedArea]:
+        made: list[SynthesisedArea] = []
+        self.context.progress(PropagateStage.SYNTHESISE, 0, 1)
+        for one in self._apart(lambda: synthesise_unseen(composer, unseen, sources, seed)):
             made.append(one)
             self.context.preview(one.frame, preview(one.picture.astype(np.float32)))
-        self.context.progress(PropagateStage.INVENT, 1, 1)
+        self.context.progress(PropagateStage.SYNTHESISE, 1, 1)
         self.context.report["synthesised_frames"] = len(made)
         return made
 
@@ -107,8 +117,10 @@ class _Run:
         while (item := self.pool.result(self.pool.submit(next, items, end), self.context)) is not end:
             yield item  # type: ignore[misc]
 
-    def _fill(self, composer: Composer, sources: dict[int, list[int]], made_up: Sequence[MadeUp]) -> Iterator[Patch]:
-        def fill(index: int) -> Filled | None:
+    def _fill(
+        self, composer: Composer, sources: dict[int, list[int]], made_up: Sequence[SynthesisedArea]
+    ) -> Iterator[Patch]:
+        def fill(index: int) -> FilledHole | None:
             if composer.survey.boxes[index].empty:
                 return None
             return composer.fill(index, sources[index], made_up)
@@ -134,10 +146,10 @@ class _Run:
             yield self.pool.result(waiting.popleft(), self.context)
         self.context.progress(stage, len(indices), len(indices))
 
-    def _report(self, look: Survey, camera: Camera, sources: dict[int, list[int]], unseen: dict[int, Mask]) -> None:
-        hidden = max(1, sum(int(look.hole(i).sum()) for i in range(look.frames)))
+    def _report(self, survey: Survey, camera: Camera, sources: dict[int, list[int]], unseen: dict[int, Mask]) -> None:
+        hidden = max(1, sum(int(survey.hole(i).sum()) for i in range(survey.frames)))
         made_up = sum(int(mask.sum()) for mask in unseen.values()) / hidden
-        used = [len(s) for i, s in sources.items() if not look.boxes[i].empty]
+        used = [len(s) for i, s in sources.items() if not survey.boxes[i].empty]
         self.context.report.update(
             camera=camera.kind,
             seen_share=round(1 - made_up, 4),
@@ -146,31 +158,31 @@ class _Run:
         )
 
 
-def measure_grain(clip: Clip, look: Survey, camera: Camera, store: FrameStore, context: Context) -> Grain:
+def measure_grain(clip: Clip, survey: Survey, camera: Camera, store: FrameCache, context: Context) -> Grain:
     """Grain of the plate, from up to six pairs of neighbours spread over the shot."""
     sampler = GrainSampler()
-    pairs = np.unique(np.linspace(0, look.frames - 2, 6).astype(int)) if look.frames > 1 else []
+    pairs = np.unique(np.linspace(0, survey.frames - 2, 6).astype(int)) if survey.frames > 1 else []
     for i in pairs:
         context.check()
         motion = camera.rough(int(i), int(i) + 1)
         exact = np.array_equal(motion, np.eye(3))
         here, there = store.frame(int(i)), store.frame(int(i) + 1)
-        for window in _grain_windows(clip, look, int(i)):
-            grid = resized_grid(*window.slices, look.to_proxy)
+        for window in _grain_windows(clip, survey, int(i)):
+            grid = resized_grid(*window.slices, survey.to_proxy)
             x, y = source_places(grid, motion, None, window)
-            valid = _nearest(~look.invalid(i), grid[..., 0], grid[..., 1]) & _nearest(~look.invalid(i + 1), x, y)
-            moved = there[window.slices].astype(np.float32) if exact else resampled(there, *to_plate(look, x, y))
+            valid = _nearest(~survey.invalid(i), grid[..., 0], grid[..., 1]) & _nearest(~survey.invalid(i + 1), x, y)
+            moved = there[window.slices].astype(np.float32) if exact else resampled(there, *to_plate(survey, x, y))
             sampler.add(here[window.slices].astype(np.float32), moved, valid, exact)
     return sampler.result()
 
 
-def _grain_windows(clip: Clip, look: Survey, index: int) -> list[Box]:
+def _grain_windows(clip: Clip, survey: Survey, index: int) -> list[Box]:
     size = 128
-    across, down = look.scale
+    across, down = survey.scale
     found = []
     for y in range(8, clip.height - size - 8, size):
         for x in range(8, clip.width - size - 8, size):
-            part = look.invalid(index)[
+            part = survey.invalid(index)[
                 int(y * down) : int((y + size) * down), int(x * across) : int((x + size) * across)
             ]
             if part.mean() < 0.3:

@@ -15,7 +15,7 @@ from void_bridge.pixels.encoding import encode
 Encoded = NDArray[np.float16]
 
 
-class FrameStore:
+class FrameCache:
     """Encoded frames of a clip, shape [H, W, 3], float16, the ones last used kept."""
 
     def __init__(self, clip: Clip, budget_bytes: int) -> None:

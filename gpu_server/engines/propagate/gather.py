@@ -15,7 +15,7 @@ from gpu_server.engines.propagate.flow import resized_grid, source_places
 from gpu_server.engines.propagate.frame_cache import Encoded
 from gpu_server.engines.propagate.survey import Survey, scaling
 from void_bridge.pixels.box import Box
-from void_bridge.pixels.encoding import with_gain
+from void_bridge.pixels.encoding import apply_gain
 
 _TILE = 320
 _RIM = 8  # pixels around a tile, for what looks at neighbours
@@ -79,7 +79,7 @@ def sample(
     offset = lifted(link.offset, mapped(proxy_grid, scaling(gw / w, gh / h)), cells)
     prior = np.exp(-abs(link.source - target) / _REACH_FRAMES) + 0.02
     prior *= link.sharpness / (1 + np.square(link.mismatch / 0.05))
-    return Sample(with_gain(picture, link.gain) + offset, usable, float(prior), link.exact)
+    return Sample(apply_gain(picture, link.gain) + offset, usable, float(prior), link.exact)
 
 
 def mix(samples: Sequence[Sample], resampled_grain: float) -> Mix:

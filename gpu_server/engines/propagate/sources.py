@@ -54,7 +54,7 @@ def choose_sources(survey: Survey, camera: Camera, target: int) -> list[int]:
     return taken
 
 
-def never_seen(survey: Survey, camera: Camera, target: int, sources: Sequence[int]) -> Mask:
+def find_unseen(survey: Survey, camera: Camera, target: int, sources: Sequence[int]) -> Mask:
     """Shape [h, w]: hole pixels of the target's proxy that are hidden in all its sources too."""
     points = hidden_points(survey, target, _UNSEEN_STEP)
     for source in sources:

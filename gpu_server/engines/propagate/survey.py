@@ -33,10 +33,10 @@ class PropagateStage(EngineStage):
 
     SURVEY = "look", 0.02
     CAMERA = "camera", 0.01
-    MOVERS = "movers", 0.05
+    MOVING_OBJECTS = "movers", 0.05
     SOURCES = "sources", 0.01
     HIDDEN = "hidden", 0.01
-    INVENT = "invent", 0.1
+    SYNTHESISE = "invent", 0.1
     FILL = "fill", 0.8
 
 
@@ -76,7 +76,7 @@ class Survey:
         for i, mask in enumerate(movers):
             hidden = mask | self.invalid(i)
             # What of a mover lies between it and the hole was hidden in the frames that it was compared with.
-            between = _closed(hidden, _BETWEEN_PX) & grown(mask, _BETWEEN_PX) if mask.any() else mask
+            between = _closed(hidden, _BETWEEN_PX) & grow_mask(mask, _BETWEEN_PX) if mask.any() else mask
             flags[i] |= mask * (_INVALID | _GONE) | (_closed(hidden, _SPECK_PX) | between) * _INVALID
             colour_valid[i] &= ~_touched(mask, (colour_valid.shape[1], colour_valid.shape[2]))
         return replace(self, flags=flags, colour_valid=colour_valid)
@@ -100,7 +100,7 @@ def scaling(across: float, down: float) -> NDArray[np.float64]:
     return np.array([[across, 0, 0.5 * across - 0.5], [0, down, 0.5 * down - 0.5], [0, 0, 1]])
 
 
-def survey(clip: Clip, context: Context) -> Survey:
+def make_survey(clip: Clip, context: Context) -> Survey:
     """Read every frame once."""
     count, (h, w) = len(clip.frames), proxy_shape(clip.height, clip.width)
     gh, gw = -(-h // COLOUR_STEP), -(-w // COLOUR_STEP)
@@ -147,8 +147,8 @@ def _unusable(clip: Clip, index: int, hole: Mask) -> tuple[Mask, Mask]:
     keep = touched("keep", 0.5)
     if keep.mean() < _KEEP_IS_AN_ACTOR:
         other |= keep
-    invalid = grown(hole | affected | other, _MARGIN)
-    gone = grown(other | (hole & ~grown(affected, _FEATHER_PX)), _MARGIN)
+    invalid = grow_mask(hole | affected | other, _MARGIN)
+    gone = grow_mask(other | (hole & ~grow_mask(affected, _FEATHER_PX)), _MARGIN)
     return invalid, gone
 
 
@@ -157,7 +157,7 @@ def _closed(mask: Mask, radius: int) -> Mask:
     return np.asarray(cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, _disc(radius)), bool)
 
 
-def grown(mask: Mask, radius: int) -> Mask:
+def grow_mask(mask: Mask, radius: int) -> Mask:
     """Shape [h, w]: grown outward by a disc."""
     return np.asarray(cv2.dilate(mask.astype(np.uint8), _disc(radius)), bool)
 

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpu_server.engines.propagate.camera import Camera, apply, lookup
-from gpu_server.engines.propagate.compose import Composer, MadeUp
-from gpu_server.engines.propagate.survey import Survey, bounding_box, grown
+from gpu_server.engines.propagate.compose import Composer, SynthesisedArea
+from gpu_server.engines.propagate.survey import Survey, bounding_box, grow_mask
 from gpu_server.engines.propagate.synthesis import synthesise
 from void_bridge.pixels.box import Box
 from void_bridge.pixels.encoding import decode, encode
@@ -22,15 +22,15 @@ _LEAST_SHARE = 2e-4  # of a frame: less is left to the smooth ground
 _CONTEXT = 0.8  # of the hole's size, on each side: where texture is taken from
 
 
-def invent(
+def synthesise_unseen(
     composer: Composer, unseen: Mapping[int, Mask], sources: Mapping[int, list[int]], seed: int
-) -> Iterator[MadeUp]:
+) -> Iterator[SynthesisedArea]:
     """Make up what is hidden in every frame; later ones hold what earlier ones don't cover.
 
     unseen: frame -> shape [h, w] of its proxy, for every frame. sources: frame -> frames that it is filled from.
     """
     left = dict(unseen)
-    done: list[MadeUp] = []
+    done: list[SynthesisedArea] = []
     while len(done) < _MOST_FRAMES:
         frame = _most_hidden(left)
         if left[frame].mean() <= _LEAST_SHARE:
@@ -47,7 +47,7 @@ def _most_hidden(left: Mapping[int, Mask]) -> int:
     return max(left, key=lambda i: (left[i].sum() * (1 - 0.05 * abs(i - middle) / max(1, len(left))), -i))
 
 
-def _not_covered(survey: Survey, camera: Camera, frame: int, mask: Mask, made: MadeUp) -> Mask:
+def _not_covered(survey: Survey, camera: Camera, frame: int, mask: Mask, made: SynthesisedArea) -> Mask:
     y, x = np.nonzero(mask)
     points = np.column_stack([x, y]).astype(np.float64)
     missing = ~lookup(made.mask, apply(camera.rough(frame, made.frame), points))
@@ -56,9 +56,11 @@ def _not_covered(survey: Survey, camera: Camera, frame: int, mask: Mask, made: M
     return result
 
 
-def _make(composer: Composer, frame: int, unseen: Mask, sources: list[int], done: list[MadeUp], seed: int) -> MadeUp:
+def _make(
+    composer: Composer, frame: int, unseen: Mask, sources: list[int], done: list[SynthesisedArea], seed: int
+) -> SynthesisedArea:
     survey, clip = composer.survey, composer.clip
-    mask = grown(unseen, _SEAM_PX) & survey.hole(frame)
+    mask = grow_mask(unseen, _SEAM_PX) & survey.hole(frame)
     hole_box = _plate_box(survey, mask, Box(0, 0, clip.height, clip.width))
     context = max(64, round(_CONTEXT * max(hole_box.shape)))
     box = hole_box.grown(context) & Box(0, 0, clip.height, clip.width)
@@ -67,7 +69,7 @@ def _make(composer: Composer, frame: int, unseen: Mask, sources: list[int], done
     bad = _at_plate(survey, survey.invalid(frame) & mask, box) | hole
     made = synthesise(decode(picture, clip.exposure), hole, ~bad, seed)
     calm = np.where(hole[..., None], composer.grain.without(encode(made, clip.exposure)), picture)
-    return MadeUp(frame, mask, box, calm.astype(np.float16))
+    return SynthesisedArea(frame, mask, box, calm.astype(np.float16))
 
 
 def _plate_box(survey: Survey, mask: Mask, raster: Box) -> Box:

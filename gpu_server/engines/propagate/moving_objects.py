@@ -8,7 +8,7 @@ import numpy as np
 from gpu_server.engines.base import Array
 from gpu_server.engines.propagate.camera import Camera
 from gpu_server.engines.propagate.flow import Overlay, overlay
-from gpu_server.engines.propagate.survey import Mask, Survey, grown
+from gpu_server.engines.propagate.survey import Mask, Survey, grow_mask
 from void_bridge.pixels.box import Box
 
 _STEADY_PX = 1.0  # proxy pixels a frame: the camera is nearly still
@@ -19,10 +19,10 @@ _AMBIENT = 0.45  # where more of the frame moves than this, it is water or leave
 _AROUND_PX = 5
 
 
-def movers(survey: Survey, camera: Camera, frame: int) -> Mask:
+def find_moving_objects(survey: Survey, camera: Camera, frame: int) -> Mask:
     """Shape [h, w]: what moves in this frame against one of its neighbours, as far as that can be told.
 
-    Under a travelling camera everything moves, each by its depth: movers are told apart only in a shot whose camera is
+    Under a travelling camera everything moves, by its depth: objects are told apart only in a shot whose camera is
     nearly still.
     """
     surely, maybe = np.zeros(survey.shape, bool), np.zeros(survey.shape, bool)
@@ -39,7 +39,7 @@ def movers(survey: Survey, camera: Camera, frame: int) -> Mask:
     if core.sum() > _AMBIENT * max(1, int((~survey.gone(frame)).sum())):
         return np.zeros_like(core)
     found = _touching(core, maybe | core)
-    return grown(found, _AROUND_PX)
+    return grow_mask(found, _AROUND_PX)
 
 
 def _touching(core: Mask, whole: Mask) -> Mask:
