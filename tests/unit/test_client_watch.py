@@ -11,33 +11,33 @@ class Clock:
         return self.now
 
 
-def test_pings_keep_their_pace_whatever_is_heard():
+def test_pings_keep_their_interval_when_messages_arrive():
     clock = Clock()
-    beat = Heartbeat(clock)
+    heartbeat = Heartbeat(clock)
     pings = 0
     for _ in range(10 * 8):
         clock.now += PING_S / 8
-        beat.heard()
-        pings += beat.is_due()
+        heartbeat.mark_heard()
+        pings += heartbeat.take_due_ping()
     assert pings == 10
-    assert 0 < beat.wait_s() <= PING_S
+    assert 0 < heartbeat.seconds_to_ping() <= PING_S
 
 
-def test_a_server_counts_as_lost_when_nothing_is_heard():
+def test_a_silent_server_counts_as_lost():
     clock = Clock()
-    beat = Heartbeat(clock)
+    heartbeat = Heartbeat(clock)
     clock.now += SILENCE_S
-    assert not beat.is_lost()
+    assert not heartbeat.is_lost()
     clock.now += 0.1
-    assert beat.is_lost()
-    beat.heard()
-    assert not beat.is_lost()
+    assert heartbeat.is_lost()
+    heartbeat.mark_heard()
+    assert not heartbeat.is_lost()
 
 
-def test_a_watcher_that_was_away_asks_anew():
+def test_a_watcher_that_was_late_sends_its_request_again():
     clock = Clock()
-    beat = Heartbeat(clock)
+    heartbeat = Heartbeat(clock)
     clock.now += SILENCE_S + 1
-    assert beat.overslept()
-    assert beat.is_due()
-    assert not beat.overslept()
+    assert heartbeat.is_late()
+    assert heartbeat.take_due_ping()
+    assert not heartbeat.is_late()

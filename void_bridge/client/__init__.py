@@ -1,4 +1,4 @@
-"""The client: what hosts and the command line use to have a server do a job.
+"""The client: submits jobs to a server, watches them and fetches their frames, for hosts and the command line.
 
 with connect(load().config, notice=log.info) as client:
     status = client.submit(job)

@@ -1,4 +1,4 @@
-"""One encrypted socket to a server: numbered requests, answers with deadlines, and unasked events."""
+"""One encrypted socket to a server, with numbered requests, answers with deadlines, and events."""
 
 from __future__ import annotations
 
@@ -24,13 +24,22 @@ _LOST = zmq.EVENT_DISCONNECTED | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVEN
 
 
 class Channel:
-    """Not for several threads at once. `welcome` is what the server said about itself.
+    """A connection to one socket of a server, for one thread at a time.
 
-    A connection that breaks stays broken: a server that comes back knows nothing of this channel.
+    A connection that breaks stays broken, since a restarted server does not know this channel.
 
-    Raises from the constructor:
-        NoServer: no answer. VersionMismatch: a server of another protocol version.
-        Refused: the server does not let this key in.
+    Args:
+        context: the ZeroMQ context.
+        endpoint: the server's address and the keys.
+        hello_s: seconds to wait for the answer to `hello`.
+
+    Attributes:
+        welcome: the server's answer to `hello`.
+
+    Raises:
+        NoServer: no answer.
+        VersionMismatch: a server of another protocol version.
+        Refused: the server does not know this key.
     """
 
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], endpoint: Endpoint, hello_s: float = ANSWER_S) -> None:
@@ -61,6 +70,7 @@ class Channel:
             raise
 
     def _greet(self, timeout_s: float) -> Welcome:
+        """Say hello and return the server's answer. Raises VersionMismatch."""
         hello = Hello(protocol=PROTOCOL_VERSION, client=f"void-bridge {__version__}", host=host_identity())
         welcome = self.request(hello, timeout_s=timeout_s).message
         if not isinstance(welcome, Welcome):
@@ -73,11 +83,16 @@ class Channel:
         return welcome
 
     def request(self, message: Message, buffers: Sequence[Any] = (), timeout_s: float = ANSWER_S) -> Envelope:
-        """Send and wait for the answer; events that come in between are kept for `receive`.
+        """Send a message and return the answer. Events that arrive before it are kept for `receive`.
+
+        Args:
+            message: the request.
+            buffers: bytes-like objects to send with it.
+            timeout_s: seconds to wait for the answer.
 
         Raises:
             NoServer: no answer in time.
-            VoidBridgeError: the one that the server answered with.
+            VoidBridgeError: the error with which the server answered.
         """
         number = self.send(message, buffers)
         deadline = time.monotonic() + timeout_s
@@ -86,13 +101,13 @@ class Channel:
             if envelope is None:
                 break
             if envelope.number == number:
-                return raise_if_error(envelope)
+                return _raise_if_error(envelope)
             if envelope.number == 0:
                 self._events.append(envelope)
         raise NoServer(f"no answer from {self.endpoint.address} within {timeout_s:.0f} s; is the server running?")
 
     def send(self, message: Message, buffers: Sequence[Any] = ()) -> int:
-        """Send without waiting. Returns the number that the answer will carry."""
+        """Send a message without waiting and return the number that its answer will carry."""
         self._check_connection()
         self._number += 1
         frames = encode(Envelope(message, self._number, tuple(buffers)))
@@ -103,13 +118,14 @@ class Channel:
         return self._number
 
     def receive(self, timeout_s: float) -> Optional[Envelope]:
-        """The next event or answer, or None after `timeout_s`. Raises the error that a server reports."""
+        """Return the next event or answer, or None after `timeout_s`. Raises the error that the server reports."""
         if self._events:
             return self._events.popleft()
         envelope = self._read(timeout_s)
-        return raise_if_error(envelope) if envelope else None
+        return _raise_if_error(envelope) if envelope else None
 
     def _read(self, timeout_s: float) -> Optional[Envelope]:
+        """Return the next message from the socket, or None after `timeout_s`."""
         ready = dict(self._poller.poll(max(1, int(timeout_s * 1000))))
         if self._socket in ready:
             return decode([frame.buffer for frame in self._socket.recv_multipart(copy=False)])
@@ -117,7 +133,7 @@ class Channel:
         return None
 
     def _check_connection(self) -> None:
-        """Raises Refused, NoServer: what the connection has come to."""
+        """Raise NoServer or Refused if the connection has ended."""
         if not self._monitor.poll(0):
             return
         if recv_monitor_message(self._monitor)["event"] == _REFUSED:
@@ -128,6 +144,7 @@ class Channel:
         raise NoServer(f"the connection to {self.endpoint.address} broke; is the server running?")
 
     def close(self) -> None:
+        """Close the socket."""
         if self._socket.closed:
             return
         self._socket.disable_monitor()
@@ -135,8 +152,8 @@ class Channel:
         self._socket.close(linger=0)
 
 
-def raise_if_error(envelope: Envelope) -> Envelope:
-    """The envelope, unless it is an error, which is raised."""
+def _raise_if_error(envelope: Envelope) -> Envelope:
+    """Return the envelope, or raise the error that it carries."""
     if isinstance(envelope.message, ErrorReply):
         raise envelope.message.to_error()
     return envelope

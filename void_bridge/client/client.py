@@ -1,4 +1,4 @@
-"""Submitting a job, watching it, and bringing its frames home."""
+"""The client of a server: submit a job, watch it, fetch its frames."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from void_bridge import hooks
 from void_bridge.client.connector import Connector
 from void_bridge.client.fetch import Fetcher, OnFrame
 from void_bridge.client.inputs import OnProgress
-from void_bridge.client.session import RETURN_S, ClientSession
+from void_bridge.client.session import PATIENCE_S, ClientSession
 from void_bridge.client.submit import submit
 from void_bridge.client.watch import Event, watch
 from void_bridge.config import Config
@@ -21,16 +21,16 @@ from void_bridge.protocol import messages as m
 from void_bridge.protocol.messages import JobStatus, Result, ServerStatus, Welcome
 
 
-def _no_notice(text: str) -> None:
-    pass
+def _ignore_notice(text: str) -> None:
+    """Do nothing."""
 
 
-def _no_progress(stage: str, done: int, total: int) -> None:
-    pass
+def _ignore_progress(stage: str, done: int, total: int) -> None:
+    """Do nothing."""
 
 
 def ignore_frame(frame: int, path: Path) -> None:
-    pass
+    """Do nothing."""
 
 
 def connect(
@@ -38,33 +38,37 @@ def connect(
     url: Optional[str] = None,
     *,
     autostart: bool = True,
-    notice: Callable[[str], None] = _no_notice,
-    patience_s: float = RETURN_S,
+    notice: Callable[[str], None] = _ignore_notice,
+    patience_s: float = PATIENCE_S,
 ) -> Client:
-    """A client of the server at `url` (default: `config.connect`, else the local one).
+    """Connect to a server and return its client.
 
     Args:
+        config: the configuration.
+        url: URL of the server; default: `config.connect`, else the local server.
         autostart: start a local server if none answers, unless `config.autostart` is off.
-        notice: told in words when something takes longer: a server starts, or does not answer.
-        patience_s: how long a server that goes away is waited for.
+        notice: called with a line of text when a server is started or does not answer.
+        patience_s: seconds for which requests are repeated while the server does not answer.
 
     Raises:
-        NoServer, VersionMismatch, Refused
+        NoServer: no server answers.
+        VersionMismatch: the server speaks another protocol version.
+        Refused: the server does not know this user's key.
     """
     config = config.replace(connect=url) if url else config
-    link = Connector(config, autostart and config.autostart, notice)
+    connector = Connector(config, autostart and config.autostart, notice)
     try:
-        return Client(ClientSession(config, link, notice, patience_s))
+        return Client(ClientSession(config, connector, notice, patience_s))
     except BaseException:
-        link.close()
+        connector.close()
         raise
 
 
 class Client:
-    """One thread may call anything while others watch or fetch.
+    """A client of one server. One thread may call any method while others watch or fetch.
 
-    A server that goes away is waited for, by default for a minute, and started again where it was a local one;
-    then NoServer is raised, which every method may raise.
+    When the server stops answering, requests are repeated for a minute by default, and a local server is started again.
+    After that every method may raise NoServer.
     """
 
     def __init__(self, session: ClientSession) -> None:
@@ -80,13 +84,16 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Jobs go on without this client. A fetch in another thread ends after the frame at hand; end a watch first."""
+        """Close the connections. Jobs continue.
+
+        A fetch in another thread ends after its current frame. A watch must have ended before.
+        """
         if self._fetcher.stop():
-            self._session.link.close()
+            self._session.connector.close()
 
     @property
     def server(self) -> Welcome:
-        """What the server said about itself."""
+        """The server's answer to `hello`."""
         return self._session.welcome
 
     def submit(
@@ -98,26 +105,28 @@ class Client:
         priority: Optional[int] = None,
         overwrite: bool = False,
         claim: bool = True,
-        on_progress: OnProgress = _no_progress,
+        on_progress: OnProgress = _ignore_progress,
     ) -> JobStatus:
-        """Hand a job over. Returns once everything that it reads is durable on the server.
+        """Submit a job. Returns once all files that it reads are durable on the server.
 
-        The same job again goes on where it was, unless it failed or was cancelled. `job.json` beside
-        the output holds its number from the moment the server knows the job.
+        Submitting the same job again continues it, unless it failed or was cancelled. `job.json` beside the output
+        holds its id from the moment the server knows the job.
 
         Args:
-            id: of the job; default: that of the same job in its output folder, else a new one.
+            job: the job.
+            id: its id; default: that of the same job in its output folder, else a new one.
             transport: auto, inline or path; default: as configured.
-            priority: 0 to 100, the highest goes first; default: as configured.
-            overwrite: the output folder may hold another job's frames; they are replaced.
-            claim: call the site's hooks, and make the output folder this job's. Off for a part of a job whose folder
-                has an owner already.
-            on_progress: told stage ("hash" in files, "send" in bytes), done and total.
+            priority: 0 to 100, the highest runs first; default: as configured.
+            overwrite: replace frames of another job in the output folder.
+            claim: call the site's hooks and make the output folder this job's. Off for a part of a job whose folder
+                already belongs to the whole job.
+            on_progress: called with the stage ("hash" counts files, "send" bytes), the steps done and their total.
 
         Raises:
-            MissingFrames, UnreadableFile: of the plate and the mattes.
+            MissingFrames: of the plate or a matte.
+            UnreadableFile: of the plate or a matte.
             OutputError: the plate would be overwritten, or the folder is another job's.
-            Refused: the server does not take the job.
+            Refused: the server does not accept the job.
         """
         config = self._session.config
         job = hooks.prepare_job(job, config) if claim else job
@@ -125,10 +134,14 @@ class Client:
         return submit(self._session, job, id, transport or config.transport, chosen, overwrite, claim, on_progress)
 
     def watch(self, id: str, previews: bool = False) -> Iterator[Event]:
-        """States of a job, at most five a second, the last one final; with `previews` pictures in between.
+        """Yield the states of a job, at most five a second, until a final one.
+
+        Args:
+            id: the job.
+            previews: whether to yield previews of frames too.
 
         Raises:
-            UnknownJob
+            UnknownJob: the server does not know the job.
         """
         return watch(self._session, id, previews)
 
@@ -141,39 +154,43 @@ class Client:
         claim: bool = True,
         on_frame: OnFrame = ignore_frame,
     ) -> List[Path]:
-        """Write every published frame that is not there yet, and once the job is done `report.json`.
+        """Write every published frame that is not on disk yet, and `report.json` once the job is done.
 
         Args:
-            output: another pattern than the job's own.
-            claim: as for `submit`; without it frames are written and nothing else.
-            on_frame: told number and path of each frame that was written.
+            id: the job.
+            output: a pattern to write to instead of the job's own.
+            overwrite: replace files of another job.
+            claim: as for `submit`; without it only frames are written.
+            on_frame: called with the number and path of each frame that was written.
 
         Returns:
             The paths of all frames that are published so far.
 
         Raises:
-            UnknownJob. OutputError: the folder is another job's, or a file there is not the job's.
-            DiskFull: nothing half-written is left.
+            UnknownJob: the server does not know the job.
+            OutputError: the folder is another job's, or a file in it is not the job's.
+            DiskFull: no space left. No partial file remains.
         """
         return self._fetcher.fetch(id, output, overwrite, claim, on_frame)
 
     def result(self, id: str) -> Result:
-        """What a job has published so far. Raises UnknownJob."""
+        """Return the frames that a job has published so far. Raises UnknownJob."""
         return self._session.ask(m.GetResult(id), m.Result)
 
     def status(self, id: str) -> JobStatus:
-        """Raises UnknownJob."""
+        """Return the status of a job. Raises UnknownJob."""
         return self._session.ask(m.GetStatus(id), m.StatusReply).status
 
     def cancel(self, id: str) -> JobStatus:
-        """Raises UnknownJob."""
+        """Cancel a job and return its status. Raises UnknownJob."""
         return self._session.ask(m.Cancel(id), m.StatusReply).status
 
     def jobs(self, limit: int = 100) -> Tuple[JobStatus, ...]:
+        """Return the newest jobs, at most `limit`."""
         return self._session.ask(m.ListJobs(limit), m.JobList).jobs
 
     def server_status(self) -> ServerStatus:
-        """How the server is: memory, spool, workers. Raises VersionMismatch: it is from before protocol 1.1."""
+        """Return the server's own status. Raises VersionMismatch if it is from before protocol 1.1."""
         try:
             return self._session.ask(m.GetServerStatus(), m.ServerStatus)
         except ProtocolError as exc:
@@ -186,11 +203,11 @@ class Client:
             ) from exc
 
     def free(self) -> int:
-        """Have idle workers give their device memory back. Returns how many will."""
+        """Ask idle workers to release their device memory. Returns the number of those workers."""
         return self._session.ask(m.Free(), m.Freed).workers
 
     def ping(self) -> float:
-        """Seconds that the server took to answer."""
+        """Return the seconds that the server takes to answer."""
         began = time.monotonic()
         self._session.ask(m.Ping(), m.Pong)
         return time.monotonic() - began

@@ -1,14 +1,15 @@
-"""Finding a server and opening channels to it, again if need be."""
+"""Connecting to the configured server, which is started if it is a local one that does not run."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Callable
 from urllib.parse import urlsplit
 
 import zmq
 
 from void_bridge.client.channel import ANSWER_S, Channel
-from void_bridge.client.endpoint import Endpoint, find_endpoint
+from void_bridge.client.endpoint import find_endpoint
 from void_bridge.client.launch import start_server
 from void_bridge.config import Config
 from void_bridge.errors import NoServer
@@ -18,7 +19,13 @@ _LOCAL_ANSWER_S = 5.0
 
 
 class Connector:
-    """Opens control and data channels. May be used by several threads; the channels may not."""
+    """Opens control and data channels. Several threads may use it, but not one channel.
+
+    Args:
+        config: the configuration.
+        autostart: whether a local server may be started.
+        notice: called with a line of text when a server is started.
+    """
 
     def __init__(self, config: Config, autostart: bool, notice: Callable[[str], None]) -> None:
         self._config = config
@@ -26,31 +33,35 @@ class Connector:
         self._notice = notice
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
 
-    def control(self) -> Channel:
-        """A channel to the control socket; starts a local server where that is allowed and none answers.
+    def open_control(self) -> Channel:
+        """Return a channel to the control socket, starting a local server if none answers and that is allowed.
 
         Raises:
-            NoServer, VersionMismatch, Refused
+            NoServer: no server answers.
+            VersionMismatch: the server speaks another protocol version.
+            Refused: the server does not know this key.
         """
         try:
-            return self._greeted()
+            return self._open()
         except NoServer:
             if not self._autostart:
                 raise
-        start_server(self._config, self._answers, self._notice)
-        return self._greeted()
+        start_server(self._config, self._is_running, self._notice)
+        return self._open()
 
-    def data(self, control: Channel) -> Channel:
-        """A channel to the data socket of the server that `control` talks to."""
-        address = _reachable(control.welcome.data_address, control.endpoint.address)
-        keys = control.endpoint
-        endpoint = Endpoint(address, keys.server_public, keys.client_public, keys.client_secret, keys.installation)
-        return Channel(self._context, endpoint)
+    def open_data(self, control: Channel) -> Channel:
+        """Return a channel to the data socket of the server that `control` is connected to."""
+        # A server that listens on all interfaces does not know its name on the client's network and sends `*`.
+        host = urlsplit(control.endpoint.address).hostname
+        address = control.welcome.data_address.replace("//*:", f"//{host}:")
+        return Channel(self._context, replace(control.endpoint, address=address))
 
     def close(self) -> None:
+        """Close all channels."""
         self._context.destroy(linger=0)
 
-    def _greeted(self) -> Channel:
+    def _open(self) -> Channel:
+        """Return a channel to the control socket of a running server. Raises NoServer."""
         endpoint = find_endpoint(self._config)
         if has_ended(endpoint.pid):
             raise NoServer(f"the server at {endpoint.address} has ended; start one with void-bridge serve")
@@ -62,14 +73,10 @@ class Connector:
             )
         return channel
 
-    def _answers(self) -> bool:
+    def _is_running(self) -> bool:
+        """Return whether a server answers."""
         try:
-            self._greeted().close()
+            self._open().close()
         except NoServer:
             return False
         return True
-
-
-def _reachable(data_address: str, control_address: str) -> str:
-    """A server that listens everywhere cannot say by which of its names a client reaches it: it says `*`."""
-    return data_address.replace("//*:", f"//{urlsplit(control_address).hostname}:")

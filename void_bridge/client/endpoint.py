@@ -1,4 +1,4 @@
-"""Where a server is and which keys open it: its connection file, or certificates from `keys new`.
+"""The address and keys of a server, from its connection file or from the certificates of `keys new`.
 
 <keys>/server.key           public key of the site's servers
 <keys>/client.key_secret    this user's key pair
@@ -20,7 +20,12 @@ CLIENT_CERTIFICATE = "client.key_secret"
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Keys are Z85 text. installation: of a server of this user on this machine; pid: its process, else 0."""
+    """The address of a socket and the keys for it, as Z85 text.
+
+    Attributes:
+        installation: installation of a server of this user on this machine, else empty.
+        pid: process of a server of this user on this machine, else 0.
+    """
 
     address: str
     server_public: str
@@ -34,10 +39,10 @@ class Endpoint:
 
 
 def find_endpoint(config: Config) -> Endpoint:
-    """The server at `config.connect`, or the local one of this installation.
+    """Return the endpoint of the server at `config.connect`, or of the local server of this installation.
 
     Raises:
-        NoServer: no connection file, and no certificates for that address.
+        NoServer: neither a connection file nor certificates for that address.
         Refused: a connection file or certificate that cannot be trusted or read.
     """
     try:
@@ -45,12 +50,13 @@ def find_endpoint(config: Config) -> Endpoint:
     except NoServer:
         if not config.connect:
             raise
-        return _by_certificates(config)
+        return _from_certificates(config)
     keys = (found.server_public, found.client_public, found.client_secret)
     return Endpoint(found.control_address, *keys, found.installation, found.server_pid)
 
 
-def _by_certificates(config: Config) -> Endpoint:
+def _from_certificates(config: Config) -> Endpoint:
+    """Return the endpoint at `config.connect` with the keys of the key folder."""
     server, client = config.keys / SERVER_CERTIFICATE, config.keys / CLIENT_CERTIFICATE
     if not (server.exists() and client.exists()):
         raise NoServer(

@@ -1,4 +1,4 @@
-"""How a job stands, in the words that the command line and the hosts share."""
+"""Text about a job's progress and result, shared by the command line and the hosts."""
 
 from __future__ import annotations
 
@@ -8,33 +8,39 @@ from void_bridge.protocol.messages import JobStatus
 
 
 def step_text(stage: str, done: int, total: int) -> str:
-    """What the client does: `send 12.5 of 40.0 MB`."""
+    """Return a line about the client's own progress: `send 12.5 of 40.0 MB`."""
     if stage == "send":
         return f"{stage} {done / 1e6:.1f} of {total / 1e6:.1f} MB"
     return f"{stage} {done} of {total} files"
 
 
 def status_text(status: JobStatus) -> str:
-    """A job's state: `running: flow 3/45, 0 of 46 frames, 2:10 left`."""
-    step = status.progress
-    stage = f": {step.stage} {step.done}/{step.total}" if step.stage and status.state == "running" else ""
+    """Return a line about a job: `running: flow 3/45, 0 of 46 frames, 2:10 left`."""
+    stage = f": {stage_text(status)}" if stage_text(status) else ""
     return f"{status.state}{stage}, {status.frames_done} of {status.frames} frames{left_text(status)}"
 
 
+def stage_text(status: JobStatus) -> str:
+    """Return the stage of a running job: `flow 3/45`; empty for other jobs."""
+    step = status.progress
+    return f"{step.stage} {step.done}/{step.total}" if step.stage and status.state == "running" else ""
+
+
 def left_text(status: JobStatus) -> str:
+    """Return the estimate of a running job: `, 2:10 left`; empty without one."""
     left = status.progress.seconds_left
     return f", {duration_text(left)} left" if left is not None and status.state == "running" else ""
 
 
 def duration_text(seconds: float) -> str:
-    """`0:07`, `12:30`, `2:00:05`."""
+    """Return a duration: `0:07`, `12:30`, `2:00:05`."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def report_lines(report: Dict[str, object]) -> List[str]:
-    """What of a job's report a person wants to read."""
+    """Return the lines about a job's report that a person should read."""
     lines = []
     seen = report.get("seen_share")
     if isinstance(seen, (int, float)) and report.get("synthesised_share") != seen:

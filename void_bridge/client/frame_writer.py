@@ -1,4 +1,4 @@
-"""Writing frames as they are published, beside whoever watches the job."""
+"""Fetching frames in the background while a job is watched."""
 
 from __future__ import annotations
 
@@ -11,7 +11,13 @@ from void_bridge.client.fetch import OnFrame
 
 
 class FrameWriter:
-    """Fetches in the background whenever there is more, so that a slow disk or network doesn't stop the display."""
+    """Fetches published frames in a thread, so that a slow disk or network does not stop the display.
+
+    The arguments are those of `Client.fetch`.
+
+    Attributes:
+        paths: all frames that have been published.
+    """
 
     def __init__(
         self,
@@ -30,23 +36,24 @@ class FrameWriter:
         self.paths: List[Path] = []
 
     def fetch_published(self, published: int) -> None:
-        """Fetch unless that is going on. Raises what the last time failed with."""
+        """Start to fetch if more frames are published and no fetch runs. Raises the error of the last fetch."""
         busy = self._thread is not None and self._thread.is_alive()
         if published > self._published and not busy:
-            self._raise()
+            self._raise_failure()
             self._published = published
             self._thread = threading.Thread(target=self._fetch, name="void-fetch", daemon=True)
             self._thread.start()
 
     def finish(self) -> None:
-        """Fetch what is left."""
+        """Fetch the remaining frames in this thread."""
         if self._thread is not None:
             self._thread.join()
-        self._raise()
+        self._raise_failure()
         self._fetch()
-        self._raise()
+        self._raise_failure()
 
     def _fetch(self) -> None:
+        """Fetch all published frames and keep the error, if any."""
         try:
             self.paths = self._client.fetch(
                 self._id, self._output, overwrite=self._overwrite, claim=self._claim, on_frame=self._on_frame
@@ -54,6 +61,7 @@ class FrameWriter:
         except BaseException as exc:
             self._failure = exc
 
-    def _raise(self) -> None:
+    def _raise_failure(self) -> None:
+        """Raise the error of the last fetch, if any."""
         if self._failure is not None:
             raise self._failure

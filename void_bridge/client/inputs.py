@@ -1,4 +1,4 @@
-"""The files that a job reads: which, how large, and their digests."""
+"""The files that a job reads, with their sizes and digests."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OnProgress = Callable[[str, int, int], None]  # stage, done, total
 
 
 def frames_read(job: Job) -> FrameRange:
-    """The delivered frames and the handles that the plate and every matte have on disk.
+    """Return the delivered frames and the handles that the plate and every matte have on disk.
 
     Raises:
         MissingFrames: a delivered frame of the plate or of a matte is not there.
@@ -35,7 +35,7 @@ def frames_read(job: Job) -> FrameRange:
 
 
 def possible_output_frames(job: Job) -> FrameRange:
-    """The frames that a job may write, whatever handles the disk has."""
+    """Return the frames that a job writes if all its handles are on disk."""
     frames = job.frames
     if job.deliver_handles and job.handles:
         steps = [after - before for before, after in zip(frames.frames, frames.frames[1:])]
@@ -45,23 +45,24 @@ def possible_output_frames(job: Job) -> FrameRange:
 
 
 def input_paths(job: Job) -> Tuple[str, ...]:
-    """Every file that the job reads, once each, as the job names it. Raises MissingFrames."""
+    """Return each file that the job reads once, as the job names it. Raises MissingFrames."""
     frames = frames_read(job)
     sequences = [Sequence.parse(pattern) for pattern in _patterns(job)]
     return tuple(dict.fromkeys(str(sequence.path(frame)) for sequence in sequences for frame in frames))
 
 
 def _patterns(job: Job) -> Tuple[str, ...]:
+    """Return the patterns of the plate and the mattes, once each."""
     return tuple(dict.fromkeys((job.plate, *(matte.sequence for matte in job.mattes.values()))))
 
 
 def describe_files(paths: Iterable[str]) -> Tuple[InputFile, ...]:
-    """Sizes and times of change, for `path` transport. Raises UnreadableFile."""
+    """Return files with size and time of change, for `path` transport. Raises UnreadableFile."""
     return tuple(_stat(path) for path in paths)
 
 
 def hash_files(paths: Tuple[str, ...], on_progress: OnProgress) -> Tuple[InputFile, ...]:
-    """Sizes and digests, for `inline` transport. Raises UnreadableFile."""
+    """Return files with size and digest, for `inline` transport. Raises UnreadableFile."""
     files = []
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="void-hash") as pool:
         pending = [pool.submit(_digest, path) for path in paths]
@@ -77,7 +78,7 @@ def hash_files(paths: Tuple[str, ...], on_progress: OnProgress) -> Tuple[InputFi
 
 
 def file_digest(path: Path) -> str:
-    """blake2b-256 of a file's bytes, in hex. Raises OSError."""
+    """Return the blake2b-256 of a file's bytes in hex. Raises OSError."""
     digest = hashlib.blake2b(digest_size=32)
     with open(path, "rb") as handle:
         while block := handle.read(READ_BYTES):
@@ -86,6 +87,7 @@ def file_digest(path: Path) -> str:
 
 
 def _digest(path: str) -> InputFile:
+    """Return a file with size and digest. Raises UnreadableFile."""
     facts = _stat(path)
     try:
         return InputFile(path, facts.size, file_digest(Path(path)))
@@ -94,6 +96,7 @@ def _digest(path: str) -> InputFile:
 
 
 def _stat(path: str) -> InputFile:
+    """Return a file with size and time of change. Raises UnreadableFile."""
     try:
         facts = Path(path).stat()
     except OSError as exc:
@@ -102,4 +105,5 @@ def _stat(path: str) -> InputFile:
 
 
 def _unreadable(path: str, exc: OSError) -> UnreadableFile:
+    """Return the error for a file that cannot be read."""
     return UnreadableFile(f"cannot read {path}: {exc.strerror or exc}; check the file and its permissions")

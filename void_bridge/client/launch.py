@@ -1,4 +1,4 @@
-"""Starting a local server: detached, logging to a file, holding nothing of the program that started it."""
+"""Starting a local server: detached, with a log file, and independent of the program that starts it."""
 
 from __future__ import annotations
 
@@ -17,15 +17,20 @@ from void_bridge.installation import recorded_installation
 
 START_S = 90.0
 _POLL_S = 0.05
-_HOSTS_OWN = ("PYTHON", "QT_", "QML", "__PYVENV")
+_HOST_VARIABLES = ("PYTHON", "QT_", "QML", "__PYVENV")
 _INSTALL_AGAIN = "run void-bridge install again"
-_started: List[subprocess.Popen[bytes]] = []  # kept, so that a server that outlives its client is no leak
+_started: List[subprocess.Popen[bytes]] = []  # kept, so that Python does not warn of a process that still runs
 
 
-def start_server(config: Config, answers: Callable[[], bool], notice: Callable[[str], None]) -> None:
-    """Start the local server of this installation, unless `answers` says that somebody just has.
+def start_server(config: Config, is_running: Callable[[], bool], notice: Callable[[str], None]) -> None:
+    """Start the local server of this installation, unless another client just has.
 
-    Two clients that come at once start one server: the second waits for the first.
+    If two clients call this at the same time, one starts the server and the other waits for it.
+
+    Args:
+        config: the configuration.
+        is_running: returns whether the server answers.
+        notice: called with a line of text when the server is started.
 
     Raises:
         NoServer: no Python to start it with, or it did not come up; the log is named.
@@ -36,8 +41,8 @@ def start_server(config: Config, answers: Callable[[], bool], notice: Callable[[
     command = [server_python(config), *serve]
     log = config.runtime_dir / "server.log"
     make_private_folder(config.runtime_dir)  # the server's working folder, from which Python would import
-    with _only_one(config.runtime_dir / "start.lock"):
-        if answers():
+    with _exclusive_lock(config.runtime_dir / "start.lock"):
+        if is_running():
             return
         notice(f"starting a local server; its log is {log}")
         before = file_stamp(connection_path(config.runtime_dir))
@@ -46,7 +51,7 @@ def start_server(config: Config, answers: Callable[[], bool], notice: Callable[[
 
 
 def server_python(config: Config) -> str:
-    """The Python that runs servers and commands: the configured one, the recorded one, or else this one.
+    """Return the Python that runs servers and commands: the configured one, the recorded one, or else this one.
 
     Raises:
         NoServer: this is a host's Python, or the recorded one is of another system.
@@ -66,12 +71,13 @@ def server_python(config: Config) -> str:
 
 
 def child_environment(config: Config) -> Dict[str, str]:
-    """The environment of a server: without the host's Python and Qt, with this client's configuration."""
-    kept = {name: text for name, text in os.environ.items() if not name.startswith(_HOSTS_OWN)}
+    """Return the environment of a server: without the host's Python and Qt, with this client's configuration."""
+    kept = {name: text for name, text in os.environ.items() if not name.startswith(_HOST_VARIABLES)}
     return {**kept, **as_environment(config)}
 
 
 def _spawn(command: List[str], config: Config, log: Path) -> subprocess.Popen[bytes]:
+    """Start a detached process. Raises NoServer if it cannot be started, OutputError if its log cannot be written."""
     detached: Dict[str, Any] = {"start_new_session": True}
     if sys.platform == "win32":
         flags = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW | subprocess.DETACHED_PROCESS
@@ -98,13 +104,16 @@ def _spawn(command: List[str], config: Config, log: Path) -> subprocess.Popen[by
 
 
 def wait_until_ready(process: subprocess.Popen[bytes], config: Config, before: int, log: Path) -> None:
-    """Until a server that has just been started can be found.
+    """Wait until a server that has just been started has written its connection file.
 
     Args:
-        before: the `file_stamp` of its connection file from before it was started: a killed one leaves its own.
+        process: the server.
+        config: its configuration.
+        before: the `file_stamp` of its connection file before the start, as a killed server leaves its own.
+        log: its log file.
 
     Raises:
-        NoServer: it ended, or takes too long; the log is named.
+        NoServer: it ended, or is not ready in time; the log is named.
     """
     path = connection_path(config.runtime_dir)
     deadline = time.monotonic() + START_S
@@ -117,7 +126,7 @@ def wait_until_ready(process: subprocess.Popen[bytes], config: Config, before: i
 
 
 def file_stamp(path: Path) -> int:
-    """Changes with every new file at `path`; 0 when there is none."""
+    """Return a number that differs for every new file at `path`, or 0 without one."""
     try:
         facts = path.stat()
     except OSError:
@@ -126,13 +135,14 @@ def file_stamp(path: Path) -> int:
 
 
 def _last_line(log: Path) -> str:
+    """Return the last line of a log."""
     lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
     return lines[-1][:300] if lines else "it said nothing"
 
 
 @contextmanager
-def _only_one(path: Path) -> Iterator[None]:
-    """Hold a lock among this user's processes; it goes with the process that holds it."""
+def _exclusive_lock(path: Path) -> Iterator[None]:
+    """Hold a file lock during the block. The system releases it if this process ends."""
     with open(path, "a+b") as handle:
         if sys.platform == "win32":
             import msvcrt

@@ -1,11 +1,11 @@
-"""The place a job writes to: one folder holds one job, the plate is never touched, nothing is overwritten unasked."""
+"""The output of a job: one folder holds one job, inputs are never overwritten, and other files only when asked."""
 
 from __future__ import annotations
 
 import os
 import uuid
 from pathlib import Path
-from typing import Dict, Optional, Tuple
+from typing import Dict, List, Optional, Tuple
 
 from void_bridge.atomic import TEMPORARY_SUFFIX, write_json
 from void_bridge.client.inputs import file_digest, possible_output_frames
@@ -19,11 +19,17 @@ REPORT_FILE_NAME = "report.json"
 
 
 def output_folder(job: Job) -> Path:
+    """Return the folder that a job writes to."""
     return Path(str(Sequence.parse(job.output).path(job.frames.first))).parent
 
 
 def existing_job_file(job: Job, unreadable_is_none: bool = False) -> Optional[JobFile]:
-    """The job.json of the output folder. Raises InputError: there is one that cannot be read."""
+    """Return the job.json in the output folder, or None without one. Raises InputError if it cannot be read.
+
+    Args:
+        job: the job that will be written.
+        unreadable_is_none: treat a file that cannot be read as none.
+    """
     path = output_folder(job) / JOB_FILE_NAME
     if not path.exists():
         return None
@@ -36,7 +42,7 @@ def existing_job_file(job: Job, unreadable_is_none: bool = False) -> Optional[Jo
 
 
 def check_inputs_not_overwritten(job: Job) -> None:
-    """Raises OutputError: a frame of the plate or of a matte would be overwritten."""
+    """Raise OutputError if a frame of the plate or of a matte would be overwritten."""
     output = {_real(path) for path in _paths(job.output, job)}
     for pattern in (job.plate, *(matte.sequence for matte in job.mattes.values())):
         clash = output.intersection(_real(path) for path in _paths(pattern, job))
@@ -47,35 +53,37 @@ def check_inputs_not_overwritten(job: Job) -> None:
 
 
 def check_no_frames(job: Job) -> None:
-    """Raises OutputError: frames of the output pattern are there already."""
-    there = [path for path in _paths(job.output, job) if path.exists()]
-    if there:
+    """Raise OutputError if frames of the output pattern exist already."""
+    existing = existing_frames(job)
+    if existing:
         raise OutputError(
-            f"{there[0]} and {len(there) - 1} more frames are there already and no job claims them; "
+            f"{existing[0]} and {len(existing) - 1} more frames are there already and no job claims them; "
             "choose another place with -o, or give --overwrite"
         )
 
 
-def count_existing_frames(job: Job) -> int:
-    return sum(path.exists() for path in _paths(job.output, job))
+def existing_frames(job: Job) -> List[Path]:
+    """Return the frames of the output pattern that exist already."""
+    return [path for path in _paths(job.output, job) if path.exists()]
 
 
 def check_writable(folder: Path) -> None:
-    """Try whether the folder could be made and written. Raises OutputError, DiskFull."""
-    there = next((path for path in (folder, *folder.parents) if path.exists()), folder)
-    probe = there / f".{uuid.uuid4().hex[:8]}{TEMPORARY_SUFFIX}"
+    """Try to write to a folder, or to the nearest existing folder above it. Raises OutputError, DiskFull."""
+    existing = next((path for path in (folder, *folder.parents) if path.exists()), folder)
+    probe = existing / f".{uuid.uuid4().hex[:8]}{TEMPORARY_SUFFIX}"
     with map_write_errors(folder):
         probe.touch()
         probe.unlink()
 
 
 class WrittenFrames:
-    """Which frames are known to be whole on disk, so that fetching again and again reads each file once."""
+    """The frames known to be complete on disk, so that repeated fetches read each file once."""
 
     def __init__(self) -> None:
         self._known: Dict[Path, Tuple[str, int, int]] = {}
 
-    def holds(self, path: Path, frame: ResultFrame) -> bool:
+    def contains(self, path: Path, frame: ResultFrame) -> bool:
+        """Return whether a file holds a frame, by its digest if the file is not known."""
         try:
             facts = path.stat()
         except OSError:
@@ -84,30 +92,33 @@ class WrittenFrames:
             return True
         if facts.st_size != frame.size or file_digest(path) != frame.digest:
             return False
-        self.note(path, frame)
+        self.add(path, frame)
         return True
 
-    def note(self, path: Path, frame: ResultFrame) -> None:
+    def add(self, path: Path, frame: ResultFrame) -> None:
+        """Add a frame that has been written."""
         facts = path.stat()
         self._known[path] = (frame.digest, facts.st_size, facts.st_mtime_ns)
 
 
 def write_report(folder: Path, result: Result) -> None:
-    """What the job says it did, as JSON beside the frames. Raises OutputError, DiskFull."""
+    """Write the report of a job as JSON beside its frames. Raises OutputError, DiskFull."""
     write_json(folder / REPORT_FILE_NAME, build_report(result))
 
 
 def build_report(result: Result) -> Dict[str, object]:
-    """What a job says it did, and which job that is, as plain data."""
+    """Return the report of a job, with its id, engine, frame count and running time, as plain data."""
     status = result.status
     summary = {"job": status.id, "engine": status.engine, "frames": status.frames_done, "seconds": status.seconds}
     return {**summary, **to_plain(result.report)}
 
 
 def _paths(pattern: str, job: Job) -> Tuple[Path, ...]:
+    """Return the paths of a pattern for all frames that the job may write."""
     sequence = Sequence.parse(pattern)
     return tuple(Path(str(sequence.path(frame))) for frame in possible_output_frames(job))
 
 
 def _real(path: Path) -> str:
+    """Return a path with links followed and, on Windows, in lower case."""
     return os.path.normcase(os.path.realpath(path))

@@ -1,4 +1,4 @@
-"""Bytes to and from a server's data socket, in parts, with as many on their way as it gives credit for."""
+"""Transfer of files over a server's data socket, in parts, as many in flight as the server gives credit for."""
 
 from __future__ import annotations
 
@@ -15,14 +15,17 @@ from void_bridge.protocol.messages import Get, InputFile, Part, Put, PutDone, Re
 SILENCE_S = 60.0
 
 
-def upload(channel: Channel, files: Iterable[InputFile], on_bytes: Callable[[int], None]) -> None:
-    """Send files whole, in order. Returns once the server holds each of them durably.
+def upload_files(channel: Channel, files: Iterable[InputFile], on_bytes: Callable[[int], None]) -> None:
+    """Send files in order. Returns once the server has stored all of them durably.
 
     Args:
-        on_bytes: told how many more bytes the server has taken.
+        channel: a data channel.
+        files: the files with their digests.
+        on_bytes: called with the number of bytes of each part that the server has received.
 
     Raises:
-        InputError: a file has changed since it was hashed. UnreadableFile: it cannot be read.
+        InputError: a file has changed since it was hashed.
+        UnreadableFile: a file cannot be read.
         NoServer: no answer for a minute.
     """
     credits = channel.welcome.window
@@ -30,7 +33,7 @@ def upload(channel: Channel, files: Iterable[InputFile], on_bytes: Callable[[int
     received: Dict[str, int] = {}
     stored: Set[str] = set()
 
-    def take_answer() -> None:
+    def receive_answer() -> None:
         answer = _next(channel).message
         if not isinstance(answer, PutDone):
             raise ProtocolError(f"got {answer.type} in answer to put, expected put_done")
@@ -43,17 +46,18 @@ def upload(channel: Channel, files: Iterable[InputFile], on_bytes: Callable[[int
         sizes[file.digest] = file.size
         for put, block in _parts(file, channel.welcome.part_bytes):
             if not credits:
-                take_answer()
+                receive_answer()
                 credits += 1
             channel.send(put, [block])
             credits -= 1
     for _ in range(channel.welcome.window - credits):
-        take_answer()
+        receive_answer()
     if len(stored) < len(sizes):
         raise ProtocolError(f"the server stored {len(stored)} of {len(sizes)} files; submit the job again")
 
 
 def _parts(file: InputFile, part_bytes: int) -> Iterator[Tuple[Put, bytes]]:
+    """Yield the messages that carry a file, each with its bytes. Raises InputError, UnreadableFile."""
     try:
         with open(file.path, "rb") as handle:
             for offset in range(0, max(file.size, 1), part_bytes):
@@ -65,25 +69,32 @@ def _parts(file: InputFile, part_bytes: int) -> Iterator[Tuple[Put, bytes]]:
         raise UnreadableFile(f"cannot read {file.path}: {exc.strerror or exc}; check the disk") from exc
 
 
-def download(channel: Channel, job_id: str, frame: ResultFrame, target: BinaryIO) -> None:
-    """Write a published frame to `target`, checked against its digest.
+def download_frame(channel: Channel, job_id: str, frame: ResultFrame, target: BinaryIO) -> None:
+    """Write a published frame to a file and check it against its digest.
+
+    Args:
+        channel: a data channel.
+        job_id: the job.
+        frame: the published frame.
+        target: an open file.
 
     Raises:
-        MissingFrames, UnknownJob: the server does not hold it any more.
+        MissingFrames: the server no longer has the frame.
+        UnknownJob: the server no longer has the job.
         ProtocolError: the bytes are not those that were published.
         NoServer: no answer for a minute.
     """
     offsets = iter(range(0, max(frame.size, 1), channel.welcome.part_bytes))
     early: Dict[int, Any] = {}
     digest, written = hashlib.blake2b(digest_size=32), 0
-    on_their_way = sum(_ask(channel, job_id, frame, offsets) for _ in range(channel.welcome.window))
-    while on_their_way:
+    in_flight = sum(_request_part(channel, job_id, frame, offsets) for _ in range(channel.welcome.window))
+    while in_flight:
         envelope = _next(channel)
         part = envelope.message
         if not isinstance(part, Part) or part.frame != frame.frame or not envelope.buffers:
             raise ProtocolError(f"got {part.type} in answer to get, expected a part of frame {frame.frame}")
         early[part.offset] = envelope.buffers[0]
-        on_their_way += _ask(channel, job_id, frame, offsets) - 1
+        in_flight += _request_part(channel, job_id, frame, offsets) - 1
         while written in early:
             block = early.pop(written)
             target.write(block)
@@ -91,35 +102,39 @@ def download(channel: Channel, job_id: str, frame: ResultFrame, target: BinaryIO
             written += len(block)
             if not len(block):
                 break
-    _check_digest(frame, digest.hexdigest())
+    if digest.hexdigest() != frame.digest:
+        raise ProtocolError(
+            f"frame {frame.frame} arrived damaged (digest {digest.hexdigest()[:12]}, expected {frame.digest[:12]}); "
+            "fetch again"
+        )
 
 
-def _ask(channel: Channel, job_id: str, frame: ResultFrame, offsets: Iterator[int]) -> int:
+def _request_part(channel: Channel, job_id: str, frame: ResultFrame, offsets: Iterator[int]) -> int:
+    """Request the part at the next offset. Returns the number of requests sent, which is 0 after the last offset."""
     for offset in offsets:
         channel.send(Get(job_id, frame.frame, offset))
         return 1
     return 0
 
 
-def copy(source: BinaryIO, frame: ResultFrame, target: BinaryIO) -> None:
-    """Write a published frame from the server's own file, which the worker synced to this machine's disk.
+def copy_frame(source: BinaryIO, frame: ResultFrame, target: BinaryIO) -> None:
+    """Copy a published frame from the server's file, which the worker has synced to this machine's disk.
+
+    Args:
+        source: the server's file.
+        frame: the published frame.
+        target: an open file.
 
     Raises:
-        ProtocolError: it is not as long as what was published.
+        ProtocolError: the file's size is not that of the published frame.
     """
     shutil.copyfileobj(source, target, READ_BYTES)
     if target.tell() != frame.size:
         raise ProtocolError(f"frame {frame.frame} has {target.tell()} bytes, expected {frame.size}; fetch again")
 
 
-def _check_digest(frame: ResultFrame, found: str) -> None:
-    if found != frame.digest:
-        raise ProtocolError(
-            f"frame {frame.frame} arrived damaged (digest {found[:12]}, expected {frame.digest[:12]}); fetch again"
-        )
-
-
 def _next(channel: Channel) -> Envelope:
+    """Return the next message. Raises NoServer after a minute without one."""
     envelope = channel.receive(SILENCE_S)
     if envelope is None:
         raise NoServer(f"no answer from {channel.endpoint.address} for {SILENCE_S:.0f} s; is the server running?")

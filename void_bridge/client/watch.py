@@ -1,4 +1,4 @@
-"""Following a job through its states, across a server that goes away and comes back."""
+"""Watching a job until it ends, also across a restart of the server."""
 
 from __future__ import annotations
 
@@ -7,19 +7,18 @@ from dataclasses import dataclass
 from typing import Callable, Iterator, Optional, Union
 
 from void_bridge.client.channel import Channel
-from void_bridge.client.session import ClientSession
+from void_bridge.client.session import ClientSession, Retries
 from void_bridge.errors import NoServer
 from void_bridge.protocol.framing import Envelope
 from void_bridge.protocol.messages import FINAL_STATES, JobStatus, Ping, Preview, StatusReply, Watch
 
 PING_S = 1.0
 SILENCE_S = 10.0
-_RETRY_S = 0.5
 
 
 @dataclass(frozen=True)
 class FramePreview:
-    """A picture of a frame in the making."""
+    """A PNG of an unfinished frame."""
 
     frame: int
     png: bytes
@@ -29,74 +28,82 @@ Event = Union[JobStatus, FramePreview]
 
 
 def watch(session: ClientSession, id: str, previews: bool) -> Iterator[Event]:
-    """Events of a job until it ends, over a channel of its own.
+    """Yield the events of a job until it ends, over a channel of its own.
+
+    Args:
+        session: the session with the server.
+        id: the job.
+        previews: whether to yield previews too.
 
     Raises:
-        UnknownJob. NoServer: none for a minute.
+        UnknownJob: the server does not know the job.
+        NoServer: no server answers for the session's `patience_s`.
     """
-    deadline: Optional[float] = None
+    retries = Retries(session)
     while True:
         try:
             for event in _watch_once(session, id, previews):
-                deadline = None
+                retries.reset()
                 yield event
             return
         except NoServer as exc:
-            if deadline is None:
-                deadline = time.monotonic() + session.patience_s
-                session.notice(f"{exc}; trying again for {session.patience_s:.0f} s")
-            if time.monotonic() > deadline:
-                raise
-        time.sleep(_RETRY_S)
+            retries.wait(exc)
 
 
 class Heartbeat:
-    """Pings once in a while, however much the server says: they keep the watch alive and tell whether the server is."""
+    """The rhythm of pings, which keep the watch alive and show whether the server is.
+
+    Pings are sent at the same interval regardless of the server's own messages.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._pinged = self._heard = clock()
 
-    def heard(self) -> None:
+    def mark_heard(self) -> None:
+        """Note that the server has sent a message."""
         self._heard = self._clock()
 
-    def wait_s(self) -> float:
-        """Seconds until the next ping."""
+    def seconds_to_ping(self) -> float:
+        """Return the seconds until the next ping is due."""
         return max(0.0, self._pinged + PING_S - self._clock())
 
-    def overslept(self) -> bool:
-        """Whether nothing was sent for so long that the server may have given this client up."""
+    def is_late(self) -> bool:
+        """Return whether the last ping was so long ago that the server may have dropped this client."""
         return self._clock() - self._pinged > SILENCE_S
 
-    def is_due(self) -> bool:
-        """Whether to ping now; that is taken as done."""
-        due = self.wait_s() <= 0
+    def take_due_ping(self) -> bool:
+        """Return whether a ping is due, and count it as sent."""
+        due = self.seconds_to_ping() <= 0
         if due:
             self._pinged = self._clock()
         return due
 
     def is_lost(self) -> bool:
+        """Return whether the server has been silent for too long."""
         return self._clock() - self._heard > SILENCE_S
 
 
 def _watch_once(session: ClientSession, id: str, previews: bool) -> Iterator[Event]:
-    channel = session.link.control()
+    """Yield the events of a job. Raises NoServer if the server stops answering."""
+    channel = session.connector.open_control()
     try:
         request = Watch(id, previews)
         envelope: Optional[Envelope] = channel.request(request)
-        beat = Heartbeat()
+        heartbeat = Heartbeat()
         while True:
             event = _event(envelope, id)
             if event is not None:
                 yield event
             if isinstance(event, JobStatus) and event.state in FINAL_STATES:
                 return
-            envelope = _next(channel, beat, request)
+            envelope = _next(channel, heartbeat, request)
     finally:
         channel.close()
 
 
 def _event(envelope: Optional[Envelope], id: str) -> Optional[Event]:
+    """Return the event of a job in a message, or None if it is not about the job."""
     message = envelope.message if envelope else None
     if isinstance(message, StatusReply) and message.status.id == id:
         return message.status
@@ -105,13 +112,14 @@ def _event(envelope: Optional[Envelope], id: str) -> Optional[Event]:
     return None
 
 
-def _next(channel: Channel, beat: Heartbeat, request: Watch) -> Optional[Envelope]:
-    overslept = beat.overslept()  # whoever takes the events took long over the last one
-    if beat.is_due():
-        channel.send(request if overslept else Ping())
-    envelope = channel.receive(beat.wait_s())
+def _next(channel: Channel, heartbeat: Heartbeat, request: Watch) -> Optional[Envelope]:
+    """Return the next message, or None when the next ping is due. Raises NoServer."""
+    late = heartbeat.is_late()  # when the consumer took long over the last event
+    if heartbeat.take_due_ping():
+        channel.send(request if late else Ping())
+    envelope = channel.receive(heartbeat.seconds_to_ping())
     if envelope is not None:
-        beat.heard()
-    elif beat.is_lost():
+        heartbeat.mark_heard()
+    elif heartbeat.is_lost():
         raise NoServer(f"{channel.endpoint.address} has not answered for {SILENCE_S:.0f} s")
     return envelope
