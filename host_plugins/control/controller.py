@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 Post = Callable[[Callable[[], None]], None]
 OnLine = Callable[[str], None]
 OnFound = Callable[[JobState, Job], None]
+OnEngines = Callable[[Tuple[str, ...]], None]
 OnJobs = Callable[[Tuple[JobStatus, ...], str], None]
 
 
@@ -61,12 +62,19 @@ class Controller:
             them, only the latest of each job is delivered.
         interactive: whether an artist is present, for whom a local server may be started.
         farm_status: reads the status of a job that was handed to a farm; called on threads of the controller.
+        on_engines: called on the main thread with the engines of each server that answers a question.
     """
 
     def __init__(
-        self, post: Post, on_state: OnState, interactive: bool = True, farm_status: FarmStatusReader = no_farm_status
+        self,
+        post: Post,
+        on_state: OnState,
+        interactive: bool = True,
+        farm_status: FarmStatusReader = no_farm_status,
+        on_engines: OnEngines = lambda engines: None,
     ) -> None:
         self._post, self._on_state, self._interactive, self._farm_status = post, on_state, interactive, farm_status
+        self._on_engines = on_engines
         self._lock = threading.Lock()
         self._undelivered: Dict[str, JobState] = {}
         self._followers: Dict[str, JobFollower] = {}
@@ -237,6 +245,8 @@ class Controller:
         def work() -> None:
             try:
                 with connect(config_of(settings, interactive=False)) as client:
+                    engines = client.server.engines
+                    self._post(lambda: self._on_engines(engines))
                     line = ask(client)
             except VoidBridgeError as exc:
                 line = artist_message(exc)

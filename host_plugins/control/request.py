@@ -1,4 +1,4 @@
-"""From settings and what a host found at its inputs to a job."""
+"""The job that a host asks for, from the settings of its panel and the shot at its inputs."""
 
 from __future__ import annotations
 
@@ -6,22 +6,27 @@ import hashlib
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Dict, Optional
+from typing import Any, Dict, Type
 
 from host_plugins.control.settings import Settings
 from void_bridge.errors import ColourError, MissingFrames, UsageError
 from void_bridge.frames import FrameRange
 from void_bridge.job import Colour, Job, MatteSource, new_job_id
+from void_bridge.options import options_of
 
 _COMMANDS = re.compile(r"\b(remov\w*|delet\w*|eras\w*|without|get rid of|take out|no more)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class ShotRequest:
-    """What a host hands over: sequences on disk, the frames to deliver, the plate's colour.
+    """Sequences on disk, the frames to deliver, and the plate's colour, as a host found them.
 
-    plate: pattern from the root. mattes: role (remove, affected, keep) -> channel of a sequence.
-    space: of the plate's pixels, a name or role of `config`, which is `ocio://` or a file as the server sees it.
+    Attributes:
+        plate: the plate's pattern, from the root.
+        frames: the frames to deliver.
+        space: the colour space of the plate's pixels, a name or role of `config`.
+        config: an `ocio://` name, or a file as the server sees it.
+        mattes: the channel of a sequence for every role.
     """
 
     plate: str
@@ -33,18 +38,33 @@ class ShotRequest:
 
 @dataclass(frozen=True)
 class Order:
-    """A job to be done, and where. id: its number, known before any server has heard of it."""
+    """A job to be submitted, and the settings that say where.
+
+    Attributes:
+        job: the job.
+        settings: the settings of the panel.
+        id: the job's number, known before any server has heard of it.
+    """
 
     job: Job
     settings: Settings
     id: str = field(default_factory=new_job_id)
 
 
-def make_job(settings: Settings, shot: ShotRequest, output: str) -> Job:
-    """The job that a node asks for. Reads no file but the OCIO config, whose hash the job carries.
+def make_job(settings: Settings, shot: ShotRequest, output: str, job: Type[Job] = Job) -> Job:
+    """Return the job that a node asks for.
+
+    No file is read but the OCIO config, whose hash the job carries.
+
+    Args:
+        settings: the settings of the panel.
+        shot: the shot at the node's inputs.
+        output: the pattern of the frames to write.
+        job: the class of the job.
 
     Raises:
-        UsageError: no matte, an exposure or canvas that cannot be read. ColourError: a config file that is not there.
+        UsageError: no matte, or an exposure or canvas that cannot be read.
+        ColourError: the plate's colour space is not known.
     """
     if not (shot.mattes.get("remove") or shot.mattes.get("affected")):
         raise UsageError("nothing to remove: connect roto to the input 'remove' (or 'affected')")
@@ -52,41 +72,24 @@ def make_job(settings: Settings, shot: ShotRequest, output: str) -> Job:
     space = settings.colorspace or shot.space
     if not space:
         raise ColourError("the plate's colour space is not known; write its name into 'colour space'")
-    return Job(
-        plate=shot.plate,
-        frames=shot.frames,
-        output=output,
-        colour=Colour(space, config, _hash(config), exposure=_stops(settings.exposure)),
-        remove=shot.mattes.get("remove"),
-        affected=shot.mattes.get("affected"),
-        keep=shot.mattes.get("keep"),
-        handles=settings.handles,
-        engine=settings.engine,
-        prompt=" ".join(settings.prompt.split()),
-        passes=settings.passes,  # type: ignore[arg-type]
-        fill=settings.fill,  # type: ignore[arg-type]
-        seed=settings.seed,
-        dilate=settings.dilate,
-        feather=settings.feather,
-        grain=settings.grain,
-        canvas=settings.canvas,
-        framing=settings.framing,  # type: ignore[arg-type]
-        steps=settings.steps,
-        precision=settings.precision,  # type: ignore[arg-type]
-        model_fps=settings.model_fps,  # type: ignore[arg-type]
-        confidence=settings.confidence,
-        full_fill=settings.full_fill,
-    )
+    shown = [each for each in options_of(job) if each.name in settings.job]
+    values: Dict[str, Any] = {each.name: each.parse(settings.job[each.name], each.label) for each in shown}
+    values["prompt"] = " ".join(values.get("prompt", "").split())
+    colour = Colour(space, config, _hash(config), exposure=values.pop("exposure", None))
+    return job(shot.plate, shot.frames, output, colour, **{**values, **shot.mattes})
 
 
 def frames_to_read(frames: FrameRange, handles: int, plate: str, held: FrameRange) -> FrameRange:
-    """The frames to deliver with the handles that the plate has.
+    """Return the frames to deliver with the handles that the plate has.
 
     Args:
-        plate: what it is called in a message. held: the frames that it has.
+        frames: the frames to deliver.
+        handles: the number of frames to add at both ends.
+        plate: the plate's name, for the message.
+        held: the frames that the plate has.
 
     Raises:
-        MissingFrames: frames to deliver lie outside it.
+        MissingFrames: frames to deliver lie outside the plate.
     """
     has = set(held)
     outside = FrameRange(frame for frame in frames if frame not in has)
@@ -96,7 +99,7 @@ def frames_to_read(frames: FrameRange, handles: int, plate: str, held: FrameRang
 
 
 def prompt_hint(prompt: str) -> str:
-    """What to tell an artist whose prompt commands instead of describing; empty when it is fine.
+    """Return a hint for a prompt that commands instead of describing; empty for one that describes.
 
     >>> prompt_hint("remove the man from the sofa")
     "'remove' commands; describe what is there afterwards, such as 'an empty sofa'"
@@ -105,20 +108,8 @@ def prompt_hint(prompt: str) -> str:
     return f"'{found[0]}' commands; describe what is there afterwards, such as 'an empty sofa'" if found else ""
 
 
-def _stops(text: str) -> Optional[float]:
-    if text in ("", "auto"):
-        return None
-    try:
-        stops = float(text)
-    except ValueError:
-        raise UsageError(f"exposure: got {text!r}, expected auto or stops such as 1.5") from None
-    if not -20 <= stops <= 20:
-        raise UsageError(f"exposure: got {text}, expected -20 to 20 stops")
-    return stops
-
-
 def _hash(config: str) -> str:
-    """Of the file's contents, as the server checks it; empty for built-in configs and for files that only it sees."""
+    """Return the hash of a config file as the server checks it, empty for built-in configs and unreadable files."""
     if config.startswith("ocio://"):
         return ""
     try:

@@ -1,262 +1,176 @@
-"""What an artist can set, said once: each host builds its panel from `setting_specs`, and reads it into `Settings`.
+"""The settings of a panel: the options of a job that an artist sees, and what only a host needs.
 
 for spec in setting_specs():
     make_a_knob(spec)
 settings = settings_from({spec.name: value_of_knob(spec) for spec in setting_specs()})
+
+The options of a job are declared on `void_bridge.job.Job` alone.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
-from typing import Any, Dict, Literal, Mapping, Optional, Sequence, Tuple, Type, TypeVar
+from dataclasses import dataclass, field
+from typing import Any, Dict, Mapping, Optional, Sequence, Tuple, Type, TypeVar
 
 from void_bridge.errors import UsageError
+from void_bridge.job import Job
+from void_bridge.options import GROUPS, TEXT_KINDS, Option, Page, option, options_of
 from void_bridge.typed import nearest
 
-Kind = Literal["text", "lines", "integer", "number", "flag", "choice", "folder", "file"]
-Page = Literal["remove", "server", "farm"]
-Choices = Tuple[Tuple[str, str], ...]  # value, what the artist reads
+INTEGER_MAX = 2**31 - 1
+"""The largest number that the integer knobs of every host hold."""
+
 Values = TypeVar("Values")
 
 
 @dataclass(frozen=True)
-class SettingSpec:
-    """One setting. low and high: of numbers, inclusive. group: the heading that it stands under, on its page."""
-
-    name: str
-    label: str
-    kind: Kind
-    default: Any
-    tip: str
-    group: str
-    page: Page = "remove"
-    choices: Choices = ()
-    low: float = 0
-    high: float = 0
-
-
-def setting(label: str, kind: Kind, default: Any, tip: str, group: str, **more: Any) -> Any:
-    """A field of a dataclass of settings, with its definition."""
-    return dataclasses.field(
-        default=default, metadata={"spec": SettingSpec("", label, kind, default, tip, group, **more)}
-    )
-
-
-_FRAMES, _SCENE, _ENGINE = "Frames", "Scene", "Engine"
-_PIXELS, _COLOUR, _OUTPUT, _RUN = "Pixels", "Colour", "Output", "Run"
-
-
-@dataclass(frozen=True)
 class Settings:
-    """The values of one node or window. Everything has a default; empty text means what its tip says."""
+    """The values of one node or window; the empty text stands for what its tip says.
 
-    frames_from: str = setting(
-        "frame range",
-        "choice",
+    Attributes:
+        job: the options of the job, as a panel holds them, by name: those that are not at their default.
+    """
+
+    frames_from: str = option(
         "input",
-        "Which frames come out: those of the plate, those of the script, or the ones written behind.",
-        _FRAMES,
+        label="frame range",
+        tip="Which frames come out: those of the plate, those of the script, or the ones written behind.",
+        group="Frames",
         choices=(("input", "input"), ("global", "global"), ("custom", "custom")),
     )
-    frames: str = setting("frames", "text", "", "For custom: 1001-1046, also 1-9x2 or -5--1,7.", _FRAMES)
-    handles: int = setting(
-        "handles",
-        "integer",
-        0,
-        "Frames read beyond both ends, where the plate has more than the range. They often show what the cut hides. "
-        "Not delivered.",
-        _FRAMES,
-        high=1000,
-    )
-    prompt: str = setting(
-        "Scene after removal",
-        "lines",
+    frames: str = option("", label="frames", tip="For custom: 1001-1046, also 1-9x2 or -5--1,7.", group="Frames")
+    colorspace: str = option(
         "",
-        "What is there once the object is gone: 'an empty sofa in a living room'. Describe, don't command.",
-        _SCENE,
+        label="colour space",
+        tip="Of the plate, a name of the OCIO config. Empty: the working space of the script.",
+        group="Colour",
     )
-    engine: str = setting(
-        "engine",
-        "choice",
-        "auto",
-        "propagate: real pixels from the other frames, on any machine. void: the model, which also removes what the "
-        "object did to the scene; needs its weights and a GPU. auto: void where it can run.",
-        _ENGINE,
-        choices=(("auto", "auto"), ("propagate", "propagate"), ("void", "void")),
-    )
-    passes: str = setting(
-        "passes",
-        "choice",
-        "auto",
-        "Of the void engine. auto: a second pass where made-up things change their shape.",
-        _ENGINE,
-        choices=(("auto", "auto"), ("1", "1"), ("2", "2")),
-    )
-    fill: str = setting(
-        "fill",
-        "choice",
-        "model",
-        "hybrid: real pixels where only the object hid the background and another frame saw it.",
-        _ENGINE,
-        choices=(("model", "model"), ("hybrid", "hybrid")),
-    )
-    canvas: str = setting(
-        "canvas", "text", "384x672", "Height x width of the picture that the model works on, multiples of 16.", _ENGINE
-    )
-    framing: str = setting(
-        "framing",
-        "choice",
-        "held",
-        "The crop that the model sees: one for the shot, or one that follows what is drawn.",
-        _ENGINE,
-        choices=(("held", "held"), ("moving", "moving")),
-    )
-    seed: int = setting(
-        "seed",
-        "integer",
-        0,
-        "Another number, another take. The same number gives the same pixels.",
-        _ENGINE,
-        high=2**31 - 1,
-    )
-    steps: int = setting(
-        "steps", "integer", 30, "Quality: denoising steps of each pass. Time grows with it.", _ENGINE, low=1, high=200
-    )
-    precision: str = setting(
-        "precision",
-        "choice",
-        "auto",
-        "Quality: how the model computes. auto takes what fits the GPU.",
-        _ENGINE,
-        choices=tuple((name, name) for name in ("auto", "float32", "bf16", "fp8-stored", "fp8")),
-    )
-    model_fps: str = setting(
-        "model frame rate",
-        "choice",
-        "native",
-        "12: the model sees twelve frames a second, the rate at which it learned how things fall; those between are "
-        "carried by flow.",
-        _ENGINE,
-        choices=(("native", "native"), ("12", "12")),
-    )
-    dilate: int = setting(
-        "dilate",
-        "integer",
-        0,
-        "Pixels of the plate by which what may change grows, at full weight.",
-        _PIXELS,
-        high=1000,
-    )
-    feather: int = setting(
-        "feather", "integer", 4, "Pixels of the plate by which it grows further, fading out.", _PIXELS, high=1000
-    )
-    grain: bool = setting("grain", "flag", True, "Give the plate's grain back where interpolation took it.", _PIXELS)
-    full_fill: bool = setting(
-        "unmasked fill", "flag", False, "Also deliver the engine's picture without the paste matte.", _PIXELS
-    )
-    confidence: bool = setting(
-        "confidence", "flag", False, "Also deliver a channel: 1 seen in another frame, 0 made up.", _PIXELS
-    )
-    exposure: str = setting(
-        "exposure",
-        "text",
-        "auto",
-        "Stops that bring the plate to normal for the model; auto measures them once.",
-        _COLOUR,
-    )
-    colorspace: str = setting(
-        "colour space",
-        "text",
+    ocio_config: str = option(
         "",
-        "Of the plate, a name of the OCIO config. Empty: the working space of the script.",
-        _COLOUR,
+        kind="file",
+        label="OCIO config",
+        tip="File or ocio:// name as the server sees it. Empty: the one of the script.",
+        group="Colour",
     )
-    ocio_config: str = setting(
-        "OCIO config", "file", "", "File or ocio:// name as the server sees it. Empty: the one of the script.", _COLOUR
-    )
-    folder: str = setting(
-        "output folder",
-        "folder",
+    folder: str = option(
         "",
-        "Each submission makes a new version in it. Empty: the folder 'void' beside the script.",
-        _OUTPUT,
+        kind="folder",
+        label="output folder",
+        tip="Each submission makes a new version in it. Empty: the folder 'void' beside the script.",
+        group="Output",
     )
-    where: str = setting(
-        "run on",
-        "choice",
+    where: str = option(
         "local",
-        "this machine: a server is started if none runs. server: the address on the Server page. "
+        label="run on",
+        tip="this machine: a server is started if none runs. server: the address on the Server page. "
         "farm: plate and roto are written and the shot is handed to a render manager; Submit asks for pool, priority "
         "and so on first.",
-        _RUN,
+        group="Run",
         choices=(("local", "this machine"), ("server", "server"), ("farm", "farm")),
     )
-    address: str = setting(
-        "address",
-        "text",
+    address: str = option(
         "",
-        "Of a server on another machine, such as tcp://gpu1:5570. Empty: as configured.",
-        "Server",
+        label="address",
+        tip="Of a server on another machine, such as tcp://gpu1:5570. Empty: as configured.",
+        group="Server",
         page="server",
     )
-    transport: str = setting(
-        "transport",
-        "choice",
+    transport: str = option(
         "auto",
-        "How frames reach the server. path: it sees the same disks. inline: they are sent. auto: whichever fits.",
-        "Server",
+        label="transport",
+        tip="How frames reach the server. path: it sees the same disks. inline: they are sent. auto: whichever fits.",
+        group="Server",
         page="server",
         choices=(("auto", "auto"), ("path", "path"), ("inline", "inline")),
     )
-    priority: int = setting(
-        "priority", "integer", 50, "0 to 100, the highest goes first.", "Server", page="server", high=100
+    priority: int = option(
+        50, label="priority", tip="0 to 100, the highest goes first.", group="Server", page="server", high=100
     )
-    autostart: bool = setting(
-        "start a local server", "flag", True, "Start one on this machine when none answers.", "Server", page="server"
+    autostart: bool = option(
+        True,
+        label="start a local server",
+        tip="Start one on this machine when none answers.",
+        group="Server",
+        page="server",
     )
+    job: Mapping[str, Any] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> Any:
+        """Return a setting by its name, as a panel shows it."""
+        return self.values()[name]
+
+    def values(self, job: Type[Job] = Job) -> Dict[str, Any]:
+        """Return every setting by its name, as `settings_from` reads them."""
+        return {spec.name: self.job.get(spec.name, getattr(self, spec.name, spec.default)) for spec in _specs(job)}
+
+    def replace(self, **changes: object) -> Settings:
+        """Return the same settings with other values; raises UsageError, as `settings_from`."""
+        return settings_from({**self.values(), **changes})
 
 
-def setting_specs(page: Optional[Page] = None) -> Tuple[SettingSpec, ...]:
-    """Every setting in the order of the panel, or those of one page."""
-    return tuple(spec for spec in specs_of(Settings) if page in (None, spec.page))
+def setting_specs(page: Optional[Page] = None, job: Type[Job] = Job) -> Tuple[Option, ...]:
+    """Return every setting in the order of the panel, or those of one page."""
+    return tuple(spec for spec in _specs(job) if page in (None, spec.page))
 
 
-def settings_from(values: Mapping[str, object]) -> Settings:
-    """Settings from what knobs hold. Those absent keep their default.
+def offered_specs(settings: Settings, engines: Sequence[str] = ()) -> Tuple[Option, ...]:
+    """Return every setting, with the engines that a panel offers.
+
+    Args:
+        settings: the values to be shown; their engine is among those that are offered.
+        engines: the engines of a server, as its welcome names them; none: those that are known here.
+    """
+    specs = {spec.name: spec for spec in setting_specs()}
+    names = dict.fromkeys(("auto", *(engines or specs["engine"].values), settings["engine"]))
+    specs["engine"] = dataclasses.replace(specs["engine"], choices=tuple((name, name) for name in names))
+    return tuple(specs.values())
+
+
+def matte_specs(job: Type[Job] = Job) -> Tuple[Option, ...]:
+    """Return the mattes that a panel takes."""
+    return tuple(each for each in options_of(job) if each.label and each.kind == "matte")
+
+
+def settings_from(values: Mapping[str, object], job: Type[Job] = Job) -> Settings:
+    """Return settings from what knobs hold. Those absent keep their default.
 
     Raises:
         UsageError: an unknown name, a value of the wrong kind, or one outside its range or choices.
     """
-    return values_from(Settings, setting_specs(), values)
+    checked = checked_values(_specs(job), values)
+    own = {each.name: checked.pop(each.name) for each in options_of(Settings) if each.name in checked}
+    defaults = {spec.name: spec.default for spec in _specs(job)}
+    return Settings(**own, job={name: value for name, value in checked.items() if value != defaults[name]})
 
 
-def specs_of(cls: Type[Any]) -> Tuple[SettingSpec, ...]:
-    """The definitions of a dataclass whose fields are `setting`s, in order."""
-    fields = dataclasses.fields(cls)
-    return tuple(dataclasses.replace(field.metadata["spec"], name=field.name) for field in fields)
+def values_from(cls: Type[Values], specs: Sequence[Option], values: Mapping[str, object]) -> Values:
+    """Return a dataclass of settings from plain values; raises UsageError, as `settings_from`."""
+    return cls(**checked_values(specs, values))
 
 
-def values_from(cls: Type[Values], specs: Sequence[SettingSpec], values: Mapping[str, object]) -> Values:
-    """A dataclass of settings from plain values. Raises UsageError, as `settings_from`."""
+def checked_values(specs: Sequence[Option], values: Mapping[str, object]) -> Dict[str, Any]:
+    """Return values in the types of their settings; raises UsageError, as `settings_from`."""
     known = {spec.name: spec for spec in specs}
-    checked: Dict[str, Any] = {}
-    for name, value in values.items():
+    for name in values:
         if name not in known:
             raise UsageError(f"unknown setting {name!r}{nearest(name, known)}")
-        checked[name] = _checked(known[name], value)
-    return cls(**checked)
+    return {name: _checked(known[name], value) for name, value in values.items()}
 
 
-def _checked(spec: SettingSpec, value: object) -> Any:
-    kind: Any = type(spec.default)
-    try:
-        typed: Any = value.strip() if isinstance(value, str) and kind is str else kind(value)
-    except (TypeError, ValueError):
-        raise UsageError(f"{spec.label}: got {value!r}, expected {spec.kind}") from None
-    allowed = [choice for choice, _ in spec.choices]
-    if allowed and typed not in allowed:
-        raise UsageError(f"{spec.label}: got {typed!r}, expected one of {', '.join(allowed)}")
-    if kind in (int, float) and not spec.low <= typed <= spec.high:
-        raise UsageError(f"{spec.label}: got {typed}, expected {spec.low:.0f} to {spec.high:.0f}")
-    return typed
+def _checked(spec: Option, value: object) -> Any:
+    typed = value.strip() if isinstance(value, str) else value
+    return str(typed) if spec.kind in TEXT_KINDS else spec.check(typed, spec.label)
+
+
+def _specs(job: Type[Job]) -> Tuple[Option, ...]:
+    """Return the settings of a panel, those of a host before those of a job under each heading."""
+    shown = (_as_setting(each) for each in options_of(job) if each.label and each.kind != "matte")
+    return tuple(sorted((*options_of(Settings), *shown), key=lambda spec: GROUPS.index(spec.group)))
+
+
+def _as_setting(declared: Option) -> Option:
+    """Return an option of a job with its default as a panel shows it, and a limit that every host's knob holds."""
+    if declared.kind in TEXT_KINDS:
+        return dataclasses.replace(declared, default=declared.text(declared.default))
+    return dataclasses.replace(declared, high=min(declared.high, INTEGER_MAX))

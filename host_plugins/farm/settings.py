@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Mapping, Tuple
 
-from host_plugins.control.settings import SettingSpec, setting, specs_of, values_from
+from host_plugins.control.settings import values_from
 from host_plugins.farm.options import GPU_MEMORY_GB
 from void_bridge.atomic import write_bytes
 from void_bridge.config import Config
 from void_bridge.errors import UsageError, VoidBridgeError
+from void_bridge.options import Option, option, options_of
 from void_bridge.typed import to_plain
 
 log = logging.getLogger(__name__)
@@ -21,8 +22,6 @@ log = logging.getLogger(__name__)
 FARMS = ("openjd", "deadline-cloud", "opencue", "deadline10")
 THIS, EVERY = "this", "every"
 STICKY_SUFFIX = ".void_bridge_farm.json"
-_FARM, _COMP = "Farm", "Comp"
-_MOST_FRAMES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -41,52 +40,55 @@ class FarmSettings:
         write: the Write node that renders it; empty renders all.
     """
 
-    shots: str = setting(
-        "shots",
-        "choice",
+    shots: str = option(
         THIS,
-        "What is submitted, as one job of the farm.",
-        _FARM,
+        label="shots",
+        tip="What is submitted, as one job of the farm.",
+        group="Farm",
         page="farm",
         choices=((THIS, THIS), (EVERY, EVERY)),
     )
-    farm: str = setting(
-        "farm",
-        "choice",
+    farm: str = option(
         FARMS[0],
-        "The render manager. openjd: the farm's job on this machine, in the background.",
-        _FARM,
+        label="farm",
+        tip="The render manager. openjd: the farm's job on this machine, in the background.",
+        group="Farm",
         page="farm",
         choices=tuple((name, name) for name in FARMS),
     )
-    pool: str = setting(
-        "pool or queue", "text", "", "In the farm's own words. Empty: as it is set up.", _FARM, page="farm"
+    pool: str = option(
+        "", label="pool or queue", tip="In the farm's own words. Empty: as it is set up.", group="Farm", page="farm"
     )
-    priority: int = setting(
-        "priority", "integer", 50, "0 to 100, the highest goes first.", _FARM, page="farm", high=100
+    priority: int = option(
+        50, label="priority", tip="0 to 100, the highest goes first.", group="Farm", page="farm", high=100
     )
-    gpu_memory: float = setting(
-        "GPU memory (GB, 0: no GPU)", "number", GPU_MEMORY_GB, "Of a worker for void.", _FARM, page="farm", high=1024
+    gpu_memory: float = option(
+        GPU_MEMORY_GB,
+        label="GPU memory (GB, 0: no GPU)",
+        tip="Of a worker for void.",
+        group="Farm",
+        page="farm",
+        high=1024,
     )
-    chunk: int = setting(
-        "frames a task (0: whole shot)",
-        "integer",
+    chunk: int = option(
         0,
-        "For engines whose shots can be cut; void's never are.",
-        _FARM,
+        label="frames a task (0: whole shot)",
+        tip="For engines whose shots can be cut; void's never are.",
+        group="Farm",
         page="farm",
-        high=_MOST_FRAMES,
+        high=1_000_000,
     )
-    comment: str = setting("comment", "text", "", "Shown by the render manager.", _FARM, page="farm")
-    comp: bool = setting(
-        "render this comp afterwards",
-        "flag",
+    comment: str = option("", label="comment", tip="Shown by the render manager.", group="Farm", page="farm")
+    comp: bool = option(
         False,
-        "The script is saved at once, so that the farm renders the new version.",
-        _COMP,
+        label="render this comp afterwards",
+        tip="The script is saved at once, so that the farm renders the new version.",
+        group="Comp",
         page="farm",
     )
-    write: str = setting("by the Write", "text", "", "Name of the Write node. Empty: all of them.", _COMP, page="farm")
+    write: str = option(
+        "", label="by the Write", tip="Name of the Write node. Empty: all of them.", group="Comp", page="farm"
+    )
 
     @property
     def gpus(self) -> int:
@@ -94,7 +96,7 @@ class FarmSettings:
         return 1 if self.gpu_memory else 0
 
 
-def farm_specs(config: Config, this: str, every: str, comp: bool = False) -> Tuple[SettingSpec, ...]:
+def farm_specs(config: Config, this: str, every: str, comp: bool = False) -> Tuple[Option, ...]:
     """Return the settings that a host's dialog shows.
 
     Args:
@@ -105,7 +107,7 @@ def farm_specs(config: Config, this: str, every: str, comp: bool = False) -> Tup
     """
     names = dict.fromkeys((*FARMS, *([config.farm] if config.farm else [])))
     choices = {"shots": ((THIS, this), (EVERY, every)), "farm": tuple((name, name) for name in names)}
-    specs = (spec for spec in specs_of(FarmSettings) if comp or spec.group != _COMP)
+    specs = (spec for spec in options_of(FarmSettings) if comp or spec.group != "Comp")
     return tuple(dataclasses.replace(s, choices=choices.get(s.name, s.choices)) for s in specs)
 
 

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Dict, Iterator, List, Tuple
 
 from void_bridge.cli.command import Parser
-from void_bridge.cli.job_options import MATTE_OPTIONS, add_job_options, job_from_words
+from void_bridge.cli.job_options import add_job_options, job_from_words
 from void_bridge.config import Config
 from void_bridge.errors import InputError, UsageError, VoidBridgeError
-from void_bridge.job import Job
+from void_bridge.job import MATTE_OPTIONS, Job
 from void_bridge.typed import nearest
 
 _OWN = ("shot", "job", "plate")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Callable, Tuple
 
 import nuke
@@ -18,6 +17,7 @@ from host_plugins.nuke.exporting import export_all, goes_to_background
 from host_plugins.nuke.farm import submit_to_farm
 from host_plugins.nuke.freshness import update_freshness, update_settings_freshness
 from host_plugins.nuke.guard import if_node_exists, report_errors
+from host_plugins.nuke.inputs import ROLES
 from host_plugins.nuke.node import inside
 from host_plugins.nuke.panel import server_settings, settings_of, views_of
 from host_plugins.nuke.result import folder_of, jobs_of, reload_result, set_result_read, store_jobs
@@ -89,7 +89,7 @@ def preview(node: nuke.Node) -> None:
     """Write this frame's plate and mattes, have their overlay made, and show it."""
     settings = settings_of(node)
     frame = nuke.frame()
-    one = dataclasses.replace(settings, frames_from="custom", frames=str(frame), handles=0)
+    one = settings.replace(frames_from="custom", frames=str(frame), handles=0)
     plan = plans_of(node, one)[0]
     export(node, plan)
     folder = exports_folder(node, settings)
@@ -184,7 +184,7 @@ def knob_changed(node: nuke.Node, knob: nuke.Knob) -> None:
 
 
 _WATCHED = {spec.name for spec in setting_specs()} | {"views", "own_files"}
-_WATCHED |= {f"{role}_{part}" for role in ("remove", "affected", "keep") for part in ("channel", "invert")}
+_WATCHED |= {f"{role}_{part}" for role in ROLES for part in ("channel", "invert")}
 
 
 def _line(node: nuke.Node, knob: str) -> Callable[[str], None]:

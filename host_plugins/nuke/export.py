@@ -70,7 +70,7 @@ def plan_export(group: nuke.Node, settings: Settings, view: str, folder: Path) -
         OutputError: `folder` cannot be written.
     """
     frames = frames_of(group, settings)
-    read = frames_to_read(frames, settings.handles, "the plate", plate_frames(group))
+    read = frames_to_read(frames, settings["handles"], "the plate", plate_frames(group))
     check_writable(folder)
     mattes = _mattes_piece(group, view, folder)
     pattern, space = own_files(plate_of(group), read, view) if group["own_files"].value() else ("", "")

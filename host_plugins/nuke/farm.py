@@ -11,7 +11,6 @@ import nuke
 from host_plugins.control.controller import Controller, handed_over_state
 from host_plugins.control.error_messages import artist_message
 from host_plugins.control.request import Order, make_job
-from host_plugins.control.settings import SettingSpec
 from host_plugins.control.versions import Version
 from host_plugins.farm.host_submission import (
     SCRATCH_OUTSIDE,
@@ -41,6 +40,7 @@ from host_plugins.nuke.submission import NukeSubmission, make_orders, output_roo
 from void_bridge.config import Config, load
 from void_bridge.errors import InputError, UsageError, VoidBridgeError
 from void_bridge.frames import FrameRange
+from void_bridge.options import Option
 
 OWN_FILES_OUTSIDE = (
     'turn "send the plate\'s own files" off, so that the plate is written for the farm; farm_scratch says where'
@@ -202,13 +202,13 @@ def _save_script(made: Made) -> None:
         raise InputError(words) from exc
 
 
-def _pulldown(panel: Any, spec: SettingSpec, value: object) -> None:
+def _pulldown(panel: Any, spec: Option, value: object) -> None:
     """Words in one text, the first of which is shown; those with spaces in quotes."""
     texts = [text for _, text in sorted(spec.choices, key=lambda choice: choice[0] != value)]
     panel.addEnumerationPulldown(spec.label, " ".join(f'"{text}"' if " " in text else text for text in texts))
 
 
-_ADD: Dict[str, Callable[[Any, SettingSpec, Any], object]] = {
+_ADD: Dict[str, Callable[[Any, Option, Any], object]] = {
     "choice": _pulldown,
     "flag": lambda panel, spec, value: panel.addBooleanCheckBox(spec.label, value),
     "text": lambda panel, spec, value: panel.addSingleLineInput(spec.label, value),
@@ -217,7 +217,7 @@ _ADD: Dict[str, Callable[[Any, SettingSpec, Any], object]] = {
 }
 
 
-def _value(panel: Any, spec: SettingSpec) -> object:
+def _value(panel: Any, spec: Option) -> object:
     """What a control holds; None, which an empty line may give, is empty text."""
     value = panel.value(spec.label)
     if spec.kind == "choice":

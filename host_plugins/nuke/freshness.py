@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from typing import Dict, List
 
@@ -65,7 +64,7 @@ def _inputs(node: nuke.Node) -> str:
 
 def _settings(node: nuke.Node) -> str:
     try:
-        settings = dataclasses.asdict(settings_of(node))
+        settings = settings_of(node).values()
     except UsageError:  # something that cannot be read was typed: not what was submitted
         return "unreadable"
     kept = {name: value for name, value in settings.items() if name not in _ELSEWHERE}

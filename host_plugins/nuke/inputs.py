@@ -7,13 +7,13 @@ from typing import Dict, List, Optional, Tuple
 
 import nuke
 
-from host_plugins.control.settings import Settings
+from host_plugins.control.settings import Settings, matte_specs
 from host_plugins.nuke.colour import space_of_read
 from void_bridge.errors import NoSuchChannel, SizeMismatch, UsageError
 from void_bridge.frames import FrameRange
 from void_bridge.sequence import Sequence
 
-ROLES = ("remove", "affected", "keep")
+ROLES = tuple(spec.name for spec in matte_specs())
 INPUTS = ("plate", *ROLES)
 
 # What a Read must be set to for its files to be what the comp sees.

@@ -21,12 +21,12 @@ from typing import List
 
 import nuke
 
-from host_plugins.nuke.inputs import INPUTS
+from host_plugins.nuke.inputs import INPUTS, ROLES
 from host_plugins.nuke.panel import STATE, add_panel
 
 CLASS = "VOIDRemove"
 LAYER = "void_bridge"
-LAYER_CHANNELS = [f"{LAYER}.{name}" for name in ("remove", "affected", "keep", "paste")]
+LAYER_CHANNELS = [f"{LAYER}.{name}" for name in (*ROLES, "paste")]
 FILL_LAYER = "void_bridge_fill"
 FILL_CHANNELS = [f"{FILL_LAYER}.{name}" for name in ("red", "green", "blue")]
 

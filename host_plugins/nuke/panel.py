@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, List, NamedTuple, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Sequence, Tuple
 
 import nuke
 
-from host_plugins.control.settings import Settings, SettingSpec, setting_specs, settings_from
+from host_plugins.control.settings import Settings, matte_specs, offered_specs, setting_specs, settings_from
 from host_plugins.control.state import JobState
-from host_plugins.nuke.inputs import ROLES
 from void_bridge.errors import UsageError
+from void_bridge.options import Option
 
 SHOW_CHOICES = ("original", "result", "unmasked fill", "quadmask overlay")
 BACKGROUND_CHOICES = ("off", "render licence (nuke_r)", "interactive licence (nuke_i)")
 STATE = "void_bridge_state"
 FARM_JOB = "farm_job"
 
-_MAKERS: Dict[str, Callable[[SettingSpec], nuke.Knob]] = {
-    "text": lambda spec: nuke.String_Knob(spec.name, spec.label),
+_MAKERS: Dict[str, Callable[[Option], nuke.Knob]] = {
+    **dict.fromkeys(("text", "size", "auto"), lambda spec: nuke.String_Knob(spec.name, spec.label)),
     "lines": lambda spec: nuke.Multiline_Eval_String_Knob(spec.name, spec.label),
     "integer": lambda spec: nuke.Int_Knob(spec.name, spec.label),
     "number": lambda spec: nuke.Double_Knob(spec.name, spec.label),
     "flag": lambda spec: nuke.Boolean_Knob(spec.name, spec.label),
-    "choice": lambda spec: nuke.Enumeration_Knob(spec.name, spec.label, [value for value, _ in spec.choices]),
+    "choice": lambda spec: nuke.Enumeration_Knob(spec.name, spec.label, list(spec.values)),
     "folder": lambda spec: nuke.File_Knob(spec.name, spec.label),
     "file": lambda spec: nuke.File_Knob(spec.name, spec.label),
 }
@@ -70,7 +70,18 @@ def add_panel(group: nuke.Node) -> None:
 
 def settings_of(group: nuke.Node) -> Settings:
     """What the knobs say; file knobs are evaluated, so that expressions in them hold. Raises UsageError."""
-    return settings_from({spec.name: _value(group[spec.name], spec) for spec in setting_specs()})
+    there = [spec for spec in setting_specs() if group.knob(spec.name)]  # an older version's node lacks newer knobs
+    return settings_from({spec.name: _value(group[spec.name], spec) for spec in there})
+
+
+def show_engines(group: nuke.Node, engines: Sequence[str]) -> None:
+    """Offer the engines of a server, and the one that is chosen."""
+    settings = settings_of(group)
+    for spec in offered_specs(settings, engines):
+        knob: Any = group[spec.name]
+        if spec.is_open and list(spec.values) != knob.values():
+            knob.setValues(list(spec.values))
+            knob.setValue(settings[spec.name])
 
 
 def server_settings(group: nuke.Node, state: JobState) -> Settings:
@@ -88,7 +99,7 @@ def views_of(group: nuke.Node) -> Tuple[str, ...]:
     return tuple(wanted)
 
 
-def _value(knob: Any, spec: SettingSpec) -> object:
+def _value(knob: Any, spec: Option) -> object:
     if spec.kind in ("folder", "file"):
         return knob.evaluate() or ""
     value = knob.value()
@@ -105,19 +116,15 @@ def _add(group: nuke.Node, knob: Any, tip: str, *flags: int) -> Any:
 
 def _add_mattes(group: nuke.Node) -> None:
     _heading(group, "Mattes")
-    tips = {
-        "remove": "The object.",
-        "affected": "Where things are touched, and where they will go: where they start, move and land.",
-        "keep": "Wins over everything: a foreground actor.",
-    }
-    for role in ROLES:
-        channel = _add(group, nuke.Channel_Knob(f"{role}_channel", role), f"{tips[role]} The channel of its input.")
-        channel.setValue("alpha")
-        invert = _add(group, nuke.Boolean_Knob(f"{role}_invert", "invert"), f"'{role}' is drawn the other way.")
+    for spec in matte_specs():
+        knob = nuke.Channel_Knob(f"{spec.name}_channel", spec.label)
+        _add(group, knob, f"{spec.tip} The channel of its input.").setValue("alpha")
+        tip = f"'{spec.label}' is drawn the other way."
+        invert = _add(group, nuke.Boolean_Knob(f"{spec.name}_invert", "invert"), tip)
         invert.clearFlag(nuke.STARTLINE)
 
 
-def _add_settings(group: nuke.Node, specs: Tuple[SettingSpec, ...]) -> None:
+def _add_settings(group: nuke.Node, specs: Tuple[Option, ...]) -> None:
     heading = ""
     for spec in specs:
         if spec.group != heading:

@@ -7,7 +7,7 @@ copied to. A job whose node is gone goes on.
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Callable, Dict, Optional
+from typing import Callable, Dict, Optional, Tuple
 
 import nuke
 
@@ -19,7 +19,7 @@ from host_plugins.farm.host_submission import news
 from host_plugins.nuke.background import SecondNuke
 from host_plugins.nuke.freshness import update_freshness
 from host_plugins.nuke.node import void_nodes
-from host_plugins.nuke.panel import STATE, server_settings
+from host_plugins.nuke.panel import STATE, server_settings, show_engines
 from host_plugins.nuke.result import jobs_of, reload_result, store_jobs
 
 
@@ -27,7 +27,9 @@ class NukeSession:
     """Use from the main thread."""
 
     def __init__(self) -> None:
-        self.controller = Controller(post=on_main_thread, on_state=self.show, farm_status=news)
+        self.controller = Controller(
+            post=on_main_thread, on_state=self.show, farm_status=news, on_engines=offer_engines
+        )
         self.tools = Tools(post=on_main_thread)
         self.exports: Dict[str, SecondNuke] = {}  # by the node's name
         self._listeners: Dict[str, OnState] = {}
@@ -59,6 +61,12 @@ class NukeSession:
         for state in jobs_of(node).values():
             if state.is_alive:
                 self.controller.follow(state, server_settings(node, state))
+
+
+def offer_engines(engines: Tuple[str, ...]) -> None:
+    """Offer the engines of a server that answered in every node."""
+    for node in void_nodes():
+        show_engines(node, engines)
 
 
 def on_main_thread(call: Callable[[], None]) -> None:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, List
 
-from host_plugins.control.settings import Settings
+from host_plugins.control.settings import Settings, settings_from
 from host_plugins.resolve.choice import ToolChoice
 from host_plugins.resolve.export import Export, ExportPlan, plan_export
 from host_plugins.resolve.graph import new_tool, render_range, undo_step
@@ -56,7 +56,9 @@ class FusionCheckFixture:
     def settings(self) -> Settings:
         """Return the settings of a job over the frames of the checks."""
         frames, folder = f"{self.first}-{self.last}", self.folder.as_posix()
-        return Settings(frames_from="custom", frames=frames, colorspace=SPACE, folder=folder, engine="propagate")
+        return settings_from(
+            {"frames_from": "custom", "frames": frames, "colorspace": SPACE, "folder": folder, "engine": "propagate"}
+        )
 
     def add(self, kind: str, **inputs: object) -> Operator:
         """Add a tool, which `remove_tools` deletes, and set its inputs."""

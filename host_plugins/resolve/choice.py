@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Dict, List, Tuple
 
+from host_plugins.control.settings import matte_specs
 from host_plugins.resolve.graph import all_tools, image_tools, is_image, is_mask, mask_tools
 from void_bridge.errors import InputError, UsageError
 from void_bridge.typed import from_plain, to_plain
@@ -13,7 +14,7 @@ from void_bridge.typed import from_plain, to_plain
 if TYPE_CHECKING:
     from fusionscript import Composition, Operator
 
-ROLES = ("remove", "affected", "keep")
+ROLES = tuple(spec.name for spec in matte_specs())
 NONE = "(none)"
 
 

@@ -14,7 +14,6 @@ from host_plugins.control.state import JobState
 from host_plugins.resolve.choice import ToolChoice, selected_choice
 from host_plugins.resolve.graph import all_tools
 from void_bridge.errors import InputError, UsageError
-from void_bridge.typed import to_plain
 
 if TYPE_CHECKING:
     from fusionscript import Composition, Operator
@@ -100,7 +99,7 @@ def shots_with_job(comp: Composition, id: str) -> List[str]:
 def save_choice(comp: Composition, plate: Operator, choice: ToolChoice, settings: Settings) -> None:
     """Store the choice and the settings of a plate, and the plate as the one that was used last."""
     plate.SetData(CHOICE, choice.to_text())
-    plate.SetData(SETTINGS, json.dumps(to_plain(settings)))
+    plate.SetData(SETTINGS, json.dumps(settings.values()))
     comp.SetData(LAST, plate.Name)
 
 

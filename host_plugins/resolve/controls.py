@@ -1,11 +1,11 @@
-"""Controls of Fusion's AskUser dialog for settings, and reading its answers."""
+"""Controls of Fusion's AskUser dialog for settings, and the settings in its answers."""
 
 from __future__ import annotations
 
 from typing import Any, Dict, Mapping, Sequence
 
-from host_plugins.control.settings import SettingSpec
 from host_plugins.resolve.export import COLOURSPACE_EXAMPLES
+from void_bridge.options import Option
 
 _SCREW_TO = 10_000  # a thumbwheel for numbers up to here, text beyond
 
@@ -13,20 +13,20 @@ Control = Dict[Any, Any]
 
 
 def numbered(controls: Sequence[Control]) -> Dict[int, Control]:
-    """As AskUser takes them, from 1."""
+    """Return controls as AskUser takes them, numbered from 1."""
     return dict(enumerate(controls, 1))
 
 
 def notice(name: str, label: str, text: str, lines: int = 3) -> Control:
-    """Text to be read."""
+    """Return a control that shows text."""
     return {1: name, 2: "Text", "Name": label, "Default": text, "Lines": lines, "ReadOnly": True, "Wrap": True}
 
 
-def control(spec: SettingSpec, value: Any) -> Control:
-    """One setting, under its own name."""
+def control(spec: Option, value: Any) -> Control:
+    """Return the control of a setting, under the setting's name."""
     named = {1: spec.name, "Name": spec.label}
     if spec.kind == "choice":
-        return dropdown(spec.name, spec.label, [text for _, text in spec.choices], _index(spec, value))
+        return dropdown(spec.name, spec.label, [text for _, text in spec.choices], spec.values.index(value))
     if spec.kind == "flag":
         return {**named, 2: "Checkbox", "Default": int(value)}
     if spec.kind in ("integer", "number") and spec.high <= _SCREW_TO:
@@ -41,24 +41,27 @@ def control(spec: SettingSpec, value: Any) -> Control:
 
 
 def dropdown(name: str, label: str, texts: Sequence[str], default: int) -> Control:
-    """default: the place of what is shown first, from 0."""
+    """Return a list of choices.
+
+    Args:
+        name: the name of the control.
+        label: the name that the artist reads.
+        texts: the choices.
+        default: the index of the choice that is shown first, from 0.
+    """
     return {1: name, 2: "Dropdown", "Name": label, "Options": dict(enumerate(texts, 1)), "Default": default}
 
 
-def values_of(answer: Mapping[str, Any], specs: Sequence[SettingSpec]) -> Dict[str, object]:
-    """The settings in an answer, as plain values; Fusion gives every number as a float."""
+def values_of(answer: Mapping[str, Any], specs: Sequence[Option]) -> Dict[str, object]:
+    """Return the settings in an answer as plain values; Fusion returns every number as a float."""
     values: Dict[str, object] = {}
     for spec in specs:
         value = answer[spec.name]
         if spec.kind == "choice":
-            value = spec.choices[int(value)][0]
+            value = spec.values[int(value)]
         elif spec.kind == "flag":
             value = bool(value)
         elif spec.kind == "integer" and isinstance(value, float):
             value = int(value)
         values[spec.name] = value
     return values
-
-
-def _index(spec: SettingSpec, value: str) -> int:
-    return [each for each, _ in spec.choices].index(value)

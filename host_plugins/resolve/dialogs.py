@@ -10,7 +10,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, Tuple
 
 from host_plugins.control.request import prompt_hint
-from host_plugins.control.settings import Settings, setting_specs, settings_from
+from host_plugins.control.settings import Settings, offered_specs, settings_from
 from host_plugins.control.state import JobState
 from host_plugins.resolve.choice import NONE, ROLES, ToolChoice, matte_names, plate_names
 from host_plugins.resolve.comp_data import STOP, initial_choice, jobs_of, saved_choice
@@ -19,6 +19,7 @@ from host_plugins.resolve.export import DEPTHS
 from host_plugins.resolve.host import FusionHost
 from host_plugins.resolve.session import BUTTONS, TITLE, FusionSession, OnPlaced
 from void_bridge.errors import UsageError
+from void_bridge.options import Option
 
 if TYPE_CHECKING:
     from fusionscript import Composition
@@ -65,6 +66,7 @@ class Dialogs:
         self.session = FusionSession(host, self, on_placed)
         self._messages: List[str] = []
         self._last_line = ""
+        self._engines: Tuple[str, ...] = ()
 
     def run(self, choice: Optional[ToolChoice] = None) -> None:
         """Show dialogs and perform their actions until the artist cancels one or a submission is over.
@@ -84,14 +86,16 @@ class Dialogs:
 
     def _show_dialog(self, state: DialogState) -> DialogState:
         """Show one dialog, perform its action, and return the values of the next dialog."""
-        answer = self.comp.AskUser(TITLE, controls(self.comp, state, "\n".join(self._messages)))
+        specs = offered_specs(state.settings, self._engines)
+        answer = self.comp.AskUser(TITLE, controls(self.comp, state, "\n".join(self._messages), specs))
         self._messages = []
         if answer is None:
             return dataclasses.replace(state, is_last=True)
         choice, depth, action = read_choice(self.comp, answer)
-        succeeded = self.session.report_errors(lambda: self._perform(answer, choice, depth, action))
+        values = values_of(answer, specs)
+        succeeded = self.session.report_errors(lambda: self._perform(values, choice, depth, action))
         is_last = succeeded and action in ("submit", "leave", "reload", "stop")
-        return DialogState(choice, read_settings(answer, state.settings), depth, action, is_last)
+        return DialogState(choice, read_settings(values, state.settings), depth, action, is_last)
 
     def show_status(self, text: str) -> None:
         """Print one line about the current action."""
@@ -106,19 +110,23 @@ class Dialogs:
         """Show the path of a PNG in the next dialog."""
         self._messages.append(f"The preview lies at {path}")
 
+    def show_engines(self, engines: Tuple[str, ...]) -> None:
+        """Offer the engines of a server that answered, in the next dialog."""
+        self._engines = engines
+
     def show_message(self, text: str) -> None:
         """Show a message in the next dialog, and print it."""
         self._messages.append(text)
         self._print(text)
 
-    def _perform(self, answer: Mapping[str, Any], choice: ToolChoice, depth: str, action: str) -> None:
+    def _perform(self, values: Mapping[str, object], choice: ToolChoice, depth: str, action: str) -> None:
         """Perform the action of a dialog, and wait until it is over or answered."""
-        settings = settings_from(values_of(answer, setting_specs()))
+        settings = settings_from(values)
         if action == "stop":
             self.comp.SetData(STOP, 1)
             return
         if action in ("submit", "leave"):
-            self._print(prompt_hint(settings.prompt))
+            self._print(prompt_hint(settings["prompt"]))
         self.session.perform("submit" if action == "leave" else action, choice, lambda: settings, depth)
         if action == "leave":
             self._wait(self._is_sent)
@@ -150,7 +158,7 @@ class Dialogs:
             self.comp.Print(f"VOID Remove: {text}\n")
 
 
-def controls(comp: Composition, state: DialogState, messages: str) -> Dict[int, Control]:
+def controls(comp: Composition, state: DialogState, messages: str, specs: Tuple[Option, ...]) -> Dict[int, Control]:
     """Return the controls of the dialog: messages, the action, the tools, and every setting under its own name."""
     found: List[Control] = [notice("notes", "Said", messages)] if messages else []
     actions = [name for name, _ in ACTIONS]
@@ -162,7 +170,7 @@ def controls(comp: Composition, state: DialogState, messages: str) -> Dict[int, 
         is_inverted = int(role in state.choice.inverted)
         label = f"{role} is drawn the other way"
         found.append({1: f"invert_{role}", 2: "Checkbox", "Name": label, "Default": is_inverted})
-    found += [control(spec, getattr(state.settings, spec.name)) for spec in setting_specs()]
+    found += [control(spec, state.settings[spec.name]) for spec in specs]
     found.append(dropdown("depth", "written as", list(DEPTHS), DEPTHS.index(state.depth)))
     return numbered(found)
 
@@ -180,12 +188,12 @@ def read_choice(comp: Composition, answer: Mapping[str, Any]) -> Tuple[ToolChoic
     return choice, DEPTHS[int(answer["depth"])], ACTIONS[int(answer["action"])][0]
 
 
-def read_settings(answer: Mapping[str, Any], before: Settings) -> Settings:
-    """Return the settings to show next: those of the answer, where a value cannot be used the one from before."""
+def read_settings(values: Mapping[str, object], before: Settings) -> Settings:
+    """Return the settings to show next: those of a dialog, where a value cannot be used the one from before."""
     settings = before
-    for name, value in values_of(answer, setting_specs()).items():
+    for name, value in values.items():
         try:
-            settings = dataclasses.replace(settings, **{name: getattr(settings_from({name: value}), name)})
+            settings = settings.replace(**{name: value})
         except UsageError:  # the error has been shown
             continue
     return settings

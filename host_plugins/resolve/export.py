@@ -150,7 +150,7 @@ def check_inputs(comp: Composition, choice: ToolChoice, settings: Settings) -> T
     matte_tools(comp, choice)
     _colourspace(settings)
     frames = frames_to_deliver(comp, plate, settings)
-    return frames, frames_to_read(frames, settings.handles, plate.Name, valid_range(comp, plate))
+    return frames, frames_to_read(frames, settings["handles"], plate.Name, valid_range(comp, plate))
 
 
 def frames_to_deliver(comp: Composition, plate: Operator, settings: Settings) -> FrameRange:

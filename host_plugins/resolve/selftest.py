@@ -11,7 +11,7 @@ import shutil
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Any, Mapping, Tuple
 
 from host_plugins.control.host_checks import HostCheck, report_text, run_host_checks
 from host_plugins.control.state import JobState
@@ -92,6 +92,9 @@ class _LastLine:
 
     def show_picture(self, path: str) -> None:
         self.line = path
+
+    def show_engines(self, engines: Tuple[str, ...]) -> None:
+        """Ignore the engines: a self-test offers no choice."""
 
     def show_message(self, text: str) -> None:
         self.error = text

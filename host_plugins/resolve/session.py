@@ -15,7 +15,7 @@ from host_plugins.control.controller import Controller
 from host_plugins.control.desktop import show_folder
 from host_plugins.control.error_messages import artist_message
 from host_plugins.control.job_follower import job_file
-from host_plugins.control.settings import Page, Settings
+from host_plugins.control.settings import Settings
 from host_plugins.control.state import JobState
 from host_plugins.control.tools import Tools
 from host_plugins.farm.host_submission import news
@@ -40,6 +40,7 @@ from host_plugins.resolve.submit import FusionSubmission, PreparedShot, preview_
 from void_bridge.errors import InputError, UsageError, VoidBridgeError
 from void_bridge.frames import FrameRange
 from void_bridge.job import Job
+from void_bridge.options import Page
 from void_bridge.protocol.messages import JobStatus
 from void_bridge.sequence import Sequence
 
@@ -63,6 +64,9 @@ class SessionView(Protocol):
 
     def show_message(self, text: str) -> None:
         """Show a message that the artist has to read."""
+
+    def show_engines(self, engines: Tuple[str, ...]) -> None:
+        """Offer the engines of a server that answered."""
 
 
 class PanelButton(NamedTuple):
@@ -117,7 +121,7 @@ class FusionSession:
     def __init__(self, host: FusionHost, view: SessionView, on_placed: Optional[OnPlaced] = None) -> None:
         self.host, self.comp, self.view = host, host.comp, view
         self._queue: queue.Queue[Callable[[], None]] = queue.Queue()
-        self.controller = Controller(self._queue.put, self._on_state, farm_status=news)
+        self.controller = Controller(self._queue.put, self._on_state, farm_status=news, on_engines=view.show_engines)
         self.submission = FusionSubmission(self.comp, self._on_prepared, view.show_message)
         self.farm = FusionFarmSubmission(host, self.submission, self.controller, self._save_job)
         self._tools = Tools(self._queue.put)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Callable, Optional, Tuple
 
 from host_plugins.control.request import Order, make_job
@@ -159,7 +159,7 @@ def preview_job(comp: Composition, choice: ToolChoice, settings: Settings) -> Tu
     """
     plate = plate_tool(comp, choice)
     frame = min(frames_to_deliver(comp, plate, settings), key=lambda each: abs(each - comp.CurrentTime))
-    one_frame = replace(settings, frames_from="custom", frames=str(frame), handles=0)
+    one_frame = settings.replace(frames_from="custom", frames=str(frame), handles=0)
     check_inputs(comp, choice, one_frame)
     folder = output_root(comp, settings) / EXPORTS / safe_name(f"{version_stem(comp, plate)}_preview")
     plan = plan_export(comp, choice, one_frame, folder)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import html
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from host_plugins.control.request import prompt_hint
-from host_plugins.control.settings import Page, Settings, SettingSpec, setting_specs, settings_from
+from host_plugins.control.settings import Settings, matte_specs, offered_specs, setting_specs, settings_from
 from host_plugins.control.state import JobState
 from host_plugins.resolve.choice import NONE, ROLES, ToolChoice, matte_names, plate_names
 from host_plugins.resolve.comp_data import initial_choice, jobs_of, saved_choice
 from host_plugins.resolve.export import COLOURSPACE_EXAMPLES, DEPTHS
 from host_plugins.resolve.host import FusionHost
 from host_plugins.resolve.session import BUTTONS, TITLE, FusionSession, OnPlaced
+from void_bridge.options import Option, Page
 
 if TYPE_CHECKING:
     from fusionscript import Bmd, Fusion, Item, UIManager
@@ -30,9 +31,7 @@ _STILL_SUBMITTING = "The farm has not answered yet; Close once more does not wai
 Element = Any  # a widget that is not in a window yet: AddWindow takes it
 TOOL_TIPS = {
     "plate": "The tool whose picture is to be cleaned.",
-    "remove": "The object: a mask tool, or a picture whose alpha is the matte.",
-    "affected": "Where things are touched, and where they will go: where they start, move and land.",
-    "keep": "Wins over everything: a foreground actor.",
+    **{spec.name: f"{spec.tip} A mask tool, or a picture whose alpha is the matte." for spec in matte_specs()},
 }
 
 
@@ -91,7 +90,7 @@ def _labelled(ui: UIManager, label: str, *widgets: Element) -> Element:
     return ui.HGroup({"Weight": 0}, [ui.Label({"Text": label, "Weight": 0, "MinimumSize": [130, 0]}), *widgets])
 
 
-def _row(ui: UIManager, spec: SettingSpec) -> Element:
+def _row(ui: UIManager, spec: Option) -> Element:
     options: Dict[str, Any] = {"ID": spec.name, "ToolTip": spec.tip, "Weight": 1}
     if spec.kind == "flag":
         return _labelled(ui, "", ui.CheckBox({**options, "Text": spec.label}))
@@ -119,11 +118,12 @@ class Panel:
     def __init__(self, items: Dict[str, Item]) -> None:
         self.items = items
         self._tools: Dict[str, List[str]] = {}
-        for spec in setting_specs():
-            for _, text in spec.choices:
-                items[spec.name].AddItem(text)
-        for text in DEPTHS:
-            items["depth"].AddItem(text)
+        self._engines: Tuple[str, ...] = ()
+        self._specs = setting_specs()
+        for spec in self._specs:
+            if spec.kind == "choice":
+                _fill(items[spec.name], [text for _, text in spec.choices])
+        _fill(items["depth"], DEPTHS)
         for page in PAGES:
             items["pages"].AddTab(page.capitalize())
 
@@ -131,10 +131,7 @@ class Panel:
         """Fill the lists of tools that can be chosen."""
         for name in TOOL_TIPS:
             self._tools[name] = [NONE, *(plates if name == "plate" else mattes)]
-            box = self.items[f"tool_{name}"]
-            box.Clear()
-            for text in self._tools[name]:
-                box.AddItem(text)
+            _fill(self.items[f"tool_{name}"], self._tools[name])
 
     def set_choice(self, choice: ToolChoice) -> None:
         """Show a choice of tools; tools that are not in the lists are shown as none."""
@@ -153,8 +150,21 @@ class Panel:
 
     def set_settings(self, settings: Settings) -> None:
         """Show settings."""
-        for spec in setting_specs():
-            _write(self.items[spec.name], spec, getattr(settings, spec.name))
+        self._offer_engines(settings)
+        for spec in self._specs:
+            _write(self.items[spec.name], spec, settings[spec.name])
+
+    def set_engines(self, engines: Tuple[str, ...]) -> None:
+        """Offer the engines of a server."""
+        self._engines = engines
+        self._offer_engines(self.settings())
+
+    def _offer_engines(self, settings: Settings) -> None:
+        self._specs = offered_specs(settings, self._engines)
+        for spec in self._specs:
+            if spec.is_open:
+                _fill(self.items[spec.name], spec.values)
+                _write(self.items[spec.name], spec, settings[spec.name])
 
     def settings(self) -> Settings:
         """Return the settings that the widgets show.
@@ -162,7 +172,7 @@ class Panel:
         Raises:
             UsageError: a value cannot be used.
         """
-        return settings_from({spec.name: _read(self.items[spec.name], spec) for spec in setting_specs()})
+        return settings_from({spec.name: _read(self.items[spec.name], spec) for spec in self._specs})
 
     def depth(self) -> str:
         """Return the pixel type of the plate's export, one of `export.DEPTHS`."""
@@ -185,11 +195,18 @@ class Panel:
             self.items["prompt_hint"].Text = hint
 
 
-def _read(item: Item, spec: SettingSpec) -> object:
+def _fill(box: Item, texts: Sequence[str]) -> None:
+    """Give a list these entries alone."""
+    box.Clear()
+    for text in texts:
+        box.AddItem(text)
+
+
+def _read(item: Item, spec: Option) -> object:
     """Return the value of a setting's widget."""
     readers: Dict[str, Callable[[], object]] = {
         "flag": lambda: item.Checked,
-        "choice": lambda: spec.choices[int(item.CurrentIndex)][0],
+        "choice": lambda: spec.values[int(item.CurrentIndex)],
         "integer": lambda: int(item.Value),
         "number": lambda: item.Value,
         "lines": lambda: item.PlainText,
@@ -197,12 +214,12 @@ def _read(item: Item, spec: SettingSpec) -> object:
     return readers.get(spec.kind, lambda: item.Text)()
 
 
-def _write(item: Item, spec: SettingSpec, value: Any) -> None:
+def _write(item: Item, spec: Option, value: Any) -> None:
     """Show a value in a setting's widget."""
     if spec.kind == "flag":
         item.Checked = value
     elif spec.kind == "choice":
-        item.CurrentIndex = [each for each, _ in spec.choices].index(value)
+        item.CurrentIndex = spec.values.index(value)
     elif spec.kind in ("integer", "number"):
         item.Value = value
     elif spec.kind == "lines":
@@ -264,6 +281,10 @@ class RemoveWindow:
         """Show a PNG."""
         source = html.escape(Path(path).as_posix(), quote=True)
         self.panel.items["picture"].Text = f"<img src='{source}' width='{PICTURE_WIDTH}'>"
+
+    def show_engines(self, engines: Tuple[str, ...]) -> None:
+        """Offer the engines of a server that answered."""
+        self.panel.set_engines(engines)
 
     def show_message(self, text: str) -> None:
         """Show a message in bold, and in the console."""

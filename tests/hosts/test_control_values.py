@@ -38,8 +38,8 @@ def test_the_defaults_of_a_panel_make_the_job_that_the_command_line_makes():
 def test_every_setting_has_words_for_the_artist():
     for spec in setting_specs():
         assert spec.label and spec.tip.endswith((".", "'.")) and spec.group, spec.name
-        assert getattr(Settings(), spec.name) == spec.default
-        assert not spec.choices or spec.default in [value for value, _ in spec.choices]
+        assert Settings()[spec.name] == spec.default
+        assert not spec.choices or spec.default in spec.values
 
 
 def test_settings_reach_the_job():
@@ -63,8 +63,10 @@ def test_settings_reach_the_job():
     [
         ({"sed": 1}, "did you mean 'seed'"),
         ({"seed": -1}, "seed: got -1, expected 0 to"),
-        ({"engine": "warp"}, "engine: got 'warp', expected one of auto, propagate, void"),
-        ({"handles": "many"}, "handles: got 'many', expected integer"),
+        ({"passes": "3"}, "passes: got '3', expected one of auto, 1, 2"),
+        ({"handles": "many"}, "handles: got 'many', expected 0 to 10000"),
+        ({"seed": 2**31}, "seed: got 2147483648, expected 0 to 2147483647"),
+        ({"engine": ""}, "engine: got ''"),
     ],
 )
 def test_a_wrong_setting_is_named(values, words):
@@ -76,9 +78,14 @@ def test_a_wrong_setting_is_named(values, words):
     ("settings", "shot", "error", "words"),
     [
         (Settings(), ShotRequest(SHOT.plate, SHOT.frames, "x", "ocio://studio"), UsageError, "nothing to remove"),
-        (Settings(exposure="bright"), SHOT, UsageError, "exposure: got 'bright', expected auto or stops"),
-        (Settings(exposure="21"), SHOT, UsageError, "expected -20 to 20"),
-        (Settings(canvas="big"), SHOT, UsageError, "canvas 'big'"),
+        (
+            settings_from({"exposure": "bright"}),
+            SHOT,
+            UsageError,
+            "exposure: got 'bright', expected auto, or -20 to 20",
+        ),
+        (settings_from({"exposure": "21"}), SHOT, UsageError, "expected auto, or -20 to 20 stops"),
+        (settings_from({"canvas": "big"}), SHOT, UsageError, "canvas: got 'big', expected WIDTHxHEIGHT"),
         (
             Settings(),
             ShotRequest(SHOT.plate, SHOT.frames, "", "", SHOT.mattes),

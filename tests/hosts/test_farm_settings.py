@@ -90,10 +90,10 @@ def test_only_hosts_with_comps_to_render_are_asked_about_them():
     ("name", "value", "words"),
     [
         ("priority", 101, "priority: got 101, expected 0 to 100"),
-        ("priority", "high", "priority: got 'high', expected integer"),
+        ("priority", "high", "priority: got 'high', expected 0 to 100"),
         ("gpu_memory", "-1", "expected 0 to 1024"),
         ("gpu_memory", "nan", "expected 0 to 1024"),
-        ("gpu_memory", "24GB", "expected number"),
+        ("gpu_memory", "24GB", "expected 0 to 1024"),
         ("chunk", "-5", "expected 0 to 1000000"),
         ("farm", "openjb", "expected one of openjd"),
         ("shot", "all", "did you mean 'shots'"),

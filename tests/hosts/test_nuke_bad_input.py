@@ -106,7 +106,7 @@ def test_an_expression_in_the_output_folder(comp):
         ("frames", "1001-", "cannot read frame range"),
         ("frames", "1100-1110", "lie outside the plate, which has 1001-1008"),
         ("exposure", "bright", "exposure: got 'bright'"),
-        ("canvas", "big", "canvas 'big'"),
+        ("canvas", "big", "canvas: got 'big'"),
         ("views", "left", "views: got 'left', expected one of main"),
     ],
 )

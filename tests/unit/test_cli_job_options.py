@@ -172,7 +172,7 @@ def test_a_job_file_of_the_future_is_refused(shot, job_file):
         ((*ROTO[:2], "--frames", "1007-1012"), MissingFrames, r"missing 1009-1012 of 1007-1012 in .*plate.####.exr"),
         (("--remove", "roto/roto.####.exr:void_bridge.affected", *ROTO[2:]), NoSuchChannel, "void_bridge.remove"),
         ((*ROTO, "--colorspace", "ACESgc"), ColourError, "ACEScg"),
-        ((*ROTO, "--exposure", "bright"), UsageError, "expected auto or stops"),
+        ((*ROTO, "--exposure", "bright"), UsageError, "got 'bright', expected auto, or -20 to 20 stops"),
         ((*ROTO, "--exposure", "nan"), UsageError, "-20 to 20"),
         ((*ROTO, "--invert-keep"), UsageError, "--invert-keep without --keep"),
         ((*ROTO, "--quadmask", "roto/roto.####.exr"), UsageError, "either --quadmask or --remove"),

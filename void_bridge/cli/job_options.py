@@ -1,4 +1,4 @@
-"""The options that make a job, and the job that they make. `remove`, `submit` and `quadmask` share them."""
+"""The options of a job on the command line, and the job that they make: shared by `remove`, `submit`, `quadmask`."""
 
 from __future__ import annotations
 
@@ -6,147 +6,109 @@ import argparse
 import dataclasses
 import os
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Type
 
 from void_bridge.cli.command import Parser
 from void_bridge.config import Config
 from void_bridge.errors import MissingFrames, UsageError
 from void_bridge.frames import FrameRange
-from void_bridge.job import Job, JobFile, MatteSource
+from void_bridge.job import MATTE_OPTIONS, Job, JobFile, MatteSource
+from void_bridge.options import GROUPS, Option, options_of
 from void_bridge.sequence import Sequence, output_sequence
 
-PRECISIONS = ("auto", "float32", "bf16", "fp8-stored", "fp8")
-MATTE_OPTIONS = ("remove", "affected", "keep", "exclude", "quadmask")
-_MATTE_HELP = {
-    "remove": "the object",
-    "affected": "where things are touched, and where they will go",
-    "keep": "wins over everything, such as a foreground actor",
-    "exclude": "never a source of pixels",
-    "quadmask": "one made mask (0 object, 63 overlap, 127 affected, 255 keep) in place of the mattes",
+_GROUP_HELP = {
+    "mattes": "SEQ[:[layer.]channel]; without a channel the only one, else A, else R",
+    "model": "how a model engine computes",
 }
-_PLAIN = (
-    "handles",
-    "deliver_handles",
-    "engine",
-    "prompt",
-    "passes",
-    "fill",
-    "seed",
-    "threshold",
-    "condition_dilate",
-    "dilate",
-    "feather",
-    "paste",
-    "canvas",
-    "framing",
-    "confidence",
-    "steps",
-    "guidance",
-    "precision",
-    "attention",
-    "step_cache",
-    "flow",
-    "model_fps",
-    "pad",
-    "full_fill",
-)
+_METAVARS = {"matte": "SEQ[:CHANNEL]", "size": "WIDTHxHEIGHT", "choice": "NAME", "number": "X", "integer": "N"}
 
 
-def add_job_options(parser: argparse.ArgumentParser) -> None:
+def add_job_options(parser: argparse.ArgumentParser, job: Type[Job] = Job) -> None:
     """Add PLATE and the options of a job. Those not given are None, so that a job.json's own values stand."""
     parser.add_argument("plate", metavar="PLATE", help="sequence such as plate.####.exr, or a job.json")
     parser.add_argument("-o", "--output", metavar="OUT", help="name.####.exr, or a folder")
     parser.add_argument("--frames", metavar="RANGE", help="such as 1001-1046 (default: those on disk)")
-    parser.add_argument("--handles", type=int, metavar="N", help="frames read beyond both ends, where there are any")
-    parser.add_argument("--deliver-handles", action="store_true", default=None, help="write the handles too")
-    _add_matte_options(parser)
-    _add_engine_options(parser)
-    _add_model_options(parser)
-    _add_look_options(parser)
+    groups: Dict[str, argparse._ArgumentGroup] = {}
+    for option in sorted(options_of(job), key=lambda each: GROUPS.index(each.group)):
+        title = option.group.lower()
+        if title not in groups:
+            groups[title] = parser.add_argument_group(title, _GROUP_HELP.get(title))
+        _add_option(groups[title], option)
+    space = "working space of the plate (default: scene_linear)"
+    groups["colour"].add_argument("--colorspace", metavar="NAME", help=space)
 
 
-def _add_matte_options(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("mattes", "SEQ[:[layer.]channel]; without a channel the only one, else A, else R")
-    for role in MATTE_OPTIONS:
-        metavar = "SEQ" if role == "quadmask" else "SEQ[:CHANNEL]"
-        group.add_argument(f"--{role}", metavar=metavar, help=_MATTE_HELP[role])
-    for role in MATTE_OPTIONS:
-        group.add_argument(f"--invert-{role}", action="store_true", default=None, help=f"{role} is drawn the other way")
+def flag_of(option: Option) -> str:
+    """Return the option's word on the command line."""
+    return f"--{option.name.replace('_', '-')}"
 
 
-def _add_engine_options(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("engine")
-    group.add_argument("--engine", metavar="NAME", help="auto, propagate or void (default: auto)")
-    group.add_argument("--prompt", metavar="TEXT", help="what is there once the object is gone")
-    group.add_argument("--passes", choices=("auto", "1", "2"), help="of the void engine (default: auto)")
-    group.add_argument("--fill", choices=("model", "hybrid"), help="hybrid: real pixels where another frame saw them")
-    group.add_argument("--seed", type=int, metavar="N", help="of every draw (default: 0)")
-    group.add_argument("--canvas", metavar="HxW", help="the model's frame (default: 384x672)")
-    group.add_argument("--framing", choices=("held", "moving"), help="moving: the crop follows what is drawn")
+def metavar_of(option: Option) -> str:
+    """Return the placeholder of the option's value on the command line; empty for a flag without one."""
+    if option.kind == "flag" and not option.default:
+        return ""
+    if option.values and not option.is_open:
+        return "|".join(option.values)
+    name = option.metavar or option.unit.upper() or _METAVARS.get(option.kind, "TEXT")
+    return f"auto|{option.unit.upper() or 'X'}" if option.kind == "auto" else name
 
 
-def _add_model_options(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("model", "how a model engine computes")
-    group.add_argument("--steps", type=int, metavar="N", help="denoising steps of each pass (default: 30)")
-    group.add_argument("--guidance", type=float, metavar="X", help="guidance scale (default: 1 in pass 1, 6 in pass 2)")
-    group.add_argument("--precision", choices=PRECISIONS, help="default: auto, what fits the device")
-    group.add_argument("--attention", metavar="NAME", help="sdpa, sdpa-cudnn, or another that is installed")
-    group.add_argument("--step-cache", metavar="NAME", help="skip what hardly changes between steps (default: off)")
-    group.add_argument("--flow", choices=("auto", "dis", "raft"), help="optical flow (default: auto)")
-    group.add_argument("--model-fps", choices=("native", "12"), help="12: as in training; frames between by flow")
-    group.add_argument("--pad", choices=("even", "reference"), help="fill a short shot up to (default: even)")
+def help_of(option: Option) -> str:
+    """Return one line about the option, with its default."""
+    default = "" if option.kind == "matte" or option.default is False else option.text(option.default)
+    return f"{option.help} (default: {default})" if default else option.help
 
 
-def _add_look_options(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("pixels")
-    group.add_argument("--colorspace", metavar="NAME", help="working space of the plate (default: scene_linear)")
-    group.add_argument("--exposure", metavar="auto|STOPS", help="stops that bring the plate to normal (default: auto)")
-    group.add_argument(
-        "--threshold", type=float, metavar="X", help="where a matte counts for the engine (default: 0.5)"
-    )
-    group.add_argument("--condition-dilate", type=int, metavar="PX", help="grow the object for the engine alone")
-    group.add_argument("--dilate", type=int, metavar="PX", help="grow what may change, at full weight (default: 0)")
-    group.add_argument("--feather", type=int, metavar="PX", help="grow it further, fading out (default: 4)")
-    group.add_argument("--paste", choices=("drawn", "snapped"), help="what may change (default: drawn)")
-    group.add_argument("--grain", choices=("on", "off"), help="regrain where interpolation took it (default: on)")
-    group.add_argument("--confidence", action="store_true", default=None, help="write a confidence channel")
-    group.add_argument("--full-fill", action="store_true", default=None, help="write the unmasked fill as a layer")
+def _add_option(group: argparse._ArgumentGroup, option: Option) -> None:
+    """Add an option that holds text, or True for a flag that is off by default; `Option.parse` reads the text."""
+    metavar = metavar_of(option)
+    if not metavar:
+        group.add_argument(flag_of(option), action="store_true", default=None, help=option.help)
+    elif option.values and not option.is_open:
+        group.add_argument(flag_of(option), choices=option.values, help=help_of(option))
+    else:
+        group.add_argument(flag_of(option), metavar=metavar, help=help_of(option))
+    if option.kind == "matte":
+        inverted = f"--invert-{option.name}"
+        group.add_argument(inverted, action="store_true", default=None, help=f"{option.name} is drawn the other way")
 
 
-def job_from_arguments(arguments: argparse.Namespace, config: Config) -> Job:
-    """The job that options ask for.
+def job_from_arguments(arguments: argparse.Namespace, config: Config, job: Type[Job] = Job) -> Job:
+    """Return the job that options ask for.
 
-    PLATE may be a job.json, whose values stand where no option says otherwise; its paths are read
-    from where it lies. Everything that can be checked without a server has been checked: see
-    `checks.check_job`.
+    PLATE may be a job.json, whose values stand where no option says otherwise; its paths are read from where it lies.
+    Everything that can be checked without a server has been checked: see `checks.check_job`.
 
     Raises:
-        UsageError, InputError, OutputError: what is wrong and what to do.
+        UsageError: an option that makes no sense.
+        InputError: a file that cannot be read.
+        OutputError: the plate would be overwritten.
     """
     from void_bridge.cli.checks import check_job, resolved_colour
 
+    values = _values(arguments, job)
     base = _base_job(arguments.plate)
     plate = Sequence.parse(base.plate if base else arguments.plate).absolute()
-    values: Dict[str, Any] = {name: getattr(arguments, name) for name in _PLAIN if getattr(arguments, name) is not None}
     values.update(_mattes(arguments, base))
     values["plate"] = plate.pattern
     values["frames"] = _frames(arguments.frames, base, plate)
     values["output"] = _output(arguments.output, base, plate, config)
-    if arguments.grain is not None:
-        values["grain"] = arguments.grain == "on"
     colour = resolved_colour(arguments.colorspace, base, plate.path(values["frames"].first), config)
-    if arguments.exposure is not None:
-        colour = dataclasses.replace(colour, exposure=_stops(arguments.exposure))
-    values["colour"] = colour
-    job = base.replace(**values) if base else Job(**values)
-    return check_job(job)
+    values["colour"] = dataclasses.replace(colour, exposure=values.pop("exposure", colour.exposure))
+    return check_job(base.replace(**values) if base else job(**values))
 
 
 def job_from_words(words: List[str], config: Config) -> Job:
-    """The job that `void-bridge remove WORDS` would ask for. Raises as `job_from_arguments`."""
+    """Return the job that `void-bridge remove WORDS` would ask for; raises as `job_from_arguments`."""
     parser = Parser(prog="void-bridge remove")
     add_job_options(parser)
     return job_from_arguments(parser.parse_args(words), config)
+
+
+def _values(arguments: argparse.Namespace, job: Type[Job]) -> Dict[str, Any]:
+    """Return the value of every option that was given, but for the mattes."""
+    texts = {each: getattr(arguments, each.name) for each in options_of(job) if each.kind != "matte"}
+    return {each.name: each.parse("on" if text is True else text) for each, text in texts.items() if text is not None}
 
 
 def _base_job(argument: str) -> Optional[Job]:
@@ -163,14 +125,14 @@ def _base_job(argument: str) -> Optional[Job]:
 
 
 def _from(folder: Path, pattern: str) -> str:
-    """A pattern of a job.json as seen from here. A path from the root of any platform stays as it is."""
+    """Return a pattern of a job.json as seen from here; a path from the root of any platform stays as it is."""
     if Path(pattern).is_absolute() or pattern[1:2] == ":" or pattern.startswith("\\\\"):
         return pattern
     return os.path.normpath(os.path.join(folder.absolute(), pattern))  # noqa: PTH118  a pattern is no path
 
 
 def _mattes(arguments: argparse.Namespace, base: Optional[Job]) -> Dict[str, Optional[MatteSource]]:
-    """Mattes from options. A quadmask takes the place of a job.json's mattes, and the other way round."""
+    """Return the mattes of the options; a quadmask takes the place of a job.json's mattes, and the other way round."""
     given: Dict[str, Optional[MatteSource]] = {}
     for role in MATTE_OPTIONS:
         text, invert = getattr(arguments, role), bool(getattr(arguments, f"invert_{role}"))
@@ -206,15 +168,3 @@ def _output(text: Optional[str], base: Optional[Job], plate: Sequence, config: C
     if config.resolve_output:
         return ""  # the site's hook says where
     raise UsageError("got no output; give -o name.####.exr or -o FOLDER")
-
-
-def _stops(text: Optional[str]) -> Optional[float]:
-    if text is None or text == "auto":
-        return None
-    try:
-        stops = float(text)
-    except ValueError as exc:
-        raise UsageError(f"got exposure {text!r}, expected auto or stops such as 1.5") from exc
-    if not -20 <= stops <= 20:
-        raise UsageError(f"got exposure {text}, expected -20 to 20 stops")
-    return stops
