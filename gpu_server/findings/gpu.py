@@ -10,9 +10,10 @@ from pathlib import Path
 import psutil
 
 from gpu_server.device import gpu_count
-from gpu_server.engines.void.planner.memory_plans import COMPUTED_FP8, GIB, AvailableMemory, choose_plan
+from gpu_server.engines.void.planner.memory_plans import GIB, AvailableMemory, choose_plan
 from gpu_server.engines.void.planner.plan import Request
 from gpu_server.engines.void.planner.spec import full_size
+from gpu_server.engines.void.precision.layers import FP8_CAPABILITY
 from gpu_server.findings.nvidia_smi import Card, Holder, NoAnswer, cards, holders
 from gpu_server.findings.torch_build import torch_finding
 from void_bridge.cli.findings import Finding
@@ -82,9 +83,9 @@ def _card_findings(card: Card) -> Iterator[Finding]:
         yield Finding(name, "bad", f"{words}; its compute mode is Prohibited: nothing may run on it", fix)
         return
     yield _plan_finding(name, words, card)
-    if (0, 0) < card.capability < COMPUTED_FP8:
+    if (0, 0) < card.capability < FP8_CAPABILITY:
         detail = f"{card.name} does not multiply 8-bit floats: they are widened where they are used (fp8-stored)"
-        fix = f"nothing, if that is enough; fp8 needs compute capability {_dotted(COMPUTED_FP8)} (docs/precision.md)"
+        fix = f"nothing, if that is enough; fp8 needs compute capability {_dotted(FP8_CAPABILITY)} (docs/precision.md)"
         yield Finding(name, "note", detail, fix)
 
 

@@ -12,7 +12,7 @@ import pytest
 from gpu_server.engines.void.checkpoint.tensor_shapes import FULL_CONFIG, FULL_TEXT_CONFIG, FULL_VAE_CONFIG
 from gpu_server.engines.void.planner.memory_plans import GIB, AvailableMemory, all_plans, choose_plan, next_smaller_plan
 from gpu_server.engines.void.planner.plan import PHASES, Request
-from gpu_server.engines.void.planner.report import CARDS_GIB, cards, describe_plan
+from gpu_server.engines.void.planner.plan_command import CARDS_GIB, card_table, describe_plan
 from gpu_server.engines.void.planner.spec import full_size, read_spec
 from gpu_server.models_command import COMMAND
 from void_bridge.cli.console import CommandOutcome
@@ -235,13 +235,13 @@ def test_every_line_of_a_table_sums_up():
     plan = planned(8)
     text = describe_plan(plan, None)
     for phase in PHASES:
-        assert sum(p.bytes for p in plan.parts if p.place(phase) == "device") == plan.peaks[phase]
+        assert sum(p.bytes for p in plan.parts if p.places[PHASES.index(phase)] == "device") == plan.peaks[phase]
         assert f"{plan.peaks[phase] / GIB:.2f}" in text
 
 
 def test_the_document_holds_the_cards_of_today():
     text = DOCUMENT.read_text()
-    assert text.partition("<!-- cards -->\n")[2].partition("\n<!-- /cards -->")[0] == cards()
+    assert text.partition("<!-- cards -->\n")[2].partition("\n<!-- /cards -->")[0] == card_table()
 
 
 def test_planning_loads_no_torch():

@@ -1,1 +1,1 @@
-"""What of the model goes where, so that a job fits into the memory there is."""
+"""Memory plans: where each part of the model lies in each phase of a job, so that the job fits the machine."""

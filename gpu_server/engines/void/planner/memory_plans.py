@@ -1,4 +1,4 @@
-"""The all_plans of plans, from the widest to the smallest, and the one that a machine has room for."""
+"""All memory plans, from the widest to the smallest, and the choice of one that fits a machine."""
 
 from __future__ import annotations
 
@@ -10,35 +10,37 @@ from gpu_server.engines.void.planner.parts import plan_parts
 from gpu_server.engines.void.planner.plan import PHASES, MemoryPlan, Phase, Request
 from gpu_server.engines.void.planner.spec import ModelSpec
 from gpu_server.engines.void.planner.weight_bytes import Precision, is_narrow
+from gpu_server.engines.void.precision.layers import FP8_CAPABILITY
 from void_bridge.errors import OutOfMemory, UsageError
 
 GIB = 2**30
 CONTEXT_BYTES = GIB // 2
-"""CUDA's own context with the libraries' kernels."""
+"""GPU memory of CUDA's own context with the libraries' kernels."""
 SLACK = 0.05
-"""Of the memory: fragmentation, and what kernels allocate inside one call."""
-COMPUTED_FP8 = (8, 9)
-"""Compute capability from which a GPU multiplies 8-bit floats."""
+"""Share of the GPU's memory that is left for fragmentation and for allocations inside kernels."""
 
 
 @dataclass(frozen=True)
-class _Saving:
-    """How the VAE saves memory: see `MemoryPlan`."""
+class _VaeSaving:
+    """Settings by which the VAE saves memory: see `MemoryPlan`."""
 
     rows: int | None = None
     parked: bool = False
     latents_at_once: int = 2
 
 
-_EXACT = (_Saving(), _Saving(32), _Saving(16, parked=True))
-_LAST = _Saving(16, parked=True, latents_at_once=1)
+_EXACT = (_VaeSaving(), _VaeSaving(32), _VaeSaving(16, parked=True))
+_SMALLEST = _VaeSaving(16, parked=True, latents_at_once=1)
 
 
 @dataclass(frozen=True)
 class AvailableMemory:
-    """Memory to be had, in bytes. device: free memory of the GPU before the model is loaded, None without a GPU.
+    """Memory that is free on a machine.
 
-    capability: the GPU's compute capability. host: free memory of the machine; None where nobody asked.
+    Attributes:
+        device: bytes free on the GPU before the model is loaded; None without a GPU.
+        capability: the GPU's compute capability.
+        host: bytes free in host memory; None if unknown, which counts as enough.
     """
 
     device: int | None
@@ -47,11 +49,11 @@ class AvailableMemory:
 
     @property
     def usable(self) -> int:
-        """Of the GPU's memory, what a plan may use."""
+        """Bytes of GPU memory that a plan may use."""
         return max(0, int((self.device or 0) * (1 - SLACK)) - CONTEXT_BYTES)
 
     def lacks(self, plan: MemoryPlan) -> str:
-        """Why a plan does not fit; '' where it does."""
+        """Return why a plan does not fit, '' if it fits."""
         phase, need = max(plan.peaks.items(), key=lambda item: item[1])
         if plan.device == "cuda" and need > self.usable:
             return f"{phase} takes {need / GIB:.1f} GiB of {self.usable / GIB:.1f} of GPU memory"
@@ -61,31 +63,38 @@ class AvailableMemory:
         return ""
 
 
-def all_plans(spec: ModelSpec, request: Request, room: AvailableMemory) -> tuple[MemoryPlan, ...]:
-    """Every plan for this kind of device, the widest first.
+def all_plans(spec: ModelSpec, request: Request, memory: AvailableMemory) -> tuple[MemoryPlan, ...]:
+    """Return every plan for a kind of device, the widest first.
 
-    What changes no pixel comes first: one pass's transformer at a time, swapped out while the VAE works, the halves of
-    a guided step one by one, T5 on the CPU, the VAE over bands. Then narrow weights; then streamed blocks; then a VAE
-    that sees less at once.
+    Savings that change no pixel come first: one pass's transformer at a time, swapped out while the VAE works, the
+    halves of a guided step one by one, T5 on the CPU, the VAE over bands. Then come narrow weights, then streamed
+    blocks, then a VAE that sees less at once.
+
+    Args:
+        spec: the model's sizes.
+        request: the job.
+        memory: whether there is a GPU, and its compute capability; the sizes are not read.
 
     Raises:
-        UsageError: a precision that this device does not compute.
+        UsageError: the device does not compute the wanted precision.
     """
-    plans = _cuda_plans(request, room) if room.device is not None else _cpu_plans(request)
+    plans = _cuda_plans(request, memory) if memory.device is not None else _cpu_plans(request)
     return tuple(replace(plan, parts=plan_parts(plan, spec, request)) for plan in plans)
 
 
-def _cuda_plans(request: Request, room: AvailableMemory) -> Iterator[MemoryPlan]:
-    wanted = _cuda_precisions(request.precision, room.capability)
+def _cuda_plans(request: Request, memory: AvailableMemory) -> Iterator[MemoryPlan]:
+    """Yield the plans for a GPU, without their parts."""
+    wanted = _cuda_precisions(request.precision, memory.capability)
     for precision in wanted:
         for saving in _EXACT:
-            yield from _placed("cuda", precision, saving, request, streamed=False)
-    for saving in (*_EXACT, _LAST):
-        yield from _placed("cuda", wanted[-1], saving, request, streamed=True)
+            yield from _variants("cuda", precision, saving, request, streamed=False)
+    for saving in (*_EXACT, _SMALLEST):
+        yield from _variants("cuda", wanted[-1], saving, request, streamed=True)
 
 
 def _cuda_precisions(wanted: Precision | Literal["auto"], capability: tuple[int, int]) -> Sequence[Precision]:
-    computes = capability >= COMPUTED_FP8
+    """Return the precisions to try on a GPU. Raise UsageError if it cannot compute the wanted one."""
+    computes = capability >= FP8_CAPABILITY
     if wanted == "auto":
         return ("bf16", "fp8", "fp8-stored") if computes else ("bf16", "fp8-stored")
     if wanted == "fp8" and not computes:
@@ -95,17 +104,17 @@ def _cuda_precisions(wanted: Precision | Literal["auto"], capability: tuple[int,
 
 
 def _cpu_plans(request: Request) -> Iterator[MemoryPlan]:
-    """Without a GPU bf16 is slower than float32, and saves memory alone."""
+    """Yield the plans without a GPU. There bf16 is slower than float32 and only saves memory."""
     auto: Sequence[Precision] = ("float32", "bf16", "fp8-stored")
     for precision in auto if request.precision == "auto" else (request.precision,):
-        for saving in (_Saving(), _Saving(32), _Saving(16, latents_at_once=1)):
-            yield from _placed("cpu", precision, saving, request, streamed=False)
+        for saving in (_VaeSaving(), _VaeSaving(32), _VaeSaving(16, latents_at_once=1)):
+            yield from _variants("cpu", precision, saving, request, streamed=False)
 
 
-def _placed(
-    device: Literal["cuda", "cpu"], precision: Precision, saving: _Saving, request: Request, streamed: bool
+def _variants(
+    device: Literal["cuda", "cpu"], precision: Precision, saving: _VaeSaving, request: Request, streamed: bool
 ) -> Iterator[MemoryPlan]:
-    """Plans that differ in placement and batches alone."""
+    """Yield the plans of one precision and VAE saving, which differ in placement and batches."""
     kept_and_swapped = [("device", count, "device") for count in range(len(request.passes), 0, -1)]
     placements = [("blocks", 1, "offloaded")] if streamed else [*kept_and_swapped, ("swapped", 1, "offloaded")]
     batches = ("together", "one by one") if request.guided else ("together",)
@@ -127,52 +136,68 @@ def _placed(
                 )
 
 
-def choose_plan(spec: ModelSpec, request: Request, room: AvailableMemory) -> MemoryPlan:
-    """The first plan that fits, with the reasons why.
+def choose_plan(spec: ModelSpec, request: Request, memory: AvailableMemory) -> MemoryPlan:
+    """Return the widest plan that fits, with the reasons why.
+
+    Args:
+        spec: the model's sizes.
+        request: the job.
+        memory: free memory of the machine.
 
     Raises:
-        OutOfMemory: none does; says what the smallest one takes, or which precision would fit.
-        UsageError: a precision that this device does not compute.
+        OutOfMemory: no plan fits; the message gives the smallest one's need, or a precision that would fit.
+        UsageError: the device does not compute the wanted precision.
     """
     refused: list[tuple[MemoryPlan, str]] = []
-    for plan in all_plans(spec, request, room):
-        lack = room.lacks(plan)
+    for plan in all_plans(spec, request, memory):
+        lack = memory.lacks(plan)
         if not lack:
-            return replace(plan, why=(*_reasons(plan, room), *_wider(plan, refused)))
+            return replace(plan, why=(*_reasons(plan, memory), *_refusals(plan, refused)))
         refused.append((plan, lack))
-    raise OutOfMemory(_nothing_fits(spec, request, room, refused))
+    raise OutOfMemory(_nothing_fits(spec, request, memory, refused))
 
 
 def next_smaller_plan(
-    spec: ModelSpec, request: Request, room: AvailableMemory, failed: MemoryPlan, phase: Phase | None = None
+    spec: ModelSpec, request: Request, memory: AvailableMemory, failed: MemoryPlan, phase: Phase | None = None
 ) -> MemoryPlan | None:
-    """The plan to go on with after `failed` ran out of memory in `phase` (None: nobody knows where).
+    """Return the plan to continue with after another one ran out of memory.
 
-    It is the next one down that fits on paper and takes less there; None where there is none.
+    Args:
+        spec: the model's sizes.
+        request: the job.
+        memory: free memory of the machine, as it was before the model was loaded.
+        failed: the plan that ran out of memory.
+        phase: the phase in which it did; None if unknown.
+
+    Returns:
+        The next smaller plan that should fit and takes less in that phase, or None if there is none.
     """
     phases = (phase,) if phase else PHASES
     need = _peak(failed, phases)
-    below = iter(all_plans(spec, request, room))
-    for plan in below:
+    smaller = iter(all_plans(spec, request, memory))
+    for plan in smaller:
         if plan.name == failed.name:
             break
-    for plan in below:
-        if _peak(plan, phases) < need and not room.lacks(plan):
+    for plan in smaller:
+        if _peak(plan, phases) < need and not memory.lacks(plan):
             return replace(plan, why=(f"'{failed.name}' ran out of memory{f' in {phase}' if phase else ''}",))
     return None
 
 
 def _peak(plan: MemoryPlan, phases: Sequence[Phase]) -> int:
+    """Return the bytes that a plan takes at most in some phases, where it computes."""
     peaks = plan.peaks if plan.device == "cuda" else plan.host_peaks
     return max(peaks[phase] for phase in phases)
 
 
-def _reasons(plan: MemoryPlan, room: AvailableMemory) -> Iterator[str]:
+def _reasons(plan: MemoryPlan, memory: AvailableMemory) -> Iterator[str]:
+    """Yield sentences that explain a plan."""
     on_gpu = plan.device == "cuda"
     if on_gpu:
         yield (
-            f"{room.usable / GIB:.1f} GiB of {(room.device or 0) / GIB:.1f} may be used: {CONTEXT_BYTES / GIB:.1f} GiB"
-            f" are CUDA's own, {SLACK:.0%} are left for fragmentation and for what kernels allocate"
+            f"{memory.usable / GIB:.1f} GiB of {(memory.device or 0) / GIB:.1f} may be used:"
+            f" {CONTEXT_BYTES / GIB:.1f} GiB are CUDA's own, {SLACK:.0%} are left for fragmentation and for what"
+            " kernels allocate"
         )
     if plan.precision == "fp8":
         yield "8-bit weights, multiplied as such; compiled blocks take less than the estimate"
@@ -188,27 +213,28 @@ def _reasons(plan: MemoryPlan, room: AvailableMemory) -> Iterator[str]:
         yield "the two halves of a guided step run one after the other"
 
 
-def _wider(chosen: MemoryPlan, refused: Sequence[tuple[MemoryPlan, str]]) -> Iterator[str]:
-    """Of each wider kind of plan, why its smallest variant does not fit."""
+def _refusals(chosen: MemoryPlan, refused: Sequence[tuple[MemoryPlan, str]]) -> Iterator[str]:
+    """Yield, for each wider kind of plan, why its smallest variant does not fit."""
     smallest = {_kind(plan, chosen): (plan.name, lack) for plan, lack in refused}
     for name, lack in smallest.values():
         yield f"not '{name}': {lack}"
 
 
 def _kind(plan: MemoryPlan, chosen: MemoryPlan) -> tuple[object, ...]:
-    """Kinds are told apart by precision and placement; those of the chosen plan also by how the VAE works."""
+    """Return the kind of a plan: precision and placement, and for those of the chosen plan also the VAE's saving."""
     kind = (plan.precision, plan.transformer, plan.passes_kept)
     same = kind == (chosen.precision, chosen.transformer, chosen.passes_kept)
     return (*kind, *plan.vae_saving.values()) if same else kind
 
 
 def _nothing_fits(
-    spec: ModelSpec, request: Request, room: AvailableMemory, refused: Sequence[tuple[MemoryPlan, str]]
+    spec: ModelSpec, request: Request, memory: AvailableMemory, refused: Sequence[tuple[MemoryPlan, str]]
 ) -> str:
+    """Return the message for a machine that no plan fits."""
     plan, lack = refused[-1]
     start = "no plan for {}x{} fits".format(*request.canvas) + f": of '{plan.name}', the smallest, {lack}"
     if request.precision != "auto":
-        for other in all_plans(spec, replace(request, precision="auto"), room):
-            if not room.lacks(other):
+        for other in all_plans(spec, replace(request, precision="auto"), memory):
+            if not memory.lacks(other):
                 return f"{start}; '{other.name}' fits: choose --precision auto or {other.precision}"
     return f"{start}; free memory, or choose a smaller --canvas"

@@ -1,4 +1,4 @@
-"""A plan: what of the model lies where in each phase of a job, and the bytes that this takes."""
+"""A memory plan: which part of the model lies where in each phase of a job, and the bytes that this takes."""
 
 from __future__ import annotations
 
@@ -15,17 +15,26 @@ Phase = Literal["text", "encode", "denoise", "decode"]
 PHASES: tuple[Phase, ...] = ("text", "encode", "denoise", "decode")
 
 Place = Literal["device", "host", "disk", "-"]
-"""Memory of the GPU, memory of the machine, on disk until it is needed, or not there at all."""
+"""GPU memory, host memory, on disk until it is needed, or absent."""
 
 Basis = Literal["exact", "estimate"]
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a job asks of the model.
+    """The work that a job asks of the model.
 
-    canvas: height and width in pixels, multiples of 16. frames: of the shot. steps: of the schedule.
-    guided: the last pass runs with a negative prompt, so that each step computes two halves.
+    Attributes:
+        canvas: height and width of the model's frame in pixels, multiples of 16.
+        frames: frames of the shot.
+        passes: the passes that run.
+        guided: whether the last pass runs with a negative prompt, so that each step computes two halves.
+        steps: denoising steps of the schedule.
+        precision: the precision to use; auto takes the widest that fits.
+        attention: the attention kernel's name.
+
+    Raises:
+        UsageError: a value out of its range.
     """
 
     canvas: tuple[int, int] = (384, 672)
@@ -57,30 +66,41 @@ class Request:
 
 @dataclass(frozen=True)
 class PartBytes:
-    """places: where it is in each of `PHASES`."""
+    """One part of the model, or of its working memory.
+
+    Attributes:
+        name: the part.
+        bytes: its size.
+        basis: whether the size is exact or an estimate.
+        places: where it lies in each of `PHASES`.
+    """
 
     name: str
     bytes: int
     basis: Basis
     places: tuple[Place, Place, Place, Place]
 
-    def place(self, phase: Phase) -> Place:
-        return self.places[PHASES.index(phase)]
-
 
 @dataclass(frozen=True)
 class MemoryPlan:
-    """How a job runs. Everything but `parts` and `why` is what the engine is to do.
+    """Settings of a job that decide its memory. The engine follows everything but `parts` and `why`.
 
-    device: where the transformer computes. transformer: `device` stays there; `swapped` is there while it denoises and
-    otherwise in host memory (without a GPU: on disk); `blocks` streams its blocks from host memory, one ahead.
-    passes_kept: transformers that are loaded at once; with 1, the other pass is read from disk when its turn comes.
-    text_encoder: where it runs, once a prompt; then it leaves. vae: `offloaded` is in host memory between uses.
-    vae_rows: its layers run over bands of so many rows, with the same numbers; None: whole. vae_parked: with rows, what
-    its convolutions keep of the last batch waits in host memory. vae_latents_at_once: 2 as the reference has it; 1
-    gives other numbers, because a group norm sees less.
-    guidance: both halves of a guided step in one batch, or one after the other.
-    why: sentences for people.
+    Attributes:
+        device: where the transformer computes.
+        precision: how its weights are stored and multiplied.
+        transformer: `device` stays on the device; `swapped` is there while it denoises, otherwise in host memory
+            (without a GPU: on disk); `blocks` streams its blocks from host memory, one block ahead.
+        passes_kept: transformers that are loaded at once; with 1, the other pass is read from disk at its turn.
+        text_encoder: where it runs, once a prompt; then it is dropped.
+        vae: `device` stays on the device; `offloaded` is in host memory between uses.
+        vae_rows: the VAE's layers run over bands of this many rows, with the same numbers; None: whole.
+        vae_parked: whether frames that the VAE's convolutions keep of the last batch wait in host memory; with rows
+            only.
+        vae_latents_at_once: 2 as in the reference; 1 gives other numbers, because a group norm sees less.
+        guidance: both halves of a guided step in one batch, or one after the other.
+        attention: the attention kernel's name.
+        parts: the parts, with their bytes and places.
+        why: the reasons, as sentences for people.
     """
 
     device: Literal["cuda", "cpu"]
@@ -99,10 +119,11 @@ class MemoryPlan:
 
     @property
     def name(self) -> str:
-        """The plan, in words."""
+        """The plan in words."""
         return ", ".join(self._words())
 
     def _words(self) -> Iterator[str]:
+        """Yield the words of the name."""
         yield self.precision
         kept = "both passes" if self.passes_kept > 1 else "transformer"
         yield {"device": f"{kept} kept", "swapped": "transformer swapped", "blocks": "blocks streamed"}[
@@ -118,23 +139,26 @@ class MemoryPlan:
 
     @property
     def vae_saving(self) -> dict[str, Any]:
-        """What `gpu_server.engines.void.vae.MemorySaving` is made of."""
+        """The fields of `gpu_server.engines.void.vae.Saving`."""
         return {"rows": self.vae_rows, "parked": self.vae_parked, "latents_at_once": self.vae_latents_at_once}
 
     @property
     def wide(self) -> Precision:
-        """Precision of the VAE and the text encoder, which have no narrow weights."""
+        """The precision of the VAE and the text encoder, which have no narrow weights."""
         return "float32" if self.precision == "float32" else "bf16"
 
     @property
     def peaks(self) -> dict[Phase, int]:
-        """Bytes of the GPU's memory in each phase."""
-        return {phase: self._bytes(phase, "device") for phase in PHASES}
+        """Bytes of GPU memory in each phase."""
+        return self._bytes_in("device")
 
     @property
     def host_peaks(self) -> dict[Phase, int]:
-        """Bytes of the machine's memory in each phase."""
-        return {phase: self._bytes(phase, "host") for phase in PHASES}
+        """Bytes of host memory in each phase."""
+        return self._bytes_in("host")
 
-    def _bytes(self, phase: Phase, place: Place) -> int:
-        return sum(part.bytes for part in self.parts if part.place(phase) == place)
+    def _bytes_in(self, place: Place) -> dict[Phase, int]:
+        """Return the bytes that lie in a place, by phase."""
+        return {
+            phase: sum(part.bytes for part in self.parts if part.places[i] == place) for i, phase in enumerate(PHASES)
+        }

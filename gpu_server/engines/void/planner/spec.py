@@ -1,4 +1,4 @@
-"""The sizes of a model that memory depends on: the published ones, or those of a models folder."""
+"""The sizes of a model that its memory depends on: the published ones, or those of a models folder."""
 
 from __future__ import annotations
 
@@ -25,11 +25,23 @@ from gpu_server.engines.void.precision.layers import role_of, split_name
 
 @dataclass(frozen=True)
 class TransformerSizes:
-    """The transformer of one pass. Parameters: all but `narrow` and `table` ones are `rest`.
+    """The transformer of one pass.
 
-    narrow: weights of attention and feed-forward, the ones that 8 bits hold. scales: their rows, which have a scale
-    each. table: the AdaLN linears, whose outputs depend on the timestep alone. outputs: of these, for one timestep.
-    blocks_rest: what of `rest` lies in the blocks.
+    Attributes:
+        width: channels of the token stream.
+        head_size: channels of an attention head.
+        layers: number of blocks.
+        patch: height and width of a token in latents.
+        patch_frames: length of a token in latents.
+        out_channels: channels of the predicted latents.
+        text_width: channels of the prompt's embedding.
+        text_tokens: tokens of the padded prompt.
+        narrow: parameters that 8 bits can hold: the weights of attention and feed-forward.
+        scales: rows of these weights, which have a scale each.
+        table: parameters of the AdaLN linears, whose outputs depend on the timestep alone.
+        outputs: outputs of all AdaLN linears for one timestep.
+        rest: all other parameters.
+        blocks_rest: those of `rest` that lie in the blocks.
     """
 
     width: int
@@ -49,32 +61,55 @@ class TransformerSizes:
 
     @property
     def feed_forward(self) -> int:
+        """Channels inside a feed-forward layer."""
         return 4 * self.width
 
     @property
     def parameters(self) -> int:
+        """All parameters."""
         return self.narrow + self.table + self.rest
 
     def tokens(self, latents: tuple[int, int, int]) -> int:
-        """Tokens of a window, the prompt's included. `latents`: count, height, width."""
+        """Return the tokens of a window, the prompt's included.
+
+        Args:
+            latents: count, height and width of the window.
+        """
         count, height, width = latents
         return self.text_tokens + (count // self.patch_frames) * (height // self.patch) * (width // self.patch)
 
 
 @dataclass(frozen=True)
 class VaeSizes:
-    """channels: of the levels, finest first. layers: residual blocks a level. time_halvings: of the encoder."""
+    """The video autoencoder.
+
+    Attributes:
+        channels: channels of each level, the finest first.
+        layers: residual blocks of a level.
+        latent_channels: channels of the latents.
+        frame_channels: channels of a frame.
+        time_halvings: levels of the encoder that halve the number of frames.
+        parameters: all parameters.
+    """
 
     channels: tuple[int, ...]
     layers: int
     latent_channels: int
-    picture_channels: int
+    frame_channels: int
     time_halvings: int
     parameters: int
 
 
 @dataclass(frozen=True)
 class TextSizes:
+    """The text encoder.
+
+    Attributes:
+        width: channels of the token stream.
+        heads: attention heads.
+        parameters: all parameters.
+    """
+
     width: int
     heads: int
     parameters: int
@@ -82,6 +117,8 @@ class TextSizes:
 
 @dataclass(frozen=True)
 class ModelSpec:
+    """The sizes of all networks of the model."""
+
     transformer: TransformerSizes
     vae: VaeSizes
     text: TextSizes
@@ -89,7 +126,7 @@ class ModelSpec:
 
 @cache
 def full_size() -> ModelSpec:
-    """The published model.
+    """Return the sizes of the published model.
 
     >>> full_size().transformer.parameters, full_size().vae.parameters, full_size().text.parameters
     (5571462784, 215583907, 4762310656)
@@ -98,7 +135,7 @@ def full_size() -> ModelSpec:
 
 
 def read_spec(folder: Path) -> ModelSpec:
-    """The model that the config.json files of a models folder describe.
+    """Return the sizes that the config.json files of a models folder describe.
 
     Raises:
         UnreadableFile: a config.json is missing or is not JSON.
@@ -109,6 +146,7 @@ def read_spec(folder: Path) -> ModelSpec:
 
 
 def _spec(transformer: Config, vae: Config, text: Config) -> ModelSpec:
+    """Return the sizes that three configurations describe."""
     return ModelSpec(
         _transformer(transformer, transformer_shapes(transformer, VOID_CHANNELS)),
         _vae(vae, parameters(vae_shapes(vae))),
@@ -117,6 +155,7 @@ def _spec(transformer: Config, vae: Config, text: Config) -> ModelSpec:
 
 
 def _transformer(config: Config, shapes: Shapes) -> TransformerSizes:
+    """Return the sizes of a transformer from its configuration and the shapes of its tensors."""
     by_role: dict[str, Shapes] = {"narrow": {}, "table": {}, "wide": {}}
     for name, shape in shapes.items():
         module, kind = split_name(name)
@@ -142,15 +181,17 @@ def _transformer(config: Config, shapes: Shapes) -> TransformerSizes:
 
 
 def _rows(shapes: Iterable[tuple[int, ...]]) -> int:
+    """Return the rows of all matrices together."""
     return sum(shape[0] for shape in shapes)
 
 
 def _vae(config: Config, count: int) -> VaeSizes:
+    """Return the sizes of a VAE of `count` parameters."""
     return VaeSizes(
         channels=tuple(config["block_out_channels"]),
         layers=config["layers_per_block"],
         latent_channels=config["latent_channels"],
-        picture_channels=config["in_channels"],
+        frame_channels=config["in_channels"],
         time_halvings=int(math.log2(config["temporal_compression_ratio"])),
         parameters=count,
     )

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gpu_server.engines.void.precision.layers import FP8_CAPABILITY
 from void_bridge.errors import EngineError
 
 NARROW = torch.float8_e4m3fn
@@ -21,7 +22,6 @@ LARGEST = torch.finfo(NARROW).max
 SMALLEST_SCALE = 2.0**-100
 STEP = 16
 """What CUDA's eight-bit product asks of both sides of a weight: multiples of this."""
-LEAST_CAPABILITY = (8, 9)
 
 
 def narrow_rows(values: Tensor) -> tuple[Tensor, Tensor]:
@@ -137,6 +137,6 @@ def check_float8_device(device: torch.device) -> None:
     if device.type == "cpu":
         return
     capability = torch.cuda.get_device_capability(device) if device.type == "cuda" else None
-    if capability is None or capability < LEAST_CAPABILITY:
+    if capability is None or capability < FP8_CAPABILITY:
         got = "no CUDA device" if capability is None else "compute capability {}.{}".format(*capability)
         raise EngineError(f"got {device} ({got}), expected 8.9 or later for the precision 'fp8': choose 'fp8-stored'")

@@ -37,7 +37,7 @@ _STD = 0.02
 
 @dataclass(frozen=True)
 class RandomModel:
-    """Pass 1 and the VAE with random weights: all that a denoising step and the VAE need.
+    """A transformer of pass 1 and a VAE with random weights: all that a denoising step and the VAE need.
 
     Attributes:
         name: how the benchmark page names it.
