@@ -36,7 +36,7 @@ def models(tmp_path_factory):
 
 
 @pytest.fixture
-def session(models, tmp_path):
+def manager(models, tmp_path):
     return ModelManager(models, tmp_path / "compiled")
 
 
@@ -65,16 +65,16 @@ def failing(failures, tried):
     return work
 
 
-def test_every_plan_tried_takes_less_than_the_one_before_until_none_is_left(session, context):
+def test_every_plan_tried_takes_less_than_the_one_before_until_none_is_left(manager, context):
     tried = []
     with pytest.raises(OutOfMemory, match="the smallest plan"):
-        with_fallback(session, REQUEST, context, failing([torch.OutOfMemoryError("CUDA out of memory")] * 99, tried))
+        with_fallback(manager, REQUEST, context, failing([torch.OutOfMemoryError("CUDA out of memory")] * 99, tried))
     peaks = [max(plan.host_peaks.values()) for plan in tried]
     assert len(peaks) > 2 and peaks == sorted(set(peaks), reverse=True)
     assert len(context.report["warnings"]) == len(tried) - 1
 
 
-def test_what_a_failed_attempt_held_is_gone_before_the_next_begins(session, context):
+def test_what_a_failed_attempt_held_is_gone_before_the_next_begins(manager, context):
     held = []
 
     def work(plan):
@@ -85,24 +85,24 @@ def test_what_a_failed_attempt_held_is_gone_before_the_next_begins(session, cont
         held.append(weakref.ref(tensor))
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    assert with_fallback(session, REQUEST, context, work) == "done"
+    assert with_fallback(manager, REQUEST, context, work) == "done"
 
 
 @pytest.mark.parametrize(
     ("precision", "wider"), [("fp8", "bf16"), ("fp8-stored", "bf16"), ("bf16", "float32"), ("float32", None)]
 )
-def test_nan_is_done_again_once_in_the_next_wider_precision(session, context, precision, wider):
+def test_nan_is_done_again_once_in_the_next_wider_precision(manager, context, precision, wider):
     tried = []
     request = replace(REQUEST, precision=precision)
     with pytest.raises(NotFinite):
-        with_fallback(session, request, context, failing([NotFinite("step 1: NaN")] * 9, tried))
+        with_fallback(manager, request, context, failing([NotFinite("step 1: NaN")] * 9, tried))
     assert [plan.precision for plan in tried] == [precision] + ([wider] if wider else [])
 
 
-def test_out_of_memory_in_the_wider_precision_stays_in_it(session, context):
+def test_out_of_memory_in_the_wider_precision_stays_in_it(manager, context):
     failures = [NotFinite("step 1: NaN"), MemoryError(), MemoryError()]
     tried = []
-    made = with_fallback(session, replace(REQUEST, precision="bf16"), context, failing(failures, tried))
+    made = with_fallback(manager, replace(REQUEST, precision="bf16"), context, failing(failures, tried))
     assert [plan.precision for plan in tried] == ["bf16", "float32", "float32", "float32"]
     assert made is tried[-1]
 
@@ -119,9 +119,9 @@ def test_nan_where_the_wider_precision_has_no_room_stays_nan(models, context, tm
             return AvailableMemory(None, host=(least("bf16") + least("float32")) // 2)
 
     assert least("bf16") < least("float32")
-    session = Small(models, tmp_path)
+    manager = Small(models, tmp_path)
     with pytest.raises(NotFinite, match=r"step 1: NaN; in float32, no plan for 32x48 fits"):
-        with_fallback(session, replace(REQUEST, precision="bf16"), context, failing([NotFinite("step 1: NaN")], []))
+        with_fallback(manager, replace(REQUEST, precision="bf16"), context, failing([NotFinite("step 1: NaN")], []))
 
 
 @pytest.mark.parametrize(
@@ -155,36 +155,36 @@ def loaded_transformers():
     return lambda: len(transformers() - before)
 
 
-def test_a_plan_keeps_as_many_transformers_as_it_says(session, job, loaded_transformers):
-    plan = session.plan(REQUEST)
+def test_a_plan_keeps_as_many_transformers_as_it_says(manager, job, loaded_transformers):
+    plan = manager.plan(REQUEST)
     counts = []
     for kept in (2, 1):
         for number in (1, 2):
-            with session.denoiser(number, replace(plan, passes_kept=kept), job):
+            with manager.denoiser(number, replace(plan, passes_kept=kept), job):
                 counts.append(loaded_transformers())
-        session.drop()
+        manager.unload()
     assert counts == [1, 2, 1, 1]
     assert loaded_transformers() == 0
 
 
-def test_a_swapped_plan_has_the_transformer_or_the_autoencoder(session, job, loaded_transformers):
-    plan = replace(session.plan(REQUEST), transformer="swapped", passes_kept=1, vae="offloaded")
-    with session.denoiser(1, plan, job):
+def test_a_swapped_plan_has_the_transformer_or_the_autoencoder(manager, job, loaded_transformers):
+    plan = replace(manager.plan(REQUEST), transformer="swapped", passes_kept=1, vae="offloaded")
+    with manager.denoiser(1, plan, job):
         assert loaded_transformers() == 1
-    with session.vae(plan):
+    with manager.vae(plan):
         assert loaded_transformers() == 0
-    assert session.loaded == ["pass 1", "vae"]
-    with session.vae(plan):
+    assert manager.loaded == ["pass 1", "vae"]
+    with manager.vae(plan):
         pass
-    assert session.loaded[2:] == ["vae"], "without a GPU what is swapped out is read again"
+    assert manager.loaded[2:] == ["vae"], "without a GPU what is swapped out is read again"
 
 
-def test_another_plan_lets_go_of_what_it_does_not_keep(session, job, loaded_transformers):
-    with session.denoiser(1, session.plan(replace(REQUEST, precision="bf16")), job):
+def test_another_plan_lets_go_of_what_it_does_not_keep(manager, job, loaded_transformers):
+    with manager.denoiser(1, manager.plan(replace(REQUEST, precision="bf16")), job):
         pass
-    session.plan(replace(REQUEST, precision="bf16", frames=9))
+    manager.plan(replace(REQUEST, precision="bf16", frames=9))
     assert loaded_transformers() == 1
-    session.plan(replace(REQUEST, precision="float32"))
+    manager.plan(replace(REQUEST, precision="float32"))
     assert loaded_transformers() == 0
 
 

@@ -14,9 +14,15 @@ from torch import nn  # noqa: E402
 from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 
 from gpu_server.engines.void.checkpoint.loading import load_scheduler, load_transformer  # noqa: E402
-from gpu_server.engines.void.denoise import DenoiseSettings, PlainDenoiser, denoise, make_guidance, rotary  # noqa: E402
+from gpu_server.engines.void.denoise import (  # noqa: E402
+    DenoiseSettings,
+    PlainDenoiser,
+    SequentialGuidance,
+    denoise,
+    make_guidance,
+    rotary,
+)
 from gpu_server.engines.void.latent_windows import equal_windows  # noqa: E402
-from gpu_server.engines.void.model_manager import SequentialGuidance  # noqa: E402
 from gpu_server.engines.void.noise import initial_latents  # noqa: E402
 from gpu_server.engines.void.precision.adaln import AdaLNTable  # noqa: E402
 from gpu_server.engines.void.precision.attention import (  # noqa: E402

@@ -1,6 +1,6 @@
-"""Trying again: on a smaller plan where memory ran out, and once in a wider precision after NaN or infinity.
+"""Fallbacks of a job: a smaller memory plan if memory runs out, and once a wider precision after NaN or infinity.
 
-What a device fails with has a name here: too little memory, or a GPU that no longer answers.
+The errors of torch and its devices are converted to ours here.
 """
 
 from __future__ import annotations
@@ -26,57 +26,65 @@ WIDER: dict[Precision, Precision] = {"fp8": "bf16", "fp8-stored": "bf16", "bf16"
 _NO_MEMORY = ("out of memory", "can't allocate memory", "STATUS_ALLOC_FAILED")
 _LOST = ("CUDA error", "CUDA driver error", "CUDA unknown error", "No CUDA GPUs are available")
 
-Made = TypeVar("Made")
+Result = TypeVar("Result")
 
 
 def with_fallback(
-    session: ModelManager, request: Request, context: Context, work: Callable[[MemoryPlan], Made]
-) -> Made:
-    """What `work` makes on the widest plan that holds. What was finished on one plan is found again on the next.
+    models: ModelManager, request: Request, context: Context, run: Callable[[MemoryPlan], Result]
+) -> Result:
+    """Run a job on the widest memory plan that fits, and again on another plan as long as that may help.
+
+    Args:
+        models: chooses the plans; all models are unloaded before another attempt.
+        request: what the job asks of the model.
+        context: of the job; each fallback is a warning in its report.
+        run: does the job. Results that it cached on one plan are found again on the next.
+
+    Returns:
+        The result of `run`.
 
     Raises:
-        OutOfMemory: the smallest plan is too large.
-        NotFinite: also in the wider precision, or there is none.
-        DeviceLost: the GPU no longer answers.
+        OutOfMemory: if the smallest plan takes too much.
+        NotFinite: if the wider precision gave NaN or infinity too, or there is none.
     """
-    session.loaded.clear()
-    with map_device_errors():
-        plan, widened = session.plan(request), False
-        while True:
-            try:
-                return work(plan)
-            except NotFinite as exc:
-                if widened:
-                    raise
-                wider = _wider(session, request, plan, exc)
-                request, widened = dataclasses.replace(request, precision=wider.precision), True
-                told, following = f"{exc.message}; done again in {wider.precision}", wider
-            except Exception as exc:
-                if not lacks_memory(exc):
-                    raise
-                smaller = session.next_plan(request, plan)
-                if smaller is None:
-                    raise OutOfMemory(_too_small(plan)) from exc
-                told, following = f"out of memory with '{plan.name}'; tried again with '{smaller.name}'", smaller
-            # Here and not before: while an exception is handled, it holds what the device had in work.
-            log.warning(told)
-            context.warn(told)
-            session.drop()
-            plan = following
+    plan, widened = models.plan(request), False
+    while True:
+        try:
+            return run(plan)
+        except NotFinite as exc:
+            if widened:
+                raise
+            following = _wider_plan(models, request, plan, exc)
+            request, widened = dataclasses.replace(request, precision=following.precision), True
+            warning = f"{exc.message}; done again in {following.precision}"
+        except Exception as exc:
+            if not is_out_of_memory(exc):
+                raise
+            smaller = models.next_smaller_plan(request, plan)
+            if smaller is None:
+                raise OutOfMemory(_too_small(plan)) from exc
+            warning, following = f"out of memory with '{plan.name}'; tried again with '{smaller.name}'", smaller
+        # Not inside `except`: until it ends, the exception holds the tensors that were in use.
+        log.warning(warning)
+        context.warn(warning)
+        models.unload()
+        plan = following
 
 
 @contextmanager
 def map_device_errors() -> Iterator[None]:
-    """
+    """Convert errors of torch and its devices.
+
     Raises:
-        OutOfMemory, DeviceLost: in place of what torch raises for them.
+        OutOfMemory: if the device or the machine had too little memory.
+        DeviceLost: if the GPU no longer answers.
     """
     try:
         yield
     except Exception as exc:
-        if lacks_memory(exc):
+        if is_out_of_memory(exc):
             raise OutOfMemory(f"out of memory: {_first_line(exc)}; free memory, or choose a smaller --canvas") from exc
-        if _is_lost(exc):
+        if _is_device_lost(exc):
             raise DeviceLost(
                 f"the GPU no longer answers ({_first_line(exc)}); submit the job again, and look at the driver's log if"
                 " this comes back"
@@ -84,27 +92,27 @@ def map_device_errors() -> Iterator[None]:
         raise
 
 
-def lacks_memory(exc: BaseException) -> bool:
-    """Whether a device or the machine had too little memory; torch has several ways to say so."""
+def is_out_of_memory(exc: BaseException) -> bool:
+    """Return whether an exception, in any of torch's forms, says that a device or the machine had too little memory."""
     if isinstance(exc, (MemoryError, torch.OutOfMemoryError)):
         return True
     return isinstance(exc, RuntimeError) and any(words in str(exc) for words in _NO_MEMORY)
 
 
-def _is_lost(exc: BaseException) -> bool:
-    """As an AcceleratorError, or as the plain RuntimeError of torch's start-up and of the libraries below it."""
+def _is_device_lost(exc: BaseException) -> bool:
+    """Return whether an exception says so: torch's start-up and its libraries raise plain RuntimeErrors."""
     if isinstance(exc, torch.AcceleratorError):
         return True
     return isinstance(exc, RuntimeError) and any(words in str(exc) for words in _LOST)
 
 
-def _wider(session: ModelManager, request: Request, plan: MemoryPlan, failure: NotFinite) -> MemoryPlan:
-    """Raises NotFinite: there is no wider precision, or no room for it."""
+def _wider_plan(models: ModelManager, request: Request, plan: MemoryPlan, failure: NotFinite) -> MemoryPlan:
+    """Return a plan in the next wider precision, or raise NotFinite if there is none or no room for it."""
     precision = WIDER.get(plan.precision)
     if precision is None:
         raise failure
     try:
-        return session.plan(dataclasses.replace(request, precision=precision))
+        return models.plan(dataclasses.replace(request, precision=precision))
     except OutOfMemory as exc:
         raise NotFinite(f"{failure.message}; in {precision}, {exc.message}") from exc
 

@@ -26,9 +26,11 @@ class Flow(Protocol):
 
     Attributes:
         name: the method, as reports and cache keys name it.
+        uses_device: whether it runs on the GPU.
     """
 
     name: str
+    uses_device: bool
 
     def between(self, here: Array, there: Array) -> Array:
         """Return the motion that takes `here` to `there`.
@@ -47,7 +49,7 @@ class Flow(Protocol):
 class DenseInverseSearch:
     """OpenCV's DIS flow at its medium preset (T. Kroeger and others, 2016). It may be shared between threads."""
 
-    name = "dis"
+    name, uses_device = "dis", False
 
     def between(self, here: Array, there: Array) -> Array:
         """Return the motion from `here` to `there`; see `Flow.between`."""
@@ -80,7 +82,8 @@ class Raft:
         for build, weights in ((optical_flow.raft_large, large), (optical_flow.raft_small, small)):
             path = folder / weights.url.rpartition("/")[2]
             if path.is_file():
-                self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+                self.uses_device = torch.cuda.is_available()
+                self._device = torch.device("cuda" if self.uses_device else "cpu")
                 self._model = build().eval().to(self._device)
                 self._model.load_state_dict(torch.load(path, map_location=self._device, weights_only=True))
                 return
@@ -106,7 +109,8 @@ class CancellableFlow:
     """
 
     def __init__(self, flow: Flow, check: Callable[[], None]) -> None:
-        self.name, self._flow, self._check = flow.name, flow, check
+        self.name, self.uses_device = flow.name, flow.uses_device
+        self._flow, self._check = flow, check
 
     def between(self, here: Array, there: Array) -> Array:
         """Return the motion from `here` to `there`; see `Flow.between`.
