@@ -1,4 +1,4 @@
-"""A server from start to end: folder, journal, keys, sockets, threads, and the file by which clients find it."""
+"""A server from start to end: folder, journal, keys, sockets, threads, and the file through which clients find it."""
 
 from __future__ import annotations
 
@@ -6,17 +6,14 @@ import logging
 import os
 import queue
 import signal
-import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import zmq
 
-from gpu_server.server.background import Background
 from gpu_server.server.blob_index import BlobIndex
 from gpu_server.server.control import ControlLoop
 from gpu_server.server.counters import Counters
@@ -25,11 +22,16 @@ from gpu_server.server.dispatch import Dispatcher
 from gpu_server.server.job_store import JobStore
 from gpu_server.server.jobs import JobRecord, JobTable
 from gpu_server.server.journal import Journal, JournalThread
+from gpu_server.server.mailbox import Background, Mailbox
+from gpu_server.server.metrics import MetricsPort, StatusMetrics
 from gpu_server.server.security import ClientAuthenticator, make_keys
-from gpu_server.server.server_status import Snapshot, StatusCollector
+from gpu_server.server.server_status import StatusCollector
 from gpu_server.server.service import JobService
 from gpu_server.server.settings import ServerSettings, split_bind
+from gpu_server.server.sockets import Clients, Listener
 from gpu_server.server.spool import Spool
+from gpu_server.server.watchers import Watchers
+from gpu_server.server.worker_process import WorkerProcess
 from void_bridge import __version__
 from void_bridge.connection import (
     Connection,
@@ -43,24 +45,31 @@ from void_bridge.errors import Refused
 from void_bridge.protocol.framing import HEADER_BYTES_MAX, PART_BYTES
 from void_bridge.protocol.messages import PROTOCOL_VERSION, Welcome
 
-if TYPE_CHECKING:
-    from gpu_server.server.metrics import MetricsPort
-
 log = logging.getLogger(__name__)
 
-ANSWERS_MAX = 512  # on the control socket: small, and a client may ask for much at once
+ANSWERS_MAX = 512  # that wait for a client of the control socket: they are small, and it may ask for much at once
 _POOL_THREADS = 4
-_ELSEWHERE_THREADS = 16  # for what clients name on their disks: a share that stalls must not hold up the spool's files
+_CLIENT_DISK_THREADS = 16  # for files that clients name: a share that stalls must not hold up the spool's files
 _CURVE_OVERHEAD = 1024
 _HANDSHAKE_MS = 10_000
-_HEARTBEAT_MS = 10_000  # a machine that went away without a word is let go after three
+_HEARTBEAT_MS = 10_000  # a machine that went away without a goodbye is dropped after three
 _SIGNAL_CHECK_S = 0.5
 
 
 class Server:
-    """Use as: `server = Server(settings); server.start(); ...; server.stop()`, or `run(settings)`.
+    """A server in this process.
 
-    Raises from the constructor:
+    Use as: `server = Server(settings); server.start(); ...; server.stop()`, or `run(settings)`.
+
+    Args:
+        settings: of the server.
+
+    Attributes:
+        settings: of the server.
+        logs: the folder for its logs.
+        control_address: URL of the control socket.
+
+    Raises:
         Refused: the spool is in use, or the address needs keys that are not there.
         UsageError: an address that cannot be listened on.
     """
@@ -72,42 +81,40 @@ class Server:
         self._spool = Spool(settings.spool)
         self.logs = self._spool.logs
         try:
-            self._build()
+            self._journal = Journal(self._spool.journal_path)
+            try:
+                self._build(*recover(self._journal, self._spool))
+            except BaseException:
+                self._journal.close()
+                raise
         except BaseException:
             self._spool.close()
             raise
 
-    def _build(self) -> None:
-        settings = self.settings
-        journal = self._journal = Journal(self._spool.journal_path)
-        records, blob_index = recover(journal, self._spool)
-        self._writer = JournalThread(journal)
-        self._pool = ThreadPoolExecutor(_POOL_THREADS, "pool")
-        self._elsewhere = ThreadPoolExecutor(_ELSEWHERE_THREADS, "elsewhere")
+    def _build(self, records: list[JobRecord], blob_index: BlobIndex) -> None:
+        settings, counters = self.settings, Counters(self.settings.engines)
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self._authenticator = ClientAuthenticator(self._context, self._keys)
+        self._authenticator = ClientAuthenticator(self._context, self._keys, counters.turned_away_keys.inc)
         try:
-            control_router, data_router = self._bind_both()
+            control_listener, data_listener = self._listen(counters)
             self._metrics = _metrics_port(settings)
         except BaseException:
             self._authenticator.stop()
             self._context.destroy(linger=0)
-            journal.close()
             raise
-        table = JobTable()
-        self._control = ControlLoop(control_router, self._welcome, settings, table, lambda: self.ask_to_stop("idle"))
-        mailbox = self._control.mailbox
-        counters = Counters(settings.engines)
-        self._store = JobStore(table, blob_index, self._writer, mailbox, self._control.changed, counters)
-        previewed = self._control.previewed
-        background = Background(self._elsewhere, mailbox)
-        self._dispatcher = Dispatcher(settings, self._store, self._spool, background, mailbox, previewed)
+        self._writer = JournalThread(self._journal)
+        self._pool = ThreadPoolExecutor(_POOL_THREADS, "pool")
+        self._client_disks = ThreadPoolExecutor(_CLIENT_DISK_THREADS, "client-disks")
+        mailbox, watchers = Mailbox(), Watchers()
+        background = Background(self._client_disks, mailbox)
+        store = self._store = JobStore(JobTable(), blob_index, self._writer, mailbox, watchers.changed, counters)
+        self._dispatcher = Dispatcher(settings, store, self._spool, background, mailbox, watchers.previewed)
         self._service = JobService(
-            settings, self._store, self._dispatcher, self._spool, background, self._control.is_present
+            settings, store, self._dispatcher, self._spool, background, control_listener.clients.is_present
         )
+        status = StatusCollector(settings, store, self._dispatcher, background, control_listener.clients.count)
         self._data = DataLoop(
-            data_router,
-            self._welcome,
+            data_listener,
             blob_index,
             self._spool,
             self._pool,
@@ -115,38 +122,74 @@ class Server:
             mailbox,
             self._service.blob_stored,
             settings.upload_patience_s,
-            settings.memory_bytes,
         )
-        self._control.dispatcher, self._control.service = self._dispatcher, self._service
-        self._control.status_collector = StatusCollector(
-            settings, self._store, self._dispatcher, background, self._control.present_clients
+        self._control = ControlLoop(
+            control_listener,
+            mailbox,
+            settings,
+            store,
+            watchers,
+            self._dispatcher,
+            self._service,
+            status,
+            data_listener.clients,
+            lambda: self.ask_to_stop("idle"),
         )
-        self._control.data_loop = self._data
-        self._control.admits = self._data.admits = self._authenticator.admits
+        counters.registry.register(StatusMetrics(status.collect, mailbox.post))
+        self._registry = counters.registry
         for record in records:
-            self._store.admit(record)
+            store.admit(record)
 
-    def _bind_both(self) -> tuple[zmq.Socket[bytes], zmq.Socket[bytes]]:
-        """The control socket where asked; the data socket on the next port, or any if the first is any."""
-        host, port = split_bind(self.settings.bind)
+    def _listen(self, counters: Counters) -> tuple[Listener, Listener]:
+        """Bind the control socket where asked, and the data socket to the next port, or any if the first is any."""
+        settings = self.settings
+        host, port = split_bind(settings.bind)
         control, control_port = self._bind(host, port, HEADER_BYTES_MAX, ANSWERS_MAX)
         data, data_port = self._bind(host, port + 1 if port else None, PART_BYTES, 2 * WINDOW)
-        near = "127.0.0.1" if host in ("0.0.0.0", "*", "localhost") else host
+        is_open = host in ("0.0.0.0", "*")
+        near = "127.0.0.1" if is_open or host == "localhost" else host
         self.control_address = f"tcp://{near}:{control_port}"
         self._local_data_address = f"tcp://{near}:{data_port}"
-        self._data_address = f"tcp://{'*' if host in ('0.0.0.0', '*') else near}:{data_port}"
-        return control, data
+        welcome = Welcome(
+            protocol=PROTOCOL_VERSION,
+            server=f"void-bridge {__version__}",
+            installation=installation_id(),
+            host=host_identity(),
+            data_address=f"tcp://{'*' if is_open else near}:{data_port}",
+            window=WINDOW,
+            part_bytes=PART_BYTES,
+            roots=settings.allowed_roots,
+            engines=settings.engines,
+        )
+
+        def listener(name: str, router: zmq.Socket[bytes]) -> Listener:
+            clients = Clients(settings.ping_deadline_s)
+            return Listener(
+                name, router, welcome, self._authenticator.is_allowed, clients, counters, settings.memory_bytes
+            )
+
+        return listener("control", control), listener("data", data)
 
     def _bind(
         self, host: str, port: int | None, frame_bytes_max: int, answers_max: int
     ) -> tuple[zmq.Socket[bytes], int]:
-        """answers_max: that wait for one client; what comes beyond them is dropped."""
+        """Bind a socket.
+
+        Args:
+            host: to listen on.
+            port: to listen on; None: any.
+            frame_bytes_max: that a frame of a message may have.
+            answers_max: that wait for one client; more are dropped.
+
+        Returns:
+            The socket and its port.
+        """
         router = self._context.socket(zmq.ROUTER)
-        self._authenticator.guard(router)
+        self._authenticator.protect(router)
         router.setsockopt(zmq.MAXMSGSIZE, frame_bytes_max + _CURVE_OVERHEAD)
         router.setsockopt(zmq.RCVHWM, 2 * WINDOW)
         router.setsockopt(zmq.SNDHWM, answers_max)
-        router.setsockopt(zmq.LINGER, 0)  # what a client that has gone did not take is not kept for it
+        router.setsockopt(zmq.LINGER, 0)  # answers that a client did not take before it left are not kept
         router.setsockopt(zmq.ROUTER_MANDATORY, 1)
         router.setsockopt(zmq.HANDSHAKE_IVL, _HANDSHAKE_MS)
         router.setsockopt(zmq.HEARTBEAT_IVL, _HEARTBEAT_MS)
@@ -159,29 +202,12 @@ class Server:
             raise Refused(f"cannot listen on {address}: {exc}; choose another address with --bind") from exc
         return router, int(router.getsockopt_string(zmq.LAST_ENDPOINT).rpartition(":")[2])
 
-    def _welcome(self) -> Welcome:
-        return Welcome(
-            protocol=PROTOCOL_VERSION,
-            server=f"void-bridge {__version__}",
-            installation=installation_id(),
-            host=host_identity(),
-            data_address=self._data_address,
-            window=WINDOW,
-            part_bytes=PART_BYTES,
-            roots=self.settings.allowed_roots,
-            engines=self.settings.engines,
-        )
-
-    def _snapshot(self) -> Snapshot:
-        """On the control thread."""
-        loops = {"control": self._control, "data": self._data}
-        return self._control.status_collector.snapshot(loops, self._authenticator.turned_away)
-
     def start(self) -> None:
-        """Answer clients, and be found by them.
+        """Answer clients, and let them find this server.
 
         Raises:
-            Refused, OutputError: the connection file cannot be written; the server has ended then.
+            Refused: the connection file cannot be written; the server has ended then.
+            OutputError: the same.
         """
         try:
             self._write_connection()
@@ -193,18 +219,18 @@ class Server:
             self._journal.close()
             if self._metrics:
                 self._metrics.stop()
-            self._let_go()
+            self._release()
             raise
         self._writer.start()
         self._control.start()
         self._data.start()
         if self._metrics:
-            self._metrics.start(self._control.mailbox, self._snapshot)
+            self._metrics.start(self._registry)
         self._control.mailbox.post(self._dispatcher.fill if self.settings.autostarted else self._dispatcher.start_all)
         log.info("listening on %s, spool %s", self.control_address, self.settings.spool)
 
     def _write_connection(self) -> None:
-        """For clients that ask for this address, and for those that ask for none."""
+        """Write the files for clients that ask for this address, and for those that ask for none."""
         self._connection = Connection(
             control_address=self.control_address,
             data_address=self._local_data_address,
@@ -225,14 +251,14 @@ class Server:
         self._stop_reasons.put(reason)
 
     def wait(self) -> str:
-        """Wait until somebody asks the server to stop; returns why."""
+        """Wait until the server is asked to stop. Returns the reason."""
         while True:
-            # Not for ever: a signal that comes just before the wait is handled only once that is over.
+            # With a limit: a signal that comes just before the wait is handled only once that is over.
             with suppress(queue.Empty):
                 return self._stop_reasons.get(timeout=_SIGNAL_CHECK_S)
 
     def stop(self, patience_s: float = 10.0) -> None:
-        """End the workers and everything else. Jobs that run stay as they are; the next start goes on with them."""
+        """End the workers and everything else. Jobs that run stay as they are; the next start resumes them."""
         for path in self._connection_paths:
             remove_connection(path, self._connection)
         if self._metrics:
@@ -242,44 +268,41 @@ class Server:
             loop.stop()
             loop.join()
         self._pool.shutdown()
-        self._elsewhere.shutdown()
+        self._client_disks.shutdown()
         self._writer.stop()
         self._writer.join()
-        self._let_go()
+        self._release()
 
-    def _let_go(self) -> None:
+    def _release(self) -> None:
         self._authenticator.stop()
         self._context.destroy(linger=200)
         self._spool.close()
 
     def _end_workers(self, patience_s: float) -> None:
-        told = threading.Event()
-        processes = []
+        closed: queue.SimpleQueue[list[WorkerProcess]] = queue.SimpleQueue()
 
         def close() -> None:
-            self._service.is_closing = True
-            processes.extend(self._dispatcher.close())
-            told.set()
+            self._service.close()
+            closed.put(self._dispatcher.close())
 
         self._control.mailbox.post(close)
-        told.wait(patience_s)
-        deadline = time.monotonic() + patience_s
-        for process in processes:
-            if not process.join(max(0.0, deadline - time.monotonic())):
-                process.kill()
-                process.join(patience_s)
+        with suppress(queue.Empty):
+            processes = closed.get(timeout=patience_s)
+            deadline = time.monotonic() + patience_s
+            for process in processes:
+                if not process.join(max(0.0, deadline - time.monotonic())):
+                    process.kill()
+                    process.join(patience_s)
 
 
 def _metrics_port(settings: ServerSettings) -> MetricsPort | None:
-    """Raises Refused: the port is taken, except where a client started this server: its job matters more."""
-    if not settings.metrics_port:
-        return None
-    try:
-        from gpu_server.server.metrics import MetricsPort
+    """Take the port for metrics, if there is to be one.
 
-        return MetricsPort(settings.metrics_port)
-    except ImportError as exc:
-        raise Refused(f"metrics need prometheus-client ({exc}); install void-bridge[server] again") from exc
+    Raises:
+        Refused: it is taken, except where a client started this server, whose job matters more.
+    """
+    try:
+        return MetricsPort(settings.metrics_port) if settings.metrics_port else None
     except Refused as exc:
         if not settings.autostarted:
             raise
@@ -288,7 +311,7 @@ def _metrics_port(settings: ServerSettings) -> MetricsPort | None:
 
 
 def recover(journal: Journal, spool: Spool) -> tuple[list[JobRecord], BlobIndex]:
-    """Jobs as they go on after a start, and what the spool holds. What was running is queued again."""
+    """Return the jobs as they go on after a start, and the blobs and frames in the spool. Running ones are queued."""
     records = journal.jobs()
     damaged = spool.sweep(journal.blobs(), [record.id for record in records])
     journal.remove_blobs(damaged)
@@ -310,19 +333,21 @@ def _resume(record: JobRecord, journal: Journal, spool: Spool, blob_index: BlobI
         if not spool.holds(frame):
             del record.frames[frame.frame]
             journal.remove_frame(record.id, frame.frame)
-    lacking = any(blob_index.lacks(digest) for digest in record.blob_sizes)
-    record.state = "receiving" if lacking else "queued"
+    is_lacking = any(blob_index.lacks(digest) for digest in record.blob_sizes)
+    record.state = "receiving" if is_lacking else "queued"
     journal.set_state(record.id, record.state, **record.outcome())
 
 
 def run(settings: ServerSettings, keep_log_in: Callable[[Path], object] = lambda _: None) -> None:
-    """Serve until SIGTERM, SIGINT or, if autostarted, idleness. A second signal ends at once.
+    """Serve until SIGTERM, SIGINT or, if autostarted, idleness. A second signal ends the process at once.
 
     Args:
+        settings: of the server.
         keep_log_in: called with the folder for logs, once that is known to be this server's own.
 
     Raises:
-        Refused, UsageError: see Server.
+        Refused: see Server.
+        UsageError: see Server.
     """
     server = Server(settings)
     keep_log_in(server.logs)

@@ -1,8 +1,8 @@
-"""Which connections a ROUTER socket has, and an end for those that would fill memory or use up files.
+"""The connections of a ROUTER socket, and an end for those that would fill memory or use up files.
 
-ZeroMQ limits a frame, not the frames of a message that never ends, and takes a frame of any message's size from a
+ZeroMQ limits a frame, but not the frames of a message that never ends, and takes a frame of any message's size from a
 stranger whose key it has not seen yet. So connections are counted here, and some are shut when there are too many
-strangers or the process has grown too large. Honest clients connect anew by themselves.
+strangers or the process has grown too large. Honest clients connect again by themselves.
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ import ctypes
 import logging
 import os
 import socket
-import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 import psutil
@@ -29,49 +28,52 @@ _EVENTS = zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED | zmq.EVENT_CLOSED
 
 
 class ConnectionLimiter:
-    """Of one socket, for the thread that owns it. memory_bytes: that the process may take besides what it
-    has now; 0: any.
+    """The connections of one socket, for the thread that owns it.
 
-    Use as: poll `monitor`, call `note()` when it is ready, `heard(fd)` for a message, `watch()` often.
+    Use as: poll `monitor`, call `read_events()` when it is ready, `heard(fd)` for a message, `check_memory(now)` often.
+
+    Args:
+        router: the socket, bound.
+        memory_bytes: how much the process may take besides what it has now; 0 is no limit.
+        on_shut: called for each connection that was shut here.
     """
 
-    def __init__(self, router: zmq.Socket[bytes], memory_bytes: int) -> None:
+    def __init__(self, router: zmq.Socket[bytes], memory_bytes: int, on_shut: Callable[[], object]) -> None:
         self.monitor = router.get_monitor_socket(_EVENTS)
-        self._router = router
+        self._router, self._on_shut = router, on_shut
         self._process = psutil.Process()
         self._memory_bytes = memory_bytes and memory_bytes + int(self._process.memory_info().rss)
-        self._strangers: dict[int, float] = {}  # file descriptor -> when it connected, monotonic; oldest first
+        self._strangers: dict[int, None] = {}  # file descriptors, the oldest first
         self._known: set[int] = set()
         self._next_check = 0.0
         self._shut_known_at = 0.0
-        self.shut = 0  # connections that were ended here, so far
 
-    def note(self) -> None:
-        """Take what ZeroMQ says of connections that came and went."""
+    def read_events(self) -> None:
+        """Follow the connections that came and went, and shut the oldest strangers beyond the limit."""
         with suppress(zmq.Again):
             while True:
                 event = parse_monitor_message(self.monitor.recv_multipart(zmq.NOBLOCK))
                 fd = int(event["value"])
                 self._forget(fd)
                 if event["event"] == zmq.EVENT_ACCEPTED:
-                    self._strangers[fd] = time.monotonic()
-        many = len(self._strangers) - STRANGERS_MAX
-        if many > 0:
-            self._shut(list(self._strangers)[:many])
+                    self._strangers[fd] = None
+        surplus = len(self._strangers) - STRANGERS_MAX
+        if surplus > 0:
+            self._shut(list(self._strangers)[:surplus])
 
     def heard(self, fd: int) -> None:
-        """A whole message came over a connection."""
+        """Note that a whole message came over a connection: it is no stranger's."""
         if fd not in self._known:
-            self.note()
+            self.read_events()
             self._strangers.pop(fd, None)
             self._known.add(fd)
 
-    def watch(self, now: float) -> None:
+    def check_memory(self, now: float) -> None:
         """Shut connections if the process takes more memory than it may: strangers first, then all, once."""
         if not self._memory_bytes or now < self._next_check:
             return
         self._next_check = now + _CHECK_S
-        taken = self._taken()
+        taken = self._resident_bytes()
         if taken <= self._memory_bytes:
             self._shut_known_at = now + _GRACE_S
         elif self._strangers:
@@ -82,8 +84,8 @@ class ConnectionLimiter:
             self._shut(list(self._known))
             self._shut_known_at = now + _PATIENCE_S
 
-    def _taken(self) -> int:
-        """Bytes resident, after what was freed has gone back to the system if they are too many."""
+    def _resident_bytes(self) -> int:
+        """Return the memory of the process, after freed memory went back to the system if it was too much."""
         taken = int(self._process.memory_info().rss)
         if taken > self._memory_bytes:
             give_back_freed_memory()
@@ -91,31 +93,34 @@ class ConnectionLimiter:
         return taken
 
     def close(self) -> None:
+        """Stop following the socket."""
         self._router.disable_monitor()
         self.monitor.close(linger=0)
-
-    def _port(self) -> int:
-        return int(self._router.getsockopt_string(zmq.LAST_ENDPOINT).rpartition(":")[2])
 
     def _forget(self, fd: int) -> None:
         self._strangers.pop(fd, None)
         self._known.discard(fd)
 
     def _shut(self, descriptors: Iterable[int]) -> None:
+        port = int(self._router.getsockopt_string(zmq.LAST_ENDPOINT).rpartition(":")[2])
         for fd in descriptors:
             self._forget(fd)
             with suppress(OSError):  # it has gone in the meantime
-                self.shut += _shut_if_ours(fd, self._port())
+                if _shut_if_ours(fd, port):
+                    self._on_shut()
 
 
 def give_back_freed_memory() -> None:
-    """Where the C library keeps what was freed for later (glibc), have it go back to the system."""
+    """Have the C library return freed memory to the system, where it keeps some for later (glibc)."""
     with suppress(AttributeError, OSError, TypeError):
         ctypes.CDLL(None).malloc_trim(0)
 
 
 def _shut_if_ours(fd: int, port: int) -> bool:
-    """End a connection that was accepted at `port`. The number may stand for another file by now, so look first."""
+    """Shut a connection that was accepted at `port`, and return whether it was one.
+
+    The descriptor may stand for another file by now, so its address is compared first.
+    """
     with socket.socket(fileno=os.dup(fd)) as connection:
         if connection.family in (socket.AF_INET, socket.AF_INET6) and connection.getsockname()[1] == port:
             connection.shutdown(socket.SHUT_RDWR)

@@ -5,146 +5,151 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
-from itertools import takewhile
-
-import zmq
+from functools import singledispatchmethod
 
 from gpu_server.server.dispatch import Dispatcher
-from gpu_server.server.jobs import JobRecord, JobTable
+from gpu_server.server.job_store import JobStore
+from gpu_server.server.mailbox import Mailbox
 from gpu_server.server.server_status import StatusCollector
 from gpu_server.server.service import JobService
 from gpu_server.server.settings import ServerSettings
-from gpu_server.server.sockets import RouterLoop
-from gpu_server.server.watchers import Watchers
+from gpu_server.server.sockets import Clients, Listener, Request, RouterLoop
+from gpu_server.server.watchers import Watchers, WatchEvent
 from void_bridge.errors import ProtocolError
 from void_bridge.protocol import messages as protocol
-from void_bridge.protocol.framing import PART_BYTES, Envelope
 
 log = logging.getLogger(__name__)
 
 _LIST_MAX = 1000
 
 
-@dataclass
-class LatestPreview:
-    frame: int
-    png: bytes
-
-
 class ControlLoop(RouterLoop):
-    """`on_idle` is called once, when a server that leaves when idle should leave."""
+    """The thread that owns the table of jobs; other threads post calls to its mailbox.
 
-    service: JobService
-    dispatcher: Dispatcher
-    status_collector: StatusCollector
-    data_loop: RouterLoop  # the data socket's
+    Args:
+        data_clients: the clients of the data socket: while they are active, the server is not idle.
+        on_idle: called once, when a server that leaves when idle should leave.
+
+    Attributes:
+        store: the jobs.
+        dispatcher: the workers.
+        service: the answers to requests about jobs.
+        status: the state of the server.
+    """
 
     def __init__(
         self,
-        router: zmq.Socket[bytes],
-        welcome: Callable[[], protocol.Welcome],
+        listener: Listener,
+        mailbox: Mailbox,
         settings: ServerSettings,
-        table: JobTable,
+        store: JobStore,
+        watchers: Watchers,
+        dispatcher: Dispatcher,
+        service: JobService,
+        status: StatusCollector,
+        data_clients: Clients,
         on_idle: Callable[[], None],
     ) -> None:
-        super().__init__("control", router, welcome, settings.memory_bytes)
-        self._settings, self._table, self._on_idle = settings, table, on_idle
-        self._watchers = Watchers()
-        self._previews: dict[str, LatestPreview] = {}
+        super().__init__(listener, mailbox)
+        self.store, self.dispatcher, self.service, self.status = store, dispatcher, service, status
+        self._settings, self._watchers, self._data_clients, self._on_idle = settings, watchers, data_clients, on_idle
         self._last_work = time.monotonic()
-        self._leaving = False
+        self._is_leaving = False
 
-    # --- messages --------------------------------------------------------------------------------
+    # --- messages: a handler is found by the type of its argument ------------------------------------
 
-    def handle(self, client: bytes, envelope: Envelope) -> None:
-        answer = partial(self.reply, client, envelope.number)
-        refuse = partial(self.refuse, client, envelope.number)
-        message = envelope.message
-        if isinstance(message, protocol.Submit):
-            self.service.submit(message, client, answer)
-        elif isinstance(message, protocol.GetStatus):
-            answer(protocol.StatusReply(self._table.get(message.id).status()))
-        elif isinstance(message, protocol.Watch):
-            self._watch(client, message, answer)
-        elif isinstance(message, protocol.ListJobs):
-            answer(self._list(message.limit))
-        elif isinstance(message, protocol.Cancel):
-            self.service.cancel(message.id, lambda record: answer(protocol.StatusReply(record.status())), refuse)
-        elif isinstance(message, protocol.Free):
-            self.dispatcher.free(lambda workers: answer(protocol.Freed(workers)))
-        elif isinstance(message, protocol.GetResult):
-            answer(self.service.result(message.id))
-        elif isinstance(message, protocol.Fetched):
-            answer(protocol.StatusReply(self.service.fetched(message.id).status()))
-        elif isinstance(message, protocol.GetServerStatus):
-            answer(self.status_collector.status())
-        else:
-            raise ProtocolError(f"got {message.type} on the control socket, where it is no request")
+    @singledispatchmethod
+    def handle(self, message: protocol.Message, request: Request) -> protocol.Message | None:
+        """Return the answer to a message, or None if it is given later through `request`.
 
-    def _watch(self, client: bytes, message: protocol.Watch, answer: Callable[[protocol.Message], bool]) -> None:
-        record = self._table.get(message.id)
-        answer(protocol.StatusReply(record.status()))
+        Raises:
+            ProtocolError: there is no handler for it.
+        """
+        raise ProtocolError(f"got {message.type} on the control socket, where it is no request")
+
+    @handle.register
+    def _submit(self, message: protocol.Submit, request: Request) -> protocol.Submitted | None:
+        return self.service.submit(message, request)
+
+    @handle.register
+    def _status(self, message: protocol.GetStatus, request: Request) -> protocol.StatusReply:
+        return protocol.StatusReply(self.store.table.get(message.id).status())
+
+    @handle.register
+    def _watch(self, message: protocol.Watch, request: Request) -> protocol.StatusReply:
+        record = self.store.table.get(message.id)
         if not record.is_final:
-            self._watchers.add(message.id, client, message.previews, time.monotonic())
+            self._watchers.add(message.id, request.client, message.previews, time.monotonic())
+        return protocol.StatusReply(record.status())
 
-    def _list(self, limit: int) -> protocol.JobList:
-        """The newest first."""
-        records = sorted(self._table, key=lambda record: -record.created)
-        return protocol.JobList(tuple(record.status() for record in records[: max(0, min(limit, _LIST_MAX))]))
+    @handle.register
+    def _list(self, message: protocol.ListJobs, request: Request) -> protocol.JobList:
+        newest_first = sorted(self.store.table, key=lambda record: -record.created)
+        listed = newest_first[: max(0, min(message.limit, _LIST_MAX))]
+        return protocol.JobList(tuple(record.status() for record in listed))
 
-    # --- what changes ----------------------------------------------------------------------------
+    @handle.register
+    def _cancel(self, message: protocol.Cancel, request: Request) -> protocol.StatusReply | None:
+        return self.service.cancel(message.id, request)
 
-    def changed(self, record: JobRecord) -> None:
-        self._watchers.changed(record.id)
-        if record.is_final:
-            self._previews.pop(record.id, None)
-            self.dispatcher.tidy(record)
-            self.mailbox.post(self.service.keep_within_limit)  # once whoever ended it is through
+    @handle.register
+    def _free(self, message: protocol.Free, request: Request) -> None:
+        self.dispatcher.free(lambda workers: request.answer(protocol.Freed(workers)))
 
-    def previewed(self, job_id: str, frame: int, png: bytes) -> None:
-        if len(png) <= PART_BYTES:
-            self._previews[job_id] = LatestPreview(frame, png)
-            self._watchers.previewed(job_id)
+    @handle.register
+    def _result(self, message: protocol.GetResult, request: Request) -> protocol.Result:
+        return self.service.result(message.id)
 
-    def is_present(self, client: bytes) -> bool:
-        last_heard = self.sessions.get(client, float("-inf"))
-        return time.monotonic() - last_heard <= self._settings.ping_deadline_s
+    @handle.register
+    def _fetched(self, message: protocol.Fetched, request: Request) -> protocol.StatusReply:
+        return self.service.fetched(message.id)
 
-    def present_clients(self) -> int:
-        """How many were heard of lately."""
-        since = time.monotonic() - self._settings.ping_deadline_s
-        return sum(1 for _ in takewhile(lambda heard: heard >= since, reversed(self.sessions.values())))
+    @handle.register
+    def _server_status(self, message: protocol.GetServerStatus, request: Request) -> protocol.ServerStatus:
+        return self.status.collect()
+
+    # --- time ------------------------------------------------------------------------------------
 
     def tick(self, now: float) -> None:
+        """Do what is due at monotonic time `now`."""
+        self._clean_up_ended_jobs()
         self.dispatcher.tick(now)
-        self.status_collector.tick(now)
-        for job_id, client, status_due, preview_due in self._watchers.due(now, self.is_present):
-            self._tell(job_id, client, status_due, preview_due)
+        self.status.tick(now)
+        for event in self._watchers.due(now, self.clients.is_present):
+            self._send_event(event)
         self._be_idle(now)
 
-    def _tell(self, job_id: str, client: bytes, status_due: bool, preview_due: bool) -> None:
-        record = self._table.get(job_id) if job_id in self._table else None
-        if record is None:
-            self._watchers.drop(job_id, client)
+    def _clean_up_ended_jobs(self) -> None:
+        ended = self.store.take_ended()
+        for record in ended:
+            self._watchers.forget_preview(record.id)
+            self.dispatcher.clean_up(record)
+        if ended:
+            self.service.keep_within_limit()
+
+    def _send_event(self, event: WatchEvent) -> None:
+        if event.job_id not in self.store.table:
+            self._watchers.drop(event.job_id, event.client)
             return
-        picture = self._previews.get(job_id)
-        if preview_due and picture:
-            self.reply(client, 0, protocol.Preview(job_id, picture.frame), picture.png)
-        if status_due:
-            self.reply(client, 0, protocol.StatusReply(record.status()))
+        if event.preview:
+            frame, png = event.preview
+            self.send(event.client, 0, protocol.Preview(event.job_id, frame), png)
+        if event.has_status:
+            record = self.store.table.get(event.job_id)
+            self.send(event.client, 0, protocol.StatusReply(record.status()))
             if record.is_final:
-                self._watchers.drop(job_id, client)
+                self._watchers.drop(event.job_id, event.client)
 
     def _be_idle(self, now: float) -> None:
+        """Give the workers' memory back, and later leave, if a client started this server and nothing happens."""
         if self.service.has_work:
             self._last_work = now
-        if self._leaving or not self._settings.autostarted:
+        if self._is_leaving or not self._settings.autostarted:
             return
-        if now - self._last_work > self._settings.idle_free_s and any(w.is_idle for w in self.dispatcher.workers):
+        if now - self._last_work > self._settings.idle_free_s and any(slot.is_idle for slot in self.dispatcher.slots):
             log.info("idle: giving the workers' memory back")
-            self.dispatcher.free(lambda _: None)
-        if now - max(self._last_work, self.last_heard, self.data_loop.last_heard) > self._settings.idle_exit_s:
-            self._leaving = True
+            self.dispatcher.free()
+        last_used = max(self._last_work, self.clients.last_heard, self._data_clients.last_heard)
+        if now - last_used > self._settings.idle_exit_s:
+            self._is_leaving = True
             self._on_idle()

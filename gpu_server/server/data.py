@@ -1,4 +1,4 @@
-"""The data socket: blobs in, result frames out, in parts. Hashing and disks are a pool's; memory is bounded."""
+"""The data socket: blobs in, result frames out, in parts. A pool hashes, reads and writes; memory is bounded."""
 
 from __future__ import annotations
 
@@ -9,34 +9,43 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from functools import singledispatchmethod
 from pathlib import Path
 from typing import Any
 
-import zmq
-
-from gpu_server.server.background import Background
 from gpu_server.server.blob_index import BlobIndex
 from gpu_server.server.journal import Journal, JournalThread
-from gpu_server.server.sockets import Mailbox, RouterLoop
+from gpu_server.server.mailbox import Background, Mailbox, error_reply
+from gpu_server.server.sockets import Listener, Request, RouterLoop
 from gpu_server.server.spool import Spool
 from void_bridge.atomic import sync_file
 from void_bridge.errors import InputError, ProtocolError, ServerError, VoidBridgeError, map_write_errors
-from void_bridge.protocol.framing import PART_BYTES, Envelope
-from void_bridge.protocol.messages import ErrorReply, Get, Message, Part, Put, PutDone, ResultFrame, Welcome
+from void_bridge.protocol.framing import PART_BYTES
+from void_bridge.protocol.messages import Get, Message, Part, Put, PutDone, ResultFrame
 
 log = logging.getLogger(__name__)
 
 WINDOW = 8
-_BEGIN_ANEW = ErrorReply(ProtocolError.code, "this upload was given up; begin the blob anew, at offset 0")
-_IN_MEMORY_BYTES = 96 * 2**20  # parts taken and not written yet, or read and not sent yet, of all clients together
+_BEGIN_AGAIN = error_reply(ProtocolError("this upload was given up; begin the blob anew, at offset 0"))
+_IN_MEMORY_BYTES = 96 * 2**20  # parts received and not written yet, or read and not sent yet, of all clients together
 
 
 @dataclass
 class Upload:
-    """A blob on its way from one client. Either the loop has it or, while `busy`, one task of the pool.
+    """A blob on its way from one client. Either the loop uses it or, while `busy`, one task of the pool.
 
-    accepted: bytes taken off the wire; last_part: when, monotonic. dropped: what its parts are answered
-    with, once it is given up.
+    Attributes:
+        client: who sends it.
+        digest: of the whole blob.
+        size: of the whole blob, in bytes.
+        path: the file that it is written to.
+        last_part: monotonic time when a part came.
+        accepted: bytes received.
+        written: bytes on disk.
+        busy: whether a task of the pool works on it.
+        dropped: the answer to its parts, once it is given up.
+        parts: requests with parts that are not written yet.
+        hasher: of the bytes written.
     """
 
     client: bytes
@@ -48,17 +57,23 @@ class Upload:
     written: int = 0
     busy: bool = False
     dropped: Message | None = None
-    parts: deque[tuple[int, Any]] = field(default_factory=deque)
+    parts: deque[Request] = field(default_factory=deque)
     hasher: Any = field(default_factory=lambda: hashlib.blake2b(digest_size=32))
 
 
 class DataLoop(RouterLoop):
-    """`on_stored(digest, size)` is called on the control thread before the client is told."""
+    """The thread that moves files.
+
+    Args:
+        pool: of threads that hash, read and write.
+        control: the mailbox of the control thread.
+        on_stored: called with digest and size on the control thread, before the client gets its answer.
+        upload_patience_s: an upload without a part for so long is given up.
+    """
 
     def __init__(
         self,
-        router: zmq.Socket[bytes],
-        welcome: Callable[[], Welcome],
+        listener: Listener,
         blob_index: BlobIndex,
         spool: Spool,
         pool: Executor,
@@ -66,9 +81,8 @@ class DataLoop(RouterLoop):
         control: Mailbox,
         on_stored: Callable[[str, int], None],
         upload_patience_s: float,
-        memory_bytes: int,
     ) -> None:
-        super().__init__("data", router, welcome, memory_bytes)
+        super().__init__(listener, Mailbox())
         self._blob_index, self._spool = blob_index, spool
         self._background = Background(pool, self.mailbox)
         self._writer, self._control, self._on_stored = writer, control, on_stored
@@ -78,49 +92,50 @@ class DataLoop(RouterLoop):
         self._in_memory_bytes = 0
 
     def takes_input(self) -> bool:
+        """Return False while parts fill the memory set aside for them."""
         return self._in_memory_bytes < _IN_MEMORY_BYTES
 
-    def handle(self, client: bytes, envelope: Envelope) -> None:
-        message, number = envelope.message, envelope.number
-        if self._credits_used.get(client, 0) >= WINDOW and isinstance(message, (Put, Get)):
-            raise ProtocolError(f"got more than {WINDOW} parts at once; wait for answers")
-        if isinstance(message, Put):
-            self._put(client, number, message, envelope.buffers)
-        elif isinstance(message, Get):
-            self._get(client, number, message)
-        else:
-            raise ProtocolError(f"got {message.type} on the data socket, where it is no request")
+    @singledispatchmethod
+    def handle(self, message: Message, request: Request) -> Message | None:
+        """Return the answer to a message, or None if it is given later through `request`.
+
+        Raises:
+            ProtocolError: there is no handler for it.
+        """
+        raise ProtocolError(f"got {message.type} on the data socket, where it is no request")
 
     # --- blobs in --------------------------------------------------------------------------------
 
-    def _put(self, client: bytes, number: int, put: Put, buffers: tuple[Any, ...]) -> None:
+    @handle.register
+    def _put(self, put: Put, request: Request) -> PutDone | None:
+        self._check_credit(request)
         size = self._blob_index.wanted_size(put.digest)
         if size is None:
             done = PutDone(put.digest, put.size, True)
-            self._drop(self._uploads.get((client, put.digest)), done)
-            self.reply(client, number, done)
-            return
-        if len(buffers) != 1 or put.size != size:
-            raise ProtocolError(f"got {len(buffers)} buffers and size {put.size} for a blob of {size} bytes")
-        upload = self._upload_at(client, put)
-        if put.offset + len(buffers[0]) > size or (size and not len(buffers[0])):
-            self._drop(upload, _BEGIN_ANEW)
-            raise ProtocolError(f"got {len(buffers[0])} bytes at {put.offset} of a blob of {size} bytes")
-        upload.accepted += len(buffers[0])
+            self._drop(self._uploads.get((request.client, put.digest)), done)
+            return done
+        if len(request.buffers) != 1 or put.size != size:
+            raise ProtocolError(f"got {len(request.buffers)} buffers and size {put.size} for a blob of {size} bytes")
+        upload, length = self._upload_at(request.client, put), len(request.buffers[0])
+        if put.offset + length > size or (size and not length):
+            self._drop(upload)
+            raise ProtocolError(f"got {length} bytes at {put.offset} of a blob of {size} bytes")
+        upload.accepted += length
         upload.last_part = time.monotonic()
-        upload.parts.append((number, buffers[0]))
-        self._use_credit(client, len(buffers[0]))
+        upload.parts.append(request)
+        self._use_credit(request, length)
         self._write_next(upload)
+        return None
 
     def _upload_at(self, client: bytes, put: Put) -> Upload:
-        """The upload that a part continues; offset 0 begins anew."""
+        """Return the upload that a part continues; offset 0 begins a new one."""
         upload = self._uploads.get((client, put.digest))
         if put.offset == 0:
-            self._drop(upload, _BEGIN_ANEW)
+            self._drop(upload)
             upload = Upload(client, put.digest, put.size, self._spool.new_upload(), time.monotonic())
             self._uploads[client, put.digest] = upload
         if upload is None or upload.accepted != put.offset:
-            self._drop(upload, _BEGIN_ANEW)
+            self._drop(upload)
             raise ProtocolError(
                 f"got offset {put.offset} of blob {put.digest[:16]}, expected {upload.accepted if upload else 0}; "
                 "send its parts in order, from 0"
@@ -130,36 +145,36 @@ class DataLoop(RouterLoop):
     def _write_next(self, upload: Upload) -> None:
         if upload.parts and not upload.busy:
             upload.busy = True
-            number, part = upload.parts.popleft()
+            request = upload.parts.popleft()
             self._background.do(
-                lambda: _write_part(upload, part), lambda error: self._written(upload, number, part, error)
+                lambda: _write_part(upload, request.buffers[0]), lambda error: self._written(upload, request, error)
             )
 
-    def _written(self, upload: Upload, number: int, part: Any, error: VoidBridgeError | None) -> None:
+    def _written(self, upload: Upload, request: Request, error: VoidBridgeError | None) -> None:
         upload.busy = False
-        self._return_credit(upload.client, len(part))
+        self._return_credit(request, len(request.buffers[0]))
         if upload.dropped:
-            self.reply(upload.client, number, upload.dropped)
-            self._background.do(lambda: upload.path.unlink(missing_ok=True))
+            request.answer(upload.dropped)
+            self._remove_file(upload)
         elif error:
-            self._drop(upload, _BEGIN_ANEW)
-            self.refuse(upload.client, number, error)
+            self._drop(upload)
+            request.refuse(error)
         elif upload.written == upload.size:
-            self._store(upload, number)
+            self._store(upload, request)
         else:
-            self.reply(upload.client, number, PutDone(upload.digest, upload.written, False))
+            request.answer(PutDone(upload.digest, upload.written, False))
             self._write_next(upload)
 
-    def _store(self, upload: Upload, number: int) -> None:
+    def _store(self, upload: Upload, request: Request) -> None:
         self._uploads.pop((upload.client, upload.digest), None)
 
         def stored(_: object, error: VoidBridgeError | None) -> None:
-            """On the journal's thread: the job table first, then the client."""
+            """Tell the job table first, then the client. On the journal's thread."""
             if error:
                 self._writer.do(lambda journal: self._remove_unknown(journal, upload.digest))
             else:
                 self._control.post(self._on_stored, upload.digest, upload.size)
-            self._control.post(self.mailbox.post, self._answer_stored, upload, number, error)
+            self._control.post(self.mailbox.post, self._answer_stored, upload, request, error)
 
         def adopt(journal: Journal) -> None:
             self._spool.adopt(upload.path, upload.digest)
@@ -167,72 +182,82 @@ class DataLoop(RouterLoop):
 
         def checked(error: VoidBridgeError | None) -> None:
             if error:
-                self._answer_stored(upload, number, error)
+                self._answer_stored(upload, request, error)
             else:
                 self._writer.do(adopt, stored)
 
         self._background.do(lambda: _check_whole(upload), checked)
 
     def _remove_unknown(self, journal: Journal, digest: str) -> None:
-        """On the journal's thread: a blob that could not be journaled takes no room, unless another upload was."""
+        """Remove a blob that could not be journaled, unless another upload of it was. On the journal's thread."""
         if not journal.has_blob(digest):
             self._spool.remove_blobs({digest})
 
-    def _answer_stored(self, upload: Upload, number: int, error: VoidBridgeError | None) -> None:
+    def _answer_stored(self, upload: Upload, request: Request, error: VoidBridgeError | None) -> None:
         if error:
-            self._background.do(lambda: upload.path.unlink(missing_ok=True))
-            self.refuse(upload.client, number, error)
+            self._remove_file(upload)
+            request.refuse(error)
         else:
-            self.reply(upload.client, number, PutDone(upload.digest, upload.size, True))
+            request.answer(PutDone(upload.digest, upload.size, True))
 
-    def _drop(self, upload: Upload | None, answer: Message) -> None:
-        """Give an upload up and answer its parts; one that a task works on goes when that is through."""
+    def _drop(self, upload: Upload | None, answer: Message = _BEGIN_AGAIN) -> None:
+        """Give an upload up, if there is one, and answer its parts. A task that works on it removes its file later."""
         if upload is None:
             return
         upload.dropped = answer
         del self._uploads[upload.client, upload.digest]
         while upload.parts:
-            number, part = upload.parts.popleft()
-            self._return_credit(upload.client, len(part))
-            self.reply(upload.client, number, answer)
+            request = upload.parts.popleft()
+            self._return_credit(request, len(request.buffers[0]))
+            request.answer(answer)
         if not upload.busy:
-            self._background.do(lambda: upload.path.unlink(missing_ok=True))
+            self._remove_file(upload)
+
+    def _remove_file(self, upload: Upload) -> None:
+        self._background.do(lambda: upload.path.unlink(missing_ok=True))
 
     def tick(self, now: float) -> None:
+        """Give up the uploads that have stopped."""
         for upload in list(self._uploads.values()):
             if now - upload.last_part > self._upload_patience_s:
                 log.info("an upload stopped at %d of %d bytes; dropped", upload.accepted, upload.size)
-                self._drop(upload, _BEGIN_ANEW)
+                self._drop(upload)
 
     # --- frames out ------------------------------------------------------------------------------
 
-    def _get(self, client: bytes, number: int, get: Get) -> None:
+    @handle.register
+    def _get(self, get: Get, request: Request) -> None:
+        self._check_credit(request)
         frame = self._blob_index.frame(get.id, get.frame)
         if not 0 <= get.offset <= frame.size:
             raise ProtocolError(f"got offset {get.offset} in frame {get.frame}, which has {frame.size} bytes")
         read: list[bytes] = []
-        self._use_credit(client, PART_BYTES)
+        self._use_credit(request, PART_BYTES)
 
         def answer(error: VoidBridgeError | None) -> None:
-            self._return_credit(client, PART_BYTES)
+            self._return_credit(request, PART_BYTES)
             if error:
-                self.refuse(client, number, error)
+                request.refuse(error)
             else:
-                self.reply(client, number, Part(get.frame, get.offset, frame.size), read[0])
+                request.answer(Part(get.frame, get.offset, frame.size), read[0])
 
         self._background.do(lambda: read.append(_read_part(frame, get.offset)), answer)
 
-    # --- shared ----------------------------------------------------------------------------------
+    # --- credit ----------------------------------------------------------------------------------
 
-    def _use_credit(self, client: bytes, size: int) -> None:
-        self._credits_used[client] = self._credits_used.get(client, 0) + 1
+    def _check_credit(self, request: Request) -> None:
+        if self._credits_used.get(request.client, 0) >= WINDOW:
+            raise ProtocolError(f"got more than {WINDOW} parts at once; wait for answers")
+
+    def _use_credit(self, request: Request, size: int) -> None:
+        self._credits_used[request.client] = self._credits_used.get(request.client, 0) + 1
         self._in_memory_bytes += size
 
-    def _return_credit(self, client: bytes, size: int) -> None:
+    def _return_credit(self, request: Request, size: int) -> None:
         self._in_memory_bytes -= size
-        self._credits_used[client] -= 1
-        if not self._credits_used[client]:
-            del self._credits_used[client]
+        self._credits_used[request.client] -= 1
+        if not self._credits_used[request.client]:
+            del self._credits_used[request.client]
 
 
 def _write_part(upload: Upload, part: Any) -> None:
@@ -245,6 +270,7 @@ def _write_part(upload: Upload, part: Any) -> None:
 
 
 def _check_whole(upload: Upload) -> None:
+    """Sync a whole upload, and compare its bytes with its digest."""
     with map_write_errors("the server's spool"):
         sync_file(upload.path)
     if upload.hasher.hexdigest() != upload.digest:

@@ -123,6 +123,11 @@ class JobRecord:
         """Digest -> size of what the job reads from the spool."""
         return {item.digest: item.size for item in self.inputs} if self.transport == "inline" else {}
 
+    @property
+    def files_in_place(self) -> tuple[InputFile, ...]:
+        """The inputs that the job reads where they lie."""
+        return self.inputs if self.transport == "path" else ()
+
     def is_same(self, submit: Submit) -> bool:
         if self.job != submit.job or self.transport != submit.transport:
             return self.job == submit.job
@@ -145,6 +150,11 @@ class JobRecord:
         elif self.started is not None:
             self.seconds, self.started = self.seconds_now, None
         self.state = state
+
+    def end_done(self, report: dict[str, object], seconds: float) -> None:
+        """End a running job as done, with what its worker reported and its running time over all attempts."""
+        self.report, self.seconds, self.started = report, seconds, None
+        self.move("done")
 
     def is_running_attempt(self, attempt: int) -> bool:
         return self.state == "running" and self.attempt == attempt

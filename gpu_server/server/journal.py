@@ -1,7 +1,7 @@
-"""What must survive a crash, in SQLite: jobs, their inputs and published frames, blobs.
+"""The database of all that must survive a crash, in SQLite: jobs, their inputs and published frames, blobs.
 
-`Journal` is the database, for one thread at a time. `JournalThread` owns one, makes the changes it is
-given in order, several to a commit, and reports each once it is durable.
+`Journal` is the database, for one thread at a time. `JournalThread` owns one, makes the changes that it is given in
+order, several to a commit, and reports each once it is durable.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ import sqlite3
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from gpu_server.server.jobs import JobRecord
-from gpu_server.server.schema import disk_error, migrate, named
-from void_bridge.errors import DiskFull, Refused, VoidBridgeError
+from gpu_server.server.schema import disk_error, journal_error, migrate
+from void_bridge.errors import Refused, VoidBridgeError
 from void_bridge.job import Job
 from void_bridge.protocol.messages import Failure, InputFile, ResultFrame
 from void_bridge.typed import from_plain, to_plain
@@ -30,17 +31,24 @@ _RETRY_S = 1.0
 
 
 class Journal:
-    """The database. Changes become durable at `commit`."""
+    """The database. Changes become durable at `commit`.
+
+    Args:
+        path: the file; it is made if it is not there.
+
+    Attributes:
+        path: the file.
+        is_broken: whether its disk failed it, so that nothing that came since `begin` can be committed.
+
+    Raises:
+        Refused: it was written by a newer version, or is no journal.
+        DiskFull: there is no room for it.
+        OutputError: its disk cannot be written.
+    """
 
     def __init__(self, path: Path) -> None:
-        """Open or make the file.
-
-        Raises:
-            Refused: it was written by a newer version, or is no journal.
-            DiskFull, OutputError: there is no room for it, or its disk cannot be written.
-        """
         self.path = path
-        self.is_broken = False  # its disk failed it: nothing that came since `begin` can be committed
+        self.is_broken = False
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         try:
             migrate(self._db, path)
@@ -48,59 +56,72 @@ class Journal:
                 self._db.execute(f"PRAGMA {pragma}")
         except sqlite3.DatabaseError as exc:
             self._db.close()
-            told = f"cannot read the journal {path}: {exc}; move the spool away or use another --spool"
-            raise disk_error(exc, path) or Refused(told) from exc
+            refusal = f"cannot read the journal {path}: {exc}; move the spool away or use another --spool"
+            raise disk_error(exc, path) or Refused(refusal) from exc
         except BaseException:
             self._db.close()
             raise
 
     def begin(self) -> None:
+        """Begin a transaction."""
         self.is_broken = False
         self._write("BEGIN IMMEDIATE")
 
     def commit(self) -> None:
+        """Make everything since `begin` durable."""
         self._write("COMMIT")
 
     def rollback(self) -> None:
+        """Undo everything since `begin`, unless SQLite has done so already."""
         with suppress(sqlite3.Error):
             self._db.execute("ROLLBACK")
 
-    def attempt_change(self, change: Callable[[Journal], Any]) -> Any:
-        """Make a change of which nothing stays if it fails; `is_broken` says whether what came before it stays."""
+    def attempt(self, change: Change) -> tuple[Any, VoidBridgeError | None]:
+        """Make a change, of which nothing stays if it fails. The changes before it stay then.
+
+        Returns:
+            Its result, and the error with which it failed or None.
+
+        Raises:
+            VoidBridgeError: the disk failed the journal, and with it everything since `begin`.
+        """
         self._write("SAVEPOINT change")
+        result, error = None, None
         try:
-            return change(self)
-        except BaseException:
-            if not self.is_broken:
-                self._db.execute("ROLLBACK TO change")
-            raise
-        finally:
-            if not self.is_broken:
-                self._write("RELEASE change")
+            result = change(self)
+        except Exception as exc:  # of any kind: the next change must still be made
+            if self.is_broken:
+                raise
+            self._db.execute("ROLLBACK TO change")
+            error = journal_error(exc, self.path)
+        self._write("RELEASE change")
+        return result, error
 
     def _write(self, sql: str, values: tuple[object, ...] = ()) -> None:
-        self._naming_disk(lambda: self._db.execute(sql, values))
+        self._execute(self._db.execute, sql, values)
 
     def _write_many(self, sql: str, rows: list[tuple[object, ...]]) -> None:
-        self._naming_disk(lambda: self._db.executemany(sql, rows))
+        self._execute(self._db.executemany, sql, rows)
 
-    def _naming_disk(self, work: Callable[[], object]) -> None:
-        """SQLite may end the whole transaction when its disk is full or fails."""
+    def _execute(self, execute: Callable[[str, Any], object], sql: str, values: object) -> None:
+        """Run a statement, and name the disk if that failed: SQLite may have ended the whole transaction then."""
         try:
-            work()
+            execute(sql, values)
         except sqlite3.Error as exc:
-            told = disk_error(exc, self.path)
-            if told is None:
+            error = disk_error(exc, self.path)
+            if error is None:
                 raise
             self.is_broken = True
-            raise told from exc
+            raise error from exc
 
     def close(self) -> None:
+        """Close the file."""
         self._db.close()
 
     # --- changes ---------------------------------------------------------------------------------
 
     def add_job(self, record: JobRecord) -> None:
+        """Add a job with its inputs."""
         self._write(
             "INSERT INTO jobs (id, spec, transport, user, priority, created, state) VALUES (?, ?, ?, ?, ?, ?, ?)",
             (
@@ -129,6 +150,7 @@ class Journal:
         error: Failure | None = None,
         report: dict[str, object] | None = None,
     ) -> None:
+        """Keep the state of a job; the other values are those of `JobRecord.outcome`."""
         self._write(
             "UPDATE jobs SET state = ?, attempt = ?, losses = ?, seconds = ?, error_code = ?, error_message = ?, "
             "report = ? WHERE id = ?",
@@ -145,44 +167,53 @@ class Journal:
         )
 
     def set_resolved(self, job_id: str, job: Job) -> None:
+        """Keep a job as it was filled in by a worker."""
         self._write("UPDATE jobs SET resolved = ? WHERE id = ?", (_dump(job), job_id))
 
     def set_fetched(self, job_id: str) -> None:
+        """Keep that the result of a job has been fetched."""
         self._write("UPDATE jobs SET fetched = 1 WHERE id = ?", (job_id,))
 
     def add_frame(self, job_id: str, attempt: int, frame: ResultFrame) -> None:
+        """Keep a published frame."""
         self._write(
             "INSERT OR REPLACE INTO frames VALUES (?, ?, ?, ?, ?, ?)",
             (job_id, frame.frame, frame.path, frame.size, frame.digest, attempt),
         )
 
     def remove_frame(self, job_id: str, frame: int) -> None:
+        """Forget a published frame."""
         self._write("DELETE FROM frames WHERE job = ? AND frame = ?", (job_id, frame))
 
     def add_blob(self, digest: str, size: int) -> None:
+        """Keep a blob of `size` bytes."""
         self._write("INSERT OR REPLACE INTO blobs VALUES (?, ?)", (digest, size))
 
     def remove_blobs(self, digests: set[str]) -> None:
+        """Forget blobs."""
         self._write_many("DELETE FROM blobs WHERE digest = ?", [(digest,) for digest in digests])
 
     def remove_job(self, job_id: str) -> None:
+        """Forget a job with its inputs and frames."""
         self._write("DELETE FROM jobs WHERE id = ?", (job_id,))
 
     # --- reading ---------------------------------------------------------------------------------
 
     def blobs(self) -> dict[str, int]:
+        """Return digest -> size in bytes of every blob."""
         return dict(self._db.execute("SELECT digest, size FROM blobs"))
 
     def has_blob(self, digest: str) -> bool:
+        """Return whether a blob is known."""
         return self._db.execute("SELECT 1 FROM blobs WHERE digest = ?", (digest,)).fetchone() is not None
 
     def jobs(self) -> list[JobRecord]:
-        """Every job as it was last committed, in the order in which they came, whatever the clock said."""
+        """Return every job as it was last committed, in the order in which they came."""
         columns = (
             "id, spec, resolved, transport, user, priority, created, state, attempt, losses, seconds, error_code, "
             "error_message, report, fetched"
         )
-        rows = self._db.execute(f"SELECT {columns} FROM jobs ORDER BY rowid")
+        rows = self._db.execute(f"SELECT {columns} FROM jobs ORDER BY rowid")  # the clock may have been set back
         return [self._record(*row) for row in rows.fetchall()]
 
     def _record(self, job_id: str, spec: str, resolved: str | None, *rest: Any) -> JobRecord:
@@ -220,32 +251,54 @@ def _load(text: str) -> Job:
 
 
 Change = Callable[[Journal], Any]
-Done = Callable[[Any, VoidBridgeError | None], None]
-_Item = tuple[Change, Done | None]
+Committed = Callable[[Any, VoidBridgeError | None], None]
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """A change to be committed, or a barrier if there is none; and the call that waits for it."""
+
+    change: Change | None
+    then: Committed | None
 
 
 class JournalThread(threading.Thread):
-    """Commits changes in the order given. `then(result, error)` is called on this thread once each is durable.
+    """A thread that commits changes in the order given.
 
-    A full or failing disk fails every change of a commit, as SQLite may have ended the transaction. A change that
-    nobody waits for is then owed: it is made before any later one, as soon as there is room. So a job that was
+    A full or failing disk fails every change of a commit, as SQLite may have ended the transaction. A change without
+    a `then` is owed in that case: it is made before any later one, as soon as there is room. So a job that was
     cancelled while the disk was full is cancelled after a restart too.
+
+    Args:
+        journal: the database; it belongs to this thread from now on.
+        retry_s: how long to wait before owed changes are tried again.
     """
 
     def __init__(self, journal: Journal, retry_s: float = _RETRY_S) -> None:
         super().__init__(name="journal")
         self._journal, self._retry_s = journal, retry_s
-        self._changes: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
-        self._owed: list[_Item] = []
+        self._entries: queue.SimpleQueue[_Entry | None] = queue.SimpleQueue()
+        self._owed: list[_Entry] = []
 
-    def do(self, change: Change, then: Done | None = None) -> None:
-        self._changes.put((change, then))
+    def do(self, change: Change, then: Committed | None = None) -> None:
+        """Have a change made.
+
+        Args:
+            change: called with the journal, on this thread.
+            then: called with the result and the error or None, on this thread, once the change is durable or failed.
+        """
+        self._entries.put(_Entry(change, then))
+
+    def barrier(self, then: Callable[[], object]) -> None:
+        """Have `then` called, on this thread, once every change given before is durable or has failed."""
+        self._entries.put(_Entry(None, lambda *_: then()))
 
     def stop(self) -> None:
         """Commit what has been given, close the database and end."""
-        self._changes.put(None)
+        self._entries.put(None)
 
     def run(self) -> None:
+        """Commit until `stop`."""
         running = True
         while running:
             batch, running = self._next_batch()
@@ -255,54 +308,45 @@ class JournalThread(threading.Thread):
             log.error("%d changes of the journal are lost, as there was no room for them", len(self._owed))
         self._journal.close()
 
-    def _next_batch(self) -> tuple[list[_Item], bool]:
-        batch: list[_Item] = []
+    def _next_batch(self) -> tuple[list[_Entry], bool]:
+        """Return the entries of the next commit, and whether more may follow."""
+        batch: list[_Entry] = []
         try:
-            item = self._changes.get(timeout=self._retry_s if self._owed else None)
+            entry = self._entries.get(timeout=self._retry_s if self._owed else None)
         except queue.Empty:
             return batch, True
-        while item is not None:
-            batch.append(item)
-            if len(batch) == _COMMIT_MAX or self._changes.empty():
+        while entry is not None:
+            batch.append(entry)
+            if len(batch) == _COMMIT_MAX or self._entries.empty():
                 return batch, True
-            item = self._changes.get()
+            entry = self._entries.get()
         return batch, False
 
-    def _commit(self, batch: list[_Item]) -> None:
-        was_owed, self._owed = bool(self._owed), []
-        outcomes: list[tuple[Done | None, Any, VoidBridgeError | None]] = []
+    def _commit(self, batch: list[_Entry]) -> None:
+        had_owed, self._owed = bool(self._owed), []
         try:
-            self._journal.begin()
-            outcomes.extend((then, *self._attempt(change)) for change, then in batch)
-            self._journal.commit()
+            outcomes = self._write(batch)
         except (sqlite3.Error, VoidBridgeError) as exc:
             self._journal.rollback()
-            error = exc if isinstance(exc, VoidBridgeError) else named(exc, self._journal.path)
-            outcomes = [(then, None, error) for _, then in batch]
-            self._owed = [(change, then) for change, then in batch if then is None and self._journal.is_broken]
-            if self._owed and not was_owed:
+            error = journal_error(exc, self._journal.path)
+            outcomes = [(None, error)] * len(batch)
+            self._owed = [entry for entry in batch if entry.then is None and self._journal.is_broken]
+            if self._owed and not had_owed:
                 log.error("%d changes of the journal wait for room: %s", len(self._owed), error)
         else:
-            if was_owed:
-                log.info("what the journal had no room for is in it now")
-        for then, result, error_told in outcomes:
-            if error_told and not (then is None and self._owed):
-                log.error("a change of the journal failed: %s", error_told)
-            if then:
-                then(result, error_told)
+            if had_owed:
+                log.info("the changes of the journal that waited for room are in it now")
+        for entry, (result, failure) in zip(batch, outcomes, strict=True):
+            if failure and entry.change and (entry.then or not self._owed):
+                log.error("a change of the journal failed: %s", failure)
+            if entry.then:
+                entry.then(result, failure)
 
-    def _attempt(self, change: Change) -> tuple[Any, VoidBridgeError | None]:
-        """Raises VoidBridgeError: the disk failed the journal."""
-        try:
-            return self._journal.attempt_change(change), None
-        except Exception as exc:  # whatever it is, the next change must still be made
-            if self._journal.is_broken:
-                raise
-            return None, exc if isinstance(exc, VoidBridgeError) else _named(exc, self._journal.path)
-
-
-def _named(exc: Exception, path: Path) -> VoidBridgeError:
-    """What a change failed with; it may write files too."""
-    if isinstance(exc, OSError):
-        return DiskFull(f"cannot write to the server's spool: {exc}; free some space there and submit again")
-    return named(exc, path)
+    def _write(self, batch: list[_Entry]) -> list[tuple[Any, VoidBridgeError | None]]:
+        """Make the changes in one transaction, and return the result and error of each entry."""
+        if not any(entry.change for entry in batch):
+            return [(None, None)] * len(batch)
+        self._journal.begin()
+        outcomes = [self._journal.attempt(entry.change) if entry.change else (None, None) for entry in batch]
+        self._journal.commit()
+        return outcomes

@@ -1,7 +1,7 @@
-"""What a server counts, for Prometheus: GET /metrics on a port of 127.0.0.1.
+"""The metrics page for Prometheus, GET /metrics on a port of 127.0.0.1.
 
-Counts only: no name of a user, a job or a file. A page costs the control thread one look at what it holds in memory.
-Who connects and says nothing is let go; beyond a few connections at once nobody is let in.
+It shows counts alone, without a name of a user, a job or a file. `counters.py` counts events; the table `METRICS` here
+shows the state of the server at the moment when it is asked.
 """
 
 from __future__ import annotations
@@ -11,27 +11,19 @@ import os
 import queue
 import re
 import socket
-import socketserver
 import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler
+from socketserver import ThreadingMixIn
 from typing import Any, get_args
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    HistogramMetricFamily,
-    InfoMetricFamily,
-    Metric,
-)
+from prometheus_client import CollectorRegistry, make_wsgi_app
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 
-from gpu_server.server.counters import INF, Counted
-from gpu_server.server.server_status import Snapshot
-from gpu_server.server.sockets import Mailbox
 from void_bridge import __version__
 from void_bridge.errors import Refused
 from void_bridge.protocol.messages import ServerStatus, WorkerState
@@ -41,193 +33,163 @@ log = logging.getLogger(__name__)
 CONNECTIONS_MAX = 8
 _HOST = "127.0.0.1"
 _HOSTS = re.compile(r"(127\.0\.0\.1|localhost)(:\d{1,5})?", re.IGNORECASE)
-_READ_S = 5.0
 _CONNECTION_S = 10.0
 _ANSWER_S = 2.0
-_POLL_S = 0.2
 
-_TEXT = "text/plain; version=0.0.4; charset=utf-8"
-
-Labels = dict[str, str]
+Value = float | Mapping[str, float] | None
 
 
-# --- metrics -----------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class StatusMetric:
+    """A gauge, or a counter, that is read from the status of the server.
+
+    Attributes:
+        name: without `void_bridge_`.
+        text: its help.
+        read: returns the value, or one for each value of the label; None: it is left out for now.
+        label: name of the label; empty: there is none.
+        is_counter: whether it only grows.
+    """
+
+    name: str
+    text: str
+    read: Callable[[ServerStatus], Value]
+    label: str = ""
+    is_counter: bool = False
+
+    def family(self, status: ServerStatus) -> Metric:
+        """Return the metric with the values of a status."""
+        kind = CounterMetricFamily if self.is_counter else GaugeMetricFamily
+        family: Metric = kind(f"void_bridge_{self.name}", self.text, labels=[self.label] if self.label else [])
+        value = self.read(status)
+        values = value if isinstance(value, Mapping) else {} if value is None else {"": value}
+        for of, number in values.items():
+            family.add_metric([of] if self.label else [], number)
+        return family
 
 
-def metrics(snapshot: Snapshot) -> Iterator[Metric]:
-    """Every metric, by Prometheus's naming rules. docs/operations.md explains them."""
-    yield InfoMetricFamily("void_bridge", "The server's version.", {"version": __version__})
-    yield from _of_status(snapshot.status)
-    yield from _of_workers(snapshot.status)
-    yield from _of_jobs(snapshot)
-    yield from _of_sockets(snapshot)
+def _worker_states(status: ServerStatus) -> dict[str, float]:
+    counts = Counter(worker.state for worker in status.workers)
+    return {state: counts[state] for state in get_args(WorkerState)}
 
 
-def _of_status(status: ServerStatus) -> Iterator[Metric]:
-    yield _gauge("start_time_seconds", "When the server started, since the epoch.", status.started)
-    yield _gauge("resident_memory_bytes", "Memory of the server's process.", status.resident_bytes)
-    yield _gauge("clients", "Clients heard of lately.", status.clients)
-    yield _gauge("spool_bytes", "Inputs and results in the spool.", status.spool.used_bytes)
-    yield _gauge("spool_limit_bytes", "What the spool may hold; 0 is no limit.", status.spool.limit_bytes)
-    if status.spool.free_bytes is not None:
-        yield _gauge("spool_disk_free_bytes", "Free on the spool's disk.", status.spool.free_bytes)
-    states = [({"state": state}, count) for state, count in status.jobs.items()]
-    yield _family(GaugeMetricFamily, "jobs", "Jobs that the server knows, by state.", states)
-    yield _gauge(
-        "oldest_queued_job_age_seconds", "How long ago it came; 0: none is queued.", status.oldest_queued_s or 0.0
-    )
+# A new metric is one line here, or in counters.py if it counts events; docs/operations.md names it.
+METRICS = (
+    StatusMetric("start_time_seconds", "When the server started, since the epoch.", lambda s: s.started),
+    StatusMetric("resident_memory_bytes", "Memory of the server's process.", lambda s: s.resident_bytes),
+    StatusMetric("clients", "Clients heard of lately.", lambda s: s.clients),
+    StatusMetric("spool_bytes", "Inputs and results in the spool.", lambda s: s.spool.used_bytes),
+    StatusMetric("spool_limit_bytes", "What the spool may hold; 0 is no limit.", lambda s: s.spool.limit_bytes),
+    StatusMetric("spool_disk_free_bytes", "Free on the spool's disk.", lambda s: s.spool.free_bytes),
+    StatusMetric("jobs", "Jobs that the server knows, by state.", lambda s: s.jobs, "state"),
+    StatusMetric(
+        "oldest_queued_job_age_seconds",
+        "How long ago the oldest queued job came; 0: none is queued.",
+        lambda s: s.oldest_queued_s or 0.0,
+    ),
+    StatusMetric("workers", "Places for worker processes, by state.", _worker_states, "state"),
+    StatusMetric(
+        "worker_resident_memory_bytes",
+        "Memory of a worker's process.",
+        lambda s: {str(worker.index): worker.resident_bytes for worker in s.workers},
+        "worker",
+    ),
+    StatusMetric(
+        "worker_silent_seconds",
+        "Since the last message of a worker with a job.",
+        lambda s: {str(w.index): w.silent_s or 0.0 for w in s.workers if w.state == "running"},
+        "worker",
+    ),
+    StatusMetric(
+        "worker_losses",
+        "Processes that ended unasked or had to be killed.",
+        lambda s: {str(worker.index): worker.losses for worker in s.workers},
+        "worker",
+        is_counter=True,
+    ),
+)
 
 
-def _of_workers(status: ServerStatus) -> Iterator[Metric]:
-    counts = dict.fromkeys(get_args(WorkerState), 0)
-    for worker in status.workers:
-        counts[worker.state] += 1
-    by_state = [({"state": state}, count) for state, count in counts.items()]
-    yield _family(GaugeMetricFamily, "workers", "Places for worker processes, by state.", by_state)
-    told = [({"worker": str(worker.index)}, worker) for worker in status.workers]
-    memory = [(labels, worker.resident_bytes) for labels, worker in told]
-    yield _family(GaugeMetricFamily, "worker_resident_memory_bytes", "Memory of a worker's process.", memory)
-    silent = [(labels, worker.silent_s or 0.0) for labels, worker in told if worker.state == "running"]
-    yield _family(GaugeMetricFamily, "worker_silent_seconds", "Since the last word of a worker with a job.", silent)
-    losses = [(labels, worker.losses) for labels, worker in told]
-    yield _family(CounterMetricFamily, "worker_losses", "Processes that ended unasked or had to be killed.", losses)
+class StatusMetrics:
+    """A collector of prometheus_client for `METRICS`.
+
+    Args:
+        status: returns the status of the server.
+        post: has a call made on the thread that may ask for the status.
+    """
+
+    def __init__(self, status: Callable[[], ServerStatus], post: Callable[[Callable[[], object]], None]) -> None:
+        self._status, self._post = status, post
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield every metric.
+
+        Raises:
+            queue.Empty: the thread that may ask for the status does not answer in time.
+        """
+        answer: queue.SimpleQueue[ServerStatus] = queue.SimpleQueue()
+        self._post(lambda: answer.put(self._status()))
+        status = answer.get(timeout=_ANSWER_S)
+        yield InfoMetricFamily("void_bridge", "The server's version.", {"version": __version__})
+        yield from (metric.family(status) for metric in METRICS)
 
 
-def _of_jobs(snapshot: Snapshot) -> Iterator[Metric]:
-    ended = [({"state": state}, count) for state, count in snapshot.ended.items()]
-    yield _family(CounterMetricFamily, "jobs_ended", "Jobs that ended, by final state.", ended)
-    yield _family(CounterMetricFamily, "frames", "Frames published.", [({}, snapshot.frames)])
-    seconds = [({"engine": engine}, counted) for engine, counted in snapshot.job_seconds.items()]
-    yield _histogram("job_seconds", "Running time of jobs that are done, over all attempts.", "engine", seconds)
+class MetricsPort(ThreadingMixIn, WSGIServer):
+    """The HTTP server of prometheus_client, with limits on how many connect and how long they take.
 
+    Use as: `port = MetricsPort(9464); port.start(registry); ...; port.stop()`.
 
-def _of_sockets(snapshot: Snapshot) -> Iterator[Metric]:
-    told = [({"socket": name}, counts) for name, counts in snapshot.sockets.items()]
-    refused = [
-        ({**labels, "code": code}, count) for labels, counts in told for code, count in sorted(counts.refusals.items())
-    ]
-    yield _family(CounterMetricFamily, "refused_messages", "Errors sent, by code.", refused, ("socket", "code"))
-    shut = [(labels, counts.shut) for labels, counts in told]
-    yield _family(CounterMetricFamily, "shut_connections", "Connections that the server ended.", shut)
-    away = "Handshakes with a key that is not let in."
-    yield _family(CounterMetricFamily, "turned_away_keys", away, [({}, snapshot.turned_away)])
-    seconds = [(labels, counts.seconds) for labels, counts in told]
-    yield _histogram("answer_seconds", "From taking a message to being through with it.", "socket", seconds)
-
-
-def _gauge(name: str, text: str, value: float) -> Metric:
-    return _family(GaugeMetricFamily, name, text, [({}, value)])
-
-
-def _family(
-    kind: Any, name: str, text: str, values: Sequence[tuple[Labels, float]], labels: tuple[str, ...] = ("worker",)
-) -> Metric:
-    """labels: their names, where `values` may be empty."""
-    names = tuple(values[0][0]) if values else labels
-    family = kind(f"void_bridge_{name}", text, labels=names)
-    for given, value in values:
-        family.add_metric([given[label] for label in names], value)
-    made: Metric = family
-    return made
-
-
-def _histogram(name: str, text: str, label: str, values: Sequence[tuple[Labels, Counted]]) -> Metric:
-    family = HistogramMetricFamily(f"void_bridge_{name}", text, labels=[label])
-    for given, counted in values:
-        buckets = [("+Inf" if bound == INF else repr(bound), count) for bound, count in counted.buckets]
-        family.add_metric([given[label]], buckets, counted.total)
-    return family
-
-
-# --- the port ----------------------------------------------------------------------------------------
-
-
-class MetricsPort(socketserver.TCPServer):
-    """Use as: `port = MetricsPort(9464); port.start(mailbox, snapshot); ...; port.stop()`.
-
-    `snapshot()` is called through the mailbox, on the thread that owns what it looks at.
-
-    Raises from the constructor:
+    Raises:
         Refused: the port is taken, or not this user's to take.
     """
 
-    allow_reuse_address = os.name != "nt"  # there it would let two servers have one port
+    daemon_threads = True
+    allow_reuse_address = os.name != "nt"  # on Windows it would let two servers have one port
+    allow_reuse_port = False
     request_queue_size = CONNECTIONS_MAX
 
     def __init__(self, port: int) -> None:
+        self._free = threading.BoundedSemaphore(CONNECTIONS_MAX)
+        self._thread: threading.Thread | None = None
         try:
-            super().__init__((_HOST, port), _Page)
+            super().__init__((_HOST, port), _SilentHandler)
         except OSError as exc:
             raise Refused(
                 f"cannot show metrics on {_HOST}:{port}: {exc.strerror or exc}; "
                 "choose another port with --metrics-port, or 0 for none"
             ) from exc
-        self._lock = threading.Lock()
-        self._open: dict[socket.socket, tuple[float, threading.Thread]] = {}
-        self._thread = threading.Thread(target=self.serve_forever, args=(_POLL_S,), name="metrics", daemon=True)
-        self._registry = CollectorRegistry()
-        self._registry.register(self)
 
-    def start(self, mailbox: Mailbox, snapshot: Callable[[], Snapshot]) -> None:
-        self._mailbox, self._snapshot = mailbox, snapshot
+    def start(self, registry: CollectorRegistry) -> None:
+        """Answer from now on, with what is in a registry."""
+        self.set_app(_guarded(make_wsgi_app(registry)))
+        self._thread = threading.Thread(target=self.serve_forever, args=(0.2,), name="metrics", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """Let everybody go, also those who have not asked yet. Does nothing the second time."""
-        if self._thread.is_alive():
+        """End, and let the port go. Connections that are open are left to their time limit."""
+        if self._thread:
             self.shutdown()
             self._thread.join()
         self.server_close()
-        with self._lock:
-            open_now = dict(self._open)
-        for connection, (_, thread) in open_now.items():
-            _shut(connection)
-            thread.join(_ANSWER_S + 1)
 
-    def page(self) -> bytes:
-        """Raises queue.Empty: the server does not answer in time."""
-        return generate_latest(self._registry)
+    def verify_request(self, request: Any, client_address: Any) -> bool:
+        """Return whether another connection may be served now."""
+        return self._free.acquire(blocking=False)
 
-    def collect(self) -> Iterator[Metric]:
-        answer: queue.SimpleQueue[Snapshot] = queue.SimpleQueue()
-        self._mailbox.post(lambda: answer.put(self._snapshot()))
-        return metrics(answer.get(timeout=_ANSWER_S))
-
-    def describe(self) -> list[Metric]:
-        return []
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        """On a thread of its own, so that nobody waits for who says nothing."""
-        thread = threading.Thread(target=self._answer, args=(request, client_address), name="metrics-page", daemon=True)
-        with self._lock:
-            is_full = len(self._open) >= CONNECTIONS_MAX
-            if not is_full:
-                self._open[request] = (time.monotonic(), thread)
-        if is_full:
-            self.shutdown_request(request)
-        else:
-            thread.start()
-
-    def _answer(self, request: Any, client_address: Any) -> None:
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Serve a connection, and shut it when its time is over, however steadily its client trickles."""
+        timer = threading.Timer(_CONNECTION_S, _shut, [request])
+        timer.daemon = True
+        timer.start()
         try:
-            self.finish_request(request, client_address)
-        except OSError as exc:
-            log.debug("metrics: a connection ended: %s", exc)
+            super().process_request_thread(request, client_address)
         finally:
-            with self._lock:
-                self._open.pop(request)
-            self.shutdown_request(request)
-
-    def service_actions(self) -> None:
-        """Called often: who takes too long is let go, however steadily it trickles."""
-        since = time.monotonic() - _CONNECTION_S
-        with self._lock:
-            for connection, (began, _) in self._open.items():
-                if began < since:
-                    _shut(connection)
+            timer.cancel()
+            self._free.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        log.exception("metrics: a connection failed")
+        """Log why a connection ended early."""
+        log.debug("metrics: a connection ended", exc_info=True)
 
 
 def _shut(connection: socket.socket) -> None:
@@ -235,40 +197,28 @@ def _shut(connection: socket.socket) -> None:
         connection.shutdown(socket.SHUT_RDWR)
 
 
-class _Page(BaseHTTPRequestHandler):
-    timeout = _READ_S
-    server: MetricsPort
+class _SilentHandler(WSGIRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        """Log nothing: Prometheus asks four times a minute."""
 
-    def do_GET(self) -> None:
-        if not self._names_this_machine():
-            self._say(HTTPStatus.FORBIDDEN, f"ask for {_HOST} by that name")
-        elif self.path.partition("?")[0] != "/metrics":
-            self._say(HTTPStatus.NOT_FOUND, "there is /metrics, and nothing else")
+
+def _guarded(app: Callable[..., Iterable[bytes]]) -> Callable[..., Iterable[bytes]]:
+    """Wrap the page of prometheus_client, which answers any path and any name of this machine.
+
+    A web page elsewhere whose name is made to lead here (DNS rebinding) asks by that name, and is refused.
+    """
+
+    def guarded(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        if not _HOSTS.fullmatch(environ.get("HTTP_HOST", "")):
+            status, text = HTTPStatus.FORBIDDEN, f"ask for {_HOST} by that name"
+        elif environ["PATH_INFO"] != "/metrics":
+            status, text = HTTPStatus.NOT_FOUND, "there is /metrics, and nothing else"
         else:
             try:
-                page = self.server.page()
+                return app(environ, start_response)
             except queue.Empty:
-                self._say(HTTPStatus.SERVICE_UNAVAILABLE, "the server does not answer in time")
-            else:
-                self._send(HTTPStatus.OK, page, _TEXT)
+                status, text = HTTPStatus.SERVICE_UNAVAILABLE, "the server does not answer in time"
+        start_response(f"{status.value} {status.phrase}", [("Content-Type", "text/plain; charset=utf-8")])
+        return [f"{text}\n".encode()]
 
-    def _names_this_machine(self) -> bool:
-        """A web page elsewhere whose name is made to lead here (DNS rebinding) asks by that name."""
-        hosts = self.headers.get_all("Host") or []
-        return len(hosts) == 1 and bool(_HOSTS.fullmatch(hosts[0].strip()))
-
-    def _say(self, status: HTTPStatus, text: str) -> None:
-        self._send(status, f"{text}\n".encode(), "text/plain; charset=utf-8")
-
-    def _send(self, status: HTTPStatus, body: bytes, kind: str) -> None:
-        self.send_response(status)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def version_string(self) -> str:
-        return "void-bridge"
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Said by nobody: Prometheus asks four times a minute."""
+    return guarded

@@ -1,7 +1,7 @@
-"""The journal's tables, version by version, and the way of an older journal to this version.
+"""The journal's tables, version by version, and the migration of an older journal.
 
 A new version is a step in `MIGRATIONS` and a fixture of the version before it in tests/data/journals; a test asks for
-both. All the steps of a journal are one transaction, so that one that is interrupted never was.
+both. All the steps of a journal are one transaction, so that an interrupted migration leaves it as it was.
 """
 
 from __future__ import annotations
@@ -42,12 +42,13 @@ _READONLY, _IOERR, _FULL, _CANTOPEN = 8, 10, 13, 14  # sqlite.org/rescode.html
 
 
 def migrate(db: sqlite3.Connection, path: Path) -> None:
-    """Bring a journal to this version; of an older one a copy is kept beside it, named after its version.
+    """Bring a journal to this version, and keep a copy of an older one in its folder, named after its version.
 
     Raises:
         Refused: it was written by a newer version. It is left as it is.
         sqlite3.Error: a step failed; nothing has changed.
-        DiskFull, OutputError: the copy cannot be written.
+        DiskFull: there is no room for the copy.
+        OutputError: the copy cannot be written.
     """
     (version,) = db.execute("PRAGMA user_version").fetchone()
     if version > SCHEMA_VERSION:
@@ -69,22 +70,23 @@ def migrate(db: sqlite3.Connection, path: Path) -> None:
 
 
 def backup_path(path: Path, version: int) -> Path:
+    """Return where the copy of a journal of an older version lies."""
     return path.with_name(f"{path.name}.version-{version}")
 
 
 def _keep_copy(db: sqlite3.Connection, target: Path) -> None:
-    """A copy that is there already is from before an interrupted try; it is made anew."""
+    """Write a copy, over the one that an interrupted migration may have left."""
     with replacing(target, durable=True) as temporary:
         os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
         with map_write_errors(target), closing(sqlite3.connect(temporary)) as copy:
             try:
                 db.backup(copy)
             except sqlite3.Error as exc:
-                raise named(exc, target) from exc
+                raise journal_error(exc, target) from exc
 
 
 def disk_error(exc: Exception, path: Path) -> VoidBridgeError | None:
-    """The error of the tree for a database that cannot be written because of its disk; None for any other failure."""
+    """Return the error for a database that cannot be written because of its disk; None for any other failure."""
     code = getattr(exc, "sqlite_errorcode", None)
     primary = _FULL if code is None and "is full" in str(exc) else (code or 0) & 0xFF
     if primary not in (_READONLY, _IOERR, _FULL, _CANTOPEN):
@@ -94,10 +96,13 @@ def disk_error(exc: Exception, path: Path) -> VoidBridgeError | None:
     return OutputError(f"cannot write the server's journal {path}: {exc}; look at its disk, or use another --spool")
 
 
-def named(exc: Exception, path: Path) -> VoidBridgeError:
-    """Whatever went wrong with the journal, as an error of the tree."""
-    told = disk_error(exc, path)
-    return told or InternalError(f"cannot write the server's journal: {exc}; see its log")
+def journal_error(exc: Exception, path: Path) -> VoidBridgeError:
+    """Return the error of the tree for a failed change of the journal at `path`; a change may write files too."""
+    if isinstance(exc, VoidBridgeError):
+        return exc
+    if isinstance(exc, OSError):
+        return DiskFull(f"cannot write to the server's spool: {exc}; free some space there and submit again")
+    return disk_error(exc, path) or InternalError(f"cannot write the server's journal: {exc}; see its log")
 
 
 def _has_room(folder: Path) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -71,7 +72,6 @@ class AllowList:
         self._own, self._folder = keys.client_public.decode(), keys.clients
         self._names: dict[str, str] = {self._own: "this user"}
         self._strangers: set[str] = set()
-        self.turned_away_count = 0
         self._state: object = None
         self._reading = threading.Lock()
         self.refresh()
@@ -105,9 +105,8 @@ class AllowList:
             for key in before.keys() - self._names.keys():
                 log.warning("%s may not come in any more, key %s", before[key], fingerprint(key))
 
-    def turned_away(self, key: str) -> None:
-        """Say once of each stranger who it was, for as many as a log can bear."""
-        self.turned_away_count += 1
+    def log_stranger(self, key: str) -> None:
+        """Log a key that is not on the list, once each, for as many as a log can bear."""
         if key not in self._strangers and len(self._strangers) < _STRANGERS_NAMED:
             self._strangers.add(key)
             log.warning("a client was turned away: its key %s is not on the list", fingerprint(key))
@@ -139,10 +138,18 @@ def _sound_clients(folder: Path) -> dict[str, str]:
 
 
 class ClientAuthenticator:
-    """Answers ZeroMQ's question whether a key may connect (ZAP), for every socket of a context."""
+    """A thread that tells ZeroMQ whether a key may connect (ZAP), for every socket of a context.
 
-    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], keys: Keys) -> None:
-        self._keys, self._list = keys, AllowList(keys)
+    Args:
+        context: of the sockets.
+        keys: of the server and of the clients that are let in.
+        on_turned_away: called for each handshake with a key that is not on the list.
+    """
+
+    def __init__(
+        self, context: zmq.Context[zmq.Socket[bytes]], keys: Keys, on_turned_away: Callable[[], object]
+    ) -> None:
+        self._keys, self._list, self._on_turned_away = keys, AllowList(keys), on_turned_away
         self._stopping = threading.Event()
         self._watcher = threading.Thread(target=self._watch, name="keys", daemon=True)
         self._authenticator = ThreadAuthenticator(context)
@@ -152,26 +159,22 @@ class ClientAuthenticator:
             self._watcher.start()
 
     def callback(self, domain: str, key: bytes) -> bool:
-        """On the authenticator's thread, which an exception would end, and with it the server's front door."""
+        """Return whether a key may connect. On the authenticator's thread, which an exception would end."""
         try:
             self._list.refresh()
         except Exception:
             log.exception("the list of keys cannot be followed")
-        known = self.admits(key.decode())
-        if not known:
-            self._list.turned_away(key.decode())
-        return known
+        is_known = self.is_allowed(key.decode())
+        if not is_known:
+            self._list.log_stranger(key.decode())
+            self._on_turned_away()
+        return is_known
 
-    def admits(self, key: str) -> bool:
-        """Whether who came in with this key may still be here. From any thread; looks at no disk."""
+    def is_allowed(self, key: str) -> bool:
+        """Return whether a client with this key may be here. From any thread; looks at no disk."""
         return self._list.admits(key)
 
-    @property
-    def turned_away(self) -> int:
-        """Handshakes with a key that is not on the list, so far. From any thread."""
-        return self._list.turned_away_count
-
-    def guard(self, socket: zmq.Socket[bytes]) -> None:
+    def protect(self, socket: zmq.Socket[bytes]) -> None:
         """Demand CURVE and a known key of everyone who connects to a socket that is not bound yet."""
         socket.curve_server = True
         socket.curve_secretkey = self._keys.server_secret

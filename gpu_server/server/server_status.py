@@ -1,4 +1,4 @@
-"""How a server is, from memory: nothing here waits for a disk. On the control thread."""
+"""The status of a server, from memory: nothing here waits for a disk. On the control thread."""
 
 from __future__ import annotations
 
@@ -7,70 +7,44 @@ import os
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import get_args
 
 import psutil
 
-from gpu_server.server.background import Background
-from gpu_server.server.counters import Counted
 from gpu_server.server.dispatch import Dispatcher
 from gpu_server.server.job_store import JobStore
+from gpu_server.server.mailbox import Background
 from gpu_server.server.settings import ServerSettings
-from gpu_server.server.sockets import RouterLoop
 from gpu_server.server.worker_slots import WorkerSlot
-from void_bridge.protocol.messages import FINAL_STATES, JobState, ServerStatus, SpoolStatus, WorkerStatus
+from void_bridge.protocol.messages import JobState, ServerStatus, SpoolStatus, WorkerStatus
 
 log = logging.getLogger(__name__)
 
-_LOOK_S = 5.0
+_CHECK_S = 5.0
 _STALE_S = 30.0
 
 
-@dataclass(frozen=True)
-class SocketCounts:
-    """Of one socket: errors sent, by code; connections that the server ended; seconds that messages took."""
-
-    refusals: dict[str, int]
-    shut: int
-    seconds: Counted
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """What metrics are made of, at one moment.
-
-    ended: jobs by final state; job_seconds: of those done, by engine; frames: published. sockets: by name.
-    turned_away: handshakes with a key that is not let in.
-    """
-
-    status: ServerStatus
-    ended: dict[str, int]
-    job_seconds: dict[str, Counted]
-    frames: int
-    sockets: dict[str, SocketCounts]
-    turned_away: int
-
-
 class FreeSpace:
-    """Bytes that are free on a disk, looked at now and then in the background: a disk may stall."""
+    """The free bytes of a disk, looked up now and then in the background: a disk may stall."""
 
     def __init__(self, folder: Path, background: Background) -> None:
         self._folder, self._background = folder, background
         self._bytes, self._seen = 0, float("-inf")
-        self._is_looking, self._next_look = False, 0.0
+        self._is_checking, self._next_check = False, 0.0
 
     def tick(self, now: float) -> None:
-        if now >= self._next_look and not self._is_looking:
-            self._is_looking, self._next_look = True, now + _LOOK_S
-            self._background.do(self._look, self._looked)
+        """Begin to look at the disk, if that is due at monotonic time `now`."""
+        if now >= self._next_check and not self._is_checking:
+            self._is_checking, self._next_check = True, now + _CHECK_S
+            self._background.do(self._check, self._checked)
 
     def bytes(self, now: float) -> int | None:
+        """Return the free bytes; None if the disk has not answered lately."""
         return self._bytes if now - self._seen <= _STALE_S else None
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         try:
             self._bytes = shutil.disk_usage(self._folder).free
         except OSError as exc:
@@ -78,12 +52,16 @@ class FreeSpace:
         else:
             self._seen = time.monotonic()
 
-    def _looked(self, _: object) -> None:
-        self._is_looking = False
+    def _checked(self, _: object) -> None:
+        self._is_checking = False
 
 
 class StatusCollector:
-    """`clients()` tells how many were heard of lately."""
+    """The status of a server.
+
+    Args:
+        count_clients: returns how many clients were heard lately.
+    """
 
     def __init__(
         self,
@@ -91,31 +69,20 @@ class StatusCollector:
         store: JobStore,
         dispatcher: Dispatcher,
         background: Background,
-        clients: Callable[[], int],
+        count_clients: Callable[[], int],
     ) -> None:
-        self._settings, self._store, self._dispatcher, self._clients = settings, store, dispatcher, clients
+        self._settings, self._store, self._dispatcher = settings, store, dispatcher
+        self._count_clients = count_clients
         self._free_space = FreeSpace(settings.spool, background)
         self._started, self._started_monotonic = time.time(), time.monotonic()
         self._process = psutil.Process()
 
     def tick(self, now: float) -> None:
+        """Do what is due at monotonic time `now`."""
         self._free_space.tick(now)
 
-    def snapshot(self, loops: Mapping[str, RouterLoop], turned_away: int) -> Snapshot:
-        counters = self._store.counters
-        return Snapshot(
-            status=self.status(),
-            ended={state: counters.ended[state] for state in FINAL_STATES},
-            job_seconds={engine: seconds.counted() for engine, seconds in counters.seconds.items()},
-            frames=counters.frames,
-            sockets={
-                name: SocketCounts(dict(loop.refusals), loop.shut, loop.answer_seconds.counted())
-                for name, loop in loops.items()
-            },
-            turned_away=turned_away,
-        )
-
-    def status(self) -> ServerStatus:
+    def collect(self) -> ServerStatus:
+        """Return the status as it is now."""
         now = time.monotonic()
         counts = Counter(record.state for record in self._store.table)
         queued = self._store.table.in_state("queued")
@@ -130,14 +97,14 @@ class StatusCollector:
                 free_bytes=self._free_space.bytes(now),
             ),
             jobs={state: counts[state] for state in get_args(JobState)},
-            workers=tuple(_of_worker(slot, now) for slot in self._dispatcher.workers),
+            workers=tuple(_worker_status(slot, now) for slot in self._dispatcher.slots),
             # A clock that was set back makes no job younger than now.
             oldest_queued_s=max(0.0, time.time() - min(record.created for record in queued)) if queued else None,
-            clients=self._clients(),
+            clients=self._count_clients(),
         )
 
 
-def _of_worker(slot: WorkerSlot, now: float) -> WorkerStatus:
+def _worker_status(slot: WorkerSlot, now: float) -> WorkerStatus:
     pid = slot.process.pid if slot.process else 0
     return WorkerStatus(
         index=slot.index,
@@ -146,7 +113,7 @@ def _of_worker(slot: WorkerSlot, now: float) -> WorkerStatus:
         device=slot.device if slot.ready else "",
         engine=slot.engine,
         jobs=tuple(sorted(slot.assignments, key=lambda job_id: job_id != slot.on_device)),
-        silent_s=now - slot.last_word if slot.process else None,
+        silent_s=now - slot.last_message if slot.process else None,
         resident_bytes=_resident_bytes(pid),
         losses=slot.losses,
     )

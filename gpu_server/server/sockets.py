@@ -1,103 +1,149 @@
-"""A thread that owns one ROUTER socket: receives with caps, knows its clients, never stops for a bad message."""
+"""A thread that owns one ROUTER socket: it receives within caps, knows its clients, and survives bad messages."""
 
 from __future__ import annotations
 
 import logging
-import socket
 import threading
 import time
-from collections import Counter, OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable
-from contextlib import suppress
+from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 import zmq
 
 from gpu_server.logs import about_job
 from gpu_server.server.connection_limiter import ConnectionLimiter
-from gpu_server.server.counters import ANSWER_SECONDS, Histogram
-from void_bridge.errors import InternalError, ProtocolError, Refused, VersionMismatch, VoidBridgeError
+from gpu_server.server.counters import Counters
+from gpu_server.server.mailbox import Mailbox, error_reply
+from void_bridge.errors import ProtocolError, Refused, VersionMismatch
 from void_bridge.protocol.framing import BUFFERS_MAX, Envelope, decode, encode, request_number
 from void_bridge.protocol.messages import PROTOCOL_VERSION, ErrorReply, Hello, Message, Ping, Pong, Welcome
 
 log = logging.getLogger(__name__)
 
-_SESSIONS_MAX = 4096
+_CLIENTS_MAX = 4096
 _BATCH_MAX = 64  # messages taken before posted calls get their turn
 _TICK_S = 0.1
 
 
-class Mailbox:
-    """Calls that other threads want made on the thread that polls `fileno()`. `post` never blocks."""
+class Clients:
+    """When each client of a socket was last heard, for the thread of that socket.
 
-    def __init__(self) -> None:
-        self._calls: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
-        self._reader, self._writer = socket.socketpair()
-        self._reader.setblocking(False)
-        self._writer.setblocking(False)
+    Attributes:
+        last_heard: monotonic time of the latest word of any client; any thread may read it.
+    """
 
-    def fileno(self) -> int:
-        return self._reader.fileno()
+    def __init__(self, deadline_s: float) -> None:
+        """deadline_s: a client that was silent for longer has gone."""
+        self._deadline_s = deadline_s
+        self._heard: OrderedDict[bytes, float] = OrderedDict()  # monotonic; the latest last
+        self.last_heard = time.monotonic()
 
-    def post(self, call: Callable[..., object], *args: Any) -> None:
-        self._calls.append((call, args))
-        with suppress(OSError):  # full: a wake-up is on its way; closed: nobody listens any more
-            self._writer.send(b"\0")
+    def __contains__(self, client: object) -> bool:
+        return client in self._heard
 
-    def run(self) -> None:
-        """Make the calls that are there now."""
-        with suppress(BlockingIOError):
-            self._reader.recv(4096)
-        for _ in range(len(self._calls)):
-            call, args = self._calls.popleft()
-            try:
-                call(*args)
-            except Exception:
-                log.exception("a posted call failed")
+    def note(self, client: bytes) -> None:
+        """Note that a client said something just now."""
+        self._heard[client] = self.last_heard = time.monotonic()
+        self._heard.move_to_end(client)
+        while len(self._heard) > _CLIENTS_MAX:
+            self._heard.popitem(last=False)
 
-    def close(self) -> None:
-        self._reader.close()
-        self._writer.close()
+    def forget(self, client: bytes) -> None:
+        """Forget a client that has gone."""
+        self._heard.pop(client, None)
+
+    def is_present(self, client: bytes) -> bool:
+        """Return whether a client was heard within the deadline."""
+        return time.monotonic() - self._heard.get(client, float("-inf")) <= self._deadline_s
+
+    def count(self) -> int:
+        """Return how many clients were heard within the deadline."""
+        since = time.monotonic() - self._deadline_s
+        return sum(1 for _ in takewhile(lambda heard: heard >= since, reversed(self._heard.values())))
+
+
+@dataclass(frozen=True)
+class Listener:
+    """A bound ROUTER socket, with all that a loop needs to know about its clients.
+
+    Attributes:
+        name: `control` or `data`, for metrics and the log.
+        router: the socket.
+        welcome: the answer to `hello`.
+        is_allowed: returns whether the owner of a key may still be here; called for each message, looks at no disk.
+        clients: when each client was last heard.
+        counters: of the server.
+        memory_bytes: see ConnectionLimiter.
+    """
+
+    name: str
+    router: zmq.Socket[bytes]
+    welcome: Welcome
+    is_allowed: Callable[[str], bool]
+    clients: Clients
+    counters: Counters
+    memory_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class Request:
+    """One message of a client, and the means to answer it now or later, on the thread of its loop."""
+
+    loop: RouterLoop
+    client: bytes
+    number: int
+    buffers: tuple[Any, ...] = ()
+
+    def answer(self, message: Message, *buffers: Any) -> bool:
+        """Send an answer. Returns False if the client has gone or takes nothing."""
+        return self.loop.send(self.client, self.number, message, *buffers)
+
+    def refuse(self, error: Exception) -> None:
+        """Send an error as the answer."""
+        self.answer(error_reply(error))
+
+    def respond(self, handle: Callable[..., Message | None], *args: Any) -> None:
+        """Send the answer that `handle(*args)` returns, if any, or the error that it raises."""
+        try:
+            answer = handle(*args)
+            if answer:
+                self.answer(answer)
+        except Exception as exc:
+            self.refuse(exc)
 
 
 class RouterLoop(threading.Thread):
-    """Subclasses answer messages in `handle` and do what is due in `tick`."""
+    """A thread that answers the messages of one socket. Subclasses have handlers, and do what is due in `tick`."""
 
-    def __init__(
-        self, name: str, router: zmq.Socket[bytes], welcome: Callable[[], Welcome], memory_bytes: int = 0
-    ) -> None:
-        super().__init__(name=name)
-        self.mailbox = Mailbox()
-        self.sessions: OrderedDict[bytes, float] = OrderedDict()  # client -> last heard of, monotonic; latest last
-        self._router = router
-        self._limiter = ConnectionLimiter(router, memory_bytes)
-        self._welcome = welcome
+    def __init__(self, listener: Listener, mailbox: Mailbox) -> None:
+        super().__init__(name=listener.name)
+        self.mailbox, self.clients = mailbox, listener.clients
+        self._listener, self._router, self._counters = listener, listener.router, listener.counters
+        shut_connections = listener.counters.shut_connections.labels(listener.name)
+        self._limiter = ConnectionLimiter(listener.router, listener.memory_bytes, shut_connections.inc)
+        self._answer_seconds = listener.counters.answer_seconds.labels(listener.name)
         self._running = True
-        self.admits: Callable[[str], bool] = _anybody  # whether a key that came in may still be here; no disk
-        self.last_heard = time.monotonic()  # of any client, to be read by any thread
-        self.refusals: Counter[str] = Counter()  # code of an error -> how many were sent; to be read by any thread
-        self.answer_seconds = Histogram(ANSWER_SECONDS)  # from taking a message to being through with it
 
-    def handle(self, client: bytes, envelope: Envelope) -> None:
+    def handle(self, message: Message, request: Request) -> Message | None:
+        """Return the answer to a message, or None if it is given later through `request`."""
         raise NotImplementedError
 
     def tick(self, now: float) -> None:
-        pass
+        """Do what is due at monotonic time `now`."""
 
     def takes_input(self) -> bool:
-        """False while what has been taken already fills the memory set aside for it."""
+        """Return False while received messages fill the memory set aside for them."""
         return True
-
-    @property
-    def shut(self) -> int:
-        """Connections that were ended from here, so far."""
-        return self._limiter.shut
 
     def stop(self) -> None:
         """Leave the loop and close the socket. From any thread."""
         self.mailbox.post(self._stop)
 
     def run(self) -> None:
+        """Receive and answer until `stop`."""
         poller = zmq.Poller()
         poller.register(self.mailbox.fileno(), zmq.POLLIN)
         poller.register(self._limiter.monitor, zmq.POLLIN)
@@ -106,7 +152,7 @@ class RouterLoop(threading.Thread):
             ready = dict(poller.poll(int(_TICK_S * 1000)))
             self.mailbox.run()
             if self._limiter.monitor in ready:
-                self._survive(self._limiter.note)
+                self._survive(self._limiter.read_events)
             if self._router in ready:
                 self._survive(self._take_messages)
             self._survive(self._do_what_is_due)
@@ -115,20 +161,30 @@ class RouterLoop(threading.Thread):
         self.mailbox.close()
 
     def _survive(self, step: Callable[[], None]) -> None:
-        """What nobody foresaw at one step ends neither the loop nor the others."""
+        """Run a step whose unexpected error must not end the loop."""
         try:
             step()
         except Exception:
             log.exception("%s: %s failed", self.name, step.__name__)
 
     def _do_what_is_due(self) -> None:
-        self._limiter.watch(time.monotonic())
+        self._limiter.check_memory(time.monotonic())
         self.tick(time.monotonic())
 
-    def reply(self, client: bytes, number: int, message: Message, *buffers: Any) -> bool:
-        """Send without waiting; False if the client has gone or takes nothing."""
+    def send(self, client: bytes, number: int, message: Message, *buffers: Any) -> bool:
+        """Send a message without waiting.
+
+        Args:
+            client: who gets it.
+            number: of the request that it answers; 0 for an event.
+            message: the message.
+            *buffers: raw bytes that go with it.
+
+        Returns:
+            False if the client has gone or takes nothing.
+        """
         if isinstance(message, ErrorReply):
-            self.refusals[message.code] += 1
+            self._counters.refused_messages.labels(self.name, message.code).inc()
         try:
             self._router.send_multipart([client, *encode(Envelope(message, number, buffers))], zmq.NOBLOCK, copy=False)
         except zmq.Again:
@@ -137,15 +193,9 @@ class RouterLoop(threading.Thread):
         except zmq.ZMQError as exc:
             if exc.errno != zmq.EHOSTUNREACH:
                 raise
-            self.sessions.pop(client, None)
+            self.clients.forget(client)
             return False
         return True
-
-    def refuse(self, client: bytes, number: int, error: Exception) -> None:
-        if not isinstance(error, VoidBridgeError):
-            log.error("a request failed", exc_info=error)
-            error = InternalError(f"the server failed at this request: {type(error).__name__}; see its log")
-        self.reply(client, number, ErrorReply(error.code, error.message))
 
     def _stop(self) -> None:
         self._running = False
@@ -158,43 +208,34 @@ class RouterLoop(threading.Thread):
                 client, frames, key, connection = _receive_capped(self._router)
             except zmq.Again:
                 return
-            began = time.monotonic()
-            self._limiter.heard(connection)
-            if self.admits(key):
-                self._answer(client, frames)
-            else:  # libzmq has no way to end one client's connection
-                self.sessions.pop(client, None)
-                self.refuse(client, request_number(frames), Refused("this key is not on the server's list any more"))
-            self.answer_seconds.add(time.monotonic() - began)
+            with self._answer_seconds.time():
+                self._limiter.heard(connection)
+                self._answer(client, frames, self._listener.is_allowed(key))
 
-    def _answer(self, client: bytes, frames: list[Any]) -> None:
+    def _answer(self, client: bytes, frames: list[Any], is_allowed: bool) -> None:
         try:
+            if not is_allowed:  # libzmq has no way to end one client's connection
+                self.clients.forget(client)
+                raise Refused("this key is not on the server's list any more")
             envelope = decode(frames)
         except Exception as exc:
-            self.refuse(client, request_number(frames), exc)
+            Request(self, client, request_number(frames)).refuse(exc)
             return
+        request = Request(self, client, envelope.number, envelope.buffers)
         with about_job(str(getattr(envelope.message, "id", ""))):
-            try:
-                self._check_in(client, envelope)
-            except Exception as exc:
-                self.refuse(client, envelope.number, exc)
+            request.respond(self._handle, envelope.message, request)
 
-    def _check_in(self, client: bytes, envelope: Envelope) -> None:
-        if client in self.sessions:
-            self._note(client)
-        if isinstance(envelope.message, Ping):
-            self.reply(client, envelope.number, Pong())
-        elif isinstance(envelope.message, Hello):
-            self._greet(client, envelope.message)
-            self.reply(client, envelope.number, self._welcome())
-        elif client not in self.sessions:
-            raise ProtocolError(f"got {envelope.message.type} before hello; say hello first")
-        else:
-            self.handle(client, envelope)
-
-    def _note(self, client: bytes) -> None:
-        self.sessions[client] = self.last_heard = time.monotonic()
-        self.sessions.move_to_end(client)
+    def _handle(self, message: Message, request: Request) -> Message | None:
+        if request.client in self.clients:
+            self.clients.note(request.client)
+        if isinstance(message, Ping):
+            return Pong()
+        if isinstance(message, Hello):
+            self._greet(request.client, message)
+            return self._listener.welcome
+        if request.client not in self.clients:
+            raise ProtocolError(f"got {message.type} before hello; say hello first")
+        return self.handle(message, request)
 
     def _greet(self, client: bytes, hello: Hello) -> None:
         if hello.protocol.partition(".")[0] != PROTOCOL_VERSION.partition(".")[0]:
@@ -202,21 +243,19 @@ class RouterLoop(threading.Thread):
                 f"client {hello.client[:40]} speaks protocol {hello.protocol[:20]!r}, this server {PROTOCOL_VERSION}; "
                 "install the same version of void-bridge on both sides"
             )
-        self._note(client)
+        self.clients.note(client)
         log.debug("%s: hello from %s of %s", self.name, hello.client[:80], hello.host[:80])
-        while len(self.sessions) > _SESSIONS_MAX:
-            self.sessions.popitem(last=False)
-
-
-def _anybody(_: str) -> bool:
-    return True
 
 
 def _receive_capped(router: zmq.Socket[bytes]) -> tuple[bytes, list[Any], str, int]:
-    """A client's name, the frames of its message, of which no more are kept than the cap and one to tell, its key and
-    the number of its connection.
+    """Receive one message, of which no more frames are kept than the cap and one to tell that it was exceeded.
 
-    The key is the one that the client proved to have when it connected.
+    Returns:
+        The client's name, the frames, the key that the client proved to have when it connected, and the file
+        descriptor of its connection.
+
+    Raises:
+        zmq.Again: none has come.
     """
     frame = router.recv(zmq.NOBLOCK, copy=False)
     client, key, connection = frame.bytes, str(frame.get("User-Id")), int(frame.get("__fd"))

@@ -1,31 +1,48 @@
-"""What the dispatcher knows of each worker. No I/O."""
+"""The places for worker processes, as the dispatcher sees them. No I/O."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from gpu_server.server.worker_process import WorkerProcess
 from void_bridge.protocol.messages import WorkerState
 
 _JOBS_PER_WORKER = 2
+_FOREVER = float("inf")
 
 
 @dataclass
 class Assignment:
-    """A job that a worker holds. Times are monotonic; kill_at is set once it was told to cancel."""
+    """A job that a worker holds. Times are monotonic.
+
+    Attributes:
+        attempt: number of the attempt.
+        last_message: when the worker last said something about it.
+        kill_at: when the worker is killed, once it was told to cancel the job.
+    """
 
     attempt: int
-    last_word: float
+    last_message: float
     kill_at: float | None = None
 
 
 @dataclass
 class WorkerSlot:
-    """A place for one worker process. end_by: it was told to end, and is killed then. blamed: jobs it was killed for.
+    """A place for one worker process after another. Times are monotonic.
 
-    engine: of the latest job of this process. last_word: when it last said anything, monotonic. losses: processes that
-    ended here unasked or had to be killed.
+    Attributes:
+        index: number of the slot.
+        process: the process that is there now.
+        ready: whether it takes jobs.
+        device: of the latest process, for example `cpu` or `cuda:0`.
+        started: when the process was started.
+        on_device: id of the job that uses the device.
+        assignments: the jobs that the process holds, by id.
+        end_by: when the process is killed, once it was told to end.
+        hung: the jobs for which the process was killed.
+        engine: of the latest job of this process.
+        last_message: when the process last said anything.
+        losses: processes that ended here unasked or had to be killed.
     """
 
     index: int
@@ -36,16 +53,17 @@ class WorkerSlot:
     on_device: str | None = None
     assignments: dict[str, Assignment] = field(default_factory=dict)
     end_by: float | None = None
-    blamed: set[str] = field(default_factory=set)
+    hung: set[str] = field(default_factory=set)
     engine: str = ""
-    last_word: float = 0.0
+    last_message: float = 0.0
     losses: int = 0
 
     @property
     def state(self) -> WorkerState:
+        """The state as clients see it."""
         if self.process is None:
             return "stopped"
-        if self.end_by is not None or self.blamed:
+        if self.end_by is not None or self.hung:
             return "ending"
         if not self.ready:
             return "starting"
@@ -53,17 +71,45 @@ class WorkerSlot:
 
     @property
     def takes_jobs(self) -> bool:
-        free = self.on_device is None and len(self.assignments) < _JOBS_PER_WORKER
-        return self.ready and free and self.end_by is None
+        """Whether another job may be given to the process now."""
+        is_free = self.on_device is None and len(self.assignments) < _JOBS_PER_WORKER
+        return self.ready and is_free and self.end_by is None
 
     @property
     def is_idle(self) -> bool:
+        """Whether there is a process without a job."""
         return self.process is not None and not self.assignments and self.end_by is None
 
+    def reset(self, now: float) -> None:
+        """Prepare for a new process."""
+        self.ready, self.end_by, self.hung, self.engine = False, None, set(), ""
+        self.started = self.last_message = now
 
-@dataclass
-class Freeing:
-    """Somebody waits for these processes to go."""
+    def clear(self) -> None:
+        """Note that the process has gone."""
+        self.process, self.ready, self.on_device = None, False, None
+        self.assignments.clear()
 
-    processes: set[WorkerProcess]
-    then: Callable[[], object]
+    def assign(self, job_id: str, attempt: int, now: float) -> Assignment:
+        """Give an attempt at a job to the process, whose device is busy from now on."""
+        self.on_device = job_id
+        assignment = self.assignments[job_id] = Assignment(attempt, now)
+        return assignment
+
+    def release(self, job_id: str) -> None:
+        """Note that the process holds a job no longer."""
+        self.assignments.pop(job_id, None)
+        if self.on_device == job_id:
+            self.on_device = None
+
+    def late_jobs(self, now: float, patience_s: float) -> set[str]:
+        """Return the jobs without progress for `patience_s`, and those that were to be cancelled by now."""
+        return {
+            job_id
+            for job_id, held in self.assignments.items()
+            if now > (held.kill_at or held.last_message + patience_s)
+        }
+
+    def is_late(self, now: float, patience_s: float) -> bool:
+        """Return whether the process should have ended by now, or did not start within `patience_s`."""
+        return now > (self.end_by or (_FOREVER if self.ready else self.started + patience_s))

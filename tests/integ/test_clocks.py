@@ -78,7 +78,7 @@ def test_a_job_that_runs_while_the_clock_jumps_is_neither_hung_nor_gone(tmp_path
         clock.jump(-2 * days)
         ticks_pass(server)
         assert server._stop_reasons.empty(), "an idle server does not leave early"
-        assert server._dispatcher.workers[0].process, "nor does its worker"
+        assert server._dispatcher.slots[0].process, "nor does its worker"
 
 
 def ticks_pass(server, count=3):
@@ -98,7 +98,7 @@ def test_a_cancel_is_still_kept_after_a_jump(tmp_path, clock, gates, days):
         submit = make_submit(make_plate(tmp_path / "plate"), gate=str(gates[0]), gate_at=1002, stubborn=True)
         client.upload(submit)
         eventually(lambda: client.status(submit.id).frames_done == 1)
-        process = server._dispatcher.workers[0].process
+        process = server._dispatcher.slots[0].process
         assert client.cancel(submit.id).state == "cancelled"
         clock.jump(days)
         assert process.join(20), "the worker that would not stop is ended"

@@ -15,7 +15,6 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from gpu_server.server import connection_limiter, metrics
 from gpu_server.server.app import Server
-from gpu_server.server.counters import Histogram
 from gpu_server.server.settings import ServerSettings
 from tests.support.live_server import Client, Peer, eventually, make_plate, make_submit, running, settings
 from void_bridge.config import Config
@@ -115,13 +114,6 @@ def test_what_goes_wrong_is_counted(tmp_path, served, port, monkeypatch):
         eventually(lambda: values(port)["turned_away_keys_total",] >= 1)
 
 
-def test_a_value_at_a_bound_is_counted_there():
-    histogram = Histogram((1.0, 5.0))
-    for value in (0.5, 1.0, 1.1, 5.0, 99.0):
-        histogram.add(value)
-    assert histogram.counted() == (((1.0, 2), (5.0, 4), (float("inf"), 5)), pytest.approx(106.6))
-
-
 def test_nothing_says_who_or_what(tmp_path, served, port):
     _, client = served
     plate = make_plate(tmp_path / "secret shot")
@@ -156,9 +148,8 @@ def test_a_page_that_was_led_here_by_its_name_is_told_nothing(served, port):
 
 
 def test_there_is_one_page_and_one_method(served, port):
-    assert get(port, "/")[0] == get(port, "/metrics/../etc")[0] == 404
-    assert get(port, method="POST")[0] == get(port, method="DELETE")[0] == 501
-    assert [line for line in get(port, "/<b>")[1].splitlines() if "<b>" in line] == []
+    assert get(port, "/")[0] == get(port, "/metrics/../etc")[0] == get(port, "/<b>")[0] == 404
+    assert get(port, method="POST")[0] == get(port, method="DELETE")[0] == 405
 
 
 def test_only_loopback_listens(served, port):
@@ -166,29 +157,32 @@ def test_only_loopback_listens(served, port):
     assert [address.ip for address in listening if address.port == port] == ["127.0.0.1"]
 
 
-def test_who_says_nothing_blocks_neither_pages_nor_the_server_nor_its_end(tmp_path, port):
+def test_silent_connections_block_neither_pages_nor_the_server_nor_its_end(tmp_path, port):
     with ExitStack() as stack:
         with running(settings(tmp_path, metrics_port=port)) as server, Client.of(server.settings) as client:
             for _ in range(metrics.CONNECTIONS_MAX - 1):
                 silent = stack.enter_context(socket.create_connection(("127.0.0.1", port)))
                 silent.sendall(b"GET /met")
-            eventually(lambda: len(server._metrics._open) == metrics.CONNECTIONS_MAX - 1)
-            assert get(port)[0] == 200
-            eventually(lambda: len(server._metrics._open) == metrics.CONNECTIONS_MAX - 1)
+            assert eventually(lambda: answered(port))[0] == 200
             assert client.control.ask(Ping()) == Pong()
             stack.enter_context(socket.create_connection(("127.0.0.1", port)))
-            eventually(lambda: len(server._metrics._open) == metrics.CONNECTIONS_MAX)
             one_too_many = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=20))
             assert one_too_many.recv(1) == b""
             assert client.control.ask(Ping()) == Pong()
-        assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("metrics")]
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", port))
 
 
-def test_who_trickles_is_let_go(served, port, monkeypatch):
+def answered(port):
+    """The answer, or None if the connection was not let in: the last one may not be over yet."""
+    try:
+        return get(port)
+    except OSError:
+        return None
+
+
+def test_a_connection_that_trickles_is_shut(served, port, monkeypatch):
     monkeypatch.setattr(metrics, "_CONNECTION_S", 0.2)
-    monkeypatch.setattr(metrics._Page, "timeout", 60.0)  # as if something came in time, again and again
     with socket.create_connection(("127.0.0.1", port), timeout=20) as slow:
         slow.sendall(b"GET /metrics HTTP/1.1\r\n")
         assert slow.recv(1) == b""

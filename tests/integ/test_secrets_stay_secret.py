@@ -118,7 +118,7 @@ def test_a_worker_gets_no_key(tmp_path, folder):
             submit = make_submit(make_plate(tmp_path / "plates"), gate=str(gate))
             client.upload(submit)
             client.reaches(submit.id, "running")
-            workers = [slot.process._process.pid for slot in server._dispatcher.workers]
+            workers = [slot.process._process.pid for slot in server._dispatcher.slots]
             shown = b"".join(
                 Path(f"/proc/{pid}/{name}").read_bytes() for pid in workers for name in ("environ", "cmdline")
             )

@@ -269,9 +269,9 @@ def test_a_digest_that_could_be_a_path_is_refused(server, tmp_path):
         client.control.ask(type(submit)("x", submit.job, (bad,), "inline"))
 
 
-@pytest.mark.parametrize("step", ["note", "tick", "refuse"])
+@pytest.mark.parametrize("step", ["read_events", "tick", "send"])
 def test_what_nobody_foresaw_at_one_step_ends_no_loop(server, monkeypatch, caplog, step):
-    owner = server._control._limiter if step == "note" else server._control
+    owner = server._control._limiter if step == "read_events" else server._control
     as_it_is = getattr(owner, step)
 
     def unforeseen(*given):

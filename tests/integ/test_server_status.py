@@ -129,7 +129,7 @@ def test_a_disk_that_stalls_holds_up_no_answer_and_is_said(tmp_path, monkeypatch
         raise OSError("stale handle")
 
     monkeypatch.setattr(server_status.shutil, "disk_usage", stalled)
-    monkeypatch.setattr(server_status, "_LOOK_S", 0.0)
+    monkeypatch.setattr(server_status, "_CHECK_S", 0.0)
     with running(settings(tmp_path)) as server, Client.of(server.settings) as client:
         eventually(lambda: looks)
         for _ in range(20):

@@ -145,7 +145,7 @@ def test_a_worker_that_waits_for_a_disk_is_ended_after_a_cancel_and_replaced(tmp
     roto = write_matte(tmp_path / "plate", range(1001, 1005), disc((32, 40), (16, 20), 6))
     job = make_shot_job(plate, range(1001, 1005), roto).replace(output=str(tmp_path / "out/clean.####.exr"))
     with running(told) as server, connect(config_for(tmp_path, transport="path")) as client:
-        eventually(lambda: server._dispatcher.workers[0].ready)
+        eventually(lambda: server._dispatcher.slots[0].ready)
         (worker,) = worker_processes()
         worker.send_signal(signal.SIGSTOP)
         id = client.submit(job).id

@@ -6,11 +6,12 @@ from gpu_server.server.blob_index import BlobIndex
 from gpu_server.server.eviction import plan_eviction
 from gpu_server.server.jobs import JobRecord, JobTable, check_output_free
 from gpu_server.server.settings import ServerSettings, is_loopback, split_bind
-from gpu_server.server.watchers import EVENT_S, Watchers
+from gpu_server.server.watchers import EVENT_S, Watchers, WatchEvent
 from void_bridge.config import Config
 from void_bridge.errors import MissingFrames, ProtocolError, Refused, UnknownJob, UsageError
 from void_bridge.frames import FrameRange
 from void_bridge.job import Colour, Job, MatteSource
+from void_bridge.protocol.framing import PART_BYTES
 from void_bridge.protocol.messages import InputFile, ResultFrame, Submit
 
 
@@ -176,14 +177,22 @@ def test_pictures_come_to_those_who_want_them():
     watchers.add("job", b"plain", False, now=0.0)
     watchers.add("job", b"keen", True, now=0.0)
     watchers.due(1.0, present)
-    watchers.previewed("job")
-    assert watchers.due(2.0, present) == [("job", b"keen", False, True)]
+    watchers.previewed("job", 7, b"png")
+    assert watchers.due(2.0, present) == [WatchEvent("job", b"keen", (7, b"png"), False)]
 
 
 def test_who_comes_late_gets_the_latest_picture():
     watchers = Watchers()
+    watchers.previewed("job", 7, b"png")
     watchers.add("job", b"keen", True, now=0.0)
-    assert watchers.due(EVENT_S, present) == [("job", b"keen", False, True)]
+    assert watchers.due(EVENT_S, present) == [WatchEvent("job", b"keen", (7, b"png"), False)]
+
+
+def test_a_preview_too_large_for_a_message_is_left_out():
+    watchers = Watchers()
+    watchers.previewed("job", 7, b"x" * (PART_BYTES + 1))
+    watchers.add("job", b"keen", True, now=0.0)
+    assert watchers.due(EVENT_S, present) == [WatchEvent("job", b"keen", None, False)]
 
 
 def test_who_has_gone_is_dropped():
