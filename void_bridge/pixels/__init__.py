@@ -1,1 +1,1 @@
-"""Pixels: EXR, colour, mattes, quadmask, framing, compositing. Needs the [server] extra; hosts import none of it."""
+"""Pixels: EXR, colour, mattes, quadmask, framing, compositing. Needs the [server] extra; hosts do not import it."""

@@ -1,4 +1,4 @@
-"""OpenColorIO: which space a plate is in, and the lossless ways from there (docs/colour.md).
+"""Colour through OpenColorIO: the space of a plate, and lossless conversions from there (docs/colour.md).
 
 Processors are cached and safe to use from any thread.
 """
@@ -35,7 +35,7 @@ def resolve_colour(
     env: Optional[Mapping[str, str]] = None,
     header: Optional[Mapping[str, object]] = None,
 ) -> Colour:
-    """The colour of a job, as `explain_colour` finds it."""
+    """Return the colour of a job; see `explain_colour`."""
     return explain_colour(space, config, env, header)[0]
 
 
@@ -45,21 +45,21 @@ def explain_colour(
     env: Optional[Mapping[str, str]] = None,
     header: Optional[Mapping[str, object]] = None,
 ) -> Tuple[Colour, str]:
-    """The colour of a job, and a sentence that says what was taken and why.
+    """Return the colour of a job, and a sentence that says which space and config were taken and why.
 
     Args:
-        space: a colour space, alias or role of the config. None: what the plate's header states,
-            else the config's role scene_linear.
+        space: a colour space, alias or role of the config. None: the space that the plate's header states, else the
+            config's role scene_linear.
         config: `ocio://` name or file. None: `OCIO` of `env`, else `BUILTIN_CONFIG`.
-        env: the environment, by default this process's.
-        header: of a plate's EXR file; `colorInteropID` and `acesImageContainerFlag` are looked at.
+        env: the environment; None: this process's.
+        header: header of a plate's EXR file, of which `colorInteropID` and `acesImageContainerFlag` are read.
 
     Returns:
-        The space under its own name, never an alias. `ocio://default` becomes the config it stands for.
+        The space under its own name, never an alias. `ocio://default` becomes the config that it stands for.
 
     Raises:
-        ColourError: a config that cannot be read; an unknown space (the nearest names are offered);
-            a space that isn't linear, or has no way to linear Rec.709.
+        ColourError: a config that cannot be read; an unknown space (the nearest names are offered); a space that is not
+            linear, or has no conversion to linear Rec.709.
     """
     environment = os.environ if env is None else env
     name = config or environment.get("OCIO") or BUILTIN_CONFIG
@@ -76,10 +76,10 @@ def explain_colour(
 
 
 def check_colour(colour: Colour) -> None:
-    """Make sure that a job's colour still means what it did when it was resolved.
+    """Raise unless a job's colour still means the same as when it was resolved.
 
     Raises:
-        ColourError: the config cannot be read or has changed, the space isn't there or isn't linear.
+        ColourError: the config cannot be read or has changed, or the space is missing or not linear.
     """
     _refuse_changed(colour.config, colour.config_hash)
     _linear_space(_config(colour.config, colour.config_hash), colour.space, colour.config)
@@ -87,22 +87,41 @@ def check_colour(colour: Colour) -> None:
 
 
 def to_linear_srgb(rgb: Array, colour: Colour) -> Array:
-    """From the working space to linear Rec.709: shape [..., 3], any range; a new array. Raises ColourError."""
+    """Convert from the working space to linear Rec.709.
+
+    Args:
+        rgb: shape [..., 3], any range.
+        colour: names the working space.
+
+    Returns:
+        A new array, shape [..., 3].
+
+    Raises:
+        ColourError: see `check_colour`.
+    """
     return _applied(_processor(colour.config, colour.config_hash, colour.space, "to linear"), rgb)
 
 
 def from_linear_srgb(rgb: Array, colour: Colour) -> Array:
-    """The inverse of `to_linear_srgb`."""
+    """Convert from linear Rec.709 to the working space; the inverse of `to_linear_srgb`."""
     return _applied(_processor(colour.config, colour.config_hash, colour.space, "from linear"), rgb)
 
 
 def from_encoded_srgb(rgb: Array, colour: Colour) -> Array:
-    """From a movie's display-referred sRGB, shape [..., 3], [0, 1], to the working space. Raises ColourError."""
+    """Convert a movie's display-referred sRGB to the working space.
+
+    Args:
+        rgb: shape [..., 3], in [0, 1].
+        colour: names the working space.
+
+    Raises:
+        ColourError: see `check_colour`.
+    """
     return _applied(_processor(colour.config, colour.config_hash, colour.space, "from encoded"), rgb)
 
 
 def interop_id(colour: Colour) -> Dict[str, str]:
-    """The EXR header that states the working space to other programs; empty where it has no agreed name.
+    """Return the EXR header that states the working space to other programs; empty if the space has no agreed name.
 
     The names are those of the Color Interop Forum, which the built-in configs have as aliases.
     """
@@ -112,23 +131,30 @@ def interop_id(colour: Colour) -> Dict[str, str]:
 
 
 def displays(colour: Colour) -> Dict[str, List[str]]:
-    """Views by display, the default display and its default view first. Raises ColourError."""
+    """List the views of each display, the default display and its default view first.
+
+    Raises:
+        ColourError: the config cannot be read.
+    """
     config = _config(colour.config, colour.config_hash)
     names = sorted(config.getDisplays(), key=lambda display: display != config.getDefaultDisplay())
     return {name: sorted(config.getViews(name), key=lambda view: view != config.getDefaultView(name)) for name in names}
 
 
 def to_display(rgb: Array, colour: Colour, display: str = "", view: str = "") -> Array:
-    """What a monitor is sent, by default the config's default display and view.
+    """Convert to the pixels that a monitor is sent.
 
     Args:
         rgb: shape [..., 3], linear, in the working space.
+        colour: names the working space.
+        display: a display of the config; empty for its default.
+        view: a view of the display; empty for its default.
 
     Returns:
         Shape [..., 3], display-encoded, about [0, 1].
 
     Raises:
-        ColourError: no such display or view; those there are named.
+        ColourError: there is no such display or view; the existing ones are named.
     """
     known = displays(colour)
     display = display or next(iter(known))
@@ -200,7 +226,7 @@ def _file_hash(path: str) -> str:
 def _wanted_space(
     config: ocio.Config, space: Optional[str], header: Mapping[str, object], config_name: str
 ) -> Tuple[str, str]:
-    """The space to look up, and where it comes from."""
+    """Return the space to look up, and the reason for it."""
     if space:
         return space, "as given"
     if header.get("acesImageContainerFlag") == 1:
@@ -214,7 +240,7 @@ def _wanted_space(
 
 
 def _linear_space(config: ocio.Config, wanted: str, config_name: str) -> str:
-    """The space's own name. Raises ColourError: not there, not linear."""
+    """Return the space's own name, or raise ColourError if it is missing or not linear."""
     name = str(config.getCanonicalName(wanted))
     if not name:
         known = [known for space in config.getColorSpaces() for known in (space.getName(), *space.getAliases())]

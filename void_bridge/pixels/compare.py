@@ -1,7 +1,7 @@
-"""For a review: a movie of the shot before and after, side by side, then under a moving wipe; and a contact sheet.
+"""Comparison movies and contact sheets for a review.
 
-First the clip once with both pictures at half size, before on the left; then once at full size,
-a line moving across and back: before on its left, after on its right. A short clip is repeated.
+A movie shows the clip once with both pictures at half size, before on the left; then once at full size, with a line
+that moves across and back: before on its left, after on its right. A short clip is repeated.
 """
 
 from __future__ import annotations
@@ -41,7 +41,14 @@ _SHEET_TILE = 360
 
 @dataclass(frozen=True)
 class ReviewView:
-    """How linear pixels are shown. display, view: empty for the config's default. width: of the movie, at most."""
+    """The rendering of linear pixels for a review.
+
+    Attributes:
+        display: a display of the config; empty for its default.
+        view: a view of the display; empty for its default.
+        exposure_stops: stops that are added.
+        width: largest width of the movie, in pixels.
+    """
 
     display: str = ""
     view: str = ""
@@ -52,9 +59,12 @@ class ReviewView:
 def write_comparison(
     job: Job, path: Path, view: ReviewView, on_frame: Callable[[int, int], None] = lambda done, total: None
 ) -> None:
-    """Write the movie of a job whose frames are all there.
+    """Write the comparison movie of a job whose frames are all delivered.
 
     Args:
+        job: the job.
+        path: the movie.
+        view: how the pixels are rendered.
         on_frame: called with the frames rendered and their count.
 
     Raises:
@@ -78,7 +88,11 @@ def write_comparison(
 
 
 def write_contact_sheet(job: Job, path: Path, view: ReviewView) -> None:
-    """Write a PNG with a few frames, spread over the shot, before and after. Raises as `write_comparison`."""
+    """Write a PNG with a few frames, spread over the shot, before and after.
+
+    Raises:
+        MissingFrames, UnreadableFile, NoSuchChannel, ColourError, OutputError, DiskFull.
+    """
     plates, results = Sequence.parse(job.plate), Sequence.parse(job.output)
     places = np.unique(np.linspace(0, len(job.frames) - 1, _SHEET_COLUMNS).round().astype(int))
     shown = [job.frames.frames[place] for place in places]
@@ -94,7 +108,7 @@ def write_contact_sheet(job: Job, path: Path, view: ReviewView) -> None:
 
 
 def _movie_size(window: Box, pixel_aspect: float, most: int) -> Tuple[int, int]:
-    """Width and height in square pixels, even."""
+    """Return width and height in square pixels, both even."""
     wide = window.width * pixel_aspect
     scale = min(1.0, most / wide)
     return max(2, round(wide * scale / 2) * 2), max(2, round(window.height * scale / 2) * 2)
@@ -108,7 +122,7 @@ def _picture(path: Path, colour: Colour, view: ReviewView, size: Tuple[int, int]
 
 
 def _displayed_rgb(frame: ExrFrame, path: Path) -> NDArray[np.float32]:
-    """The display window's pixels, shape [H, W, 3], black where there is no data."""
+    """Return the display window's pixels, shape [H, W, 3], black where there is no data."""
     part, names = frame.picture, rgb_names(frame, str(path))
     window = part.display_window
     seen = window & part.data_window
@@ -132,7 +146,7 @@ def _movie(store: BinaryIO, size: Tuple[int, int], frames: List[int], rate: Frac
 
 
 def _stored_pair(store: BinaryIO, size: Tuple[int, int], index: int) -> Tuple[Image, Image]:
-    """Before and after of a frame."""
+    """Read the pictures before and after of a frame."""
     width, height = size
     pair_bytes = 2 * height * width * 3
     store.seek(index * pair_bytes)
@@ -154,7 +168,7 @@ def _side_by_side(before: Image, after: Image, frame: int) -> Image:
 
 
 def _wiped(before: Image, after: Image, frame: int, share: float) -> Image:
-    """`share` of the width shows before, the rest after."""
+    """Show the picture before on `share` of the width, and the picture after on the rest."""
     height, width = before.shape[:2]
     edge = round(share * width)
     canvas = np.concatenate([before[:, :edge], after[:, edge:]], axis=1)
@@ -169,7 +183,7 @@ def _wiped(before: Image, after: Image, frame: int, share: float) -> Image:
 
 
 def _write(canvas: Image, text: str, left: int, bottom: int) -> None:
-    """Small and light, with a dark edge, in the corner above `left`, `bottom`."""
+    """Write small light text with a dark edge, in the corner above `left`, `bottom`."""
     height = canvas.shape[0]
     gap, scale = max(4, height // 60), _text_scale(height)
     origin = (left + gap, bottom - gap)

@@ -1,4 +1,4 @@
-"""New pixels into the plate: inside the paste matte alone, in linear light, everything else bit for bit."""
+"""Compositing: new pixels into the plate inside the paste matte, in linear light; all other pixels stay bit for bit."""
 
 from __future__ import annotations
 
@@ -14,17 +14,19 @@ Stored = TypeVar("Stored", bound=np.generic)
 
 
 def paste(plate: NDArray[Stored], patch: NDArray[np.float32], weight: NDArray[np.float32]) -> NDArray[Stored]:
-    """One channel of the plate with the patch mixed in.
+    """Mix a patch into one channel of the plate.
 
     Args:
-        plate: shape [H, W] as stored: half, float or uint. It stays as it is.
+        plate: shape [H, W] as stored: half, float or uint. It is not changed.
         patch: shape [H, W], linear, finite.
         weight: shape [H, W], in [0, 1].
 
     Returns:
-        Shape [H, W], of the plate's type. Where the weight is 0 the stored bits (NaN and -0.0 included);
-        where it is 1, or the plate isn't finite, the patch; a linear mix between. What the plate's type
-        cannot hold is clipped to its largest value. Without any weight, the plate itself.
+        Shape [H, W], of the plate's type. Where the weight is 0, the stored bits (NaN and -0.0 included); where it is 1
+        or
+        the plate is not finite, the patch; between, a linear mix. Values beyond the plate's type are clipped to its
+        largest.
+        If the weight is 0 everywhere, the plate itself.
     """
     assert plate.shape == patch.shape == weight.shape, f"{plate.shape}, {patch.shape} and {weight.shape} differ"
     box = matte_box(weight)
@@ -36,12 +38,12 @@ def paste(plate: NDArray[Stored], patch: NDArray[np.float32], weight: NDArray[np
 
 
 def paste_into(plate: NDArray[Stored], patch: NDArray[np.float32], weight: NDArray[np.float32]) -> None:
-    """As `paste`, in place."""
+    """Mix a patch into one channel of the plate in place; see `paste`."""
     np.copyto(plate, _as_stored(_mixed(plate, patch, weight), plate.dtype), where=weight > 0)
 
 
 def to_half(values: NDArray[np.float32]) -> NDArray[np.float16]:
-    """Rounded to the nearest half, as numpy does it, by the processor's own instruction. Shape [H, W]."""
+    """Round to the nearest half as numpy does, but with the processor's own instruction. Shape [H, W]."""
     return np.asarray(cv2.add(np.ascontiguousarray(values), np.zeros(4), dtype=cv2.CV_16F), np.float16)
 
 

@@ -1,4 +1,4 @@
-"""A contact sheet: pictures of a shot in rows, named, for a look at a whole job."""
+"""Contact sheets: pictures of a shot in labelled rows."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _HEADER_HEIGHT = 26
 
 
 def contact_sheet(rows: Mapping[str, Sequence[Picture]], columns: Sequence[str], tile_width: int = 300) -> Picture:
-    """Lay pictures out with a label a row and a column.
+    """Lay out pictures with a label for each row and each column.
 
     Args:
-        rows: label -> pictures, shape [H, W, 3], display-encoded; every row has one a column.
+        rows: label -> pictures, shape [H, W, 3], display-encoded; each row has one picture a column.
         columns: labels such as frame numbers.
-        tile_width: of each picture on the sheet, in pixels.
+        tile_width: width of each picture on the sheet, in pixels.
 
     Returns:
         Shape [h, w, 3].

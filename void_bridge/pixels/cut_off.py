@@ -1,4 +1,4 @@
-"""What a model changed where the paste matte lets nothing through: half a shadow left is worth a word."""
+"""Changes by a model that the paste matte cuts off, such as half of a shadow: they are measured and reported."""
 
 from __future__ import annotations
 
@@ -26,14 +26,24 @@ _SMALLEST = 5  # canvas pixels across; less is noise
 
 @dataclass(frozen=True)
 class CutOff:
-    """share: of what the model changed in a frame besides the object, in [0, 1]. box: around it, in canvas pixels."""
+    """The part of a model's change in one frame that is not pasted.
+
+    Attributes:
+        share: share of the change, the object aside, in [0, 1].
+        box: the box around it, in canvas pixels.
+    """
 
     share: float
     box: Box
 
 
 def find_cut_off(change: ModelChange, paste: Array) -> CutOff:
-    """What the paste matte cut off of the change in one frame. paste: shape [H, W], at the canvas, in [0, 1]."""
+    """Measure how much of the change in one frame the paste matte cuts off.
+
+    Args:
+        change: the model's change.
+        paste: shape [H, W], at the canvas, in [0, 1].
+    """
     significant = (change.size > _SIGNIFICANT).astype(np.uint8)
     changed = cv2.morphologyEx(significant, cv2.MORPH_OPEN, np.ones((_SMALLEST, _SMALLEST), np.uint8))
     amount = np.minimum(change.size, _LARGEST) * changed * (1 - change.object)
@@ -45,9 +55,10 @@ def find_cut_off(change: ModelChange, paste: Array) -> CutOff:
 
 
 def cut_off_warning(cuts: Mapping[int, CutOff]) -> Optional[str]:
-    """A line for the job's report; None where nothing notable was cut off.
+    """Return a line for the job's report, or None if nothing notable was cut off.
 
-    cuts: by frame, with boxes in pixels of the plate.
+    Args:
+        cuts: by frame, with boxes in pixels of the plate.
     """
     notable = {frame: cut for frame, cut in cuts.items() if cut.share >= NOTABLE_SHARE and not cut.box.empty}
     if len(notable) == 1 < len(cuts):  # a model's slip; what it does to a scene lasts longer

@@ -1,4 +1,4 @@
-"""How many stops bring a shot to a normal brightness: measured once a job, then fixed."""
+"""The exposure of a shot: the stops that bring it to a normal brightness, measured once a job, then fixed."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _SAMPLES_A_FRAME = 250_000
 
 
 def measure_exposure(frames: Iterable[Array]) -> float:
-    """Stops to add so that the shot's log-average luminance falls into `NORMAL_LUMINANCE`.
+    """Return the stops that bring the shot's log-average luminance into `NORMAL_LUMINANCE`.
 
-    A shot inside that band gets 0: it looks as it was graded, and a night stays a night. Another is
-    brought to the nearer edge, in whole eighths of a stop, by at most `LARGEST_CORRECTION_STOPS`.
-    Black, negative and non-finite pixels don't count. The same frames give the same number.
+    A shot inside that band gets 0: it looks as it was graded, and a night stays a night. Another is brought to the
+    nearer edge, in whole eighths of a stop, by at most `LARGEST_CORRECTION_STOPS`. Black, negative and non-finite
+    pixels do not count. The same frames give the same number.
 
-    The log-average as the key of a picture is that of Reinhard et al., "Photographic Tone
-    Reproduction for Digital Images", SIGGRAPH 2002.
+    The log-average as the key of a picture is that of Reinhard et al., "Photographic Tone Reproduction for Digital
+    Images", SIGGRAPH 2002.
 
     Args:
         frames: each of shape [H, W, 3], linear, premultiplied or not.
@@ -46,7 +46,7 @@ def measure_exposure(frames: Iterable[Array]) -> float:
 
 
 def _log2_luminance(frame: Array) -> Tuple[float, int]:
-    """Sum of the base-2 logarithms of the luminance of a frame's lit pixels, and their count."""
+    """Return the sum of the base-2 logarithms of the luminance of a frame's lit pixels, and their count."""
     stride = max(1, int(np.sqrt(frame.shape[0] * frame.shape[1] / _SAMPLES_A_FRAME)))
     with np.errstate(invalid="ignore", over="ignore"):
         luminance = frame[::stride, ::stride] @ _REC709_WEIGHTS

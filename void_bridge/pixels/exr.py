@@ -1,14 +1,12 @@
-"""EXR frames in and out, with everything a comp needs kept.
+"""EXR frames, read and written with everything that a comp needs kept.
 
-Every channel of every part stays at its own pixel type; windows, pixel aspect, timecode, views and
-custom headers come through. What is written is lossless whatever was read, and depends on nothing
-but the frame's content. OpenEXR does the decoding and encoding; `set_threads` says with how many
-threads, once a process.
+Every channel of every part stays at its own pixel type; windows, pixel aspect, timecode, views and custom headers come
+through. Written files are lossless, also where the read file was not, and depend on the frame's content alone. OpenEXR
+decodes and encodes; `set_threads` sets its threads, once a process.
 
-Changed on the way: tiles keep their size but lose their levels below the top one; rationals are
-reduced (48/2 becomes 24/1); text that is not UTF-8 is read as Latin-1 and written as UTF-8; the
-`pLinear` hint of channels, empty previews and empty byte strings, and film keycodes out of range
-are dropped.
+Some things change: tiles keep their size but lose their levels below the top one; rationals are reduced (48/2 becomes
+24/1); text that is not UTF-8 is read as Latin-1 and written as UTF-8; the `pLinear` hint of channels, empty previews
+and empty byte strings, and film keycodes out of range are dropped.
 """
 
 from __future__ import annotations
@@ -69,9 +67,13 @@ _LOSSLESS = ("NO", "RLE", "ZIPS", "ZIP", "PIZ", "HTJ2K256", "HTJ2K32", "ZSTD")
 class ExrPart:
     """One part of a frame.
 
-    channels: name -> shape [data_window.height, data_window.width]; float16, float32 or uint32.
-    header: every other attribute by name, as OpenEXR's Python module has it (text, numbers, Fraction,
-        TimeCode, arrays, ...). Text, int and float can be added; an int over 32 bits is written as text.
+    Attributes:
+        channels: name -> shape [data_window.height, data_window.width]; float16, float32 or uint32.
+        data_window: the pixels that are stored.
+        display_window: the pixels that are shown.
+        name: name of the part in the file.
+        header: every other attribute by name, as OpenEXR's Python module has it (text, numbers, Fraction, TimeCode,
+            arrays, ...). Text, int and float can be added; an int over 32 bits is written as text.
     """
 
     channels: Dict[str, Plane]
@@ -82,7 +84,7 @@ class ExrPart:
 
     @property
     def pixel_aspect(self) -> float:
-        """Width of a pixel over its height; 1 where the header has none that makes sense."""
+        """The width of a pixel over its height; 1 if the header has no valid one."""
         aspect = float(self.header.get("pixelAspectRatio", 1.0))
         return aspect if 0 < aspect < float("inf") else 1.0
 
@@ -95,11 +97,11 @@ class ExrFrame:
 
     @property
     def picture(self) -> ExrPart:
-        """The part of the RGB, whose channels `rgb_names` names; else the first."""
+        """The part with the RGB, whose channels `rgb_names` names; else the first part."""
         return self.parts[picture_index(self)]
 
     def with_picture(self, channels: Dict[str, Plane], header: Mapping[str, Any]) -> ExrFrame:
-        """A copy whose picture has these channels, and these attributes besides its own."""
+        """Return a copy whose picture has these channels, and these attributes besides its own."""
         index = picture_index(self)
         part = self.parts[index]
         changed = replace(part, channels=channels, header={**part.header, **header})
@@ -107,7 +109,7 @@ class ExrFrame:
 
 
 def set_threads(count: int) -> None:
-    """Let OpenEXR decode and encode with `count` threads, in this whole process; 0 uses the caller's."""
+    """Let OpenEXR decode and encode with `count` threads in this whole process; 0 uses the caller's."""
     OpenEXR.set_global_thread_count(count)
 
 
@@ -115,8 +117,8 @@ def read_frame(path: Path) -> ExrFrame:
     """Decode a file.
 
     Raises:
-        UnreadableFile: not there, not an EXR, cut off or damaged, deep, subsampled, or larger than
-            the limits of exr_refusals; the file and the reason are named.
+        UnreadableFile: missing, not an EXR, cut off, damaged, deep, subsampled, or larger than the limits of
+            exr_refusals; the message names the file and the reason.
     """
     info = read_info(path)
     refuse_unreadable(info, str(path))
@@ -126,7 +128,7 @@ def read_frame(path: Path) -> ExrFrame:
 
 
 def decode_frame(data: bytes, name: str = "EXR data") -> ExrFrame:
-    """As read_frame, from bytes; `name` is for messages."""
+    """Decode the bytes of a file; see `read_frame`. `name` is for messages."""
     info = parse_info(io.BytesIO(data), name)
     refuse_unreadable(info, name)
     return _decoded(io.BytesIO(_with_refused_hidden(data, info)), info, name)
@@ -160,7 +162,7 @@ def _part(part: OpenEXR.Part, info: ExrPartInfo) -> ExrPart:
 
 
 def _with_refused_hidden(data: bytes, info: ExrInfo) -> bytes:
-    """`data` with the type names of attributes that OpenEXR refuses in capitals, hence unknown to it."""
+    """Return the file with the type names of refused attributes in capitals, so that OpenEXR treats them as unknown."""
     for index, name in refused_attributes(info):
         kind, value = info.parts[index].raw[name]
         plain = name.encode("utf-8", "surrogateescape") + b"\0"
@@ -182,7 +184,7 @@ def _restore_refused(header: Dict[str, Any], info: ExrPartInfo) -> None:
 
 
 def encode_frame(frame: ExrFrame) -> bytes:
-    """The bytes of a frame as an EXR file, the same for the same content.
+    """Return the bytes of a frame as an EXR file, the same for the same content.
 
     Raises:
         OutputError: attributes that OpenEXR cannot write, or parts that contradict each other.
@@ -199,7 +201,7 @@ def write_frame(frame: ExrFrame, path: Path, durable: bool = False) -> None:
     """Write a frame, whole or not at all.
 
     Raises:
-        OutputError, DiskFull: naming `path`, which is left as it was.
+        OutputError, DiskFull: naming `path`, which stays as it was.
     """
     write_bytes(path, encode_frame(frame), durable)
 
@@ -212,7 +214,19 @@ def write_simple(
     header: Optional[Mapping[str, Any]] = None,
     compression: str = "zip",
 ) -> None:
-    """Write one part of these planes; both windows start at (0, 0) unless given. Raises as write_frame."""
+    """Write a file of one part.
+
+    Args:
+        path: the file.
+        channels: name -> plane; all have the same shape.
+        display_window: by default the data window.
+        data_window: by default it starts at (0, 0).
+        header: further attributes.
+        compression: name of a compression in lower case, or "none".
+
+    Raises:
+        OutputError, DiskFull: see `write_frame`.
+    """
     height, width = next(iter(channels.values())).shape
     data_window = data_window or Box(0, 0, height, width)
     member = "NO" if compression == "none" else compression.upper()
@@ -247,12 +261,12 @@ def _header(part: ExrPart) -> Dict[str, Any]:
 
 
 def _writable(value: Any) -> Any:
-    """OpenEXR writes 0 for a whole number that does not fit 32 bits."""
+    """Return a value that OpenEXR writes faithfully: it writes 0 for a whole number that does not fit 32 bits."""
     return str(value) if isinstance(value, int) and not -(2**31) <= value < 2**31 else value
 
 
 def _lossless(part: ExrPart) -> OpenEXR.Compression:
-    """The compression that the part came with if it loses nothing of these channels, else ZIP."""
+    """Return the compression that the part came with if it is lossless for these channels, else ZIP."""
     lossless = [getattr(OpenEXR, f"{name}_COMPRESSION", None) for name in _LOSSLESS]
     if all(plane.dtype.type is not np.float32 for plane in part.channels.values()):
         lossless.append(OpenEXR.PXR24_COMPRESSION)

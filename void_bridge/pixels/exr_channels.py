@@ -1,4 +1,4 @@
-"""Which channel is meant: names as people write them, over the layers and parts of an EXR."""
+"""Channel names as people write them, found over the layers and parts of an EXR."""
 
 from __future__ import annotations
 
@@ -28,27 +28,32 @@ class _Frame(Protocol):
 
 
 def find_channel(names: Iterable[str], wanted: str) -> str:
-    """The one of `names` that `wanted` means.
+    """Return the one of `names` that `wanted` means.
 
-    "" is the only channel, else A, else R. Otherwise the exact name; else the only one that is the
-    same but for case, long names (alpha, red) and the layer rgba.
+    An empty `wanted` means the only channel, else A, else R. Otherwise the exact name wins; else the only name that is
+    equal apart from case, long names (alpha, red) and the layer rgba.
 
     Raises:
-        NoSuchChannel: none or several; the nearest names are offered.
+        NoSuchChannel: none or several match; the nearest names are offered.
     """
     return _find({name: name for name in names}, wanted, "the file")
 
 
 def find_in_frame(frame: _Frame, wanted: str, where: str = "the frame") -> Place:
-    """As find_channel, over all parts of an ExrFrame or ExrInfo; `where` is for messages.
+    """Find a channel over all parts of an ExrFrame or ExrInfo; see `find_channel`.
 
     A channel is known by its own name (the first part that has it wins) and by `part.channel`.
+
+    Args:
+        frame: the frame.
+        wanted: the channel.
+        where: name of the frame in messages.
     """
     return _find(channel_places(frame), wanted, where)
 
 
 def channel_places(frame: _Frame) -> Dict[str, Place]:
-    """Every name by which a channel can be asked for, and where it is."""
+    """Return every name by which a channel can be asked for, and its place."""
     places: Dict[str, Place] = {}
     for index, part in enumerate(frame.parts):
         for channel in part.channels:
@@ -59,10 +64,10 @@ def channel_places(frame: _Frame) -> Dict[str, Place]:
 
 
 def rgb_names(frame: _Frame, where: str = "the plate") -> Tuple[str, str, str]:
-    """Names of red, green and blue in the part that is the picture (`picture_index`).
+    """Return the names of red, green and blue in the part that is the picture (`picture_index`).
 
     Raises:
-        NoSuchChannel: no such channels; a plate of luminance alone counts as that.
+        NoSuchChannel: there are no such channels, also in a plate of luminance alone.
     """
     found = _picture(frame)
     if found:
@@ -73,10 +78,10 @@ def rgb_names(frame: _Frame, where: str = "the plate") -> Tuple[str, str, str]:
 
 
 def picture_index(frame: _Frame) -> int:
-    """The part that is the picture: the one of the RGB, else the first.
+    """Return the index of the part that is the picture: the one with the RGB, else the first.
 
-    RGB is R, G, B without a layer, else in a layer rgba, rgb or beauty; in a part of such a name,
-    else in the first that has them. Of a stereo pair it is the first eye.
+    RGB is R, G, B without a layer, else in a layer rgba, rgb or beauty; in a part of such a name, else in the first
+    part that has them. Of a stereo pair it is the first eye.
     """
     found = _picture(frame)
     return found[0] if found else 0

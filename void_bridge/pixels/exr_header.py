@@ -1,9 +1,8 @@
-"""What an EXR file says about itself, read without touching a pixel.
+"""The header of an EXR file, read without decoding a pixel.
 
-The layout is that of "OpenEXR File Layout" (openexr.com): a magic number, a version field with
-flags, then for each part its attributes (name, type, size, value), each list closed by a zero byte.
-Reading it here keeps a file from being decoded, or memory from being taken, on the word of a
-header that makes no sense.
+The layout is that of "OpenEXR File Layout" (openexr.com): a magic number, a version field with flags, then for each
+part its attributes (name, type, size, value), each list closed by a zero byte. Since headers are read and checked here
+first, a file with an absurd header is never decoded, and no memory is taken for it.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ COMPRESSIONS = (
 
 @dataclass(frozen=True)
 class ChannelInfo:
-    """One channel: its pixel type and how many pixels apart its samples are."""
+    """One channel: its pixel type, and the distance of its samples in pixels."""
 
     type: PixelType
     x_sampling: int = 1
@@ -50,14 +49,20 @@ class ChannelInfo:
 
 @dataclass(frozen=True)
 class ExrPartInfo:
-    """One part, as its header has it.
+    """One part, as described by its header.
 
-    channels: name -> ChannelInfo, sorted as in the file.
-    compression: one of COMPRESSIONS.
-    tile: width and height of tiles, in pixels; (0, 0) in scanlines.
-    frames_per_second: None where the header has none.
-    attributes: those whose values are text, whole numbers, numbers, rationals or tuples of floats.
-    raw: every attribute, as (type, value in bytes).
+    Attributes:
+        name: name of the part.
+        data_window: the pixels that are stored.
+        display_window: the pixels that are shown.
+        channels: name -> ChannelInfo, sorted as in the file.
+        compression: one of COMPRESSIONS.
+        storage: "scanline", "tiled" or "deep".
+        tile: width and height of tiles, in pixels; (0, 0) in scanlines.
+        pixel_aspect: width of a pixel over its height.
+        frames_per_second: None if the header has none.
+        attributes: those whose values are text, whole numbers, numbers, rationals or tuples of floats.
+        raw: every attribute, as (type, value in bytes).
     """
 
     name: str
@@ -74,45 +79,52 @@ class ExrPartInfo:
 
     @property
     def decoded_bytes(self) -> int:
+        """The bytes of all its pixels."""
         return self.data_window.height * self.data_window.width * self.bytes_per_pixel
 
     @property
     def bytes_per_pixel(self) -> int:
+        """The bytes of one pixel of every channel."""
         return sum(BYTES_PER_PIXEL[channel.type] for channel in self.channels.values())
 
 
 @dataclass(frozen=True)
 class ExrInfo:
-    """What the header says of a frame's parts; windows and so on are those of the picture."""
+    """The header of a file; windows and so on are those of the picture."""
 
     parts: Tuple[ExrPartInfo, ...]
 
     @property
     def picture(self) -> ExrPartInfo:
+        """The part with the RGB, else the first part."""
         return self.parts[picture_index(self)]
 
     @property
     def data_window(self) -> Box:
+        """The data window of the picture."""
         return self.picture.data_window
 
     @property
     def display_window(self) -> Box:
+        """The display window of the picture."""
         return self.picture.display_window
 
     @property
     def pixel_aspect(self) -> float:
+        """The pixel aspect of the picture."""
         return self.picture.pixel_aspect
 
     @property
     def frames_per_second(self) -> Optional[Fraction]:
+        """The frame rate of the picture; None if its header has none."""
         return self.picture.frames_per_second
 
 
 def read_info(path: Path) -> ExrInfo:
-    """Windows, channels, compression and attributes of a file; no pixel is decoded.
+    """Read windows, channels, compression and attributes of a file; no pixel is decoded.
 
     Raises:
-        UnreadableFile: not there, not an EXR, cut off, or a header that makes no sense.
+        UnreadableFile: missing, not an EXR, cut off, or with an invalid header.
     """
     try:
         with open(path, "rb") as handle:
@@ -122,7 +134,7 @@ def read_info(path: Path) -> ExrInfo:
 
 
 def parse_info(stream: BinaryIO, name: str) -> ExrInfo:
-    """As read_info, from the start of a stream; `name` is for messages."""
+    """Read the header from the start of a stream; see `read_info`. `name` is for messages."""
     data = b""
     while True:
         block = stream.read(max(_BLOCK_BYTES, len(data)))
@@ -138,11 +150,11 @@ def parse_info(stream: BinaryIO, name: str) -> ExrInfo:
 
 
 class _Incomplete(Exception):
-    """More bytes are needed."""
+    """The header goes on behind the bytes read so far."""
 
 
 class _Cursor:
-    """Reads forward through bytes."""
+    """A reader that moves forward through bytes."""
 
     def __init__(self, data: bytes, position: int = 0) -> None:
         self.data = data
@@ -159,7 +171,7 @@ class _Cursor:
         return taken
 
     def text(self) -> str:
-        """A zero-terminated name of at most 255 bytes."""
+        """Read a zero-terminated name of at most 255 bytes."""
         end = self.data.find(b"\0", self.position, self.position + 256)
         if end < 0:
             if self.position + 256 > len(self.data):
@@ -263,7 +275,7 @@ def _channels(data: bytes) -> Dict[str, ChannelInfo]:
 
 
 def decode_text(data: bytes) -> str:
-    """Text of an attribute. Files older than the rule say Latin-1 where the rule is UTF-8."""
+    """Decode the text of an attribute: UTF-8, or Latin-1 in files that are older than that rule."""
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError:
@@ -288,5 +300,6 @@ def _value(kind: str, data: bytes) -> Optional[object]:
 
 
 def decode_rational(data: bytes) -> Optional[Fraction]:
+    """Decode a rational; None if its denominator is 0."""
     numerator, denominator = struct.unpack("<iI", data)
     return Fraction(numerator, denominator) if denominator else None

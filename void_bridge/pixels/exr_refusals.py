@@ -1,4 +1,4 @@
-"""EXR files and attributes that are not handed to OpenEXR as they are."""
+"""EXR files that are refused before they are decoded, and attributes that OpenEXR's Python module refuses."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _MAX_TILE = 4096
 
 
 def refuse_unreadable(info: ExrInfo, name: str) -> None:
-    """Refuse what is not read here, before memory is taken for it.
+    """Refuse files that cannot be read here, before memory is taken for them.
 
     Raises:
-        UnreadableFile: deep or subsampled pixels, more of them than MAX_PART_PIXELS or MAX_FRAME_BYTES,
-            or tiles larger than both the picture and 4096 pixels.
+        UnreadableFile: deep or subsampled pixels, more of them than MAX_PART_PIXELS or MAX_FRAME_BYTES, or tiles larger
+            than both the picture and 4096 pixels.
     """
     for part in info.parts:
         problem = _problem(part)
@@ -62,7 +62,7 @@ def _problem(part: ExrPartInfo) -> Optional[str]:
 
 
 def refused_attributes(info: ExrInfo) -> List[Tuple[int, str]]:
-    """(part, attribute) of values over which OpenEXR's Python module refuses a whole file."""
+    """List attributes, as (part, name), over whose values OpenEXR's Python module refuses a whole file."""
     return [
         (index, name)
         for index, part in enumerate(info.parts)
@@ -80,7 +80,7 @@ def _refused(kind: str, data: bytes) -> bool:
 
 
 def _sound_keycode(data: bytes) -> bool:
-    """Ranges of ImfKeyCode.h."""
+    """Return whether a keycode keeps to the ranges of ImfKeyCode.h."""
     if len(data) != 28:
         return False
     values = struct.unpack("<7i", data)

@@ -1,8 +1,8 @@
-"""From the plate to the model's frame, and the exact way back. `framing_path` lets the crop move.
+"""The crop of the plate that a model sees, and the exact conversion back. `framing_path` lets the crop move.
 
-The crop holds everything that may change, at any frame, and context around it, in square pixels at
-the canvas's aspect. It is never smaller than the canvas where the plate has the pixels, so that no
-plate is enlarged for nothing: an object that fits goes through the model one to one.
+The crop holds everything that may change, in any frame, and context around it, in square pixels at the canvas's aspect.
+If the plate has the pixels, it is never smaller than the canvas, so that no plate is enlarged needlessly: an object
+that fits goes through the model one to one.
 """
 
 from __future__ import annotations
@@ -29,10 +29,12 @@ NEARLY_WHOLE = 0.85
 
 @dataclass(frozen=True)
 class Framing:
-    """What the model sees of a raster.
+    """The part of a raster that the model sees.
 
-    raster, crop: in the same coordinates. Where the crop sticks out of the raster, the plate is mirrored
-    there. canvas: height and width of the model's frame, in pixels.
+    Attributes:
+        raster: the whole plate.
+        crop: the part, in the same coordinates. Where it extends beyond the raster, the plate is mirrored.
+        canvas: height and width of the model's frame, in pixels.
     """
 
     raster: Box
@@ -41,27 +43,32 @@ class Framing:
 
     @property
     def inside(self) -> Box:
-        """The part of the crop that the raster has: what `to_canvas` takes and `from_canvas` gives."""
+        """The part of the crop inside the raster: input of `to_canvas` and result of `from_canvas`."""
         return self.crop & self.raster
 
     @property
     def enlargement(self) -> float:
-        """How much the model's pixels are enlarged on the way back; below 1 they shrink."""
+        """The factor by which the model's pixels are enlarged to the plate; below 1 they shrink."""
         return max(self.crop.height / self.canvas[0], self.crop.width / self.canvas[1])
 
     def to_canvas(self, image: Image) -> Image:
-        """Shape [h, w] or [h, w, C] of `inside` -> the canvas, float32. Averages when it shrinks."""
+        """Resample an image of `inside`, shape [h, w] or [h, w, C], to the canvas, float32. Shrinking averages."""
         return resample(np.asarray(self.padded(image), np.float32), *self.canvas)
 
     def from_canvas(self, image: Image, box: Optional[Box] = None) -> Image:
-        """The canvas, shape [H, W] or [H, W, C] -> shape of `inside`, or of a box of it, counted from its corner."""
+        """Resample an image of the canvas to the plate.
+
+        Args:
+            image: shape [H, W] or [H, W, C] of the canvas.
+            box: part of `inside`, counted from its corner; None: all of it.
+        """
         assert image.shape[:2] == self.canvas, f"an image of {image.shape} for a canvas of {self.canvas}"
         inner = self._inside_crop
         wanted = inner if box is None else box.moved(inner.y0, inner.x0) & inner
         return resample(image, *self.crop.shape, wanted)
 
     def padded(self, image: NDArray[np.generic]) -> NDArray[np.generic]:
-        """An image of `inside` mirrored out to the crop, of its own type."""
+        """Mirror an image of `inside` out to the crop; its type stays."""
         assert image.shape[:2] == self.inside.shape, f"an image of {image.shape} for a crop of {self.inside.shape}"
         inner = self._inside_crop
         borders = (inner.y0, self.crop.height - inner.y1, inner.x0, self.crop.width - inner.x1)
@@ -77,14 +84,14 @@ class Framing:
 def hold_framing(
     raster: Box, region: Box, canvas: Tuple[int, int], pixel_aspect: float = 1.0, context: float = CONTEXT
 ) -> Framing:
-    """One framing for a shot.
+    """Return one framing for a shot.
 
     Args:
-        raster: all there is of the plate.
-        region: around everything that may change, over all frames; empty, it counts as the raster.
+        raster: the whole plate.
+        region: the box around everything that may change, over all frames; an empty one counts as the raster.
         canvas: height and width of the model's frame.
         pixel_aspect: width of a plate's pixel over its height.
-        context: on each side, as a share of the region's size. It gives way before the crop leaves the raster.
+        context: context on each side, as a share of the region's size. It shrinks before the crop leaves the raster.
     """
     region = _within(region, raster)
     rows, columns = crop_shape(raster, region, canvas, pixel_aspect, context)
@@ -96,7 +103,15 @@ def hold_framing(
 def crop_shape(
     raster: Box, region: Box, canvas: Tuple[int, int], pixel_aspect: float = 1.0, context: float = CONTEXT
 ) -> Tuple[int, int]:
-    """Rows and columns of the crop around a region; the raster's own where it is taken whole. As `hold_framing`."""
+    """Return rows and columns of the crop around a region, or the raster's own if all of it is taken.
+
+    Args:
+        raster: the whole plate.
+        region: see `hold_framing`.
+        canvas: height and width of the model's frame.
+        pixel_aspect: width of a plate's pixel over its height.
+        context: see `hold_framing`.
+    """
     region = _within(region, raster)
     aspect = canvas[1] / canvas[0] / pixel_aspect  # of the crop, in plate pixels
     largest_height = min(raster.height, raster.width / aspect)  # that stays inside the raster
@@ -116,12 +131,12 @@ def _within(region: Box, raster: Box) -> Box:
 
 
 def _height_around(box: Box, aspect: float) -> float:
-    """Of the smallest crop with this aspect that holds the box."""
+    """Return the height of the smallest crop with this aspect that holds the box."""
     return max(box.height, box.width / aspect)
 
 
 def _placed(low: int, high: int, size: int, raster_low: int, raster_high: int) -> int:
-    """Where a run of `size` pixels begins: centred on low..high inside the raster; a longer one is centred on that."""
+    """Return where a run of `size` pixels begins: centred on low..high inside the raster, or on a shorter raster."""
     if size >= raster_high - raster_low:
         return raster_low - (size - (raster_high - raster_low)) // 2
     return min(max((low + high - size) // 2, raster_low), raster_high - size)

@@ -1,19 +1,20 @@
-"""A crop that moves with what may change: one size for the whole shot, its place a smooth path.
+"""A crop that moves with the mattes: one size for the whole shot, and a smooth path.
 
 Along each axis the path x minimises
 
     sum (x[t-1] - 2 x[t] + x[t+1])^2  +  FOLLOW  sum (x[t] - centred[t])^2
 
-between bounds of each frame that keep everything drawn inside the crop, with half of the context, and the
-crop inside the raster. Without bounds that is the Whittaker-Henderson smoother, a low-pass filter
-(Whittaker, "On a new method of graduation", 1922); with them it is a quadratic programme, solved by
-accelerated projected gradients (Nesterov, "Introductory lectures on convex optimization", 2004, 2.2.4).
+between bounds of each frame that keep everything drawn inside the crop, with half of the context, and the crop inside
+the raster. Without bounds that is the Whittaker-Henderson smoother, a low-pass filter (Whittaker, "On a new method of
+graduation", 1922); with them it is a quadratic programme, solved by accelerated projected gradients (Nesterov,
+"Introductory lectures on convex optimization", 2004, 2.2.4).
 
-The size is the smallest, from the largest that one frame needs alone, with which the path moves calmly: a
-matte that jumps gets a crop that holds both places. Where little would be won, the crop is held.
+The size is the smallest one, starting from the largest that a single frame needs, whose path keeps to the limits of
+speed and acceleration: a matte that jumps gets a crop that holds both places. If little would be gained, the crop is
+held.
 
-Places are whole plate pixels: each pixel of the plate is then resampled in the same way wherever the crop
-lies, so that grain doesn't pulse, and at one to one every bit comes back.
+Places are whole plate pixels: each pixel of the plate is then resampled in the same way at any place of the crop, so
+that grain does not pulse, and at one to one every bit comes back.
 """
 
 from __future__ import annotations
@@ -50,15 +51,15 @@ _SETTLED = 1e-7  # pixels of a step along the gradient: the path is right to a h
 def move_framing(
     raster: Box, drawn: Sequence[Box], canvas: Shape, pixel_aspect: float = 1.0, growth: int = 0
 ) -> Tuple[Framing, ...]:
-    """A framing for each frame of a shot, all of the same size.
+    """Return a framing for each frame of a shot, all of the same size.
 
     Args:
-        raster: all there is of the plate.
-        drawn: around what may change in each frame, in the raster's coordinates; where it is empty the
-            path goes on between its neighbours.
+        raster: the whole plate.
+        drawn: the box around the mattes of each frame, in the raster's coordinates; where it is empty, the path goes on
+            between its neighbours.
         canvas: height and width of the model's frame.
         pixel_aspect: width of a plate's pixel over its height.
-        growth: pixels around what is drawn that may change as well: the crop holds them where it can.
+        growth: pixels around the mattes that may change as well: the crop holds them where it can.
     """
     drawn = [box & raster for box in drawn]
     held = hold_framing(raster, Box.around(drawn), canvas, pixel_aspect)
@@ -75,7 +76,7 @@ def move_framing(
 
 
 def _sizes(smallest: Shape, held: Shape, raster: Box) -> Iterator[Shape]:
-    """Those that are worth moving, in ascending order. A larger one than the smallest stays inside the raster."""
+    """Yield the sizes worth moving, in ascending order. All but the smallest stay inside the raster."""
     shape, scale = smallest, 1.0
     while shape[0] * WORTH_MOVING <= held[0]:
         yield shape
@@ -86,7 +87,7 @@ def _sizes(smallest: Shape, held: Shape, raster: Box) -> Iterator[Shape]:
 
 
 class _Bounds(NamedTuple):
-    """Where the crop's corner may lie in each frame, and where it would be best; each shape [T, 2], row and column."""
+    """The bounds and the best place of the crop's corner in each frame; each shape [T, 2], row and column."""
 
     low: NDArray[np.int_]
     high: NDArray[np.int_]
@@ -110,13 +111,13 @@ def _bounds(raster: Box, drawn: Sequence[Box], shape: Shape, growth: int) -> _Bo
 
 
 def _between(centred: Array, present: NDArray[np.bool_]) -> Array:
-    """The rows that are present, and straight lines between them; before the first and behind the last, those."""
+    """Interpolate rows that are not present; before the first and after the last one, repeat those."""
     every, known = np.arange(len(centred)), np.flatnonzero(present)
     return np.stack([np.interp(every, known, axis[known]) for axis in centred.T], axis=1)
 
 
 def _calm_path(bounds: _Bounds, shape: Shape) -> Optional[Array]:
-    """The smoothest_path path, shape [T, 2], if it keeps to `SPEED` and `ACCELERATION`."""
+    """Return the smoothest path, shape [T, 2], or None if it exceeds `SPEED` or `ACCELERATION`."""
     size = np.array(shape)
     if not _is_reachable(bounds, SPEED * size):
         return None
@@ -126,7 +127,7 @@ def _calm_path(bounds: _Bounds, shape: Shape) -> Optional[Array]:
 
 
 def _is_reachable(bounds: _Bounds, speed: Array) -> bool:
-    """Whether some path between the bounds keeps to a speed: from each frame to each later one there is time."""
+    """Return whether a path between the bounds can keep to a speed: each frame leaves time enough to each later one."""
     way = np.arange(len(bounds.low))[:, None] * speed
     forth = np.maximum.accumulate((bounds.low - way)[::-1])[::-1] <= bounds.high - way
     back = np.maximum.accumulate(bounds.low + way) <= bounds.high + way
@@ -134,7 +135,13 @@ def _is_reachable(bounds: _Bounds, speed: Array) -> bool:
 
 
 def smoothest_path(low: NDArray[np.int_], high: NDArray[np.int_], centred: Array) -> Array:
-    """The path that minimises what the module says, between bounds. All shape [T, axes]; low <= high."""
+    """Return the path between bounds that minimises the sum of the module's docstring.
+
+    Args:
+        low: lower bounds, shape [T, axes].
+        high: upper bounds, shape [T, axes].
+        centred: best places, shape [T, axes].
+    """
     largest = 16 + FOLLOW  # eigenvalue of the quadratic form
     ratio = math.sqrt(FOLLOW / largest)
     momentum = (1 - ratio) / (1 + ratio)
@@ -149,7 +156,7 @@ def smoothest_path(low: NDArray[np.int_], high: NDArray[np.int_], centred: Array
 
 
 def _bending(path: Array) -> Array:
-    """The gradient of half the sum of squared second differences, along the first axis."""
+    """Return the gradient of half the sum of squared second differences, along the first axis."""
     second = np.diff(path, 2, axis=0)
     gradient = np.zeros_like(path)
     gradient[:-2] += second

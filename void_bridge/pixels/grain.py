@@ -1,7 +1,7 @@
-"""Grain: measured on the plate, made again where mixing or resampling took it.
+"""Grain: measured on the plate, and made again where mixing or resampling removed it.
 
-Everything is in the encoded domain, at the plate's resolution. Two registered frames differ by their grain (and, in
-places, by more: the quieter blocks are believed).
+All pictures are encoded, at the plate's resolution. Two registered frames differ by their grain and, in places, by
+more; so only the quieter blocks are used.
 """
 
 from __future__ import annotations
@@ -25,11 +25,14 @@ _KERNEL = 7
 
 @dataclass(frozen=True)
 class Grain:
-    """tones: shape [N], encoded, ascending. std: shape [N, 3] at those tones, of each channel.
+    """The grain of a plate.
 
-    kernel: shape [7, 7], of unit energy: what makes white noise as soft as the plate's grain.
-    mixing: shape [3, 3]: independent to correlated channels, of unit variance.
-    resampled: share of the grain's variance that Lanczos sampling at a random place keeps.
+    Attributes:
+        tones: shape [N], encoded, ascending.
+        std: shape [N, 3]: standard deviation at those tones, of each channel.
+        kernel: shape [7, 7], of unit energy: gives white noise the softness of the plate's grain.
+        mixing: shape [3, 3]: independent to correlated channels, of unit variance.
+        resampled: share of the grain's variance that Lanczos sampling at a random place keeps.
     """
 
     tones: Array
@@ -39,16 +42,24 @@ class Grain:
     resampled: float
 
     def make(self, clean: Array, missing: Array, draws: np.random.Generator) -> Array:
-        """New grain. clean: shape [H, W, 3], encoded. missing: shape [H, W], share of the variance, in [0, 1]."""
+        """Return new grain, encoded, shape [H, W, 3].
+
+        Args:
+            clean: the picture, shape [H, W, 3], encoded.
+            missing: shape [H, W]: share of the grain's variance to make, in [0, 1].
+            draws: random numbers.
+        """
         noise = draws.standard_normal(clean.shape, np.float32)
         soft = cv2.filter2D(noise, -1, self.kernel, borderType=cv2.BORDER_REFLECT) @ self.mixing.T
         return np.asarray(soft * self.strength(clean) * np.sqrt(np.clip(missing, 0, 1))[..., None], np.float32)
 
     def without(self, picture: Array, strength: Optional[Array] = None, least: Union[Array, float] = 0.0) -> Array:
-        """A picture whose grain is mostly gone and whose edges stay: N. Wiener's filter, local. Shape [H, W, 3].
+        """Remove most of the grain of a picture and keep its edges, by N. Wiener's filter, locally. Shape [H, W, 3].
 
-        strength: of its grain, shape [H, W, 3]; by default that of the plate at its tones. least: the share of it that
-        stays at least, in [0, 1].
+        Args:
+            picture: shape [H, W, 3], encoded.
+            strength: strength of its grain, shape [H, W, 3]; None: that of the plate at its tones.
+            least: the least share of the strength that stays, in [0, 1].
         """
         mean = cv2.blur(picture, (5, 5))
         variance = np.maximum(cv2.blur(np.square(picture), (5, 5)) - np.square(mean), 1e-12)
@@ -59,17 +70,18 @@ class Grain:
         return np.asarray(mean + keep * (picture - mean), np.float32)
 
     def _in_the_mean(self) -> float:
-        """Share of the grain's variance that a mean of 5 x 5 pixels keeps."""
+        """Return the share of the grain's variance that a mean of 5 x 5 pixels keeps."""
         return float(np.sum(np.square(cv2.blur(np.pad(self.kernel, 2), (5, 5), borderType=cv2.BORDER_CONSTANT))))
 
     def strength(self, clean: Array) -> Array:
-        """Standard deviation of the grain on a picture, shape [H, W, 3] both ways, encoded."""
+        """Return the standard deviation of the grain on a picture, shape [H, W, 3] both ways, encoded."""
         flat = cv2.blur(clean, (5, 5))
         levels = [np.interp(flat[..., c], self.tones, self.std[:, c]) for c in range(3)]
         return np.stack(levels, axis=-1).astype(np.float32)
 
 
 def no_grain() -> Grain:
+    """Return the grain of a plate that has none."""
     kernel = np.zeros((_KERNEL, _KERNEL), np.float32)
     kernel[_KERNEL // 2, _KERNEL // 2] = 1
     return Grain(np.zeros(1, np.float32), np.zeros((1, 3), np.float32), kernel, np.eye(3, dtype=np.float32), 0.8)
@@ -77,7 +89,7 @@ def no_grain() -> Grain:
 
 @dataclass
 class GrainSampler:
-    """Collects differences of registered pictures and turns them into a `Grain`."""
+    """A collector of differences between registered pictures, from which it estimates a `Grain`."""
 
     def __post_init__(self) -> None:
         self._tones: list[Array] = []
@@ -86,7 +98,14 @@ class GrainSampler:
         self._exact: list[bool] = []
 
     def add(self, here: Array, there: Array, valid: NDArray[np.bool_], exact: bool) -> None:
-        """Two registered pictures, shape [H, W, 3], encoded. valid: shape [H, W]. exact: `there` isn't resampled."""
+        """Add two registered pictures.
+
+        Args:
+            here: shape [H, W, 3], encoded.
+            there: the same picture in another frame, shape [H, W, 3], encoded.
+            valid: shape [H, W]: pixels that show the same scenery.
+            exact: whether `there` was not resampled.
+        """
         blocks, means = _blocks((here - there) / np.float32(np.sqrt(2))), _blocks(here).mean(axis=(1, 2))
         whole = _blocks(valid.astype(np.float32)[..., None]).min(axis=(1, 2, 3)) > 0.5
         blocks, means = blocks[whole], means[whole]
@@ -97,6 +116,7 @@ class GrainSampler:
             self._exact.append(exact)
 
     def result(self) -> Grain:
+        """Return the grain; none if too few pixels were valid."""
         if sum(map(len, self._blocks)) < 4:
             return no_grain()
         tones, variances = np.concatenate(self._tones), np.concatenate(self._variances)
@@ -124,7 +144,7 @@ class GrainSampler:
 
 
 def _blocks(picture: Array) -> Array:
-    """Shape [N, 16, 16, C] from [H, W, C]."""
+    """Cut a picture [H, W, C] into blocks, shape [N, 16, 16, C]."""
     rows, columns = picture.shape[0] // _BLOCK, picture.shape[1] // _BLOCK
     cut = picture[: rows * _BLOCK, : columns * _BLOCK]
     parted = cut.reshape(rows, _BLOCK, columns, _BLOCK, picture.shape[2]).swapaxes(1, 2)
@@ -132,7 +152,7 @@ def _blocks(picture: Array) -> Array:
 
 
 def _autocorrelation(blocks: Array) -> Array:
-    """Shape [7, 7], 1 in the middle: mean over blocks and channels, lags from -3 to 3."""
+    """Return the mean correlation over blocks and channels for lags from -3 to 3: shape [7, 7], 1 in the middle."""
     centred = blocks - blocks.mean(axis=(1, 2), keepdims=True)
     inner = slice(_LAGS, _BLOCK - _LAGS)
     middle = centred[:, inner, inner]
@@ -147,7 +167,7 @@ def _autocorrelation(blocks: Array) -> Array:
 
 
 def _kernel(correlation: Array) -> Array:
-    """The zero-phase filter whose own correlation this is."""
+    """Return the zero-phase filter with this autocorrelation."""
     size = 32
     padded = np.zeros((size, size))
     taper = np.array([0.3, 0.8, 1, 1, 1, 0.8, 0.3])
@@ -171,13 +191,13 @@ def _mixing(blocks: Array) -> Array:
 
 
 def _quantile_bias(correlation: Array) -> float:
-    """What the quieter blocks' standard deviation is of the true one, for grain alone."""
+    """Return the standard deviation of the quieter blocks over the true one, for grain alone."""
     independent = _BLOCK**2 / max(1.0, float(np.sum(np.square(correlation))))
     return float(np.sqrt(max(0.5, 1 - 0.385 * np.sqrt(2 / independent))))
 
 
 def _retained(correlation: Array) -> float:
-    """Share of variance left by Lanczos sampling, the mean over all places between pixels."""
+    """Return the share of variance that Lanczos sampling keeps, as a mean over all places between pixels."""
     along = np.array([correlation[_LAGS, _LAGS + lag] for lag in range(_LAGS + 1)] + [0.0] * 8)
     share = []
     for phase in np.arange(16) / 16:

@@ -1,4 +1,4 @@
-"""Pixels that are no numbers: healed for the engines, which must never see one."""
+"""Pixels that are NaN or infinite, healed for the engines, which expect finite pixels."""
 
 from __future__ import annotations
 
@@ -13,10 +13,16 @@ Image = NDArray[np.float32]
 
 
 def heal(rgb: Image) -> Image:
-    """Shape [H, W, 3], with every pixel that holds a NaN or an infinity replaced.
+    """Replace every pixel that holds a NaN or an infinity.
 
-    Each takes its nearest finite pixel, then the median of its 3x3 neighbourhood, so that a firefly
-    beside it doesn't grow. Where nothing is finite the result is 0. A finite image comes back as it is.
+    Each takes its nearest finite pixel, then the median of its 3x3 neighbourhood, so that a firefly beside it does not
+    grow. If nothing is finite, the result is 0.
+
+    Args:
+        rgb: shape [H, W, 3].
+
+    Returns:
+        Shape [H, W, 3]; `rgb` itself if it is finite.
     """
     if _all_finite(rgb):
         return rgb
@@ -36,7 +42,7 @@ def _all_finite(rgb: Image) -> bool:
 
 
 def _with_a_finite_pixel(broken: Mask) -> Box:
-    """Around what is broken, one pixel wider: there the nearest finite ones are, unless the image ends."""
+    """Return the box around broken pixels, one pixel wider, so that it holds the nearest finite ones."""
     return matte_box(broken).grown(1) & Box(0, 0, *broken.shape)
 
 

@@ -1,8 +1,8 @@
-"""A movie, or a VOID sample folder, as EXR sequences and a job.json.
+"""Ingest of a movie, or a VOID sample folder, as EXR sequences and a job.json.
 
 DIR/plate/plate.1001.exr        half RGB, linear, in the working space
 DIR/quadmask/quadmask.1001.exr  half Y, the mask's luma / 255
-DIR/job.json                    where there is a quadmask; it delivers to DIR/clean/clean.####.exr
+DIR/job.json                    if there is a quadmask; it delivers to DIR/clean/clean.####.exr
 """
 
 from __future__ import annotations
@@ -36,7 +36,13 @@ Pixels = Tuple[NDArray[np.float32], Optional[NDArray[np.uint8]]]
 
 @dataclass(frozen=True)
 class IngestSource:
-    """What is ingested: a movie, and the quadmask and prompt that go with it, if any."""
+    """The files to ingest.
+
+    Attributes:
+        plate: the movie.
+        quadmask: the movie of its quadmask; None if there is none.
+        prompt: the prompt that comes with it.
+    """
 
     plate: Path
     quadmask: Optional[Path] = None
@@ -44,10 +50,14 @@ class IngestSource:
 
 
 def find_source(path: Path, quadmask: Optional[Path] = None) -> IngestSource:
-    """What there is in a sample folder, or at a movie; `quadmask` wins over the folder's.
+    """Return the files of a sample folder, or a movie.
+
+    Args:
+        path: the folder or the movie.
+        quadmask: a quadmask that is used in place of the folder's.
 
     Raises:
-        InputError: no input_video.mp4, several quadmasks, a prompt.json that cannot be read.
+        InputError: no input_video.mp4, several quadmasks, or an unreadable prompt.json.
     """
     if not path.is_dir():
         return IngestSource(path, quadmask)
@@ -81,16 +91,20 @@ def ingest(
 ) -> Tuple[FrameRange, Optional[JobFile]]:
     """Write a source as EXR sequences.
 
-    The movie is read as sRGB, display-referred, with BT.709 primaries. Its plate is resized in
-    linear light, area-averaged; the quadmask takes the nearest pixel, so that it keeps its values.
+    The movie is read as sRGB, display-referred, with BT.709 primaries. Its plate is resized in linear light,
+    area-averaged; the quadmask takes the nearest pixel, so that it keeps its values.
 
     Args:
+        source: the files.
+        folder: the folder to write to.
+        colour: the working space.
         size: width and height to resize to. None: as the movie is.
-        frames: which to write; the first frame of the movie is 1001. None: all.
-        on_frame: called with the frames done and their count, 0 where the movie doesn't say.
+        frames: frames to write; the first frame of the movie is 1001. None: all.
+        overwrite: whether files of an earlier ingest are replaced.
+        on_frame: called with the frames done and their count, which is 0 if the movie does not state it.
 
     Returns:
-        The frames written, and the job in job.json: None without a quadmask, as nothing says what is to go.
+        The frames written, and the job in job.json: None without a quadmask, since then nothing says what to remove.
 
     Raises:
         UnreadableFile, SizeMismatch, FrameRangeError, ColourError, OutputError, DiskFull.

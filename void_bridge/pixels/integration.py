@@ -1,10 +1,10 @@
-"""A model's frames onto the plate: matched at the seam, enlarged, with the plate's detail and grain.
+"""Integration of a model's frames into the plate: matched at the seam, enlarged, with the plate's detail and grain.
 
-    measure_on_canvas  at the canvas: what the model changed, and how far its exposure and tint are off
-    with_neighbours  each frame with its neighbours: decisions are steady in time
-    integrate  at the plate's resolution: the pixels that the paste matte then cuts
+    measure_on_canvas   at the canvas: the model's changes, and its error in exposure and tint
+    with_neighbours     each frame with its neighbours: decisions are steady in time
+    integrate           at the plate's resolution: the pixels that the paste matte then cuts
 
-Everything here depends on a frame and its neighbours alone, so that a job which was interrupted gives the same bytes.
+Everything depends on a frame and its neighbours alone, so that a job that was interrupted gives the same bytes.
 """
 
 from __future__ import annotations
@@ -34,15 +34,25 @@ from void_bridge.pixels.seam import Match, average_matches, match
 
 Array = NDArray[np.float32]
 Convert = Callable[[Array], Array]
+Mask = NDArray[np.bool_]
 T = TypeVar("T")
+
+# The model's error in highlights.
+_FROM, _FULLY = 0.78, 0.9  # of the model domain: 0.57 and 0.98 in linear light at a normal exposure
+_SPACE = 2.5  # canvas pixels
+_TIMES_ERROR = 6.0  # summed difference of three channels that is still taken for error
+_LEAST_ERROR, _LARGEST_ERROR = 0.001, 0.012
 
 
 @dataclass(frozen=True)
 class CanvasMeasurement:
-    """One frame at the canvas.
+    """One frame, measured at the canvas.
 
-    light: the model's picture, shape [H, W, 3], linear. change: None without a reconstruction. corner: as
-    given to `measure_on_canvas`.
+    Attributes:
+        light: the model's picture, shape [H, W, 3], linear.
+        match: brings its exposure and tint to the plate's.
+        change: what the model changed; None without a reconstruction.
+        corner: see `measure_on_canvas`.
     """
 
     light: Array
@@ -55,9 +65,14 @@ class CanvasMeasurement:
 class PlateFrame:
     """A frame of the plate within a box: what is pasted, and a few pixels around.
 
-    plate: shape [h, w, 3], linear, with its grain. ceiling: shape [h, w], how bright the model's pixels may be
-    (`highlight_ceiling`). enlarge: the canvas to the box, shape [H, W, C] -> [h, w, C]. linear, code: from the model
-    domain to linear light, and back. grain: of the shot (`measure_grain`). exposure: in stops.
+    Attributes:
+        plate: shape [h, w, 3], linear, with its grain.
+        ceiling: shape [h, w]: the brightest that the model's pixels may be (`highlight_ceiling`).
+        enlarge: resamples the canvas to the box, shape [H, W, C] -> [h, w, C].
+        linear: converts from the model domain to linear light.
+        code: converts from linear light to the model domain.
+        grain: grain of the shot (`measure_grain`).
+        exposure: stops.
     """
 
     plate: Array
@@ -71,10 +86,13 @@ class PlateFrame:
 
 @dataclass(frozen=True)
 class IntegratedFrame:
-    """One frame within its box: shape [h, w, 3], linear, twice, and [h, w].
+    """One frame within its box.
 
-    rgb: what the paste matte cuts. generated: the model's own picture, matched and enlarged, without the plate's detail
-    and without new grain. plate_share: share of the plate's own detail in `rgb`.
+    Attributes:
+        rgb: shape [h, w, 3], linear: the pixels that the paste matte cuts.
+        generated: shape [h, w, 3], linear: the model's own picture, matched and enlarged, without the plate's detail
+            and without new grain.
+        plate_share: shape [h, w]: share of the plate's own detail in `rgb`.
     """
 
     rgb: Array
@@ -91,14 +109,16 @@ def measure_on_canvas(
     code: Convert,
     corner: Tuple[float, float] = (0.0, 0.0),
 ) -> CanvasMeasurement:
-    """What a model did to one frame.
+    """Measure what a model did to one frame.
 
     Args:
-        generated, reconstruction, plate: shape [H, W, 3], in the model domain: the model's picture; the plate
-            through the model's VAE, None where there is none; the plate itself.
+        generated: the model's picture, shape [H, W, 3], in the model domain.
+        reconstruction: the plate through the model's VAE and back, of the same shape; None if there is none.
+        plate: the plate, of the same shape.
         quadmask: shape [H, W].
-        linear, code: from the model domain to linear light, and back.
-        corner: of the crop on the plate, rows and columns, counted in canvas pixels; for a crop that moves.
+        linear: converts from the model domain to linear light.
+        code: converts from linear light to the model domain.
+        corner: corner of the crop on the plate, rows and columns, counted in canvas pixels; for a crop that moves.
     """
     target, untouched = linear(plate), quadmask == KEEP
     if reconstruction is None:
@@ -111,8 +131,31 @@ def measure_on_canvas(
     return CanvasMeasurement(light, match(light, target, agreed), change, corner)
 
 
+def denoise_highlights(generated: Array, reconstruction: Array, untouched: Mask) -> Array:
+    """Smooth a model's own error out of its highlights; edges stay.
+
+    The curve that fits highlights into the model's range gives a stop above diffuse white 0.017 of the range
+    (`model_domain.SrgbRolloff`). An error of 0.005, unseen elsewhere, is a fifth of a stop there: blotches in a sky.
+
+    Args:
+        generated: the model's picture, shape [H, W, 3], in the model domain.
+        reconstruction: the plate through its VAE and back, of the same shape.
+        untouched: shape [H, W]: where the two would be equal without that error.
+
+    Returns:
+        Shape [H, W, 3].
+    """
+    weight = np.clip((generated - np.float32(_FROM)) / np.float32(_FULLY - _FROM), 0, 1)
+    if not (untouched.any() and weight.any()):
+        return generated
+    usual = float(np.median(np.abs(generated - reconstruction)[untouched]))
+    error = min(max(usual, _LEAST_ERROR), _LARGEST_ERROR)
+    smooth = cv2.bilateralFilter(generated, -1, _TIMES_ERROR * error, _SPACE, borderType=cv2.BORDER_REFLECT)
+    return np.asarray(generated + weight * (smooth - generated), np.float32)
+
+
 def with_neighbours(items: Iterable[T], reach: int = REACH) -> Iterator[Tuple[Sequence[T], int]]:
-    """Each item with up to `reach` neighbours on both sides, and its place among them.
+    """Yield each item with up to `reach` neighbours on both sides, and its place among them.
 
     >>> list(with_neighbours("abc", reach=1))
     [(['a', 'b'], 0), (['a', 'b', 'c'], 1), (['b', 'c'], 1)]
@@ -138,11 +181,13 @@ def with_neighbours(items: Iterable[T], reach: int = REACH) -> Iterator[Tuple[Se
 def integrate(
     measured: Sequence[CanvasMeasurement], at: int, frame: PlateFrame, draws: Optional[np.random.Generator]
 ) -> IntegratedFrame:
-    """One frame at the plate's resolution.
+    """Integrate one frame at the plate's resolution.
 
     Args:
-        measured: of the frame and its neighbours, as `with_neighbours` gives them; at: the frame's place.
-        draws: of this job and frame; None adds no grain.
+        measured: the frame and its neighbours, as `with_neighbours` yields them.
+        at: the frame's place among them.
+        frame: the plate.
+        draws: random numbers of this job and frame; None adds no grain.
     """
     matched = average_matches([one.match for one in measured]).apply(measured[at].light)
     generated = bound_highlights(_enlarged(matched, frame), frame.ceiling)
@@ -158,42 +203,24 @@ def integrate(
 
 
 def make_full_fill(done: IntegratedFrame, frame: PlateFrame, draws: np.random.Generator) -> Array:
-    """The unmasked fill: the model's own picture everywhere, matched at the seam, with grain. Shape [h, w, 3], linear.
+    """Return the unmasked fill: the model's own picture everywhere, matched at the seam, with grain.
 
-    draws: as `integrate` was given them, from the start: pixels that are the model's are the same in both.
+    Args:
+        done: the integrated frame.
+        frame: the plate.
+        draws: the numbers that `integrate` was given, from the start, so that the model's pixels are equal in both.
+
+    Returns:
+        Shape [h, w, 3], linear.
     """
     return regrain(done.generated, np.zeros_like(done.plate_share), frame.grain, frame.exposure, draws)
 
 
 def _beyond(now: CanvasMeasurement, other: CanvasMeasurement) -> Tuple[float, float]:
-    """Rows and columns by which the crop of `now` lies beyond that of `other`."""
+    """Return rows and columns by which the crop of `now` lies beyond that of `other`."""
     return now.corner[0] - other.corner[0], now.corner[1] - other.corner[1]
 
 
 def _enlarged(light: Array, frame: PlateFrame) -> Array:
-    """Linear light at the canvas, enlarged in the model domain: a lamp's rim must not swing below black."""
+    """Enlarge linear light at the canvas in the model domain, so that a lamp's rim does not swing below black."""
     return frame.linear(frame.enlarge(frame.code(light)))
-
-
-Mask = NDArray[np.bool_]
-
-_FROM, _FULLY = 0.78, 0.9  # of the model domain: 0.57 and 0.98 in linear light at a normal exposure
-_SPACE = 2.5  # canvas pixels
-_TIMES_ERROR = 6.0  # summed difference of three channels that is still taken for error
-_LEAST_ERROR, _LARGEST_ERROR = 0.001, 0.012
-
-
-def denoise_highlights(generated: Array, reconstruction: Array, untouched: Mask) -> Array:
-    """The model's picture with what can only be its error smoothed out of highlights; edges stay. Shape [H, W, 3].
-
-    Args:
-        generated, reconstruction: shape [H, W, 3], in the model domain: its picture, and the plate through its VAE.
-        untouched: shape [H, W]: where the two would be the same without that error.
-    """
-    weight = np.clip((generated - np.float32(_FROM)) / np.float32(_FULLY - _FROM), 0, 1)
-    if not (untouched.any() and weight.any()):
-        return generated
-    usual = float(np.median(np.abs(generated - reconstruction)[untouched]))
-    error = min(max(usual, _LEAST_ERROR), _LARGEST_ERROR)
-    smooth = cv2.bilateralFilter(generated, -1, _TIMES_ERROR * error, _SPACE, borderType=cv2.BORDER_REFLECT)
-    return np.asarray(generated + weight * (smooth - generated), np.float32)

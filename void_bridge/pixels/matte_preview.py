@@ -1,4 +1,4 @@
-"""What a job's mattes come to, before it runs: the quadmask that the model would get, and a picture of them all."""
+"""Previews of a job's mattes before it runs: the quadmask that the model would get, and overlays on the plate."""
 
 from __future__ import annotations
 
@@ -26,14 +26,21 @@ _THREADS = min(4, available_cores())
 
 
 class MattePreview:
-    """The mattes of a shot, to be looked at. Whatever decodes raises as `Shot.load`."""
+    """The mattes of a shot. Methods that decode frames raise as `Shot.load` does."""
 
     def __init__(self, shot: Shot) -> None:
         self._shot, self._job = shot, shot.job
         self._delivered = [index for index, frame in enumerate(shot.frames) if frame in shot.job.frames]
 
     def write_quadmasks(self, on_frame: OnFrame = lambda done, total: None) -> None:
-        """The delivered frames as EXRs of canvas size: half Y, the value / 255. Raises OutputError, DiskFull too."""
+        """Write the quadmasks of delivered frames as EXRs of canvas size: half Y, the value / 255.
+
+        Args:
+            on_frame: called with the frames done and their count.
+
+        Raises:
+            OutputError, DiskFull: and the errors of `Shot.load`.
+        """
         output, framings = Sequence.parse(self._job.output), self._shot.framings
 
         def write(index: int) -> None:
@@ -47,7 +54,15 @@ class MattePreview:
                 on_frame(done, len(self._delivered))
 
     def write_movie(self, path: Path, on_frame: OnFrame = lambda done, total: None) -> None:
-        """Overlays of the delivered frames, at the plate's size. Raises OutputError, DiskFull too."""
+        """Write overlays of the delivered frames as a movie, at the plate's size.
+
+        Args:
+            path: the movie.
+            on_frame: called with the frames done and their count.
+
+        Raises:
+            OutputError, DiskFull: and the errors of `Shot.load`.
+        """
 
         def pictures() -> Iterator[Picture]:
             for done, index in enumerate(self._delivered, 1):
@@ -57,12 +72,16 @@ class MattePreview:
         write_movie(path, pictures(), self._shot.rate)
 
     def write_still(self, path: Path, frame: int) -> None:
-        """One overlay as PNG. Raises OutputError, DiskFull too."""
+        """Write one overlay as PNG.
+
+        Raises:
+            OutputError, DiskFull: and the errors of `Shot.load`.
+        """
         _, data = cv2.imencode(".png", self.overlay(self._shot.frames.index(frame))[..., ::-1])
         write_bytes(path, data.tobytes())
 
     def overlay(self, index: int) -> Picture:
-        """Shape [H, W, 3] of the raster, display-encoded RGB, in the plate's own pixels."""
+        """Return the overlay of a frame in the plate's pixels: shape [H, W, 3] of the raster, display-encoded RGB."""
         frame = self._shot.load(index)
         encoded = to_model(frame.rgb(), self._job.colour)
         picture = np.asarray(np.rint(encoded.clip(0, 1) * 255), np.uint8)
@@ -81,6 +100,8 @@ _LEGEND_HEIGHT = 1 / 28  # of the picture, for a line
 
 
 class OverlayLayer(NamedTuple):
+    """A matte of an overlay with its colour and its label in the legend."""
+
     label: str
     colour: Colour
     plane: Plane
@@ -89,13 +110,14 @@ class OverlayLayer(NamedTuple):
 def overlay(
     picture: Picture, planes: MattePlanes, paste: Optional[Plane] = None, seen: Optional[Box] = None
 ) -> Picture:
-    """Tint a picture with its mattes, outline them, and say which is which.
+    """Lay the mattes over a picture as tints with outlines, and add a legend.
 
     Args:
-        picture: shape [H, W, 3], display-encoded RGB. It stays as it is.
-        planes: over the same raster.
-        paste: shape [H, W]; its outermost line is drawn in white: nothing changes outside.
-        seen: what a model sees, counted from the raster's corner; drawn as a thin frame unless it is everything.
+        picture: shape [H, W, 3], display-encoded RGB. It is not changed.
+        planes: mattes over the same raster.
+        paste: shape [H, W]; its outline is drawn in white: nothing changes outside.
+        seen: the part that a model sees, counted from the raster's corner; drawn as a thin frame unless it is
+            everything.
     """
     assert picture.shape[:2] == planes.shape, f"a picture of {picture.shape} for mattes of {planes.shape}"
     result: Picture = picture.copy()
@@ -118,7 +140,7 @@ def _whole(picture: Picture) -> Box:
 
 
 def _layers(planes: MattePlanes) -> List[OverlayLayer]:
-    """What there is to show; a later layer covers those before it."""
+    """Return the layers that have anything, a later one on top of those before it."""
     remove, affected = planes.plane("remove"), planes.plane("affected")
     overlap = np.minimum(remove, affected)
     layers = (
@@ -139,7 +161,7 @@ def _tint(picture: Picture, layer: OverlayLayer) -> None:
 
 
 def _outline(picture: Picture, area: NDArray[np.bool_], colour: Colour) -> None:
-    """Along the inner side of the area's edge, thicker on larger pictures."""
+    """Draw along the inner side of the area's edge, thicker on larger pictures."""
     width = 2 * max(1, round(min(area.shape) / 1080)) + 1
     inner = cv2.erode(area.view(np.uint8), np.ones((width, width), np.uint8), borderValue=1)
     picture[area & (inner == 0)] = colour

@@ -1,7 +1,7 @@
-"""Mattes over a raster, and what they let change.
+"""Mattes over a raster, the paste matte that is made of them, and the values of a quadmask.
 
-A *raster* is a box in EXR pixel coordinates that every plane of a shot is laid over: the union of
-the plate's data windows. Windows that are smaller than it or offset from it thus fall into place.
+A *raster* is a box in EXR pixel coordinates that every plane of a shot is laid over: the union of the plate's data
+windows. Windows that are smaller than it or offset from it thus fall into place.
 """
 
 from __future__ import annotations
@@ -44,16 +44,16 @@ class MattePlanes:
             assert plane is None or plane.shape == self.shape, f"a plane of {plane.shape} in a raster of {self.shape}"
 
     def plane(self, role: MatteRole) -> Plane:
-        """The matte of a role, or zeros."""
+        """Return the matte of a role, or zeros."""
         plane: Optional[Plane] = getattr(self, role)
         return np.zeros(self.shape, np.float32) if plane is None else plane
 
 
 def check_same_format(plate_name: str, plate_display: Box, matte_name: str, matte_display: Box) -> None:
-    """Both display windows have to be the same; data windows may differ.
+    """Raise unless both display windows are the same; data windows may differ.
 
     Raises:
-        SizeMismatch: they are not.
+        SizeMismatch: they differ.
     """
     if plate_display != matte_display:
         raise SizeMismatch(
@@ -72,11 +72,14 @@ def plane_over(channel: NDArray[np.generic], data_window: Box, raster: Box, inve
 
     Args:
         channel: shape [h, w] of `data_window`; half, float or uint. An integer counts as present from 1 on.
-        invert: swap what is in and what is out, also outside the data window.
+        data_window: the channel's window.
+        raster: the raster.
+        invert: whether to swap inside and outside, also beyond the data window.
 
     Returns:
-        Shape [H, W] of `raster`, in [0, 1]. Outside the data window and where the channel is NaN the
-        matte is 0 before it is inverted.
+        Shape [H, W] of `raster`, in [0, 1]. Outside the data window and where the channel is NaN the matte is 0 before
+        it is
+        inverted.
     """
     assert channel.shape == data_window.shape, f"a channel of {channel.shape} in a window of {data_window.shape}"
     plane = np.zeros(raster.shape, np.float32)
@@ -93,10 +96,16 @@ def plane_over(channel: NDArray[np.generic], data_window: Box, raster: Box, inve
 def planes_from_quadmask(
     channel: NDArray[np.generic], data_window: Box, raster: Box, invert: bool = False
 ) -> MattePlanes:
-    """Remove and affected from a quadmask that somebody made, as numbers up to 255 or up to 1.
+    """Return remove and affected from a quadmask made by another program, as numbers up to 255 or up to 1.
 
-    Integers are always up to 255; other frames are where something in them exceeds 2. Drift of a
-    codec is tolerated (see `requantise`). Outside the data window, and where it is NaN, is keep.
+    Integers are always up to 255; other frames are if any value exceeds 2. Drift of a codec is tolerated (see
+    `requantise`). Outside the data window, and where it is NaN, is keep.
+
+    Args:
+        channel: shape [h, w] of `data_window`.
+        data_window: the channel's window.
+        raster: the raster.
+        invert: whether the values are inverted.
     """
     assert channel.shape == data_window.shape, f"a channel of {channel.shape} in a window of {data_window.shape}"
     laid = np.full(raster.shape, np.nan, np.float32)
@@ -114,7 +123,7 @@ def planes_from_quadmask(
 
 
 def requantise(values: NDArray[np.generic]) -> Quadmask:
-    """The four levels from values up to 255 that a codec or a filter has moved; NaN is keep.
+    """Return the four levels from values up to 255 that a codec or a filter has moved; NaN becomes keep.
 
     The limits (31, 95, 191) are those of the VOID reference, https://github.com/Netflix/void-model.
     """
@@ -129,7 +138,7 @@ def _bits(channel: NDArray[np.generic]) -> NDArray[np.generic]:
 
 
 def paste_area(planes: MattePlanes, snapped: Optional[Mask] = None) -> Mask:
-    """Where remove or affected is present, or it is snapped, and keep is not whole. Shape [H, W]."""
+    """Return where remove or affected is present, or `snapped` is set, and keep is not whole. Shape [H, W]."""
     area = np.zeros(planes.shape, np.bool_) if snapped is None else snapped.copy()
     for plane in (planes.remove, planes.affected):
         if plane is not None:
@@ -140,16 +149,18 @@ def paste_area(planes: MattePlanes, snapped: Optional[Mask] = None) -> Mask:
 
 
 def paste_matte(planes: MattePlanes, dilate: int = 0, feather: int = 0, snapped: Optional[Mask] = None) -> Plane:
-    """How much of the new pixels shows: 1 over the paste area, so that blurred edges go whole, less keep.
+    """Return how much of the new pixels shows: 1 over the paste area, so that blurred edges go whole, less keep.
 
     Args:
+        planes: the mattes.
         dilate: pixels by which the area grows at full weight, by Euclidean distance.
-        feather: pixels behind those over which it fades; nothing changes farther away.
-        snapped: shape [H, W]; an area that joins what is drawn (`--paste snapped`).
+        feather: further pixels over which it fades; nothing changes farther away.
+        snapped: shape [H, W]; an area that joins the drawn one (`--paste snapped`).
 
     Returns:
-        Shape [H, W], in [0, 1], at half precision, so that the channel `void_bridge.paste` tells all of
-        it. Exactly 0 where keep is whole, whatever the growth.
+        Shape [H, W], in [0, 1], at half precision, so that the channel `void_bridge.paste` holds it exactly. Exactly 0
+        where
+        keep is whole, also after the area has grown.
     """
     weight = grow_area(paste_area(planes, snapped), dilate, feather)
     box = matte_box(weight)
@@ -159,7 +170,7 @@ def paste_matte(planes: MattePlanes, dilate: int = 0, feather: int = 0, snapped:
 
 
 def _let_through(keep: Plane) -> Plane:
-    """What is left beside keep; traces at both ends count as nothing and as all."""
+    """Return 1 - keep; traces at both ends count as nothing and as all."""
     passed = 1 - keep
     passed[keep >= 1 - PRESENT] = 0
     passed[keep <= PRESENT] = 1
@@ -167,7 +178,7 @@ def _let_through(keep: Plane) -> Plane:
 
 
 def grow_area(area: Mask, dilate: int, feather: int = 0) -> Plane:
-    """1 over the area and `dilate` pixels around it, by Euclidean distance, fading over `feather` more. [H, W]."""
+    """Return 1 over the area and `dilate` pixels around it (Euclidean), fading over `feather` more. Shape [H, W]."""
     if dilate == feather == 0:
         return area.astype(np.float32)
     weight = np.zeros(area.shape, np.float32)
@@ -183,7 +194,7 @@ def grow_area(area: Mask, dilate: int, feather: int = 0) -> Plane:
 
 
 def _falloff(distance: Plane, dilate: int, feather: int) -> Plane:
-    """1 as far as `dilate`, then a smooth step (3t^2 - 2t^3) down to 0 half a pixel behind `dilate + feather`."""
+    """Return 1 up to `dilate`, then a smooth step (3t^2 - 2t^3) to 0 half a pixel behind `dilate + feather`."""
     falloff = (distance <= dilate).astype(np.float32)
     fading = (distance > dilate) & (distance <= dilate + feather)
     t = (dilate + feather + 0.5 - distance[fading]) / (feather + 0.5)
@@ -192,7 +203,7 @@ def _falloff(distance: Plane, dilate: int, feather: int) -> Plane:
 
 
 def matte_box(matte: NDArray[np.generic]) -> Box:
-    """The smallest box around everything that isn't 0; an empty box where there is nothing. Shape [H, W]."""
+    """Return the smallest box around everything that is not 0, or an empty box. Shape [H, W]."""
     present = np.ascontiguousarray(matte != 0).view(np.uint8)
     x, y, width, height = cv2.boundingRect(present)
     return Box(y, x, y + height, x + width)

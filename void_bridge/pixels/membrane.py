@@ -1,9 +1,9 @@
-"""Smooth interpolation into holes: the harmonic membrane and its Poisson sister.
+"""Smooth interpolation into holes: the harmonic membrane and Poisson's equation.
 
-Both solve, over the hole, mean4(u) - u = rhs, where mean4 is the mean of the four neighbours and
-pixels outside the hole are fixed; at the raster's edge the normal derivative is 0. Full multigrid
-on cell-centred grids (W. Hackbusch, Multi-Grid Methods and Applications, 1985): damped Jacobi
-smoothing, 2 x 2 means going down, bilinear interpolation going up.
+Both solve, over the hole, mean4(u) - u = rhs, where mean4 is the mean of the four neighbours and pixels outside the
+hole are fixed; at the raster's edge the normal derivative is 0. Full multigrid on cell-centred grids (W. Hackbusch,
+Multi-Grid Methods and Applications, 1985): damped Jacobi smoothing, 2 x 2 means going down, bilinear interpolation
+going up.
 """
 
 from __future__ import annotations
@@ -25,11 +25,16 @@ _COARSEST = 4  # pixels on the short side of the smallest grid
 
 
 def membrane(values: Array, known: Mask) -> Array:
-    """Fill what is not known by the smoothest continuation of its rim (Laplace's equation).
+    """Fill unknown pixels by the smoothest continuation of their rim (Laplace's equation).
 
-    values: shape [H, W, C], float32, any range; ignored where not known. known: shape [H, W].
-    Returns shape [H, W, C]: `values` bit for bit where known, elsewhere within the known range of
-    each channel; all 0 if nothing is known.
+    Args:
+        values: shape [H, W, C], float32, any range; ignored where not known.
+        known: shape [H, W].
+
+    Returns:
+        Shape [H, W, C]: `values` bit for bit where known, elsewhere within the known range of each channel; all 0 if
+        nothing
+        is known.
     """
     assert values.ndim == 3 and known.shape == values.shape[:2]
     filled = np.array(values, np.float32)
@@ -53,9 +58,13 @@ def membrane(values: Array, known: Mask) -> Array:
 def poisson(start: Array, hole: Mask, rhs: Array) -> Array:
     """Solve mean4(u) - u = rhs over the hole, with u = start outside of it.
 
-    start: shape [H, W, C], float32, also the first guess inside. hole: shape [H, W]. rhs: shape
-    [H, W, C], read inside the hole. Returns shape [H, W, C]. A hole that covers everything has no
-    rim to hold on to and comes back as `start`.
+    Args:
+        start: shape [H, W, C], float32; also the first guess inside.
+        hole: shape [H, W].
+        rhs: shape [H, W, C], read inside the hole.
+
+    Returns:
+        Shape [H, W, C]. A hole that covers everything has no rim to continue and comes back as `start`.
     """
     assert start.shape == rhs.shape and hole.shape == start.shape[:2]
     solved = np.array(start, np.float32)
@@ -72,7 +81,7 @@ def poisson(start: Array, hole: Mask, rhs: Array) -> Array:
 
 
 def with_rim(hole: Mask) -> tuple[slice, slice]:
-    """The hole's bounding box and one pixel around it: all that the solution depends on."""
+    """Return the hole's bounding box and one pixel around it: the solution depends on nothing else."""
     rows, columns = np.flatnonzero(hole.any(1)), np.flatnonzero(hole.any(0))
     return slice(max(rows[0] - 1, 0), rows[-1] + 2), slice(max(columns[0] - 1, 0), columns[-1] + 2)
 
@@ -84,7 +93,7 @@ def _pad(image: NDArray[Value], shape: tuple[int, ...]) -> NDArray[Value]:
 
 
 def _grids(hole: Mask) -> list[Array]:
-    """Weights of the unknowns (the damping, or 0 where fixed), finest grid first."""
+    """Return weights of the unknowns (the damping, or 0 where fixed), finest grid first."""
     levels = 0
     while min(hole.shape) >> (levels + 1) >= _COARSEST:
         levels += 1
@@ -110,9 +119,12 @@ def _double(image: Array) -> Array:
 
 
 def _solve(values: Array, rhs: Array, grids: list[Array]) -> Array:
-    """Full multigrid: solved on the coarsest grid first, each solution the next one's first guess.
+    """Solve by full multigrid: on the coarsest grid first, each solution the next one's first guess.
 
-    values: what is fixed; read outside the hole. rhs: read inside.
+    Args:
+        values: the fixed values, read outside the hole.
+        rhs: the right-hand side, read inside.
+        grids: weights of the unknowns, see `_grids`.
     """
     hole = grids[0] > 0
     if len(grids) == 1:
@@ -127,7 +139,7 @@ def _solve(values: Array, rhs: Array, grids: list[Array]) -> Array:
 
 
 def _v_cycle(u: Array, rhs: Array, grids: list[Array]) -> None:
-    """One multigrid cycle, in place."""
+    """Do one multigrid cycle, in place."""
     weight = grids[0]
     if len(grids) == 1:
         _smooth(u, rhs, weight, sweeps=4 * max(u.shape) if max(u.shape) <= 64 else 8)
@@ -143,7 +155,7 @@ def _v_cycle(u: Array, rhs: Array, grids: list[Array]) -> None:
 
 
 def _best_length(step: Array, residual: Array, hole: Mask) -> float:
-    """How far to go for the least energy: coarse holes are smaller than fine ones, and their steps too short."""
+    """Return the step length of least energy: coarse holes are smaller than fine ones, and their steps too short."""
     bend = -float(np.vdot(step, _residual(step) * hole))
     return float(np.vdot(step, residual)) / bend if bend > 0 else 0.0
 
@@ -154,5 +166,5 @@ def _smooth(u: Array, rhs: Array, weight: Array, sweeps: int) -> None:
 
 
 def _residual(u: Array) -> Array:
-    """mean4(u) - u, free at the edges."""
+    """Return mean4(u) - u, free at the edges."""
     return np.asarray(cv2.filter2D(u, -1, _RESIDUAL, borderType=cv2.BORDER_REPLICATE), np.float32)

@@ -1,9 +1,9 @@
-"""Linear light to the picture a video model was trained on, and exactly back (docs/colour.md).
+"""The model domain: the display-like picture that video models are trained on, and the exact way back.
 
     working space -> linear Rec.709 -> x 2^exposure -> curve -> about [0, 1], and the same way back
 
-A curve is an odd function, so that negatives (colours outside Rec.709) survive as mirrored values.
-Nothing is clamped on the way: highlights lie a little above 1, and come back.
+A curve is an odd function, so that negatives (colours outside Rec.709) survive as mirrored values. Nothing is clamped
+on the way: highlights lie a little above 1, and come back (docs/colour.md).
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ class Curve(Protocol):
     """An invertible tone curve, applied to each channel alone: monotone, smooth, odd."""
 
     def encode(self, linear: Array) -> Array:
-        """Linear Rec.709, 1.0 a diffuse white, any range -> about [0, 1]. Any shape, finite."""
+        """Encode linear Rec.709, with a diffuse white at 1.0, to about [0, 1]. Any shape, finite, any range."""
         ...
 
     def decode(self, code: Array) -> Array:
-        """The inverse of `encode`. Finite for every finite input."""
+        """Decode to linear Rec.709; the inverse of `encode`. Finite for every finite input."""
         ...
 
 
@@ -43,6 +43,7 @@ class Srgb:
     """The sRGB transfer function of IEC 61966-2-1, carried on above 1 and mirrored below 0."""
 
     def encode(self, linear: Array) -> Array:
+        """Encode linear Rec.709; see `Curve.encode`."""
         size = np.abs(linear)
         code = np.power(size, np.float32(1 / 2.4))
         code *= np.float32(1.055)
@@ -51,6 +52,7 @@ class Srgb:
         return _with_sign(code, linear)
 
     def decode(self, code: Array) -> Array:
+        """Decode to linear Rec.709; see `Curve.decode`."""
         size = np.abs(code)
         linear = (size + np.float32(0.055)) * np.float32(1 / 1.055)
         np.power(linear, np.float32(2.4), out=linear)
@@ -60,13 +62,15 @@ class Srgb:
 
 @dataclass(frozen=True)
 class SrgbRolloff:
-    """sRGB up to `knee`, then a logarithm that leaves it with the same slope.
+    """The sRGB curve up to `knee`, then a logarithm that continues it with the same slope.
 
-    Each stop far above the knee takes the same step, slope x softness x ln 2, however bright it
-    is: that keeps the inverse well conditioned, where a shoulder with an asymptote would not be.
+    Each stop far above the knee takes the same step, slope x softness x ln 2, however bright it is: that keeps the
+    inverse well conditioned, which a shoulder with an asymptote would not be. The defaults put 1.0 at 0.905, 16 at
+    1.000 and 1000 at 1.105, 0.0174 a stop.
 
-    knee: linear; below it the curve is sRGB exactly. softness: linear; how soon the roll-off is
-    logarithmic. The defaults put 1.0 at 0.905, 16 at 1.000 and 1000 at 1.105, 0.0174 a stop.
+    Attributes:
+        knee: linear; below it the curve is sRGB exactly.
+        softness: linear; how soon the roll-off is logarithmic.
     """
 
     knee: float = 0.7
@@ -78,10 +82,11 @@ class SrgbRolloff:
 
     @property
     def _step(self) -> float:
-        """Change of the code when the light grows by a factor of e, far above the knee."""
+        """The change of the code when the light grows by a factor of e, far above the knee."""
         return 1.055 / 2.4 * math.pow(self.knee, 1 / 2.4 - 1) * self.softness
 
     def encode(self, linear: Array) -> Array:
+        """Encode linear Rec.709; see `Curve.encode`."""
         code = Srgb().encode(linear)
         high = np.abs(linear) > self.knee
         rise = np.log1p((np.abs(linear[high]) - np.float32(self.knee)) / np.float32(self.softness))
@@ -89,6 +94,7 @@ class SrgbRolloff:
         return code
 
     def decode(self, code: Array) -> Array:
+        """Decode to linear Rec.709; see `Curve.decode`."""
         high = np.abs(code) > np.float32(self._knee_code)
         linear = Srgb().decode(code)
         rise = (np.abs(code[high]) - np.float32(self._knee_code)) / np.float32(self._step)
@@ -106,14 +112,18 @@ CURVES: Dict[str, Curve] = {"srgb-rolloff": SrgbRolloff(), "srgb": Srgb()}
 
 
 def get_curve(name: str) -> Curve:
-    """Raises ColourError for a name that is not in CURVES."""
+    """Return a curve by its name.
+
+    Raises:
+        ColourError: the name is not in CURVES.
+    """
     if name not in CURVES:
         raise ColourError(f"got curve {name!r}, expected one of {', '.join(CURVES)}{nearest(name, CURVES)}")
     return CURVES[name]
 
 
 def to_model(rgb: Array, colour: Colour) -> Array:
-    """Plate pixels as the model sees them.
+    """Convert pixels of the plate to the model domain.
 
     Args:
         rgb: shape [..., 3], linear, in the working space, finite.
@@ -131,7 +141,7 @@ def to_model(rgb: Array, colour: Colour) -> Array:
 
 
 def from_model(code: Array, colour: Colour) -> Array:
-    """The inverse of `to_model` for whatever a model returned: shape [..., 3], finite, never clamped."""
+    """Convert a model's pixels, shape [..., 3], finite, to the working space; the exact inverse of `to_model`."""
     linear = get_curve(colour.curve).decode(code)
     linear /= _gain(colour)
     return ocio_colour.from_linear_srgb(linear, colour)
@@ -149,17 +159,19 @@ _DARKEST_PEAK = 1 / 16
 
 
 def highlight_ceiling(plate: Array, headroom_stops: float = 1.0) -> Array:
-    """How bright generated pixels may be: the brightest plate pixel of the surroundings, and headroom.
+    """Return how bright generated pixels may be: as the brightest plate pixel of the surroundings, plus headroom.
 
-    The surroundings reach an eighth of the longer side in each direction. Take the maximum of the
-    ceilings of several frames where a light may be hidden in one and seen in another.
+    The surroundings reach an eighth of the longer side in each direction. Take the maximum of the ceilings of several
+    frames where a light may be hidden in one and visible in another.
 
     Args:
         plate: shape [H, W, 3], linear, finite.
+        headroom_stops: stops above the brightest pixel.
 
     Returns:
-        Shape [H, W], linear; the bound on a pixel's largest channel. Nowhere below
-        2^headroom_stops times the plate's own pixel, and never below that multiple of 1/16.
+        Shape [H, W], linear; the bound on a pixel's largest channel. Nowhere below 2^headroom_stops times the plate's
+        own
+        pixel, and never below that multiple of 1/16.
     """
     height, width = plate.shape[:2]
     peak = largest_channel(plate)
@@ -174,14 +186,15 @@ def highlight_ceiling(plate: Array, headroom_stops: float = 1.0) -> Array:
 
 
 def bound_highlights(generated: Array, ceiling: Array, headroom_stops: float = 1.0) -> Array:
-    """Generated pixels with the highlights that nothing in the surroundings explains pulled under `ceiling`.
+    """Pull highlights that nothing in the surroundings explains under `ceiling`.
 
-    A pixel whose largest channel stays below the surroundings' brightest (the ceiling less the
-    headroom) is untouched; above, it approaches the ceiling smoothly, with its hue kept.
+    A pixel whose largest channel stays below the surroundings' brightest (the ceiling less the headroom) is untouched;
+    above, it approaches the ceiling smoothly, with its hue kept.
 
     Args:
         generated: shape [H, W, 3], linear, finite; as `from_model` returns it.
         ceiling: shape [H, W], from `highlight_ceiling` with the same headroom.
+        headroom_stops: the headroom.
 
     Returns:
         Shape [H, W, 3], float32.
@@ -198,5 +211,5 @@ def bound_highlights(generated: Array, ceiling: Array, headroom_stops: float = 1
 
 
 def largest_channel(rgb: Array) -> Array:
-    """Shape [H, W, 3] -> [H, W]; several times as fast as numpy along so short an axis."""
+    """Return the largest channel of each pixel, [H, W, 3] -> [H, W]; much faster than numpy along so short an axis."""
     return np.maximum(np.maximum(rgb[..., 0], rgb[..., 1]), rgb[..., 2])

@@ -1,7 +1,7 @@
-"""Movies in, as pixels, and out, for eyes: PyAV.
+"""Movies, read as pixels and written for review, with PyAV.
 
-What a file does not say is taken as players take it: limited range, and the matrix of BT.709 from
-1280 columns or 577 rows on, of BT.601 below.
+What a file does not state is taken as players take it: limited range, and the matrix of BT.709 from 1280 columns or 577
+rows on, of BT.601 below.
 """
 
 from __future__ import annotations
@@ -35,7 +35,15 @@ _FULL_RANGE = 2
 
 @dataclass(frozen=True)
 class MovieInfo:
-    """width, height: of the stored picture, in pixels. frames: 0 where the file doesn't say."""
+    """The facts that a movie states about itself.
+
+    Attributes:
+        width: of the stored picture, in pixels.
+        height: of the stored picture, in pixels.
+        rate: frames a second.
+        pixel_aspect: width of a pixel over its height.
+        frames: their count; 0 if the file does not state it.
+    """
 
     width: int
     height: int
@@ -45,7 +53,11 @@ class MovieInfo:
 
 
 def probe_movie(path: Path) -> MovieInfo:
-    """Raises UnreadableFile."""
+    """Read the facts of a movie.
+
+    Raises:
+        UnreadableFile: missing, or not a movie.
+    """
     with _opened(path) as container:
         stream = container.streams.video[0]
         return MovieInfo(
@@ -58,19 +70,20 @@ def probe_movie(path: Path) -> MovieInfo:
 
 
 def read_rgb(path: Path, indices: Optional[Collection[int]] = None) -> Iterator[NDArray[np.float32]]:
-    """The frames of a movie in order, each of shape [H, W, 3], display-encoded RGB in [0, 1].
+    """Return an iterator over the frames of a movie in order, each of shape [H, W, 3], display-encoded RGB in [0, 1].
 
     Args:
-        indices: which frames, counted from 0; those that the movie doesn't have are left out. None: all.
+        path: the movie.
+        indices: frames to read, counted from 0; those that the movie does not have are left out. None: all.
 
     Raises:
-        UnreadableFile: not there, not a movie, cut off or damaged.
+        UnreadableFile: missing, not a movie, cut off or damaged.
     """
     return (_rgb(frame) for frame in _frames(path, indices))
 
 
 def read_luma(path: Path, indices: Optional[Collection[int]] = None) -> Iterator[NDArray[np.uint8]]:
-    """The luma of a movie's frames, each of shape [H, W], 0 black to 255 white; else as `read_rgb`."""
+    """Yield the luma of a movie's frames, each of shape [H, W], from 0, black, to 255, white; see `read_rgb`."""
     for frame in _frames(path, indices):
         if frame.format.is_rgb or frame.format.has_palette:
             yield _as_u8(_rgb(frame) @ np.array([0.2126, 0.7152, 0.0722], np.float32))
@@ -132,8 +145,12 @@ def _stored_rgb(frame: av.VideoFrame) -> NDArray[np.float32]:
 
 
 def _planes(frame: av.VideoFrame) -> Tuple[NDArray[Any], NDArray[np.float64], NDArray[np.float64]]:
-    """Luma and colour differences as stored, shape [3, H, W], at the size of the luma; and scale and offset of each:
-    (stored + offset) x scale lies in [0, 1], and in [-0.5, 0.5] for the differences.
+    """Return luma and colour differences as stored, and scale and offset of each.
+
+    Returns:
+        Planes of shape [3, H, W] at the size of the luma; (stored + offset) x scale lies in [0, 1], and in [-0.5, 0.5]
+        for the
+        differences.
     """
     full = _range(frame) == ColorRange.JPEG
     stored = frame.reformat(
@@ -171,6 +188,7 @@ def write_movie(path: Path, frames: Iterable[NDArray[np.uint8]], rate: Fraction,
     """Write an MP4 that any player shows: H.264, 4:2:0, BT.709, limited range, tagged so.
 
     Args:
+        path: the movie.
         frames: each of shape [H, W, 3], display-encoded RGB, one size; an odd last row or column is repeated.
         rate: frames a second.
         crf: quality of x264, lower is better.

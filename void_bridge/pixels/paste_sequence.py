@@ -1,6 +1,6 @@
 """The paste matte of delivered frames as a sequence of its own, for hosts that read no layers, such as Fusion.
 
-Each file has the matte in R, G, B and A, half float: a picture to look at, and an alpha that any host reads as a matte.
+Each file has the matte in R, G, B and A, half float: a picture for people, and an alpha that any host reads as a matte.
 """
 
 from __future__ import annotations
@@ -30,14 +30,18 @@ def write_paste_sequence(
 ) -> None:
     """Write the paste matte of `frames`, with the windows, pixel aspect and timecode of the delivered files.
 
-    What is there already and the same stays, so that doing it again completes it.
+    Files that are already there and equal stay, so that a second run completes the first.
 
     Args:
-        delivered, target: patterns of the frames to read and to write.
-        overwrite: files of `target` that are something else are replaced.
+        delivered: pattern of the frames to read.
+        frames: the frames.
+        target: pattern of the files to write.
+        overwrite: whether files of `target` with other content are replaced.
+        on_frame: called with the frames done and their count.
 
     Raises:
-        MissingFrames: of the delivered frames, before a file is begun. UnreadableFile, NoSuchChannel: of one of them.
+        MissingFrames: of the delivered frames, before a file is begun.
+        UnreadableFile, NoSuchChannel: of a delivered frame.
         OutputError, DiskFull: a file that is not this matte, or a place that cannot be written.
     """
     delivered.require(frames)
@@ -49,7 +53,11 @@ def write_paste_sequence(
 
 
 def paste_matte(path: Path) -> bytes:
-    """The matte of one delivered file, as an EXR. Raises UnreadableFile, NoSuchChannel."""
+    """Return the matte of one delivered file, as an EXR.
+
+    Raises:
+        UnreadableFile, NoSuchChannel: of that file.
+    """
     frame = read_frame(path)
     index, channel = find_in_frame(frame, PASTE_CHANNEL, str(path))
     part = frame.parts[index]

@@ -1,11 +1,11 @@
 """The plate's own detail in a model's picture, which is smaller and softer than the plate (docs/decisions/008).
 
-The model's picture is compared with the plate through the model's VAE, so that what the VAE alone does to a picture
+The model's picture is compared with the plate through the model's VAE and back, so that the error of the VAE alone
 counts for nothing. Three things can have happened to a pixel:
 
     nothing     the plate's own pixel comes back, bit for bit
     shading     a shadow gone, a reflection dimmed: the plate's detail x a smooth gain, in linear light
-    anything    else: the model's pixel
+    other       the model's pixel is used
 
 Decisions are made at the model's canvas from a frame and its neighbours, and are soft in space and time.
 """
@@ -50,11 +50,14 @@ _GUARD = 0.02
 
 @dataclass(frozen=True)
 class ModelChange:
-    """What a model changed in one frame, at the canvas.
+    """The change by a model in one frame, at the canvas.
 
-    size: shape [H, W], in tolerances: 1 is what the model's own error explains. shading: shape [H, W], in [0, 1]: how
-    surely it is shading alone. log_gain: shape [H, W, 3], natural, of linear light + `dark`, so that near black it
-    works as an offset. object: shape [H, W], in [0, 1].
+    Attributes:
+        size: shape [H, W], in tolerances: 1 is as much as the model's own error explains.
+        shading: shape [H, W], in [0, 1]: how surely it is shading alone.
+        log_gain: shape [H, W, 3], natural, of linear light + `dark`, so that near black it works as an offset.
+        dark: linear light.
+        object: shape [H, W], in [0, 1]: the object and the pixels that the VAE mixes with it.
     """
 
     size: Array
@@ -66,9 +69,13 @@ class ModelChange:
 
 @dataclass(frozen=True)
 class Detail:
-    """What a frame takes from its plate, at the canvas.
+    """The detail that a frame takes from its plate, at the canvas.
 
-    kept, shaded: shape [H, W], in [0, 1]. log_gain: shape [H, W, 3]; shaded is (plate + dark) x exp(log_gain) - dark.
+    Attributes:
+        kept: shape [H, W], in [0, 1]: share of the plate's own pixel.
+        shaded: shape [H, W], in [0, 1]: share of (plate + dark) x exp(log_gain) - dark.
+        log_gain: shape [H, W, 3].
+        dark: linear light.
     """
 
     kept: Array
@@ -79,19 +86,24 @@ class Detail:
 
 @dataclass(frozen=True)
 class Restored:
-    """rgb: shape [h, w, 3], linear. plate_share: shape [h, w], in [0, 1]: share of the plate's own detail."""
+    """A picture with the plate's detail.
+
+    Attributes:
+        rgb: shape [h, w, 3], linear.
+        plate_share: shape [h, w], in [0, 1]: share of the plate's own detail.
+    """
 
     rgb: Array
     plate_share: Array
 
 
 def measure_change(generated: Array, reconstruction: Array, linear: Resize, quadmask: Quadmask) -> ModelChange:
-    """Compare a model's picture with the plate's reconstruction through its VAE.
+    """Compare a model's picture with the plate through its VAE and back.
 
     Args:
-        generated, reconstruction: shape [H, W, 3], in the model domain, finite. `generated` with its exposure matched
-            to `reconstruction`.
-        linear: the model domain to linear light of the working space.
+        generated: the model's picture, shape [H, W, 3], in the model domain, finite, its exposure matched to the other.
+        reconstruction: the plate through the VAE, of the same shape.
+        linear: converts from the model domain to linear light of the working space.
         quadmask: shape [H, W], 0 object, 63 both, 127 affected, 255 keep.
     """
     reference = quadmask == KEEP
@@ -109,10 +121,15 @@ def measure_change(generated: Array, reconstruction: Array, linear: Resize, quad
 
 
 def change_size(generated: Array, reconstruction: Array, quadmask: Quadmask) -> Array:
-    """Shape [H, W]: how far two pictures are apart, in tolerances; around the object its own change doesn't count.
+    """Return how far two pictures are apart, in tolerances, shape [H, W]; the object's own change does not count.
 
     The tolerance is four times the difference that is usual at such local contrast where the quadmask says keep, and
     the model was to change nothing.
+
+    Args:
+        generated: the model's picture, shape [H, W, 3], in the model domain.
+        reconstruction: the plate through the VAE, of the same shape.
+        quadmask: shape [H, W].
     """
     reference, object_ = quadmask == KEEP, _object(quadmask)
     outside = 1 - object_
@@ -131,7 +148,7 @@ def change_size(generated: Array, reconstruction: Array, quadmask: Quadmask) -> 
 
 
 def _alike(contrast: Array, reference: Mask) -> List[NDArray[np.intp]]:
-    """Pixels of the reference in groups of like contrast, ascending, as flat indices; none where there are too few."""
+    """Sort the reference's pixels into groups of like contrast, ascending, as flat indices; none if too few."""
     there = np.flatnonzero(reference)
     if len(there) < _LEAST_KEEP:
         return []
@@ -139,7 +156,7 @@ def _alike(contrast: Array, reference: Mask) -> List[NDArray[np.intp]]:
 
 
 def _usual(amount: Array, contrast: Array, alike: Sequence[NDArray[np.intp]]) -> Array:
-    """Shape [H, W]: the median amount among pixels of like contrast; beyond all contrasts there, in proportion."""
+    """Return the median amount among pixels of like contrast, shape [H, W]; beyond all contrasts, in proportion."""
     if not alike:
         return np.zeros_like(amount)
     contrasts = np.array([contrast.ravel()[part[len(part) // 2]] for part in alike])
@@ -149,10 +166,13 @@ def _usual(amount: Array, contrast: Array, alike: Sequence[NDArray[np.intp]]) ->
 
 
 def choose_detail(changes: Sequence[ModelChange], at: int) -> Detail:
-    """What frame `at` takes from its plate.
+    """Return the detail that frame `at` takes from its plate.
 
-    changes: of the frame and up to `REACH` neighbours on each side, in order, so that grain doesn't make decisions
-    flicker. A change counts as soon as it is there.
+    Neighbours keep decisions from flickering with the grain. A change counts as soon as it is there.
+
+    Args:
+        changes: of the frame and up to `REACH` neighbours on each side, in order.
+        at: the frame's place among them.
     """
     now = changes[at]
     size = np.maximum(now.size, _mean([c.size for c in changes]))
@@ -162,7 +182,7 @@ def choose_detail(changes: Sequence[ModelChange], at: int) -> Detail:
 
 
 def shift_change(change: ModelChange, rows: float, columns: float) -> ModelChange:
-    """A change as the canvas of a frame sees it whose crop lies so many canvas pixels further on."""
+    """Return a change on the canvas of a frame whose crop lies so many canvas pixels further on."""
     if not (round(rows) or round(columns)):
         return change
     planes = np.dstack([change.size, change.shading, change.object, change.log_gain])
@@ -174,12 +194,15 @@ def shift_change(change: ModelChange, rows: float, columns: float) -> ModelChang
 
 
 def restore(plate: Array, generated: Array, detail: Detail, enlarge: Resize, grain: Grain, exposure: float) -> Restored:
-    """The model's pixels with the plate's detail back in.
+    """Put the plate's detail back into the model's pixels.
 
     Args:
-        plate, generated: shape [h, w, 3], linear, at the plate's resolution.
-        enlarge: the canvas to that resolution, shape [H, W, C] -> [h, w, C].
-        grain, exposure: of the plate: lit anew, it has no more grain than elsewhere at that tone.
+        plate: shape [h, w, 3], linear, at the plate's resolution.
+        generated: the model's pixels, of the same shape.
+        detail: the detail to take.
+        enlarge: resamples the canvas to that resolution, shape [H, W, C] -> [h, w, C].
+        grain: of the plate: pixels that are lit anew get no more grain than the plate has at that tone.
+        exposure: stops.
     """
     planes = enlarge(np.dstack([detail.kept, detail.shaded, detail.log_gain]))
     assert planes.shape[:2] == plate.shape[:2] == generated.shape[:2]
@@ -202,9 +225,10 @@ def _logarithm(light: Array, dark: float) -> Array:
 
 
 def _texture_stays(generated: Array, reconstruction: Array, log_gain: Array, reference: Mask) -> Array:
-    """Shape [H, W], in [0, 1]: whether the texture is found again in `generated`. All: shape [H, W], logarithms.
+    """Return how surely the texture is found again in `generated`: shape [H, W], in [0, 1].
 
     The slope of one picture's fine detail against the other's is 1 under any shading and 0 for another thing's texture.
+    All arguments have shape [H, W]; pictures are logarithms.
     """
     generated_fine, reconstruction_fine = generated - _blur(generated, 3.0), reconstruction - _blur(reconstruction, 3.0)
     edge = _slope(log_gain)
@@ -221,14 +245,14 @@ def _texture_stays(generated: Array, reconstruction: Array, log_gain: Array, ref
 
 
 def _plausible(log_gain: Array) -> Array:
-    """Shape [H, W], in [0, 1]: whether light could have changed so much, and so evenly in colour."""
+    """Return whether light could have changed so much, and so evenly in colour: shape [H, W], in [0, 1]."""
     mean = log_gain.mean(axis=2)
     tint = largest_channel(np.abs(log_gain - mean[..., None]))
     return np.asarray((1 - _step(tint, *_TINT)) * (1 - _step(largest_channel(np.abs(log_gain)), *_LARGEST)))
 
 
 def _square(image: Array) -> Array:
-    """Squared length of each pixel's vector. Shape [H, W, C] -> [H, W]."""
+    """Return the squared length of each pixel's vector. Shape [H, W, C] -> [H, W]."""
     return np.asarray(np.einsum("ijk,ijk->ij", image, image), np.float32)
 
 
@@ -242,14 +266,14 @@ def _widest(plane: Array) -> Array:
 
 
 def _object(quadmask: Quadmask) -> Array:
-    """Shape [H, W]: 1 on the object and as far as the VAE mixes it with its surroundings, softly ending."""
+    """Return 1 on the object and as far as the VAE mixes it with its surroundings, softly ending. Shape [H, W]."""
     solid = ((quadmask == OBJECT) | (quadmask == OVERLAP)).astype(np.uint8)
     away = cv2.distanceTransform(1 - solid, cv2.DIST_L2, 5) if solid.any() else np.full(solid.shape, 1e3, np.float32)
     return 1 - _step(away, _AROUND_OBJECT, 2 * _AROUND_OBJECT)
 
 
 def _guarded(weight: Array) -> Array:
-    """An enlarged weight: exactly 0 and 1 where it is all but that."""
+    """Round an enlarged weight to exactly 0 and 1 where it is close to that."""
     return np.asarray(np.clip(weight * np.float32(1 + 2 * _GUARD) - np.float32(_GUARD), 0, 1), np.float32)
 
 
@@ -258,7 +282,7 @@ def _mean(planes: Sequence[Array]) -> Array:
 
 
 def _step(values: Array, low: float, high: float) -> Array:
-    """0 up to `low`, 1 from `high` on, smooth between."""
+    """Return 0 up to `low`, 1 from `high` on, and a smooth step between."""
     x = np.clip((values - np.float32(low)) / np.float32(high - low), 0, 1)
     return np.asarray(x * x * (3 - 2 * x), np.float32)
 

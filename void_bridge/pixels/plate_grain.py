@@ -1,4 +1,4 @@
-"""Grain of a plate whose motion nobody solved, and its way into a picture that is part plate and part model."""
+"""Grain of a plate whose motion is not known, and its use in a picture that is part plate and part model."""
 
 from __future__ import annotations
 
@@ -27,13 +27,14 @@ _THOROUGH = np.float32(1.3)  # times the strength that is expected: what the fil
 
 
 def measure_grain(pairs: Iterable[Pair], exposure: float) -> Grain:
-    """Grain of a plate from a few frames, each with its next one.
+    """Measure the grain of a plate from a few frames, each with its next one.
 
-    Windows of a frame are laid over the next by their shift (phase correlation); where there is no next frame or no
-    clear shift, over themselves 8 pixels on, which tells grain in even areas. Of each tone the quieter blocks count.
+    Windows of a frame are laid over the next by their shift (phase correlation); without a next frame or a clear shift
+    they are laid over themselves 8 pixels on, which shows the grain of even areas. Of each tone the quieter blocks
+    count.
 
     Args:
-        pairs: a frame, the next one or None, shape [h, w, 3], linear; and what is scenery in both, shape [h, w].
+        pairs: a frame, the next one or None, shape [h, w, 3], linear; and the scenery in both, shape [h, w].
         exposure: stops that bring the plate to a normal brightness.
     """
     sampler = GrainSampler()
@@ -46,7 +47,15 @@ def measure_grain(pairs: Iterable[Pair], exposure: float) -> Grain:
 
 
 def relight(plate: Array, gain: Array, dark: float, grain: Grain, exposure: float) -> Array:
-    """(plate + dark) x gain - dark, with no more grain than the plate has at the new tone. Shape [h, w, 3], linear."""
+    """Return (plate + dark) x gain - dark, with no more grain than the plate has at the new tone.
+
+    Args:
+        plate: shape [h, w, 3], linear.
+        gain: shape [h, w, 3], above 0.
+        dark: linear light.
+        grain: grain of the plate.
+        exposure: stops.
+    """
     lit = np.asarray((plate + np.float32(dark)) * gain - np.float32(dark), np.float32)
     before, after = encode(plate, exposure), encode(lit, exposure)
     amplified = grain.strength(before) * gain * steepness(lit, exposure) / steepness(plate, exposure)
@@ -59,12 +68,14 @@ def relight(plate: Array, gain: Array, dark: float, grain: Grain, exposure: floa
 
 
 def regrain(rgb: Array, plate_share: Array, grain: Grain, exposure: float, draws: np.random.Generator) -> Array:
-    """The grain that the pixels lack which are not the plate's.
+    """Add grain to the pixels that are not the plate's.
 
     Args:
         rgb: shape [h, w, 3], linear.
         plate_share: shape [h, w], in [0, 1]: share of the plate's own pixel; where it is 1 the bits stay.
-        draws: belongs to this job and frame.
+        grain: grain of the plate.
+        exposure: stops.
+        draws: random numbers of this job and frame.
     """
     missing = 1 - np.square(plate_share)
     if not missing.any():
@@ -75,7 +86,7 @@ def regrain(rgb: Array, plate_share: Array, grain: Grain, exposure: float, draws
 
 
 def _windows(valid: Mask) -> Iterator[Box]:
-    """Up to 14, spread over what is valid; smaller pictures have one."""
+    """Return up to 14 windows, spread over the valid pixels; a small picture has one."""
     height, width = valid.shape
     size_y, size_x = min(_WINDOW, height), min(_WINDOW, width)
     found = [
@@ -103,7 +114,7 @@ def _add(sampler: GrainSampler, here: Array, there: Optional[Array], valid: Mask
 
 
 def _shift(first: Array, second: Array) -> Optional[Tuple[float, float]]:
-    """x and y in pixels from one window to the other, whole where nearly so; None where it isn't clear."""
+    """Return x and y in pixels from one window to the other, whole where nearly so; None if they are not clear."""
     window = cv2.createHanningWindow((first.shape[1], first.shape[0]), cv2.CV_32F)
     soft = [cv2.GaussianBlur(p.mean(axis=2), (0, 0), 1.5) for p in (first, second)]
     (x, y), response = cv2.phaseCorrelate(soft[0], soft[1], window)

@@ -1,7 +1,7 @@
-"""From mattes to the quadmask at the model's frame: what conditions the model, and nothing else.
+"""The quadmask at the model's frame: it conditions the model, and nothing else.
 
-The model was trained with object masks that are exact to the pixel and with affected areas made of
-cells of a coarse grid (the VOID reference, https://github.com/Netflix/void-model).
+The model was trained with object masks that are exact to the pixel and with affected areas made of cells of a coarse
+grid (the VOID reference, https://github.com/Netflix/void-model).
 """
 
 from __future__ import annotations
@@ -51,18 +51,19 @@ def make_quadmask(
     clear_affected: bool = False,
     from_quadmask: bool = False,
 ) -> Quadmask:
-    """The quadmask of one frame, shape of the canvas: 0 object, 63 both, 127 affected, 255 keep.
+    """Return the quadmask of one frame, shape of the canvas: 0 object, 63 both, 127 affected, 255 keep.
 
-    A canvas pixel is object where half of it or more is; what is too thin for that anywhere near
-    stays as well, a pixel wide, so that wires don't vanish. Keep is decided alike and wins.
+    A canvas pixel is object where half of it or more is. Thinner parts with no such pixel nearby stay as well, a pixel
+    wide, so that wires do not vanish. Keep is decided alike and wins.
 
     Args:
-        planes: over `framing.raster`.
-        threshold: where a matte counts, from there on.
+        planes: mattes over `framing.raster`.
+        framing: the crop that the model sees.
+        threshold: value from which on a matte counts.
         dilate: pixels of the plate by which remove grows first.
         clear_affected: for the pre-roll frame, which has no affected area, as in training.
-        from_quadmask: the planes are those of a made quadmask, which lies on a grid already: an affected rim of
-            one pixel is rounding, or the soft edge of an object, and touches no cell.
+        from_quadmask: whether the planes come from a quadmask that already lies on a grid: an affected rim of one pixel
+            is then rounding, or the soft edge of an object, and touches no cell.
     """
     cut = framing.inside.relative_to(framing.raster).slices
     keep = _present(planes.keep, cut, threshold)
@@ -105,7 +106,7 @@ def _narrowed(area: Mask) -> Mask:
 
 
 def grid_shape(canvas: Tuple[int, int]) -> Tuple[int, int]:
-    """Rows and columns of the training grid: 8 cells on the short side, 8 x aspect, rounded, on the long.
+    """Return rows and columns of the training grid: 8 cells on the short side, 8 x aspect, rounded, on the long.
 
     >>> grid_shape((384, 672))
     (8, 14)
@@ -116,7 +117,7 @@ def grid_shape(canvas: Tuple[int, int]) -> Tuple[int, int]:
 
 
 def _snapped(area: Mask, framing: Framing) -> Mask:
-    """Every cell of the grid, over the canvas, in which a pixel of the plate begins and is set."""
+    """Return every cell of the grid, over the canvas, in which a pixel of the plate begins and is set."""
     rows, columns = grid_shape(framing.canvas)
     crop = framing.padded(area.view(np.uint8))
     touched = np.maximum.reduceat(crop, _edges(crop.shape[0], rows)[:-1], axis=0)
@@ -130,7 +131,7 @@ def _edges(size: int, cells: int) -> NDArray[np.intp]:
 
 
 def snapped_area(quadmask: Quadmask, framing: Framing) -> Mask:
-    """Where the quadmask is not keep, shape of `framing.raster`: what `--paste snapped` may change."""
+    """Return where the quadmask is not keep, shape of `framing.raster`: `--paste snapped` may change it."""
     canvas_rows, canvas_columns = (
         (2 * np.arange(size) + 1) * canvas // (2 * size) for size, canvas in zip(framing.crop.shape, framing.canvas)
     )
@@ -142,10 +143,10 @@ def snapped_area(quadmask: Quadmask, framing: Framing) -> Mask:
 
 
 def preroll_plan(frames: Sequence[int], delivered: Collection[int]) -> Tuple[int, ...]:
-    """The conditioning sequence of a shot, as indices into `frames`; the first is the pre-roll.
+    """Return the conditioning sequence of a shot, as indices into `frames`; the first is the pre-roll.
 
-    On that one affected is cleared, and what the model makes of it is dropped. It is the first head
-    handle; without one, the first frame, held: that frame then comes twice.
+    Affected is cleared on the pre-roll, and the model's picture of it is dropped. It is the first head handle; without
+    one, the first frame, held: that frame then comes twice.
 
     >>> preroll_plan([1000, 1001, 1002], delivered=[1001, 1002])
     (0, 1, 2)

@@ -1,10 +1,9 @@
 """Images made smaller and larger without moving anything in them.
 
-Both ends of an image stay where they are, and a linear ramp stays that ramp: shrinking averages
-the pixels under each new one, with their shares tilted so that their centre of mass is its centre;
-enlarging interpolates with Catmull-Rom splines (Keys, "Cubic convolution interpolation for digital
-image processing", 1981, a = -1/2). Where the size stays, so does every bit. The result depends on
-nothing but the image: not on threads, not on a library's choice of kernel.
+Both ends of an image stay where they are, and a linear ramp stays that ramp: shrinking averages the pixels under each
+new one, with their shares tilted so that their centre of mass is its centre; enlarging interpolates with Catmull-Rom
+splines (Keys, "Cubic convolution interpolation for digital image processing", 1981, a = -1/2). Where the size stays, so
+does every bit. The result depends on nothing but the image: not on threads, not on a library's choice of kernel.
 """
 
 from __future__ import annotations
@@ -22,9 +21,16 @@ Taps = List[Tuple[NDArray[np.intp], Image]]
 
 
 def resample(image: Image, height: int, width: int, box: Optional[Box] = None) -> Image:
-    """Shape [h, w] or [h, w, C] -> [height, width] or [height, width, C]; each axis as it needs.
+    """Resize an image, each axis on its own.
 
-    box: rows and columns of the result that are wanted, alone; the same bits as cut out of all of it.
+    Args:
+        image: shape [h, w] or [h, w, C].
+        height: rows of the result.
+        width: columns of the result.
+        box: rows and columns of the result to return; the same bits as cut out of all of it. None: all.
+
+    Returns:
+        Shape [height, width] or [height, width, C].
     """
     box = box or Box(0, 0, height, width)
     planes = np.asarray(image, np.float32).reshape(*image.shape[:2], -1)
@@ -43,7 +49,7 @@ def _across(planes: Image, width: int, wanted: slice) -> Image:
 
 
 def _down(planes: Image, height: int, wanted: slice) -> Image:
-    """Resample rows: shape [h, w, C] -> [rows that are wanted of `height`, w, C]."""
+    """Resample rows: shape [h, w, C] -> [the wanted rows of `height`, w, C]."""
     if height == planes.shape[0]:
         return np.ascontiguousarray(planes[wanted])
     taps = _taps(planes.shape[0], height)[wanted]
@@ -59,7 +65,7 @@ def _down(planes: Image, height: int, wanted: slice) -> Image:
 
 @lru_cache(maxsize=16)
 def _taps(size: int, new_size: int) -> Taps:
-    """For each new pixel, which pixels it is made of and their shares, which sum to 1."""
+    """Return the source pixels of each new pixel, and their shares, which sum to 1."""
     scale = size / new_size
     taps = []
     for index in range(new_size):

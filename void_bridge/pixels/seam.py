@@ -1,7 +1,7 @@
-"""Generated pixels brought to the plate's exposure and colour, judged by what the model should have left alone.
+"""Generated pixels brought to the plate's exposure and colour, measured where the model should have changed nothing.
 
-Everything is linear light at the model's canvas. Where the model was to reproduce the plate, the ratio of the two says
-how far its exposure and tint are off; that is carried smoothly to where it made something new.
+Everything is linear light at the model's canvas. Where the model was to reproduce the plate, the ratio of the two shows
+its error in exposure and tint; that is carried smoothly to the pixels that it made anew.
 """
 
 from __future__ import annotations
@@ -39,30 +39,33 @@ _TINY = np.float32(1e-12)
 
 @dataclass(frozen=True)
 class Match:
-    """What brings a picture to its target: picture x gain + offset.
+    """A correction that brings a picture to its target: picture x gain + offset.
 
-    log_gain, offset: shape [rows, columns, 3] over cells of `CELL` pixels; natural logarithm, linear light.
+    Attributes:
+        log_gain: natural logarithm, shape [rows, columns, 3] over cells of `CELL` pixels.
+        offset: linear light, of the same shape.
     """
 
     log_gain: Array
     offset: Array
 
     def apply(self, picture: Array) -> Array:
-        """Shape [H, W, 3], linear, any range -> the same, matched. 0 and negatives are well."""
+        """Return a picture, shape [H, W, 3], linear, any range, matched. 0 and negative values are allowed."""
         height, width = picture.shape[:2]
         gain = np.exp(resample(self.log_gain, height, width))
         return np.asarray(picture * gain + resample(self.offset, height, width), np.float32)
 
 
 def match(picture: Array, target: Array, trusted: Mask, doubt: float = DOUBT) -> Match:
-    """How `picture` is brought to `target`, from the pixels where the two should agree.
+    """Measure the correction that brings `picture` to `target`, from the pixels where the two should agree.
 
-    A gain, and an offset where it is dark; smooth; bounded by `LARGEST_LOG_GAIN`, so that a real change of light stays.
-    Trusted pixels whose ratio is unlike the others' count for little. Elsewhere the values run on from the rim of what
-    is trusted (`membrane`). Nothing trusted: no change.
+    It is a gain, and an offset where it is dark; smooth; bounded by `LARGEST_LOG_GAIN`, so that a real change of light
+    stays. Trusted pixels whose ratio is unlike the others' count for little. Elsewhere the values continue from the rim
+    of the trusted pixels (`membrane`). Without trusted pixels there is no change.
 
     Args:
-        picture, target: shape [H, W, 3], linear, finite; sides a multiple of 8.
+        picture: shape [H, W, 3], linear, finite; sides a multiple of 8.
+        target: of the same shape.
         trusted: shape [H, W].
         doubt: log ratio away from the usual one, from which a trusted pixel counts for little.
     """
@@ -83,14 +86,14 @@ def match(picture: Array, target: Array, trusted: Mask, doubt: float = DOUBT) ->
 
 
 def average_matches(matches: Sequence[Match]) -> Match:
-    """The mean of the matches of neighbouring frames: no pumping from frame to frame."""
+    """Return the mean of the matches of neighbouring frames, so that nothing pumps from frame to frame."""
     count = np.float32(len(matches))
     log_gain, offset = sum(m.log_gain for m in matches) / count, sum(m.offset for m in matches) / count
     return Match(np.asarray(log_gain, np.float32), np.asarray(offset, np.float32))
 
 
 def _weights(picture: Array, target: Array, trusted: Mask, usual: np.float32, doubt: float) -> Tuple[Array, Array]:
-    """Shape [H, W]: what a pixel counts; shape [3]: the gain that most of them agree on."""
+    """Return the weight of each pixel, shape [H, W], and the gain that most of them agree on, shape [3]."""
     dark = _DARK * usual
     ratio = np.log(np.maximum(_soft(target), 0) + dark) - np.log(np.maximum(_soft(picture), 0) + dark)
     common = np.median(ratio[trusted], axis=0).astype(np.float32)
@@ -101,7 +104,7 @@ def _weights(picture: Array, target: Array, trusted: Mask, usual: np.float32, do
 
 
 def _fitted(picture: Array, target: Array, weight: Array, common: Array, usual: np.float32) -> Tuple[Array, Array]:
-    """Shape [rows, columns, 3] twice: the ratio of the means, the common one near black; and what it leaves over."""
+    """Return the ratio of the means (the common one near black) and its remainder, each of shape [rows, columns, 3]."""
     prior = np.square(_DARK * usual)
     total = _cells(weight)[..., None] + _TINY
     certain = total / (total + np.float32(1e-3))
@@ -113,7 +116,7 @@ def _fitted(picture: Array, target: Array, weight: Array, common: Array, usual: 
 
 
 def _cells(image: Array) -> Array:
-    """Smooth means over cells. Shape [H, W] or [H, W, C] -> [H / CELL, W / CELL] or with C."""
+    """Return smooth means over cells. Shape [H, W] or [H, W, C] -> [H / CELL, W / CELL] or with C."""
     size = (image.shape[1] // CELL, image.shape[0] // CELL)
     means = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     return np.asarray(cv2.GaussianBlur(means, (0, 0), _SMOOTH_CELLS, borderType=cv2.BORDER_REFLECT), np.float32)

@@ -1,4 +1,4 @@
-"""A job's files as decoded frames: the plate as it came, its mattes over one raster."""
+"""A job's files as decoded frames: the plate as stored, its mattes over one raster."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _READERS = 2
 
 
 def named_path(sequence: Sequence, frame: int) -> Path:
-    """The file where the job says that it lies."""
+    """Return the path of a frame as the job names it."""
     return sequence.path(frame)
 
 
@@ -53,8 +53,13 @@ def named_path(sequence: Sequence, frame: int) -> Path:
 class ShotFrame:
     """One frame in memory.
 
-    rgb_channels: names of red, green and blue in the part that is the picture.
-    planes, paste: mattes over the shot's raster, shape [H, W], in [0, 1].
+    Attributes:
+        frame: its number.
+        exr: the decoded file.
+        rgb_channels: names of red, green and blue in the part that is the picture.
+        raster: the shot's raster.
+        planes: the mattes over the raster.
+        paste: the paste matte over the raster, shape [H, W], in [0, 1].
     """
 
     frame: int
@@ -66,6 +71,7 @@ class ShotFrame:
 
     @property
     def part(self) -> ExrPart:
+        """The part that is the picture."""
         return self.exr.picture
 
     @property
@@ -74,7 +80,7 @@ class ShotFrame:
         return self.part.data_window.relative_to(self.raster)
 
     def rgb(self, box: Optional[Box] = None) -> Array:
-        """Shape [H, W, 3] of `box` (default: the raster), linear, healed. Black outside the data window."""
+        """Return RGB of `box` (default: the raster), shape [H, W, 3], linear, healed; black outside the data window."""
         box = box or Box(0, 0, *self.raster.shape)
         shared = box & self.window
         result = np.zeros((*box.shape, 3), np.float32)
@@ -86,9 +92,11 @@ class ShotFrame:
         return heal(result)
 
     def matte(self, role: PlaneRole) -> Array:
+        """Return the matte of a role, shape [H, W] of the raster."""
         return self.paste if role == "paste" else self.planes.plane(role)
 
     def matte_box(self, role: PlaneRole) -> Box:
+        """Return the box around everything above 0 in a matte."""
         return self._paste_box if role == "paste" else matte_box(self.matte(role))
 
     @cached_property
@@ -98,7 +106,14 @@ class ShotFrame:
 
 @dataclass(frozen=True)
 class MatteReader:
-    """raster, display_window: of the plate, in EXR pixel coordinates. locate: where a frame's bytes lie here."""
+    """A reader of a job's mattes, which it lays over the plate's raster.
+
+    Attributes:
+        job: names the mattes.
+        raster: of the plate, in EXR pixel coordinates.
+        display_window: of the plate, in EXR pixel coordinates.
+        locate: returns where a frame's file lies on this machine.
+    """
 
     job: Job
     raster: Box
@@ -106,7 +121,7 @@ class MatteReader:
     locate: Callable[[Sequence, int], Path]
 
     def planes(self, frame: int, decoded: Optional[Dict[Path, ExrFrame]] = None) -> MattePlanes:
-        """The mattes of a frame. A file that holds several, or is among `decoded`, is decoded once.
+        """Return the mattes of a frame. A file that holds several, or is among `decoded`, is decoded once.
 
         Raises:
             UnreadableFile, NoSuchChannel, SizeMismatch: naming the file.
@@ -135,13 +150,22 @@ class MatteReader:
 class Shot:
     """The frames of a job.
 
-    frames: what is read, handles included. locate: where a frame's bytes lie on this machine.
-    raster: the union of the plate's data windows, in EXR pixel coordinates.
-    half: whether half precision holds every value of the plate's RGB.
+    Args:
+        job: the job.
+        frames: the frames to read, handles included.
+        locate: returns where a frame's file lies on this machine.
+
+    Attributes:
+        job: the job.
+        frames: the frames, handles included.
+        raster: the union of the plate's data windows, in EXR pixel coordinates.
+        pixel_aspect: width of a pixel over its height.
+        rate: frames a second.
+        half: whether half precision holds every value of the plate's RGB.
 
     Raises:
         UnreadableFile, NoSuchChannel, MissingFrames: from the constructor, which reads every header.
-        SizeMismatch: data windows so far apart that nothing could hold them all.
+        SizeMismatch: data windows so far apart that no raster can hold them.
     """
 
     def __init__(self, job: Job, frames: FrameRange, locate: Locate = named_path) -> None:
@@ -158,7 +182,7 @@ class Shot:
         self._mattes = MatteReader(job, self.raster, first.display_window, locate)
 
     def with_job(self, job: Job) -> Shot:
-        """Return the same shot with options of its job filled in; plate, mattes and frames stay."""
+        """Return the same shot with open options of its job filled in; plate, mattes and frames stay."""
         shot = copy.copy(self)
         shot.job = job
         return shot
@@ -176,18 +200,18 @@ class Shot:
         return ShotFrame(self.frames[index], plate, names, self.raster, planes, self.paste(index, planes))
 
     def planes(self, index: int, decoded: Optional[Dict[Path, ExrFrame]] = None) -> MattePlanes:
-        """The mattes of a frame. Raises as `load`."""
+        """Return the mattes of a frame; raises as `load` does."""
         return self._mattes.planes(self.frames[index], decoded)
 
     def paste(self, index: int, planes: MattePlanes) -> Array:
-        """What may change in a frame with these mattes, shape [H, W] of the raster, in [0, 1]."""
+        """Return the paste matte of a frame with these mattes: shape [H, W] of the raster, in [0, 1]."""
         snapped = None
         if self.job.paste == "snapped":
             snapped = snapped_area(self.quadmask(index, planes), self.framings[index])
         return paste_matte(planes, self.job.dilate, self.job.feather, snapped)
 
     def quadmask(self, index: int, planes: MattePlanes, clear_affected: bool = False) -> Quadmask:
-        """What conditions a model on a frame with these mattes, shape of the canvas."""
+        """Return the quadmask of a frame with these mattes, shape of the canvas."""
         job, framing = self.job, self.framings[index]
         from_quadmask = job.quadmask is not None
         return make_quadmask(
@@ -196,7 +220,7 @@ class Shot:
 
     @cached_property
     def framings(self) -> Tuple[Framing, ...]:
-        """A model's framing of each frame, all of one size; a held one comes again and again. Decodes every matte."""
+        """The model's framing of each frame, all of one size; a held one is repeated. Decodes every matte."""
         canvas = self.job.canvas_size
         if self.job.framing == "moving":
             growth = self.job.dilate + self.job.feather
@@ -205,12 +229,12 @@ class Shot:
 
     @property
     def region(self) -> Box:
-        """Around all that is drawn, in EXR pixel coordinates; empty where nothing is. Decodes every matte."""
+        """The box around all mattes, in EXR pixel coordinates; empty if nothing is drawn. Decodes every matte."""
         return Box.around(self.drawn)
 
     @cached_property
     def drawn(self) -> Tuple[Box, ...]:
-        """Around what is drawn in each frame, in EXR pixel coordinates; empty where nothing is. Decodes every matte."""
+        """The box around the mattes of each frame, in EXR pixel coordinates; may be empty. Decodes every matte."""
 
         def box(index: int) -> Box:
             found = matte_box(paste_area(self.planes(index)))
