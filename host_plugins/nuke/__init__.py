@@ -1,15 +1,19 @@
-"""The Nuke plug-in, for Nuke 14 to 17: a `VOIDRemove` group and what its buttons do.
+"""The Nuke plug-in, for Nuke 14 to 17: a `VOIDRemove` group and the actions of its buttons.
 
-node     the group, made in Python: inputs, image path, panel
-panel    knobs from the settings that all hosts share
-inputs   what is connected: frames, channels, the plate's own files
-colour   the script's OCIO settings
-export   plate and roto to EXR through temporary Write nodes
-result   what a node shows of its jobs
-submission  what is asked for at one moment, and its way to the controller
-actions  what the buttons do, from submit to compare
-session  the controller of this Nuke, and the callbacks that keep nodes and jobs together
-renders  refuses what must not go out of a render inside an interface
-terminal  render(node) without an interface
-selftest, claims  what only Nuke itself can verify
+node        the group, created in Python: inputs, image path, panel
+panel       knobs from the settings that all hosts share
+inputs      the connected plate and roto: frames, channels, the plate's own files
+digest      digests of everything upstream that can change a pixel
+colour      the script's OCIO settings
+export      plate and roto to EXR through temporary Write nodes
+background  a second Nuke that renders the export
+result      the node's display of its jobs
+freshness   whether a result is stale
+submission  the way from a node to its jobs
+farm        the submission to a farm, with its dialog
+actions     the buttons, from submit to compare
+session     the controller of this Nuke
+interface   menus and callbacks of Nuke's interface
+terminal    render(node) without an interface
+selftest, host_checks  checks that only Nuke itself can pass or fail
 """

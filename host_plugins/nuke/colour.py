@@ -1,4 +1,4 @@
-"""The script's colour management, as the server has to know it: a space, and the OCIO config that defines it."""
+"""The script's colour management as a job needs it: a colour space, and the OCIO config that defines it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import nuke
 from void_bridge.config import BUILTIN_CONFIG
 from void_bridge.errors import ColourError
 
-# Where Nuke manages colour itself, `linear` is linear light with the primaries of Rec.709.
+# With colour management by Nuke itself, `linear` is linear light with the primaries of Rec.709.
 LINEAR = "Linear Rec.709 (sRGB)"
 
 _CONFIG_KNOBS = ("OCIO_config", "OCIOConfig")  # its name differs between versions
@@ -22,10 +22,10 @@ _WITH_ROLE = re.compile(r"(\w+) \((.+)\)")
 
 
 def working_space() -> Tuple[str, str]:
-    """Name of the script's working space, and its config: `ocio://` or a file.
+    """Return the name of the script's working space, and its config: `ocio://` or a file.
 
     Raises:
-        ColourError: a config that is nowhere on this machine.
+        ColourError: the config is not found on this machine.
     """
     root = nuke.root()
     if not uses_ocio():
@@ -34,14 +34,15 @@ def working_space() -> Tuple[str, str]:
 
 
 def uses_ocio() -> bool:
+    """Return whether the script's colour management is OCIO's."""
     return str(nuke.root()["colorManagement"].value()) == "OCIO"
 
 
 def space_of_read(read: nuke.Node) -> Optional[str]:
-    """What the files of a Read are in, as the config names it; None where only Nuke can convert them."""
+    """Return the colour space of a Read's files, as the config names it, or None if only Nuke can convert it."""
     name = str(read["colorspace"].value())
     if name.startswith("default"):
-        name = str(nuke.root()["floatLut"].value())  # what Nuke takes for EXR
+        name = str(nuke.root()["floatLut"].value())  # Nuke's default for EXR
     name = _bare_name(name)
     if read["raw"].value() or name.lower() in _RAW:
         return working_space()[0]
@@ -51,7 +52,7 @@ def space_of_read(read: nuke.Node) -> Optional[str]:
 
 
 def _bare_name(name: str) -> str:
-    """A knob may show a role together with the space that it stands for: `scene_linear (ACEScg)`."""
+    """Return the space in a knob's value that names a role as well, such as `scene_linear (ACEScg)`."""
     found = _WITH_ROLE.fullmatch(name)
     if found and found[1] in _ROLES:
         return found[2]

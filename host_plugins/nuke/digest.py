@@ -1,6 +1,6 @@
-"""Whether what is connected has changed: a digest of everything upstream that can change its pixels.
+"""Digests of everything upstream that can change a pixel.
 
-Nuke's own node hashes hold for one frame and one session; these hold for all frames and across sessions.
+Nuke's own node hashes are valid for one frame and one session; these are valid for all frames and across sessions.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import nuke
 from host_plugins.nuke.inputs import upstream
 from void_bridge.sequence import Sequence
 
-# How a node looks in the graph; none of it changes a pixel.
-_LOOKS = {
+# Knobs that decide how a node is displayed; none of them changes a pixel.
+_DISPLAY_KNOBS = {
     "name",
     "xpos",
     "ypos",
@@ -54,7 +54,12 @@ _DIGITS = 12
 
 
 def digest_of(nodes: List[nuke.Node], *more: str) -> str:
-    """Of nodes and all that they look at. more: whatever else decides about the pixels."""
+    """Return a digest of nodes and everything upstream of them.
+
+    Args:
+        nodes: the nodes.
+        more: further texts that decide about the pixels.
+    """
     digest = hashlib.blake2b(digest_size=_DIGITS // 2)
     for text in (*_texts(nodes), *more):
         digest.update(text.encode("utf-8", "replace") + b"\0")
@@ -62,7 +67,7 @@ def digest_of(nodes: List[nuke.Node], *more: str) -> str:
 
 
 def files_of(nodes: List[nuke.Node]) -> str:
-    """Sizes and times of the files that Reads upstream have on disk, as one text."""
+    """Return the sizes and times of the files of all Reads upstream, as one text."""
     facts = []
     for read in (node for node in upstream(nodes) if node.Class() == "Read"):
         sequence = Sequence.parse(nuke.filename(read) or "none")
@@ -73,14 +78,15 @@ def files_of(nodes: List[nuke.Node]) -> str:
 def _texts(nodes: List[nuke.Node]) -> Iterator[str]:
     root = nuke.root()
     yield from (root[name].toScript() for name in _ROOT_KNOBS if root.knob(name))
-    names = {node.fullName(): str(index) for index, node in enumerate(upstream(nodes))}
-    for node in upstream(nodes):
+    found = upstream(nodes)
+    names = {node.fullName(): str(index) for index, node in enumerate(found)}
+    for node in found:
         inputs = [node.input(index) for index in range(node.inputs())]
         yield f"{node.Class()} {[names.get(other.fullName(), '') if other else '' for other in inputs]}"
         if node.Class() == "Read":
             yield nuke.filename(node) or ""
         for name, knob in sorted(node.knobs().items()):
-            if name not in _LOOKS and not name.startswith(_OWN_STATE):
+            if name not in _DISPLAY_KNOBS and not name.startswith(_OWN_STATE):
                 yield f"{name} {knob.toScript()}"
 
 

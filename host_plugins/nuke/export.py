@@ -1,9 +1,9 @@
-"""Plate and roto to EXR, through Write nodes that are gone afterwards; nothing is written twice.
+"""Plate and roto to EXR, through temporary Write nodes; a frame is written only once.
 
 <folder>/exports/plate_<digest>/plate.####.exr     R, G, B in the working space
 <folder>/exports/mattes_<digest>/mattes.####.exr   void_bridge.remove and so on
 
-One folder for whichever node, version of the script or view it was made for, as long as it holds the same.
+Nodes, versions of the script and views share a folder as long as its frames would be the same.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Iterator, List, Tuple
+from typing import Dict, Iterable, Iterator, List, Tuple
 
 import nuke
 
@@ -28,75 +28,98 @@ from void_bridge.job import MatteSource
 from void_bridge.sequence import Sequence
 
 HALF, FLOAT = "16 bit half", "32 bit float"
-Steps = Tuple[int, int, int]  # first, last, increment
 
 
 @dataclass(frozen=True)
 class ExportSequence:
-    """What one temporary Write makes. sequence: of the frames, of one view. datatype: as Nuke's EXR knob says it."""
+    """A sequence that one temporary Write makes.
+
+    Attributes:
+        name: `plate` or `mattes`.
+        channels: the value of the Write's channels knob.
+        datatype: the value of the Write's datatype knob.
+        sequence: the files, of one view.
+    """
 
     name: str
     channels: str
     datatype: str
     sequence: Sequence
 
-    def missing(self, frames: FrameRange) -> FrameRange:
-        held = set(self.sequence.frames_on_disk())
-        return FrameRange(frame for frame in frames if frame not in held)
+
+Missing = Dict[ExportSequence, FrameRange]  # the frames that each incomplete sequence lacks
 
 
 @dataclass(frozen=True)
 class NukeExport:
-    """What has to be written for one view, and the shot that it makes. frames: with handles."""
+    """The sequences to write for one view, and the shot that they make.
+
+    Attributes:
+        view: the view.
+        frames: the frames to write, with handles.
+        sequences: the sequences to write.
+        shot: the shot for the job.
+    """
 
     view: str
     frames: FrameRange
-    pieces: Tuple[ExportSequence, ...]
+    sequences: Tuple[ExportSequence, ...]
     shot: ShotRequest
 
-    @property
-    def missing(self) -> FrameRange:
-        return FrameRange(frame for piece in self.pieces for frame in piece.missing(self.frames))
+    def scan_missing(self) -> Missing:
+        """Scan the disk and return the frames that each incomplete sequence lacks; empty when nothing is missing."""
+        missing = {}
+        for each in self.sequences:
+            on_disk = set(each.sequence.frames_on_disk())
+            missing[each] = FrameRange(frame for frame in self.frames if frame not in on_disk)
+        return {each: frames for each, frames in missing.items() if frames}
 
 
 def plan_export(group: nuke.Node, settings: Settings, view: str, folder: Path) -> NukeExport:
-    """Look at everything and write nothing.
+    """Check everything and return what has to be written; write nothing.
 
     Args:
-        folder: where exports go.
+        group: the VOIDRemove node.
+        settings: its settings.
+        view: the view.
+        folder: the folder of exports.
 
     Raises:
-        UsageError, InputError: something about the inputs, frames that are missing among them. ColourError.
+        UsageError: something about the inputs or settings is wrong.
+        InputError: frames of the plate's own files are missing, or something else about the inputs is wrong.
+        ColourError: the script's OCIO config is not found.
         OutputError: `folder` cannot be written.
     """
     frames = frames_of(group, settings)
     read = frames_to_read(frames, settings["handles"], "the plate", plate_frames(group))
     check_writable(folder)
-    mattes = _mattes_piece(group, view, folder)
+    mattes = _mattes_sequence(group, view, folder)
     pattern, space = own_files(plate_of(group), read, view) if group["own_files"].value() else ("", "")
     if pattern:
         Sequence.parse(pattern).require(read)
     working, config = working_space()
-    pieces = (mattes,) if pattern else (_plate_piece(group, view, folder), mattes)
+    sequences = (mattes,) if pattern else (_plate_sequence(group, view, folder), mattes)
     sources = {
         role: MatteSource(mattes.sequence.pattern, f"{LAYER}.{role}", bool(group[f"{role}_invert"].value()))
         for role in roto_of(group)
     }
-    shot = ShotRequest(pattern or pieces[0].sequence.pattern, frames, space or working, config, sources)
-    return NukeExport(view, read, pieces, shot)
+    shot = ShotRequest(pattern or sequences[0].sequence.pattern, frames, space or working, config, sources)
+    return NukeExport(view, read, sequences, shot)
 
 
-def export(group: nuke.Node, plan: NukeExport) -> None:
-    """Write what is missing, under Nuke's own bar.
+def write_export(group: nuke.Node, export: NukeExport) -> None:
+    """Write the frames that are missing, under Nuke's own progress bar.
 
     Raises:
-        Cancelled: the artist stopped it; finished frames are kept. InputError: Nuke could not render.
+        Cancelled: the artist stopped it; finished frames are kept.
+        InputError: Nuke could not render.
     """
-    if not plan.missing:
+    missing = export.scan_missing()
+    if not missing:
         return
-    with write_nodes(group, plan) as writes:
+    with write_nodes(group, missing) as writes:
         try:
-            nuke.executeMultiple(tuple(writes), tuple(list(steps) for steps in ranges(plan.missing)), [plan.view])
+            nuke.executeMultiple(tuple(writes), tuple(ranges(missing)), [export.view])
         except RuntimeError as exc:
             if "cancel" in str(exc).lower():
                 raise Cancelled("export cancelled; what was written is kept for the next time") from exc
@@ -104,21 +127,24 @@ def export(group: nuke.Node, plan: NukeExport) -> None:
 
 
 @contextmanager
-def write_nodes(group: nuke.Node, plan: NukeExport) -> Iterator[List[nuke.Node]]:
-    """Temporary Writes inside the group for the pieces that lack frames; at full size, whatever the proxy mode.
+def write_nodes(group: nuke.Node, sequences: Iterable[ExportSequence]) -> Iterator[List[nuke.Node]]:
+    """Create temporary Writes inside the group; at full size, in proxy mode too.
 
-    They are no change of the script: one that was saved counts as saved afterwards.
+    They do not change the script: one that was saved counts as saved afterwards.
+
+    Yields:
+        The Write of each sequence.
     """
-    made: List[nuke.Node] = []
+    created: List[nuke.Node] = []
     proxy, was_modified = nuke.root()["proxy"], nuke.root().modified()
     was_proxy = bool(proxy.value())
     nuke.Undo.disable()
     try:
         proxy.setValue(False)
         with group:  # type: ignore[attr-defined]
-            yield [_write(group, piece, made) for piece in plan.pieces if piece.missing(plan.frames)]
+            yield [_create_write(group, each, created) for each in sequences]
     finally:
-        for node in reversed(made):
+        for node in reversed(created):
             with suppress(ValueError):  # deleted with its group
                 nuke.delete(node)
         proxy.setValue(was_proxy)
@@ -126,25 +152,30 @@ def write_nodes(group: nuke.Node, plan: NukeExport) -> Iterator[List[nuke.Node]]
         nuke.Undo.enable()
 
 
-def ranges(frames: FrameRange) -> List[Steps]:
-    """Frames as ranges with an increment of 1."""
-    return [(first, last, 1) for first, last in frames.runs()]
+def all_frames(missing: Missing) -> FrameRange:
+    """Return every frame that some sequence lacks."""
+    return FrameRange(frame for frames in missing.values() for frame in frames)
 
 
-def _plate_piece(group: nuke.Node, view: str, folder: Path) -> ExportSequence:
+def ranges(missing: Missing) -> List[List[int]]:
+    """Return the missing frames as ranges for `nuke.executeMultiple`: first, last, increment."""
+    return [[first, last, 1] for first, last in all_frames(missing).runs()]
+
+
+def _plate_sequence(group: nuke.Node, view: str, folder: Path) -> ExportSequence:
     plate = plate_of(group)
     datatype = FLOAT if is_float(plate) else HALF
     digest = digest_of([plate], datatype, view, files_of([plate]))
     return ExportSequence("plate", "rgb", datatype, _sequence(folder, "plate", digest))
 
 
-def _mattes_piece(group: nuke.Node, view: str, folder: Path) -> ExportSequence:
+def _mattes_sequence(group: nuke.Node, view: str, folder: Path) -> ExportSequence:
     nodes = roto_of(group)
-    picks = [f"{role} {group[f'{role}_channel'].value()}" for role in nodes]
+    channels = [f"{role} {group[f'{role}_channel'].value()}" for role in nodes]
     whole = plate_of(group).format()
     size = f"{whole.width()}x{whole.height()} {whole.pixelAspect()}"
     sources = list(nodes.values())
-    digest = digest_of(sources, *picks, size, view, files_of(sources))
+    digest = digest_of(sources, *channels, size, view, files_of(sources))
     return ExportSequence("mattes", LAYER, HALF, _sequence(folder, "mattes", digest))
 
 
@@ -152,22 +183,23 @@ def _sequence(folder: Path, name: str, digest: str) -> Sequence:
     return Sequence.parse((folder / f"{name}_{digest}" / f"{name}.####.exr").as_posix())
 
 
-def _write(group: nuke.Node, piece: ExportSequence, made: List[nuke.Node]) -> nuke.Node:
-    source = inside(group, "plate") if piece.name == "plate" else _mattes(group, made)
+def _create_write(group: nuke.Node, sequence: ExportSequence, created: List[nuke.Node]) -> nuke.Node:
+    """Create the Write of a sequence, and append it and the nodes before it to `created`."""
+    source = inside(group, "plate") if sequence.name == "plate" else _create_mattes(group, created)
     write = nuke.nodes.Write(inputs=[source], file_type="exr", raw=True, create_directories=True)
-    made.append(write)
-    write["file"].setValue(piece.sequence.pattern)
-    write["channels"].setValue(piece.channels)
-    write["datatype"].setValue(piece.datatype)
+    created.append(write)
+    write["file"].setValue(sequence.sequence.pattern)
+    write["channels"].setValue(sequence.channels)
+    write["datatype"].setValue(sequence.datatype)
     return write
 
 
-def _mattes(group: nuke.Node, made: List[nuke.Node]) -> nuke.Node:
-    """The picked channels, one Copy for each input, over the plate's format."""
+def _create_mattes(group: nuke.Node, created: List[nuke.Node]) -> nuke.Node:
+    """Create one Copy for each roto input, which puts its chosen channel over the plate's format; return the last."""
     stream = inside(group, "plate")
     for role in roto_of(group):
         stream = nuke.nodes.Copy(inputs=[stream, inside(group, role)])
-        made.append(stream)
+        created.append(stream)
         stream["from0"].setValue(str(group[f"{role}_channel"].value()))
         stream["to0"].setValue(f"{LAYER}.{role}")
     return stream

@@ -1,4 +1,4 @@
-"""Submitting to a farm: a dialog, the exports, the list of what is sent, and one job of the farm for every node."""
+"""The submission to a farm: a dialog, the exports, a list to confirm, and one job of the farm for all nodes."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ import nuke
 
 from host_plugins.control.controller import Controller, handed_over_state
 from host_plugins.control.error_messages import artist_message
-from host_plugins.control.request import Order, make_job
-from host_plugins.control.versions import Version
+from host_plugins.control.request import make_job
 from host_plugins.farm.host_submission import (
     SCRATCH_OUTSIDE,
     check_saved,
@@ -30,13 +29,22 @@ from host_plugins.farm.settings import (
     with_sound,
     write_sticky,
 )
-from host_plugins.nuke.exporting import export_all, goes_to_background
 from host_plugins.nuke.freshness import update_freshness
 from host_plugins.nuke.node import void_nodes
 from host_plugins.nuke.panel import settings_of
 from host_plugins.nuke.result import jobs_of, store_jobs
 from host_plugins.nuke.session import session
-from host_plugins.nuke.submission import NukeSubmission, make_orders, output_root, prepare, show_jobs, stem_of
+from host_plugins.nuke.submission import (
+    NukeOrders,
+    NukeSubmission,
+    export_all,
+    make_orders,
+    output_root,
+    prepare,
+    show_jobs,
+    stem_of,
+    uses_background,
+)
 from void_bridge.config import Config, load
 from void_bridge.errors import InputError, UsageError, VoidBridgeError
 from void_bridge.frames import FrameRange
@@ -47,14 +55,15 @@ OWN_FILES_OUTSIDE = (
 )
 _STILL_RUNNING = "The last job of {} is still running, and goes on. Submit another version?"
 
-Made = List[Tuple[NukeSubmission, Version, Dict[str, Order]]]
-
 
 def submit_to_farm(node: nuke.Node) -> None:
-    """Ask how, export what has changed, list what is sent, and hand one job for each node and view to the farm.
+    """Show the dialog, export what has changed, and submit after the artist has confirmed the list.
+
+    Args:
+        node: the node whose button was pressed.
 
     Raises:
-        VoidBridgeError: whatever is wrong, the script that is not saved among it; nothing has been submitted then.
+        VoidBridgeError: something is wrong, such as a script that is not saved; nothing has been submitted then.
     """
     script = check_saved(nuke.root().name(), nuke.root().modified())
     config = load().config
@@ -67,17 +76,17 @@ def submit_to_farm(node: nuke.Node) -> None:
     running = [each.name() for each in nodes if any(state.is_alive for state in jobs_of(each).values())]
     if running and not nuke.ask(_STILL_RUNNING.format(", ".join(running))):
         return
-    submissions = [_named(each, node, config) for each in nodes]
+    submissions = [_prepare_or_name(each, node, config) for each in nodes]
     export_all(submissions, lambda: _confirm(submissions, settings, config, comp))
 
 
-def ask(kept: FarmSettings, config: Config) -> Optional[FarmSettings]:
-    """The dialog; again, with words, where something makes no sense. None: cancelled."""
+def ask(initial: FarmSettings, config: Config) -> Optional[FarmSettings]:
+    """Show the dialog, again with a message as long as a value makes no sense. Return None if it was cancelled."""
     specs = farm_specs(config, "this node", "every VOIDRemove node", comp=True)
     while True:
         panel = nuke.Panel("VOIDRemove: submit to the farm")
         for spec in specs:
-            _ADD[spec.kind](panel, spec, getattr(kept, spec.name))
+            _ADD[spec.kind](panel, spec, getattr(initial, spec.name))
         if not panel.show():
             return None
         values = {spec.name: _value(panel, spec) for spec in specs}
@@ -85,11 +94,15 @@ def ask(kept: FarmSettings, config: Config) -> Optional[FarmSettings]:
             return farm_settings_from(values, config)
         except UsageError as exc:
             nuke.message(artist_message(exc))
-            kept = with_sound(kept, values, config)
+            initial = with_sound(initial, values, config)
 
 
 def nodes_of(node: nuke.Node, settings: FarmSettings) -> Tuple[nuke.Node, ...]:
-    """What is submitted. Raises UsageError: nothing, or a node whose plate and roto a second Nuke is still writing."""
+    """Return the nodes to submit.
+
+    Raises:
+        UsageError: there is none, or a second Nuke is still writing a node's plate and roto.
+    """
     every = [each for each in void_nodes() if not each["disable"].value()]
     nodes = every if settings.shots == EVERY else [node]
     if not nodes:
@@ -100,33 +113,27 @@ def nodes_of(node: nuke.Node, settings: FarmSettings) -> Tuple[nuke.Node, ...]:
     return tuple(nodes)
 
 
-def prepared(node: nuke.Node, config: Config) -> NukeSubmission:
-    """A node's submission, with what is rendered on the farm's scratch disk.
+def prepare_for_farm(node: nuke.Node, config: Config) -> NukeSubmission:
+    """Return a node's submission, with exports on the farm's scratch disk.
 
     Raises:
-        VoidBridgeError: about its knobs or inputs, or a path that the farm does not see.
+        VoidBridgeError: its knobs or inputs are wrong, or the farm does not see a path.
     """
     settings = dataclasses.replace(settings_of(node), where="farm")
     submission = prepare(node, settings, exports_folder(config, Path(nuke.root().name()).stem))
     advice = OWN_FILES_OUTSIDE if submission.sends_own_files else SCRATCH_OUTSIDE
     root = output_root(node, settings)
-    for plan in submission.plans:
-        check_seen(make_job(settings, plan.shot, f"{root.as_posix()}/{stem_of(node)}.####.exr"), config, advice)
+    for export in submission.exports:
+        check_seen(make_job(settings, export.shot, f"{root.as_posix()}/{stem_of(node)}.####.exr"), config, advice)
     return submission
 
 
-def _named(node: nuke.Node, pressed: nuke.Node, config: Config) -> NukeSubmission:
-    """As `prepared`; words about another node than the one whose button was pressed begin with its name."""
-    try:
-        return prepared(node, config)
-    except VoidBridgeError as exc:
-        if node.fullName() == pressed.fullName():
-            raise
-        raise type(exc)(f"{node.name()}: {exc.message}") from exc
-
-
 def comp_of(settings: FarmSettings, script: Path) -> Optional[CompRender]:
-    """The script as a comp to be rendered, if that was asked for. Raises UsageError: no such Write."""
+    """Return the render of the script as a comp, or None if it is not wanted.
+
+    Raises:
+        UsageError: the script has no such Write.
+    """
     if not settings.comp:
         return None
     writes = {write.fullName(): write for write in nuke.allNodes("Write", recurseGroups=True)}
@@ -141,69 +148,97 @@ def comp_of(settings: FarmSettings, script: Path) -> Optional[CompRender]:
 
 def make_all_orders(
     submissions: Sequence[NukeSubmission], settings: FarmSettings, config: Config, comp: Optional[CompRender] = None
-) -> Tuple[Made, str]:
-    """New versions and orders, once everything is on disk, and the list of what would be sent.
+) -> Tuple[List[NukeOrders], str]:
+    """Create versions and orders, once every export is on disk.
+
+    Args:
+        submissions: the nodes.
+        settings: the values of the dialog.
+        config: the configuration.
+        comp: the render of the comp that follows.
+
+    Returns:
+        The orders of each node, and the list for the artist to confirm.
 
     Raises:
-        VoidBridgeError: what is wrong with one of them, or all together; no version is left then.
+        VoidBridgeError: a submission is wrong, by itself or together with the others; no version is left then.
     """
-    made: Made = []
+    prepared: List[NukeOrders] = []
     try:
         for submission in submissions:
-            made.append((submission, *make_orders(submission)))
-        jobs = [order.job for _, _, by_view in made for order in by_view.values()]
-        return made, listing(jobs, settings, config, comp)
+            prepared.append(make_orders(submission))
+        jobs = [order.job for each in prepared for order in each.orders.values()]
+        return prepared, listing(jobs, settings, config, comp)
     except Exception:
-        _give_up(made)
+        _abandon_versions(prepared)
         raise
 
 
-def hand_to_farm(made: Made, settings: FarmSettings, comp: Optional[CompRender], controller: Controller) -> None:
-    """Let the nodes show what comes, and submit. With a comp the script is saved before: the farm reads it from disk.
+def hand_to_farm(
+    prepared: Sequence[NukeOrders], settings: FarmSettings, comp: Optional[CompRender], controller: Controller
+) -> None:
+    """Let the nodes show their jobs, and submit. With a comp the script is saved first: the farm reads it from disk.
+
+    Args:
+        prepared: the orders of each node.
+        settings: the values of the dialog.
+        comp: the render of the comp that follows.
+        controller: submits and follows.
 
     Raises:
-        InputError: it cannot be saved; nothing has been submitted.
+        InputError: the script cannot be saved; nothing has been submitted.
     """
-    orders = [order for _, _, by_view in made for order in by_view.values()]
-    for submission, _, by_view in made:
-        show_jobs(submission, {view: handed_over_state(order) for view, order in by_view.items()})
+    for each in prepared:
+        show_jobs(each.submission, {view: handed_over_state(order) for view, order in each.orders.items()})
     if comp:
-        _save_script(made)
-    controller.submit_to_farm(orders, submitter(settings, comp))
+        _save_script(prepared)
+    controller.submit_to_farm([order for each in prepared for order in each.orders.values()], submitter(settings, comp))
+
+
+def _prepare_or_name(node: nuke.Node, pressed: nuke.Node, config: Config) -> NukeSubmission:
+    """Return a node's submission; an error about another node than the pressed one begins with that node's name."""
+    try:
+        return prepare_for_farm(node, config)
+    except VoidBridgeError as exc:
+        if node.fullName() == pressed.fullName():
+            raise
+        raise type(exc)(f"{node.name()}: {exc.message}") from exc
 
 
 def _confirm(
     submissions: Sequence[NukeSubmission], settings: FarmSettings, config: Config, comp: Optional[CompRender]
 ) -> None:
-    made, text = make_all_orders(submissions, settings, config, comp)
+    """Show the list, and submit if the artist agrees."""
+    prepared, text = make_all_orders(submissions, settings, config, comp)
     if not nuke.ask(f"{text}\n\nSubmit?"):
-        _give_up(made)
+        _abandon_versions(prepared)
         return
-    hand_to_farm(made, settings, comp, session().controller)
-    if any(goes_to_background(submission.node) for submission in submissions):
+    hand_to_farm(prepared, settings, comp, session().controller)
+    if any(uses_background(submission.node) for submission in submissions):
         for submission in submissions:
             update_freshness(submission.node)  # something may have changed while a second Nuke wrote it
 
 
-def _give_up(made: Made) -> None:
-    for _, version, _ in made:
-        version.abandon()
+def _abandon_versions(prepared: Sequence[NukeOrders]) -> None:
+    for each in prepared:
+        each.version.abandon()
 
 
-def _save_script(made: Made) -> None:
+def _save_script(prepared: Sequence[NukeOrders]) -> None:
+    """Save the script; if that fails, mark the jobs as failed and remove their versions."""
     try:
         nuke.scriptSave()
     except RuntimeError as exc:
-        words = f"the script cannot be saved, so nothing was submitted: {exc}"
-        for submission, _, _ in made:
-            jobs = jobs_of(submission.node).items()
-            store_jobs(submission.node, {view: state.replace(phase="failed", line=words) for view, state in jobs})
-        _give_up(made)
-        raise InputError(words) from exc
+        error = f"the script cannot be saved, so nothing was submitted: {exc}"
+        for each in prepared:
+            jobs = jobs_of(each.submission.node).items()
+            store_jobs(each.submission.node, {view: state.replace(phase="failed", line=error) for view, state in jobs})
+        _abandon_versions(prepared)
+        raise InputError(error) from exc
 
 
 def _pulldown(panel: Any, spec: Option, value: object) -> None:
-    """Words in one text, the first of which is shown; those with spaces in quotes."""
+    """Add a pulldown. Nuke takes its entries as one text, selects the first, and expects quotes around spaces."""
     texts = [text for _, text in sorted(spec.choices, key=lambda choice: choice[0] != value)]
     panel.addEnumerationPulldown(spec.label, " ".join(f'"{text}"' if " " in text else text for text in texts))
 
@@ -218,7 +253,7 @@ _ADD: Dict[str, Callable[[Any, Option, Any], object]] = {
 
 
 def _value(panel: Any, spec: Option) -> object:
-    """What a control holds; None, which an empty line may give, is empty text."""
+    """Return the value of a control. Nuke may give None for an empty line; that is an empty text."""
     value = panel.value(spec.label)
     if spec.kind == "choice":
         return next((name for name, text in spec.choices if text == value), value)

@@ -1,4 +1,4 @@
-"""Whether a node's result still is what its plate, roto and settings would give."""
+"""The freshness of a node's result: whether plate, roto and settings are those that it was submitted with."""
 
 from __future__ import annotations
 
@@ -10,32 +10,33 @@ import nuke
 from host_plugins.nuke.digest import digest_of
 from host_plugins.nuke.inputs import INPUTS, ROLES
 from host_plugins.nuke.panel import STATE, settings_of
+from host_plugins.nuke.result import jobs_of, store_jobs
 from void_bridge.errors import UsageError
 
-# Where a job runs and where it goes change no pixel.
-_ELSEWHERE = ("folder", "where", "address", "transport", "priority", "autostart")
+# Settings about where a job runs and where its frames go; they change no pixel.
+_NO_PIXELS = ("folder", "where", "address", "transport", "priority", "autostart")
 
 
 def fingerprint(node: nuke.Node) -> str:
-    """What a submission at this moment is made of, to be noted with it."""
+    """Return a text that identifies the node's inputs and settings, to be stored with a submission."""
     return json.dumps({"inputs": _inputs(node), "settings": _settings(node)})
 
 
-def record_submitted(node: nuke.Node, made: str) -> None:
-    """Remember what the node's result is made of, as `fingerprint` said when it was asked for."""
-    node["void_bridge_submitted"].setValue(made)
+def record_submitted(node: nuke.Node, submitted: str) -> None:
+    """Store the fingerprint of the submission that the node shows, and mark the result as fresh."""
+    node["void_bridge_submitted"].setValue(submitted)
     _set_fresh(node, True)
 
 
 def update_freshness(node: nuke.Node) -> None:
-    """Look at inputs and settings again."""
+    """Compare inputs and settings with those that were submitted."""
     submitted = _submitted(node)
     if submitted:
         _set_fresh(node, submitted == {"inputs": _inputs(node), "settings": _settings(node)})
 
 
 def update_settings_freshness(node: nuke.Node) -> None:
-    """Look at the settings alone, which is quick: for every change of a knob. Inputs are looked at when saving."""
+    """Compare the settings alone, which is quick enough for every change of a knob; inputs are compared on saving."""
     submitted = _submitted(node)
     if submitted and submitted["settings"] != _settings(node):
         _set_fresh(node, False)
@@ -49,8 +50,6 @@ def _submitted(node: nuke.Node) -> Dict[str, str]:
 
 
 def _set_fresh(node: nuke.Node, fresh: bool) -> None:
-    from host_plugins.nuke.result import jobs_of, store_jobs
-
     if bool(node["void_bridge_fresh"].value()) != fresh:
         node["void_bridge_fresh"].setValue(fresh)
         store_jobs(node, jobs_of(node))
@@ -65,16 +64,16 @@ def _inputs(node: nuke.Node) -> str:
 def _settings(node: nuke.Node) -> str:
     try:
         settings = settings_of(node).values()
-    except UsageError:  # something that cannot be read was typed: not what was submitted
+    except UsageError:  # a value that cannot be read was typed, so it is not the submitted one
         return "unreadable"
-    kept = {name: value for name, value in settings.items() if name not in _ELSEWHERE}
+    settings = {name: value for name, value in settings.items() if name not in _NO_PIXELS}
     mattes = [[role, node[f"{role}_channel"].value(), bool(node[f"{role}_invert"].value())] for role in ROLES]
     more = [str(node["views"].value()), bool(node["own_files"].value()), _frames(node)]
-    return json.dumps([kept, mattes, *more], sort_keys=True)
+    return json.dumps([settings, mattes, *more], sort_keys=True)
 
 
 def _frames(node: nuke.Node) -> str:
-    """What the range comes to: the script's may have changed. The plate's is among the inputs."""
+    """Return the script's frame range if the job uses it; the plate's range is among the inputs."""
     root = nuke.root()
     is_global = node["frames_from"].value() == "global"
     return f"{root['first_frame'].value()}-{root['last_frame'].value()}" if is_global else ""

@@ -1,12 +1,12 @@
-"""The claims about Nuke that no test without it can verify, each with its check. Each check says what it saw."""
+"""Checks that only Nuke itself can pass or fail. Each returns a few words about the values it found."""
 
 from __future__ import annotations
 
 import dataclasses
+import queue
 import sys
-import threading
 from pathlib import Path
-from typing import Any, Callable, List, Tuple
+from typing import Any, Callable, Tuple
 
 import nuke
 
@@ -16,10 +16,10 @@ from host_plugins.control.state import JobState
 from host_plugins.farm.settings import EVERY, FARMS, FarmSettings
 from host_plugins.nuke import colour, digest, inputs, node, panel, result
 from host_plugins.nuke.background import SecondNuke
-from host_plugins.nuke.export import NukeExport, export
+from host_plugins.nuke.export import NukeExport, write_export
 from host_plugins.nuke.farm import ask
 from host_plugins.nuke.freshness import fingerprint, record_submitted
-from host_plugins.nuke.submission import plans_of
+from host_plugins.nuke.submission import plan_exports
 from void_bridge.config import Config
 from void_bridge.errors import Cancelled
 from void_bridge.frames import FrameRange
@@ -29,12 +29,20 @@ LEFT, RIGHT = (8, 8), (56, 8)  # a pixel inside the matte, one outside
 
 
 class NukeCheckFixture:
-    """A small comp in the current group: a plate of 2.5, a matte over its left half, and a VOIDRemove of both."""
+    """A small comp in the current group: a plate of 2.5, a matte over its left half, and a VOIDRemove of both.
+
+    Attributes:
+        folder: the folder of exports and renders.
+        plate: the plate.
+        matte: the matte.
+        node: the VOIDRemove.
+        first: the first frame.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.plate = _sheet(2.5, WIDTH)
-        self.matte = _sheet(1.0, WIDTH // 2)
+        self.plate = _rectangle(2.5, WIDTH)
+        self.matte = _rectangle(1.0, WIDTH // 2)
         self.node = node.create()
         self.node.setInput(0, self.plate)
         self.node.setInput(1, self.matte)
@@ -43,19 +51,21 @@ class NukeCheckFixture:
             self.node[name].setValue(value)
         self.node["engine"].setValue("propagate")
 
-    def exported(self) -> NukeExport:
-        plan = plans_of(self.node, panel.settings_of(self.node))[0]
-        export(self.node, plan)
-        return plan
+    def export(self) -> NukeExport:
+        """Export plate and roto and return the export."""
+        export = plan_exports(self.node, panel.settings_of(self.node))[0]
+        write_export(self.node, export)
+        return export
 
     def show_result(self) -> None:
-        """The first two frames as a server would have made them: 9.0, over the matte; the second is not ready."""
-        pattern = (self.folder / "made" / "clean.####.exr").as_posix()
-        if not (self.folder / "made").exists():
-            made = nuke.nodes.Copy(inputs=[_sheet(9.0, WIDTH), self.matte])
-            made["from0"].setValue("alpha")
-            made["to0"].setValue(f"{node.LAYER}.paste")
-            write = nuke.nodes.Write(inputs=[made], file_type="exr", raw=True, create_directories=True, channels="all")
+        """Show two frames of 9.0 over the matte, as a server would deliver them; the second counts as not ready."""
+        pattern = (self.folder / "delivered" / "clean.####.exr").as_posix()
+        if not (self.folder / "delivered").exists():
+            source = nuke.nodes.Copy(inputs=[_rectangle(9.0, WIDTH), self.matte])
+            source["from0"].setValue("alpha")
+            source["to0"].setValue(f"{node.LAYER}.paste")
+            write = nuke.nodes.Write(inputs=[source], file_type="exr", raw=True, channels="all")
+            write["create_directories"].setValue(True)
             write["file"].setValue(pattern)
             nuke.execute(write, self.first, self.first + 1)
         jobs = {"main": JobState("selftest", "running", "", pattern, f"{self.first}-{self.first + 1}", str(self.first))}
@@ -64,8 +74,8 @@ class NukeCheckFixture:
         self.node["show"].setValue(panel.SHOW_CHOICES[1])
 
 
-def _sheet(value: float, width: int) -> Any:
-    """`value` from the left edge to `width`, black beside it, in a frame of WIDTH x HEIGHT."""
+def _rectangle(value: float, width: int) -> Any:
+    """Return `value` from the left edge to `width`, and black to its right, in a frame of WIDTH x HEIGHT."""
     whole = nuke.nodes.Crop(inputs=[nuke.nodes.Constant(color=value)], box=(0, 0, WIDTH, HEIGHT), reformat=True)
     return nuke.nodes.Crop(inputs=[whole], box=(0, 0, width, HEIGHT))
 
@@ -74,100 +84,113 @@ def _read(fixture: NukeCheckFixture, pattern: str) -> Any:
     return nuke.nodes.Read(file=pattern, raw=True, first=fixture.first, last=fixture.first + 1)
 
 
-def _sample(source: Any, place: Tuple[int, int], channel: str = "red") -> float:
-    return float(source.sample(channel, place[0] + 0.5, place[1] + 0.5))
+def _sample(source: Any, pixel: Tuple[int, int], channel: str = "red") -> float:
+    return float(source.sample(channel, pixel[0] + 0.5, pixel[1] + 0.5))
 
 
-def _same(found: object, expected: object) -> str:
+def _require_equal(found: object, expected: object) -> str:
     assert found == expected, f"got {found!r}, expected {expected!r}"
     return str(found)
 
 
 def panel_is_whole(fixture: NukeCheckFixture) -> str:
+    """Check that every setting has a knob with its tooltip."""
     for spec in setting_specs():
         knob = fixture.node[spec.name]
-        _same(knob.tooltip(), spec.tip)
+        _require_equal(knob.tooltip(), spec.tip)
     return f"{len(fixture.node.knobs())} knobs"
 
 
 def panel_looks_right(fixture: NukeCheckFixture) -> str:
+    """Ask the artist whether the panel looks like its picture."""
     fixture.node.showControlPanel()
     assert nuke.ask("Does the panel of VOIDRemove look like the picture in docs/nuke.md?"), "the answer was no"
     return "seen by a person"
 
 
 def menu_is_there(fixture: NukeCheckFixture) -> str:
+    """Check that the node menu has the command."""
     assert nuke.menu("Nodes").findItem("VOID/VOIDRemove") is not None, "no VOIDRemove in the node menu"
     return "Nodes > VOID > VOIDRemove"
 
 
 def inputs_are_named(fixture: NukeCheckFixture) -> str:
+    """Check the names and the order of the group's inputs."""
     found = sorted((int(each["number"].value()), each.name()) for each in nuke.allNodes("Input", group=fixture.node))
-    return _same([name for _, name in found], list(inputs.INPUTS))
+    return _require_equal([name for _, name in found], list(inputs.INPUTS))
 
 
 def create_is_one_undo(fixture: NukeCheckFixture) -> str:
+    """Check that one undo removes a created node."""
     before = len(node.void_nodes())
     node.create()
     nuke.undo()
-    return _same(len(node.void_nodes()), before)
+    return _require_equal(len(node.void_nodes()), before)
 
 
 def plate_is_written_raw(fixture: NukeCheckFixture) -> str:
-    plan = fixture.exported()
-    read = _read(fixture, plan.shot.plate)
+    """Check values and depth of an exported plate."""
+    read = _read(fixture, fixture.export().shot.plate)
     bits = str(read.metadata("input/bitsperchannel"))
     assert bits.startswith("16-bit half"), bits
-    return f"{_same(_sample(read, LEFT), 2.5)}, {bits}"
+    return f"{_require_equal(_sample(read, LEFT), 2.5)}, {bits}"
 
 
 def mattes_are_a_layer(fixture: NukeCheckFixture) -> str:
-    read = _read(fixture, fixture.exported().shot.mattes["remove"].sequence)
+    """Check the layer and the values of exported mattes."""
+    read = _read(fixture, fixture.export().shot.mattes["remove"].sequence)
     channel = f"{node.LAYER}.remove"
     assert channel in read.channels(), read.channels()
-    return _same((_sample(read, LEFT, channel), _sample(read, RIGHT, channel)), (1.0, 0.0))
+    return _require_equal((_sample(read, LEFT, channel), _sample(read, RIGHT, channel)), (1.0, 0.0))
 
 
 def nothing_is_left(fixture: NukeCheckFixture) -> str:
-    fixture.exported()
-    return _same([each.name() for each in nuke.allNodes("Write", group=fixture.node)], [])
+    """Check that an export deletes its temporary nodes."""
+    fixture.export()
+    return _require_equal([each.name() for each in nuke.allNodes("Write", group=fixture.node)], [])
 
 
 def nothing_is_written_twice(fixture: NukeCheckFixture) -> str:
-    fixture.exported()
-    return "missing: " + _same(str(plans_of(fixture.node, panel.settings_of(fixture.node))[0].missing), "")
+    """Check that a finished export lacks no frame."""
+    fixture.export()
+    again = plan_exports(fixture.node, panel.settings_of(fixture.node))[0]
+    return f"missing: {_require_equal(again.scan_missing(), {})}"
 
 
 def data_window_is_kept(fixture: NukeCheckFixture) -> str:
-    read = _read(fixture, fixture.exported().shot.mattes["remove"].sequence)
+    """Check the data window of exported mattes."""
+    read = _read(fixture, fixture.export().shot.mattes["remove"].sequence)
     window = [int(each) for each in read.metadata("exr/dataWindow")]
-    return _same(window[2] - window[0] + 1 >= WIDTH // 2, True) + f" {window}"
+    return _require_equal(window[2] - window[0] + 1 >= WIDTH // 2, True) + f" {window}"
 
 
 def proxy_is_turned_off(fixture: NukeCheckFixture) -> str:
+    """Check that an export in proxy mode is full size, and that proxy mode is on again afterwards."""
     root = nuke.root()
     root["proxy"].setValue(True)
     try:
         fixture.plate["softness"].setValue(0.001)  # something new to write
-        read = _read(fixture, fixture.exported().shot.plate)
+        read = _read(fixture, fixture.export().shot.plate)
         assert root["proxy"].value(), "proxy mode was not turned on again"
     finally:
         root["proxy"].setValue(False)
-    return _same(read.width(), WIDTH)
+    return _require_equal(read.width(), WIDTH)
 
 
-def cancel_is_told(fixture: NukeCheckFixture) -> str:
+def cancel_is_reported(fixture: NukeCheckFixture) -> str:
+    """Ask the artist to cancel an export, and check that it raises Cancelled."""
     nuke.message("A long export follows: press Cancel in its bar.")
     fixture.plate["softness"].setValue(0.002)
-    plan = plans_of(fixture.node, panel.settings_of(fixture.node))[0]
+    export = plan_exports(fixture.node, panel.settings_of(fixture.node))[0]
     try:
-        export(fixture.node, dataclasses.replace(plan, frames=FrameRange(range(1, 5001))))
+        write_export(fixture.node, dataclasses.replace(export, frames=FrameRange(range(1, 5001))))
     except Cancelled as exc:
         return str(exc)
     raise AssertionError("the export ran to its end")
 
 
 def views_have_files_of_their_own(fixture: NukeCheckFixture) -> str:
+    """Check that `%V` in a path stands for the view."""
     write = nuke.nodes.Write(inputs=[fixture.plate], file_type="exr", create_directories=True)
     write["file"].setValue((fixture.folder / "views" / "%V" / "plate.####.exr").as_posix())
     view = nuke.views()[0]
@@ -177,12 +200,14 @@ def views_have_files_of_their_own(fixture: NukeCheckFixture) -> str:
 
 
 def buttons_know_their_node(fixture: NukeCheckFixture) -> str:
+    """Check that nuke.thisNode() is the node in a button's code."""
     button: Any = fixture.node["cancel"]
     button.execute()
-    return _same(fixture.node["status"].value(), "Nothing runs for this node.")
+    return _require_equal(fixture.node["status"].value(), "Nothing runs for this node.")
 
 
 def digest_holds(fixture: NukeCheckFixture) -> str:
+    """Check which changes of a node change its digest."""
     sources = [fixture.plate]
     first = digest.digest_of(sources)
     fixture.plate.setXYpos(17, 17)
@@ -193,66 +218,67 @@ def digest_holds(fixture: NukeCheckFixture) -> str:
 
 
 def expressions_are_followed(fixture: NukeCheckFixture) -> str:
+    """Check that a node that is linked by expression counts as upstream."""
     other = nuke.nodes.Grade()
-    linked = _sheet(1.0, WIDTH)
+    linked = _rectangle(1.0, WIDTH)
     linked["disable"].setExpression(f"{other.name()}.disable")
-    return _same(other.fullName() in [each.fullName() for each in inputs.upstream([linked])], True)
+    return _require_equal(other.fullName() in [each.fullName() for each in inputs.upstream([linked])], True)
 
 
 def result_lies_over_the_plate(fixture: NukeCheckFixture) -> str:
+    """Check the pixels of a shown result, inside and outside the matte."""
     fixture.show_result()
-    seen = [_sample(fixture.node, place, channel) for place in (LEFT, RIGHT) for channel in ("red", "alpha")]
-    return _same(seen, [9.0, 2.5, 2.5, 2.5])
+    seen = [_sample(fixture.node, pixel, channel) for pixel in (LEFT, RIGHT) for channel in ("red", "alpha")]
+    return _require_equal(seen, [9.0, 2.5, 2.5, 2.5])
 
 
 def unready_frames_show_the_plate(fixture: NukeCheckFixture) -> str:
+    """Check the pixels of a frame that is not ready."""
     fixture.show_result()
     was = nuke.frame()
     nuke.frame(fixture.first + 1)
     try:
-        return _same(_sample(fixture.node, LEFT), 2.5)
+        return _require_equal(_sample(fixture.node, LEFT), 2.5)
     finally:
         nuke.frame(was)
 
 
 def render_refuses(fixture: NukeCheckFixture) -> str:
-    """A frame that is not the job's, and one of a stale result. Takes a licence for a second Nuke."""
+    """Check that a render refuses a frame outside the job and a stale result. Takes a licence for a second Nuke."""
     fixture.show_result()
     write = nuke.nodes.Write(inputs=[fixture.node], file_type="exr", create_directories=True)
     write["file"].setValue((fixture.folder / "rendered" / "out.####.exr").as_posix())
-    said = [_render_elsewhere(write, frame) for frame in (fixture.first, fixture.first + 2)]
+    errors = [_render_in_second_nuke(write, frame) for frame in (fixture.first, fixture.first + 2)]
     fixture.node["void_bridge_fresh"].setValue(False)
-    said.append(_render_elsewhere(write, fixture.first))
+    errors.append(_render_in_second_nuke(write, fixture.first))
     fixture.node["void_bridge_fresh"].setValue(True)
-    assert not said[0], f"a finished frame was refused: {said[0]}"
-    assert said[1] and said[2], f"rendered although it should not be: {said}"
-    return said[2]
+    assert not errors[0], f"a finished frame was refused: {errors[0]}"
+    assert errors[1] and errors[2], f"rendered although it should not be: {errors}"
+    return errors[2]
 
 
-def _render_elsewhere(write: Any, frame: int) -> str:
-    """What a second Nuke says to one frame: nothing when it rendered it."""
-    ended = threading.Event()
-    words: List[str] = []
-
-    def on_end(text: str) -> None:
-        words.append(text)
-        ended.set()
-
-    SecondNuke([write], [[frame, frame, 1]], "main", False, on_end)
-    ended.wait(120)
-    return words[0] if words else "no answer"
+def _render_in_second_nuke(write: Any, frame: int) -> str:
+    """Render one frame in a second Nuke and return its error message; empty if it rendered the frame."""
+    errors: queue.Queue[str] = queue.Queue()
+    SecondNuke([write], [[frame, frame, 1]], "main", False, errors.put)
+    try:
+        return errors.get(timeout=120)
+    except queue.Empty:
+        return "no answer"
 
 
 def background_export_works(fixture: NukeCheckFixture) -> str:
+    """Check that a second Nuke writes a file."""
     write = nuke.nodes.Write(inputs=[fixture.plate], file_type="exr", create_directories=True)
     target = fixture.folder / "background"
     write["file"].setValue((target / "plate.####.exr").as_posix())
-    words = _render_elsewhere(write, fixture.first)
-    assert not words and target.exists(), words or "no frame was written"
+    error = _render_in_second_nuke(write, fixture.first)
+    assert not error and target.exists(), error or "no frame was written"
     return "written with a render licence"
 
 
 def copies_show_the_same(fixture: NukeCheckFixture) -> str:
+    """Check that a pasted copy has the same jobs."""
     fixture.show_result()
     for each in nuke.selectedNodes():
         each.setSelected(False)
@@ -262,13 +288,14 @@ def copies_show_the_same(fixture: NukeCheckFixture) -> str:
     nuke.nodePaste(path)
     pasted = nuke.selectedNode()
     assert pasted.name() != fixture.node.name(), "the copy has the same name"
-    _same(result.jobs_of(pasted), result.jobs_of(fixture.node))
+    _require_equal(result.jobs_of(pasted), result.jobs_of(fixture.node))
     file = node.inside(pasted, "result")["file"].value()
     nuke.delete(pasted)
     return str(file)
 
 
 def changes_make_it_stale(fixture: NukeCheckFixture) -> str:
+    """Check that a changed setting and input make a result stale."""
     fixture.show_result()
     record_submitted(fixture.node, fingerprint(fixture.node))
     fixture.node["feather"].setValue(9)
@@ -276,23 +303,26 @@ def changes_make_it_stale(fixture: NukeCheckFixture) -> str:
     fresh = bool(fixture.node["void_bridge_fresh"].value())
     fixture.node.setInput(2, None)
     fixture.node["feather"].setValue(4)
-    return _same(fresh, False)
+    return _require_equal(fresh, False)
 
 
 def own_files_are_sent(fixture: NukeCheckFixture) -> str:
-    read = _read(fixture, fixture.exported().shot.plate)
+    """Check that the files of a plain Read are sent as they are."""
+    read = _read(fixture, fixture.export().shot.plate)
     pattern, space = inputs.own_files(read, FrameRange([fixture.first]), "main")
     assert pattern, "a plain Read was not taken as it is"
     return f"{pattern} in {space}"
 
 
 def colour_is_found(fixture: NukeCheckFixture) -> str:
+    """Check that the script's OCIO config exists."""
     space, config = colour.working_space()
     assert config.startswith("ocio://") or Path(config).is_file(), f"no config at {config}"
     return f"{space} of {config}"
 
 
 def packages_load(fixture: NukeCheckFixture) -> str:
+    """Import the compiled packages."""
     import msgpack
     import zmq
 
@@ -300,6 +330,7 @@ def packages_load(fixture: NukeCheckFixture) -> str:
 
 
 def read_only_takes_text(fixture: NukeCheckFixture) -> str:
+    """Check that a script can write into a read-only knob."""
     fixture.node[panel.FARM_JOB].setValue("farm job-1")
     found = fixture.node[panel.FARM_JOB].value()
     assert found == "farm job-1", f"got {found!r}"
@@ -307,13 +338,13 @@ def read_only_takes_text(fixture: NukeCheckFixture) -> str:
 
 
 def saved_stays_saved(fixture: NukeCheckFixture) -> str:
-    """The script itself is not saved: only the mark that it has changes is looked at, and given back."""
+    """Check that an export does not mark the script as changed. The script itself is not saved."""
     root = nuke.root()
     had_changes = root.modified()
     fixture.plate["softness"].setValue(0.004)  # something new to write
     root.setModified(False)
     try:
-        fixture.exported()
+        fixture.export()
         assert not root.modified(), "the script counts as changed after an export"
     finally:
         root.setModified(had_changes)
@@ -321,10 +352,11 @@ def saved_stays_saved(fixture: NukeCheckFixture) -> str:
 
 
 def dialog_gives_back(fixture: NukeCheckFixture) -> str:
+    """Ask the artist to leave the farm's dialog as it is, and check the values it returns."""
     nuke.message("A dialog of the farm follows: leave it as it is, press OK.")
-    shown = FarmSettings(shots=EVERY, farm=FARMS[2], pool="gpu", gpu_memory=0.0, comment="two words", comp=True)
-    found = ask(shown, Config())
-    assert found == shown, f"got {found}, expected {shown}"
+    expected = FarmSettings(shots=EVERY, farm=FARMS[2], pool="gpu", gpu_memory=0.0, comment="two words", comp=True)
+    found = ask(expected, Config())
+    assert found == expected, f"got {found}, expected {expected}"
     return str(found)
 
 
@@ -343,7 +375,7 @@ HOST_CHECKS: Tuple[Tuple[str, str, Check], ...] = (
     ("clean", "no temporary node is left after an export", nothing_is_left),
     ("once", "what has not changed is not written again", nothing_is_written_twice),
     ("proxy", "an export is full size in proxy mode, which comes back on", proxy_is_turned_off),
-    ("cancel", "an export that is cancelled in Nuke's bar says so", cancel_is_told),
+    ("cancel", "an export that is cancelled in Nuke's bar says so", cancel_is_reported),
     ("views", "%V in a path stands for the view", views_have_files_of_their_own),
     ("button", "a button's code has its node as nuke.thisNode()", buttons_know_their_node),
     ("digest", "moving a node changes no digest, changing a pixel does", digest_holds),

@@ -1,4 +1,4 @@
-"""What is connected to a node: the plate, the roto, their frames, and whether the plate's own files can be sent."""
+"""The inputs of a node: plate and roto, their frames, and whether the plate's own files can be sent."""
 
 from __future__ import annotations
 
@@ -16,12 +16,16 @@ from void_bridge.sequence import Sequence
 ROLES = tuple(spec.name for spec in matte_specs())
 INPUTS = ("plate", *ROLES)
 
-# What a Read must be set to for its files to be what the comp sees.
+# The values of a Read's knobs with which the comp sees its files as they are.
 _NEUTRAL = {"frame_mode": "expression", "frame": "", "premultiplied": False, "auto_alpha": False, "on_error": "error"}
 
 
 def plate_of(group: nuke.Node) -> nuke.Node:
-    """Raises UsageError: nothing is connected."""
+    """Return the node at the input `plate`.
+
+    Raises:
+        UsageError: nothing is connected.
+    """
     plate = group.input(0)
     if plate is None:
         raise UsageError("no plate: connect it to the input 'plate'")
@@ -29,11 +33,12 @@ def plate_of(group: nuke.Node) -> nuke.Node:
 
 
 def roto_of(group: nuke.Node) -> Dict[str, nuke.Node]:
-    """Role -> node of every connected matte, checked against the plate.
+    """Return the node of every connected matte by its role, checked against the plate.
 
     Raises:
-        UsageError: none for remove and affected. NoSuchChannel: the picked channel is not there.
-        SizeMismatch: another format than the plate's.
+        UsageError: neither `remove` nor `affected` is connected.
+        NoSuchChannel: a node does not have the chosen channel.
+        SizeMismatch: a node has another format than the plate.
     """
     nodes = {role: group.input(index) for index, role in enumerate(INPUTS) if index}
     found = {role: node for role, node in nodes.items() if node is not None}
@@ -46,10 +51,10 @@ def roto_of(group: nuke.Node) -> Dict[str, nuke.Node]:
 
 
 def _check_channel(node: nuke.Node, role: str, channel: str) -> None:
-    wanted = channel if "." in channel else f"rgba.{channel}"
-    if wanted not in node.channels():
-        there = ", ".join(sorted(node.channels())) or "none"
-        raise NoSuchChannel(f"{node.name()} at the input '{role}' has no channel {channel}; it has {there}")
+    full_name = channel if "." in channel else f"rgba.{channel}"
+    if full_name not in node.channels():
+        existing = ", ".join(sorted(node.channels())) or "none"
+        raise NoSuchChannel(f"{node.name()} at the input '{role}' has no channel {channel}; it has {existing}")
 
 
 def _check_format(plate: nuke.Node, node: nuke.Node, role: str) -> None:
@@ -61,13 +66,17 @@ def _check_format(plate: nuke.Node, node: nuke.Node, role: str) -> None:
 
 
 def _size(node: nuke.Node) -> Tuple[int, int, float]:
-    """Of the full-size format, whatever the proxy settings are."""
+    """Return width, height and pixel aspect of the full-size format, in proxy mode too."""
     chosen = node.format()
     return chosen.width(), chosen.height(), round(chosen.pixelAspect(), 4)
 
 
 def frames_of(group: nuke.Node, settings: Settings) -> FrameRange:
-    """The frames to deliver. Raises FrameRangeError: a custom range that cannot be read."""
+    """Return the frames to deliver.
+
+    Raises:
+        FrameRangeError: a custom range cannot be read.
+    """
     if settings.frames_from == "custom":
         return FrameRange.parse(settings.frames)
     if settings.frames_from == "global":
@@ -77,12 +86,13 @@ def frames_of(group: nuke.Node, settings: Settings) -> FrameRange:
 
 
 def plate_frames(group: nuke.Node) -> FrameRange:
+    """Return the frames that the plate has."""
     plate = plate_of(group)
     return FrameRange(range(plate.firstFrame(), plate.lastFrame() + 1))
 
 
 def read_behind(node: nuke.Node) -> Optional[nuke.Node]:
-    """The Read at an input, looked for through Dots."""
+    """Return the Read at an input, found through Dots, or None."""
     found: Optional[nuke.Node] = node
     while found is not None and found.Class() == "Dot":
         found = found.input(0)
@@ -90,9 +100,12 @@ def read_behind(node: nuke.Node) -> Optional[nuke.Node]:
 
 
 def own_files(plate: nuke.Node, frames: FrameRange, view: str) -> Tuple[str, str]:
-    """Pattern and colour space of a plate whose own files are what the comp sees; two empty texts where they are not.
+    """Return pattern and colour space of a plate's own files, or two empty texts if the comp sees other pixels.
 
-    frames: all that a job would read, handles included.
+    Args:
+        plate: the node at the input `plate`.
+        frames: all frames that a job would read, handles included.
+        view: the view.
     """
     read = read_behind(plate)
     space = space_of_read(read) if read is not None else None
@@ -115,18 +128,18 @@ def _is_neutral(read: nuke.Node, frames: FrameRange) -> bool:
 
 
 def _display_window_starts_at_zero(read: nuke.Node) -> bool:
-    """Roto is written over the format, which starts there; a plate that doesn't has to be written too."""
+    """Return whether the files fit exported roto, which is written over the format; a format starts at zero."""
     window = read.metadata("exr/displayWindow")
     return window is None or list(window)[:2] == [0, 0]
 
 
 def is_float(plate: nuke.Node) -> bool:
-    """Whether the plate came from 32 bit files."""
+    """Return whether the plate comes from files with 32 bits a channel."""
     return str(plate.metadata("input/bitsperchannel") or "").startswith("32-bit float")
 
 
 def upstream(nodes: List[nuke.Node]) -> List[nuke.Node]:
-    """Every node that these look at, by input or expression, themselves included, in a fixed order."""
+    """Return the given nodes and every node upstream by input or expression, in a fixed order."""
     seen: Dict[str, nuke.Node] = {}
     waiting = list(nodes)
     while waiting:

@@ -7,12 +7,12 @@
             ├─ A fill ────────────────────────── 2 ─┤
     overlay ──────────────────────────────────── 3 ─┘
 
-Native nodes and expressions over hidden knobs only, so that a comp renders where the plug-in is not installed:
+It holds only native nodes and expressions over hidden knobs, so that a comp renders without the plug-in:
 - `lay_over` puts the result's RGB over the live plate wherever `void_bridge.paste` is above 0. The result is blended
   there already; mixing it once more by the same matte would fade its edge twice.
 - In the interface a frame that is not finished shows the plate. In a render it is an error, as is a frame outside the
-  job, a stale result or the overlay: `guard` and the Read see to that.
-- `void_bridge.paste` goes on with the result, for a paste or a regrade of one's own.
+  job, a stale result or the overlay: `guard` and the Read raise it.
+- `void_bridge.paste` stays in the stream, so that artists can paste or grade with it themselves.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _KNOB_CHANGED = f"try:\n    {_CHANGED}\nexcept ImportError:\n    pass"
 
 
 def create() -> nuke.Node:
-    """Make a node, with what is selected as its plate. One step to undo."""
+    """Create a node, with the selected node as its plate, as one step to undo."""
     with nuke.Undo():
         nuke.Undo.name(f"create {CLASS}")
         nuke.Layer(LAYER, LAYER_CHANNELS)
@@ -60,12 +60,12 @@ def create() -> nuke.Node:
 
 
 def void_nodes() -> List[nuke.Node]:
-    """Every VOIDRemove of the script, in whichever group it lies."""
+    """Return every VOIDRemove of the script, in all groups."""
     return [node for node in nuke.allNodes("Group", recurseGroups=True) if node.knob(STATE)]
 
 
 def inside(group: nuke.Node, name: str) -> nuke.Node:
-    """A node of the image path, by its name."""
+    """Return a node of the image path by its name."""
     found = group.node(name)  # type: ignore[attr-defined]
     assert found is not None, f"{group.name()} holds no {name}"
     return found  # type: ignore[no-any-return]

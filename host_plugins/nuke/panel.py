@@ -1,4 +1,4 @@
-"""The node's panel: the settings that all hosts share, as knobs, and what only Nuke has."""
+"""The node's panel: the settings that all hosts share, as knobs, and knobs that only Nuke has."""
 
 from __future__ import annotations
 
@@ -29,7 +29,14 @@ _MAKERS: Dict[str, Callable[[Option], nuke.Knob]] = {
 
 
 class NodeButton(NamedTuple):
-    """A button: its knob's name is the function of `void_bridge_nuke` that it calls."""
+    """A button of the panel.
+
+    Attributes:
+        name: the knob's name, and the function of `void_bridge_nuke` that it calls.
+        label: the text on the button.
+        tip: the tooltip.
+        new_line: whether it starts a line.
+    """
 
     name: str
     label: str
@@ -69,9 +76,13 @@ def add_panel(group: nuke.Node) -> None:
 
 
 def settings_of(group: nuke.Node) -> Settings:
-    """What the knobs say; file knobs are evaluated, so that expressions in them hold. Raises UsageError."""
-    there = [spec for spec in setting_specs() if group.knob(spec.name)]  # an older version's node lacks newer knobs
-    return settings_from({spec.name: _value(group[spec.name], spec) for spec in there})
+    """Return the values of the knobs. File knobs are evaluated, since they may contain expressions.
+
+    Raises:
+        UsageError: a value makes no sense.
+    """
+    existing = [spec for spec in setting_specs() if group.knob(spec.name)]  # an older version's node lacks newer knobs
+    return settings_from({spec.name: _value(group[spec.name], spec) for spec in existing})
 
 
 def show_engines(group: nuke.Node, engines: Sequence[str]) -> None:
@@ -85,12 +96,16 @@ def show_engines(group: nuke.Node, engines: Sequence[str]) -> None:
 
 
 def server_settings(group: nuke.Node, state: JobState) -> Settings:
-    """The node's settings, but with the server that has the job. Raises UsageError."""
+    """Return the node's settings with the address of the server that has the job. Raises as `settings_of`."""
     return state.settings_at_its_server(settings_of(group))
 
 
 def views_of(group: nuke.Node) -> Tuple[str, ...]:
-    """The views to do, one job each. Raises UsageError: a view that the script doesn't have."""
+    """Return the views to process, one job each.
+
+    Raises:
+        UsageError: the script does not have a view.
+    """
     known = list(nuke.views())
     wanted = str(group["views"].value()).replace(",", " ").split() or known[:1]
     for view in wanted:
@@ -163,7 +178,7 @@ def _add_buttons(group: nuke.Node, buttons: Tuple[NodeButton, ...]) -> None:
 
 
 def _add_state(group: nuke.Node) -> None:
-    """What the panel says, and what the image path and the next session need; none of it can be undone."""
+    """Add the knobs of status and report, and hidden knobs for the image path and the next session."""
     _add(group, nuke.Text_Knob("status", "", "No job yet."), "How the job stands.", nuke.STARTLINE)
     _add(group, nuke.Text_Knob("report", "", " "), "What a finished job says about itself.", nuke.STARTLINE)
     tip = "Who has a job that was submitted to a farm: the farm, and its number for the job, for others to depend on."

@@ -1,4 +1,4 @@
-"""What a node shows of its jobs: the Read inside, the state knobs, the words, the colour of its tile."""
+"""The display of a node's jobs: the Read inside, the state knobs, status and report, the colour of the tile."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from void_bridge.typed import from_plain, to_plain
 
 Jobs = Dict[str, JobState]  # by view
 
-# What of a plate's Read decides how its files become pixels; the result's files are the same in all of it.
-_COPIED = ("raw", "colorspace", "premultiplied", "offset_negative_display_window", "edge_pixels", "noprefix")
+# Knobs of the plate's Read that decide how files become pixels; they apply to the result's files as well.
+_READ_KNOBS = ("raw", "colorspace", "premultiplied", "offset_negative_display_window", "edge_pixels", "noprefix")
 _WORST_FIRST = ("failed", "lost", "cancelled", "sending", "queued", "running", "handed_over", "done", "none")
 
 
 def jobs_of(node: nuke.Node) -> Jobs:
-    """The jobs that a node remembers, by view; none where its knob cannot be read."""
+    """Return the jobs that a node stores, by view; none if its knob cannot be read."""
     text = str(node[STATE].value() or "")
     try:
         return {view: from_plain(JobState, each, error=InputError) for view, each in json.loads(text or "{}").items()}
@@ -34,22 +34,26 @@ def jobs_of(node: nuke.Node) -> Jobs:
 
 
 def store_jobs(node: nuke.Node, jobs: Jobs) -> None:
-    """Keep the jobs in the node and show how they stand. Nothing of it can be undone by accident."""
-    had = _ready(jobs_of(node))
+    """Store the jobs in the node and show their states, without a step in the undo history."""
+    before = _ready(jobs_of(node))
     nuke.Undo.disable()
     try:
         node[STATE].setValue(json.dumps({view: to_plain(state) for view, state in jobs.items()}))
-        _show_words(node, jobs)
-        if _ready(jobs) != had:
+        _show_states(node, jobs)
+        if _ready(jobs) != before:
             node["void_bridge_ready"].fromScript(ready_curve(_ready(jobs)))
     finally:
         nuke.Undo.enable()
 
 
 def set_result_read(node: nuke.Node, jobs: Jobs, in_plates_space: bool) -> None:
-    """Let the Read inside look at the jobs' frames, whether they are there yet or not.
+    """Point the Read inside at the jobs' frames, which need not exist yet.
 
-    in_plates_space: the frames are in the colour space of the plate's own files, not in the script's working space.
+    Args:
+        node: the VOIDRemove node.
+        jobs: its jobs, by view.
+        in_plates_space: whether the frames are in the colour space of the plate's own files, instead of the script's
+            working space.
     """
     read = inside(node, "result")
     frames = _frames(jobs)
@@ -63,23 +67,23 @@ def set_result_read(node: nuke.Node, jobs: Jobs, in_plates_space: bool) -> None:
     if source is None:
         read["raw"].setValue(True)
         return
-    for name in _COPIED:
+    for name in _READ_KNOBS:
         if source.knob(name) and read.knob(name):
             read[name].setValue(source[name].value())
 
 
 def reload_result(node: nuke.Node) -> None:
-    """Forget what Nuke has cached of the result's files."""
+    """Make Nuke read the result's files again."""
     inside(node, "result")["reload"].execute()  # type: ignore[attr-defined]
 
 
 def overall_state(jobs: Jobs) -> JobState:
-    """The state that a node as a whole is in."""
+    """Return the worst state of a node's jobs."""
     return min(jobs.values(), key=lambda state: _WORST_FIRST.index(state.phase), default=JobState())
 
 
 def ready_curve(frames: FrameRange) -> str:
-    """An animation that is 1 at these frames and 0 elsewhere, stepping, in Nuke's curve format.
+    """Return an animation that is 1 at these frames and 0 elsewhere, as a step curve in Nuke's format.
 
     >>> ready_curve(FrameRange([1001, 1002, 1005]))
     '{curve K x1000 0 K x1001 1 K x1003 0 K x1005 1 K x1006 0}'
@@ -93,7 +97,7 @@ def ready_curve(frames: FrameRange) -> str:
 
 
 def folder_of(jobs: Jobs) -> Path:
-    """The folder of a node's newest result: that of the version, where views have folders of their own."""
+    """Return the folder of a node's result; that of the version, where each view has a folder of its own."""
     view, state = next(iter(jobs.items()))
     folder = Path(Sequence.parse(state.output).folder)
     return folder.parent if folder.name == view else folder
@@ -104,7 +108,7 @@ def _frames(jobs: Jobs) -> FrameRange:
 
 
 def _read_path(jobs: Jobs) -> str:
-    """The frames of all views as one path: each view's folder has its name, which `%V` stands for."""
+    """Return one path for the frames of all views: each view's folder has its name, which `%V` stands for."""
     view, state = next(iter(jobs.items()))
     sequence = Sequence.parse(state.output)
     folder = Path(sequence.folder)
@@ -113,7 +117,7 @@ def _read_path(jobs: Jobs) -> str:
     return (folder.parent / "%V" / Path(sequence.pattern).name).as_posix()
 
 
-def _show_words(node: nuke.Node, jobs: Jobs) -> None:
+def _show_states(node: nuke.Node, jobs: Jobs) -> None:
     state = overall_state(jobs)
     lines = [f"{view}: {each.line}" if len(jobs) > 1 else each.line for view, each in jobs.items() if each.line]
     node["status"].setValue("\n".join(lines) or "No job yet.")
@@ -134,6 +138,6 @@ def _label(node: nuke.Node, jobs: Jobs, state: JobState) -> str:
 
 
 def _ready(jobs: Jobs) -> FrameRange:
-    """The frames that every view has."""
+    """Return the frames that every view has."""
     ready: List[Tuple[int, ...]] = [FrameRange.parse(s.ready).frames if s.ready else () for s in jobs.values()]
     return FrameRange(set(ready[0]).intersection(*ready[1:]) if ready else ())

@@ -20,11 +20,11 @@ import nuke
 from host_plugins.control.host_checks import HostCheck, HostCheckResult, report_text, run_host_checks
 from host_plugins.control.request import Order, make_job
 from host_plugins.control.state import ENDED, JobState
-from host_plugins.nuke.export import export
+from host_plugins.nuke.export import write_export
 from host_plugins.nuke.host_checks import HOST_CHECKS, JOB_CHECK, NukeCheckFixture
 from host_plugins.nuke.panel import settings_of
 from host_plugins.nuke.session import session
-from host_plugins.nuke.submission import plans_of
+from host_plugins.nuke.submission import plan_exports
 
 REPORT = "void_bridge_nuke_selftest.txt"
 
@@ -49,9 +49,9 @@ def selftest() -> str:
 def _job_order(fixture: NukeCheckFixture) -> Order:
     """Return a small job over the frames that the checks have exported."""
     settings = settings_of(fixture.node)
-    plan = plans_of(fixture.node, settings)[0]
-    export(fixture.node, plan)
-    return Order(make_job(settings, plan.shot, (fixture.folder / "job" / "clean.####.exr").as_posix()), settings)
+    export = plan_exports(fixture.node, settings)[0]
+    write_export(fixture.node, export)
+    return Order(make_job(settings, export.shot, (fixture.folder / "job" / "clean.####.exr").as_posix()), settings)
 
 
 def _start_job(order: Order, folder: Path, results: List[HostCheckResult]) -> None:

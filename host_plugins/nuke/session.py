@@ -1,37 +1,46 @@
-"""The one controller of this Nuke, and the callbacks that keep nodes and jobs together.
+"""The one controller of this Nuke, and how its news and errors reach nodes and the artist.
 
-Jobs are known by number: every node that remembers a job shows its news, whatever it is called, wherever it was
-copied to. A job whose node is gone goes on.
+Nodes store the ids of their jobs. News of a job reach every node that stores its id, so a node may be renamed or
+copied. A job whose node is deleted goes on.
 """
 
 from __future__ import annotations
 
+import functools
+import logging
 from contextlib import suppress
-from typing import Callable, Dict, Optional, Tuple
+from typing import Any, Callable, Dict, Tuple
 
 import nuke
 
 from host_plugins.control.controller import Controller
+from host_plugins.control.error_messages import artist_message
 from host_plugins.control.job_follower import OnState
 from host_plugins.control.state import JobState
 from host_plugins.control.tools import Tools
 from host_plugins.farm.host_submission import news
 from host_plugins.nuke.background import SecondNuke
-from host_plugins.nuke.freshness import update_freshness
 from host_plugins.nuke.node import void_nodes
-from host_plugins.nuke.panel import STATE, server_settings, show_engines
+from host_plugins.nuke.panel import server_settings, show_engines
 from host_plugins.nuke.result import jobs_of, reload_result, store_jobs
+from void_bridge.errors import Cancelled, VoidBridgeError
+
+log = logging.getLogger(__name__)
 
 
 class NukeSession:
-    """Use from the main thread."""
+    """The jobs, tools and background exports of this Nuke; for its main thread only.
+
+    Attributes:
+        controller: runs the jobs.
+        tools: makes previews and movies.
+        exports: the background exports that run, by the full name of their node.
+    """
 
     def __init__(self) -> None:
-        self.controller = Controller(
-            post=on_main_thread, on_state=self.show, farm_status=news, on_engines=offer_engines
-        )
+        self.controller = Controller(on_main_thread, self.show, farm_status=news, on_engines=offer_engines)
         self.tools = Tools(post=on_main_thread)
-        self.exports: Dict[str, SecondNuke] = {}  # by the node's name
+        self.exports: Dict[str, SecondNuke] = {}
         self._listeners: Dict[str, OnState] = {}
 
     def listen(self, id: str, on_state: OnState) -> None:
@@ -39,9 +48,10 @@ class NukeSession:
         self._listeners[id] = on_state
 
     def show(self, state: JobState) -> None:
-        """Bring the news of one job to every node that remembers it.
+        """Show a job's new state in every node that stores the job.
 
-        News are no change of the script, for they come again when it is opened: one that was saved counts as saved.
+        A state does not change the script, for it is read again when the script is opened: a script that was saved
+        counts as saved afterwards.
         """
         if state.id in self._listeners:
             self._listeners[state.id](state)
@@ -50,14 +60,14 @@ class NukeSession:
             jobs = jobs_of(node)
             views = [view for view, known in jobs.items() if known.id == state.id]
             if views:
-                is_news = any(jobs[view].ready != state.ready for view in views)
+                has_new_frames = any(jobs[view].ready != state.ready for view in views)
                 store_jobs(node, {**jobs, **dict.fromkeys(views, state)})
-                if state.phase == "done" and is_news:
+                if state.phase == "done" and has_new_frames:
                     reload_result(node)
         nuke.root().setModified(had_changes)
 
     def resume(self, node: nuke.Node) -> None:
-        """Pick up the jobs of a node from a script that was opened or pasted."""
+        """Follow the jobs of a node from a script that was opened or pasted."""
         for state in jobs_of(node).values():
             if state.is_alive:
                 self.controller.follow(state, server_settings(node, state))
@@ -70,45 +80,45 @@ def offer_engines(engines: Tuple[str, ...]) -> None:
 
 
 def on_main_thread(call: Callable[[], None]) -> None:
+    """Run a call on Nuke's main thread, later."""
     nuke.executeInMainThread(call)
 
 
-_session: Dict[str, NukeSession] = {}
-
-
+@functools.cache
 def session() -> NukeSession:
-    """The session of this Nuke, made when it is first needed."""
-    return _session.setdefault("this", NukeSession())
+    """Return the session of this Nuke, created at the first call."""
+    return NukeSession()
 
 
 def stop() -> None:
     """Forget the session; jobs go on at their servers."""
-    found = _session.pop("this", None)
-    if found is not None:
-        found.controller.stop()
+    session().controller.stop()
+    session.cache_clear()
 
 
-def add_callbacks() -> None:
-    """For an interface: resume when a script is opened or a node pasted, look for changes before one is saved."""
-    nuke.addOnScriptLoad(on_script_load)
-    nuke.addOnScriptSave(on_script_save)
-    nuke.addOnCreate(on_create, nodeClass="Group")
+def report_errors(action: Callable[..., Any]) -> Callable[..., None]:
+    """Wrap an action on a node so that an exception becomes a message for the artist."""
+
+    @functools.wraps(action)
+    def wrapper(node: nuke.Node, *arguments: Any) -> None:
+        try:
+            action(node, *arguments)
+        except Cancelled as exc:
+            node["status"].setValue(artist_message(exc))
+        except Exception as exc:
+            if not isinstance(exc, VoidBridgeError):
+                log.exception("%s failed", action.__name__)
+            nuke.message(f"{node.name()}: {artist_message(exc)}")
+
+    return wrapper
 
 
-def on_script_load() -> None:
-    for node in void_nodes():
-        session().resume(node)
-        update_freshness(node)
+def if_node_exists(node: nuke.Node, call: Callable[..., Any]) -> Callable[..., None]:
+    """Wrap a call so that it does nothing once the node is deleted; Nuke raises ValueError for such a node."""
 
+    def wrapper(*arguments: Any) -> None:
+        with suppress(ValueError):
+            node.name()
+            call(*arguments)
 
-def on_script_save() -> None:
-    """So that a render of the saved script knows whether a result is stale."""
-    for node in void_nodes():
-        update_freshness(node)
-
-
-def on_create() -> None:
-    node: Optional[nuke.Node] = nuke.thisNode()
-    if node is not None and node.knob(STATE) and node[STATE].value():
-        with suppress(ValueError):  # the node is not whole yet; loading the script resumes it
-            session().resume(node)
+    return wrapper

@@ -1,11 +1,11 @@
-"""Jobs without an interface: `nuke -t` scripts and farm tasks. Everything here waits for its job."""
+"""Jobs without an interface: `nuke -t` scripts and farm tasks. Every function here waits for its job."""
 
 from __future__ import annotations
 
 import dataclasses
 import queue
 from pathlib import Path
-from typing import Callable, Optional
+from typing import Callable
 
 import nuke
 
@@ -13,10 +13,10 @@ from host_plugins.control.controller import Controller
 from host_plugins.control.state import JobState
 from host_plugins.farm.host_submission import news
 from host_plugins.farm.settings import read_sticky
-from host_plugins.nuke.export import export
-from host_plugins.nuke.farm import hand_to_farm, make_all_orders, prepared
+from host_plugins.nuke.export import write_export
+from host_plugins.nuke.farm import hand_to_farm, make_all_orders, prepare_for_farm
 from host_plugins.nuke.result import Jobs, jobs_of, store_jobs
-from host_plugins.nuke.submission import NukeSubmission, hand_over, prepare
+from host_plugins.nuke.submission import NukeSubmission, prepare, submit_orders
 from void_bridge.config import load
 from void_bridge.errors import Cancelled, VoidBridgeError
 
@@ -24,53 +24,52 @@ from void_bridge.errors import Cancelled, VoidBridgeError
 def render(node: nuke.Node) -> None:
     """Submit a node's jobs, wait until every frame is on disk, and show the result. Starts no server.
 
-    With `farm` nobody is asked: the settings are those that were used last in this script; this node alone is
-    submitted, and no comp after it.
+    With `farm` no dialog is shown: the settings are those that were used last in this script. This node alone is
+    submitted, and no comp is rendered after it.
 
     Raises:
-        VoidBridgeError: what went wrong, as a button would have said it.
+        VoidBridgeError: the error that a button would have shown.
     """
     posted: queue.Queue[Callable[[], None]] = queue.Queue()
-    controller = Controller(
-        post=posted.put, on_state=lambda state: _show(node, state), interactive=False, farm_status=news
-    )
+    controller = Controller(posted.put, lambda state: _show(node, state), interactive=False, farm_status=news)
     if node["where"].value() == "farm":
-        _hand_to_farm(node, controller)
+        _submit_to_farm(node, controller)
     else:
         submission = prepare(node)
-        _export(submission)
-        hand_over(submission, controller)
-    _drain(controller, posted)
+        _write_exports(submission)
+        submit_orders(submission, controller)
+    _run_posted(controller, posted)
     _raise_failure(jobs_of(node))
 
 
-def _hand_to_farm(node: nuke.Node, controller: Controller) -> None:
+def _submit_to_farm(node: nuke.Node, controller: Controller) -> None:
     config = load().config
     settings = dataclasses.replace(read_sticky(Path(nuke.root().name()), config), comp=False)
-    submission = prepared(node, config)
-    _export(submission)
-    made, text = make_all_orders([submission], settings, config)
+    submission = prepare_for_farm(node, config)
+    _write_exports(submission)
+    prepared, text = make_all_orders([submission], settings, config)
     for line in text.splitlines():
         nuke.tprint(line)
-    hand_to_farm(made, settings, None, controller)
+    hand_to_farm(prepared, settings, None, controller)
 
 
-def _export(submission: NukeSubmission) -> None:
-    for plan in submission.plans:
-        export(submission.node, plan)
+def _write_exports(submission: NukeSubmission) -> None:
+    for export in submission.exports:
+        write_export(submission.node, export)
 
 
-def _drain(controller: Controller, posted: queue.Queue[Callable[[], None]]) -> None:
+def _run_posted(controller: Controller, posted: queue.Queue[Callable[[], None]]) -> None:
+    """Run the controller's calls on this thread until no job is followed any more."""
     while controller.followed_ids() or not posted.empty():
         try:
-            call: Optional[Callable[[], None]] = posted.get(timeout=0.2)
+            call = posted.get(timeout=0.2)
         except queue.Empty:
-            call = None
-        if call is not None:
-            call()
+            continue
+        call()
 
 
 def _show(node: nuke.Node, state: JobState) -> None:
+    """Store a job's new state in the node, and print a line that is new."""
     jobs = jobs_of(node)
     view = next(view for view, known in jobs.items() if known.id == state.id)
     if state.line != jobs[view].line:

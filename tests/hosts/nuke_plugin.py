@@ -31,7 +31,7 @@ def load(fake: FakeNuke) -> ModuleType:
     sys.path.append(str(FOLDER / "plugin"))
     module = importlib.import_module("void_bridge_nuke")
     if fake.gui:
-        importlib.import_module("host_plugins.nuke.menu").add_menu()
+        importlib.import_module("host_plugins.nuke.interface").add_menu()
     return module
 
 

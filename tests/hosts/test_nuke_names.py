@@ -52,10 +52,10 @@ def test_a_planted_typo_is_found(tmp_path, own_knobs, file, right, wrong, found)
 
 def test_tables_of_knobs_name_what_a_read_has(own_knobs):
     from host_plugins.nuke.inputs import _NEUTRAL
-    from host_plugins.nuke.result import _COPIED
+    from host_plugins.nuke.result import _READ_KNOBS
 
     known = {spec.name: spec for spec in (*node_specs(17)["Read"].knobs, *exr_knobs("Read"))}
-    assert {*_NEUTRAL, *_COPIED} <= set(known)
+    assert {*_NEUTRAL, *_READ_KNOBS} <= set(known)
     for name, value in _NEUTRAL.items():
         assert not known[name].values or known[name].kind != "Enumeration_Knob" or value in known[name].values
 

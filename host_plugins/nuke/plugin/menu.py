@@ -5,7 +5,7 @@ def _add_void_bridge_menu() -> None:
     import sys
 
     try:
-        from host_plugins.nuke.menu import add_menu
+        from host_plugins.nuke.interface import add_menu
 
         add_menu()
     except Exception as exc:  # an error here would keep Nuke from starting
