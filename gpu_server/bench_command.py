@@ -160,7 +160,7 @@ def _noise(_: Path, __: argparse.Namespace) -> Iterator[str]:
     ):
         low, high = got[name]
         yield f"| {what} | {low:.3f} to {high:.3f} | {expected} |"
-    yield f"| 85 frames for 384x672, optical flow included | {got['flow_and_noise_s']:.1f} s | under 60 s |"
+    yield f"| 85 frames for 672x384, optical flow included | {got['flow_and_noise_s']:.1f} s | under 60 s |"
     yield f"| the optical flow alone | {got['flow_s']:.1f} s | |"
 
 

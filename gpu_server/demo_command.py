@@ -29,6 +29,7 @@ from void_bridge.pixels.contact_sheet import contact_sheet
 from void_bridge.pixels.exr import ExrFrame, ExrPart, read_frame, write_frame
 from void_bridge.pixels.matte_preview import overlay
 from void_bridge.pixels.mattes import MattePlanes
+from void_bridge.resolution import Resolution
 from void_bridge.sequence import Sequence
 
 FIRST_FRAME = 1001
@@ -57,13 +58,13 @@ class DemoSequences:
 
 def _configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, default=Path("void_demo"), metavar="DIR", help="folder to make")
-    parser.add_argument("--size", default="960x540", metavar="WxH", help="of the footage (default %(default)s)")
+    parser.add_argument("--size", default="960x540", metavar="WIDTHxHEIGHT", help="size (default %(default)s)")
     parser.add_argument("--length", type=int, default=24, metavar="N", help="frames (default %(default)s)")
 
 
 def _run(args: argparse.Namespace) -> int:
     console = Console(stderr=True)
-    width, height = (int(n) for n in args.size.split("x"))
+    width, height = Resolution.parse(args.size)
     scene = Scene("pan_zoom_rotation", height, width, args.length, seed=1)
     sequences = DemoSequences(args.out.absolute())
     for folder in ("plate", "roto", "clean"):

@@ -16,7 +16,7 @@ from typing import Dict, Literal, Optional, Tuple, get_args
 from void_bridge.atomic import write_json
 from void_bridge.errors import InputError, UsageError
 from void_bridge.frames import FrameRange
-from void_bridge.options import check_options, option, options_of
+from void_bridge.options import Precision, check_options, option, options_of
 from void_bridge.resolution import Resolution
 from void_bridge.typed import from_plain
 
@@ -25,8 +25,6 @@ JOB_FILE_NAME = "job.json"
 
 MatteRole = Literal["remove", "affected", "keep", "exclude"]
 MATTE_ROLES: Tuple[MatteRole, ...] = get_args(MatteRole)
-Precision = Literal["float32", "bf16", "fp8-stored", "fp8"]
-"""`fp8`: 8-bit weights, multiplied as such. `fp8-stored`: 8-bit weights, widened where they are used."""
 
 
 @dataclass(frozen=True)
@@ -319,8 +317,7 @@ class Job:
     @property
     def canvas_size(self) -> Tuple[int, int]:
         """Height and width of the model's frame, in pixels, multiples of 16."""
-        size = Resolution.from_stored(self.canvas)
-        return size.height, size.width
+        return Resolution.from_stored(self.canvas).shape
 
     @property
     def mattes(self) -> Dict[str, MatteSource]:

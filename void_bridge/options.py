@@ -19,6 +19,9 @@ from void_bridge.resolution import Resolution
 
 Kind = Literal["text", "lines", "integer", "number", "auto", "flag", "choice", "size", "folder", "file", "matte"]
 Page = Literal["remove", "server", "farm"]
+Precision = Literal["float32", "bf16", "fp8-stored", "fp8"]
+"""`fp8`: 8-bit weights, multiplied as such. `fp8-stored`: 8-bit weights, widened where they are used."""
+PRECISIONS: Tuple[Precision, ...] = get_args(Precision)
 
 GROUPS = ("Mattes", "Frames", "Scene", "Engine", "Model", "Pixels", "Colour", "Output", "Run", "Server", "Farm", "Comp")
 """The headings of a panel, in their order."""

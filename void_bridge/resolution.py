@@ -54,7 +54,8 @@ class Resolution(NamedTuple):
         if size.width >= size.height or "w" in text:
             return size
         landscape = cls(size.height, size.width)
-        log.warning("%s: read %s as height x width, the old order; write %s", name, text, landscape.canvas_text())
+        words = "%s: read %s as height x width, the old order; write %s, or %s for a portrait"
+        log.warning(words, name, text, landscape, size.canvas_text())
         return landscape
 
     @classmethod
@@ -67,6 +68,11 @@ class Resolution(NamedTuple):
         expected = "HEIGHTxWIDTH in multiples of 16, as jobs hold it, such as 384x672"
         height, width = _numbers(text, "canvas", expected, CANVAS_MULTIPLE)
         return cls(width, height)
+
+    @property
+    def shape(self) -> Tuple[int, int]:
+        """Height and width, as arrays have them."""
+        return self.height, self.width
 
     def stored(self) -> str:
         """Return the `canvas` of a job, HEIGHTxWIDTH."""

@@ -27,6 +27,7 @@ from gpu_server.engines.void.precision.denoiser import OptimisedDenoiser, build_
 from gpu_server.engines.void.precision.float8 import check_float8_device, narrow_rows, narrow_weight, row_wise_product
 from gpu_server.engines.void.vae import decode, encode
 from void_bridge.errors import EngineError, VoidBridgeError
+from void_bridge.options import PRECISIONS
 
 WARM_UP_STEPS, STEPS = 2, 6
 LOAD_STEPS = 30
@@ -45,7 +46,7 @@ class Variant:
         return f"{self.precision}, {'compiled' if self.compiled else 'eager'}, {self.attention}"
 
 
-CPU_VARIANTS = tuple(Variant(precision) for precision in ("float32", "bf16", "fp8-stored", "fp8"))
+CPU_VARIANTS = tuple(Variant(precision) for precision in PRECISIONS)
 GPU_VARIANTS = (
     Variant("bf16"),
     Variant("bf16", compiled=True),

@@ -51,7 +51,7 @@ def statistics(noise: Array) -> NoiseStatistics:
 
 
 def measure() -> dict[str, float | tuple[float, float]]:
-    """Seconds for 85 frames of 384x672, with and without the flow; lowest and highest of every frame's statistics."""
+    """Seconds for 85 frames of 672x384, with and without the flow; lowest and highest of every frame's statistics."""
     pictures = _pictures(FRAMES)
     flow = DenseInverseSearch()
     flows_s = _seconds(lambda: list(flow_sequence(pictures, flow)))

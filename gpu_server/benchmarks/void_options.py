@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from gpu_server.engines.void.latent_geometry import latent_shape
 from void_bridge.errors import UsageError
+from void_bridge.resolution import Resolution
 
 Size = tuple[int, int]
 
@@ -21,24 +21,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="measure random weights: on a GPU of the published size (45 GB of disk with the jobs), else tiny ones",
     )
-    parser.add_argument("--size", type=canvas_size, metavar="HxW", help="canvas (default 384x672; on a CPU 48x80)")
+    parser.add_argument("--size", type=canvas_size, metavar="WIDTHxHEIGHT", help="canvas (default 672x384; CPU: 80x48)")
     parser.add_argument("--frames", type=frame_count, metavar="N", help="length (default 85; on a CPU 13)")
 
 
 def canvas_size(text: str) -> Size:
     """
-    >>> canvas_size("384x672")
+    >>> canvas_size("672x384")
     (384, 672)
     """
-    height, _, width = text.partition("x")
-    if not (height.isdecimal() and width.isdecimal()):
-        raise argparse.ArgumentTypeError(f"got {text!r}, expected HEIGHTxWIDTH, such as 384x672")
-    size = int(height), int(width)
     try:
-        latent_shape(size)
+        return Resolution.parse_canvas(text).shape
     except UsageError as exc:
         raise argparse.ArgumentTypeError(exc.message) from exc
-    return size
 
 
 def frame_count(text: str) -> int:

@@ -81,7 +81,7 @@ def _models(folder: Path, options: argparse.Namespace, on_gpu: bool) -> tuple[Pa
 def _job_lines(run: BenchmarkRun, folder: Path) -> Iterator[str]:
     yield (
         f"\n### Jobs, EXR to EXR\n\nThrough a server: {run.frames} frames of half RGBA with a matte over a quarter,"
-        f" pass 1, {run.steps} steps, canvas {run.canvas[0]}x{run.canvas[1]}. Cold: the worker's first job; libraries"
+        f" pass 1, {run.steps} steps, canvas {run.canvas[1]}x{run.canvas[0]}. Cold: the worker's first job; libraries"
         " are loaded in its first stage. Warm: the same shot with another seed; the prompt, the mask and the plate's"
         f" own latents are found in the cache. Queue: {QUEUE} more seeds. Busy: the share of the wall time in which the"
         " model's stages ran. Overlap: how long one job's frames were still being written while the next one ran, at"

@@ -97,7 +97,7 @@ def _plan_finding(name: str, words: str, card: Card) -> Finding:
     now, empty = _plan(free, card, host), _plan(card.total, card, host)
     if not _plan(card.total, card, None):
         fix = f"use another card; {_CPU_ONLY}"
-        return Finding(name, "note", f"{words}: too small for the void engine at 384x672", fix)
+        return Finding(name, "note", f"{words}: too small for the void engine at 672x384", fix)
     if not empty:
         detail = f"{words}; {host / GIB:.1f} GiB of free memory beside it are too little for the void engine"
         return Finding(name, "note", detail, "close something; void-bridge models plan says what each part takes")

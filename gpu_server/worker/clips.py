@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Sequence as Indices
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +27,7 @@ from void_bridge.sequence import Sequence
 
 Array = NDArray[np.float32]
 
-ROLES: tuple[PlaneRole, ...] = ("paste", "remove", "affected", "keep", "exclude")
+ROLES: tuple[PlaneRole, ...] = get_args(PlaneRole)
 
 
 def open_shot(job: Job, files: Mapping[str, str], by_path: bool = False) -> Shot:

@@ -98,7 +98,7 @@ def test_a_void_shot_is_one_task_and_the_same_as_at_home(farm, tmp_path):
     roto = write_matte(tmp_path, range(1001, 1008), disc(SHAPE, (40, 60), 20))
     (tmp_path / "shots.csv").write_text(
         "shot;plate;remove;engine;colorspace;canvas;steps;passes;output\n"
-        f"sh030;{plate};{roto};void;ACEScg;48x80;2;1;out/sh030/clean.####.exr\n"
+        f"sh030;{plate};{roto};void;ACEScg;80x48;2;1;out/sh030/clean.####.exr\n"
     )
     words = ("farm", "submit", "--shots", tmp_path / "shots.csv", "--to", "openjd", "--gpus", 0, "--chunk", 2)
     ran = farm.run(*words)

@@ -47,7 +47,7 @@ def command(*words, environment=None, exit_code=0):
 
 def remove(server, shot, output, *options, exit_code=0):
     plate, roto = shot
-    words = ("remove", plate, "-o", output, "--remove", roto, "--engine", "void", "--canvas", "48x80", "--steps", 2)
+    words = ("remove", plate, "-o", output, "--remove", roto, "--engine", "void", "--canvas", "80x48", "--steps", 2)
     told = command(*words, *options, "--json", environment=child_environment(server.config), exit_code=exit_code)
     return json.loads(told.strip().splitlines()[-1])
 

@@ -45,7 +45,7 @@ def main(folder: Path) -> None:
     roles = ("--remove", f"{mattes}:remove", "--affected", f"{mattes}:affected", "--colorspace", "ACEScg")
     for preview in ("look.png", "look.mp4"):
         out = made / preview.replace(".", "-") / "quad.####.exr"
-        run_command(quadmask.COMMAND, plate, "-o", out, *roles, "--canvas", "48x64", "--preview", made / preview)
+        run_command(quadmask.COMMAND, plate, "-o", out, *roles, "--canvas", "64x48", "--preview", made / preview)
     run_command(compare.COMMAND, told_job, "-o", made / "wipe.mp4")
     write_contact_sheet(job, made / "sheet.png", Look())
     run_command(FARM, "bundle", told_job, "-o", made / "bundle", "--comment", "Straße")

@@ -64,7 +64,7 @@ def test_every_option_reaches_the_job(shot):
         f"--remove {roto} --affected {roto} --keep {roto} --exclude {roto} --invert-keep "
         "--frames 1003-1005 --handles 1 --deliver-handles --engine propagate --prompt grass --passes 2 --fill hybrid "
         "--seed 9 --threshold 0.25 --condition-dilate 3 --dilate 2 --feather 0 --paste snapped --grain off "
-        "--canvas 192x336 --confidence --exposure -1.5 --colorspace ACEScg"
+        "--canvas 336x192 --confidence --exposure -1.5 --colorspace ACEScg"
     )
     job = job_of(*words.split())
     matte = MatteSource(str(shot / "roto" / "roto.####.exr"), "void_bridge.remove")

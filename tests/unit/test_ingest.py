@@ -10,11 +10,12 @@ import pytest
 
 from tests.support.commands import run_command
 from tests.support.movies import flat, quadmask_planes, write_planes
-from void_bridge.cli.ingest import COMMAND, parse_size
+from void_bridge.cli.ingest import COMMAND
 from void_bridge.errors import FrameRangeError, InputError, OutputError, SizeMismatch, UsageError
 from void_bridge.job import JobFile
 from void_bridge.pixels.exr import read_frame
 from void_bridge.pixels.model_domain import to_model
+from void_bridge.resolution import Resolution
 from void_bridge.sequence import Sequence
 
 SAMPLES = Path(os.environ.get("VOID_BRIDGE_SAMPLES", Path(__file__).parents[3] / "shared" / "samples"))
@@ -166,7 +167,7 @@ def test_a_prompt_that_cannot_be_read_is_refused(sample: Path, tmp_path: Path) -
 @pytest.mark.parametrize("text", ["1920", "1920x", "0x1080", "1920*1080", "1920x1080x3"])
 def test_a_size_that_cannot_be_read_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match=r"expected WIDTHxHEIGHT"):
-        parse_size(text)
+        Resolution.parse(text)
 
 
 @pytest.mark.skipif(not SAMPLES.is_dir(), reason=f"no sample shots in {SAMPLES}; set VOID_BRIDGE_SAMPLES")

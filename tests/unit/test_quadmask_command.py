@@ -31,7 +31,7 @@ def shot(tmp_path):
 def run(shot, *options, output="cond.####.exr", is_json=False):
     parser = argparse.ArgumentParser()
     COMMAND.configure(parser)
-    words = [str(shot / "plate.####.exr"), "-o", str(shot / output), "--canvas", "96x160", "--exposure", "0", *options]
+    words = [str(shot / "plate.####.exr"), "-o", str(shot / output), "--canvas", "160x96", "--exposure", "0", *options]
     arguments = parser.parse_args(words)
     arguments.outcome = CommandOutcome(is_json)
     code = COMMAND.run(arguments)

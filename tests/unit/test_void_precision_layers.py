@@ -25,8 +25,9 @@ from gpu_server.engines.void.precision.float8 import (  # noqa: E402
     narrow_weight,
     row_wise_product,
 )
-from gpu_server.engines.void.precision.layers import PRECISIONS, check_name, role_of, split_name  # noqa: E402
+from gpu_server.engines.void.precision.layers import check_name, role_of, split_name  # noqa: E402
 from void_bridge.errors import EngineError, UsageError  # noqa: E402
+from void_bridge.options import PRECISIONS  # noqa: E402
 
 
 @pytest.fixture

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import re
 import time
 from pathlib import Path
-from typing import Optional, Tuple
+from typing import Optional
 
 from void_bridge.cli.command import Command
 from void_bridge.cli.console import say
 from void_bridge.cli.progress import progress_bar
 from void_bridge.config import load
-from void_bridge.errors import UsageError
 from void_bridge.frames import FrameRange
 from void_bridge.job import JOB_FILE_NAME, JobFile
+from void_bridge.resolution import Resolution
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", type=Path, metavar="FOLDER|VIDEO", help="a VOID sample folder or a movie")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="folder to write to")
-    parser.add_argument("--size", metavar="WxH", help="resize, for example 1920x1080 (default: as the movie is)")
+    parser.add_argument("--size", metavar="WIDTHxHEIGHT", help="resize, such as 1920x1080 (default: as the movie)")
     parser.add_argument("--frames", metavar="RANGE", help="which frames; the movie's first is 1001 (default: all)")
     parser.add_argument("--quadmask", type=Path, metavar="VIDEO", help="the quadmask that goes with the movie")
     parser.add_argument("--colorspace", metavar="NAME", help="working space of the EXRs (default: scene_linear)")
@@ -34,7 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
     from void_bridge.pixels.ingest import find_source, ingest
 
     started_s = time.monotonic()
-    size = parse_size(arguments.size) if arguments.size else None
+    size = Resolution.parse(arguments.size) if arguments.size else None
     frames = FrameRange.parse(arguments.frames) if arguments.frames else None
     source = find_source(arguments.source, arguments.quadmask)
     colour, why = explain_colour(arguments.colorspace, load({}).config.ocio)
@@ -61,14 +60,6 @@ def _summary(folder: Path, written: FrameRange, job_file: Optional[JobFile]) -> 
     if job_file:
         return f"{folder}: frames {written}; run void-bridge remove {folder / JOB_FILE_NAME}"
     return f"{folder}: frames {written}; no quadmask, so no job.json: give mattes to void-bridge remove"
-
-
-def parse_size(text: str) -> Tuple[int, int]:
-    """Width and height. Raises UsageError."""
-    match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", text)
-    if not match or not int(match[1]) or not int(match[2]):
-        raise UsageError(f"got size {text!r}, expected WIDTHxHEIGHT in pixels, such as 1920x1080")
-    return int(match[1]), int(match[2])
 
 
 COMMAND = Command("ingest", "turn a movie or a VOID sample folder into EXR sequences and a job.json", configure, run)

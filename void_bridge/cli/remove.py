@@ -60,7 +60,9 @@ def _prepared(arguments: argparse.Namespace) -> tuple[Config, Job]:
     job = job_from_arguments(arguments, config)
     arguments.outcome.set(output=job.output)
     stops = f", exposure {job.colour.exposure:+g} stops" if job.colour.exposure else ""
-    say(f"frames {job.frames}, {job.colour.space} of {job.colour.config}{stops}")
+    height, width = job.canvas_size
+    canvas = f", canvas {width} wide and {height} high" if arguments.canvas else ""
+    say(f"frames {job.frames}, {job.colour.space} of {job.colour.config}{stops}{canvas}")
     return config, job
 
 

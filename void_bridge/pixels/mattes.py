@@ -18,7 +18,7 @@ from void_bridge.job import MatteRole
 from void_bridge.pixels.box import Box
 
 Plane = NDArray[np.float32]
-PlaneRole = Literal["paste", "remove", "affected", "keep", "exclude"]
+PlaneRole = Literal["paste", MatteRole]
 Mask = NDArray[np.bool_]
 Quadmask = NDArray[np.uint8]
 

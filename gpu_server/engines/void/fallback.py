@@ -16,8 +16,8 @@ import torch
 from gpu_server.engines.base import Context
 from gpu_server.engines.void.model_manager import ModelManager
 from gpu_server.engines.void.planner.plan import MemoryPlan, Request
-from gpu_server.engines.void.planner.weight_bytes import Precision
 from void_bridge.errors import DeviceLost, NotFinite, OutOfMemory
+from void_bridge.options import Precision
 
 log = logging.getLogger(__name__)
 

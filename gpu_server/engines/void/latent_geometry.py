@@ -65,5 +65,5 @@ def latent_shape(canvas: tuple[int, int]) -> tuple[int, int]:
         UsageError: if a side is no multiple of 16. A patch of the transformer is 2 x 2 latents.
     """
     if min(canvas) < 2 * CELL or any(side % (2 * CELL) for side in canvas):
-        raise UsageError(f"got a canvas of {canvas[0]}x{canvas[1]}, expected multiples of 16, such as 384x672")
+        raise UsageError(f"got a canvas of {canvas[1]}x{canvas[0]}, expected multiples of 16, such as 672x384")
     return canvas[0] // CELL, canvas[1] // CELL

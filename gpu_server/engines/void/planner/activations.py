@@ -13,7 +13,8 @@ from gpu_server.engines.void.latent_geometry import CELL, FRAMES_A_LATENT
 from gpu_server.engines.void.planner.banded_vae_memory import decode_elements, encode_elements
 from gpu_server.engines.void.planner.spec import TextSizes, TransformerSizes, VaeSizes
 from gpu_server.engines.void.planner.vae_memory import PeakElements
-from gpu_server.engines.void.planner.weight_bytes import ELEMENT_BYTES, Precision
+from gpu_server.engines.void.planner.weight_bytes import ELEMENT_BYTES
+from void_bridge.options import Precision
 
 _FLOAT_BYTES = 4
 

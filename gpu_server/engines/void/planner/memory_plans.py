@@ -9,9 +9,10 @@ from typing import Literal
 from gpu_server.engines.void.planner.parts import plan_parts
 from gpu_server.engines.void.planner.plan import PHASES, MemoryPlan, Phase, Request
 from gpu_server.engines.void.planner.spec import ModelSpec
-from gpu_server.engines.void.planner.weight_bytes import Precision, is_narrow
+from gpu_server.engines.void.planner.weight_bytes import is_narrow
 from gpu_server.engines.void.precision.layers import FP8_CAPABILITY
 from void_bridge.errors import OutOfMemory, UsageError
+from void_bridge.options import Precision
 
 GIB = 2**30
 CONTEXT_BYTES = GIB // 2
@@ -232,7 +233,7 @@ def _nothing_fits(
 ) -> str:
     """Return the message for a machine that no plan fits."""
     plan, lack = refused[-1]
-    start = "no plan for {}x{} fits".format(*request.canvas) + f": of '{plan.name}', the smallest, {lack}"
+    start = f"no plan for {request.canvas[1]}x{request.canvas[0]} fits" + f": of '{plan.name}', the smallest, {lack}"
     if request.precision != "auto":
         for other in all_plans(spec, replace(request, precision="auto"), memory):
             if not memory.lacks(other):

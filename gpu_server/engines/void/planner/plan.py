@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from gpu_server.engines.void.latent_geometry import WINDOW_LATENTS, latent_count, latent_shape, padded_length
-from gpu_server.engines.void.planner.weight_bytes import Precision
-from gpu_server.engines.void.precision.layers import PRECISIONS
 from void_bridge.errors import UsageError
+from void_bridge.options import PRECISIONS, Precision
 
 Phase = Literal["text", "encode", "denoise", "decode"]
 PHASES: tuple[Phase, ...] = ("text", "encode", "denoise", "decode")

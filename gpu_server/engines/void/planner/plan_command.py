@@ -16,9 +16,10 @@ from rich.table import Table
 from gpu_server.engines.void.planner.memory_plans import GIB, AvailableMemory, choose_plan, next_smaller_plan
 from gpu_server.engines.void.planner.plan import PHASES, MemoryPlan, Request
 from gpu_server.engines.void.planner.spec import full_size, read_spec
-from gpu_server.engines.void.precision.layers import PRECISIONS
 from void_bridge.cli.console import CommandOutcome
 from void_bridge.errors import UsageError
+from void_bridge.options import PRECISIONS
+from void_bridge.resolution import Resolution
 from void_bridge.typed import to_plain
 
 CARDS_GIB = (8, 12, 16, 24, 48, 80)
@@ -34,7 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     device.add_argument("--cpu", action="store_true", help="plan for a machine without a GPU")
     parser.add_argument("--host", type=float, metavar="GIB", help="free memory of the machine (with --cpu: this one's)")
     parser.add_argument("--capability", default="8.9", metavar="X.Y", help="compute capability (default %(default)s)")
-    parser.add_argument("--canvas", default="384x672", metavar="HxW", help="the model's frame (default %(default)s)")
+    parser.add_argument("--canvas", default="672x384", metavar="WIDTHxHEIGHT", help="the frame (default %(default)s)")
     parser.add_argument("--frames", type=int, default=85, help="frames of the shot (default %(default)s)")
     parser.add_argument("--steps", type=int, default=30, help="denoising steps (default %(default)s)")
     parser.add_argument("--passes", choices=("1", "2", "both"), default="both", help="(default %(default)s)")
@@ -66,12 +67,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _request(arguments: argparse.Namespace) -> Request:
     """Return the job that the options describe."""
-    match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", arguments.canvas)
-    if not match:
-        raise UsageError(f"got canvas {arguments.canvas!r}, expected HEIGHTxWIDTH in multiples of 16, such as 384x672")
     passes = (1, 2) if arguments.passes == "both" else (int(arguments.passes),)
     return Request(
-        canvas=(int(match[1]), int(match[2])),
+        canvas=Resolution.parse_canvas(arguments.canvas).shape,
         frames=arguments.frames,
         passes=passes,
         guided=2 in passes,

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from gpu_server.engines.void.planner.spec import TransformerSizes
-
-Precision = Literal["float32", "bf16", "fp8", "fp8-stored"]
-"""`fp8`: 8-bit weights, multiplied as such. `fp8-stored`: 8-bit weights, widened where they are used."""
+from void_bridge.options import Precision
 
 ELEMENT_BYTES: dict[Precision, int] = {"float32": 4, "bf16": 2, "fp8": 2, "fp8-stored": 2}
 """Bytes of an element that is no narrow weight: of the other parameters, and of activations."""

@@ -12,7 +12,6 @@ from typing import Literal
 
 from void_bridge.errors import EngineError, UsageError
 
-PRECISIONS = ("float32", "bf16", "fp8-stored", "fp8")
 OFFLOADS = ("none", "blocks")
 FP8_CAPABILITY = (8, 9)
 """Compute capability from which a GPU multiplies 8-bit floats."""

@@ -15,7 +15,8 @@ from torch import Tensor
 from gpu_server.engines.void.checkpoint.loading import load_transformer
 from gpu_server.engines.void.precision.adaln import AdaLNTable
 from gpu_server.engines.void.precision.float8 import check_float8_device, float8_linear, narrow_weight
-from gpu_server.engines.void.precision.layers import OFFLOADS, PRECISIONS, check_name, role_of, split_name
+from gpu_server.engines.void.precision.layers import OFFLOADS, check_name, role_of, split_name
+from void_bridge.options import PRECISIONS
 
 
 @dataclass
