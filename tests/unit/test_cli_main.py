@@ -31,7 +31,9 @@ def command(monkeypatch):
 
     def install(error):
         monkeypatch.setitem(globals(), "COMMAND", raising(error))
-        monkeypatch.setattr(module, "_entries", lambda: {"try": EntryPoint("try", f"{__name__}:COMMAND", module.GROUP)})
+        monkeypatch.setattr(
+            module, "find_entry_points", lambda group: {"try": EntryPoint("try", f"{__name__}:COMMAND", module.GROUP)}
+        )
 
     return install
 
@@ -107,7 +109,7 @@ def test_an_interrupt_is_cancelled(command, capsys):
 
 def test_a_command_whose_package_is_missing_says_what_to_install(monkeypatch, capsys):
     entry = EntryPoint("try", "a_package_that_is_missing:COMMAND", module.GROUP)
-    monkeypatch.setattr(module, "_entries", lambda: {"try": entry})
+    monkeypatch.setattr(module, "find_entry_points", lambda group: {"try": entry})
     assert main(["try"]) == 2
     assert "try needs a_package_that_is_missing" in capsys.readouterr().err
 

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from void_bridge.cli.jobs import jobs_table
-from void_bridge.cli.progress import LineView, progress_view
+from void_bridge.cli.progress import ProgressView, progress_view
 from void_bridge.cli.server_options import job_id
 from void_bridge.client.formatting import duration_text, report_lines, status_text, step_text
 from void_bridge.errors import InputError, UsageError
@@ -39,7 +39,7 @@ def test_steps_of_the_client_in_words():
 
 def test_a_pipe_gets_one_line_a_stage_without_control_codes(capsys):
     view = progress_view()
-    assert isinstance(view, LineView)
+    assert type(view) is ProgressView
     with view:
         view.show_step("hash", 0, 2)
         view.show_step("hash", 1, 2)

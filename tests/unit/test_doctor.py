@@ -77,9 +77,9 @@ def test_a_configuration_that_cannot_be_read_is_told_once(home, capsys, monkeypa
 
 
 def test_a_report_can_have_it_all_without_a_command(home):
-    told = doctor.examine(Config().replace(executable="/nowhere"))
+    told = doctor.collect_findings(Config().replace(executable="/nowhere"))
     assert found(told, "executable").state == "bad" and found(told, "spool").state == "ok"
-    assert found(doctor.examine(), "port").state == "ok"
+    assert found(doctor.collect_findings(), "port").state == "ok"
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from void_bridge.cli.jobs import jobs_table
-from void_bridge.cli.top_view import TopView, bytes_text, ordered, picture
+from void_bridge.cli.top_view import TopView, bytes_text, render, sort_jobs
 from void_bridge.protocol.messages import JobStatus, Progress, ServerStatus, SpoolStatus, Welcome, WorkerStatus
 
 WELCOME = Welcome("1.1", "void-bridge 0.1.0", "here", "anna@gpu1", "tcp://*:5571", 4, 5)
@@ -38,7 +38,7 @@ VIEW = TopView(WELCOME, STATUS, (*OLD, WAITS, RUNS, URGENT))
 def drawn(view, width=80, height=None):
     console = Console(width=width, force_terminal=False)
     with console.capture() as captured:
-        console.print(picture(view, width, height))
+        console.print(render(view, width, height))
     return captured.get().splitlines()
 
 
@@ -80,8 +80,8 @@ def test_the_jobs_table_has_what_runs_first_then_what_is_next_then_the_newest():
 
 
 def test_the_queue_is_in_the_order_in_which_it_is_served():
-    assert ordered([WAITS, URGENT]) == [URGENT, WAITS]
-    assert ordered([RUNS, *OLD])[0] is RUNS
+    assert sort_jobs([WAITS, URGENT]) == [URGENT, WAITS]
+    assert sort_jobs([RUNS, *OLD])[0] is RUNS
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 110, 200])
@@ -132,7 +132,7 @@ HOSTILE = JobStatus("a" * 12, "queued", "auto", 1, 0, user="[/x][red]\x1b[2J\nro
 
 def test_names_that_clients_chose_move_no_cursor_and_are_no_markup():
     console = Console(width=120, force_terminal=True, color_system="truecolor")
-    for drawing in (picture(TopView(WELCOME, STATUS, (HOSTILE,)), 120), jobs_table((HOSTILE,), 120)):
+    for drawing in (render(TopView(WELCOME, STATUS, (HOSTILE,)), 120), jobs_table((HOSTILE,), 120)):
         with console.capture() as captured:
             console.print(drawing)
         assert "[/x][red]�[2J�root" in captured.get()

@@ -1,1 +1,1 @@
-"""The command line. Commands are entry points of the packages that own them."""
+"""The command line. Each command is an entry point of the package that owns it."""

@@ -1,4 +1,4 @@
-"""`python -m void_bridge.cli`: what the console script does, for an absolute Python."""
+"""The command line as `python -m void_bridge.cli`, for a given Python."""
 
 import sys
 

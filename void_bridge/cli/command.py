@@ -1,4 +1,4 @@
-"""What a command is. Packages register theirs as entry points in the group `void_bridge.commands`."""
+"""The declaration of a command. Packages register theirs as entry points in the group `void_bridge.commands`."""
 
 from __future__ import annotations
 
@@ -10,21 +10,25 @@ from void_bridge.errors import UsageError
 
 
 class Parser(argparse.ArgumentParser):
-    """Takes no abbreviations. Raises UsageError instead of leaving."""
+    """A parser without abbreviations that raises UsageError instead of ending the process."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(allow_abbrev=False, **options)
 
     def error(self, message: str) -> NoReturn:
+        """Raise UsageError with the message of argparse."""
         raise UsageError(f"{message}; see {self.prog} --help")
 
 
 @dataclass(frozen=True)
 class Command:
-    """One word behind `void-bridge`.
+    """A command of `void-bridge`.
 
-    configure: adds the command's options to its parser. run: does it and returns the exit code;
-    it may raise VoidBridgeError, whose message and exit code the command line then uses.
+    Attributes:
+        name: the word after `void-bridge`.
+        help: one line of help.
+        configure: adds the command's options to its parser.
+        run: runs the command and returns the exit code. A VoidBridgeError that it raises is printed and gives the code.
     """
 
     name: str

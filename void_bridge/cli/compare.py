@@ -1,4 +1,4 @@
-"""`void-bridge compare`: a movie that shows a job's frames before and after."""
+"""The command `void-bridge compare`, which writes a movie of a job's frames before and after."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from void_bridge.errors import OutputError, UsageError
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the movie."""
     add_job_argument(parser)
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="MOVIE", help="the MP4 to write")
     parser.add_argument("--display", default="", metavar="NAME", help="OCIO display (default: the config's)")
@@ -23,6 +24,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    """Write the movie."""
     from void_bridge.pixels.compare import ReviewView, write_comparison
 
     started_s = time.monotonic()

@@ -1,4 +1,4 @@
-"""`void-bridge config show`: every setting, and where it came from."""
+"""The command `void-bridge config show`, which prints every setting and its source."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from void_bridge.typed import to_plain
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the action `show`."""
     actions = parser.add_subparsers(dest="action", required=True, metavar="show")
     show = actions.add_parser("show", help="print every setting and where it came from")
     show.add_argument("--json", action="store_true", help="as one line of JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
+    """Print the settings and the paths of both files."""
     config, sources, locked = load()
     settings = {}
     lines = []
@@ -34,6 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _text(value: object) -> str:
+    """Return a setting as text."""
     if isinstance(value, tuple):
         return "; ".join(value) or "-"
     return str(value).lower() if isinstance(value, bool) else str(value) or "-"

@@ -1,4 +1,4 @@
-"""What commands write: results on standard output, everything else on standard error."""
+"""Output of commands: results on standard output, everything else on standard error."""
 
 from __future__ import annotations
 
@@ -13,30 +13,31 @@ _JOB_FIELDS = {"job": "", "state": "", "output": "", "frames": 0, "engine": "", 
 
 
 def say(text: str) -> None:
-    """Lines for people, on standard error."""
+    """Print lines for people on standard error."""
     sys.stderr.write(f"{_printable_lines(text)}\n")
     sys.stderr.flush()
 
 
 def print_result(text: str) -> None:
-    """A line of result, on standard output."""
+    """Print a line of result on standard output."""
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 
 
 def printable(text: str) -> str:
-    """What others chose, such as a user's name, without the power to move a terminal's cursor."""
+    """Return text of other users without control characters, which could move a terminal's cursor."""
     return text if text.isprintable() else "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def _printable_lines(text: str) -> str:
+    """Return text without control characters other than line breaks."""
     return "\n".join(printable(line) for line in text.split("\n"))
 
 
 class CommandOutcome:
-    """What `--json` prints, once, as the last line of standard output.
+    """The outcome of a command, which `--json` prints as the last line of standard output.
 
-    At least job, state, output, frames (count), engine, seconds, and error {code, message} where there is one.
+    It has at least job, state, output, frames (count), engine, seconds, and on failure error {code, message}.
     """
 
     def __init__(self, is_json: bool) -> None:
@@ -45,14 +46,16 @@ class CommandOutcome:
         self._job_fields: Dict[str, object] = dict(_JOB_FIELDS)
 
     def set(self, **values: object) -> None:
+        """Set values by name."""
         self._values.update(values)
 
     def set_without_job(self, **values: object) -> None:
-        """For commands that are not about one job."""
+        """Set values and leave out the fields of a job, for commands that are not about one job."""
         self._job_fields = {}
         self.set(**values)
 
     def set_status(self, status: JobStatus) -> None:
+        """Set the values of a job's status."""
         self.set(
             job=status.id,
             state="queued" if status.state == "receiving" else status.state,
@@ -65,13 +68,17 @@ class CommandOutcome:
             self.set(error={"code": status.error.code, "message": status.error.message})
 
     def fail(self, error: VoidBridgeError) -> None:
-        self.set(state="cancelled" if isinstance(error, Cancelled) else "failed")
-        self.set(error={"code": error.code, "message": error.message})
+        """Set the values of an error."""
+        self.set(
+            state="cancelled" if isinstance(error, Cancelled) else "failed",
+            error={"code": error.code, "message": error.message},
+        )
 
     def summary(self, text: str) -> None:
-        """The words that end a command: a result, unless that is JSON."""
+        """Print the closing lines of a command: as a result, or on standard error if the result is JSON."""
         (say if self.is_json else print_result)(_printable_lines(text))
 
     def write(self) -> None:
+        """Print the JSON if it was asked for and there are values."""
         if self.is_json and self._values:
             print_result(json.dumps({**self._job_fields, **self._values}, ensure_ascii=False))

@@ -1,4 +1,4 @@
-"""`void-bridge doctor`: what this machine has, what is missing, and how to put it right."""
+"""The command `void-bridge doctor`, which checks this machine and says what to fix."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Callable, Iterable, Iterator, List, Optional, Tuple
 
 from void_bridge import __version__
 from void_bridge.cli.command import Command
-from void_bridge.cli.console import CommandOutcome
 from void_bridge.cli.findings import (
     Finding,
     disk,
@@ -44,39 +43,41 @@ _CHECKS: Tuple[Tuple[str, Check, str, float], ...] = (
 
 
 def run(arguments: argparse.Namespace) -> int:
+    """Print all findings. Returns 1 if one of them is bad."""
     arguments.autostart = False
-    outcome: CommandOutcome = arguments.outcome
     findings = list(_findings(lambda: load_config(arguments)))
-    outcome.set_without_job(findings=to_plain(findings))
-    outcome.summary("\n".join(line for finding in findings for line in _lines(finding)))
+    arguments.outcome.set_without_job(findings=to_plain(findings))
+    arguments.outcome.summary("\n".join(line for finding in findings for line in _lines(finding)))
     return 1 if any(finding.state == "bad" for finding in findings) else 0
 
 
-def examine(config: Optional[Config] = None) -> List[Finding]:
-    """Everything that doctor finds, within a minute whatever stalls. Raises nothing; starts no server.
+def collect_findings(config: Optional[Config] = None) -> List[Finding]:
+    """Return all findings within a minute, even if a disk or driver stalls. Raises nothing and starts no server.
 
     Args:
-        config: None: as it is set for this user; one that cannot be read is a finding.
+        config: the configuration; default: this user's. If it cannot be read, that is a finding.
     """
     return list(_findings(lambda: (config or load().config).replace(autostart=False)))
 
 
-def _findings(configured: Callable[[], Config]) -> Iterator[Finding]:
+def _findings(read_config: Callable[[], Config]) -> Iterator[Finding]:
+    """Yield the findings of all checks."""
     yield Finding("void-bridge", "ok", f"{__version__} in {Path(__file__).parents[2]}")
     yield from run_check("python", python.python_findings, limit_s=30.0)
     known = ""
     try:
-        config = configured()
+        config = read_config()
     except VoidBridgeError as exc:
         known = exc.message
         yield Finding("config", "bad", exc.message, "correct that value; void-bridge config show")
     else:
-        for name, look, fix, limit_s in _CHECKS:
-            yield from run_check(name, functools.partial(look, config), fix, limit_s)
+        for name, check, fix, limit_s in _CHECKS:
+            yield from run_check(name, functools.partial(check, config), fix, limit_s)
     yield from (finding for finding in registered_findings() if finding.detail != known)
 
 
 def _lines(finding: Finding) -> Iterator[str]:
+    """Yield the lines of a finding and its fix."""
     yield f"{finding.state:<5} {finding.name:<12} {finding.detail}"
     if finding.fix:
         yield f"{'':<18} -> {finding.fix}"

@@ -1,4 +1,4 @@
-"""Following a job to its end: showing progress, and writing frames as they are published."""
+"""Following a job until it ends: show its progress and write frames as they are published."""
 
 from __future__ import annotations
 
@@ -15,7 +15,14 @@ from void_bridge.protocol.messages import FINAL_STATES, JobStatus
 
 
 def follow(client: Client, id: str, view: ProgressView, writer: Optional[FrameWriter] = None) -> JobStatus:
-    """Show a job until it ends. Returns its last status; with a `writer` every published frame is on disk."""
+    """Show a job until it ends and return its last status.
+
+    Args:
+        client: the client.
+        id: the job.
+        view: shows the progress.
+        writer: writes every published frame, if given.
+    """
     status = client.status(id)
     for event in client.watch(id):
         if isinstance(event, JobStatus):
@@ -29,7 +36,7 @@ def follow(client: Client, id: str, view: ProgressView, writer: Optional[FrameWr
 
 
 def ask_to_cancel(client: Client, id: str) -> None:
-    """Ask the server to cancel, which takes effect at once. A second Ctrl-C leaves without waiting for its answer."""
+    """Ask the server to cancel a job. A second Ctrl-C ends this process without waiting for the answer."""
     try:
         say(f"asking the server to cancel job {id}; once more Ctrl-C leaves without waiting")
         client.cancel(id)
@@ -40,16 +47,22 @@ def ask_to_cancel(client: Client, id: str) -> None:
 
 
 def summarise(client: Client, status: JobStatus, writer: Optional[FrameWriter], outcome: CommandOutcome) -> int:
-    """Say how a job ended. Returns the exit code."""
+    """Print how a job ended and return the exit code.
+
+    Args:
+        client: the client.
+        status: the job's last status.
+        writer: the writer of its frames, if they were fetched.
+        outcome: receives the values for `--json`.
+    """
     outcome.set_status(status)
     result = client.result(status.id)
     outcome.set(output=result.job.output)
     if status.state == "done":
-        report = result.report
-        outcome.set(report=report)
-        place = f" in {writer.paths[0].parent}" if writer and writer.paths else ""
-        outcome.summary(f"{status.frames_done} frames{place}, {duration_text(status.seconds)} by {status.engine}")
-        for line in report_lines(report):
+        outcome.set(report=result.report)
+        folder = f" in {writer.paths[0].parent}" if writer and writer.paths else ""
+        outcome.summary(f"{status.frames_done} frames{folder}, {duration_text(status.seconds)} by {status.engine}")
+        for line in report_lines(result.report):
             say(line)
         return 0
     reason = f": {status.error.message}" if status.error else ""

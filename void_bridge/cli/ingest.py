@@ -1,4 +1,4 @@
-"""`void-bridge ingest`: a movie or a VOID sample folder as EXR sequences and a job.json."""
+"""The command `void-bridge ingest`, which turns a movie or a VOID sample folder into EXR sequences and a job.json."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from void_bridge.resolution import Resolution
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the movie and the sequences."""
     parser.add_argument("source", type=Path, metavar="FOLDER|VIDEO", help="a VOID sample folder or a movie")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="folder to write to")
     parser.add_argument("--size", metavar="WIDTHxHEIGHT", help="resize, such as 1920x1080 (default: as the movie)")
@@ -29,6 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    """Write the sequences and, with a quadmask, the job.json."""
     from void_bridge.pixels.colour import explain_colour
     from void_bridge.pixels.ingest import find_source, ingest
 
@@ -37,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     frames = FrameRange.parse(arguments.frames) if arguments.frames else None
     source = find_source(arguments.source, arguments.quadmask)
     colour, why = explain_colour(arguments.colorspace, load({}).config.ocio)
-    # Nothing in a display-referred movie is above 1: with this curve a model sees the movie's own values.
+    # A display-referred movie has no values above 1. With this curve a model gets the movie's own values.
     colour = dataclasses.replace(colour, curve="srgb", exposure=0.0)
     with progress_bar("ingest") as on_frame:
         written, job_file = ingest(
@@ -57,6 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _summary(folder: Path, written: FrameRange, job_file: Optional[JobFile]) -> str:
+    """Return the closing line."""
     if job_file:
         return f"{folder}: frames {written}; run void-bridge remove {folder / JOB_FILE_NAME}"
     return f"{folder}: frames {written}; no quadmask, so no job.json: give mattes to void-bridge remove"

@@ -1,11 +1,10 @@
-"""`void-bridge status`, `watch`, `cancel`, `fetch`, `jobs` and `free`: what becomes of jobs."""
+"""The commands about submitted jobs: `void-bridge status`, `watch`, `cancel`, `fetch`, `jobs` and `free`."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
 import os
-import time
 from pathlib import Path
 from typing import Optional
 
@@ -18,7 +17,7 @@ from void_bridge.cli.console import print_result, printable
 from void_bridge.cli.follow import follow, summarise
 from void_bridge.cli.progress import progress_view
 from void_bridge.cli.server_options import add_job_argument, add_server_options, job_id, load_config, open_client
-from void_bridge.client.formatting import duration_text, status_text
+from void_bridge.client.formatting import duration_text, job_cells, status_text
 from void_bridge.client.frame_writer import FrameWriter
 from void_bridge.errors import UsageError
 from void_bridge.job import Job, JobFile
@@ -28,10 +27,12 @@ from void_bridge.sequence import Sequence, output_sequence
 from void_bridge.typed import to_plain
 
 _WIDE = 110
+_COLUMNS = ("job", "state", "stage", "frames", "took", "left", "engine", "user")
 _WIDE_COLUMNS = ("priority", "submitted")
 
 
 def run_status(arguments: argparse.Namespace) -> int:
+    """Print the state of a job."""
     with open_client(load_config(arguments)) as client:
         result = client.result(job_id(arguments.job))
     arguments.outcome.set_status(result.status)
@@ -41,6 +42,7 @@ def run_status(arguments: argparse.Namespace) -> int:
 
 
 def run_watch(arguments: argparse.Namespace) -> int:
+    """Show a job until it ends."""
     with open_client(load_config(arguments)) as client:
         with progress_view() as view:
             status = follow(client, job_id(arguments.job), view)
@@ -48,6 +50,7 @@ def run_watch(arguments: argparse.Namespace) -> int:
 
 
 def run_cancel(arguments: argparse.Namespace) -> int:
+    """Cancel a job."""
     with open_client(load_config(arguments)) as client:
         status = client.cancel(job_id(arguments.job))
     arguments.outcome.set_status(status)
@@ -56,6 +59,7 @@ def run_cancel(arguments: argparse.Namespace) -> int:
 
 
 def configure_fetch(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the output."""
     add_job_argument(parser)
     parser.add_argument("-o", "--output", metavar="OUT", help="name.####.exr or a folder (default: as submitted)")
     parser.add_argument("--overwrite", action="store_true", help="replace another job's frames in OUT")
@@ -68,13 +72,13 @@ def configure_fetch(parser: argparse.ArgumentParser) -> None:
 
 
 def run_fetch(arguments: argparse.Namespace) -> int:
-    """Wait for the job to end, unless told not to, and write every frame that is not there yet."""
+    """Write every frame that is not on disk yet, waiting for the job to end unless told not to."""
     paste = _paste_sequence(arguments)
-    at_home = _job_at_home(arguments) if paste else None
-    if at_home and paste:
-        _write_paste(at_home, paste, arguments)
-        count = len(at_home.frames)
-        arguments.outcome.set(state="done", output=at_home.output, frames=count)
+    complete_job = _complete_job(arguments) if paste else None
+    if complete_job and paste:
+        _write_paste(complete_job, paste, arguments)
+        count = len(complete_job.frames)
+        arguments.outcome.set(state="done", output=complete_job.output, frames=count)
         arguments.outcome.summary(f"{paste}: the paste matte of {count} frames")
         return 0
     config = load_config(arguments)
@@ -91,13 +95,13 @@ def run_fetch(arguments: argparse.Namespace) -> int:
         arguments.outcome.set(**({"output": output} if output else {}))
         if paste and code == 0:
             job = client.result(id).job
-            home = output or PathMap.parse(config.path_map).to_local(job.output)
-            _write_paste(job.replace(output=home), paste, arguments)
+            written = output or PathMap.parse(config.path_map).to_local(job.output)
+            _write_paste(job.replace(output=written), paste, arguments)
         return code
 
 
 def _paste_sequence(arguments: argparse.Namespace) -> Optional[Sequence]:
-    """Raises UsageError: --paste-sequence is no pattern of EXR files, or makes no sense with --no-wait."""
+    """Return the sequence of --paste-sequence. Raises UsageError if it is no EXR pattern, or for --no-wait."""
     text = arguments.paste_sequence
     if not text:
         return None
@@ -109,8 +113,8 @@ def _paste_sequence(arguments: argparse.Namespace) -> Optional[Sequence]:
     return sequence
 
 
-def _job_at_home(arguments: argparse.Namespace) -> Optional[Job]:
-    """The job of a job.json whose frames are all on disk, for which no server is needed."""
+def _complete_job(arguments: argparse.Namespace) -> Optional[Job]:
+    """Return the job of a job.json whose frames are all on disk, so that no server is needed."""
     path = Path(arguments.job)
     if arguments.output or not path.is_file():
         return None
@@ -120,6 +124,7 @@ def _job_at_home(arguments: argparse.Namespace) -> Optional[Job]:
 
 
 def _write_paste(job: Job, paste: Sequence, arguments: argparse.Namespace) -> None:
+    """Write the paste matte of a job's frames as a sequence."""
     from void_bridge.cli.progress import progress_bar
     from void_bridge.pixels.paste_sequence import write_paste_sequence
 
@@ -129,6 +134,7 @@ def _write_paste(job: Job, paste: Sequence, arguments: argparse.Namespace) -> No
 
 
 def _summarise_so_far(status: JobStatus, writer: FrameWriter, arguments: argparse.Namespace) -> int:
+    """Print how many frames are on disk and return the exit code."""
     arguments.outcome.set_status(status)
     arguments.outcome.set(frames=len(writer.paths), output=str(writer.paths[0].parent) if writer.paths else "")
     arguments.outcome.summary(f"{len(writer.paths)} of {status.frames} frames are here; the job is {status.state}")
@@ -136,7 +142,7 @@ def _summarise_so_far(status: JobStatus, writer: FrameWriter, arguments: argpars
 
 
 def _output(argument: str, job: Job) -> str:
-    """A folder gets the names that the job's own output has."""
+    """Return the pattern of -o. In a folder, the files have the names of the job's own output."""
     if argument.lower().endswith(".exr"):
         return output_sequence(argument, Sequence.parse(job.plate)).absolute().pattern
     own = Sequence.parse(job.output)
@@ -144,20 +150,23 @@ def _output(argument: str, job: Job) -> str:
 
 
 def configure_jobs(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the list."""
     parser.add_argument("--limit", type=int, default=100, metavar="N", help="how many, the newest first (default 100)")
     add_server_options(parser)
 
 
 def run_jobs(arguments: argparse.Namespace) -> int:
+    """List the server's jobs."""
     with open_client(load_config(arguments)) as client:
         jobs = client.jobs(arguments.limit)
     arguments.outcome.set_without_job(jobs=[to_plain(status) for status in jobs])
     if not arguments.json:
-        _show(jobs)
+        _print_jobs(jobs)
     return 0
 
 
 def run_free(arguments: argparse.Namespace) -> int:
+    """Ask idle workers to release their memory."""
     arguments.autostart = False  # a server that does not run holds nothing
     with open_client(load_config(arguments)) as client:
         workers = client.free()
@@ -166,7 +175,8 @@ def run_free(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _show(jobs: tuple[JobStatus, ...]) -> None:
+def _print_jobs(jobs: tuple[JobStatus, ...]) -> None:
+    """Print a table of jobs on a terminal, else a line for each."""
     console = Console()
     if not console.is_terminal:
         for status in jobs:
@@ -178,35 +188,19 @@ def _show(jobs: tuple[JobStatus, ...]) -> None:
 
 
 def jobs_table(jobs: tuple[JobStatus, ...], width: int) -> Table:
-    """A row for each job, with less of it where the terminal has few columns."""
+    """Return a table with a row for each job, and fewer columns on a narrow terminal."""
     table = Table(box=None, pad_edge=False)
-    wide = width >= _WIDE
-    table.add_column("job", no_wrap=True, min_width=12)
-    for name in ("state", "stage", "frames", "took", "left", "engine", "user", *_WIDE_COLUMNS[: 2 * wide]):
-        table.add_column(name, no_wrap=True)
+    columns = (*_COLUMNS, *(_WIDE_COLUMNS if width >= _WIDE else ()))
+    for name in columns:
+        table.add_column(name, no_wrap=True, min_width=12 if name == "job" else None)
     for status in jobs:
-        table.add_row(*(Text(printable(cell)) for cell in _cells(status)[: len(table.columns)]))
+        cells = job_cells(status)
+        table.add_row(*(Text(printable(cells[name])) for name in columns))
     return table
 
 
-def _cells(status: JobStatus) -> tuple[str, ...]:
-    step = status.progress
-    running = status.state == "running"
-    return (
-        status.id,
-        status.state,
-        f"{step.stage} {step.done}/{step.total}" if running and step.stage else "",
-        f"{status.frames_done}/{status.frames}",
-        duration_text(status.seconds),
-        duration_text(step.seconds_left) if running and step.seconds_left is not None else "",
-        status.engine,
-        status.user,
-        str(status.priority),
-        time.strftime("%Y-%m-%d %H:%M", time.localtime(status.created)),
-    )
-
-
 def _line(status: JobStatus) -> str:
+    """Return a line about a job."""
     reason = f": {status.error.message}" if status.error else ""
     return f"{status.id} {status_text(status)}, {status.engine}, {duration_text(status.seconds)}{reason}"
 

@@ -1,8 +1,8 @@
-"""`void-bridge keys`: certificates for servers that other machines may reach, and who is let in.
+"""The command `void-bridge keys`, which makes keys for servers on other machines and edits the allow-list.
 
 <keys>/server.key_secret, server.key    the server's pair; server.key goes to every client's folder
 <keys>/client.key_secret, client.key    this user's pair
-<keys>/clients/NAME.key                 public keys of those whom the server lets in
+<keys>/clients/NAME.key                 the allow-list: public keys of the clients that the server accepts
 """
 
 from __future__ import annotations
@@ -29,29 +29,32 @@ _SOON = "a running server follows at the next connection"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the actions and their options."""
     actions = parser.add_subparsers(dest="action", required=True, metavar="new|list|allow|revoke")
     new = actions.add_parser("new", help="make this user's key pair, and with --server the server's")
     new.add_argument("--server", action="store_true", help="this machine serves: make its pair, and let this user in")
     new.add_argument("--name", metavar="NAME", help="of this user's key in the allow-list (default: the login name)")
-    shown = actions.add_parser("list", help="show the keys that are here and who is let in")
-    let_in = actions.add_parser("allow", help="let a client in, by the client.key of its user")
-    let_in.add_argument("name", metavar="NAME", help="whose key it is")
-    let_in.add_argument("file", metavar="FILE", type=Path, help="the client.key that this user has sent")
-    out = actions.add_parser("revoke", help="let a client in no more")
-    out.add_argument("name", metavar="NAME", help="as keys list shows it")
-    for action in (new, shown, let_in, out):
+    list_action = actions.add_parser("list", help="show the keys that are here and who is let in")
+    allow_action = actions.add_parser("allow", help="let a client in, by the client.key of its user")
+    allow_action.add_argument("name", metavar="NAME", help="whose key it is")
+    allow_action.add_argument("file", metavar="FILE", type=Path, help="the client.key that this user has sent")
+    revoke = actions.add_parser("revoke", help="let a client in no more")
+    revoke.add_argument("name", metavar="NAME", help="as keys list shows it")
+    for action in (new, list_action, allow_action, revoke):
         action.add_argument("--keys", metavar="DIR", help="folder of the keys (default: as configured)")
         action.add_argument("--json", action="store_true", help="end with one line of JSON on standard output")
 
 
 def run(arguments: argparse.Namespace) -> int:
+    """Run one of the actions."""
     folder = load({"keys": arguments.keys}).config.keys
     {"new": _new, "list": _list, "allow": _allow, "revoke": _revoke}[arguments.action](folder, arguments)
     return 0
 
 
 def _new(folder: Path, arguments: argparse.Namespace) -> None:
-    name = _checked_name(arguments.name or login_name())
+    """Make this user's keys and, with --server, the server's."""
+    name = _parse_name(arguments.name or login_name())
     made = [make_pair(folder, Path(CLIENT_CERTIFICATE).stem)]
     if arguments.server:
         made.append(make_pair(folder, Path(SERVER_CERTIFICATE).stem))
@@ -65,7 +68,7 @@ def _new(folder: Path, arguments: argparse.Namespace) -> None:
 
 
 def _list(folder: Path, arguments: argparse.Namespace) -> None:
-    """Public keys alone are read."""
+    """Print the public keys of the folder and the allow-list."""
     own = [_entry(folder / f"{name}.key", name) for name in ("server", "client") if (folder / f"{name}.key").exists()]
     clients = [_entry(path, path.stem) for path in sorted((folder / "clients").glob("*.key"))]
     problems = [problem for problem in (_folder_problem(folder), _folder_problem(folder / "clients")) if problem]
@@ -78,14 +81,16 @@ def _list(folder: Path, arguments: argparse.Namespace) -> None:
 
 
 def _allow(folder: Path, arguments: argparse.Namespace) -> None:
-    name = _checked_name(arguments.name)
-    print_ = allow(folder, name, arguments.file)
-    arguments.outcome.set_without_job(folder=str(folder), name=name, fingerprint=print_)
-    arguments.outcome.summary(f"{name} may come in with key {print_}; {_SOON}")
+    """Add a client to the allow-list."""
+    name = _parse_name(arguments.name)
+    allowed = allow(folder, name, arguments.file)
+    arguments.outcome.set_without_job(folder=str(folder), name=name, fingerprint=allowed)
+    arguments.outcome.summary(f"{name} may come in with key {allowed}; {_SOON}")
 
 
 def _revoke(folder: Path, arguments: argparse.Namespace) -> None:
-    name = _checked_name(arguments.name)
+    """Remove a client from the allow-list."""
+    name = _parse_name(arguments.name)
     path = folder / "clients" / f"{name}.key"
     if not path.exists():
         known = ", ".join(sorted(entry.stem for entry in path.parent.glob("*.key"))) or "nobody"
@@ -97,10 +102,17 @@ def _revoke(folder: Path, arguments: argparse.Namespace) -> None:
 
 
 def make_pair(folder: Path, name: str) -> Path:
-    """Make NAME.key and NAME.key_secret, the latter for this user's eyes alone; an existing pair stays.
+    """Make NAME.key, and NAME.key_secret which only this user can read. An existing pair is kept.
+
+    Args:
+        folder: folder of the keys.
+        name: `server` or `client`.
+
+    Returns:
+        The path of NAME.key_secret.
 
     Raises:
-        OutputError: the folder cannot be written, or others can read a secret that is there.
+        OutputError: the folder cannot be written, or others can read an existing secret.
         Refused: others can put files into the folder.
     """
     secret = folder / f"{name}.key_secret"
@@ -122,22 +134,24 @@ def make_pair(folder: Path, name: str) -> Path:
 
 
 def allow(folder: Path, name: str, source: Optional[Path] = None) -> str:
-    """Put a public key on the server's allow-list. Returns its fingerprint.
+    """Add a public key to the server's allow-list and return its fingerprint.
 
     Args:
-        source: the key; None: this user's own.
+        folder: folder of the keys.
+        name: name of the client.
+        source: the client's key; default: this user's own.
 
     Raises:
         Refused: a file that is no public key, a name that has another key, or a key that has another name.
     """
-    public = _public_of(source or folder / "client.key")
+    public = _read_sent_key(source or folder / "client.key")
     clients = folder / "clients"
     with map_write_errors(clients):
         clients.mkdir(mode=0o700, exist_ok=True)
     for path in (folder, clients):
         check_folder(path)
     for path in sorted(clients.glob("*.key")):
-        _check_other(path, read_public(path), name, public)
+        _check_not_used(path, read_public(path), name, public)
     with replacing(clients / f"{name}.key") as temporary:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with open(descriptor, "w", encoding="utf-8") as handle:
@@ -145,8 +159,8 @@ def allow(folder: Path, name: str, source: Optional[Path] = None) -> str:
     return fingerprint(public)
 
 
-def _public_of(path: Path) -> str:
-    """Of a file that somebody sent: whose it is does not matter, what it holds is shown."""
+def _read_sent_key(path: Path) -> str:
+    """Return the public key in a file that a user sent. Its owner and mode do not matter. Raises Refused."""
     try:
         public, secret = zmq.auth.load_certificate(str(path))
     except (OSError, ValueError) as exc:
@@ -158,7 +172,8 @@ def _public_of(path: Path) -> str:
     return public.decode("ascii", "replace")
 
 
-def _check_other(path: Path, theirs: str, name: str, public: str) -> None:
+def _check_not_used(path: Path, theirs: str, name: str, public: str) -> None:
+    """Raise Refused if an entry of the allow-list has the same name or the same key, but not both."""
     if path.stem == name and theirs != public:
         raise Refused(f"{name} is let in with another key, {fingerprint(theirs)}; void-bridge keys revoke {name} first")
     if path.stem != name and theirs == public:
@@ -166,6 +181,7 @@ def _check_other(path: Path, theirs: str, name: str, public: str) -> None:
 
 
 def _entry(path: Path, name: str) -> Dict[str, str]:
+    """Return the name of a key with its fingerprint, or with the problem that keeps it from being read."""
     try:
         return {"name": name, "fingerprint": fingerprint(read_public(path)), "problem": ""}
     except Refused as exc:
@@ -173,6 +189,7 @@ def _entry(path: Path, name: str) -> Dict[str, str]:
 
 
 def _folder_problem(folder: Path) -> str:
+    """Return the problem of a folder of keys, or an empty string."""
     try:
         if folder.exists():
             check_folder(folder)
@@ -181,7 +198,8 @@ def _folder_problem(folder: Path) -> str:
     return ""
 
 
-def _checked_name(name: str) -> str:
+def _parse_name(name: str) -> str:
+    """Return a name that can be the name of a key file. Raises UsageError for others."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._@-]*", name):
         raise UsageError(f"got name {name!r}, expected letters, digits and . _ @ -")
     return name

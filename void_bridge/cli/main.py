@@ -1,4 +1,4 @@
-"""`void-bridge`: finds the command among the entry points, runs it, and turns what happens into words and exit codes.
+"""The program `void-bridge`: finds a command among the entry points, runs it, and reports errors with exit codes.
 
 0 done · 1 the job failed · 2 wrong usage · 3 no server · 130 cancelled
 """
@@ -10,7 +10,7 @@ import os
 import sys
 import traceback
 from importlib.metadata import EntryPoint
-from typing import Dict, List, Optional, Sequence
+from typing import List, Optional, Sequence
 
 from void_bridge import __version__
 from void_bridge.cli.command import Command, Parser
@@ -24,56 +24,62 @@ _DEBUG = "VOID_BRIDGE_DEBUG"
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    """Run one command. Returns the exit code; raises nothing that is an error."""
+    """Run one command and return the exit code. Errors are printed, not raised.
+
+    Args:
+        argv: the words after `void-bridge`; default: those of this process.
+    """
     words = list(sys.argv[1:] if argv is None else argv)
     outcome = CommandOutcome("--json" in words)
     try:
-        code = _guarded(words, outcome)
+        code = _run_reporting_errors(words, outcome)
         outcome.write()
-    except BrokenPipeError:  # nobody reads any more; leave without a word
+    except BrokenPipeError:  # the reader of standard output has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return code
 
 
-def _guarded(words: List[str], outcome: CommandOutcome) -> int:
+def _run_reporting_errors(words: List[str], outcome: CommandOutcome) -> int:
+    """Run a command, print its error, if any, and return the exit code."""
     try:
         return _run(words, outcome)
     except VoidBridgeError as exc:
-        return _failed(exc, outcome)
+        return _report_error(exc, outcome)
     except KeyboardInterrupt:
-        return _failed(Cancelled("interrupted"), outcome)
+        return _report_error(Cancelled("interrupted"), outcome)
     except BrokenPipeError:
         raise
     except Exception as exc:
         defect = f"{type(exc).__name__}: {exc}; a defect: set {_DEBUG}=1 to see where"
-        return _failed(InternalError(defect), outcome)
+        return _report_error(InternalError(defect), outcome)
 
 
 def _run(words: List[str], outcome: CommandOutcome) -> int:
-    found = _entries()
-    wanted = next((word for word in words if not word.startswith("-")), "")
-    if wanted and wanted not in found:
-        raise UsageError(f"unknown command {wanted!r}{nearest(wanted, found)}; see void-bridge --help")
-    parser = _parser([found[wanted]] if wanted else list(found.values()), everything=not wanted)
+    """Parse the words, run the command and return its exit code."""
+    commands = find_entry_points(GROUP)
+    name = next((word for word in words if not word.startswith("-")), "")
+    if name and name not in commands:
+        raise UsageError(f"unknown command {name!r}{nearest(name, commands)}; see void-bridge --help")
+    parser = _parser([commands[name]] if name else list(commands.values()), skip_missing=not name)
     try:
         arguments = parser.parse_args(words)
-    except SystemExit as exc:  # --help and --version have said what they had to say
+    except SystemExit as exc:  # after --help and --version
         return int(exc.code or 0)
-    if not wanted:
+    if not name:
         parser.print_help(sys.stderr)
         return UsageError.exit_code
     arguments.outcome = outcome
-    run = arguments.run
-    return int(run(arguments))
+    return int(arguments.run(arguments))
 
 
-def _entries() -> Dict[str, EntryPoint]:
-    return find_entry_points(GROUP)
+def _parser(entries: List[EntryPoint], skip_missing: bool) -> argparse.ArgumentParser:
+    """Return a parser of the given commands alone, so that a command does not import the others.
 
-
-def _parser(entries: List[EntryPoint], everything: bool) -> argparse.ArgumentParser:
-    """A parser of these commands alone, so that one command doesn't wait for the imports of all."""
+    Args:
+        entries: entry points of the commands.
+        skip_missing: leave out commands that cannot be imported instead of raising UsageError.
+    """
     parser = Parser(
         prog="void-bridge",
         description="Remove an object, and what it did to the scene, from an EXR shot.",
@@ -85,27 +91,26 @@ def _parser(entries: List[EntryPoint], everything: bool) -> argparse.ArgumentPar
         try:
             command: Command = entry.load()
         except ImportError as exc:
-            if not everything:
-                raise _not_installed(entry, exc) from exc
-            continue
-        child = commands.add_parser(command.name, help=command.help, description=_sentence(command.help))
+            if skip_missing:
+                continue
+            raise _import_failure(entry, exc) from exc
+        description = f"{command.help[:1].upper()}{command.help[1:]}."
+        child = commands.add_parser(command.name, help=command.help, description=description)
         child.set_defaults(run=command.run)
         command.configure(child)
     return parser
 
 
-def _not_installed(entry: EntryPoint, exc: ImportError) -> VoidBridgeError:
+def _import_failure(entry: EntryPoint, exc: ImportError) -> VoidBridgeError:
+    """Return the error for a command that cannot be imported."""
     missing = (exc.name or "").partition(".")[0]
     if missing in ("", "void_bridge", "gpu_server", "host_plugins"):
         return InternalError(f"cannot load command {entry.name}: {exc}; install void-bridge again")
     return UsageError(f"{entry.name} needs {missing}, which is not installed; install void-bridge[server]")
 
 
-def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}."
-
-
-def _failed(error: VoidBridgeError, outcome: CommandOutcome) -> int:
+def _report_error(error: VoidBridgeError, outcome: CommandOutcome) -> int:
+    """Print an error and return its exit code."""
     if os.environ.get(_DEBUG):
         traceback.print_exc()
     say(printable(f"void-bridge: {error.message}"))

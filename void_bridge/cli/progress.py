@@ -1,4 +1,4 @@
-"""How a job's progress looks: bars on a terminal, now and then a plain line elsewhere."""
+"""The display of progress: bars on a terminal, lines elsewhere."""
 
 from __future__ import annotations
 
@@ -16,11 +16,14 @@ from void_bridge.cli.console import say
 from void_bridge.client.formatting import left_text, status_text, step_text
 from void_bridge.protocol.messages import JobStatus
 
-PLAIN_EVERY_S = 5.0
+LINE_EVERY_S = 5.0
 
 
 class ProgressView:
-    """Use as a context. `show_step` is for what the client does, `show` for what the server says."""
+    """Progress as lines without control codes: one for each stage, and one every few seconds. Used as a context."""
+
+    def __init__(self) -> None:
+        self._last = ("", 0.0)
 
     def __enter__(self) -> ProgressView:
         return self
@@ -31,38 +34,23 @@ class ProgressView:
         pass
 
     def show_step(self, stage: str, done: int, total: int) -> None:
-        raise NotImplementedError
-
-    def show(self, status: JobStatus) -> None:
-        raise NotImplementedError
-
-
-def progress_view() -> ProgressView:
-    """For standard error as it is: a terminal, or a file or pipe."""
-    return BarView() if Console(stderr=True).is_terminal else LineView()
-
-
-class LineView(ProgressView):
-    """A line for each stage, and another every few seconds within one. No control codes."""
-
-    def __init__(self) -> None:
-        self._last = ("", 0.0)
-
-    def show_step(self, stage: str, done: int, total: int) -> None:
+        """Show the client's own progress."""
         self._say(stage, step_text(stage, done, total))
 
     def show(self, status: JobStatus) -> None:
+        """Show the job's progress on the server."""
         self._say(f"{status.state} {status.progress.stage}", status_text(status))
 
     def _say(self, stage: str, text: str) -> None:
+        """Print a line for a new stage, or if the last line is some seconds old."""
         now = time.monotonic()
-        if stage != self._last[0] or now - self._last[1] >= PLAIN_EVERY_S:
+        if stage != self._last[0] or now - self._last[1] >= LINE_EVERY_S:
             say(text)
             self._last = (stage, now)
 
 
 class BarView(ProgressView):
-    """Two bars: the stage at hand, and the frames of the job."""
+    """Progress as two bars: the current stage, and the frames of the job."""
 
     def __init__(self) -> None:
         self._progress = Progress(
@@ -86,9 +74,11 @@ class BarView(ProgressView):
         sys.stderr.flush()
 
     def show_step(self, stage: str, done: int, total: int) -> None:
+        """Show the client's own progress."""
         self._progress.update(self._stage, description=stage, completed=done, total=total or None, detail="")
 
     def show(self, status: JobStatus) -> None:
+        """Show the job's progress on the server."""
         step = status.progress
         self._progress.update(
             self._stage,
@@ -106,8 +96,13 @@ class BarView(ProgressView):
         )
 
 
+def progress_view() -> ProgressView:
+    """Return the view for standard error: bars on a terminal, lines for a file or pipe."""
+    return BarView() if Console(stderr=True).is_terminal else ProgressView()
+
+
 @contextmanager
 def progress_bar(name: str) -> Iterator[Callable[[int, int], None]]:
-    """Yields what to call with the frames done and their count, 0 while that is unknown."""
+    """Yield a function that shows the frames done and their total, which is 0 while it is unknown."""
     with progress_view() as view:
         yield partial(view.show_step, name)

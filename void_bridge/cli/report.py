@@ -1,4 +1,4 @@
-"""`void-bridge report`: one file for whoever looks into a fault, without keys and without pictures.
+"""The command `void-bridge report`, which packs logs and settings into one file, without keys or pictures.
 
 Packages add parts as entry points in `void_bridge.report`: functions of a Config that yield `(name, text)`.
 """
@@ -13,6 +13,7 @@ import re
 import sys
 import time
 import zipfile
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Callable, Iterator, List, Set, Tuple
@@ -20,7 +21,7 @@ from typing import Any, Callable, Iterator, List, Set, Tuple
 from void_bridge import __version__
 from void_bridge.atomic import replacing
 from void_bridge.cli.command import Command
-from void_bridge.cli.doctor import examine
+from void_bridge.cli.doctor import collect_findings
 from void_bridge.cli.server_options import add_server_options, job_id, open_client
 from void_bridge.client import Client
 from void_bridge.config import Config, LoadedConfig, load
@@ -47,12 +48,14 @@ give it away.
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the jobs and the output file."""
     parser.add_argument("jobs", metavar="JOB", nargs="*", help="jobs to tell of in full: a number, or a job.json")
     parser.add_argument("-o", "--output", metavar="FILE", help="default: void-bridge-report-TIME.zip, here")
     add_server_options(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
+    """Write the report."""
     loaded = load({"connect": arguments.connect, "autostart": False})
     jobs = [job_id(text) for text in arguments.jobs]
     path = Path(arguments.output or time.strftime("void-bridge-report-%Y%m%d-%H%M%S.zip"))
@@ -70,10 +73,15 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def pack_report(parts: List[Part], secrets: Set[bytes]) -> bytes:
-    """A ZIP file of the parts and a README.txt that lists them. What is a secret key is in none of them."""
+    """Return a ZIP file of the parts and a README.txt that lists them.
+
+    Args:
+        parts: names and texts.
+        secrets: keys that are replaced wherever they occur.
+    """
     names = "\n".join(f"{name:<24} {len(text)} characters" for name, text in parts)
-    told = time.strftime("%Y-%m-%d %H:%M:%S %z")
-    readme = README.format(version=__version__, time=told, host=platform.node(), parts=names)
+    now = time.strftime("%Y-%m-%d %H:%M:%S %z")
+    readme = README.format(version=__version__, time=now, host=platform.node(), parts=names)
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as bundle:
         for name, text in [("README.txt", readme), *parts]:
@@ -85,23 +93,23 @@ def pack_report(parts: List[Part], secrets: Set[bytes]) -> bytes:
 
 
 def find_secrets(config: Config) -> Set[bytes]:
-    """Every secret key in this user's key folder and connection files, as Z85."""
+    """Return every secret key in this user's key folder and connection files, as Z85."""
     files = [*config.keys.glob("*.key_secret"), *config.runtime_dir.glob("*.json")]
     found: Set[bytes] = set()
     for file in files:
         try:
             found.update(_SECRET.findall(file.read_bytes()))
-        except OSError:  # whose keys we cannot read we cannot tell
+        except OSError:  # keys that this process cannot read cannot get into the report
             continue
     return found
 
 
 def _parts(loaded: LoadedConfig, jobs: List[str]) -> Iterator[Part]:
-    """A part that cannot be made says why in its place."""
-    yield from _named("about.json", lambda: _json(_about()))
-    yield from _named("config.json", lambda: _json(_configured(loaded)))
-    yield from _named("doctor.json", lambda: _json(examine(loaded.config)))
-    yield from _of_the_server(loaded.config, jobs)
+    """Yield all parts. A part that fails is replaced by its error."""
+    yield from _json_part("about.json", _about)
+    yield from _json_part("config.json", lambda: _settings(loaded))
+    yield from _json_part("doctor.json", lambda: collect_findings(loaded.config))
+    yield from _server_parts(loaded.config, jobs)
     for name, entry in find_entry_points(GROUP).items():
         try:
             yield from entry.load()(loaded.config)
@@ -109,35 +117,35 @@ def _parts(loaded: LoadedConfig, jobs: List[str]) -> Iterator[Part]:
             yield f"{name}.failed.txt", f"{type(exc).__name__}: {exc}\n"
 
 
-def _named(name: str, make: Callable[[], str]) -> Iterator[Part]:
+def _json_part(name: str, read: Callable[[], Any]) -> Iterator[Part]:
+    """Yield the value that `read` returns as JSON, or its error."""
     try:
-        yield name, make()
+        yield name, json.dumps(to_plain(read()), indent=1, ensure_ascii=False, default=str) + "\n"
     except Exception as exc:
         yield f"{name}.failed.txt", f"{type(exc).__name__}: {exc}\n"
 
 
-def _of_the_server(config: Config, jobs: List[str]) -> Iterator[Part]:
-    """As it answers now; one that does not is told of by doctor and by its logs."""
+def _server_parts(config: Config, jobs: List[str]) -> Iterator[Part]:
+    """Yield the status of the server and of its jobs, or the error with which it cannot be reached."""
     try:
         with open_client(config.replace(autostart=False)) as client:
-            yield from _named("server.json", lambda: _json({"welcome": client.server, "now": client.server_status()}))
-            yield from _named("jobs.json", lambda: _json(client.jobs(JOBS)))
+            yield from _json_part("server.json", lambda: {"welcome": client.server, "now": client.server_status()})
+            yield from _json_part("jobs.json", lambda: client.jobs(JOBS))
             for id in jobs:
-                yield from _named(f"jobs/{_file_name(id)}.json", lambda id=id: _told_in_full(client, id))  # type: ignore[misc]
+                file_name = re.sub(r"[^\w.-]", "_", id)[:64]
+                yield from _json_part(f"jobs/{file_name}.json", partial(_job_details, client, id))
     except VoidBridgeError as exc:
         yield "server.failed.txt", f"{exc.message}\n"
 
 
-def _told_in_full(client: Client, id: str) -> str:
+def _job_details(client: Client, id: str) -> Any:
+    """Return all that the server says about a job."""
     result = client.result(id)
-    return _json({"status": result.status, "job": result.job, "report": result.report, "frames": len(result.frames)})
-
-
-def _file_name(id: str) -> str:
-    return re.sub(r"[^\w.-]", "_", id)[:64]
+    return {"status": result.status, "job": result.job, "report": result.report, "frames": len(result.frames)}
 
 
 def _about() -> Any:
+    """Return facts about this installation."""
     packages = sorted({f"{found.name} {found.version}" for found in metadata.distributions() if found.name})
     return {
         "void_bridge": __version__,
@@ -149,13 +157,10 @@ def _about() -> Any:
     }
 
 
-def _configured(loaded: LoadedConfig) -> Any:
+def _settings(loaded: LoadedConfig) -> Any:
+    """Return every setting with its source."""
     values = to_plain(loaded.config)
     return {name: {"value": value, "from": loaded.sources[name]} for name, value in values.items()}
-
-
-def _json(value: Any) -> str:
-    return json.dumps(to_plain(value), indent=1, ensure_ascii=False, default=str) + "\n"
 
 
 COMMAND = Command(

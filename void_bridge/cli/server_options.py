@@ -1,4 +1,4 @@
-"""Options and words that commands share which talk to a server."""
+"""Options and arguments shared by the commands that connect to a server."""
 
 from __future__ import annotations
 
@@ -14,28 +14,30 @@ from void_bridge.job import JOB_FILE_NAME, Job, JobFile
 
 
 def add_server_options(parser: argparse.ArgumentParser) -> None:
+    """Add --connect, --no-autostart and --json."""
     parser.add_argument("--connect", metavar="URL", help="server to use (default: the local one)")
     parser.add_argument("--no-autostart", dest="autostart", action="store_false", default=None, help="start no server")
     parser.add_argument("--json", action="store_true", help="end with one line of JSON on standard output")
 
 
 def add_job_argument(parser: argparse.ArgumentParser) -> None:
+    """Add the argument JOB and the options of `add_server_options`."""
     parser.add_argument("job", metavar="JOB", help="a job's id, or the job.json beside its output")
     add_server_options(parser)
 
 
 def load_config(arguments: argparse.Namespace, **more: Any) -> Config:
-    """The configuration under the options of `add_server_options`. Raises ConfigError."""
+    """Return the configuration with the options of `add_server_options` and further values. Raises ConfigError."""
     return load({"connect": arguments.connect, "autostart": arguments.autostart, **more}).config
 
 
 def open_client(config: Config) -> Client:
-    """Raises NoServer, VersionMismatch, Refused."""
+    """Return a client whose notices are printed. Raises NoServer, VersionMismatch, Refused."""
     return connect(config, notice=say)
 
 
 def job_id(text: str) -> str:
-    """The id that JOB stands for. Raises UsageError, InputError."""
+    """Return the id in the argument JOB. Raises UsageError, InputError for a job.json without one."""
     path = Path(text)
     if not text.lower().endswith(".json") and not path.is_file():
         return text
@@ -46,16 +48,22 @@ def job_id(text: str) -> str:
 
 
 def find_job_file(text: str) -> Optional[Path]:
-    """The job.json that JOB names, itself or by its folder; None: JOB is a number."""
+    """Return the path of the job.json that the argument JOB or its folder names, or None for an id."""
     path = Path(text) / JOB_FILE_NAME if Path(text).is_dir() else Path(text)
     return path if path.is_file() or path.suffix.lower() == ".json" else None
 
 
 def read_job(text: str, arguments: argparse.Namespace) -> Job:
-    """The job that JOB stands for; a number is asked for at the server.
+    """Return the job in the argument JOB, from its job.json or, for an id, from the server.
+
+    Args:
+        text: the argument JOB.
+        arguments: the options of `add_server_options`.
 
     Raises:
-        InputError, UnknownJob, NoServer.
+        InputError: the job.json cannot be read.
+        UnknownJob: the server does not know the id.
+        NoServer: no server answers.
     """
     path = find_job_file(text)
     if path is not None:

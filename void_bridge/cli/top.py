@@ -1,4 +1,4 @@
-"""`void-bridge top`: the server, its workers and its jobs, live or once."""
+"""The command `void-bridge top`, which shows the server, its workers and its jobs, live or once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rich.live import Live
 
 from void_bridge.cli.command import Command
 from void_bridge.cli.server_options import add_server_options, load_config
-from void_bridge.cli.top_view import TopView, picture
+from void_bridge.cli.top_view import TopView, render
 from void_bridge.client import Client, connect
 from void_bridge.client.formatting import duration_text
 from void_bridge.errors import NoServer, UnknownJob, UsageError, VersionMismatch
@@ -24,21 +24,22 @@ _EVERY_S = 1.0
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
+    """Add --limit and --once."""
     parser.add_argument("--limit", type=int, default=100, metavar="N", help="how many jobs, the newest (default: 100)")
     parser.add_argument("--once", action="store_true", help="one picture on standard output; needs no terminal")
     add_server_options(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Raises NoServer: none when it starts; one that goes away later is waited for."""
+    """Show the server. Raises NoServer if none answers at the start; later it is waited for."""
     console = Console()
     once = arguments.once or arguments.json
     if not once and (not console.is_terminal or console.is_dumb_terminal):
         raise UsageError("top needs a terminal; give --once, or use void-bridge jobs")
-    arguments.autostart = False  # there is nothing to see on a server that has just started
+    arguments.autostart = False  # a server that has just started has nothing to show
     try:
         with connect(load_config(arguments), patience_s=0.0) as client:
-            view = look(client, arguments.limit)
+            view = fetch_view(client, arguments.limit)
             if once:
                 _show_once(view, console, arguments)
             else:
@@ -49,8 +50,8 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def look(client: Client, limit: int) -> TopView:
-    """What a server says now. Jobs that workers hold are among them, however many are newer. Raises NoServer."""
+def fetch_view(client: Client, limit: int) -> TopView:
+    """Return the server's status and its newest jobs, with all jobs that workers hold. Raises NoServer."""
     status: Optional[ServerStatus] = None
     with suppress(VersionMismatch):
         status = client.server_status()
@@ -65,27 +66,29 @@ def look(client: Client, limit: int) -> TopView:
 
 
 def _show_once(view: TopView, console: Console, arguments: argparse.Namespace) -> None:
+    """Print the view."""
     about = {"version": view.server.server, "host": view.server.host}
     arguments.outcome.set_without_job(
         server={**about, **(to_plain(view.status) if view.status else {})},
         jobs=[to_plain(job) for job in view.jobs],
     )
     if not arguments.json:
-        console.print(picture(view, console.width))
+        console.print(render(view, console.width))
 
 
 def _show_live(client: Client, view: TopView, console: Console, limit: int) -> None:
+    """Show the view on the whole terminal and update it until Ctrl-C."""
     seen = time.monotonic()
     with Live(console=console, screen=True, auto_refresh=False) as live:
         while True:
-            live.update(picture(view, *console.size), refresh=True)
+            live.update(render(view, *console.size), refresh=True)
             time.sleep(_EVERY_S)
             try:
-                view, seen = look(client, limit), time.monotonic()
+                view, seen = fetch_view(client, limit), time.monotonic()
             except NoServer as exc:
                 ago = duration_text(time.monotonic() - seen)
                 view = replace(
-                    view, trouble=(f"waiting for the server, for {ago}; below is what it said last", str(exc))
+                    view, warnings=(f"waiting for the server, for {ago}; below is what it said last", str(exc))
                 )
 
 

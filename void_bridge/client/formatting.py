@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Dict, List
 
 from void_bridge.protocol.messages import JobStatus
@@ -16,8 +17,8 @@ def step_text(stage: str, done: int, total: int) -> str:
 
 def status_text(status: JobStatus) -> str:
     """Return a line about a job: `running: flow 3/45, 0 of 46 frames, 2:10 left`."""
-    stage = f": {stage_text(status)}" if stage_text(status) else ""
-    return f"{status.state}{stage}, {status.frames_done} of {status.frames} frames{left_text(status)}"
+    state = ": ".join(filter(None, (status.state, stage_text(status))))
+    return f"{state}, {status.frames_done} of {status.frames} frames{left_text(status)}"
 
 
 def stage_text(status: JobStatus) -> str:
@@ -28,8 +29,25 @@ def stage_text(status: JobStatus) -> str:
 
 def left_text(status: JobStatus) -> str:
     """Return the estimate of a running job: `, 2:10 left`; empty without one."""
-    left = status.progress.seconds_left
-    return f", {duration_text(left)} left" if left is not None and status.state == "running" else ""
+    left = job_cells(status)["left"]
+    return f", {left} left" if left else ""
+
+
+def job_cells(status: JobStatus) -> Dict[str, str]:
+    """Return the cells of a table of jobs, by column."""
+    left = status.progress.seconds_left if status.state == "running" else None
+    return {
+        "job": status.id,
+        "state": status.state,
+        "stage": stage_text(status),
+        "frames": f"{status.frames_done}/{status.frames}",
+        "took": duration_text(status.seconds),
+        "left": "" if left is None else duration_text(left),
+        "priority": str(status.priority),
+        "user": status.user,
+        "engine": status.engine,
+        "submitted": time.strftime("%Y-%m-%d %H:%M", time.localtime(status.created)),
+    }
 
 
 def duration_text(seconds: float) -> str:
