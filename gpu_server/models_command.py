@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from gpu_server.engines.void.checkpoint.check import CheckedPart, inspect
+from gpu_server.engines.void.checkpoint.check import CheckedPart, check_parts
 from gpu_server.engines.void.checkpoint.layout import BASE_REPOSITORY, PASSES_REPOSITORY, pass_name, resolve
 from gpu_server.engines.void.planner import plan_command
 from void_bridge.cli.command import Command
@@ -55,7 +55,7 @@ def _configure_check(parser: argparse.ArgumentParser) -> None:
 def _check(arguments: argparse.Namespace) -> int:
     """Report every part of a models folder; the exit code is 0 if all are whole."""
     folder = _models_folder(arguments)
-    return _report(folder, inspect(folder, range(1, arguments.passes + 1)), arguments)
+    return _report(folder, check_parts(folder, range(1, arguments.passes + 1)), arguments)
 
 
 def _configure_fetch(parser: argparse.ArgumentParser) -> None:
@@ -93,7 +93,7 @@ def _fetch(arguments: argparse.Namespace) -> int:
         size_gb = file.hub_file.size / 1e9
         say(f"fetching {file.hub_file.path} ({size_gb:.2f} GB), {file.partial_bytes:,} bytes are there")
         fetch(hub, file)
-    return _report(folder, inspect(folder, passes), arguments, fetched_bytes=missing)
+    return _report(folder, check_parts(folder, passes), arguments, fetched_bytes=missing)
 
 
 def _configure_init_tiny(parser: argparse.ArgumentParser) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from gpu_server.engines.void.checkpoint.check import CheckedPart as Part
-from gpu_server.engines.void.checkpoint.check import inspect
+from gpu_server.engines.void.checkpoint.check import check_parts
 from gpu_server.engines.void.checkpoint.layout import PUBLISHED
 from void_bridge.cli.findings import Finding
 from void_bridge.config import Config, load
@@ -23,7 +23,7 @@ def model_findings(config: Config | None = None) -> Iterator[Finding]:
         yield Finding("models", "note", f"the void engine has no weights: {folder} is not there", f"{_FETCH} (32 GB)")
         yield from _room(folder, _ALL_GB)
         return
-    parts = inspect(folder, (1, 2))
+    parts = check_parts(folder, (1, 2))
     broken = [part for part in parts if part.state == "bad"]
     missing = [part for part in parts if part.state == "missing"]
     for part in broken:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gpu_server.engines.void.checkpoint import identity
-from gpu_server.engines.void.checkpoint.check import CheckedPart, inspect, readiness_problem
+from gpu_server.engines.void.checkpoint.check import CheckedPart, check_parts, readiness_problem
 from gpu_server.engines.void.checkpoint.identity import weights_hash
 from gpu_server.engines.void.checkpoint.layout import BASE_NAME, BASE_PARTS, PATCH_WEIGHT
 from gpu_server.engines.void.checkpoint.safetensors_header import read_header
@@ -47,7 +47,7 @@ def own(tiny: Path, tmp_path: Path) -> Path:
 
 
 def finding(folder: Path, part: str) -> CheckedPart:
-    return {found.part: found for found in inspect(folder)}[part]
+    return {found.part: found for found in check_parts(folder)}[part]
 
 
 def header_and_data(path: Path) -> tuple[dict[str, dict], bytes]:
@@ -76,7 +76,7 @@ def write_zeros(path: Path, shapes: Shapes, dtype: safetensors_writer.Stored = "
 
 
 def test_a_whole_folder_is_whole(tiny: Path) -> None:
-    findings = inspect(tiny)
+    findings = check_parts(tiny)
     parts = ["transformer", "base weights", "vae", "text_encoder", "tokenizer", "scheduler", "pass 1", "pass 2"]
     assert [found.part for found in findings] == parts
     assert {found.state for found in findings} == {"ok"}
@@ -95,7 +95,7 @@ def test_a_nested_base_is_found(own: Path) -> None:
 
 
 def test_an_empty_folder_says_what_to_get_and_where(tmp_path: Path) -> None:
-    findings = inspect(tmp_path)
+    findings = check_parts(tmp_path)
     assert [found.state for found in findings] == ["missing", "unneeded", *["missing"] * 6]
     assert f"get {PASS_1} of netflix/void-model into {tmp_path}" in findings[-2].fix
     assert f"alibaba-pai/{BASE_NAME} into {tmp_path / BASE_NAME}" in findings[0].fix
@@ -105,7 +105,7 @@ def test_an_empty_folder_says_what_to_get_and_where(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_looked_into_is_named(tmp_path: Path) -> None:
     folder = tmp_path / ("x" * 300)
     with pytest.raises(UnreadableFile, match="cannot look into"):
-        inspect(folder)
+        check_parts(folder)
     assert readiness_problem(folder, (1,)).startswith("a models folder that can be read: cannot look into")
 
 

@@ -165,7 +165,7 @@ def test_a_checkpoint_of_33_channels_is_widened(own: Path) -> None:
 
 def test_a_base_of_48_channels_gives_its_own_middle() -> None:
     base, narrow = torch.rand(5, 384), torch.rand(5, 264)
-    wide = loading.widened(narrow, base, 384)
+    wide = loading.widen_patch_embedding(narrow, base, 384)
     assert torch.equal(wide, torch.cat([narrow[:, :128], base[:, 128:256], narrow[:, -128:]], dim=1))
 
 

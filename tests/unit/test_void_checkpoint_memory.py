@@ -28,7 +28,7 @@ SMALL = {**FULL_CONFIG, "num_attention_heads": 16, "num_layers": 4}
 """170 MB."""
 FULL_SIZE = os.environ.get("VOID_BRIDGE_FULL_SIZE_DIR", "")
 PEAK = Path("/proc/self/status")
-PLACES = {"keep": loading.keep, "copy": lambda _, tensor: tensor.clone()}
+PLACES = {"keep": loading.keep_mapped, "copy": lambda _, tensor: tensor.clone()}
 
 pytestmark = pytest.mark.skipif(not PEAK.exists(), reason="only Linux tells the peak memory of a process")
 
@@ -48,7 +48,7 @@ def read_bytes(field: str) -> int:
     return int(line.split()[1]) * 1024
 
 
-def load_and_touch(folder: Path, place: loading.Place) -> object:
+def load_and_touch(folder: Path, place: loading.PlaceTensor) -> object:
     model = loading.load_transformer(folder, 1, place)
     for parameter in model.parameters():
         parameter.flatten()[::1024].sum()  # one value of every page

@@ -1,4 +1,4 @@
-"""The published weights: where they lie, whether they are whole, how they are fetched, made and loaded.
+"""The published weights: where they lie, whether they are whole, how they are fetched, named and loaded.
 
-Only `loading` knows torch; the rest reads headers and configurations.
+Only `loading` imports torch; the other modules read headers and configurations.
 """

@@ -1,4 +1,4 @@
-"""What is in a models folder: every part there or not, whole or not, and what to get. Nothing is loaded."""
+"""A check of a models folder: which parts are present and whole, and which files to get. Nothing is loaded."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from gpu_server.engines.void.checkpoint.tensor_shapes import (
 )
 from gpu_server.engines.void.checkpoint.tokenizer_check import read_tokenizer
 from gpu_server.engines.void.checkpoint.weights import (
-    Weights,
+    PartWeights,
     check_tensors,
     check_text_encoder,
     check_transformer,
@@ -44,10 +44,16 @@ _SCHEDULER = {
 
 @dataclass(frozen=True)
 class CheckedPart:
-    """One part.
+    """The state of one part of a checkpoint.
 
-    state: ok; adapted, of 33 channels, which loading widens; unneeded, not there and not used; missing; bad.
-    detail: what is there, or what is wrong. fix: what to get, where it is not whole. size: bytes of its weights.
+    Attributes:
+        part: the part's name.
+        state: ok; adapted: of 33 channels, which loading widens; unneeded: absent and not used; missing; bad.
+        path: the folder or file of the part.
+        detail: its contents, or its fault.
+        fix: the files to get, if it is not whole.
+        licence: the licence, in words for people.
+        size: bytes of its weights.
     """
 
     part: str
@@ -60,20 +66,22 @@ class CheckedPart:
 
     @property
     def is_whole(self) -> bool:
+        """Whether the part can be used."""
         return self.state not in ("missing", "bad")
 
 
-def inspect(folder: Path, passes: Sequence[int] = (1, 2)) -> list[CheckedPart]:
-    """Every part of a models folder, by its configurations and the headers of its weights.
+def check_parts(folder: Path, passes: Sequence[int] = (1, 2)) -> list[CheckedPart]:
+    """Check every part of a models folder by its configurations and the headers of its weights.
 
     Args:
-        passes: those that are wanted.
+        folder: the models folder.
+        passes: the passes that are wanted.
 
     Raises:
-        UnreadableFile: the folder itself cannot be looked into.
+        UnreadableFile: the folder itself cannot be read.
     """
     try:
-        return list(_Inspection(resolve(folder)).findings(passes))
+        return list(_PartChecks(resolve(folder)).run(passes))
     except OSError as exc:
         raise UnreadableFile(
             f"cannot look into {folder}: {exc.strerror or exc}; name a folder that you can read"
@@ -81,84 +89,96 @@ def inspect(folder: Path, passes: Sequence[int] = (1, 2)) -> list[CheckedPart]:
 
 
 def readiness_problem(folder: Path, passes: Sequence[int]) -> str:
-    """'' where these passes can run with what is in the folder, otherwise what is needed and what to do.
+    """Return why passes cannot run with a models folder, and what to do; '' if they can.
 
-    Takes milliseconds: it reads headers alone.
+    It reads only headers, which takes milliseconds.
+
+    Args:
+        folder: the models folder.
+        passes: the passes that are wanted.
     """
     try:
         if not folder.is_dir():
             return f"a models folder: {folder} is not there; run void-bridge models fetch, or set VOID_BRIDGE_MODELS"
-        findings = inspect(folder, passes)
+        parts = check_parts(folder, passes)
     except OSError as exc:
         return f"a models folder that can be read: cannot look into {folder}: {exc.strerror or exc}"
     except VoidBridgeError as exc:
         return f"a models folder that can be read: {exc}"
-    is_base_used = any(finding.state == "adapted" for finding in findings)
-    wrong = [found for found in findings if not found.is_whole and (is_base_used or found.part != "base weights")]
+    is_base_used = any(part.state == "adapted" for part in parts)
+    wrong = [part for part in parts if not part.is_whole and (is_base_used or part.part != "base weights")]
     if not wrong:
         return ""
     more = f" (and {len(wrong) - 1} more: void-bridge models check)" if len(wrong) > 1 else ""
     return f"{wrong[0].part} in {folder}: {wrong[0].detail}; {wrong[0].fix}{more}"
 
 
-class _Inspection:
+class _PartChecks:
+    """The checks of all parts of one models folder. Each `_check` method returns a state, a detail and bytes."""
+
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
         self._configs: dict[str, Config] = {}
 
-    def findings(self, passes: Sequence[int]) -> Iterator[CheckedPart]:
-        yield self._found("transformer", self._transformer_config)
-        found = [self._found(f"pass {number}", lambda number=number: self._pass(number)) for number in passes]
-        yield self._base_weights(any(finding.state == "adapted" for finding in found))
-        yield self._found("vae", self._vae)
-        yield self._found("text_encoder", self._text_encoder)
-        yield self._found("tokenizer", self._tokenizer)
-        yield self._found("scheduler", self._scheduler)
-        yield from found
+    def run(self, passes: Sequence[int]) -> Iterator[CheckedPart]:
+        """Yield the state of every part."""
+        yield self._checked("transformer", self._check_transformer_config)
+        checked = [self._checked(f"pass {number}", lambda number=number: self._check_pass(number)) for number in passes]
+        yield self._base_weights(any(part.state == "adapted" for part in checked))
+        yield self._checked("vae", self._check_vae)
+        yield self._checked("text_encoder", self._check_text_encoder)
+        yield self._checked("tokenizer", self._check_tokenizer)
+        yield self._checked("scheduler", self._check_scheduler)
+        yield from checked
 
-    def _found(self, part: str, look: Callable[[], tuple[State, str, int]]) -> CheckedPart:
+    def _checked(self, part: str, check: Callable[[], tuple[State, str, int]]) -> CheckedPart:
+        """Return the state of a part; an error of its check is its fault."""
         try:
-            state, detail, size = look()
+            state, detail, size = check()
         except VoidBridgeError as exc:
             state, detail, size = ("bad" if self._path(part).exists() else "missing"), exc.message, 0
         fix = self._fix(part) if state in ("missing", "bad") else ""
         return CheckedPart(part, state, str(self._path(part)), detail, fix, PUBLISHED[part].licence, size)
 
     def _path(self, part: str) -> Path:
+        """Return the folder or file that stands for a part."""
         if part in BASE_PARTS:
             return self._layout.part(part)
         return self._layout.pass_file(int(part[-1])) if part.startswith("pass") else self._base_files()[0]
 
     def _base_files(self) -> tuple[Path, ...]:
+        """Return the weight files of the base's transformer, or the index that should list them."""
         try:
             return self._layout.weight_files("transformer")
         except VoidBridgeError:
             return (self._layout.index_file("transformer"),)
 
     def _fix(self, part: str) -> str:
+        """Return which files to get, and where they belong."""
         source = PUBLISHED[part]
         target = self._layout.folder if part.startswith("pass") else self._layout.base
         return f"get {' and '.join(source.files)} of {source.repository} into {target}"
 
     def _config(self, part: str) -> Config:
+        """Return the configuration of a part, which is read once."""
         if part not in self._configs:
             self._configs[part] = self._layout.config(part)
         return self._configs[part]
 
-    def _transformer_config(self) -> tuple[State, str, int]:
+    def _check_transformer_config(self) -> tuple[State, str, int]:
+        """Check the configuration of both passes."""
         config = self._config("transformer")
         transformer_shapes(config, VOID_CHANNELS)
         heads, size, layers = (config[key] for key in ("num_attention_heads", "attention_head_dim", "num_layers"))
         if (config["patch_size"], config["patch_size_t"], config["out_channels"]) != (2, 2, LATENT_CHANNELS):
             raise InputError("transformer/config.json is of another model: expected patches of 2x2x2, 16 channels out")
-        kind = "the published size" if self._is_full() else "not the published size"
+        keys = ("num_attention_heads", "attention_head_dim", "num_layers", "text_embed_dim", "time_embed_dim")
+        is_full = all(config.get(key) == FULL_CONFIG[key] for key in keys)
+        kind = "the published size" if is_full else "not the published size"
         return "ok", f"{heads} heads x {size}, {layers} layers: {kind}", 0
 
-    def _is_full(self) -> bool:
-        keys = ("num_attention_heads", "attention_head_dim", "num_layers", "text_embed_dim", "time_embed_dim")
-        return all(self._config("transformer").get(key) == FULL_CONFIG[key] for key in keys)
-
-    def _pass(self, number: int) -> tuple[State, str, int]:
+    def _check_pass(self, number: int) -> tuple[State, str, int]:
+        """Check the transformer of one pass."""
         path = self._layout.pass_file(number)
         if not path.exists():
             self._refuse_renamed(path)
@@ -173,10 +193,11 @@ class _Inspection:
         return "ok", _summary(weights), weights.size
 
     def _is_comparable(self) -> bool:
-        return self._found("transformer", self._transformer_config).is_whole
+        """Return whether transformers can be compared with their configuration."""
+        return self._checked("transformer", self._check_transformer_config).is_whole
 
     def _refuse_renamed(self, path: Path) -> None:
-        """Raises InputError where another file of the folder holds such a transformer."""
+        """Raise InputError if another file of the folder holds such a transformer."""
         known = {self._layout.pass_file(number) for number in (1, 2)}
         for other in sorted(set(path.parent.glob("*.safetensors")) - known):
             with suppress(VoidBridgeError):
@@ -188,13 +209,15 @@ class _Inspection:
         raise InputError(f"{path.name} is not there; {other.name} holds such a transformer: if it is that, rename it")
 
     def _base_weights(self, is_needed: bool) -> CheckedPart:
-        finding = self._found("base weights", self._base)
-        if finding.state != "missing" or is_needed or "half downloaded" in finding.detail:
-            return finding
+        """Return the state of the base's transformer, which may be absent unless a pass needs it."""
+        checked = self._checked("base weights", self._check_base_weights)
+        if checked.state != "missing" or is_needed or "half downloaded" in checked.detail:
+            return checked
         detail = "not there, and not needed: the passes bring every tensor of the transformer"
-        return CheckedPart("base weights", "unneeded", finding.path, detail, "", finding.licence)
+        return CheckedPart("base weights", "unneeded", checked.path, detail, "", checked.licence)
 
-    def _base(self) -> tuple[State, str, int]:
+    def _check_base_weights(self) -> tuple[State, str, int]:
+        """Check the base's transformer."""
         files = self._layout.weight_files("transformer")
         weights = read_weights(files, self._layout.index_file("transformer"))
         if not self._is_comparable():
@@ -204,7 +227,8 @@ class _Inspection:
         check_tensors(weights, transformer_shapes(config, channels), f"transformer/{files[0].name}")
         return "ok", f"{_summary(weights)}, {channels} channels", weights.size
 
-    def _vae(self) -> tuple[State, str, int]:
+    def _check_vae(self) -> tuple[State, str, int]:
+        """Check the VAE."""
         config = self._config("vae")
         if config.get("latent_channels") != LATENT_CHANNELS or config.get("scaling_factor") != 0.7:
             got = f"{config.get('latent_channels')} and {config.get('scaling_factor')}"
@@ -214,7 +238,8 @@ class _Inspection:
         check_tensors(weights, vae_shapes(config), f"vae/{files[0].name}")
         return "ok", _summary(weights), weights.size
 
-    def _text_encoder(self) -> tuple[State, str, int]:
+    def _check_text_encoder(self) -> tuple[State, str, int]:
+        """Check the text encoder."""
         config = self._config("text_encoder")
         wanted = self._config("transformer").get("text_embed_dim")
         if config.get("d_model") != wanted:
@@ -224,14 +249,16 @@ class _Inspection:
         check_text_encoder(weights, text_encoder_shapes(config), f"text_encoder/{files[0].name}")
         return "ok", _summary(weights), weights.size
 
-    def _tokenizer(self) -> tuple[State, str, int]:
+    def _check_tokenizer(self) -> tuple[State, str, int]:
+        """Check the tokenizer."""
         pieces, extra = read_tokenizer(self._layout.part("tokenizer"))
         known = self._config("text_encoder").get("vocab_size")
         if isinstance(known, int) and pieces + extra > known:
             raise InputError(f"the tokenizer has {pieces:,} pieces and {extra} extra, the text encoder knows {known:,}")
         return "ok", f"{pieces:,} pieces", 0
 
-    def _scheduler(self) -> tuple[State, str, int]:
+    def _check_scheduler(self) -> tuple[State, str, int]:
+        """Check the scheduler's configuration."""
         config = self._config("scheduler")
         for key, value in _SCHEDULER.items():
             if config.get(key) != value:
@@ -239,7 +266,8 @@ class _Inspection:
         return "ok", "v_prediction, trailing, zero SNR", 0
 
 
-def _summary(weights: Weights) -> str:
+def _summary(weights: PartWeights) -> str:
+    """Return a part's tensors and parameters in words."""
     count = parameters({name: tensor.shape for name, tensor in weights.tensors.items()})
     words = f"{len(weights.tensors):,} tensors, {count:,} parameters, {weights.dtype}"
     words += ", the published size" if count == FULL_PARAMETERS else ""

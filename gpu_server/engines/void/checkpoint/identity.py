@@ -1,10 +1,10 @@
-"""A name for the weights of a part: for frame headers, and for caches of what the weights made.
+"""A hash that names the weights of a part: for frame headers, and as a key of caches of their results.
 
-The name is a hash of the configuration, the header of each file (names, types, shapes, places) and the file's size; of
+The hash covers the configuration, the header of each file (names, types, shapes, offsets) and the file's size; of
 files up to 64 MiB the whole content, of larger ones 12 KiB of every tensor: its first, middle and last 4 KiB. Weights
 that were trained, merged or quantised differently differ throughout their tensors, so that these samples see it. A
-change of single values between the samples goes unseen: this tells checkpoints apart and does not prove integrity.
-The name is of the content alone: the same on every machine, whatever the folder and the time.
+change of single values between the samples goes unseen: the hash tells checkpoints apart and does not prove integrity.
+It depends on the content alone, not on folder, machine or time.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from gpu_server.engines.void.checkpoint.layout import PATCH_WEIGHT, VOID_CHANNELS, WEIGHT_STEMS, Layout, resolve
-from gpu_server.engines.void.checkpoint.safetensors_header import Header, read_header
+from gpu_server.engines.void.checkpoint.safetensors_header import SafetensorsHeader, read_header
 from void_bridge.errors import InputError
 
 _SAMPLE_BYTES = 4096
@@ -24,23 +24,25 @@ _WHOLE_BYTES = 64 << 20
 
 
 def weights_hash(folder: Path, part: str) -> str:
-    """32 hexadecimal digits for what a part's files hold.
+    """Return the hash of a part's files, 32 hexadecimal digits.
 
     Args:
+        folder: the models folder.
         part: `pass 1`, `pass 2`, `transformer` (of the base), `vae`, `text_encoder`, `tokenizer` or `scheduler`.
 
     Raises:
-        UnreadableFile: a file that is missing or damaged.
+        UnreadableFile: a file is missing or damaged.
         InputError: no such part.
     """
     layout = resolve(folder)
     digest = hashlib.blake2b(digest_size=16)
-    for piece in _pieces(layout, part):
-        digest.update(piece)
+    for digest_input in _digest_inputs(layout, part):
+        digest.update(digest_input)
     return digest.hexdigest()
 
 
-def _pieces(layout: Layout, part: str) -> Iterator[bytes]:
+def _digest_inputs(layout: Layout, part: str) -> Iterator[bytes]:
+    """Yield all that the hash of a part is made of."""
     if part in ("pass 1", "pass 2"):
         yield _config(layout, "transformer")
         path = layout.pass_file(int(part[-1]))
@@ -59,23 +61,25 @@ def _pieces(layout: Layout, part: str) -> Iterator[bytes]:
 
 
 def _config(layout: Layout, part: str) -> bytes:
+    """Return the configuration of a part in one spelling."""
     return json.dumps(layout.config(part), sort_keys=True).encode()
 
 
 def _is_narrow(path: Path) -> bool:
-    """Whether a pass has 33 channels, so that the base has a part in it."""
+    """Return whether a pass has 33 channels, so that weights of the base become part of it."""
     found = [tensor for name, tensor in read_header(path).tensors.items() if name.endswith(PATCH_WEIGHT)]
     return bool(found) and found[0].shape[-1] % VOID_CHANNELS != 0
 
 
 def _file_digest(path: Path) -> bytes:
+    """Return the digest of a file, which is computed once for each state of the file."""
     found = path.stat()
     return _sampled(path, found.st_size, found.st_mtime_ns)
 
 
 @lru_cache(maxsize=64)
 def _sampled(path: Path, size: int, mtime_ns: int) -> bytes:
-    """The digest of a file as it was at that time."""
+    """Return the digest of a file. Size and time of change are the key under which it is remembered."""
     digest = hashlib.blake2b(str(size).encode(), digest_size=16)
     with path.open("rb") as handle:
         if size <= _WHOLE_BYTES:
@@ -83,15 +87,16 @@ def _sampled(path: Path, size: int, mtime_ns: int) -> bytes:
         else:
             header = read_header(path)
             digest.update(handle.read(header.data_begin))
-            for begin in _sample_places(header):
+            for begin in _sample_offsets(header):
                 handle.seek(begin)
                 digest.update(handle.read(_SAMPLE_BYTES))
     return digest.digest()
 
 
-def _sample_places(header: Header) -> list[int]:
-    places = set()
+def _sample_offsets(header: SafetensorsHeader) -> list[int]:
+    """Return where the samples of a file begin."""
+    offsets = set()
     for tensor in header.tensors.values():
         last = max(tensor.begin, tensor.end - _SAMPLE_BYTES)
-        places |= {tensor.begin, (tensor.begin + last) // 2, last}
-    return sorted(places)
+        offsets |= {tensor.begin, (tensor.begin + last) // 2, last}
+    return sorted(offsets)

@@ -1,4 +1,4 @@
-"""The header of a safetensors file: names, types, shapes and places of its tensors, without reading a tensor.
+"""The header of a safetensors file: names, types, shapes and offsets of its tensors, without reading a tensor.
 
 Format: 8 bytes little-endian length, that many bytes of JSON, then the tensors, one after the other without gaps.
 """
@@ -29,8 +29,15 @@ _ITEM_BITS = {
 
 
 @dataclass(frozen=True)
-class Tensor:
-    """dtype: as the format names it, such as BF16. begin, end: bytes of the file."""
+class TensorEntry:
+    """One tensor of a file.
+
+    Attributes:
+        dtype: the type as the format names it, such as BF16.
+        shape: the shape.
+        begin: offset of its first byte in the file.
+        end: offset behind its last byte.
+    """
 
     dtype: str
     shape: tuple[int, ...]
@@ -39,19 +46,25 @@ class Tensor:
 
 
 @dataclass(frozen=True)
-class Header:
-    """tensors: by name. data_begin: where the first tensor starts. size: of the file, in bytes."""
+class SafetensorsHeader:
+    """The header of a file.
 
-    tensors: dict[str, Tensor]
+    Attributes:
+        tensors: the tensors by name.
+        data_begin: offset of the first tensor.
+        size: bytes of the file.
+    """
+
+    tensors: dict[str, TensorEntry]
     data_begin: int
     size: int
 
 
-def read_header(path: Path) -> Header:
+def read_header(path: Path) -> SafetensorsHeader:
     """Read and check a file's header against its size.
 
     Raises:
-        UnreadableFile: not there, cut short, grown, a pointer instead of the file, or not of this format.
+        UnreadableFile: the file is missing, cut short, grown, a pointer instead of the file, or of another format.
     """
     try:
         size = path.stat().st_size
@@ -64,13 +77,14 @@ def read_header(path: Path) -> Header:
         raise UnreadableFile(f"cannot read {path}: {exc.strerror or exc}") from exc
     data_begin = _LENGTH_BYTES + length
     tensors = _tensors(path, text, data_begin)
-    _check_places(path, tensors.values(), data_begin, size)
-    return Header(tensors, data_begin, size)
+    _check_offsets(path, tensors.values(), data_begin, size)
+    return SafetensorsHeader(tensors, data_begin, size)
 
 
 def _length(path: Path, start: bytes, size: int) -> int:
+    """Return the length of the JSON text. Raise UnreadableFile if the file does not begin as the format asks."""
     if start[_LENGTH_BYTES:][:1] != b"{":
-        raise UnreadableFile(f"{path.name} {_what_it_is(start, size)}")
+        raise UnreadableFile(f"{path.name} {_foreign_kind(start, size)}")
     (length,) = struct.unpack("<Q", start[:_LENGTH_BYTES])
     if not 2 <= length <= _HEADER_LIMIT:
         raise UnreadableFile(f"{path.name} is damaged: a header of {length:,} bytes; get it again")
@@ -79,8 +93,8 @@ def _length(path: Path, start: bytes, size: int) -> int:
     return int(length)
 
 
-def _what_it_is(start: bytes, size: int) -> str:
-    """What lies in the place of a safetensors file, and what to do."""
+def _foreign_kind(start: bytes, size: int) -> str:
+    """Return what kind of file another file is, and what to do."""
     if not size:
         return "is empty: its download never began; get it again"
     if size <= _LENGTH_BYTES:
@@ -94,23 +108,26 @@ def _what_it_is(start: bytes, size: int) -> str:
     return "is not a safetensors file, or damaged; get the published one again"
 
 
-def _tensors(path: Path, text: bytes, data_begin: int) -> dict[str, Tensor]:
+def _tensors(path: Path, text: bytes, data_begin: int) -> dict[str, TensorEntry]:
+    """Return the tensors that the JSON text lists."""
     try:
-        entries = json.loads(text, object_pairs_hook=_once)
+        entries = json.loads(text, object_pairs_hook=_unique)
         entries.pop("__metadata__", None)
         return {name: _tensor(name, entry, data_begin) for name, entry in entries.items()}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as exc:
         raise UnreadableFile(f"{path.name} has a damaged header ({str(exc)[:120]}); get it again") from exc
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object. Raise ValueError if it holds a name twice."""
     found = dict(pairs)
     if len(found) < len(pairs):
         raise ValueError("a name twice")
     return found
 
 
-def _tensor(name: str, entry: dict[str, Any], data_begin: int) -> Tensor:
+def _tensor(name: str, entry: dict[str, Any], data_begin: int) -> TensorEntry:
+    """Return one entry. Raise ValueError, KeyError or TypeError if it does not hold together."""
     shape = entry["shape"]
     begin, end = entry["data_offsets"]
     if not all(type(value) is int and value >= 0 for value in (*shape, begin, end)):
@@ -118,10 +135,11 @@ def _tensor(name: str, entry: dict[str, Any], data_begin: int) -> Tensor:
     bits = math.prod(shape) * _ITEM_BITS[entry["dtype"]]
     if bits != 8 * (end - begin):
         raise ValueError(f"{name}: {end - begin} bytes for shape {shape} of {entry['dtype']}")
-    return Tensor(entry["dtype"], tuple(shape), data_begin + begin, data_begin + end)
+    return TensorEntry(entry["dtype"], tuple(shape), data_begin + begin, data_begin + end)
 
 
-def _check_places(path: Path, tensors: Iterable[Tensor], data_begin: int, size: int) -> None:
+def _check_offsets(path: Path, tensors: Iterable[TensorEntry], data_begin: int, size: int) -> None:
+    """Raise UnreadableFile if tensors overlap, leave gaps, or do not end with the file."""
     at = data_begin
     for tensor in sorted(tensors, key=lambda tensor: (tensor.begin, tensor.end)):
         if tensor.begin != at:

@@ -1,7 +1,7 @@
-"""The tensors that a configuration asks for: names and shapes, without building a model.
+"""The published configurations, and the names and shapes of the tensors that a configuration asks for.
 
-Source: diffusers' CogVideoXTransformer3DModel and AutoencoderKLCogVideoX, transformers' T5EncoderModel; the tests
-compare them with those classes on the meta device.
+No model is built. Source: diffusers' CogVideoXTransformer3DModel and AutoencoderKLCogVideoX, transformers'
+T5EncoderModel; the tests compare the shapes with those of these classes on the meta device.
 """
 
 from __future__ import annotations
@@ -97,29 +97,39 @@ FULL_TEXT_CONFIG: Config = {
 
 
 def transformer_shapes(config: Config, in_channels: int) -> Shapes:
-    """Tensors of the transformer for so many input channels.
+    """Return the shapes of the transformer's tensors.
+
+    Args:
+        config: the transformer's config.json.
+        in_channels: channels of its input, in place of those of the configuration.
 
     Raises:
-        InputError: a configuration without a value, or of another kind of transformer.
+        InputError: the configuration lacks a value, or is of another kind of transformer.
     """
     return _shapes("transformer", lambda: _transformer(config, in_channels))
 
 
 def vae_shapes(config: Config) -> Shapes:
-    """Tensors of the video autoencoder. Raises InputError."""
+    """Return the shapes of the VAE's tensors. See `transformer_shapes`."""
     return _shapes("vae", lambda: _vae(config))
 
 
 def text_encoder_shapes(config: Config) -> Shapes:
-    """Tensors of the T5 encoder; its embedding is stored once, as `shared.weight`. Raises InputError."""
+    """Return the shapes of the T5 encoder's tensors; its embedding is stored once, as `shared.weight`.
+
+    Raises:
+        InputError: the configuration lacks a value.
+    """
     return _shapes("text_encoder", lambda: _text_encoder(config))
 
 
 def parameters(shapes: Shapes) -> int:
+    """Return the number of values of all tensors."""
     return sum(math.prod(shape) for shape in shapes.values())
 
 
 def _shapes(part: str, make: Callable[[], Named]) -> Shapes:
+    """Collect the tensors of a part; a configuration that does not give them is an InputError."""
     try:
         found = dict(islice(make(), _MOST_TENSORS + 1))
         if len(found) > _MOST_TENSORS:
@@ -130,6 +140,7 @@ def _shapes(part: str, make: Callable[[], Named]) -> Shapes:
 
 
 def _transformer(config: Config, in_channels: int) -> Named:
+    """Yield the tensors of the transformer."""
     if not config.get("use_rotary_positional_embeddings") or not config.get("patch_size_t"):
         raise ValueError("patch_size_t and rotary positions are expected")
     heads, head_size = config["num_attention_heads"], config["attention_head_dim"]
@@ -152,6 +163,7 @@ def _transformer(config: Config, in_channels: int) -> Named:
 
 
 def _block(name: str, width: int, time: int, head_size: int, bias: bool, affine: bool) -> Named:
+    """Yield the tensors of one transformer block."""
     for norm in ("norm1", "norm2"):
         yield from _linear(f"{name}.{norm}.linear", time, 6 * width)
         yield from _norm(f"{name}.{norm}.norm", width, affine)
@@ -165,6 +177,7 @@ def _block(name: str, width: int, time: int, head_size: int, bias: bool, affine:
 
 
 def _vae(config: Config) -> Named:
+    """Yield the tensors of the VAE."""
     channels, latent = list(config["block_out_channels"]), config["latent_channels"]
     layers = config["layers_per_block"]
     if config.get("use_quant_conv") or config.get("use_post_quant_conv"):
@@ -183,6 +196,7 @@ def _vae(config: Config) -> Named:
 
 
 def _stack(name: str, channels: list[int], given: int, layers: int, sampler: str, latent: int) -> Named:
+    """Yield the tensors of all levels of the encoder or, with latent channels, of the decoder."""
     for block, width in enumerate(channels):
         for layer in range(layers):
             yield from _resnet(f"{name}.{block}.resnets.{layer}", given, width, latent)
@@ -193,11 +207,13 @@ def _stack(name: str, channels: list[int], given: int, layers: int, sampler: str
 
 
 def _mid(half: str, width: int, latent: int) -> Named:
+    """Yield the tensors of the middle block of a half of the VAE."""
     for layer in range(2):
         yield from _resnet(f"{half}.mid_block.resnets.{layer}", width, width, latent)
 
 
 def _resnet(name: str, given: int, width: int, latent: int) -> Named:
+    """Yield the tensors of a residual block from `given` to `width` channels."""
     for number, size in ((1, given), (2, width)):
         if latent:
             yield from _latent_norm(f"{name}.norm{number}", size, latent)
@@ -209,12 +225,14 @@ def _resnet(name: str, given: int, width: int, latent: int) -> Named:
 
 
 def _latent_norm(name: str, width: int, latent: int) -> Named:
+    """Yield the tensors of a norm that is scaled and shifted by the latents."""
     yield from _norm(f"{name}.norm_layer", width)
     yield from _conv3d(f"{name}.conv_y.conv", latent, width, 1)
     yield from _conv3d(f"{name}.conv_b.conv", latent, width, 1)
 
 
 def _text_encoder(config: Config) -> Named:
+    """Yield the tensors of the T5 encoder."""
     width, hidden = config["d_model"], config["d_ff"]
     inner = config["num_heads"] * config["d_kv"]
     gated = str(config.get("feed_forward_proj", "relu")).startswith("gated-")
@@ -237,17 +255,20 @@ def _text_encoder(config: Config) -> Named:
 
 
 def _linear(name: str, given: int, width: int, bias: bool = True) -> Named:
+    """Yield the tensors of a linear layer from `given` to `width` channels."""
     yield f"{name}.weight", (width, given)
     if bias:
         yield f"{name}.bias", (width,)
 
 
 def _norm(name: str, width: int, affine: bool = True) -> Named:
+    """Yield the tensors of a norm."""
     if affine:
         yield f"{name}.weight", (width,)
         yield f"{name}.bias", (width,)
 
 
 def _conv3d(name: str, given: int, width: int, kernel: int = 3) -> Named:
+    """Yield the tensors of a convolution in three dimensions."""
     yield f"{name}.weight", (width, given, kernel, kernel, kernel)
     yield f"{name}.bias", (width,)

@@ -1,4 +1,4 @@
-"""Whether a T5 tokenizer is whole, from the framing of its sentencepiece model alone.
+"""A check that a T5 tokenizer is whole, by the framing of its sentencepiece model.
 
 Format: a protocol buffer whose field 1, repeated, is a piece (sentencepiece_model.proto).
 """
@@ -16,10 +16,13 @@ _LENGTH_DELIMITED, _VARINT, _FIXED64, _FIXED32 = 2, 0, 1, 5
 
 
 def read_tokenizer(folder: Path) -> tuple[int, int]:
-    """The pieces of `spiece.model`, and the extra ones that T5 puts behind them.
+    """Return the number of pieces of `spiece.model`, and of the extra ones that T5 puts behind them.
+
+    Args:
+        folder: the tokenizer's folder.
 
     Raises:
-        UnreadableFile: a file that is missing, damaged or cut short.
+        UnreadableFile: a file is missing, damaged or cut short.
     """
     extra = read_json(folder / "tokenizer_config.json").get("extra_ids", _USUAL_EXTRA)
     path = folder / "spiece.model"
@@ -35,12 +38,13 @@ def read_tokenizer(folder: Path) -> tuple[int, int]:
 
 
 def _count_pieces(data: bytes) -> int:
+    """Return the number of pieces. Raise UnreadableFile if the data is damaged."""
     at, pieces = 0, 0
     try:
         while at < len(data):
             key, at = _varint(data, at)
             pieces += key == 1 << 3 | _LENGTH_DELIMITED
-            at = _past(data, at, key & 7)
+            at = _skip_field(data, at, key & 7)
     except (IndexError, ValueError) as exc:
         raise UnreadableFile("spiece.model is damaged or cut short; get it again") from exc
     if at != len(data) or not pieces:
@@ -48,8 +52,8 @@ def _count_pieces(data: bytes) -> int:
     return pieces
 
 
-def _past(data: bytes, at: int, wire_type: int) -> int:
-    """Where the next field begins."""
+def _skip_field(data: bytes, at: int, wire_type: int) -> int:
+    """Return the offset of the next field."""
     if wire_type == _VARINT:
         return _varint(data, at)[1]
     if wire_type == _LENGTH_DELIMITED:
@@ -61,6 +65,7 @@ def _past(data: bytes, at: int, wire_type: int) -> int:
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:
+    """Return the variable-length integer at an offset, and the offset behind it."""
     value = shift = 0
     while True:
         byte = data[at]

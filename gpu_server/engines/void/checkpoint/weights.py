@@ -1,16 +1,16 @@
-"""Whether the weights of a part are whole: files, names, shapes and types against what its configuration asks for."""
+"""Checks of a part's weights: files, names, shapes and types against its configuration."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from gpu_server.engines.void.checkpoint.layout import PATCH_WEIGHT, TIED_EMBEDDING, common_prefix, weight_map
-from gpu_server.engines.void.checkpoint.safetensors_header import Tensor, read_header
+from gpu_server.engines.void.checkpoint.safetensors_header import TensorEntry, read_header
 from gpu_server.engines.void.checkpoint.tensor_shapes import Shapes
 from void_bridge.errors import InputError, UnreadableFile
 
@@ -21,10 +21,16 @@ _PARTIAL = (".incomplete", ".part", ".crdownload", ".aria2", ".tmp", ".download"
 
 
 @dataclass(frozen=True)
-class Weights:
-    """What a part's files hold: tensors by published name; prefix: what another tool had put before the names."""
+class PartWeights:
+    """The headers of all files of a part.
 
-    tensors: dict[str, Tensor]
+    Attributes:
+        tensors: the tensors by published name.
+        size: bytes of the files.
+        prefix: the prefix that another tool has put before the names.
+    """
+
+    tensors: dict[str, TensorEntry]
     size: int
     prefix: str
 
@@ -34,20 +40,21 @@ class Weights:
         return Counter(tensor.dtype for tensor in self.tensors.values()).most_common(1)[0][0]
 
 
-def read_weights(files: Sequence[Path], index: Path | None = None) -> Weights:
-    """The headers of a part's files, as one.
+def read_weights(files: Sequence[Path], index: Path | None = None) -> PartWeights:
+    """Read the headers of a part's files as one.
 
     Args:
-        index: lists the shards; used where it exists and there is more than one file.
+        files: the files.
+        index: the list of shards; used if it exists and there is more than one file.
 
     Raises:
-        UnreadableFile: a file that is missing, damaged or only half there, or an index that does not fit.
+        UnreadableFile: a file is missing, damaged or only half downloaded, or the index does not fit.
     """
     for path in files:
         if not path.is_file():
-            raise UnreadableFile(_absent(path))
+            raise UnreadableFile(_missing_file(path))
     headers = {path.name: read_header(path) for path in files}
-    tensors: dict[str, Tensor] = {}
+    tensors: dict[str, TensorEntry] = {}
     for name, header in headers.items():
         twice = tensors.keys() & header.tensors.keys()
         if twice:
@@ -61,14 +68,19 @@ def read_weights(files: Sequence[Path], index: Path | None = None) -> Weights:
                 raise UnreadableFile(f"{shard} lacks {tensor}, which {index.name} places there; get both again")
     prefix = common_prefix(list(tensors))
     plain = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
-    return Weights(plain, sum(header.size for header in headers.values()), prefix)
+    return PartWeights(plain, sum(header.size for header in headers.values()), prefix)
 
 
-def check_transformer(weights: Weights, shapes: Shapes, file: str) -> bool:
-    """Whether the transformer's tensors are those of `shapes`; True where it has 33 channels and is to be widened.
+def check_transformer(weights: PartWeights, shapes: Shapes, file: str) -> bool:
+    """Check a transformer's tensors and return whether it has 33 channels, which loading widens.
+
+    Args:
+        weights: the transformer's weights.
+        shapes: the expected shapes, of 48 channels.
+        file: the file's name, for messages.
 
     Raises:
-        InputError: other names, shapes or types, with what is wrong.
+        InputError: a name, shape or type differs.
     """
     patch = shapes[PATCH_WEIGHT]
     narrow = (patch[0], patch[1] // 48 * _NARROW_CHANNELS)
@@ -79,26 +91,38 @@ def check_transformer(weights: Weights, shapes: Shapes, file: str) -> bool:
     return is_narrow
 
 
-def check_text_encoder(weights: Weights, shapes: Shapes, file: str) -> None:
-    """Whether the text encoder's tensors are those of `shapes`; its embedding may be there twice. Raises InputError."""
+def check_text_encoder(weights: PartWeights, shapes: Shapes, file: str) -> None:
+    """Check a text encoder's tensors. Its embedding may be there under two names.
+
+    Args:
+        weights: the text encoder's weights.
+        shapes: the expected shapes.
+        file: the file's name, for messages.
+
+    Raises:
+        InputError: a name, shape or type differs.
+    """
     tensors = dict(weights.tensors)
     tied = tensors.pop(TIED_EMBEDDING, None)
     if tied and "shared.weight" not in tensors:
         tensors["shared.weight"] = tied
-    check_tensors(Weights(tensors, weights.size, weights.prefix), shapes, file, _NEIGHBOUR_TYPES, wide="wo.weight")
+    check_tensors(PartWeights(tensors, weights.size, weights.prefix), shapes, file, _NEIGHBOUR_TYPES, wide="wo.weight")
 
 
 def check_tensors(
-    weights: Weights, shapes: Shapes, file: str, types: Sequence[str] = _NEIGHBOUR_TYPES, wide: str = ""
+    weights: PartWeights, shapes: Shapes, file: str, types: Sequence[str] = _NEIGHBOUR_TYPES, wide: str = ""
 ) -> None:
-    """Names, shapes, types.
+    """Check the names, shapes and types of a part's tensors.
 
     Args:
-        types: those that a file may have, one for all its tensors.
-        wide: the end of the names that may be F32 in a file of another type.
+        weights: the weights.
+        shapes: the expected shapes.
+        file: the file's name, for messages.
+        types: the types that a file may have, one for all its tensors.
+        wide: the ending of names that may be F32 in a file of another type.
 
     Raises:
-        InputError: what differs first.
+        InputError: a name, shape or type differs; the message names the first.
     """
     _check_names(weights, shapes, file)
     for name, shape in shapes.items():
@@ -108,21 +132,23 @@ def check_tensors(
     _check_types(weights, file, types, wide)
 
 
-def _check_names(weights: Weights, shapes: Shapes, file: str) -> None:
+def _check_names(weights: PartWeights, shapes: Shapes, file: str) -> None:
+    """Raise InputError if tensors are missing, or there are others."""
     missing, extra = shapes.keys() - weights.tensors.keys(), weights.tensors.keys() - shapes.keys()
     if not missing and not extra:
         return
     if 2 * len(missing) > len(shapes):
         raise InputError(
-            f"{file} has other names than the published ones ({_some(extra or weights.tensors)}): it is another model,"
-            " or repackaged for another tool; get the published file"
+            f"{file} has other names than the published ones ({_first_of(extra or weights.tensors)}): it is another"
+            " model, or repackaged for another tool; get the published file"
         )
-    words = [f"lacks {_some(missing)}"] if missing else []
-    words += [f"holds {_some(extra)}, which config.json does not ask for"] if extra else []
+    words = [f"lacks {_first_of(missing)}"] if missing else []
+    words += [f"holds {_first_of(extra)}, which config.json does not ask for"] if extra else []
     raise InputError(f"{file} {' and '.join(words)}; get the published file again")
 
 
-def _check_types(weights: Weights, file: str, types: Sequence[str], wide: str) -> None:
+def _check_types(weights: PartWeights, file: str, types: Sequence[str], wide: str) -> None:
+    """Raise InputError if a type is not allowed or not that of the other tensors."""
     usual = weights.dtype
     if usual not in types:
         raise InputError(
@@ -136,15 +162,17 @@ def _check_types(weights: Weights, file: str, types: Sequence[str], wide: str) -
     ]
     if odd:
         kind = weights.tensors[min(odd)].dtype
-        raise InputError(f"{file}: {_some(odd)} is {kind} where the rest is {usual}; get the published file again")
+        raise InputError(f"{file}: {_first_of(odd)} is {kind} where the rest is {usual}; get the published file again")
 
 
-def _some(names: Sequence[str] | set[str] | dict[str, Tensor]) -> str:
+def _first_of(names: Collection[str]) -> str:
+    """Return the first of some names, and how many others there are."""
     first = min(names)
     return first if len(names) == 1 else f"{first} and {len(names) - 1} more"
 
 
-def _absent(path: Path) -> str:
+def _missing_file(path: Path) -> str:
+    """Return the message for a file that is not there."""
     partial = _partial_download(path)
     if partial:
         got = f"{partial.stat().st_size:,} bytes in {partial.name}"
@@ -156,7 +184,7 @@ def _absent(path: Path) -> str:
 
 
 def _partial_download(path: Path) -> Path | None:
-    """What a download tool leaves beside a file until it is whole; the hub's own keeps it in .cache/huggingface."""
+    """Return the partial download that a tool has left for a file; the hub's own keeps it in .cache/huggingface."""
     hashed = base64.urlsafe_b64encode(hashlib.sha1(f"{path.name}.metadata".encode()).digest()).decode()
     kept = ".cache/huggingface/download"
     places = [
