@@ -11,7 +11,7 @@ import psutil
 
 from gpu_server.device import gpu_count
 from gpu_server.engines.void.planner.memory_plans import GIB, AvailableMemory, choose_plan
-from gpu_server.engines.void.planner.plan import Request
+from gpu_server.engines.void.planner.plan import PlanRequest
 from gpu_server.engines.void.planner.spec import full_size
 from gpu_server.engines.void.precision.layers import FP8_CAPABILITY
 from gpu_server.findings.nvidia_smi import Card, Holder, NoAnswer, cards, holders
@@ -110,7 +110,7 @@ def _plan_finding(name: str, words: str, card: Card) -> Finding:
 def _plan(free: int, card: Card, host: int | None) -> str:
     """The planner's word for what fits; empty where nothing does. host: free memory of the machine; None: any."""
     try:
-        return choose_plan(full_size(), Request(), AvailableMemory(free, card.capability, host)).name
+        return choose_plan(full_size(), PlanRequest(), AvailableMemory(free, card.capability, host)).name
     except OutOfMemory:
         return ""
 

@@ -15,7 +15,7 @@ from diffusers import CogVideoXTransformer3DModel
 from gpu_server.engines.void.fallback import map_device_errors, with_fallback
 from gpu_server.engines.void.model_manager import ModelManager
 from gpu_server.engines.void.planner.memory_plans import AvailableMemory, all_plans
-from gpu_server.engines.void.planner.plan import Request
+from gpu_server.engines.void.planner.plan import PlanRequest
 from gpu_server.engines.void.planner.spec import read_spec
 from gpu_server.engines.void.precision.compilation import keep_compiled_in
 from gpu_server.engines.void.random_checkpoints.tiny import write_tiny
@@ -25,7 +25,7 @@ from tests.support.shots import make_job
 from void_bridge.errors import DeviceLost, NotFinite, OutOfMemory
 from void_bridge.sequence import Sequence
 
-REQUEST = Request(canvas=(32, 48), frames=5, steps=2)
+REQUEST = PlanRequest(canvas=(32, 48), frames=5, steps=2)
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import pytest
 
 from gpu_server.engines.void.checkpoint.tensor_shapes import FULL_CONFIG, FULL_TEXT_CONFIG, FULL_VAE_CONFIG
 from gpu_server.engines.void.planner.memory_plans import GIB, AvailableMemory, all_plans, choose_plan, next_smaller_plan
-from gpu_server.engines.void.planner.plan import PHASES, Request
+from gpu_server.engines.void.planner.plan import PHASES, PlanRequest
 from gpu_server.engines.void.planner.plan_command import CARDS_GIB, card_table, describe_plan
 from gpu_server.engines.void.planner.spec import full_size, read_spec
 from gpu_server.models_command import COMMAND
@@ -24,29 +24,29 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "memory.md"
 
 
 def planned(gib, capability=NEW, host=None, **wishes):
-    return choose_plan(SPEC, Request(**wishes), AvailableMemory(int(gib * GIB), capability, host))
+    return choose_plan(SPEC, PlanRequest(**wishes), AvailableMemory(int(gib * GIB), capability, host))
 
 
 @pytest.mark.parametrize("gib", [*CARDS_GIB, 10, 20, 141])
 @pytest.mark.parametrize("capability", [OLD, NEW])
 def test_what_is_chosen_fits_and_nothing_wider_does(gib, capability):
     room = AvailableMemory(gib * GIB, capability)
-    plan = choose_plan(SPEC, Request(), room)
+    plan = choose_plan(SPEC, PlanRequest(), room)
     assert max(plan.peaks.values()) < gib * GIB * 0.95 - GIB / 2 + 1
-    names = [plan.name for plan in all_plans(SPEC, Request(), room)]
-    wider = all_plans(SPEC, Request(), room)[: names.index(plan.name)]
+    names = [plan.name for plan in all_plans(SPEC, PlanRequest(), room)]
+    wider = all_plans(SPEC, PlanRequest(), room)[: names.index(plan.name)]
     assert all(max(plan.peaks.values()) > room.usable for plan in wider)
 
 
 def test_more_memory_never_gives_a_lower_rung():
-    names = [plan.name for plan in all_plans(SPEC, Request(), AvailableMemory(0, NEW))]
+    names = [plan.name for plan in all_plans(SPEC, PlanRequest(), AvailableMemory(0, NEW))]
     places = [names.index(planned(gib).name) for gib in (4, *CARDS_GIB)]
     assert places == sorted(places, reverse=True)
 
 
 def test_every_rung_has_a_name_of_its_own():
     for room in (AvailableMemory(0, NEW), AvailableMemory(0, OLD), AvailableMemory(None)):
-        names = [plan.name for plan in all_plans(SPEC, Request(), room)]
+        names = [plan.name for plan in all_plans(SPEC, PlanRequest(), room)]
         assert len(set(names)) == len(names)
 
 
@@ -100,44 +100,46 @@ def test_nothing_fits():
 @pytest.mark.parametrize("phase", PHASES)
 def test_after_out_of_memory_each_rung_takes_less_there(phase):
     room = AvailableMemory(24 * GIB, NEW)
-    plan = choose_plan(SPEC, Request(), room)
+    plan = choose_plan(SPEC, PlanRequest(), room)
     walked = [plan]
-    while (plan := next_smaller_plan(SPEC, Request(), room, plan, phase)) is not None:
+    while (plan := next_smaller_plan(SPEC, PlanRequest(), room, plan, phase)) is not None:
         assert plan.peaks[phase] < walked[-1].peaks[phase]
         assert walked[-1].name in plan.why[0] and phase in plan.why[0]
         walked.append(plan)
     assert len(walked) >= 2
     assert walked[-1].peaks[phase] == min(
-        plan.peaks[phase] for plan in all_plans(SPEC, Request(), room) if not room.lacks(plan)
+        plan.peaks[phase] for plan in all_plans(SPEC, PlanRequest(), room) if not room.lacks(plan)
     )
 
 
 def test_after_out_of_memory_somewhere_the_peak_falls():
     room = AvailableMemory(24 * GIB, NEW)
-    plan = choose_plan(SPEC, Request(), room)
-    below = next_smaller_plan(SPEC, Request(), room, plan)
+    plan = choose_plan(SPEC, PlanRequest(), room)
+    below = next_smaller_plan(SPEC, PlanRequest(), room, plan)
     assert max(below.peaks.values()) < max(plan.peaks.values())
 
 
 def test_the_last_rung_has_none_below():
     room = AvailableMemory(24 * GIB, NEW)
-    assert next_smaller_plan(SPEC, Request(), room, all_plans(SPEC, Request(), room)[-1]) is None
+    assert next_smaller_plan(SPEC, PlanRequest(), room, all_plans(SPEC, PlanRequest(), room)[-1]) is None
 
 
 def test_without_a_gpu():
-    wide = choose_plan(SPEC, Request(), AvailableMemory(None, host=64 * GIB))
+    wide = choose_plan(SPEC, PlanRequest(), AvailableMemory(None, host=64 * GIB))
     assert (wide.device, wide.precision, wide.text_encoder) == ("cpu", "float32", "cpu")
     assert not any(wide.peaks.values())
-    narrow = choose_plan(SPEC, Request(), AvailableMemory(None, host=16 * GIB))
+    narrow = choose_plan(SPEC, PlanRequest(), AvailableMemory(None, host=16 * GIB))
     assert narrow.precision == "bf16" and max(narrow.host_peaks.values()) < 16 * GIB
-    below = next_smaller_plan(SPEC, Request(), AvailableMemory(None, host=16 * GIB), narrow, "decode")
+    below = next_smaller_plan(SPEC, PlanRequest(), AvailableMemory(None, host=16 * GIB), narrow, "decode")
     assert below.host_peaks["decode"] < narrow.host_peaks["decode"]
 
 
 def test_guidance_costs_a_second_half():
     once, twice = planned(16, guided=False), planned(16)
     assert once.guidance == "together" and once.peaks["denoise"] < twice.peaks["denoise"]
-    assert all(plan.guidance == "together" for plan in all_plans(SPEC, Request(guided=False), AvailableMemory(0, NEW)))
+    assert all(
+        plan.guidance == "together" for plan in all_plans(SPEC, PlanRequest(guided=False), AvailableMemory(0, NEW))
+    )
 
 
 def test_a_longer_shot_runs_in_windows():
@@ -150,7 +152,7 @@ def test_a_longer_shot_runs_in_windows():
 def test_a_request_that_cannot_be():
     for wrong in ({"canvas": (100, 672)}, {"frames": 0}, {"steps": 0}, {"precision": "int4"}):
         with pytest.raises(UsageError):
-            Request(**wrong)
+            PlanRequest(**wrong)
 
 
 def test_reasons_name_each_kind_of_wider_plan_once():
@@ -160,7 +162,7 @@ def test_reasons_name_each_kind_of_wider_plan_once():
 
 
 def test_the_vae_gives_up_numbers_last():
-    plans = all_plans(SPEC, Request(), AvailableMemory(0, NEW))
+    plans = all_plans(SPEC, PlanRequest(), AvailableMemory(0, NEW))
     assert [plan.vae_latents_at_once for plan in plans] == sorted((p.vae_latents_at_once for p in plans), reverse=True)
     assert planned(6).vae_saving == {"rows": 16, "parked": True, "latents_at_once": 2}
     parked = [part for part in planned(6).parts if "parked" in part.name]

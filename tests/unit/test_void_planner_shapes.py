@@ -17,7 +17,7 @@ from transformers import T5Config, T5EncoderModel  # noqa: E402
 from gpu_server.engines.void.checkpoint.tensor_shapes import FULL_CONFIG, FULL_TEXT_CONFIG, FULL_VAE_CONFIG  # noqa: E402
 from gpu_server.engines.void.planner import activations, banded_vae_memory  # noqa: E402
 from gpu_server.engines.void.planner.memory_plans import GIB, AvailableMemory, all_plans, choose_plan  # noqa: E402
-from gpu_server.engines.void.planner.plan import PHASES, Request  # noqa: E402
+from gpu_server.engines.void.planner.plan import PHASES, PlanRequest  # noqa: E402
 from gpu_server.engines.void.planner.spec import VaeSizes, full_size  # noqa: E402
 from gpu_server.engines.void.precision.attention import VoidAttention  # noqa: E402
 from gpu_server.engines.void.precision.float8 import float8_linear  # noqa: E402
@@ -74,7 +74,7 @@ def table(transformer, steps, dtype):
 
 @pytest.mark.parametrize("precision", ["bf16", "fp8", "fp8-stored", "float32"])
 def test_a_16_gib_plan_holds_what_the_model_holds(precision):
-    request, room = Request(precision=precision), AvailableMemory(16 * GIB, (8, 9))
+    request, room = PlanRequest(precision=precision), AvailableMemory(16 * GIB, (8, 9))
     plan = choose_plan(SPEC, request, room)
     dtype = DTYPES[precision]
     transformer = converted(precision)
@@ -104,7 +104,7 @@ def test_counts_of_the_published_model():
 
 
 def test_streamed_blocks_are_counted_twice_at_most():
-    plan = next(plan for plan in all_plans(SPEC, Request(), AvailableMemory(0)) if plan.transformer == "blocks")
+    plan = next(plan for plan in all_plans(SPEC, PlanRequest(), AvailableMemory(0)) if plan.transformer == "blocks")
     transformer = converted("fp8-stored", layers=1)
     block = held(transformer.transformer_blocks[0], ("norm1.linear", "norm2.linear"))
     in_flight = {part.name: part.bytes for part in plan.parts}

@@ -15,7 +15,7 @@ import torch
 
 from gpu_server.engines.base import Context
 from gpu_server.engines.void.model_manager import ModelManager
-from gpu_server.engines.void.planner.plan import MemoryPlan, Request
+from gpu_server.engines.void.planner.plan import MemoryPlan, PlanRequest
 from void_bridge.errors import DeviceLost, NotFinite, OutOfMemory
 from void_bridge.options import Precision
 
@@ -30,7 +30,7 @@ Result = TypeVar("Result")
 
 
 def with_fallback(
-    models: ModelManager, request: Request, context: Context, run: Callable[[MemoryPlan], Result]
+    models: ModelManager, request: PlanRequest, context: Context, run: Callable[[MemoryPlan], Result]
 ) -> Result:
     """Run a job on the widest memory plan that fits, and again on another plan as long as that may help.
 
@@ -106,7 +106,7 @@ def _is_device_lost(exc: BaseException) -> bool:
     return isinstance(exc, RuntimeError) and any(words in str(exc) for words in _LOST)
 
 
-def _wider_plan(models: ModelManager, request: Request, plan: MemoryPlan, failure: NotFinite) -> MemoryPlan:
+def _wider_plan(models: ModelManager, request: PlanRequest, plan: MemoryPlan, failure: NotFinite) -> MemoryPlan:
     """Return a plan in the next wider precision, or raise NotFinite if there is none or no room for it."""
     precision = WIDER.get(plan.precision)
     if precision is None:

@@ -23,7 +23,7 @@ from gpu_server.engines.void.checkpoint.layout import resolve
 from gpu_server.engines.void.checkpoint.loading import load_scheduler, load_text_encoder, load_tokenizer, load_vae
 from gpu_server.engines.void.denoise import Denoiser, Scheduler, SequentialGuidance
 from gpu_server.engines.void.planner.memory_plans import CONTEXT_BYTES, AvailableMemory, choose_plan, next_smaller_plan
-from gpu_server.engines.void.planner.plan import MemoryPlan, Request
+from gpu_server.engines.void.planner.plan import MemoryPlan, PlanRequest
 from gpu_server.engines.void.planner.spec import read_spec
 from gpu_server.engines.void.precision.denoiser import OptimisedDenoiser, build_denoiser
 from gpu_server.engines.void.text import prompt_embeddings, truncated_text
@@ -117,7 +117,7 @@ class ModelManager:
 
     # --- plans -----------------------------------------------------------------------------------
 
-    def plan(self, request: Request) -> MemoryPlan:
+    def plan(self, request: PlanRequest) -> MemoryPlan:
         """Return the widest memory plan that fits, and unload the models that it does not keep.
 
         Raises:
@@ -133,7 +133,7 @@ class ModelManager:
             self._release()
         return plan
 
-    def next_smaller_plan(self, request: Request, failed: MemoryPlan) -> MemoryPlan | None:
+    def next_smaller_plan(self, request: PlanRequest, failed: MemoryPlan) -> MemoryPlan | None:
         """Return the plan to try after one that ran out of memory, or None if there is none."""
         return next_smaller_plan(self._spec, request, self._room(), failed)
 

@@ -17,7 +17,7 @@ from gpu_server.engines.void.frame_interpolation import interpolate_frame
 from gpu_server.engines.void.model_inputs import ModelInputs
 from gpu_server.engines.void.model_manager import ModelManager
 from gpu_server.engines.void.morph.check import check_morphing
-from gpu_server.engines.void.planner.plan import MemoryPlan, Request
+from gpu_server.engines.void.planner.plan import MemoryPlan, PlanRequest
 from gpu_server.engines.void.stages import VoidStage
 from gpu_server.engines.void.timeline import make_timeline
 from gpu_server.frame_files import FrameFiles
@@ -77,9 +77,9 @@ class VoidPipeline:
                 text = f"{text[: _LONGEST_QUOTE // 2]} ... {text[-_LONGEST_QUOTE // 2 :]}"
             self._context.warn(f"the prompt is over 226 tokens; the model does not read its end: {text!r}")
 
-    def _request(self) -> Request:
+    def _request(self) -> PlanRequest:
         passes = (1,) if self._job.passes == "1" or self._models.pass_problem(2) else (1, 2)
-        return Request(
+        return PlanRequest(
             canvas=(self._clip.height, self._clip.width),
             frames=len(self._timeline.order),
             passes=passes,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from gpu_server.engines.void.planner.parts import plan_parts
-from gpu_server.engines.void.planner.plan import PHASES, MemoryPlan, Phase, Request
+from gpu_server.engines.void.planner.plan import PHASES, MemoryPlan, Phase, PlanRequest
 from gpu_server.engines.void.planner.spec import ModelSpec
 from gpu_server.engines.void.planner.weight_bytes import is_narrow
 from gpu_server.engines.void.precision.layers import FP8_CAPABILITY
@@ -64,7 +64,7 @@ class AvailableMemory:
         return ""
 
 
-def all_plans(spec: ModelSpec, request: Request, memory: AvailableMemory) -> tuple[MemoryPlan, ...]:
+def all_plans(spec: ModelSpec, request: PlanRequest, memory: AvailableMemory) -> tuple[MemoryPlan, ...]:
     """Return every plan for a kind of device, the widest first.
 
     Savings that change no pixel come first: one pass's transformer at a time, swapped out while the VAE works, the
@@ -83,7 +83,7 @@ def all_plans(spec: ModelSpec, request: Request, memory: AvailableMemory) -> tup
     return tuple(replace(plan, parts=plan_parts(plan, spec, request)) for plan in plans)
 
 
-def _cuda_plans(request: Request, memory: AvailableMemory) -> Iterator[MemoryPlan]:
+def _cuda_plans(request: PlanRequest, memory: AvailableMemory) -> Iterator[MemoryPlan]:
     """Yield the plans for a GPU, without their parts."""
     wanted = _cuda_precisions(request.precision, memory.capability)
     for precision in wanted:
@@ -104,7 +104,7 @@ def _cuda_precisions(wanted: Precision | Literal["auto"], capability: tuple[int,
     return (wanted,)
 
 
-def _cpu_plans(request: Request) -> Iterator[MemoryPlan]:
+def _cpu_plans(request: PlanRequest) -> Iterator[MemoryPlan]:
     """Yield the plans without a GPU. There bf16 is slower than float32 and only saves memory."""
     auto: Sequence[Precision] = ("float32", "bf16", "fp8-stored")
     for precision in auto if request.precision == "auto" else (request.precision,):
@@ -113,7 +113,7 @@ def _cpu_plans(request: Request) -> Iterator[MemoryPlan]:
 
 
 def _variants(
-    device: Literal["cuda", "cpu"], precision: Precision, saving: _VaeSaving, request: Request, streamed: bool
+    device: Literal["cuda", "cpu"], precision: Precision, saving: _VaeSaving, request: PlanRequest, streamed: bool
 ) -> Iterator[MemoryPlan]:
     """Yield the plans of one precision and VAE saving, which differ in placement and batches."""
     kept_and_swapped = [("device", count, "device") for count in range(len(request.passes), 0, -1)]
@@ -137,7 +137,7 @@ def _variants(
                 )
 
 
-def choose_plan(spec: ModelSpec, request: Request, memory: AvailableMemory) -> MemoryPlan:
+def choose_plan(spec: ModelSpec, request: PlanRequest, memory: AvailableMemory) -> MemoryPlan:
     """Return the widest plan that fits, with the reasons why.
 
     Args:
@@ -159,7 +159,7 @@ def choose_plan(spec: ModelSpec, request: Request, memory: AvailableMemory) -> M
 
 
 def next_smaller_plan(
-    spec: ModelSpec, request: Request, memory: AvailableMemory, failed: MemoryPlan, phase: Phase | None = None
+    spec: ModelSpec, request: PlanRequest, memory: AvailableMemory, failed: MemoryPlan, phase: Phase | None = None
 ) -> MemoryPlan | None:
     """Return the plan to continue with after another one ran out of memory.
 
@@ -229,7 +229,7 @@ def _kind(plan: MemoryPlan, chosen: MemoryPlan) -> tuple[object, ...]:
 
 
 def _nothing_fits(
-    spec: ModelSpec, request: Request, memory: AvailableMemory, refused: Sequence[tuple[MemoryPlan, str]]
+    spec: ModelSpec, request: PlanRequest, memory: AvailableMemory, refused: Sequence[tuple[MemoryPlan, str]]
 ) -> str:
     """Return the message for a machine that no plan fits."""
     plan, lack = refused[-1]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from gpu_server.engines.void.latent_geometry import padded_length
 from gpu_server.engines.void.planner import activations
-from gpu_server.engines.void.planner.plan import PHASES, MemoryPlan, PartBytes, Place, Request
+from gpu_server.engines.void.planner.plan import PHASES, MemoryPlan, PartBytes, Place, PlanRequest
 from gpu_server.engines.void.planner.spec import ModelSpec
 from gpu_server.engines.void.planner.weight_bytes import (
     ELEMENT_BYTES,
@@ -22,7 +22,7 @@ PROCESS_BYTES = 2 * 2**30
 _BLOCKS_IN_FLIGHT = 2
 
 
-def plan_parts(plan: MemoryPlan, spec: ModelSpec, request: Request) -> tuple[PartBytes, ...]:
+def plan_parts(plan: MemoryPlan, spec: ModelSpec, request: PlanRequest) -> tuple[PartBytes, ...]:
     """Return every part of a plan.
 
     Args:
@@ -38,7 +38,7 @@ def plan_parts(plan: MemoryPlan, spec: ModelSpec, request: Request) -> tuple[Par
     )
 
 
-def _transformer(plan: MemoryPlan, spec: ModelSpec, request: Request) -> Iterator[PartBytes]:
+def _transformer(plan: MemoryPlan, spec: ModelSpec, request: PlanRequest) -> Iterator[PartBytes]:
     """Yield the weights of the loaded transformers and their tables."""
     sizes, kept, precision = spec.transformer, plan.passes_kept, plan.precision
     here = _active_place(plan)
@@ -67,7 +67,7 @@ def _neighbours(plan: MemoryPlan, spec: ModelSpec) -> Iterator[PartBytes]:
     yield PartBytes("VAE", spec.vae.parameters * element, "exact", vae)
 
 
-def _activations(plan: MemoryPlan, spec: ModelSpec, request: Request) -> Iterator[PartBytes]:
+def _activations(plan: MemoryPlan, spec: ModelSpec, request: PlanRequest) -> Iterator[PartBytes]:
     """Yield the working memory of each phase."""
     here = _active_place(plan)
     batch = 2 if request.guided and plan.guidance == "together" else 1

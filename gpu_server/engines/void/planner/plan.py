@@ -20,7 +20,7 @@ Basis = Literal["exact", "estimate"]
 
 
 @dataclass(frozen=True)
-class Request:
+class PlanRequest:
     """The work that a job asks of the model.
 
     Attributes:

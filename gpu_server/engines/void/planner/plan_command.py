@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from gpu_server.engines.void.planner.memory_plans import GIB, AvailableMemory, choose_plan, next_smaller_plan
-from gpu_server.engines.void.planner.plan import PHASES, MemoryPlan, Request
+from gpu_server.engines.void.planner.plan import PHASES, MemoryPlan, PlanRequest
 from gpu_server.engines.void.planner.spec import full_size, read_spec
 from void_bridge.cli.console import CommandOutcome
 from void_bridge.errors import UsageError
@@ -65,10 +65,10 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _request(arguments: argparse.Namespace) -> Request:
+def _request(arguments: argparse.Namespace) -> PlanRequest:
     """Return the job that the options describe."""
     passes = (1, 2) if arguments.passes == "both" else (int(arguments.passes),)
-    return Request(
+    return PlanRequest(
         canvas=Resolution.parse_canvas(arguments.canvas).shape,
         frames=arguments.frames,
         passes=passes,
@@ -138,7 +138,7 @@ def _card_rows() -> Iterator[str]:
     yield "|---|---|" + "---|" * (len(PHASES) + 1)
     for size in CARDS_GIB:
         memories = (AvailableMemory(size * GIB, capability) for capability in _CAPABILITIES)
-        older, newer = (choose_plan(full_size(), Request(), memory) for memory in memories)
+        older, newer = (choose_plan(full_size(), PlanRequest(), memory) for memory in memories)
         if older.name == newer.name:
             yield _card_row(f"{size}", newer)
         else:
