@@ -13,7 +13,7 @@ from gpu_server.server.mailbox import Mailbox
 from gpu_server.server.server_status import StatusCollector
 from gpu_server.server.service import JobService
 from gpu_server.server.settings import ServerSettings
-from gpu_server.server.sockets import Clients, Listener, Request, RouterLoop
+from gpu_server.server.sockets import ClientRequest, Clients, Listener, RouterLoop
 from gpu_server.server.watchers import Watchers, WatchEvent
 from void_bridge.errors import ProtocolError
 from void_bridge.protocol import messages as protocol
@@ -59,7 +59,7 @@ class ControlLoop(RouterLoop):
     # --- messages: a handler is found by the type of its argument ------------------------------------
 
     @singledispatchmethod
-    def handle(self, message: protocol.Message, request: Request) -> protocol.Message | None:
+    def handle(self, message: protocol.Message, request: ClientRequest) -> protocol.Message | None:
         """Return the answer to a message, or None if it is given later through `request`.
 
         Raises:
@@ -68,44 +68,44 @@ class ControlLoop(RouterLoop):
         raise ProtocolError(f"got {message.type} on the control socket, where it is no request")
 
     @handle.register
-    def _submit(self, message: protocol.Submit, request: Request) -> protocol.Submitted | None:
+    def _submit(self, message: protocol.Submit, request: ClientRequest) -> protocol.Submitted | None:
         return self.service.submit(message, request)
 
     @handle.register
-    def _status(self, message: protocol.GetStatus, request: Request) -> protocol.StatusReply:
+    def _status(self, message: protocol.GetStatus, request: ClientRequest) -> protocol.StatusReply:
         return protocol.StatusReply(self.store.table.get(message.id).status())
 
     @handle.register
-    def _watch(self, message: protocol.Watch, request: Request) -> protocol.StatusReply:
+    def _watch(self, message: protocol.Watch, request: ClientRequest) -> protocol.StatusReply:
         record = self.store.table.get(message.id)
         if not record.is_final:
             self._watchers.add(message.id, request.client, message.previews, time.monotonic())
         return protocol.StatusReply(record.status())
 
     @handle.register
-    def _list(self, message: protocol.ListJobs, request: Request) -> protocol.JobList:
+    def _list(self, message: protocol.ListJobs, request: ClientRequest) -> protocol.JobList:
         newest_first = sorted(self.store.table, key=lambda record: -record.created)
         listed = newest_first[: max(0, min(message.limit, _LIST_MAX))]
         return protocol.JobList(tuple(record.status() for record in listed))
 
     @handle.register
-    def _cancel(self, message: protocol.Cancel, request: Request) -> protocol.StatusReply | None:
+    def _cancel(self, message: protocol.Cancel, request: ClientRequest) -> protocol.StatusReply | None:
         return self.service.cancel(message.id, request)
 
     @handle.register
-    def _free(self, message: protocol.Free, request: Request) -> None:
+    def _free(self, message: protocol.Free, request: ClientRequest) -> None:
         self.dispatcher.free(lambda workers: request.answer(protocol.Freed(workers)))
 
     @handle.register
-    def _result(self, message: protocol.GetResult, request: Request) -> protocol.Result:
+    def _result(self, message: protocol.GetResult, request: ClientRequest) -> protocol.Result:
         return self.service.result(message.id)
 
     @handle.register
-    def _fetched(self, message: protocol.Fetched, request: Request) -> protocol.StatusReply:
+    def _fetched(self, message: protocol.Fetched, request: ClientRequest) -> protocol.StatusReply:
         return self.service.fetched(message.id)
 
     @handle.register
-    def _server_status(self, message: protocol.GetServerStatus, request: Request) -> protocol.ServerStatus:
+    def _server_status(self, message: protocol.GetServerStatus, request: ClientRequest) -> protocol.ServerStatus:
         return self.status.collect()
 
     # --- time ------------------------------------------------------------------------------------

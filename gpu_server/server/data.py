@@ -16,7 +16,7 @@ from typing import Any
 from gpu_server.server.blob_index import BlobIndex
 from gpu_server.server.journal import Journal, JournalThread
 from gpu_server.server.mailbox import Background, Mailbox, error_reply
-from gpu_server.server.sockets import Listener, Request, RouterLoop
+from gpu_server.server.sockets import ClientRequest, Listener, RouterLoop
 from gpu_server.server.spool import Spool
 from void_bridge.atomic import sync_file
 from void_bridge.errors import InputError, ProtocolError, ServerError, VoidBridgeError, map_write_errors
@@ -57,7 +57,7 @@ class Upload:
     written: int = 0
     busy: bool = False
     dropped: Message | None = None
-    parts: deque[Request] = field(default_factory=deque)
+    parts: deque[ClientRequest] = field(default_factory=deque)
     hasher: Any = field(default_factory=lambda: hashlib.blake2b(digest_size=32))
 
 
@@ -96,7 +96,7 @@ class DataLoop(RouterLoop):
         return self._in_memory_bytes < _IN_MEMORY_BYTES
 
     @singledispatchmethod
-    def handle(self, message: Message, request: Request) -> Message | None:
+    def handle(self, message: Message, request: ClientRequest) -> Message | None:
         """Return the answer to a message, or None if it is given later through `request`.
 
         Raises:
@@ -107,7 +107,7 @@ class DataLoop(RouterLoop):
     # --- blobs in --------------------------------------------------------------------------------
 
     @handle.register
-    def _put(self, put: Put, request: Request) -> PutDone | None:
+    def _put(self, put: Put, request: ClientRequest) -> PutDone | None:
         self._check_credit(request)
         size = self._blob_index.wanted_size(put.digest)
         if size is None:
@@ -150,7 +150,7 @@ class DataLoop(RouterLoop):
                 lambda: _write_part(upload, request.buffers[0]), lambda error: self._written(upload, request, error)
             )
 
-    def _written(self, upload: Upload, request: Request, error: VoidBridgeError | None) -> None:
+    def _written(self, upload: Upload, request: ClientRequest, error: VoidBridgeError | None) -> None:
         upload.busy = False
         self._return_credit(request, len(request.buffers[0]))
         if upload.dropped:
@@ -165,7 +165,7 @@ class DataLoop(RouterLoop):
             request.answer(PutDone(upload.digest, upload.written, False))
             self._write_next(upload)
 
-    def _store(self, upload: Upload, request: Request) -> None:
+    def _store(self, upload: Upload, request: ClientRequest) -> None:
         self._uploads.pop((upload.client, upload.digest), None)
 
         def stored(_: object, error: VoidBridgeError | None) -> None:
@@ -193,7 +193,7 @@ class DataLoop(RouterLoop):
         if not journal.has_blob(digest):
             self._spool.remove_blobs({digest})
 
-    def _answer_stored(self, upload: Upload, request: Request, error: VoidBridgeError | None) -> None:
+    def _answer_stored(self, upload: Upload, request: ClientRequest, error: VoidBridgeError | None) -> None:
         if error:
             self._remove_file(upload)
             request.refuse(error)
@@ -226,7 +226,7 @@ class DataLoop(RouterLoop):
     # --- frames out ------------------------------------------------------------------------------
 
     @handle.register
-    def _get(self, get: Get, request: Request) -> None:
+    def _get(self, get: Get, request: ClientRequest) -> None:
         self._check_credit(request)
         frame = self._blob_index.frame(get.id, get.frame)
         if not 0 <= get.offset <= frame.size:
@@ -245,15 +245,15 @@ class DataLoop(RouterLoop):
 
     # --- credit ----------------------------------------------------------------------------------
 
-    def _check_credit(self, request: Request) -> None:
+    def _check_credit(self, request: ClientRequest) -> None:
         if self._credits_used.get(request.client, 0) >= WINDOW:
             raise ProtocolError(f"got more than {WINDOW} parts at once; wait for answers")
 
-    def _use_credit(self, request: Request, size: int) -> None:
+    def _use_credit(self, request: ClientRequest, size: int) -> None:
         self._credits_used[request.client] = self._credits_used.get(request.client, 0) + 1
         self._in_memory_bytes += size
 
-    def _return_credit(self, request: Request, size: int) -> None:
+    def _return_credit(self, request: ClientRequest, size: int) -> None:
         self._in_memory_bytes -= size
         self._credits_used[request.client] -= 1
         if not self._credits_used[request.client]:

@@ -17,7 +17,7 @@ from gpu_server.server.jobs import JobRecord, check_output_free, check_room_in_q
 from gpu_server.server.journal import Journal
 from gpu_server.server.mailbox import Background
 from gpu_server.server.settings import ServerSettings
-from gpu_server.server.sockets import Request
+from gpu_server.server.sockets import ClientRequest
 from gpu_server.server.spool import Spool
 from void_bridge.errors import Cancelled, DiskFull, Refused, UsageError, VoidBridgeError
 from void_bridge.pathmap import PathMap
@@ -39,9 +39,9 @@ class _Pending:
     """
 
     record: JobRecord
-    requests: list[Request]
+    requests: list[ClientRequest]
     is_checked: bool = True
-    cancels: list[Request] = field(default_factory=list)
+    cancels: list[ClientRequest] = field(default_factory=list)
 
 
 class JobService:
@@ -72,7 +72,7 @@ class JobService:
 
     # --- submitting ------------------------------------------------------------------------------
 
-    def submit(self, submit: Submit, request: Request) -> Submitted | None:
+    def submit(self, submit: Submit, request: ClientRequest) -> Submitted | None:
         """Accept a job.
 
         Returns:
@@ -98,7 +98,7 @@ class JobService:
             self._accept(submit, request)
         return None
 
-    def _accept(self, submit: Submit, request: Request) -> None:
+    def _accept(self, submit: Submit, request: ClientRequest) -> None:
         record = JobRecord.from_submit(submit, request.client, time.time())
         if self._is_closing:
             raise Refused("this server is about to stop; submit again in a moment")
@@ -175,7 +175,7 @@ class JobService:
         self._store.blob_stored(digest, size)
         self._dispatcher.fill()
 
-    def cancel(self, job_id: str, request: Request) -> StatusReply | None:
+    def cancel(self, job_id: str, request: ClientRequest) -> StatusReply | None:
         """Cancel a job that has not ended; the others stay as they are.
 
         Returns:

@@ -89,7 +89,7 @@ class Listener:
 
 
 @dataclass(frozen=True)
-class Request:
+class ClientRequest:
     """One message of a client, and the means to answer it now or later, on the thread of its loop."""
 
     loop: RouterLoop
@@ -127,7 +127,7 @@ class RouterLoop(threading.Thread):
         self._answer_seconds = listener.counters.answer_seconds.labels(listener.name)
         self._running = True
 
-    def handle(self, message: Message, request: Request) -> Message | None:
+    def handle(self, message: Message, request: ClientRequest) -> Message | None:
         """Return the answer to a message, or None if it is given later through `request`."""
         raise NotImplementedError
 
@@ -219,13 +219,13 @@ class RouterLoop(threading.Thread):
                 raise Refused("this key is not on the server's list any more")
             envelope = decode(frames)
         except Exception as exc:
-            Request(self, client, request_number(frames)).refuse(exc)
+            ClientRequest(self, client, request_number(frames)).refuse(exc)
             return
-        request = Request(self, client, envelope.number, envelope.buffers)
+        request = ClientRequest(self, client, envelope.number, envelope.buffers)
         with about_job(str(getattr(envelope.message, "id", ""))):
             request.respond(self._handle, envelope.message, request)
 
-    def _handle(self, message: Message, request: Request) -> Message | None:
+    def _handle(self, message: Message, request: ClientRequest) -> Message | None:
         if request.client in self.clients:
             self.clients.note(request.client)
         if isinstance(message, Ping):
