@@ -14,7 +14,7 @@ _SOCKETS = ("control", "data")
 class Counters:
     """The counters and histograms of one server.
 
-    A new one is one line here, and a call of its `inc` or `observe` where it happens.
+    A new one is one line here, and a call of its `inc` or `observe` where the event happens.
 
     Attributes:
         registry: all of them, for the metrics page.

@@ -15,18 +15,18 @@ from typing import Any
 
 from gpu_server.server.blob_index import BlobIndex
 from gpu_server.server.journal import Journal, JournalThread
-from gpu_server.server.mailbox import Background, Mailbox, error_reply
+from gpu_server.server.mailbox import Background, Mailbox
 from gpu_server.server.sockets import ClientRequest, Listener, RouterLoop
 from gpu_server.server.spool import Spool
 from void_bridge.atomic import sync_file
 from void_bridge.errors import InputError, ProtocolError, ServerError, VoidBridgeError, map_write_errors
 from void_bridge.protocol.framing import PART_BYTES
-from void_bridge.protocol.messages import Get, Message, Part, Put, PutDone, ResultFrame
+from void_bridge.protocol.messages import ErrorReply, Get, Message, Part, Put, PutDone, ResultFrame
 
 log = logging.getLogger(__name__)
 
 WINDOW = 8
-_BEGIN_AGAIN = error_reply(ProtocolError("this upload was given up; begin the blob anew, at offset 0"))
+_BEGIN_AGAIN = ErrorReply.from_error(ProtocolError("this upload was given up; begin the blob anew, at offset 0"))
 _IN_MEMORY_BYTES = 96 * 2**20  # parts received and not written yet, or read and not sent yet, of all clients together
 
 

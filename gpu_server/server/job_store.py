@@ -143,7 +143,7 @@ class JobStore:
 
     def fail(self, record: JobRecord, error: VoidBridgeError) -> None:
         """End a job at once as failed. What had been published stays."""
-        self.end(record, "failed", Failure(error.code, error.message))
+        self.end(record, "failed", Failure.from_error(error))
 
     def end(self, record: JobRecord, state: JobState, failure: Failure | None = None) -> None:
         """End a job at once as `failed` or `cancelled`. What had been published stays."""

@@ -12,7 +12,6 @@ from typing import Any
 
 from gpu_server.logs import of_job
 from void_bridge.errors import InternalError, VoidBridgeError
-from void_bridge.protocol.messages import ErrorReply
 
 log = logging.getLogger(__name__)
 
@@ -96,9 +95,3 @@ def named_error(exc: Exception, job_id: str = "") -> VoidBridgeError:
         return exc
     log.error("unexpected", exc_info=exc, extra=of_job(job_id))
     return InternalError(f"the server failed: {type(exc).__name__}: {exc}; see its log")
-
-
-def error_reply(exc: Exception) -> ErrorReply:
-    """Return the answer to a request that an exception has ended."""
-    error = named_error(exc)
-    return ErrorReply(error.code, error.message)

@@ -16,7 +16,7 @@ import zmq
 from gpu_server.logs import about_job
 from gpu_server.server.connection_limiter import ConnectionLimiter
 from gpu_server.server.counters import Counters
-from gpu_server.server.mailbox import Mailbox, error_reply
+from gpu_server.server.mailbox import Mailbox, named_error
 from void_bridge.errors import ProtocolError, Refused, VersionMismatch
 from void_bridge.protocol.framing import BUFFERS_MAX, Envelope, decode, encode, request_number
 from void_bridge.protocol.messages import PROTOCOL_VERSION, ErrorReply, Hello, Message, Ping, Pong, Welcome
@@ -103,7 +103,7 @@ class ClientRequest:
 
     def refuse(self, error: Exception) -> None:
         """Send an error as the answer."""
-        self.answer(error_reply(error))
+        self.answer(ErrorReply.from_error(named_error(error)))
 
     def respond(self, handle: Callable[..., Message | None], *args: Any) -> None:
         """Send the answer that `handle(*args)` returns, if any, or the error that it raises."""

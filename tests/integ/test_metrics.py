@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import re
 import socket
 import threading
 from contextlib import ExitStack
@@ -16,7 +17,16 @@ from prometheus_client.parser import text_string_to_metric_families
 from gpu_server.server import connection_limiter, metrics
 from gpu_server.server.app import Server
 from gpu_server.server.settings import ServerSettings
-from tests.support.live_server import Client, Peer, eventually, make_plate, make_submit, running, settings
+from tests.support.live_server import (
+    REPOSITORY,
+    Client,
+    Peer,
+    eventually,
+    make_plate,
+    make_submit,
+    running,
+    settings,
+)
 from void_bridge.config import Config
 from void_bridge.connection import connection_path, read_connection
 from void_bridge.errors import ConfigError, Refused, UnknownJob
@@ -130,6 +140,29 @@ def test_the_rules_for_names_are_kept(served, port):
         assert family.name.startswith("void_bridge")
         assert family.type != "counter" or all(sample.name.endswith("_total") for sample in family.samples)
         assert not any(word in family.name for word in ("_ms", "_mb", "_kb"))
+
+
+def test_the_table_in_operations_md_is_the_page(tmp_path, served, port):
+    """Names, kinds and labels, of a page on which every metric has a value."""
+    _, client = served
+    plate, gate = make_plate(tmp_path / "plate"), tmp_path / "gate"
+    client.reaches(client.upload(make_submit(plate)).status.id, "done")
+    client.reaches(client.upload(make_submit(plate, gate=str(gate))).status.id, "running")
+    with pytest.raises(UnknownJob):
+        client.status("nobody")
+    found = {}
+    for family in text_string_to_metric_families(get(port)[1]):
+        name = family.name.removeprefix("void_bridge_") + ("_total" if family.type == "counter" else "")
+        found[name] = (family.type, {label for sample in family.samples for label in sample.labels} - {"le"})
+    gate.touch()
+    text = (REPOSITORY / "docs/operations.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`.*?`) \| (gauge|counter|histogram) \| (.*?) \|", text, re.M)
+    documented = {
+        name: (kind, set(re.findall(r"`(\w+)`", labels)))
+        for names, kind, labels in rows
+        for name in re.findall(r"`(\w+)`", names)
+    }
+    assert documented == found
 
 
 FORBIDDEN = (403, "ask for 127.0.0.1 by that name\n")
