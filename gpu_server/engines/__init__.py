@@ -1,1 +1,1 @@
-"""What makes clean frames: base.py is the interface, registry.py finds engines by name."""
+"""The engine interface, its registry, and the engines."""

@@ -29,12 +29,19 @@ Array = NDArray[np.float32]
 
 @runtime_checkable
 class Clip(Protocol):
-    """A shot as an engine sees it: an ordered run of frames over one raster.
+    """A shot as an engine sees it: consecutive frames over one raster.
 
-    Index `i` runs over `range(len(frames))`: the frames that were read, in time order, handles
-    included. `wanted` are the indices whose patches are still to be made, ascending: the delivered
-    frames, less those that an earlier attempt finished. An engine may look at every frame but
-    yields patches for `wanted` alone.
+    Index `i` runs over `range(len(frames))`: the frames that were read, in time order, handles included. An engine may
+    read every frame but makes patches for `wanted` alone.
+
+    Attributes:
+        frames: frame numbers.
+        wanted: indices whose patches are still to be made, ascending: the delivered frames, less those that an earlier
+            attempt finished.
+        height: rows of the raster.
+        width: columns of the raster.
+        pixel_aspect: width of a pixel over its height.
+        exposure: stops that bring the plate to a normal exposure, fixed for the whole job.
     """
 
     frames: Sequence[int]
@@ -45,30 +52,35 @@ class Clip(Protocol):
     exposure: float  # stops that bring the plate to a normal exposure, fixed for the whole job
 
     def plate(self, index: int, box: Box | None = None) -> Array:
-        """Shape [H, W, 3] of `box` (default: the raster). Linear, in the working space, RGB as stored.
+        """Return RGB of `box` (default: the raster), shape [H, W, 3]: linear, in the working space, as stored.
 
-        Finite; highlights far above 1 and negatives are normal.
+        Values are finite; highlights far above 1 and negative values are normal.
         """
         ...
 
     def matte(self, role: PlaneRole, index: int, box: Box | None = None) -> Array:
-        """Shape [H, W], in [0, 1]. `paste` is what may change; above 0 the engine's pixels show."""
+        """Return a matte, shape [H, W], in [0, 1]. Where `paste` is above 0, the engine's pixels show."""
         ...
 
     def matte_box(self, role: PlaneRole, index: int) -> Box:
-        """The smallest box around everything above 0 in a matte; empty where there is nothing."""
+        """Return the smallest box around everything above 0 in a matte, or an empty box."""
         ...
 
 
 @runtime_checkable
 class ModelClip(Clip, Protocol):
-    """A clip framed for a model: canvas size, display-like model domain, quadmask, a pre-roll frame at index 0."""
+    """A clip framed for a model: canvas size, display-like model domain, quadmask, a pre-roll frame at index 0.
+
+    Attributes:
+        preroll: whether index 0 is a pre-roll.
+        rate: frames a second.
+    """
 
     preroll: bool
     rate: Fraction  # frames a second
 
     def quadmask(self, index: int) -> NDArray[np.uint8]:
-        """Shape [H, W], values 0 object, 63 overlap, 127 affected, 255 keep."""
+        """Return the quadmask, shape [H, W]: 0 object, 63 overlap, 127 affected, 255 keep."""
         ...
 
 
@@ -76,12 +88,15 @@ class ModelClip(Clip, Protocol):
 class Patch:
     """New pixels of one frame. Outside `box` the plate stays.
 
-    rgb: shape [box.height, box.width, 3], float32, in the domain of the clip.
-    confidence: shape [box.height, box.width], in [0, 1]; 1 means seen in another frame, 0 made up.
-    reconstruction: shape as `rgb`: the plate's own way through the engine's model, with nothing removed. What differs
-        from it was changed; the rest is the plate's, whose detail then comes back.
-    full: shape as `rgb`: what was made, without any of the plate's detail; None where that is `rgb`.
-    generated: False where the engine had nothing to change in this frame.
+    Attributes:
+        index: index of the frame in the clip.
+        box: the pixels of the patch.
+        rgb: shape [box.height, box.width, 3], float32, in the domain of the clip.
+        confidence: shape [box.height, box.width], in [0, 1]: 1 is seen in another frame, 0 is synthesised.
+        reconstruction: shape as `rgb`: the plate through the engine's model and back, with nothing removed. Pixels of
+            `rgb` that differ from it were changed; the others are the plate's, whose detail comes back.
+        full: shape as `rgb`: the generated pixels without any of the plate's detail; None if that is `rgb`.
+        generated: False if the engine had nothing to change in this frame.
     """
 
     index: int
@@ -94,7 +109,16 @@ class Patch:
 
 
 class Context(Protocol):
-    """What the worker offers a running engine."""
+    """The services of the worker for a running engine.
+
+    Attributes:
+        job: the job.
+        scratch: folder of this job that survives a crash; empty at the first attempt.
+        cache: folder that all jobs share, for files that are found again by content; may be emptied at any time.
+        models: folder of the weights.
+        report: the job's report: plain values by name.
+        headers: headers of result frames, by name below `void_bridge/`; to be set before a patch is returned.
+    """
 
     job: Job
     scratch: Path  # a folder of this job that survives a crash; empty at the first attempt
@@ -122,16 +146,20 @@ class Context(Protocol):
         ...
 
     def check(self) -> None:
-        """A safe point without progress. Raises Cancelled once the job is cancelled."""
+        """Offer a safe point without progress.
+
+        Raises:
+            Cancelled: the job was cancelled.
+        """
         ...
 
     def preview(self, index: int, rgb_u8: NDArray[np.uint8]) -> None:
-        """Show what is in the making. Shape [h, w, 3], display-encoded, a few hundred pixels wide."""
+        """Show a frame in the making: shape [h, w, 3], display-encoded, a few hundred pixels wide."""
         ...
 
 
 def rng(seed: int, *keys: object) -> np.random.Generator:
-    """A generator for one draw of a job, the same whatever was drawn before it.
+    """Return a generator of random numbers for one draw of a job, independent of all other draws.
 
     >>> float(rng(7, "grain", 1001).random()) == float(rng(7, "grain", 1001).random())
     True
@@ -142,7 +170,13 @@ def rng(seed: int, *keys: object) -> np.random.Generator:
 
 @dataclass(frozen=True)
 class EngineNeeds:
-    """What an engine asks of a worker before it is given a job."""
+    """The requirements of an engine.
+
+    Attributes:
+        modules: modules that must be installed.
+        gpu: whether it is of use with a GPU alone.
+        weights: whether it has weights.
+    """
 
     modules: tuple[str, ...] = ()
     gpu: bool = False
@@ -236,9 +270,15 @@ class Engine(abc.ABC):
 
 @dataclass
 class ArrayClip:
-    """A clip held in memory, for tests, benches and notebooks.
+    """A clip held in memory, for tests, benchmarks and notebooks.
 
-    plates: shape [T, H, W, 3]; mattes: role -> shape [T, H, W]; a role that is absent is all 0.
+    Attributes:
+        plates: shape [T, H, W, 3].
+        mattes: role -> shape [T, H, W]; a role that is absent is all 0.
+        first_frame: number of the first frame.
+        pixel_aspect: width of a pixel over its height.
+        exposure: stops.
+        wanted: indices whose patches are made; by default all.
     """
 
     plates: Array
@@ -254,15 +294,18 @@ class ArrayClip:
         self.height, self.width = self.plates.shape[1:3]
 
     def plate(self, index: int, box: Box | None = None) -> Array:
+        """Return pixels of the plate; see `Clip.plate`."""
         return self._cut(self.plates[index], box)
 
     def matte(self, role: PlaneRole, index: int, box: Box | None = None) -> Array:
+        """Return a matte; see `Clip.matte`."""
         if role in self.mattes:
             return self._cut(self.mattes[role][index], box)
         height, width = (box.height, box.width) if box else (self.height, self.width)
         return np.zeros((height, width), np.float32)
 
     def matte_box(self, role: PlaneRole, index: int) -> Box:
+        """Return the box around a matte; see `Clip.matte_box`."""
         rows, columns = np.nonzero(self.matte(role, index) > 0)
         if not len(rows):
             return Box(0, 0, 0, 0)
@@ -274,7 +317,7 @@ class ArrayClip:
 
 @dataclass
 class SilentContext:
-    """A context that nobody watches, for tests, benches and notebooks."""
+    """A context that shows nothing, for tests, benchmarks and notebooks."""
 
     job: Job
     scratch: Path
@@ -284,16 +327,21 @@ class SilentContext:
 
     @property
     def cache(self) -> Path:
+        """A folder below the scratch folder."""
         return self.scratch / "cache"
 
     def progress(self, stage: str, done: int, total: int) -> None:
+        """Ignore the progress."""
         pass
 
     def warn(self, *texts: str) -> None:
+        """Add lines to the report's warnings."""
         self.report["warnings"] = [*self.report.get("warnings", ()), *texts]  # type: ignore[misc]
 
     def check(self) -> None:
+        """Do nothing: this context is never cancelled."""
         pass
 
     def preview(self, index: int, rgb_u8: NDArray[np.uint8]) -> None:
+        """Ignore the preview."""
         pass

@@ -1,1 +1,1 @@
-"""The process that holds a device: one job from EXR to EXR. run.py shows the way through."""
+"""The worker: the process that holds a device and does one job at a time, from EXR to EXR. Start reading at run.py."""

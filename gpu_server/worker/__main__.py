@@ -1,4 +1,4 @@
-"""`python -m gpu_server.worker`: started by the server, ends with it."""
+"""`python -m gpu_server.worker`: the worker process, which its server starts and which ends with it."""
 
 from gpu_server.worker.process import main
 

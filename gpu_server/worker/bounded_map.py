@@ -1,4 +1,4 @@
-"""Work on a thread pool a few items ahead of whoever takes the results, in order."""
+"""A map over a thread pool that stays a bounded number of items ahead of its consumer."""
 
 from __future__ import annotations
 
@@ -12,24 +12,31 @@ Result = TypeVar("Result")
 
 
 def bounded_map(
-    pool: ThreadPoolExecutor, count: int, work: Callable[[Item], Result], items: Iterable[Item]
+    pool: ThreadPoolExecutor, limit: int, work: Callable[[Item], Result], items: Iterable[Item]
 ) -> Iterator[Result]:
-    """`work` of each item, in their order; at most `count` are begun before the first of them is taken.
+    """Apply `work` to each item on a thread pool and yield the results in order.
 
-    Raises what `work` raises, at its turn; what was not begun by then is not.
+    Args:
+        pool: the threads.
+        limit: items in work, or done and not yet taken, at the same time.
+        work: called with each item.
+        items: read as far as `limit` allows.
+
+    Raises:
+        Exception: the failure of an item, at its turn. Items that have not begun by then are cancelled.
 
     >>> with ThreadPoolExecutor(2) as pool:
     ...     list(bounded_map(pool, 2, lambda n: n * n, range(5)))
     [0, 1, 4, 9, 16]
     """
-    coming: deque[Future[Result]] = deque()
+    running: deque[Future[Result]] = deque()
     try:
         for item in items:
-            coming.append(pool.submit(work, item))
-            if len(coming) >= count:
-                yield coming.popleft().result()
-        while coming:
-            yield coming.popleft().result()
+            running.append(pool.submit(work, item))
+            if len(running) >= limit:
+                yield running.popleft().result()
+        while running:
+            yield running.popleft().result()
     finally:
-        for future in coming:
+        for future in running:
             future.cancel()

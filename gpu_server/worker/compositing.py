@@ -1,4 +1,4 @@
-"""The way back: a patch pasted into its plate, encoded, synced, announced."""
+"""Compositing of patches into their plates, and writing of the result frames: encoded, synced, announced."""
 
 from __future__ import annotations
 
@@ -30,7 +30,13 @@ HeaderValue = str | int | float
 
 
 def result_headers(job: Job, engine: Engine, more: Mapping[str, str]) -> dict[str, HeaderValue]:
-    """What a result frame says of its making; nothing that differs between two runs of the same job."""
+    """Return the headers of result frames: how they were made, and nothing that differs between two runs of a job.
+
+    Args:
+        job: the job.
+        engine: its engine.
+        more: headers of the engine, by name below `void_bridge/`.
+    """
     return {
         "void_bridge/engine": engine.name,
         "void_bridge/version": engine.version,
@@ -41,9 +47,13 @@ def result_headers(job: Job, engine: Engine, more: Mapping[str, str]) -> dict[st
 
 
 def composite(shot_frame: ShotFrame, patch: Patch, headers: dict[str, HeaderValue], job: Job) -> ExrFrame:
-    """The plate with the patch pasted into RGB by the paste matte, and our channels and headers added.
+    """Paste a patch into the RGB of its plate by the paste matte, and add our channels and headers.
 
-    The pixels of `shot_frame` are used up: the patch goes into them in place.
+    Args:
+        shot_frame: the plate, whose pixels are changed in place.
+        patch: the patch.
+        headers: headers of the frame.
+        job: says which channels are added.
     """
     part, window = shot_frame.part, shot_frame.window
     weight = shot_frame.paste[window.slices]
@@ -63,20 +73,20 @@ def composite(shot_frame: ShotFrame, patch: Patch, headers: dict[str, HeaderValu
 
 
 def _full_fill(shot_frame: ShotFrame, patch: Patch) -> dict[str, NDArray[np.floating[Any]]]:
-    """The patch over the plate without any matte, as R, G and B of a layer of its own, in the plate's types."""
-    channels, made = {}, patch.rgb if patch.full is None else patch.full
+    """Return the patch over the plate without a matte, as R, G and B of its own layer, in the plate's types."""
+    channels, generated = {}, patch.rgb if patch.full is None else patch.full
     region = patch.box & shot_frame.window
     here, there = region.relative_to(shot_frame.window).slices, region.relative_to(patch.box).slices
     for axis, (name, short) in enumerate(zip(shot_frame.rgb_channels, "RGB", strict=True)):
         plane = shot_frame.part.channels[name].copy()
         if patch.generated and not region.empty:
-            paste_into(plane[here], made[(*there, axis)], np.ones(region.shape, np.float32))
+            paste_into(plane[here], generated[(*there, axis)], np.ones(region.shape, np.float32))
         channels[f"{FULL_FILL_LAYER}.{short}"] = plane
     return channels
 
 
 def _confidence(patch: Patch, shot_frame: ShotFrame, weight: Array) -> NDArray[np.float16]:
-    """1 where the plate stays, the engine's own where it does not. Shape [h, w] of the data window."""
+    """Return the confidence, shape [h, w] of the data window: 1 where the plate stays, the engine's elsewhere."""
     whole = np.ones(shot_frame.raster.shape, np.float32)
     if patch.confidence is not None:
         whole[patch.box.slices] = patch.confidence
@@ -84,32 +94,54 @@ def _confidence(patch: Patch, shot_frame: ShotFrame, weight: Array) -> NDArray[n
 
 
 class ResultWriter:
-    """Pastes and encodes patches on a thread pool, a bounded number at a time; writing waits on threads of its own."""
+    """A writer of result frames: a thread pool composites and encodes patches, and threads of its own write the files.
+
+    Args:
+        command: the attempt at the job.
+        headers: returns the headers of a frame.
+        take_frame: returns a decoded frame by its index.
+        pool: composites and encodes.
+        slots: frames that may wait or be in work on the pool.
+        announce: is told each written frame.
+    """
 
     def __init__(
         self,
-        run: RunJob,
+        command: RunJob,
         headers: Callable[[], dict[str, HeaderValue]],
-        take: Callable[[int], ShotFrame],
+        take_frame: Callable[[int], ShotFrame],
         pool: ThreadPoolExecutor,
         slots: int,
         announce: Callable[[FrameWritten], None],
     ) -> None:
-        self._run, self._headers, self._take = run, headers, take
+        self._command, self._headers, self._take_frame = command, headers, take_frame
         self._pool, self._announce = pool, announce
         self._disk = ThreadPoolExecutor(WRITERS, "disk")
         self._slots = threading.BoundedSemaphore(slots + WRITERS)
         self._pending: list[Future[Future[None]]] = []
 
     def submit(self, patch: Patch, check: Callable[[], None]) -> None:
-        """Hand a patch over; waits for a free slot. Raises what an earlier patch failed with."""
+        """Accept a patch, once a slot is free.
+
+        Args:
+            patch: the patch.
+            check: called while waiting; raises Cancelled.
+
+        Raises:
+            Cancelled: the job was cancelled.
+            Exception: the failure of an earlier patch.
+        """
         while not self._slots.acquire(timeout=0.2):
             check()
         self._raise_failures()
         self._pending.append(self._pool.submit(self._encode, patch))
 
     def conclude(self, abandon: bool) -> None:
-        """Wait until all patches are announced; `abandon`: let none begin that hasn't. Raises the first failure."""
+        """Wait until all patches are announced, and raise the first failure.
+
+        Args:
+            abandon: whether patches that have not begun are dropped.
+        """
         begun = [future for future in self._pending if not (abandon and future.cancel())]
         wait(begun)
         self._disk.shutdown()
@@ -117,23 +149,26 @@ class ResultWriter:
             future.result().result()
 
     def _raise_failures(self) -> None:
+        """Raise the failure of a patch that has ended."""
         while self._pending and self._pending[0].done() and self._pending[0].result().done():
             self._pending.pop(0).result().result()
 
     def _encode(self, patch: Patch) -> Future[None]:
+        """Composite and encode a frame; its file is then written on another thread."""
         try:
-            shot_frame = self._take(patch.index)
-            data = encode_frame(composite(shot_frame, patch, self._headers(), self._run.job))
+            shot_frame = self._take_frame(patch.index)
+            data = encode_frame(composite(shot_frame, patch, self._headers(), self._command.job))
             return self._disk.submit(self._publish, shot_frame.frame, data)
         except BaseException:
             self._slots.release()
             raise
 
     def _publish(self, frame: int, data: bytes) -> None:
+        """Write the file of a frame, sync it, and announce it."""
         try:
-            path = Path(self._run.frames_dir) / f"{frame}.exr"
+            path = Path(self._command.frames_dir) / f"{frame}.exr"
             write_bytes(path, data, durable=True)
             digest = hashlib.blake2b(data, digest_size=32).hexdigest()
-            self._announce(FrameWritten(self._run.id, self._run.attempt, frame, str(path), len(data), digest))
+            self._announce(FrameWritten(self._command.id, self._command.attempt, frame, str(path), len(data), digest))
         finally:
             self._slots.release()

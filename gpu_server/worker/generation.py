@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator
 
 from gpu_server.engines.base import Clip, Engine, Generated, Patch
 from gpu_server.worker.context import RunContext
-from gpu_server.worker.hybrid import RealShare, hybrid
+from gpu_server.worker.hybrid import RealShare, mix_fills
 from gpu_server.worker.plate_integration import PlateIntegrator
 from void_bridge.errors import EngineError
 
@@ -58,7 +58,7 @@ def _integrated(
     if context.job.fill == "hybrid":
         share, stored = RealShare(), integrator.clip.stored
         real_patches = generate(real, stored, context)
-        mixed = hybrid(integrator.patches(generated, stored.wanted), real_patches, stored, share)
+        mixed = mix_fills(integrator.patches(generated, stored.wanted), real_patches, stored, share)
         yield from (patch for patch in mixed if patch.index in missing)
         context.report["real_share"] = round(share.share, 4)
     else:

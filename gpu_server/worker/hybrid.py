@@ -1,4 +1,4 @@
-"""fill = hybrid: real pixels where only the object hid them, the model's where physics changed or nobody looked."""
+"""The hybrid fill: real pixels where only the object hid them, the model's where light changed or no frame has any."""
 
 from __future__ import annotations
 
@@ -19,65 +19,74 @@ from void_bridge.pixels.seam import CELL, match
 
 Array = NDArray[np.float32]
 
-_SEEN = (0.45, 0.75)  # confidence: from there on real pixels begin to count, and count fully
-_SOFT_LINES = 270  # one pixel of blending for so many lines of the plate
+_SEEN = (0.45, 0.75)  # confidence from which real pixels begin to count, and count fully
+_SOFT_LINES = 270  # lines of the plate for one pixel of blending
 _NEIGHBOURS = 1
-_MATCH_SIDE = 448  # pixels of the longer side at which the two are matched
+_MATCH_SIDE = 448  # pixels of the longer side at which the two are compared
 _SURE = 0.9
 
 
 @dataclass
 class RealShare:
-    """How much of what was pasted are real pixels, over the frames so far."""
+    """The share of real pixels in the pasted ones, over the frames so far.
+
+    Attributes:
+        real: weight of real pixels.
+        pasted: weight of all pasted pixels.
+    """
 
     real: float = 0.0
     pasted: float = 0.0
 
     @property
     def share(self) -> float:
+        """The share of real pixels, in [0, 1]; 0 before the first frame."""
         return self.real / self.pasted if self.pasted else 0.0
 
 
-def hybrid(model: Iterable[Patch], real: Iterable[Patch], clip: Clip, told: RealShare) -> Iterator[Patch]:
-    """Both fills of the same frames as one, the model's brought to the real one's exposure and colour.
+def mix_fills(model: Iterable[Patch], real: Iterable[Patch], clip: Clip, total: RealShare) -> Iterator[Patch]:
+    """Mix both fills of the same frames; the model's is brought to the real one's exposure and colour.
 
     Args:
-        model, real: a patch for each of `clip.wanted`, in order, linear, in pixels of the plate. The confidence of
-            `real` is 1 where another frame saw the place, that of `model` where the pixel is the plate's own, which
-            stays as it is.
+        model: a patch for each of `clip.wanted`, in order, linear, in pixels of the plate. Its confidence is 1 where
+            the pixel is the plate's own, which stays as it is.
+        real: patches of the same frames. Their confidence is 1 where another frame shows the place.
         clip: the plate and its mattes.
-        told: is added to.
+        total: receives the weights of each frame.
     """
-    pairs = ((made, seen, _real_weight(made, seen, clip)) for made, seen in zip(model, real, strict=True))
+    pairs = ((mine, other, _real_weight(mine, other, clip)) for mine, other in zip(model, real, strict=True))
     for window, at in with_neighbours(pairs, _NEIGHBOURS):
-        made, seen, weight = window[at]
-        if not (made.generated and seen.generated):
-            yield made
+        generated, found, weight = window[at]
+        if not (generated.generated and found.generated):
+            yield generated
             continue
-        weight = np.minimum(weight, _steady(window, made.box))
-        paste = clip.matte("paste", made.index, made.box)
-        told.real += float((weight * paste).sum())
-        told.pasted += float(paste.sum())
-        yield _blended(made, seen, weight, paste, clip)
+        weight = np.minimum(weight, _mean_weight(window, generated.box))
+        paste = clip.matte("paste", generated.index, generated.box)
+        total.real += float((weight * paste).sum())
+        total.pasted += float(paste.sum())
+        yield _blend(generated, found, weight, paste, clip)
 
 
-def _real_weight(made: Patch, seen: Patch, clip: Clip) -> Array:
-    """Shape of the model's box, in [0, 1]: seen elsewhere, and not affected; softly ending inside of both."""
-    confidence = np.zeros(made.box.shape, np.float32)
-    if made.box.empty:
+def _real_weight(generated: Patch, found: Patch, clip: Clip) -> Array:
+    """Return the weight of real pixels over the model's box: 1 where another frame shows an unaffected place.
+
+    It fades out inside the area and lies in [0, 1].
+    """
+    confidence = np.zeros(generated.box.shape, np.float32)
+    if generated.box.empty:
         return confidence
-    shared = made.box & seen.box
-    if not shared.empty and seen.confidence is not None:
-        confidence[shared.relative_to(made.box).slices] = seen.confidence[shared.relative_to(seen.box).slices]
+    shared = generated.box & found.box
+    if not shared.empty and found.confidence is not None:
+        confidence[shared.relative_to(generated.box).slices] = found.confidence[shared.relative_to(found.box).slices]
     low, high = _SEEN
     weight = np.clip((confidence - low) / (high - low), 0, 1)
-    weight[clip.matte("paste", made.index, made.box) <= 0] = 1  # the plate's own pixels are real
-    weight[clip.matte("affected", made.index, made.box) > 0] = 0
-    return _soft_inside(weight, max(1, round(clip.height / _SOFT_LINES)))
+    weight[clip.matte("paste", generated.index, generated.box) <= 0] = 1  # the plate's own pixels are real
+    weight[clip.matte("affected", generated.index, generated.box) > 0] = 0
+    return _fade_inside(weight, max(1, round(clip.height / _SOFT_LINES)))
 
 
-def _soft_inside(weight: Array, pixels: int) -> Array:
-    """Fading out within the area, never beyond it."""
+def _fade_inside(weight: Array, pixels: int) -> Array:
+    """Fade a weight out within its area, never beyond it."""
     around = np.pad(weight, pixels, mode="edge")
     size = 2 * pixels + 1
     smaller = cv2.erode(around, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)))
@@ -85,38 +94,40 @@ def _soft_inside(weight: Array, pixels: int) -> Array:
     return np.minimum(soft, weight)
 
 
-def _steady(window: Sequence[tuple[Patch, Patch, Array]], box: Box) -> Array:
-    """The mean weight of a frame and its neighbours over `box`; where a neighbour has none, it isn't asked."""
+def _mean_weight(window: Sequence[tuple[Patch, Patch, Array]], box: Box) -> Array:
+    """Return the mean weight of a frame and its neighbours over `box`, of those that cover a pixel."""
     total, count = np.zeros(box.shape, np.float32), np.zeros(box.shape, np.float32)
-    for made, _, weight in window:
-        shared = box & made.box
+    for generated, _, weight in window:
+        shared = box & generated.box
         if shared.empty:
             continue
         here = shared.relative_to(box).slices
-        total[here] += weight[shared.relative_to(made.box).slices]
+        total[here] += weight[shared.relative_to(generated.box).slices]
         count[here] += 1
     return np.asarray(total / np.maximum(count, 1), np.float32)
 
 
-def _blended(made: Patch, seen: Patch, weight: Array, paste: Array, clip: Clip) -> Patch:
-    plate = clip.plate(made.index, made.box)
-    real, confidence = plate.copy(), np.zeros(made.box.shape, np.float32)
-    shared = made.box & seen.box
-    here, there = shared.relative_to(made.box).slices, shared.relative_to(seen.box).slices
+def _blend(generated: Patch, found: Patch, weight: Array, paste: Array, clip: Clip) -> Patch:
+    """Blend the real pixels into the model's patch by their weight."""
+    plate = clip.plate(generated.index, generated.box)
+    real, confidence = plate.copy(), np.zeros(generated.box.shape, np.float32)
+    shared = generated.box & found.box
+    here, there = shared.relative_to(generated.box).slices, shared.relative_to(found.box).slices
     inside = paste[here] > 0
-    real[here] = np.where(inside[..., None], seen.rgb[there], real[here])
-    if seen.confidence is not None:
-        confidence[here] = seen.confidence[there]
-    plate_share = np.zeros_like(weight) if made.confidence is None else made.confidence
-    matched = _matched(made.rgb, real, (weight > _SURE) | (paste <= 0))
-    own = made.rgb + (1 - plate_share)[..., None] * (matched - made.rgb)
+    real[here] = np.where(inside[..., None], found.rgb[there], real[here])
+    if found.confidence is not None:
+        confidence[here] = found.confidence[there]
+    plate_share = np.zeros_like(weight) if generated.confidence is None else generated.confidence
+    matched = _matched(generated.rgb, real, (weight > _SURE) | (paste <= 0))
+    own = generated.rgb + (1 - plate_share)[..., None] * (matched - generated.rgb)
     rgb = own + weight[..., None] * (real - own)
-    return dataclasses.replace(made, rgb=rgb, confidence=plate_share + weight * (confidence - plate_share))
+    return dataclasses.replace(generated, rgb=rgb, confidence=plate_share + weight * (confidence - plate_share))
 
 
-def _matched(made: Array, real: Array, agreed: NDArray[np.bool_]) -> Array:
-    """The model's pixels in the exposure and colour of the real ones, judged at a small size."""
+def _matched(generated: Array, real: Array, agreed: NDArray[np.bool_]) -> Array:
+    """Return the model's pixels in the exposure and colour of the real ones, measured at a small size."""
     scale = min(1.0, _MATCH_SIDE / max(agreed.shape))
     rows, columns = (max(CELL, CELL * round(side * scale / CELL)) for side in agreed.shape)
     trusted = resample(agreed.astype(np.float32), rows, columns) > _SURE
-    return match(resample(made, rows, columns), resample(real, rows, columns), trusted, doubt=math.inf).apply(made)
+    correction = match(resample(generated, rows, columns), resample(real, rows, columns), trusted, doubt=math.inf)
+    return correction.apply(generated)

@@ -1,7 +1,7 @@
-"""What a server and its worker processes say to each other, over the worker's stdin and stdout.
+"""The messages between a server and its worker processes, over the worker's stdin and stdout.
 
-The worker ends when its stdin does. Each attempt at a job has a number; the server ignores what
-comes from an attempt that is no longer the job's.
+The worker ends when its stdin does. Each attempt at a job has a number; the server ignores messages of an attempt that
+is no longer the job's.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _MESSAGE_BYTES_MAX = 64 * 2**20
 
 
 class WorkerMessage:
-    """Base of all; `type` is its name on the pipe."""
+    """The base of all messages; `type` is the name on the pipe."""
 
     type: ClassVar[str]
 
@@ -32,13 +32,20 @@ class WorkerMessage:
 
 @dataclass(frozen=True)
 class RunJob(WorkerMessage):
-    """Do a job, or what is left of it.
+    """A command to do a job, or the rest of it.
 
-    files: path as the job names it -> where the bytes lie on this machine.
-    frames_dir: folder of this attempt for result frames. scratch: folder of the job for anything an
-    engine wants to find again after a crash. cache: folder that all jobs share. models: where weights lie.
-    finished: frame numbers published by earlier attempts. by_path: the files are where their submitter has them,
-    found there with every link followed.
+    Attributes:
+        id: the job's id.
+        attempt: number of the attempt.
+        job: the job.
+        files: path as the job names it -> file on this machine.
+        frames_dir: folder of this attempt for result frames.
+        scratch: folder of the job for files that an engine finds again after a crash.
+        cache: folder that all jobs share.
+        models: folder of the weights.
+        finished: frame numbers published by earlier attempts.
+        previews: whether a client watches previews.
+        by_path: whether the files are where their submitter has them, with every link followed.
     """
 
     type: ClassVar[str] = "run"
@@ -57,6 +64,8 @@ class RunJob(WorkerMessage):
 
 @dataclass(frozen=True)
 class CancelJob(WorkerMessage):
+    """A command to stop a job at its next safe point."""
+
     type: ClassVar[str] = "cancel"
     id: str
 
@@ -66,6 +75,8 @@ class CancelJob(WorkerMessage):
 
 @dataclass(frozen=True)
 class Ready(WorkerMessage):
+    """The worker takes jobs."""
+
     type: ClassVar[str] = "ready"
     device: str
     engines: tuple[str, ...]
@@ -73,7 +84,7 @@ class Ready(WorkerMessage):
 
 @dataclass(frozen=True)
 class Resolved(WorkerMessage):
-    """The job with everything filled in that was left open (engine, exposure); kept for later attempts."""
+    """The job with its open options filled in (engine, exposure); the server keeps it for later attempts."""
 
     type: ClassVar[str] = "resolved"
     id: str
@@ -83,7 +94,7 @@ class Resolved(WorkerMessage):
 
 @dataclass(frozen=True)
 class Advance(WorkerMessage):
-    """Progress of a stage; also what the deadline on progress listens to."""
+    """The progress of a stage, to which the server's deadline applies."""
 
     type: ClassVar[str] = "advance"
     id: str
@@ -96,7 +107,7 @@ class Advance(WorkerMessage):
 
 @dataclass(frozen=True)
 class FrameWritten(WorkerMessage):
-    """A result frame is whole and synced at `path`. digest: blake2b-256 in hex."""
+    """A result frame is complete and synced at `path`. digest: blake2b-256 in hex."""
 
     type: ClassVar[str] = "frame"
     id: str
@@ -109,7 +120,7 @@ class FrameWritten(WorkerMessage):
 
 @dataclass(frozen=True)
 class WorkerPreview(WorkerMessage):
-    """png: an encoded picture of a frame in the making."""
+    """A preview of a frame in the making. png: the encoded picture."""
 
     type: ClassVar[str] = "preview"
     id: str
@@ -120,7 +131,7 @@ class WorkerPreview(WorkerMessage):
 
 @dataclass(frozen=True)
 class DeviceFree(WorkerMessage):
-    """The engine is through with this job; the next may come while its frames are being encoded."""
+    """The model has run for this job; the next job may start while frames of this one are encoded."""
 
     type: ClassVar[str] = "device_free"
     id: str
@@ -129,7 +140,7 @@ class DeviceFree(WorkerMessage):
 
 @dataclass(frozen=True)
 class Ended(WorkerMessage):
-    """The last word on an attempt. code and message are set when it failed."""
+    """The last message of an attempt. code and message are set unless it is done."""
 
     type: ClassVar[str] = "ended"
     id: str
@@ -144,17 +155,21 @@ _TYPES = {cls.type: cls for cls in WorkerMessage.__subclasses__()}
 
 
 def send(stream: BinaryIO, message: WorkerMessage) -> None:
-    """Write one message and flush. Raises OSError when the other end is gone."""
+    """Write one message and flush.
+
+    Raises:
+        OSError: the other end is closed.
+    """
     payload = msgpack.packb({"type": message.type, "body": to_plain(message)})
     stream.write(_LENGTH.pack(len(payload)) + payload)
     stream.flush()
 
 
 def receive(stream: BinaryIO) -> Iterator[WorkerMessage]:
-    """Messages until the other end closes.
+    """Yield messages until the other end closes.
 
     Raises:
-        ProtocolError: bytes that are no message.
+        ProtocolError: the bytes are no message.
     """
     while len(head := stream.read(_LENGTH.size)) == _LENGTH.size:
         (length,) = _LENGTH.unpack(head)

@@ -1,6 +1,6 @@
-"""The worker process: takes jobs from its server's pipe, one on the device at a time.
+"""The worker process: it takes jobs from its server's pipe, one on the device at a time.
 
-While the last frames of a job are being encoded the next one may already run: `DeviceFree` says so.
+While the last frames of a job are encoded, the next job may already run: `DeviceFree` tells the server so.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ _DEVICE_LOST_EXIT = 75
 
 
 def main() -> int:
+    """Run the worker process and return its exit code."""
     commands, replies = _claim_pipes()
     logging.basicConfig(level=logging.INFO, handlers=[handler_to_server(sys.stderr)])
     faulthandler.enable()
@@ -51,7 +52,7 @@ def main() -> int:
 
 
 def _claim_pipes() -> tuple[BinaryIO, BinaryIO]:
-    """The message pipes; what a library prints goes to the log instead."""
+    """Return the message pipes. Output of libraries goes to the log from here on."""
     commands = os.fdopen(os.dup(0), "rb")
     replies = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
@@ -61,7 +62,7 @@ def _claim_pipes() -> tuple[BinaryIO, BinaryIO]:
 
 
 def _die_with_parent() -> None:
-    """On Linux the kernel ends this process with its server, even while a library holds the interpreter."""
+    """Let the kernel end this process with its server, on Linux, even while a library holds the interpreter."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform == "linux":
         set_parent_death_signal = 1
@@ -69,7 +70,14 @@ def _die_with_parent() -> None:
 
 
 class WorkerLoop:
-    """Reads commands on a thread of its own, so that a cancel reaches a running job."""
+    """The loop over commands. A thread of its own reads them, so that a cancel reaches a running job.
+
+    Args:
+        commands: pipe from the server.
+        replies: pipe to the server.
+        threads: threads for decoding, integration and encoding.
+        device: name of the device.
+    """
 
     def __init__(self, commands: BinaryIO, replies: BinaryIO, threads: int, device: str) -> None:
         self._commands, self._replies, self._threads, self._device = commands, replies, threads, device
@@ -80,7 +88,7 @@ class WorkerLoop:
         self._finishing: threading.Thread | None = None
 
     def serve(self) -> None:
-        """Work until the server closes the pipe, which ends the process at once."""
+        """Do jobs until the server closes the pipe, which ends the process at once."""
         threading.Thread(target=self._read, name="commands", daemon=True).start()
         self._send(Ready(self._device, engines=engine_names()))
         with ThreadPoolExecutor(self._threads, "frames") as pool:
@@ -117,7 +125,10 @@ class WorkerLoop:
         self._send(ended)
 
     def _leave(self, run: JobRun, command: RunJob) -> NoReturn:
-        """After the device has gone, once the frames of the job before are out. The device is never called free."""
+        """End the process after the device was lost, once the frames of the job before are written.
+
+        The device is never announced as free.
+        """
         if self._finishing:
             self._finishing.join()
         self._conclude(run, command)

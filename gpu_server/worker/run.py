@@ -79,7 +79,7 @@ class JobRun:
         return isinstance(self._failure, DeviceLost)
 
     def produce(self) -> None:
-        """Work until the device is free. An engine that works on the plate itself delivers its patches, too."""
+        """Run the engine until the device is free. An engine that works on the plate delivers its patches, too."""
         self._attempt(self._produce)
 
     def conclude(self) -> Ended:

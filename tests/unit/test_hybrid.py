@@ -9,7 +9,7 @@ from gpu_server.engines.base import ArrayClip, Patch
 from gpu_server.engines.propagate.engine import PropagateEngine
 from gpu_server.footage import make_clip
 from gpu_server.picture_quality import psnr
-from gpu_server.worker.hybrid import RealShare, hybrid
+from gpu_server.worker.hybrid import RealShare, mix_fills
 from tests.support.clips import footage_clip, outcome
 from tests.support.model_frames import PLATE, ellipse, fine, wall
 from void_bridge.pixels.box import Box
@@ -47,7 +47,7 @@ def real_patches(confidence: np.ndarray) -> Iterator[Patch]:
 
 def filled(confidence: np.ndarray, gain: np.ndarray | float = 1.0) -> tuple[list[Patch], RealShare]:
     told = RealShare()
-    return list(hybrid(model_patches(gain), real_patches(confidence), clip(), told)), told
+    return list(mix_fills(model_patches(gain), real_patches(confidence), clip(), told)), told
 
 
 def alike(one: np.ndarray, other: np.ndarray) -> float:
@@ -88,7 +88,7 @@ def test_no_hard_edge_between_the_two():
     real = [Patch(p.index, p.box, np.full_like(p.rgb, 0.25), p.confidence) for p in real_patches(seen)]
     plain = clip()
     plain.plates[:] = 0.25
-    result = list(hybrid(flat, real, plain, told))[1].rgb
+    result = list(mix_fills(flat, real, plain, told))[1].rgb
     assert np.abs(np.diff(result, axis=1)).max() < 0.02
     assert np.abs(np.diff(result, axis=0)).max() < 0.02
 
@@ -110,7 +110,7 @@ def test_confidence_that_comes_and_goes_does_not_flicker():
     for index, patch in enumerate(real_patches(np.ones(PLATE, np.float32))):
         wobbling = 0.6 + 0.05 * draw.standard_normal(HOLE.shape).astype(np.float32) + 0.01 * index
         real.append(Patch(patch.index, patch.box, patch.rgb, wobbling))
-    mixed = [p.confidence for p in hybrid(model_patches(), real, whole, told) if p.confidence is not None]
+    mixed = [p.confidence for p in mix_fills(model_patches(), real, whole, told) if p.confidence is not None]
     weights = np.stack(mixed)[(slice(None), *HOLE.relative_to(AROUND).slices)]
     unsteadied = np.clip((np.stack([p.confidence for p in real]) - 0.45) / 0.3, 0, 1)
     assert weights.std(axis=0).mean() < 0.35 * unsteadied.std(axis=0).mean()
@@ -119,7 +119,7 @@ def test_confidence_that_comes_and_goes_does_not_flicker():
 def test_frames_that_one_of_them_has_nothing_for_are_the_models():
     nothing = [Patch(i, Box(0, 0, 0, 0), np.zeros((0, 0, 3), np.float32), generated=False) for i in range(FRAMES)]
     told = RealShare()
-    patches = list(hybrid(model_patches(), nothing, clip(), told))
+    patches = list(mix_fills(model_patches(), nothing, clip(), told))
     for patch, made in zip(patches, model_patches(), strict=True):
         np.testing.assert_array_equal(patch.rgb, made.rgb)
     assert told.share == 0
@@ -127,7 +127,7 @@ def test_frames_that_one_of_them_has_nothing_for_are_the_models():
 
 def test_two_fills_of_different_length_are_refused():
     with pytest.raises(ValueError, match="shorter"):
-        list(hybrid(model_patches(), list(real_patches(np.ones(PLATE, np.float32)))[:2], clip(), RealShare()))
+        list(mix_fills(model_patches(), list(real_patches(np.ones(PLATE, np.float32)))[:2], clip(), RealShare()))
 
 
 def test_with_the_propagate_engine_real_pixels_win(tmp_path):
@@ -137,7 +137,7 @@ def test_with_the_propagate_engine_real_pixels_win(tmp_path):
     soft = [Patch(i, Box(0, 0, 135, 240), np.full((135, 240, 3), 0.2, np.float32)) for i in range(8)]
     told = RealShare()
     pasted = whole.plates.copy()
-    for patch in hybrid(soft, real.patches, whole, told):
+    for patch in mix_fills(soft, real.patches, whole, told):
         weight = whole.matte("paste", patch.index, patch.box)[..., None]
         pasted[patch.index] += weight * (patch.rgb - pasted[patch.index])
     only_object = (footage.remove > 0.5) & (footage.affected <= 0)
