@@ -1,5 +1,5 @@
-# What VOID Bridge uses of Fusion's scripting, for mypy. Blackmagic publishes no stubs with a Fusion API; each line
-# names where its name and meaning were read. Nothing here was run inside Fusion: the self-test does that.
+# The part of Fusion's scripting that VOID Bridge uses, for mypy. Blackmagic publishes no stubs with a Fusion API; each
+# line names its source. Nothing here has been run inside Fusion: the self-test does that.
 #
 # [G]  Blackmagic Design, "Fusion 8 Scripting Guide and Reference Manual", February 2016: the entry of that name
 # [R]  Blackmagic Design, DaVinci Resolve, Developer/Scripting/README.txt, as kept in
@@ -33,7 +33,7 @@ class Operator:
     def GetAttrs(self) -> Dict[str, Any]: ...  # [G] Operator attributes: TOOLS_..., TOOLB_..., TOOLNT_...
     def SetAttrs(self, attrs: Mapping[str, Any]) -> None: ...  # [G] "Attributes"
     def GetData(self, name: str) -> Optional[Data]: ...  # [G] Operator.GetData: stored with the tool, copied with it
-    def SetData(self, name: str, value: Optional[Data]) -> None: ...  # [G] Operator.SetData; None takes it out: [W]
+    def SetData(self, name: str, value: Optional[Data]) -> None: ...  # [G] Operator.SetData; None deletes it: [W]
     def FindMainOutput(self, index: int) -> Optional[PlainOutput]: ...  # [G] Operator.FindMainOutput, from 1
     def GetInput(self, id: str) -> Any: ...  # [G] Operator.GetInput
     def SetInput(self, id: str, value: Any) -> None: ...  # [G] Operator.SetInput
@@ -42,7 +42,6 @@ class Operator:
 
 class FlowView:
     def GetPosTable(self, tool: Operator) -> Dict[float, float]: ...  # [G] FlowView.GetPosTable: {1: x, 2: y}
-    def SetPos(self, tool: Operator, x: float, y: float) -> None: ...  # [G] FlowView.SetPos
 
 class FuFrame:
     FlowView: FlowView  # [G] FuFrame.FlowView
@@ -80,7 +79,6 @@ class Item:
     Value: float  # [U] SpinBox, DoubleSpinBox
     Checked: bool  # [U] CheckBox
     CurrentIndex: int  # [U] ComboBox, TabBar, Stack
-    Enabled: bool  # [U] every widget
     def AddItem(self, text: str) -> None: ...  # [U] ComboBox
     def AddTab(self, text: str) -> None: ...  # [U] TabBar
     def Clear(self) -> None: ...  # [U] ComboBox
@@ -142,8 +140,7 @@ class Fusion:
 class Bmd:
     def UIDispatcher(self, ui: UIManager) -> Dispatcher: ...  # [U] bmd.UIDispatcher
 
-class MediaPoolItem:
-    def GetName(self) -> str: ...  # [R] MediaPoolItem
+class MediaPoolItem: ...
 
 class MediaPool:
     def ImportMedia(self, items: List[Dict[str, Any]]) -> Optional[List[MediaPoolItem]]: ...  # [R] MediaPool
@@ -155,11 +152,9 @@ class TimelineItem:
     def AddFusionComp(self) -> Optional[Composition]: ...  # [R] TimelineItem
 
 class Timeline:
-    def GetName(self) -> str: ...  # [R] Timeline
     def GetCurrentVideoItem(self) -> Optional[TimelineItem]: ...  # [R] Timeline: the clip under the playhead
 
 class Project:
-    def GetName(self) -> str: ...  # [R] Project
     def GetCurrentTimeline(self) -> Optional[Timeline]: ...  # [R] Project
     def GetMediaPool(self) -> MediaPool: ...  # [R] Project
 

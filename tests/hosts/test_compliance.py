@@ -10,7 +10,7 @@ import pytest
 from host_plugins.control.state import JobState
 from tests.hosts.compliance import SCENARIOS
 from tests.hosts.farms import FakeFarm
-from tests.hosts.fusion_shots import SPACE, Shot, rgb
+from tests.hosts.fusion_shots import SPACE, FusionShot, rgb
 from tests.hosts.nuke_comp import LAST_S, Comp
 from tests.hosts.nuke_plugin import load, started, stop
 
@@ -89,7 +89,7 @@ class NukeHost:
 class FusionHost:
     """The script of the Fusion page in the fake of Fusion, with its window."""
 
-    def __init__(self, shot: Shot) -> None:
+    def __init__(self, shot: FusionShot) -> None:
         self.shot, self.folder = shot, shot.folder
         self._without: list[str] = []
 
@@ -104,7 +104,7 @@ class FusionHost:
             user.click("submit")
             user.until(lambda: self._is_there(before, until))
 
-        self.shot.use(steps)
+        self.shot.run_window(steps)
         return self.shot.state()
 
     def cancel_when(self, settings, until):
@@ -117,7 +117,7 @@ class FusionHost:
             user.click("cancel")
             user.until(lambda: not self.shot.state().is_alive)
 
-        self.shot.use(steps)
+        self.shot.run_window(steps)
         return self.shot.state()
 
     def refusal(self, settings):
@@ -128,7 +128,7 @@ class FusionHost:
             user.click("submit")
             said.append(user.text("status"))
 
-        self.shot.use(steps)
+        self.shot.run_window(steps)
         return said[0]
 
     def reopen(self, until):
@@ -137,7 +137,7 @@ class FusionHost:
         def steps(user):
             user.until(lambda: self._is_there("", until))
 
-        self.shot.use(steps)
+        self.shot.run_window(steps)
         return self.shot.state()
 
     def disconnect(self, what):
@@ -166,7 +166,7 @@ class FusionHost:
         state = self.shot.state()
         if state.id == before or not until(state):
             return False
-        return state.phase != "done" or self.shot.is_home(before)
+        return state.phase != "done" or self.shot.shows_result(before)
 
     def _fill(self, user, settings):
         for name, value in {"colorspace": SPACE, "engine": "propagate", **settings}.items():
@@ -188,7 +188,7 @@ def nuke_host(footage, folder):
 
 @contextmanager
 def fusion_host(footage, folder):
-    yield FusionHost(Shot(footage, folder))
+    yield FusionHost(FusionShot(footage, folder))
 
 
 HOSTS = {"nuke": nuke_host, "fusion": fusion_host}

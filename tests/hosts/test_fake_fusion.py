@@ -1,4 +1,4 @@
-"""The rules that the fake of Fusion enforces."""
+"""The rules of Fusion's API that the fake enforces, as registry.py and typings/ have them from the vendor."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from tests.hosts.fake_fusion import FakeFusion
-from tests.hosts.fake_fusion.exr_files import frame_path, load, split_clip
 from void_bridge.pixels.box import Box
 from void_bridge.pixels.exr import read_frame, write_simple
 
@@ -53,18 +52,20 @@ def test_unknown_names_raise(comp):
 
 
 def test_another_thread_may_not_use_it(fake):
-    said = []
+    errors = []
 
     def use():
         try:
             fake.comp.GetAttrs()
         except AssertionError as exc:
-            said.append(str(exc))
+            errors.append(str(exc))
 
     thread = threading.Thread(target=use, name="elsewhere")
     thread.start()
     thread.join()
-    assert said == ["Composition.GetAttrs was used on the thread 'elsewhere': Fusion's API belongs to the script's own"]
+    assert errors == [
+        "Composition.GetAttrs was used on the thread 'elsewhere': Fusion's API belongs to the script's own"
+    ]
 
 
 def test_changes_have_to_be_locked_and_grouped(fake):
@@ -80,10 +81,9 @@ def test_changes_have_to_be_locked_and_grouped(fake):
     comp.Unlock()
     with pytest.raises(AssertionError, match="Unlock without Lock"):
         comp.Unlock()
-    assert comp.undone == ["add"]
 
 
-def test_handles_die_with_their_tool_and_composition(fake, comp):
+def test_handles_of_deleted_tools_and_closed_compositions_raise(fake, comp):
     tool = comp.AddTool("Background", 0, 0)
     tool.Delete()
     with pytest.raises(TypeError, match="something that is gone"):
@@ -105,7 +105,7 @@ def test_a_copy_has_the_data_and_a_name_of_its_own(fake, comp):
         tool.SetData("a", {"b": 1})
 
 
-def test_a_new_clip_makes_a_loader_forget_its_trim(comp, tmp_path):
+def test_a_new_clip_resets_a_loaders_trim(comp, tmp_path):
     loader = comp.AddTool("Loader", 0, 0)
     loader.SetInput("Clip", sequence(tmp_path / "a"))
     assert [loader.GetInput(n) for n in ("GlobalIn", "GlobalOut", "ClipTimeEnd")] == [0, 2, 2]
@@ -127,7 +127,7 @@ def test_a_loaders_ends_cannot_pass_each_other_and_moving_one_trims(comp, tmp_pa
     assert loader.GetInput("GlobalOut") == 2
 
 
-def test_a_loader_maps_no_layers(comp, tmp_path):
+def test_a_loader_reads_no_other_layers(comp, tmp_path):
     loader = comp.AddTool("Loader", 0, 0)
     loader.SetInput("Clip", sequence(tmp_path / "a"))
     picture = loader.picture(1)
@@ -135,7 +135,7 @@ def test_a_loader_maps_no_layers(comp, tmp_path):
     assert loader.FindMainOutput(1).GetValue(9) is None
 
 
-def test_a_saver_writes_real_files_of_the_depth_and_domain_it_is_told(fake, comp, tmp_path):
+def test_a_saver_writes_the_depth_and_the_domain_of_its_inputs(fake, comp, tmp_path):
     plane = np.arange(24, dtype=np.float32).reshape(4, 6) / 7
     window = Box(-1, -1, 3, 5)
     write_simple(tmp_path / "p.0000.exr", dict.fromkeys("RGBA", plane), Box(0, 0, 2, 4), window)
@@ -157,7 +157,7 @@ def test_a_saver_writes_real_files_of_the_depth_and_domain_it_is_told(fake, comp
         saver.SetInput("ClippingMode", "Domain")
 
 
-def test_a_saver_that_rests_or_has_no_folder_writes_nothing(comp, tmp_path):
+def test_a_saver_that_passes_through_or_has_no_folder_writes_nothing(comp, tmp_path):
     loader = comp.AddTool("Loader", 0, 0)
     loader.SetInput("Clip", sequence(tmp_path / "a"))
     saver = comp.AddTool("Saver", 1, 0)
@@ -168,8 +168,8 @@ def test_a_saver_that_rests_or_has_no_folder_writes_nothing(comp, tmp_path):
     assert comp.Render({"Start": 0, "End": 1}) is False and not (tmp_path / "nowhere").exists()
 
 
-def test_a_mask_cuts_a_background_out_and_fits_no_picture_input(fake, comp):
-    mask = comp.AddTool("EllipseMask", 0, 0)
+def test_a_mask_is_the_alpha_of_a_background_and_fits_no_picture_input(fake, comp):
+    mask = comp.AddTool("PolylineMask", 0, 0)
     fake.draw(mask, lambda frame: np.eye(4, 6) * frame / 10)
     white = comp.AddTool("Background", 1, 0)
     for name, value in (("UseFrameFormatSettings", 0), ("Width", 6), ("Height", 4), ("TopLeftRed", 1)):
@@ -181,12 +181,6 @@ def test_a_mask_cuts_a_background_out_and_fits_no_picture_input(fake, comp):
         saver.ConnectInput("Input", mask)
 
 
-def test_names_of_numbered_files():
-    assert split_clip("/p/plate.0000.exr") == ("/p/plate.", 4, ".exr")
-    assert split_clip("/p/plate.exr") == ("/p/plate", 4, ".exr")
-    assert frame_path("/p/plate.0000.exr", -3).name == "plate.-003.exr"
-
-
 def test_a_dialog_is_checked_and_answered(fake, comp):
     fake.answers = [{"menu": "b", "text": "hello"}]
     control = {1: "menu", 2: "Dropdown", "Options": {1: "a", 2: "b"}, "Default": 0}
@@ -196,11 +190,11 @@ def test_a_dialog_is_checked_and_answered(fake, comp):
         comp.AskUser("title", {0: control})
     with pytest.raises(AssertionError, match="has no options"):
         comp.AskUser("title", {1: {**control, "Lines": 3}})
-    with pytest.raises(AssertionError, match="nobody answers"):
+    with pytest.raises(AssertionError, match="no answer for the dialog"):
         comp.AskUser("title", {1: control})
 
 
-def test_widgets_have_no_more_than_their_kind(fake):
+def test_widgets_have_the_options_and_attributes_of_their_kind(fake):
     ui = fake.ui
     with pytest.raises(AssertionError, match="Label has no options"):
         ui.Label({"Txt": "x"})
@@ -214,21 +208,3 @@ def test_widgets_have_no_more_than_their_kind(fake):
     spin = ui.SpinBox({"ID": "c", "Minimum": 0, "Maximum": 5})
     spin.Value = 9
     assert spin.Value == 5
-
-
-def test_a_window_that_nobody_closes_is_an_error(fake):
-    dispatcher = fake.bmd.UIDispatcher(fake.ui)
-    window = dispatcher.AddWindow({"ID": "w", "WindowTitle": "t", "Geometry": [0, 0, 9, 9]}, [])
-    with pytest.raises(AttributeError, match="no event Closed"):
-        window.On.w.Closed = print
-    with pytest.raises(AttributeError, match="the window has no button"):
-        window.On.button.Clicked = print
-    fake.user = lambda user: None
-    with pytest.raises(AssertionError, match="left open"):
-        dispatcher.RunLoop()
-
-
-def test_a_loader_that_reads_what_a_saver_wrote(comp, tmp_path):
-    path = tmp_path / "x.0001.exr"
-    write_simple(path, dict.fromkeys("RGBA", np.full((2, 2), 3, np.float16)))
-    assert load(path).rgba.max() == 3

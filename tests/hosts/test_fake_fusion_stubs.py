@@ -1,4 +1,4 @@
-"""The fake of Fusion, the stubs and the plug-in against each other: nothing is used or offered that has no source."""
+"""The plug-in, the stubs and the fake of Fusion agree, and every name in the stubs has a source."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FAKES = {
     for name, cls in inspect.getmembers(module, inspect.isclass)
     if cls.__module__ == module.__name__
 }
-# Containers of handlers, whose names are the script's own.
+# Containers of handlers, whose attributes are named by the script.
 _BY_NAME = {"Events", "WindowEvents", "DispatcherEvents"}
 
 
@@ -30,7 +30,7 @@ def stub_classes() -> dict[str, ast.ClassDef]:
 
 
 def members(cls: ast.ClassDef) -> dict[str, list[str] | None]:
-    """Name -> names of the parameters; None for an attribute."""
+    """Return the parameters of each method by its name; None for an attribute."""
     found: dict[str, list[str] | None] = {}
     for node in cls.body:
         if isinstance(node, ast.FunctionDef):
@@ -46,7 +46,7 @@ def public(cls: type) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("name", sorted(set(stub_classes()) - _BY_NAME))
-def test_the_fake_offers_what_the_stub_has_and_no_more(name):
+def test_the_fake_has_the_members_of_the_stub(name):
     stub, fake = members(stub_classes()[name]), public(FAKES[name])
     assert set(fake) == set(stub)
     for member, parameters in stub.items():
@@ -71,7 +71,7 @@ def test_every_line_of_the_stub_names_its_source():
 
 
 def test_mypy_holds_the_plug_in_to_the_stub(tmp_path):
-    """One run over copies with a typo each; every typo is found, and nothing else."""
+    """Check copies with one typo each: mypy finds every typo and nothing else."""
     source = (REPOSITORY / "host_plugins" / "resolve" / "export.py").read_text()
     typos = {
         "method": ("self._comp.Render(", "self._comp.Rendr("),

@@ -1,5 +1,4 @@
-"""From Fusion to the farm and back, in the fake of Fusion: the window and the dialogs; the farm is a fake but for the
-last test, which runs openjd-cli for real."""
+"""Submissions from the fake Fusion to a farm: a fake one, and openjd-cli in the last test."""
 
 from __future__ import annotations
 
@@ -15,7 +14,7 @@ from host_plugins.resolve.dialogs import ACTIONS
 from host_plugins.resolve.farm import TITLE
 from host_plugins.resolve.remove import run
 from tests.hosts.farms import JOB, OPENJD_S, FakeFarm, needs_shell, until_openjd_has_ended
-from tests.hosts.fusion_shots import SPACE, V1, V2, Shot, as_was, rgb
+from tests.hosts.fusion_shots import SPACE, V1, V2, FusionShot, assert_restored, rgb
 from tests.hosts.shots_on_disk import FRAMES
 from void_bridge.config import Config
 from void_bridge.job import JobFile
@@ -33,10 +32,10 @@ def farm(tmp_path, monkeypatch):
 
 @pytest.fixture
 def shot(served, footage, tmp_path):
-    return Shot(footage, tmp_path)
+    return FusionShot(footage, tmp_path)
 
 
-def press(shot: Shot, user, *answers) -> None:
+def press(shot: FusionShot, user, *answers) -> None:
     """Submit to the farm, with these answers to the dialogs."""
     user.type("colorspace", SPACE)
     user.choose("engine", "propagate")
@@ -46,37 +45,36 @@ def press(shot: Shot, user, *answers) -> None:
     user.click("submit")
 
 
-def submit(shot: Shot, *answers, then=None) -> str:
-    """As an artist in the window, who looks until the farm has the job. Returns what the window says."""
-    said = []
+def submit(shot: FusionShot, *answers, then=None) -> str:
+    """Submit in the window, wait until the farm has the job, and return the status line."""
+    lines = []
 
     def steps(user):
         press(shot, user, *answers)
         (then or until_on_farm(shot))(user)
-        said.append(user.text("status"))
-        said.append(user.text("farm_job"))
+        lines.append(user.text("status"))
 
-    shot.use(steps)
-    assert shot.fake.answers == [], "not every dialog came"
-    as_was(shot)
-    return said[0]
+    shot.run_window(steps)
+    assert shot.fake.answers == [], "a dialog was not shown"
+    assert_restored(shot)
+    return lines[0]
 
 
-def until_on_farm(shot: Shot):
+def until_on_farm(shot: FusionShot):
     return lambda user: user.until(lambda: shot.state().farm or shot.state().phase == "failed")
 
 
-def nothing(user) -> None:
-    """What it says at once."""
+def at_once(user) -> None:
+    """Read the status line without waiting."""
 
 
-def versions(shot: Shot) -> list[str]:
+def versions(shot: FusionShot) -> list[str]:
     return sorted(path.name for path in (shot.folder / "void").glob("*_v*"))
 
 
-def test_submit_asks_lists_and_hands_one_job_over(shot, farm):
-    asked = {"farm": "deadline-cloud", "pool": "gpu", "priority": 80, "gpu_memory": 48, "chunk": "4"}
-    submit(shot, asked, {})
+def test_the_farm_gets_one_job_after_two_dialogs(shot, farm):
+    answer = {"farm": "deadline-cloud", "pool": "gpu", "priority": 80, "gpu_memory": 48, "chunk": "4"}
+    submit(shot, answer, {})
     assert (shot.state().phase, shot.state().farm) == ("handed_over", f"deadline-cloud {JOB}")
     options = farm.options()
     assert options.pop("jobs") == [str(shot.folder / "void" / V1 / "job.json")]
@@ -92,7 +90,7 @@ def test_submit_asks_lists_and_hands_one_job_over(shot, farm):
     assert str(shot.folder / "void" / V1) in text
 
 
-def test_who_has_it_is_shown_and_kept(shot, farm):
+def test_the_farm_and_its_id_are_shown_and_stored(shot, farm):
     shown = []
 
     def steps(user):
@@ -100,25 +98,25 @@ def test_who_has_it_is_shown_and_kept(shot, farm):
         user.until(lambda: "tasks done" in user.text("status"))
         shown.append((user.text("status"), user.text("farm_job")))
 
-    shot.use(steps)
+    shot.run_window(steps)
     assert shown == [(f"{ON_FARM}: 0 of 2 tasks done", ON_FARM)]
     assert shot.comp.tool("plate").data[FARM_JOB] == ON_FARM
     shot.fake.reopen()
-    shot.use(lambda user: shown.append(user.text("farm_job")))
+    shot.run_window(lambda user: shown.append(user.text("farm_job")))
     assert shown[1] == ON_FARM
 
 
 def test_cancel_in_the_dialog_changes_nothing(shot, farm):
     before = dict(shot.comp.data)
-    said = submit(shot, None, then=nothing)
-    assert said == "<b>Nothing was submitted</b>"
+    status = submit(shot, None, then=at_once)
+    assert status == "<b>Nothing was submitted</b>"
     assert farm.calls == [] and not (shot.folder / "void").exists() and not sticky_file(shot.comp_file).exists()
     assert shot.comp.data == before and not shot.comp.is_modified
 
 
 def test_a_list_that_is_declined_leaves_nothing(shot, farm):
-    said = submit(shot, {"farm": "opencue"}, None, then=nothing)
-    assert said == "<b>Nothing was submitted</b>" and farm.calls == []
+    status = submit(shot, {"farm": "opencue"}, None, then=at_once)
+    assert status == "<b>Nothing was submitted</b>" and farm.calls == []
     assert versions(shot) == [] and not list((shot.folder / "void").rglob("*.exr"))
     assert shot.state().phase == "none"
     assert read_sticky(shot.comp_file, Config()) == FarmSettings(farm="opencue")
@@ -127,51 +125,50 @@ def test_a_list_that_is_declined_leaves_nothing(shot, farm):
 def test_settings_stick_and_an_unreadable_file_is_no_error(shot, farm):
     submit(shot, {"farm": "opencue", "comment": "wire removal"}, {})
     shot.comp.save()
-    submit(shot, None, then=nothing)
+    submit(shot, None, then=at_once)
     (_, dialog) = shot.fake.dialogs[0]
     assert dialog["farm"]["Options"][1 + dialog["farm"]["Default"]] == "opencue"
     assert dialog["comment"]["Default"] == "wire removal"
     sticky_file(shot.comp_file).write_bytes(b"\xff{")
     shot.comp.save()
-    submit(shot, None, then=nothing)
+    submit(shot, None, then=at_once)
     (_, dialog) = shot.fake.dialogs[0]
     assert dialog["farm"]["Default"] == 0 and dialog["comment"]["Default"] == ""
 
 
 def test_a_composition_that_is_not_saved_is_refused(shot, farm):
-    shot.comp.SetData("somebody", "changed something")
-    assert "unsaved changes; save it" in submit(shot, then=nothing)
+    shot.comp.SetData("artist", "changed something")
+    assert "unsaved changes; save it" in submit(shot, then=at_once)
     shot.comp.save()
     shot.comp.file = ""
-    assert "Save the script first" in submit(shot, then=nothing)
+    assert "Save the script first" in submit(shot, then=at_once)
     assert shot.fake.dialogs == [] and farm.calls == []
 
 
 def test_a_composition_of_resolve_has_no_file_and_keeps_the_settings_itself(shot, farm, tmp_path):
-    """resolve: there, and no more is asked of it."""
     shot.comp.file = ""
-    shot.comp.SetData("somebody", "changed something")
+    shot.comp.SetData("artist", "changed something")
     names = shot.fake.names
-    shot.fake.names = lambda: {**names(), "resolve": ResolveIsThere()}
+    shot.fake.names = lambda: {**names(), "resolve": FakeResolveVersion()}
 
     def steps(user):
         user.type("folder", str(tmp_path / "results"))
         press(shot, user, {"farm": "opencue"}, {})
         until_on_farm(shot)(user)
 
-    shot.use(steps)
+    shot.run_window(steps)
     assert shot.state().farm == f"opencue {JOB}"
     assert from_sticky_text(shot.comp.data[FARM], Config()) == FarmSettings(farm="opencue")
 
 
-class ResolveIsThere:
-    """What a script of Resolve finds; the plug-in looks whether it is there."""
+class FakeResolveVersion:
+    """The part of Resolve that the plug-in uses on the Fusion page."""
 
     def GetVersionString(self) -> str:
         return "fake"
 
 
-def test_what_makes_no_sense_is_said_and_asked_again(shot, farm):
+def test_a_value_that_cannot_be_used_is_asked_for_again(shot, farm):
     submit(shot, {"pool": "gpu", "chunk": "many"}, {"chunk": "4"}, {})
     (_, again) = shot.fake.dialogs[1]
     assert again["notes"]["Default"].startswith("Frames a task (0: whole shot): got 'many'")
@@ -179,11 +176,10 @@ def test_what_makes_no_sense_is_said_and_asked_again(shot, farm):
     assert (farm.options()["pool"], farm.options()["chunk"]) == ("gpu", "4")
 
 
-def second_plate(shot: Shot) -> None:
-    """Another Loader, for which the artist has chosen mattes and seed 7 in an earlier submission."""
+def second_plate(shot: FusionShot) -> None:
+    """Add another Loader, and submit it with seed 7, so that its choice is stored."""
     with shot.fake.building():
-        plate = shot._tool("Loader", "plate_b", 8)
-        plate.SetInput("Clip", str(shot.footage.plate.path(FRAMES[0])))
+        shot.add_loader("plate_b", 8, shot.footage.plate)
 
     def steps(user):
         user.choose("tool_plate", "plate_b")
@@ -192,7 +188,7 @@ def second_plate(shot: Shot) -> None:
         shot.submit(user)
         user.until(lambda: shot.state("plate_b").phase == "done")
 
-    shot.use(steps)
+    shot.run_window(steps)
     shot.comp.selected = ["plate", "roto", "shadow"]
     shot.comp.save()
 
@@ -207,33 +203,33 @@ def test_every_plate_is_one_job_of_the_farm(shot, farm):
     assert shot.fake.dialogs[1][1]["list"]["Default"].startswith("2 shots, 2 tasks, for openjd")
 
 
-def test_what_is_wrong_with_another_plate_is_said_with_its_name(shot, farm):
+def test_an_error_of_another_plate_names_it(shot, farm):
     second_plate(shot)
     with shot.fake.building():
         shot.comp.tool("plate_b").SetAttrs({"TOOLS_Name": "plate_c"})
         shot.comp.tool("plate_c").SetInput("Clip", "")
     shot.comp.save()
-    said = submit(shot, {"shots": "every plate with a remembered choice"}, then=nothing)
-    assert "plate_c" in said and farm.calls == [] and V1 not in versions(shot)
+    status = submit(shot, {"shots": "every plate with a remembered choice"}, then=at_once)
+    assert "plate_c" in status and farm.calls == [] and V1 not in versions(shot)
 
 
-def test_a_render_that_breaks_in_the_second_plate_gives_the_first_back(shot, farm):
+def test_a_render_that_fails_at_the_second_plate_discards_the_first(shot, farm):
     second_plate(shot)
     renders = []
 
-    def second_breaks(frames):
+    def fail_at_second(frames):
         renders.append(frames)
         if len(renders) == 2:
             raise RuntimeError("the render was broken")
         return True
 
-    shot.comp.on_render = second_breaks
-    said = submit(shot, {"shots": "every plate with a remembered choice"}, then=nothing)
-    assert "the render was broken" in said and farm.calls == [] and len(renders) == 2
+    shot.comp.on_render = fail_at_second
+    status = submit(shot, {"shots": "every plate with a remembered choice"}, then=at_once)
+    assert "the render was broken" in status and farm.calls == [] and len(renders) == 2
     assert versions(shot) == ["sh010_comp_plate_b_v001"]
 
 
-def test_plate_and_mattes_go_to_the_farm_s_scratch_disk(shot, farm, tmp_path, monkeypatch):
+def test_plate_and_mattes_are_written_to_the_scratch_disk_of_the_farm(shot, farm, tmp_path, monkeypatch):
     scratch = tmp_path / "scratch disk"
     monkeypatch.setenv("VOID_BRIDGE_FARM_SCRATCH", str(scratch))
     monkeypatch.setenv("VOID_BRIDGE_USER", "ann")
@@ -246,23 +242,23 @@ def test_plate_and_mattes_go_to_the_farm_s_scratch_disk(shot, farm, tmp_path, mo
     assert list(taken.iterdir()) == [] and not (shot.folder / "void" / "exports").exists()
 
 
-def test_what_the_farm_does_not_see_is_refused_before_anything_is_rendered(shot, farm, tmp_path, monkeypatch):
+def test_folders_that_the_farm_does_not_see_are_refused_before_the_render(shot, farm, tmp_path, monkeypatch):
     monkeypatch.setenv("VOID_BRIDGE_FARM_ROOTS", str(tmp_path / "elsewhere"))
-    assert "choose an output folder that they see" in submit(shot, {}, then=nothing)
+    assert "choose an output folder that they see" in submit(shot, {}, then=at_once)
     monkeypatch.setenv("VOID_BRIDGE_FARM_ROOTS", str(shot.folder / "void"))
     monkeypatch.setenv("VOID_BRIDGE_FARM_SCRATCH", str(tmp_path / "unseen"))
-    assert "have farm_scratch set to a folder that they see" in submit(shot, {}, then=nothing)
+    assert "have farm_scratch set to a folder that they see" in submit(shot, {}, then=at_once)
     assert farm.calls == [] and versions(shot) == [] and not (tmp_path / "unseen").exists()
 
 
-def test_a_farm_that_refuses(shot, farm):
+def test_a_refusal_of_the_farm_is_shown(shot, farm):
     farm.refuses("refused", "queue gpu is closed")
-    said = submit(shot, {}, {}, then=lambda user: user.until(lambda: shot.state().phase == "failed"))
-    assert said == "The server refuses: queue gpu is closed" and shot.state().farm == ""
+    status = submit(shot, {}, {}, then=lambda user: user.until(lambda: shot.state().phase == "failed"))
+    assert status == "The server refuses: queue gpu is closed" and shot.state().farm == ""
     assert (shot.folder / "void" / V1 / "job.json").is_file()
 
 
-def test_the_states_of_the_tasks_come_into_the_line(shot, farm):
+def test_the_states_of_the_tasks_are_in_the_status_line(shot, farm):
     def steps(user):
         press(shot, user, {}, {})
         user.until(lambda: shot.state().farm)
@@ -270,45 +266,45 @@ def test_the_states_of_the_tasks_come_into_the_line(shot, farm):
         user.until(lambda: "failed" in user.text("status"))
         assert user.text("status").endswith(f"1 failed: {RANGE} on farm07: no server answers")
 
-    shot.use(steps)
+    shot.run_window(steps)
     assert shot.state().phase == "handed_over"
 
 
-def test_news_leave_a_saved_composition_saved_so_that_the_next_shot_can_be_submitted(shot, farm):
+def test_new_states_of_a_job_leave_a_saved_composition_saved(shot, farm):
     def steps(user):
         press(shot, user, {}, {})
         assert shot.comp.is_modified, "a new job is a change"
         shot.comp.save()
         user.until(lambda: "tasks done" in user.text("status"))
         assert not shot.comp.is_modified
-        shot.comp.SetData("somebody", "changed something")
+        shot.comp.SetData("artist", "changed something")
         write_task(shot.folder / "void" / V1, TaskState(RANGE, "running", 42.0))
         user.until(lambda: "running" in user.text("status"))
         assert shot.comp.is_modified, "the artist's own change stays one"
 
-    shot.use(steps)
+    shot.run_window(steps)
 
 
-def test_render_all_savers_by_hand_goes_on_to_the_list(shot, farm):
+def test_rendering_by_hand_leads_on_to_the_list(shot, farm):
     second_plate(shot)
-    asked = []
-    shot.comp.on_render = asked.append
+    renders = []
+    shot.comp.on_render = renders.append
 
     def steps(user):
         press(shot, user, {"shots": "every plate with a remembered choice"}, {})
         assert "Render All Savers" in user.text("status")
         shot.comp.render_all_savers()
-        user.until(lambda: len(asked) == 2)
+        user.until(lambda: len(renders) == 2)
         assert farm.calls == [] and len(shot.fake.answers) == 1
         shot.comp.render_all_savers()
         user.until(lambda: shot.state().farm)
 
-    shot.use(steps)
+    shot.run_window(steps)
     assert len(farm.options()["jobs"]) == 2 and shot.fake.answers == []
-    as_was(shot)
+    assert_restored(shot)
 
 
-def test_cancel_while_fusion_waits_gives_every_plate_back(shot, farm):
+def test_cancelling_an_export_that_waits_discards_every_plate(shot, farm):
     second_plate(shot)
     shot.comp.on_render = lambda frames: None
 
@@ -319,8 +315,8 @@ def test_cancel_while_fusion_waits_gives_every_plate_back(shot, farm):
         user.click("cancel")
         assert user.text("status") == "The export was cancelled."
 
-    shot.use(steps)
-    as_was(shot)
+    shot.run_window(steps)
+    assert_restored(shot)
     assert farm.calls == [] and versions(shot) == ["sh010_comp_plate_b_v001"] and shot.state().phase == "none"
 
 
@@ -331,39 +327,38 @@ def test_the_window_does_not_close_before_the_farm_has_answered(shot, farm):
         assert "The farm has not answered yet" in user.text("status")
         user.until(lambda: shot.state().farm)
 
-    shot.use(steps)
+    shot.run_window(steps)
 
 
 def test_without_windows_the_same_dialogs_follow(served, footage, tmp_path, farm):
-    shot = Shot(footage, tmp_path, windows=False)
-    wanted = {"colorspace": SPACE, "engine": "propagate", "where": "farm", "action": dict(ACTIONS)["leave"]}
-    shot.fake.answers[:] = [wanted, None, wanted, {"farm": "opencue"}, {}]
+    shot = FusionShot(footage, tmp_path, windows=False)
+    values = {"colorspace": SPACE, "engine": "propagate", "where": "farm", "action": dict(ACTIONS)["leave"]}
+    shot.fake.answers[:] = [values, None, values, {"farm": "opencue"}, {}]
     run(shot.fake.names())
     assert shot.fake.answers == []
     assert shot.fake.dialogs[2][1]["notes"]["Default"] == "Nothing was submitted"
     assert shot.state().farm == f"opencue {JOB}", "it waits until the farm has answered"
     assert any(line.startswith(f"VOID Remove: opencue {JOB}: ") for line in shot.comp.printed)
-    as_was(shot)
+    assert_restored(shot)
 
 
 def test_the_whole_way_through_openjd(shot):
-    """No fake farm: openjd-cli runs the bundle in the background, with a server of its own; frames are those of the
-    local server."""
+    """openjd-cli runs the bundle in the background with its own server; the frames are those of the local server."""
     pytest.importorskip("openjd.cli")
 
     def locally(user):
         shot.submit(user)
-        user.until(shot.is_home)
+        user.until(shot.shows_result)
 
-    shot.use(locally)
+    shot.run_window(locally)
     first = shot.state()
     shot.comp.save()
 
     def on_farm(user):
         press(shot, user, {"gpu_memory": 0, "chunk": "3"}, {})
-        user.until(lambda: shot.is_home(first.id), OPENJD_S)
+        user.until(lambda: shot.shows_result(first.id), OPENJD_S)
 
-    shot.use(on_farm)
+    shot.run_window(on_farm)
     until_openjd_has_ended(shot.state().farm)
     assert news(shot.folder / "void" / V2).line == "4 of 4 tasks done"
     for frame in FRAMES:

@@ -1,4 +1,4 @@
-"""The whole loop from (a fake of) Fusion: real EXR, a real server with its real engine, and back into Loaders."""
+"""Jobs from the fake Fusion: real EXR files, a real server with its real engine, and back into Loaders."""
 
 from __future__ import annotations
 
@@ -7,65 +7,108 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.hosts.fusion_shots import V1, V2, Shot, as_was, rgb
-from tests.hosts.shots_on_disk import FRAMES, make_footage
+from tests.hosts.fake_fusion.comp import read_text
+from tests.hosts.fusion_shots import V1, V2, FusionShot, assert_restored, rgb
+from tests.hosts.shots_on_disk import FRAMES, make_footage, point_hosts_at
 from void_bridge.job import JobFile
 from void_bridge.pixels.exr import read_frame
 
 
 @pytest.fixture
 def shot(served, footage, tmp_path):
-    return Shot(footage, tmp_path)
+    return FusionShot(footage, tmp_path)
 
 
-def removed(shot: Shot) -> None:
+@pytest.fixture(scope="module")
+def finished_job(server, footage, tmp_path_factory):
+    """A shot whose job has been run, the lines that its window has shown, and its saved composition."""
+    shot = FusionShot(footage, tmp_path_factory.mktemp("finished"))
+    shot.comp.tool("roto").position = (1.0, 0.0)
+    lines = []
+
     def steps(user):
+        lines.append(user.text("status"))
         shot.submit(user)
-        user.until(shot.is_home)
+        user.set("feather", 9)
+        user.until(lambda: lines.append(user.text("status")) or shot.shows_result())
 
-    shot.use(steps)
+    with pytest.MonkeyPatch.context() as patch:
+        point_hosts_at(server, patch)
+        shot.run_window(steps)
+    assert_restored(shot)
+    return shot, lines, shot.comp.save_text()
 
 
-def test_a_shot_goes_out_and_comes_back_into_loaders(shot):
-    removed(shot)
-    result, paste = shot.loader("result"), shot.loader("paste")
+@pytest.fixture
+def finished(finished_job, served):
+    """The shot of `finished_job`, with its composition opened again."""
+    shot, _, text = finished_job
+    shot.fake.comp = read_text(shot.fake, text)
+    shot.comp.selected = ["plate", "roto", "shadow"]
+    return shot
+
+
+def exports(shot: FusionShot) -> Path:
+    return shot.folder / "void" / "exports" / V1
+
+
+def job_of(shot: FusionShot):
+    return JobFile.read(shot.folder / "void" / V1 / "job.json").job
+
+
+def test_the_result_is_shown_in_loaders(finished):
+    result, paste = finished.loader("result"), finished.loader("paste")
     assert (result.name, paste.name) == ("VOID_plate", "VOID_plate_paste")
     for frame in FRAMES:
-        shown, plate = rgb(result.picture(frame)), rgb(shot.comp.tool("plate").picture(frame))
+        shown, plate = rgb(result.picture(frame)), rgb(finished.comp.tool("plate").picture(frame))
         weight = paste.picture(frame).rgba
         assert np.array_equal(weight[..., 0], weight[..., 3])
         assert np.array_equal(shown[weight[..., 3] == 0], plate[weight[..., 3] == 0])
-        x, y, r, t = shot.footage.boxes[frame - FRAMES[0]]
+        x, y, r, t = finished.footage.boxes[frame - FRAMES[0]]
         assert (weight[y:t, x:r, 3] == 1).any() and np.abs(shown - plate)[y:t, x:r].max() > 0.05
-        assert np.array_equal(result.picture(frame).rgba[..., 3], shot.comp.tool("plate").picture(frame).rgba[..., 3])
-    as_was(shot)
-    assert not list(shot.folder.glob("final*"))
+        alpha = finished.comp.tool("plate").picture(frame).rgba[..., 3]
+        assert np.array_equal(result.picture(frame).rgba[..., 3], alpha)
+    assert not list(finished.folder.glob("final*")), "the artist's own Saver wrote nothing"
 
 
-def test_what_is_exported_is_the_plate_bit_for_bit_and_each_matte_as_a_sequence(shot):
-    removed(shot)
-    job = JobFile.read(shot.folder / "void" / V1 / "job.json").job
-    exports = shot.folder / "void" / "exports" / V1
-    assert job.plate == str(exports / "plate.####.exr")
+def test_the_plate_is_exported_bit_for_bit_and_each_matte_as_a_sequence(finished):
+    job = job_of(finished)
+    assert job.plate == str(exports(finished) / "plate.####.exr")
     assert {role: matte.sequence for role, matte in job.mattes.items()} == {
-        "remove": str(exports / "remove.####.exr"),
-        "affected": str(exports / "affected.####.exr"),
+        "remove": str(exports(finished) / "remove.####.exr"),
+        "affected": str(exports(finished) / "affected.####.exr"),
     }
-    assert {path.name.partition(".")[0] for path in exports.iterdir()} == {"plate", "remove", "affected"}
+    assert {path.name.partition(".")[0] for path in exports(finished).iterdir()} == {"plate", "remove", "affected"}
     for frame in FRAMES:
-        mine = read_frame(exports / f"plate.{frame}.exr").picture
-        own = read_frame(shot.footage.plate.path(frame)).picture.channels
-        assert all(np.array_equal(mine.channels[name], own[name]) for name in "RGBA")
-        assert all(plane.dtype == np.float16 for plane in mine.channels.values())
-        roto = read_frame(exports / f"remove.{frame}.exr").picture.channels["A"]
-        assert np.array_equal(roto, read_frame(shot.footage.roto.path(frame)).picture.channels["A"])
+        exported = read_frame(exports(finished) / f"plate.{frame}.exr").picture
+        own = read_frame(finished.footage.plate.path(frame)).picture.channels
+        assert all(np.array_equal(exported.channels[name], own[name]) for name in "RGBA")
+        assert all(plane.dtype == np.float16 for plane in exported.channels.values())
+        roto = read_frame(exports(finished) / f"remove.{frame}.exr").picture.channels["A"]
+        assert np.array_equal(roto, read_frame(finished.footage.roto.path(frame)).picture.channels["A"])
 
 
-def test_the_next_submission_goes_into_the_same_loaders_with_their_trim(shot):
-    removed(shot)
-    first = shot.state()
-    with shot.fake.building():
-        result = shot.loader("result")
+def test_settings_that_change_during_a_job_are_those_of_the_next_one(finished):
+    assert job_of(finished).feather == 4
+
+
+def test_loaders_are_placed_at_free_positions_beside_the_plate(finished):
+    positions = [tuple(tool.position) for tool in finished.comp.tools]
+    assert len(set(positions)) == len(positions)
+    x, y = finished.loader("result").position
+    assert abs(x) + abs(y) <= 3
+
+
+def test_the_window_shows_progress_and_the_report(finished_job):
+    _, lines, _ = finished_job
+    assert lines[0] == "No job yet." and len(set(lines)) > 3
+    assert lines[-1].startswith(f"{len(FRAMES)} frames in ") and "propagate" in lines[-1]
+
+
+def test_the_next_result_is_shown_in_the_same_loaders_with_their_trim(finished):
+    first = finished.state()
+    with finished.fake.building():
+        result = finished.loader("result")
         for name, value in (("ClipTimeStart", 1), ("ClipTimeEnd", 5), ("HoldLastFrame", 3), ("Depth", 4)):
             result.SetInput(name, value)
         result.SetInput("GlobalOut", FRAMES[0] + 11)
@@ -74,27 +117,61 @@ def test_the_next_submission_goes_into_the_same_loaders_with_their_trim(shot):
         result.SetInput("HoldFirstFrame", 0)
         result.SetInput("GlobalOut", FRAMES[0] + 7)
     before = dict(result.inputs)
-    result.place = (4.0, 7.0)
+    result.position = (4.0, 7.0)
+    finished.run_window(finished.submit_and_wait)
+    after = dict(finished.loader("result").inputs)
+    assert (finished.loader("result") is result, result.position) == (True, (4.0, 7.0))
+    assert len([tool for tool in finished.comp.tools if tool.id == "Loader"]) == 3
+    assert Path(after.pop("Clip")).parent.name == V2 and Path(before.pop("Clip")).parent.name == V1
+    assert after == before and finished.state().id != first.id
+
+
+def test_a_shorter_result_keeps_the_trim_of_its_loader(finished):
+    with finished.fake.building():
+        finished.loader("result").SetInput("GlobalIn", FRAMES[0] + 1)  # which trims the clip by one frame
 
     def steps(user):
-        shot.submit(user)
-        user.until(lambda: shot.is_home(first.id))
+        user.choose("frames_from", "custom")
+        user.type("frames", "1003-1006")
+        finished.submit_and_wait(user)
 
-    shot.use(steps)
-    after = dict(shot.loader("result").inputs)
-    assert (shot.loader("result") is result, result.place) == (True, (4.0, 7.0))
-    assert len([tool for tool in shot.comp.tools if tool.id == "Loader"]) == 3
-    assert Path(after.pop("Clip")).parent.name == V2 and Path(before.pop("Clip")).parent.name == V1
-    assert after == before
+    finished.run_window(steps)
+    inputs = finished.loader("result").inputs
+    names = ("GlobalIn", "GlobalOut", "ClipTimeStart", "ClipTimeEnd")
+    assert [inputs[name] for name in names] == [1004, 1006, 1, 3]
 
 
-def test_loaders_take_an_empty_place_beside_the_plate(shot):
-    shot.comp.tool("roto").place = (1.0, 0.0)
-    removed(shot)
-    places = [tool.place for tool in shot.comp.tools]
-    assert len(set(places)) == len(places)
-    x, y = shot.loader("result").place
-    assert abs(x) + abs(y) <= 3
+def test_the_comparison_is_a_movie(finished):
+    def steps(user):
+        user.click("compare")
+        user.until(lambda: "compare.mp4" in user.text("status"))
+
+    finished.run_window(steps)
+    assert (finished.folder / "void" / V1 / f"{V1}_compare.mp4").stat().st_size > 1000
+
+
+def test_reload_shows_the_frames_again(finished):
+    with finished.fake.building() as comp:
+        comp.remove(finished.loader("result"))
+
+    def steps(user):
+        user.click("reload")
+        assert finished.loader("result") is not None
+
+    finished.run_window(steps)
+
+
+def test_a_job_whose_composition_is_lost_is_found_again(finished, tmp_path):
+    id = finished.state().id
+    other = FusionShot(finished.footage, tmp_path)
+
+    def steps(user):
+        user.click("find_jobs")
+        user.until(other.shows_result)
+
+    other.fake.answers.append(lambda dialog: {"job": next(t for t in dialog["job"]["Options"].values() if id in t)})
+    other.run_window(steps)
+    assert other.state().id == id and Path(other.loader("result").inputs["Clip"]).parent.name == V1
 
 
 def test_settings_and_colour_reach_the_job(shot):
@@ -108,34 +185,27 @@ def test_settings_and_colour_reach_the_job(shot):
         user.set("invert_affected", True)
         user.choose("tool_keep", "shadow")
         user.choose("depth", "float")
-        shot.submit(user)
-        user.until(lambda: shot.is_home)
-        user.until(shot.is_home)
+        shot.submit_and_cancel(user)
 
-    shot.use(steps)
-    job = JobFile.read(shot.folder / "void" / V1 / "job.json").job
+    shot.run_window(steps)
+    job = job_of(shot)
     assert (job.prompt, job.seed, job.feather, str(job.frames), job.handles) == ("an empty wall", 3, 0, "1003-1004", 2)
     assert (job.colour.space, job.colour.config.startswith("ocio://")) == ("Linear Rec.709 (sRGB)", True)
     assert (job.remove.invert, job.affected.invert, job.keep.invert) == (False, True, False)
-    exports = shot.folder / "void" / "exports" / V1
-    assert sorted(path.name for path in exports.glob("plate.*")) == [
-        f"plate.{frame}.exr" for frame in range(1001, 1007)
-    ]
-    assert read_frame(exports / "plate.1003.exr").picture.channels["R"].dtype == np.float32
+    written = sorted(path.name for path in exports(shot).glob("plate.*"))
+    assert written == [f"plate.{frame}.exr" for frame in range(1001, 1007)]
+    assert read_frame(exports(shot) / "plate.1003.exr").picture.channels["R"].dtype == np.float32
 
 
 def test_frames_with_gaps_are_rendered_as_they_are_asked_for(shot):
     def steps(user):
         user.choose("frames_from", "custom")
         user.type("frames", "1001-1007x2")
-        shot.submit(user)
-        user.until(shot.is_home)
+        shot.submit_and_wait(user)
 
-    shot.use(steps)
-    exports = shot.folder / "void" / "exports" / V1
-    assert sorted(path.name for path in exports.glob("plate.*")) == [
-        f"plate.{frame}.exr" for frame in range(1001, 1008, 2)
-    ]
+    shot.run_window(steps)
+    written = sorted(path.name for path in exports(shot).glob("plate.*"))
+    assert written == [f"plate.{frame}.exr" for frame in range(1001, 1008, 2)]
     assert shot.state().ready == "1001-1007x2"
     loader = shot.loader("result")
     assert (loader.inputs["GlobalIn"], loader.inputs["GlobalOut"]) == (1001, 1007)
@@ -143,53 +213,23 @@ def test_frames_with_gaps_are_rendered_as_they_are_asked_for(shot):
 
 def test_overscan_is_kept(served, tmp_path):
     wide = make_footage(tmp_path / "wide", overscan=8)
-    shot = Shot(wide, tmp_path)
-    removed(shot)
-    exported = read_frame(shot.folder / "void" / "exports" / V1 / "plate.1002.exr").picture
+    shot = FusionShot(wide, tmp_path)
+    shot.run_window(shot.submit_and_wait)
+    exported = read_frame(exports(shot) / "plate.1002.exr").picture
     own = read_frame(wide.plate.path(1002)).picture
     assert (exported.data_window, exported.display_window) == (own.data_window, own.display_window)
     assert shot.loader("result").picture(1002).domain == own.data_window
-    as_was(shot)
+    assert_restored(shot)
 
 
-def test_a_picture_with_an_alpha_is_a_matte_too(shot):
+def test_the_alpha_of_a_picture_can_be_a_matte(shot):
     with shot.fake.building():
-        matte = shot._tool("Loader", "matte", 4)
-        matte.SetInput("Clip", str(shot.footage.roto.path(FRAMES[0])))
+        shot.add_loader("matte", 4, shot.footage.roto)
     shot.comp.selected = ["plate", "matte"]
-    removed(shot)
-    exports = shot.folder / "void" / "exports" / V1
+    shot.run_window(shot.submit_and_cancel)
     for frame in FRAMES:
-        exported = read_frame(exports / f"remove.{frame}.exr").picture.channels["A"]
+        exported = read_frame(exports(shot) / f"remove.{frame}.exr").picture.channels["A"]
         assert np.array_equal(exported, read_frame(shot.footage.roto.path(frame)).picture.channels["A"])
-
-
-def test_another_session_finds_the_job_and_its_frames(shot):
-    def steps(user):
-        shot.submit(user)
-        user.until(lambda: shot.state().phase in ("queued", "running", "done"))
-
-    shot.use(steps)
-    before = shot.state()
-    shot.fake.reopen()
-    shot.comp.selected = []
-    shot.use(lambda user: user.until(shot.is_home))
-    assert shot.state().id == before.id and shot.state().phase == "done"
-    assert shot.loader("result").picture(FRAMES[2]) is not None
-
-
-def test_the_window_shows_how_things_stand_and_the_report(shot):
-    seen = []
-
-    def steps(user):
-        assert user.text("status") == "No job yet."
-        shot.submit(user)
-        user.until(lambda: seen.append(user.text("status")) or shot.is_home())
-        assert user.text("status").startswith(f"{len(FRAMES)} frames in ")
-        assert "propagate" in user.text("status")
-
-    shot.use(steps)
-    assert len(set(seen)) > 2
 
 
 def test_a_preview_goes_through_the_colour_space(shot):
@@ -199,37 +239,41 @@ def test_a_preview_goes_through_the_colour_space(shot):
         user.until(lambda: "<img" in user.text("picture"))
 
     shot.comp.CurrentTime = 1003.0
-    shot.use(steps)
+    shot.run_window(steps)
     (picture,) = (shot.folder / "void" / "exports" / "sh010_comp_plate_preview").glob("*.png")
     assert picture.name == "preview.1003.png" and picture.stat().st_size > 1000
-    as_was(shot)
+    assert_restored(shot)
     assert shot.state().phase == "none" and list((shot.folder / "void").iterdir()) == [shot.folder / "void" / "exports"]
 
 
-def test_comparing_and_asking_the_server(shot):
+def test_the_server_is_checked_and_freed(shot):
     def steps(user):
         user.click("check_server")
         user.until(lambda: "propagate" in user.text("status"))
         user.click("free_gpu")
         user.until(lambda: "give their GPU memory back" in user.text("status"))
-        shot.submit(user)
-        user.until(shot.is_home)
-        user.click("compare")
-        user.until(lambda: "compare.mp4" in user.text("status"))
 
-    shot.use(steps)
-    assert (shot.folder / "void" / V1 / f"{V1}_compare.mp4").stat().st_size > 1000
+    shot.run_window(steps)
 
 
-def test_a_job_whose_composition_is_gone_is_found_again(shot, footage, tmp_path):
-    removed(shot)
-    id = shot.state().id
-    other = Shot(footage, tmp_path / "other")
-
+def test_browse_writes_the_chosen_folder_into_its_field(shot):
     def steps(user):
-        user.click("find_jobs")
-        user.until(lambda: other.is_home())
+        shot.fake.chosen_path = "/shows/results"
+        user.click("browse_folder")
+        assert user.text("folder") == "/shows/results"
+        shot.fake.chosen_path = None  # cancelled
+        user.click("browse_folder")
+        assert user.text("folder") == "/shows/results"
 
-    other.fake.answers.append(lambda dialog: {"job": next(t for t in dialog["job"]["Options"].values() if id in t)})
-    other.use(steps)
-    assert other.state().id == id and Path(other.loader("result").inputs["Clip"]).parent.name == V1
+    shot.run_window(steps)
+
+
+def test_use_selected_tools_takes_the_selection(shot):
+    def steps(user):
+        with shot.fake.building():
+            shot.add_loader("other", 4, shot.footage.plate)
+        shot.comp.selected = ["other"]
+        user.click("use_selection")
+        assert user.item("tool_plate").entries[user.item("tool_plate").CurrentIndex] == "other"
+
+    shot.run_window(steps)

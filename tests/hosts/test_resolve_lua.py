@@ -1,4 +1,4 @@
-"""The Lua script of the free edition, run by LuaJIT against (a fake of) Fusion, calling the real `void-bridge`."""
+"""The Lua script of the free edition, run by LuaJIT in the fake Fusion, with the real `void-bridge` command."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from tests.hosts.fake_fusion.lua import LuaHost
 from tests.hosts.fake_fusion.windows import UIManager
-from tests.hosts.fusion_shots import SPACE, V1, V2, Shot, rgb
+from tests.hosts.fusion_shots import SPACE, V1, V2, FusionShot, rgb
 from tests.hosts.shots_on_disk import FRAMES
 from tests.support.live_server import eventually, running, settings
 from void_bridge.job import JobFile
@@ -22,21 +22,21 @@ COMMAND = str(Path(sysconfig.get_path("scripts"), "void-bridge"))
 
 @pytest.fixture
 def shot(served, footage, tmp_path):
-    shot = Shot(footage, tmp_path, windows=False)
+    shot = FusionShot(footage, tmp_path, windows=False)
     shot.lua = LuaHost(shot.fake)
     return shot
 
 
-def play(shot: Shot, *answers) -> None:
+def run_script(shot: FusionShot, *answers) -> None:
     """Run the script with these answers to its dialogs."""
     shot.fake.answers[:] = list(answers)
     shot.fake.dialogs.clear()
     shot.lua.run(SCRIPT, COMMAND)
-    assert shot.fake.answers == [], "not every dialog came"
-    assert shot.comp.locks == 0 and shot.comp._undo == []
+    assert shot.fake.answers == [], "a dialog was not shown"
+    assert shot.comp.locks == 0 and shot.comp.open_undo == []
 
 
-def as_was(shot: Shot) -> None:
+def assert_restored(shot: FusionShot) -> None:
     assert shot.savers() == {"final": False, "old": True}
     assert "void_bridge.rested" not in shot.comp.tool("final").data
 
@@ -45,13 +45,13 @@ def submission(**more):
     return {"colorspace": SPACE, "engine": "propagate", "affected": "shadow", **more}
 
 
-def said(shot: Shot) -> str:
-    """What the last dialog told."""
+def message(shot: FusionShot) -> str:
+    """Return the message in the last dialog."""
     return shot.fake.dialogs[-1][1]["said"]["Default"]
 
 
-def test_a_shot_goes_out_and_comes_back_into_loaders(shot):
-    play(shot, submission(prompt="it's an empty wall; $HOME `date`"))
+def test_the_result_is_shown_in_loaders(shot):
+    run_script(shot, submission(prompt="it's an empty wall; $HOME `date`"))
     result, paste = shot.loader("result"), shot.loader("paste")
     assert (result.name, paste.name) == ("VOID_plate", "VOID_plate_paste")
     for frame in FRAMES:
@@ -65,23 +65,23 @@ def test_a_shot_goes_out_and_comes_back_into_loaders(shot):
     exported = read_frame(shot.folder / "void" / "exports" / V1 / "plate.1003.exr").picture.channels
     own = read_frame(shot.footage.plate.path(1003)).picture.channels
     assert all(np.array_equal(exported[name], own[name]) for name in "RGBA")
-    as_was(shot)
+    assert_restored(shot)
     assert not list(shot.folder.glob("final*"))
 
 
-def test_look_later_and_into_the_same_loaders(shot):
-    play(shot, submission(wait=0))
+def test_a_job_that_was_left_is_shown_later_and_the_next_one_in_the_same_loaders(shot):
+    run_script(shot, submission(wait=0))
     assert shot.loader() is None and "void_bridge_lua.folder" in shot.comp.data
     shot.fake.reopen()
     shot.lua = LuaHost(shot.fake)
     eventually(lambda: (shot.folder / "void" / V1 / "ended.txt").exists())
-    play(shot)
+    run_script(shot)
     result = shot.loader()
     with shot.fake.building():
         for name, value in (("ClipTimeStart", 1), ("HoldLastFrame", 2), ("Depth", 3)):
             result.SetInput(name, value)
     before = dict(result.inputs)
-    play(shot, submission())
+    run_script(shot, submission())
     after = dict(shot.loader().inputs)
     assert Path(after.pop("Clip")).parent.name == V2 and Path(before.pop("Clip")).parent.name == V1
     assert after == before and shot.loader() is result
@@ -89,26 +89,26 @@ def test_look_later_and_into_the_same_loaders(shot):
 
 
 def test_the_loaders_are_those_of_the_python_script(shot):
-    play(shot, submission())
+    run_script(shot, submission())
     mine = shot.loader(), shot.loader("paste")
 
     def steps(user):
         shot.submit(user)
-        user.until(shot.is_home)
+        user.until(shot.shows_result)
 
     shot.fake.ui = UIManager(shot.fake)
-    shot.use(steps)
+    shot.run_window(steps)
     assert (shot.loader(), shot.loader("paste")) == mine
     assert Path(shot.loader().inputs["Clip"]).parent.name == V2
 
 
 @pytest.fixture
 def held(footage, tmp_path, monkeypatch):
-    """With a server whose worker does the first two frames and then waits for ever."""
+    """A shot whose server's worker finishes two frames and then waits."""
     monkeypatch.setenv("VOID_BRIDGE_RUNTIME_DIR", str(tmp_path / "run"))
     monkeypatch.setenv("VOID_BRIDGE_SPOOL", str(tmp_path / "spool"))
     monkeypatch.setenv("VOID_BRIDGE_AUTOSTART", "false")
-    shot = Shot(footage, tmp_path, windows=False)
+    shot = FusionShot(footage, tmp_path, windows=False)
     shot.lua = LuaHost(shot.fake)
     with running(settings(tmp_path)):
         yield shot
@@ -117,35 +117,32 @@ def held(footage, tmp_path, monkeypatch):
 GATED = {"engine": "auto", "prompt": '{"gate": "/nowhere/at/all", "gate_at": 1003}'}
 
 
-def test_the_waiting_is_stopped_by_another_run_and_the_job_cancelled(held):
-    def other_run():
-        held.comp.SetData("void_bridge_lua.stop", 1)
-
-    held.lua.waits = [other_run]
-    play(held, submission(**GATED))
+def test_another_run_stops_the_waiting_and_cancels_the_job(held):
+    held.lua.waits = [lambda: held.comp.SetData("void_bridge_lua.stop", 1)]
+    run_script(held, submission(**GATED))
     assert held.lua.printed[-1] == "VOID Remove: no longer waiting; the job goes on"
     job = held.folder / "void" / V1
     eventually(lambda: (job / f"{V1}.1002.exr").exists())
 
-    play(held, {"action": "Stop waiting, in the other run"})
+    run_script(held, {"action": "Stop waiting, in the other run"})
     assert held.comp.data["void_bridge_lua.stop"] == 1
-    play(held, {"action": "Cancel the job"})
+    run_script(held, {"action": "Cancel the job"})
     eventually(lambda: (job / "ended.txt").exists())
-    play(held, {})
-    assert said(held) == "the job was cancelled"
-    as_was(held)
+    run_script(held, {})
+    assert message(held) == "the job was cancelled"
+    assert_restored(held)
     assert held.loader() is None
 
 
-def test_what_the_server_says_is_told(shot):
-    play(shot, submission(colorspace="No Such Space"), {})
-    assert "No Such Space" in said(shot)
-    as_was(shot)
+def test_an_error_of_the_server_is_shown(shot):
+    run_script(shot, submission(colorspace="No Such Space"), {})
+    assert "No Such Space" in message(shot)
+    assert_restored(shot)
     assert shot.loader() is None and "void_bridge_lua.folder" not in shot.comp.data
 
 
 @pytest.mark.parametrize(
-    ("answer", "words"),
+    ("answer", "error"),
     [
         ({"colorspace": " "}, "colour space has to be said"),
         ({"remove": "(none)", "affected": "(none)"}, "nothing to remove"),
@@ -156,40 +153,40 @@ def test_what_the_server_says_is_told(shot):
         ({"first": "2000", "last": "2001"}, "plate makes no picture at frame 2000"),
     ],
 )
-def test_bad_input(shot, answer, words):
-    play(shot, submission(**answer), {})
-    assert words in said(shot)
-    as_was(shot)
+def test_bad_input_is_refused(shot, answer, error):
+    run_script(shot, submission(**answer), {})
+    assert error in message(shot)
+    assert_restored(shot)
     assert "void_bridge_lua.folder" not in shot.comp.data
 
 
 def test_a_folder_that_cannot_be_written(shot):
     (shot.folder / "void").write_text("in the way")
-    play(shot, submission(), {})
-    assert said(shot).startswith("cannot write") and "choose another output folder" in said(shot)
-    as_was(shot)
+    run_script(shot, submission(), {})
+    assert message(shot).startswith("cannot write") and "choose another output folder" in message(shot)
+    assert_restored(shot)
 
 
-def test_render_all_savers_by_hand(shot):
+def test_the_artist_can_render_by_hand_where_render_does_nothing(shot):
     shot.comp.on_render = lambda frames: None
-    play(shot, submission(), {})
-    assert "Render All Savers" in said(shot) and len(shot.savers()) > 2
-    play(shot, {"action": "Look again later"})
+    run_script(shot, submission(), {})
+    assert "Render All Savers" in message(shot) and len(shot.savers()) > 2
+    run_script(shot, {"action": "Look again later"})
     shot.comp.attrs.update(COMPN_RenderStart=float(FRAMES[0]), COMPN_RenderEnd=float(FRAMES[-1]))
     shot.comp.render_all_savers()
-    play(shot)
+    run_script(shot)
     assert shot.loader("paste") is not None
-    as_was(shot)
+    assert_restored(shot)
 
 
 def test_giving_up_leaves_nothing(shot):
     shot.comp.on_render = lambda frames: None
-    play(shot, submission(), {})
-    play(shot, {"action": "Give up"})
-    as_was(shot)
+    run_script(shot, submission(), {})
+    run_script(shot, {"action": "Give up"})
+    assert_restored(shot)
     assert not [name for name in shot.comp.data if name.startswith("void_bridge_lua") and "space" not in name]
 
 
-def test_it_says_when_it_is_not_installed(shot):
+def test_a_script_that_is_not_installed_says_so(shot):
     shot.lua.run(SCRIPT, "")
     assert shot.lua.printed == ["VOID Remove: is not installed; run void-bridge install resolve"]

@@ -1,4 +1,4 @@
-"""The scripts as they are installed: run as Fusion runs them, with its objects as globals."""
+"""The installed scripts, run as Fusion runs them, with its objects as globals."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ COMP, TIMELINE, SELFTEST = (
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    """Runs one; its folder is an empty one, so that everything else comes from this environment."""
+    """Return a function that runs a script. Its folder is empty: the packages come from this environment."""
     monkeypatch.setattr(sys, "path", list(sys.path))
     placed = menu_scripts((tmp_path / "home").as_posix(), "/bin/void-bridge")
 
@@ -32,7 +32,7 @@ def run(tmp_path, monkeypatch):
     return run
 
 
-def test_what_is_placed():
+def test_the_scripts_of_the_menus():
     placed = menu_scripts("/home/of/it", "/bin/void-bridge")
     assert set(placed) == {COMP, TIMELINE, SELFTEST, "Scripts/Comp/VOID Remove (free edition).lua"}
     assert 'local VOID_BRIDGE = "/bin/void-bridge"' in placed["Scripts/Comp/VOID Remove (free edition).lua"].decode()
@@ -43,44 +43,44 @@ def test_the_composition_script_opens_the_window(run, tmp_path):
     fake.new_comp()
     titles = []
 
-    def somebody(user):
+    def artist(user):
         titles.append(user.window.title)
         user.close()
 
-    fake.user = somebody
+    fake.user = artist
     added = run(COMP, fake.names())
     assert titles == ["VOID Remove"]
     assert added[0] == (tmp_path / "home/python").as_posix() and sys.path[0] != added[0]
 
 
 @pytest.mark.parametrize(
-    ("name", "fake", "words"),
+    ("name", "fake", "message"),
     [
         (COMP, FakeFusion, "no composition is open"),
         (TIMELINE, lambda: FakeResolve(clip=""), "no clip under the playhead"),
         (SELFTEST, FakeFusion, "no composition is open"),
     ],
 )
-def test_what_is_missing_is_said(run, name, fake, words):
-    host, said = fake(), []
+def test_a_message_says_what_is_missing(run, name, fake, message):
+    host, messages = fake(), []
 
-    def somebody(user):
-        said.append(user.text("text"))
+    def artist(user):
+        messages.append(user.text("text"))
         user.click("ok")
 
-    host.user = somebody
+    host.user = artist
     run(name, host.names())
-    assert len(said) == 1 and words in said[0]
+    assert len(messages) == 1 and message in messages[0]
 
 
-def test_a_script_that_was_copied_by_hand_says_so(capsys):
+def test_a_script_that_was_copied_by_hand_says_that_it_is_not_installed(capsys):
     placed = menu_scripts("", "")
     for name in (COMP, TIMELINE, SELFTEST):
         exec(compile(placed[name], name, "exec"), {"__name__": "__main__"})
         assert capsys.readouterr().out == "VOID Remove: is not installed; run void-bridge install resolve\n"
 
 
-def test_an_old_python_is_told(tmp_path):
+def test_an_old_python_is_refused(tmp_path):
     old = needed_python("3.8")
     file = tmp_path / "script.py"
     file.write_bytes(menu_scripts("/home/of/it", json.dumps("x"))[COMP])

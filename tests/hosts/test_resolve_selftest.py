@@ -1,4 +1,4 @@
-"""The self-test inside (a fake of) Fusion: every claim holds there, one that does not is told, docs list the lines."""
+"""The self-test in the fake Fusion: every check passes, the report names failures, and the docs list all checks."""
 
 from __future__ import annotations
 
@@ -29,20 +29,21 @@ def fake(tmp_path, monkeypatch):
         yield fake
 
 
-def somebody(user):
-    """Looks at the window and closes it; leaves the one with the timer to close itself."""
-    if user.window.id == "VoidSelfTestTimer":
-        for _ in range(5):
+def artist(user):
+    """Turn a page of the window and close it; let the window with the timer close by itself."""
+    if user.window.id == host_checks.TIMER_WINDOW:
+        for _ in range(host_checks.TICKS):
             user.tick()
     else:
-        user.turn_to("pages", "Server") if user.item("pages").entries else None
+        user.turn_to("pages", "Server")
+        assert user.item("stack").CurrentIndex == 1
         user.close()
 
 
-def test_every_claim_holds_in_the_fake(fake):
+def test_every_check_passes_in_the_fake(fake):
     comp = fake.comp
     comp.SetData(host_checks.MARK, "was here")
-    fake.user, fake.answers = somebody, [{}, {}, {}]
+    fake.user, fake.answers = artist, [{}, {}, {}]
     path = selftest.selftest(fusion_host(fake.names()))
     report = path.read_text()
     assert "FAIL" not in report, report
@@ -54,8 +55,8 @@ def test_every_claim_holds_in_the_fake(fake):
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_claims_that_do_not_hold_are_told_and_stop_no_other(fake, monkeypatch):
-    few = [claim for claim in host_checks.HOST_CHECKS if claim[0] in ("dialog", "render", "saved", "kinds")]
+def test_checks_that_fail_are_in_the_report_and_stop_no_other(fake, monkeypatch):
+    few = [check for check in host_checks.HOST_CHECKS if check[0] in ("dialog", "render", "saved", "kinds")]
     monkeypatch.setattr(selftest, "HOST_CHECKS", few)
     fake.answers = [None]
     fake.comp.on_render = lambda frames: None
@@ -66,30 +67,31 @@ def test_claims_that_do_not_hold_are_told_and_stop_no_other(fake, monkeypatch):
     assert fake.comp.tools == []
 
 
-def test_from_the_menu_it_says_where_the_report_lies(fake, monkeypatch):
+def test_the_menu_script_says_where_the_report_is(fake, monkeypatch):
     monkeypatch.setattr(selftest, "HOST_CHECKS", host_checks.HOST_CHECKS[:1])
     fake.comp.on_render = lambda frames: None
-    said = []
+    messages = []
 
-    def reader(user):
-        said.append(user.text("text"))
+    def artist(user):
+        messages.append(user.text("text"))
         user.click("ok")
 
-    fake.user = reader
+    fake.user = artist
     selftest.script(fake.names())
-    assert said[0].startswith("The self-test is done. Please send back: ") and said[0].endswith(selftest.REPORT)
+    assert messages[0].startswith("The self-test is done. Please send back: ")
+    assert messages[0].endswith(selftest.REPORT)
 
 
-def test_the_docs_list_the_claims_as_unverified():
+def test_the_docs_list_every_check_as_unverified():
     text = PAGE.read_text(encoding="utf-8")
     listed = text[text.index("<!-- self-test -->") : text.index("<!-- /self-test -->")]
     lines = [" ".join(line.split()) for line in re.findall(r"^- ((?:.|\n  )+)", listed, re.MULTILINE)]
-    assert lines == [what for _, what, _ in host_checks.HOST_CHECKS] + [selftest.JOB_STATEMENT]
+    assert lines == [statement for _, statement, _ in host_checks.HOST_CHECKS] + [selftest.JOB_STATEMENT]
 
 
 @pytest.mark.parametrize("compression", ["none", "zips", "zip"])
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
-def test_the_look_into_an_exr_sees_what_openexr_wrote(tmp_path, compression, dtype):
+def test_the_exr_reader_of_the_checks_reads_what_openexr_writes(tmp_path, compression, dtype):
     rng = np.random.default_rng(3)
     planes = {name: rng.normal(size=(37, 21)).astype(dtype) for name in "RGBA"}
     write_simple(tmp_path / "a.exr", planes, Box(0, 0, 40, 30), Box(-5, -2, 32, 19), compression=compression)

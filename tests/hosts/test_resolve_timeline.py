@@ -1,4 +1,4 @@
-"""The timeline script in (a fake of) Resolve: the clip under the playhead, its Fusion composition, the media pool."""
+"""The timeline script in the fake Resolve: the clip under the playhead, its Fusion composition, the media pool."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from void_bridge.frames import FrameRange
 
 
 class Clip:
-    """A clip of eight frames, numbered from 0 in its composition, with a mask in it if wanted."""
+    """A clip of eight frames with a mask in its composition, whose frames are numbered from 0."""
 
-    def __init__(self, footage, mask=True) -> None:
+    def __init__(self, footage) -> None:
         self.fake = FakeResolve()
         self.comp = self.fake.item.AddFusionComp()
         last = len(FRAMES) - 1
@@ -31,10 +31,9 @@ class Clip:
         self.comp.regions["MediaIn"] = (0.0, float(last))
         self.source = self.comp.tool("MediaIn1")
         self.fake.draw(self.source, lambda frame: load(footage.plate.path(FRAMES[frame])).rgba, "float16")
-        if mask:
-            with self.fake.building():
-                roto = self.comp.AddTool("PolylineMask", 1, 1)
-            self.fake.draw(roto, lambda frame: matte_of(footage.roto)(FRAMES[frame]))
+        with self.fake.building():
+            roto = self.comp.AddTool("PolylineMask", 1, 1)
+        self.fake.draw(roto, lambda frame: matte_of(footage.roto)(FRAMES[frame]))
         self.fake.comp = None  # the edit page has no current composition
 
     @property
@@ -48,7 +47,7 @@ def clip(served, footage):
 
 
 def test_the_clip_is_cleaned_and_imported(clip, tmp_path):
-    def somebody(user):
+    def artist(user):
         assert user.item("tool_plate").entries[user.item("tool_plate").CurrentIndex] == "MediaIn1"
         user.type("colorspace", SPACE)
         user.choose("engine", "propagate")
@@ -57,39 +56,39 @@ def test_the_clip_is_cleaned_and_imported(clip, tmp_path):
         user.until(lambda: len(clip.fake.project.pool.items) == 2)
         user.click("close")
 
-    clip.fake.user = somebody
+    clip.fake.user = artist
     run(clip.fake.names())
-    names = [item.GetName() for item in clip.fake.project.pool.items]
+    names = [item.info["FilePath"].rpartition("/")[2] for item in clip.fake.project.pool.items]
     assert names == ["A001_C003_MediaIn1_v001.%04d.exr", "A001_C003_MediaIn1_v001_paste.%04d.exr"]
     assert (clip.state.phase, clip.state.ready) == ("done", "0-7")
     (token,) = jobs_of(clip.comp)
     result, paste = loader_of(clip.comp, token, "result"), loader_of(clip.comp, token, "paste")
     for frame in range(len(FRAMES)):
-        outside_matte = paste.picture(frame).rgba[..., 3] == 0
+        outside = paste.picture(frame).rgba[..., 3] == 0
         shown, plate = result.picture(frame).rgba, clip.source.picture(frame).rgba
-        assert np.array_equal(shown[outside_matte], plate[outside_matte]) and not np.array_equal(shown, plate)
+        assert np.array_equal(shown[outside], plate[outside]) and not np.array_equal(shown, plate)
     assert clip.comp.tool("MediaOut1").attrs["TOOLB_PassThrough"] is False
 
 
-def test_an_output_folder_has_to_be_said_in_resolve(clip):
-    def somebody(user):
+def test_resolve_needs_an_output_folder(clip):
+    def artist(user):
         user.type("colorspace", SPACE)
         user.click("submit")
         assert "Set an output folder" in user.text("status")
         user.click("close")
 
-    clip.fake.user = somebody
+    clip.fake.user = artist
     run(clip.fake.names())
 
 
-def test_a_clip_without_a_composition_gets_one_and_is_told_to_draw(footage):
+def test_a_clip_without_a_composition_gets_one_and_needs_a_mask(footage):
     fake = FakeResolve()
     with pytest.raises(UsageError, match="A001_C003 has nothing to remove: draw a mask"):
         run(fake.names())
     assert fake.item.GetFusionCompCount() == 1
 
 
-def test_no_clip_no_timeline_no_resolve():
+def test_the_script_needs_resolve_a_timeline_and_a_clip():
     with pytest.raises(UsageError, match="no clip under the playhead"):
         run(FakeResolve(clip="").names())
     fake = FakeResolve()
@@ -100,25 +99,25 @@ def test_no_clip_no_timeline_no_resolve():
         run({})
 
 
-def test_from_the_menu_it_is_said_in_a_window():
+def test_the_menu_script_shows_its_error_in_a_window():
     fake = FakeResolve(clip="")
-    said = []
+    messages = []
 
-    def somebody(user):
-        said.append(user.text("text"))
+    def artist(user):
+        messages.append(user.text("text"))
         user.close()
 
-    fake.user = somebody
+    fake.user = artist
     script(fake.names())
-    assert said and "no clip under the playhead" in said[0]
+    assert "no clip under the playhead" in messages[0]
 
 
-def test_a_sequence_as_the_media_pool_wants_it():
+def test_a_sequence_as_the_media_pool_takes_it():
     info = clip_info("/r/sh_v001/sh_v001.####.exr", FrameRange([3, 4, 9]))
     assert info == {"FilePath": "/r/sh_v001/sh_v001.%04d.exr", "StartIndex": 3, "EndIndex": 9}
 
 
-def test_the_places_of_the_readme_and_of_the_environment():
+def test_scripting_paths_come_from_the_environment_or_the_readme():
     api, lib = timeline.scripting_paths({}, "linux")
     assert (api, lib) == ("/opt/resolve/Developer/Scripting", "/opt/resolve/libs/Fusion/fusionscript.so")
     api, lib = timeline.scripting_paths({"PROGRAMDATA": "D:/Data"}, "win32")
@@ -135,7 +134,7 @@ def scriptapp(name):
 
 @pytest.fixture
 def resolve_module(tmp_path, monkeypatch):
-    """A stand-in for the module that Resolve installs. Yields a function that says what answers."""
+    """Install a fake of Resolve's module, and yield a function that sets the Resolve it returns."""
     (tmp_path / "Modules").mkdir()
     (tmp_path / "Modules" / "DaVinciResolveScript.py").write_text(MODULE)
     monkeypatch.setenv(timeline.API, str(tmp_path))
@@ -146,7 +145,7 @@ def resolve_module(tmp_path, monkeypatch):
     sys.modules.pop("DaVinciResolveScript", None)
 
 
-def test_from_outside_with_studio(resolve_module):
+def test_resolve_studio_is_reached_from_outside(resolve_module):
     fake = FakeResolve()
     resolve_module(fake.resolve)
     names = timeline.external_globals()
@@ -154,7 +153,7 @@ def test_from_outside_with_studio(resolve_module):
     assert names["bmd"].__name__ == "DaVinciResolveScript"
 
 
-def test_from_outside_without_an_answer(resolve_module, capsys):
+def test_a_resolve_that_does_not_answer(resolve_module, capsys):
     resolve_module(None)
     with pytest.raises(InputError, match="Resolve does not answer"):
         timeline.external_globals()
@@ -162,7 +161,7 @@ def test_from_outside_without_an_answer(resolve_module, capsys):
     assert capsys.readouterr().err.startswith("VOID Remove: Resolve does not answer")
 
 
-def test_from_outside_without_resolve(tmp_path, monkeypatch):
+def test_a_machine_without_resolve(tmp_path, monkeypatch):
     monkeypatch.setenv(timeline.API, str(tmp_path / "nowhere"))
     with pytest.raises(InputError, match="install Resolve Studio, or say where it is with RESOLVE_SCRIPT_API"):
         timeline.external_globals()

@@ -1,9 +1,8 @@
-"""A fake of Fusion and of Resolve around it, written by hand: a stand-in for tests, not the vendor's program.
+"""A fake of Fusion and Resolve for tests, written by hand.
 
-It is strict where Fusion is silent: an unknown tool id, input, attribute, option or widget raises. Every call from
-another thread than the one that made the session raises. Savers write real EXR files and Loaders read them. Its surface
-is held against typings/fusionscript.pyi by tests/hosts/test_fake_fusion_stubs.py; what it believes about tools is in
-registry.py.
+It raises where Fusion is silent: for an unknown tool id, input, attribute, option or widget, and for a call from a
+thread that is not the script's. Savers write real EXR files and Loaders read them. test_fake_fusion_stubs.py compares
+its classes with typings/fusionscript.pyi; registry.py has the facts about tools, with their sources.
 """
 
 from tests.hosts.fake_fusion.resolve import FakeResolve

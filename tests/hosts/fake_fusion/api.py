@@ -1,4 +1,4 @@
-"""What every object of the fake's API does: it belongs to one thread, and it dies with its composition."""
+"""The base of the fake's API objects: each belongs to one thread and becomes unusable with its composition."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import threading
 from typing import Any
 
 
-class Threaded:
-    """The one thread that may use a session's objects: that which made it."""
+class ThreadCheck:
+    """The thread that made a session, which alone may use its objects."""
 
     def __init__(self) -> None:
         self._thread = threading.current_thread()
 
     def check(self, name: str) -> None:
+        """Raise AssertionError if another thread uses `name`."""
         here = threading.current_thread()
         if here is not self._thread:
             raise AssertionError(
@@ -21,13 +22,17 @@ class Threaded:
 
 
 class Api:
-    """Names with a capital are the vendor's; the rest is the fake's own.
+    """An object of the API. Names with a capital are the vendor's; the others are the fake's own.
 
-    A dead handle raises on every use, as None does for a script in the real program.
+    The handle of a deleted object raises on every use, as a handle of None does in the real program.
+
+    Attributes:
+        settable: the vendor's attributes that a script may set.
     """
 
-    _threaded: Threaded
-    _is_dead = False
+    thread: ThreadCheck
+    is_deleted = False
+    settable: tuple[str, ...] = ()
 
     def __getattribute__(self, name: str) -> Any:
         if name[:1].isupper():
@@ -41,10 +46,8 @@ class Api:
                 raise AttributeError(f"{type(self).__name__} has no {name} that can be set")
         object.__setattr__(self, name, value)
 
-    settable: tuple[str, ...] = ()
-
 
 def _check(thing: Api, name: str) -> None:
-    object.__getattribute__(thing, "_threaded").check(f"{type(thing).__name__}.{name}")
-    if object.__getattribute__(thing, "_is_dead"):
+    object.__getattribute__(thing, "thread").check(f"{type(thing).__name__}.{name}")
+    if object.__getattribute__(thing, "is_deleted"):
         raise TypeError(f"'NoneType' object is not callable ({type(thing).__name__}.{name} of something that is gone)")

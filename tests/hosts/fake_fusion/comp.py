@@ -1,4 +1,4 @@
-"""A composition: its tools, its flow, its renders, and the dialogs that a script asks in it."""
+"""The fake's composition: its tools, its flow and its renders."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, Tuple
 
 from tests.hosts.fake_fusion.api import Api
-from tests.hosts.fake_fusion.asking import answered
+from tests.hosts.fake_fusion.ask_user import ask_user
 from tests.hosts.fake_fusion.exr_files import frame_path, save
 from tests.hosts.fake_fusion.registry import COMP_ATTRS, KINDS, RENDER_OPTIONS
 from tests.hosts.fake_fusion.tools import Operator, set_data
@@ -20,18 +20,15 @@ _AUTOMATIC = -32768
 
 class FlowView(Api):
     def __init__(self, comp: Composition) -> None:
-        self._threaded = comp._threaded
+        self.thread = comp.thread
 
     def GetPosTable(self, tool: Operator) -> Dict[float, float]:
-        return {1.0: tool.place[0], 2.0: tool.place[1]}
-
-    def SetPos(self, tool: Operator, x: float, y: float) -> None:
-        tool.place = (float(x), float(y))
+        return {1.0: tool.position[0], 2.0: tool.position[1]}
 
 
 class FuFrame(Api):
     def __init__(self, comp: Composition) -> None:
-        self._threaded = comp._threaded
+        self.thread = comp.thread
         self._flow = FlowView(comp)
 
     @property
@@ -40,31 +37,38 @@ class FuFrame(Api):
 
 
 class Composition(Api):
-    """Test handles are in small letters.
+    """A composition. Names with a small letter are for tests.
 
-    selected: names of tools. format: of new pictures. regions: of MediaIns. printed: what scripts said. on_render: in
-    place of Render. waits: what others do while Savers of a script stand there, one at each look at the attributes.
+    Attributes:
+        file: the path of the saved composition; empty if it was never saved.
+        selected: the names of the selected tools.
+        regions: the frame ranges of MediaIns, by tool id.
+        data: what scripts have stored.
+        printed: the lines that scripts have printed.
+        locks: how many calls of Lock are open.
+        open_undo: the titles of the undo steps that are open.
+        has_flow: whether the composition is on the screen.
+        on_render: called instead of Render with the frames; returns True to render after all.
+        waits: functions that are called in GetAttrs, one at each call, while a script's temporary tools exist.
     """
 
     settable = ("CurrentTime",)
 
     def __init__(self, session: FakeFusion, name: str = "Composition1", frames: range = range(0, 1001)) -> None:
-        self._threaded = session._threaded
+        self.thread = session.thread
         self.session, self.comp_name, self.file = session, name, ""
         self.tools: List[Operator] = []
         self.selected: List[str] = []
-        self.format = (1920, 1080)
-        self.regions: Dict[str, Tuple[float, float]] = {}  # of MediaIns
+        self.regions: Dict[str, Tuple[float, float]] = {}
         self.data: Dict[str, Any] = {}
         self.printed: List[str] = []
-        self.undone: List[str] = []
         self.locks = 0
         self.has_flow = True
         self.on_render: Optional[Callable[[List[int]], Optional[bool]]] = None
         self.is_rendering = False
         self.is_modified = False
         self.waits: List[Optional[Callable[[], None]]] = []
-        self._undo: List[str] = []
+        self.open_undo: List[str] = []
         self._before: List[Operator] = []
         self._steps: List[List[Operator]] = []
         first, last = float(frames[0]), float(frames[-1])
@@ -82,12 +86,12 @@ class Composition(Api):
         return FuFrame(self) if self.has_flow else None
 
     def GetAttrs(self) -> Dict[str, Any]:
-        meanwhile = self.waits.pop(0) if self.waits and not self.locks and self._is_exported() else None
-        if meanwhile is not None:
-            meanwhile()
-        names = {"COMPS_FileName": self.file, "COMPS_Name": self.comp_name, "COMPB_Locked": self.locks > 0}
-        now = {"COMPB_Rendering": self.is_rendering, "COMPN_CurrentTime": self.CurrentTime}
-        return {**self.attrs, **names, **now, "COMPB_Modified": self.is_modified}
+        is_exporting = any("void_bridge.temporary" in tool.data for tool in self.tools)
+        wait = self.waits.pop(0) if self.waits and not self.locks and is_exporting else None
+        if wait is not None:
+            wait()
+        names = {"COMPS_FileName": self.file, "COMPS_Name": self.comp_name}
+        return {**self.attrs, **names, "COMPB_Modified": self.is_modified}
 
     def SetAttrs(self, attrs: Mapping[str, Any]) -> None:
         for name, value in attrs.items():
@@ -113,34 +117,33 @@ class Composition(Api):
         self.locks -= 1
 
     def StartUndo(self, name: str) -> None:
-        assert not self._undo, f"undo {name!r} within {self._undo}"
-        self._undo.append(name)
+        assert not self.open_undo, f"undo {name!r} within {self.open_undo}"
+        self.open_undo.append(name)
         self._before = list(self.tools)
 
     def EndUndo(self, keep: bool) -> None:
-        name = self._undo.pop()
+        self.open_undo.pop()
         if keep:
-            self.undone.append(name)
             self._steps.append(self._before)
 
     def Undo(self, count: int) -> None:
-        """Tools that came are gone again; the fake brings back nothing else."""
+        """Delete the tools that the last steps have added. The fake undoes nothing else."""
         for _ in range(count):
             before = self._steps.pop()
             for tool in [tool for tool in self.tools if tool not in before]:
                 self.tools.remove(tool)
-                object.__setattr__(tool, "_is_dead", True)
+                tool.is_deleted = True
 
     def AddTool(self, id: str, xpos: float, ypos: float) -> Operator:
         if id not in KINDS:
             raise KeyError(f"no tool {id!r}")
         tool = Operator(self, id, self.free_name(f"{id}1"))
         if (xpos, ypos) == (_AUTOMATIC, _AUTOMATIC):
-            tool.place = (float(len(self.tools)), 0.0)
+            tool.position = (float(len(self.tools)), 0.0)
             if self.selected and "Input" in tool.links:
                 tool.links["Input"] = self.selected[0]
         else:
-            tool.place = (float(xpos), float(ypos))
+            tool.position = (float(xpos), float(ypos))
         self.tools.append(tool)
         self.changed()
         return tool
@@ -157,7 +160,7 @@ class Composition(Api):
         return {float(index): tool for index, tool in enumerate(found, 1)}
 
     def Render(self, settings: Mapping[str, Any]) -> Optional[bool]:
-        """`on_render` of a test takes its place: None for a render that writes nothing, or an exception."""
+        """Render the frames, unless a test has set `on_render`."""
         unknown = set(settings) - RENDER_OPTIONS
         assert not unknown, f"Render has no options {unknown}"
         frames = _frames(settings)
@@ -178,10 +181,10 @@ class Composition(Api):
 
     def AskUser(self, title: str, controls: Mapping[int, Mapping[Any, Any]]) -> Optional[Dict[str, Any]]:
         assert self.locks == 0, "a locked composition shows no dialogs"
-        return answered(self.session, title, controls)
+        return ask_user(self.session, title, controls)
 
     def render_all_savers(self, frames: Optional[List[int]] = None) -> bool:
-        """What the artist does by hand over the render range, and what Render does over its own."""
+        """Render the given frames, or the render range as the artist's menu command does."""
         first, last = self.attrs["COMPN_RenderStart"], self.attrs["COMPN_RenderEnd"]
         savers = [tool for tool in self.tools if tool.id == "Saver" and not tool.attrs["TOOLB_PassThrough"]]
         try:
@@ -193,10 +196,6 @@ class Composition(Api):
             return False
         return bool(savers)
 
-    def _is_exported(self) -> bool:
-        """Whether a script's Savers stand there and wait."""
-        return any("void_bridge.temporary" in tool.data for tool in self.tools)
-
     def _save(self, saver: Operator, frame: int) -> None:
         inputs = saver.inputs
         if saver.name.startswith("MediaOut") or not inputs["Clip"]:
@@ -204,15 +203,16 @@ class Composition(Api):
         assert inputs["OutputFormat"] == "OpenEXRFormat", "the fake writes EXR alone"
         picture = saver.picture(frame)
         if self.attrs["COMPB_Proxy"]:
-            picture = picture.with_rgba(picture.rgba * 0)  # so that a forgotten proxy is caught
+            picture = picture.with_rgba(picture.rgba * 0)  # shows a render in proxy mode
         depth, compression = inputs["OpenEXRFormat.Depth"], inputs["OpenEXRFormat.Compression"]
         save(picture, frame_path(inputs["Clip"], frame), depth, compression, inputs["ClippingMode"])
 
     def tool(self, name: str) -> Operator:
+        """Return a tool by its name."""
         return next(tool for tool in self.tools if tool.name == name)
 
     def free_name(self, wanted: str, own: Optional[Operator] = None) -> str:
-        """Names are unique; a digit at the end counts up."""
+        """Return a unique name; the number at its end counts up."""
         taken = {tool.name for tool in self.tools if tool is not own}
         stem = wanted.rstrip("0123456789")
         number = int(wanted[len(stem) :] or 0)
@@ -222,56 +222,58 @@ class Composition(Api):
         return wanted
 
     def rename(self, tool: Operator, name: str) -> None:
+        """Rename a tool, with the connections to it."""
         for other in self.tools:
             other.links = {input: name if linked == tool.name else linked for input, linked in other.links.items()}
         self.selected = [name if each == tool.name else each for each in self.selected]
         tool.name = name
 
     def remove(self, tool: Operator) -> None:
+        """Delete a tool, with the connections to it."""
         self.tools.remove(tool)
         for other in self.tools:
             other.links = {input: None if name == tool.name else name for input, name in other.links.items()}
-        object.__setattr__(tool, "_is_dead", True)
+        tool.is_deleted = True
         self.changed()
 
     def save(self) -> None:
-        """What the artist does before a script looks at COMPB_Modified; data of a script counts as a change [I]."""
+        """Save the composition: it has no unsaved changes then. Data of scripts counts as a change [I]."""
         self.is_modified = False
 
     def changed(self) -> None:
-        """A change outside an undo group, or without a lock, is one that a script forgot to wrap."""
+        """Note a change; raise AssertionError if a script made it outside Lock and StartUndo."""
         self.is_modified = True
-        if self.session.is_strict and not (self._undo and self.locks):
+        if self.session.is_strict and not (self.open_undo and self.locks):
             raise AssertionError("tools were changed outside Lock and StartUndo")
 
     def paste(self, name: str) -> Operator:
-        """A copy of a tool, as the artist makes it."""
+        """Add a copy of a tool, as the artist does by copy and paste."""
         source = self.tool(name)
         tool = source.copy_to(self, self.free_name(name))
         self.tools.append(tool)
         return tool
 
     def save_text(self) -> str:
-        """Everything that a .comp file holds."""
-        tools = [[t.id, t.name, t.inputs, t.links, t.attrs, t.data, list(t.place)] for t in self.tools]
-        own = {"name": self.comp_name, "file": self.file, "attrs": self.attrs, "data": self.data, "format": self.format}
+        """Return what a .comp file holds."""
+        tools = [[t.id, t.name, t.inputs, t.links, t.attrs, t.data, list(t.position)] for t in self.tools]
+        own = {"name": self.comp_name, "file": self.file, "attrs": self.attrs, "data": self.data}
         return json.dumps({**own, "regions": self.regions, "tools": tools})
 
     def close(self) -> None:
+        """Close the composition: its handles and those of its tools become unusable."""
         for thing in (*self.tools, self):
-            object.__setattr__(thing, "_is_dead", True)
+            thing.is_deleted = True
 
 
 def read_text(session: FakeFusion, text: str) -> Composition:
-    """A composition as it was saved, in fresh objects."""
-    told = json.loads(text)
-    comp = Composition(session, told["name"])
-    comp.file, comp.attrs, comp.data = told["file"], told["attrs"], told["data"]
-    comp.format = tuple(told["format"])
-    comp.regions = {name: tuple(region) for name, region in told["regions"].items()}
-    for id, name, inputs, links, attrs, data, place in told["tools"]:
+    """Open a saved composition, with new handles."""
+    saved = json.loads(text)
+    comp = Composition(session, saved["name"])
+    comp.file, comp.attrs, comp.data = saved["file"], saved["attrs"], saved["data"]
+    comp.regions = {name: tuple(region) for name, region in saved["regions"].items()}
+    for id, name, inputs, links, attrs, data, position in saved["tools"]:
         tool = Operator(comp, id, name)
-        tool.inputs, tool.links, tool.attrs, tool.data, tool.place = inputs, links, attrs, data, tuple(place)
+        tool.inputs, tool.links, tool.attrs, tool.data, tool.position = inputs, links, attrs, data, tuple(position)
         comp.tools.append(tool)
     return comp
 

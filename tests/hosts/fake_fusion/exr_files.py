@@ -1,4 +1,4 @@
-"""The files of Savers and Loaders: real EXR. A Loader maps R, G, B and A, and no other layer."""
+"""The EXR files of Savers and Loaders. A Loader reads R, G, B and A, and no other channel."""
 
 from __future__ import annotations
 
@@ -17,7 +17,11 @@ _NUMBER = re.compile(r"(.*?)(-?\d+)(\.[^.]+)$")
 
 
 def split_clip(path: str) -> Tuple[str, int, str]:
-    """`/p/plate.0000.exr` -> ("/p/plate.", 4, ".exr"). Without a number Fusion takes four digits."""
+    """Return the base, the digits and the extension of a Clip; without a number Fusion takes four digits.
+
+    >>> split_clip("/p/plate.0000.exr")
+    ('/p/plate.', 4, '.exr')
+    """
     found = _NUMBER.match(path)
     if found:
         return found[1], len(found[2]), found[3]
@@ -26,12 +30,13 @@ def split_clip(path: str) -> Tuple[str, int, str]:
 
 
 def frame_path(clip: str, frame: int) -> Path:
+    """Return the file of a frame."""
     base, digits, extension = split_clip(clip)
     return Path(f"{base}{frame:0{digits}d}{extension}")
 
 
 def sequence_of(clip: str) -> Dict[int, Path]:
-    """The files of the sequence that a path is one of, by number."""
+    """Return the files of the sequence that a path belongs to, by frame number."""
     base, _, extension = split_clip(clip)
     folder, stem = Path(base + "x").parent, Path(base + "x").name[:-1]
     number = re.compile(re.escape(stem) + r"(-?\d+)" + re.escape(extension))
@@ -40,7 +45,7 @@ def sequence_of(clip: str) -> Dict[int, Path]:
 
 
 def save(picture: Picture, path: Path, depth: float, compression: float, clipping: str) -> None:
-    """Raises RuntimeError: it cannot be written; a Saver makes no folder here."""
+    """Write a file as a Saver does, which makes no folders. Raise RuntimeError if it cannot be written."""
     if not path.parent.is_dir():
         raise RuntimeError(f"cannot write {path}: no such folder")
     shown = picture.over(picture.frame) if clipping == "Frame" else picture
@@ -54,7 +59,7 @@ def save(picture: Picture, path: Path, depth: float, compression: float, clippin
 
 
 def load(path: Path) -> Picture:
-    """Raises RuntimeError: it is not there, or cannot be decoded."""
+    """Read a file as a Loader does. Raise RuntimeError if it is missing or cannot be decoded."""
     try:
         part = read_frame(path).picture
     except VoidBridgeError as exc:

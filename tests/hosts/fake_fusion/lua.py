@@ -1,10 +1,10 @@
-"""The fake for Lua scripts: LuaJIT, as in Fusion, runs them for real (lupa) with the fake's objects bound in."""
+"""The fake for Lua scripts: LuaJIT runs them, as in Fusion, with the fake's objects as globals."""
 
 from __future__ import annotations
 
 import threading
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, List
 
 from lupa import luajit21  # LuaJIT 2.1 speaks Lua 5.1, as Fusion's does
 
@@ -13,7 +13,12 @@ from tests.hosts.fake_fusion.session import FakeFusion
 
 
 class LuaHost:
-    """printed: what the script printed. waits: called at each `bmd.wait`, one after the other."""
+    """A LuaJIT with the globals of a Fusion script.
+
+    Attributes:
+        printed: the lines that scripts have printed.
+        waits: functions that are called in `bmd.wait`, one at each call.
+    """
 
     def __init__(self, fake: FakeFusion) -> None:
         self._fake = fake
@@ -21,14 +26,14 @@ class LuaHost:
         self.waits: List[Callable[[], None]] = []
 
     def run(self, path: Path, command: str) -> None:
-        """A script as it was installed: with the absolute command written into it."""
+        """Run a script as `void-bridge install` leaves it, with the absolute command written into it."""
         text = path.read_text(encoding="utf-8")
         assert text.count('local VOID_BRIDGE = ""') == 1
         self._lua = luajit21.LuaRuntime(unpack_returned_tuples=True, register_eval=False)
         names = self._lua.globals()
-        names.print = lambda *words: self.printed.append("\t".join(str(word) for word in words))
-        names.fu = self._bound(self._fake.fusion)
-        names.comp = self._bound(self._fake.comp)
+        names.print = lambda *values: self.printed.append("\t".join(map(str, values)))
+        names.fu = self.to_lua(self._fake.fusion)
+        names.comp = self.to_lua(self._fake.comp)
         names.bmd = self._lua.table_from({"wait": self._wait})
         self._lua.execute(text.replace('local VOID_BRIDGE = ""', f"local VOID_BRIDGE = [[{command}]]"))
 
@@ -37,26 +42,26 @@ class LuaHost:
             self.waits.pop(0)()
         threading.Event().wait(0.02)
 
-    def _bound(self, value: Any) -> Any:
-        """From the fake to Lua: objects as handles, dictionaries as tables."""
+    def to_lua(self, value: Any) -> Any:
+        """Convert a value of the fake: objects to handles, dictionaries to tables."""
         if isinstance(value, Api):
             return _Handle(self, value)
         if isinstance(value, dict):
-            whole = {int(key) if isinstance(key, float) else key: self._bound(each) for key, each in value.items()}
-            return self._lua.table_from(whole)
+            table = {int(key) if isinstance(key, float) else key: self.to_lua(each) for key, each in value.items()}
+            return self._lua.table_from(table)
         return value
 
-    def _plain(self, value: Any) -> Any:
-        """From Lua to the fake."""
+    def to_python(self, value: Any) -> Any:
+        """Convert a value of Lua back: handles to objects, tables to dictionaries."""
         if isinstance(value, _Handle):
             return value.thing
         if luajit21.lua_type(value) == "table":
-            return {key: self._plain(each) for key, each in value.items()}
+            return {key: self.to_python(each) for key, each in value.items()}
         return value
 
 
 class _Handle:
-    """`thing:Method(...)` hands the handle itself over first; `thing.Member` reads."""
+    """An object of the fake in Lua: `thing:Method(...)` passes the handle first, `thing.Member` reads."""
 
     def __init__(self, host: LuaHost, thing: Api) -> None:
         self.host, self.thing = host, thing
@@ -64,17 +69,10 @@ class _Handle:
     def __getattr__(self, name: str) -> Any:
         value = getattr(self.thing, name)
         if not callable(value) or isinstance(value, Api):
-            return self.host._bound(value)
+            return self.host.to_lua(value)
 
         def method(*arguments: Any) -> Any:
             own = arguments[1:] if arguments and arguments[0] is self else arguments
-            return self.host._bound(_called(value, [self.host._plain(each) for each in own]))
+            return self.host.to_lua(value(*map(self.host.to_python, own)))
 
         return method
-
-
-def _called(method: Callable[..., Any], arguments: List[Any]) -> Any:
-    return method(*arguments)
-
-
-Answer = Optional[Dict[str, Any]]

@@ -1,4 +1,4 @@
-"""Pictures as the fake's tools make them: float32 RGBA over a domain that may be larger or smaller than the frame."""
+"""The pictures of the fake's tools: float32 RGBA over a domain that may be larger or smaller than the frame."""
 
 from __future__ import annotations
 
@@ -14,7 +14,14 @@ Array = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Picture:
-    """rgba: shape [domain.height, domain.width, 4]. frame: starts at (0, 0); rows go down, as in EXR."""
+    """A picture.
+
+    Attributes:
+        rgba: shape [domain.height, domain.width, 4], top row first, as in EXR.
+        domain: the box of the pixels.
+        frame: the box of the image, which starts at (0, 0).
+        depth: the pixel type, a key of registry.DEPTHS.
+    """
 
     rgba: Array
     domain: Box
@@ -22,7 +29,7 @@ class Picture:
     depth: str = "float32"
 
     def over(self, box: Box) -> Picture:
-        """The same over another domain: cut, or black and transparent where there was nothing."""
+        """Return the picture over another domain, cropped or extended by transparent black."""
         out = np.zeros((box.height, box.width, 4), np.float32)
         y0, y1 = max(box.y0, self.domain.y0), min(box.y1, self.domain.y1)
         x0, x1 = max(box.x0, self.domain.x0), min(box.x1, self.domain.x1)
@@ -35,9 +42,11 @@ class Picture:
         return replace(self, rgba=out, domain=box)
 
     def with_rgba(self, rgba: Array) -> Picture:
+        """Return the picture with other pixels."""
         return replace(self, rgba=np.ascontiguousarray(rgba, np.float32))
 
 
-def plain(width: int, height: int, rgba: tuple[float, ...], depth: str = "float32") -> Picture:
+def constant(width: int, height: int, rgba: tuple[float, ...], depth: str = "float32") -> Picture:
+    """Return a picture of one colour."""
     frame = Box(0, 0, height, width)
     return Picture(np.full((height, width, 4), rgba, np.float32), frame, frame, depth)

@@ -1,10 +1,10 @@
-"""What the fake believes about tools: their ids, inputs and output types, each with its source.
+"""The ids, inputs and output types of the fake's tools, each with its source.
 
-[G] Fusion 8 Scripting Guide: AddTool("Background"), ("Merge"), ("Loader"), ("Saver") and EffectMask in its examples
+[G] Fusion 8 Scripting Guide: AddTool("Background"), ("Loader"), ("Saver") and EffectMask in its examples
 [A] github.com/ynput/ayon-fusion: Loader inputs and what a new Clip resets (plugins/load/load_sequence.py)
 [N] github.com/eoyilmaz/anima, anima/dcc/fusion: Saver inputs OutputFormat, OpenEXRFormat.Depth/Compression
 [M] DaVinci Resolve manual, "Saver Node", Common Controls: Clipping Mode is Frame (the default) or None
-[S] .setting files of public comps: RectangleMask, PolylineMask, EllipseMask, MediaIn, Background inputs;
+[S] .setting files of public comps: RectangleMask, PolylineMask, MediaIn, Background inputs;
     MediaOut is stored as a Saver there
 [I] inferred; the self-test asks the real host
 """
@@ -17,7 +17,13 @@ from typing import Any, Dict
 
 @dataclass(frozen=True)
 class Kind:
-    """output: OUTS_DataType, empty for none. inputs: id -> value of a new tool; links: ids of pictures."""
+    """A kind of tool.
+
+    Attributes:
+        output: the OUTS_DataType of its output.
+        inputs: the values of a new tool by input id.
+        links: the ids of the inputs that take the output of another tool.
+    """
 
     output: str
     inputs: Dict[str, Any] = field(default_factory=dict)
@@ -33,7 +39,6 @@ _LOADER = {  # [A]
     "HoldFirstFrame": 0.0,
     "HoldLastFrame": 0.0,
     "Reverse": 0.0,
-    "Loop": 0.0,
     "Depth": 0.0,
     "KeyCode": "",
     "TimeCodeOffset": 0.0,
@@ -60,16 +65,11 @@ KINDS: Dict[str, Kind] = {
     "Loader": Kind("Image", _LOADER),
     "Saver": Kind("Image", _SAVER, ("Input",)),
     "Background": Kind("Image", _BACKGROUND, ("EffectMask",)),
-    "BrightnessContrast": Kind("Image", {"Gain": 1.0}, ("Input", "EffectMask")),
-    "Merge": Kind("Image", {}, ("Background", "Foreground", "EffectMask")),
     "MediaIn": Kind("Image", {}),
     # [I] that OUTS_DataType of masks is Mask
-    "RectangleMask": Kind("Mask", {"Width": 0.5, "Height": 0.5, "Center": {1: 0.5, 2: 0.5}}, ("EffectMask",)),
-    "Transform": Kind("Image", {"Size": 1.0}, ("Input", "EffectMask")),
-    "EllipseMask": Kind("Mask", {}, ("EffectMask",)),
-    "PolylineMask": Kind("Mask", {}, ("EffectMask",)),
-    "Text3D": Kind("Data3D", {}),
-    "Note": Kind("", {}),
+    "RectangleMask": Kind("Mask", {"Width": 0.5, "Height": 0.5, "Center": {1: 0.5, 2: 0.5}}),
+    "Transform": Kind("Image", {"Size": 1.0}, ("Input",)),
+    "PolylineMask": Kind("Mask", {}),
 }
 COMPRESSIONS = ("NO", "RLE", "ZIPS", "ZIP", "PIZ")  # [N] by number
 CLIPPING = ("Frame", "None")  # [M]
@@ -85,6 +85,6 @@ COMP_ATTRS = {
     "COMPN_GlobalStart",
     "COMPN_GlobalEnd",
     "COMPB_Proxy",
-    "COMPB_Modified",  # scripts in public repositories set it; what it does there is for the self-test [I]
+    "COMPB_Modified",  # scripts in public repositories set it; the self-test asks what it does [I]
 }
 RENDER_OPTIONS = {"Start", "End", "FrameRange", "Wait", "RenderFlags"}  # [G], RenderFlags: ayon extract_render_local.py

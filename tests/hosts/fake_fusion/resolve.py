@@ -1,4 +1,4 @@
-"""Resolve around the fake Fusion: a project with a timeline, a clip under the playhead, a media pool."""
+"""A fake of Resolve around that of Fusion: a project with a timeline, a clip under the playhead and a media pool."""
 
 from __future__ import annotations
 
@@ -12,19 +12,16 @@ from tests.hosts.fake_fusion.session import FakeFusion, Fusion
 
 class MediaPoolItem(Api):
     def __init__(self, session: FakeFusion, info: Dict[str, Any]) -> None:
-        self._threaded, self.info = session._threaded, info
-
-    def GetName(self) -> str:
-        return str(self.info["FilePath"]).rpartition("/")[2]
+        self.thread, self.info = session.thread, info
 
 
 class MediaPool(Api):
     def __init__(self, session: FakeFusion) -> None:
-        self._threaded, self.session = session._threaded, session
+        self.thread, self.session = session.thread, session
         self.items: List[MediaPoolItem] = []
 
     def ImportMedia(self, items: List[Dict[str, Any]]) -> Optional[List[MediaPoolItem]]:
-        """Files have to be there."""
+        """Import sequences whose files exist; return None if one is missing."""
         for info in items:
             assert set(info) == {"FilePath", "StartIndex", "EndIndex"}, info
             held = sequence_of(info["FilePath"] % info["StartIndex"])
@@ -36,7 +33,7 @@ class MediaPool(Api):
 
 class TimelineItem(Api):
     def __init__(self, session: FakeFusion, name: str) -> None:
-        self._threaded, self.session, self.name = session._threaded, session, name
+        self.thread, self.session, self.name = session.thread, session, name
         self.comps: List[Composition] = []
 
     def GetName(self) -> str:
@@ -49,7 +46,7 @@ class TimelineItem(Api):
         return self.comps[index - 1] if 1 <= index <= len(self.comps) else None
 
     def AddFusionComp(self) -> Optional[Composition]:
-        """With a MediaIn and a MediaOut, which calls itself a Saver; not on the screen, so it has no flow."""
+        """Add a composition with a MediaIn and a MediaOut, which is a Saver by its id. It is not on the screen."""
         comp = self.session.new_comp(self.name)
         comp.has_flow = False
         with self.session.building():
@@ -63,10 +60,7 @@ class TimelineItem(Api):
 
 class Timeline(Api):
     def __init__(self, session: FakeFusion, item: Optional[TimelineItem]) -> None:
-        self._threaded, self.item = session._threaded, item
-
-    def GetName(self) -> str:
-        return "Timeline 1"
+        self.thread, self.item = session.thread, item
 
     def GetCurrentVideoItem(self) -> Optional[TimelineItem]:
         return self.item
@@ -74,11 +68,8 @@ class Timeline(Api):
 
 class Project(Api):
     def __init__(self, session: FakeFusion, timeline: Optional[Timeline]) -> None:
-        self._threaded, self.timeline = session._threaded, timeline
+        self.thread, self.timeline = session.thread, timeline
         self.pool = MediaPool(session)
-
-    def GetName(self) -> str:
-        return "project"
 
     def GetCurrentTimeline(self) -> Optional[Timeline]:
         return self.timeline
@@ -89,7 +80,7 @@ class Project(Api):
 
 class ProjectManager(Api):
     def __init__(self, session: FakeFusion, project: Project) -> None:
-        self._threaded, self.project = session._threaded, project
+        self.thread, self.project = session.thread, project
 
     def GetCurrentProject(self) -> Optional[Project]:
         return self.project
@@ -97,7 +88,7 @@ class ProjectManager(Api):
 
 class Resolve(Api):
     def __init__(self, session: FakeFusion, project: Project) -> None:
-        self._threaded, self.session, self.project = session._threaded, session, project
+        self.thread, self.session, self.project = session.thread, session, project
         self.page = "edit"
 
     def Fusion(self) -> Fusion:
@@ -115,7 +106,12 @@ class Resolve(Api):
 
 
 class FakeResolve(FakeFusion):
-    """With a clip under the playhead. clip: its name; empty: there is none."""
+    """A session of Resolve.
+
+    Args:
+        windows: whether there is a UI manager.
+        clip: the name of the clip under the playhead; empty if there is none.
+    """
 
     def __init__(self, windows: bool = True, clip: str = "A001_C003") -> None:
         super().__init__(windows)
@@ -124,5 +120,5 @@ class FakeResolve(FakeFusion):
         self.resolve = Resolve(self, self.project)
 
     def names(self) -> Dict[str, Any]:
-        """The globals of a timeline script: no composition."""
+        """Return the globals of a timeline script, which has no composition."""
         return {"resolve": self.resolve, "bmd": self.bmd, "fusion": self.fusion}

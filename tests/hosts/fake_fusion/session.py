@@ -1,4 +1,4 @@
-"""One running Fusion, with what tests need to drive it and look at it."""
+"""The fake's session: one running Fusion, and what tests need to drive it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 import numpy as np
 
-from tests.hosts.fake_fusion.api import Api, Threaded
+from tests.hosts.fake_fusion.api import Api, ThreadCheck
 from tests.hosts.fake_fusion.comp import Composition, read_text
 from tests.hosts.fake_fusion.picture import Picture
 from tests.hosts.fake_fusion.tools import Operator
@@ -20,7 +20,7 @@ Draw = Callable[[int], np.ndarray]
 
 class Bmd(Api):
     def __init__(self, session: FakeFusion) -> None:
-        self._threaded, self.session = session._threaded, session
+        self.thread, self.session = session.thread, session
 
     def UIDispatcher(self, ui: UIManager) -> Dispatcher:
         return Dispatcher(self.session, ui)
@@ -28,7 +28,7 @@ class Bmd(Api):
 
 class Fusion(Api):
     def __init__(self, session: FakeFusion) -> None:
-        self._threaded, self.session = session._threaded, session
+        self.thread, self.session = session.thread, session
 
     @property
     def UIManager(self) -> Optional[UIManager]:
@@ -48,14 +48,22 @@ class Fusion(Api):
 
 
 class FakeFusion:
-    """windows: whether there is a UI manager.
+    """One running Fusion.
 
-    user: uses the window while its loop runs. answers: to AskUser, in turn. dialogs: title and controls of each.
-    is_strict: changes have to be locked and undo-grouped; tests that build a composition switch it off with `building`.
+    Args:
+        windows: whether there is a UI manager.
+
+    Attributes:
+        comp: the current composition.
+        user: called with a `User` while a window's loop runs.
+        answers: the answers to the next AskUser dialogs.
+        dialogs: the title and the controls of each dialog so far.
+        chosen_path: the answer to requests for a path.
+        is_strict: whether changes have to be locked and in an undo step; tests make theirs inside `building`.
     """
 
     def __init__(self, windows: bool = True) -> None:
-        self._threaded = Threaded()
+        self.thread = ThreadCheck()
         self.ui = UIManager(self) if windows else None
         self.bmd = Bmd(self)
         self.fusion = Fusion(self)
@@ -69,18 +77,18 @@ class FakeFusion:
         self._depths: Dict[str, str] = {}
 
     def names(self) -> Dict[str, Any]:
-        """The globals of a composition script."""
+        """Return the globals of a composition script."""
         return {"fusion": self.fusion, "fu": self.fusion, "bmd": self.bmd, "comp": self.comp}
 
     def new_comp(self, name: str = "shot", frames: range = range(0, 1001), file: Optional[Path] = None) -> Composition:
-        """Open an empty composition. file: where it was saved."""
+        """Open an empty composition, which is saved as `file` if that is given."""
         self.comp = Composition(self, name, frames)
         self.comp.file = str(file) if file else ""
         return self.comp
 
     @contextmanager
     def building(self) -> Iterator[Composition]:
-        """The artist's own changes."""
+        """Allow changes without Lock and StartUndo: those that the artist makes."""
         assert self.comp is not None
         self.is_strict = False
         try:
@@ -89,22 +97,23 @@ class FakeFusion:
             self.is_strict = True
 
     def draw(self, tool: Operator, drawing: Draw, depth: str = "float32") -> None:
-        """What a mask (shape [H, W]) or a MediaIn (shape [H, W, 4]) looks like at a frame, also when it is renamed."""
+        """Set the pictures of a mask (shape [H, W]) or a MediaIn (shape [H, W, 4]): a function of the frame."""
         tool.SetData("drawing", f"drawing{len(self._drawings)}")
         self._drawings[tool.GetData("drawing")] = drawing
         self._depths[tool.GetData("drawing")] = depth
 
     def drawn(self, tool: Operator, frame: int) -> Picture:
+        """Return the picture that `draw` has set. Raise RuntimeError if there is none."""
         key = tool.data.get("drawing")
         if key is None:
-            raise RuntimeError(f"nobody drew {tool.name}")
+            raise RuntimeError(f"{tool.name} has no drawing")
         plane = np.asarray(self._drawings[key](frame), np.float32)
         rgba = plane if plane.ndim == 3 else np.repeat(plane[..., None], 4, axis=-1)
         frame_box = Box(0, 0, *rgba.shape[:2])
         return Picture(np.ascontiguousarray(rgba), frame_box, frame_box, self._depths[key])
 
     def reopen(self) -> Composition:
-        """Save the composition, close it, and open it again: fresh handles, the same contents."""
+        """Save the composition, close it, and open it again with new handles."""
         assert self.comp is not None
         text = self.comp.save_text()
         self.comp.close()

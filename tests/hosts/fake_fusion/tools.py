@@ -1,4 +1,4 @@
-"""Tools of a composition: their inputs, attributes, data and pictures."""
+"""The fake's tools: their inputs, attributes, data and pictures."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from tests.hosts.fake_fusion.api import Api
 from tests.hosts.fake_fusion.exr_files import frame_path, load, sequence_of
-from tests.hosts.fake_fusion.picture import Picture, plain
+from tests.hosts.fake_fusion.picture import Picture, constant
 from tests.hosts.fake_fusion.registry import CLIPPING, DEPTHS, KINDS, RESET_BY_CLIP, TOOL_ATTRS
 from void_bridge.pixels.box import Box
 
@@ -20,10 +20,10 @@ FOREVER = 1_000_000_000.0
 
 
 class Image(Api):
-    """What an output gives at one time."""
+    """The picture of an output at one time."""
 
     def __init__(self, picture: Picture, comp: Composition) -> None:
-        self._threaded = comp._threaded
+        self.thread = comp.thread
         self._picture = picture
 
     @property
@@ -41,7 +41,7 @@ class Image(Api):
 
 class PlainOutput(Api):
     def __init__(self, tool: Operator) -> None:
-        self._threaded = tool._threaded
+        self.thread = tool.thread
         self._tool = tool
 
     def GetAttrs(self) -> Dict[str, Any]:
@@ -56,17 +56,17 @@ class PlainOutput(Api):
 
 
 class Operator(Api):
-    """A tool. `draw` of the session gives masks and MediaIns their pictures."""
+    """A tool. Masks and MediaIns get their pictures from the session's `draw`."""
 
     def __init__(self, comp: Composition, id: str, name: str) -> None:
-        self._threaded = comp._threaded
+        self.thread = comp.thread
         self.comp, self.id, self.name = comp, id, name
         self.kind = KINDS[id]
         self.inputs: Dict[str, Any] = dict(self.kind.inputs)
         self.links: Dict[str, Optional[str]] = dict.fromkeys(self.kind.links)
         self.attrs: Dict[str, Any] = {"TOOLB_PassThrough": False, "TOOLB_NameSet": False}
         self.data: Dict[str, Any] = {}
-        self.place = (0.0, 0.0)
+        self.position = (0.0, 0.0)
 
     @property
     def ID(self) -> str:
@@ -126,13 +126,9 @@ class Operator(Api):
     def ConnectInput(self, input: str, target: Optional[Operator]) -> bool:
         if input not in self.links:
             raise KeyError(f"{self.id} has no input {input}")
-        wanted = "Mask" if input == "EffectMask" else "Image"
-        if (
-            target is not None
-            and target.kind.output != wanted
-            and not (wanted == "Mask" and target.kind.output == "Image")
-        ):
-            raise TypeError(f"{target.name} is {target.kind.output or 'nothing'}, {self.name}.{input} takes {wanted}")
+        types = ("Mask", "Image") if input == "EffectMask" else ("Image",)
+        if target is not None and target.kind.output not in types:
+            raise TypeError(f"{target.name} is a {target.kind.output}, {self.name}.{input} takes {types[0]}")
         self.links[input] = target.name if target is not None else None
         self.comp.changed()
         return True
@@ -141,34 +137,34 @@ class Operator(Api):
         self.comp.remove(self)
 
     def region(self) -> tuple[float, float]:
+        """Return the first and the last frame at which the tool has a picture."""
         if self.id == "Loader":
             return self.inputs["GlobalIn"], self.inputs["GlobalOut"]
         if self.id in self.comp.regions:
             return self.comp.regions[self.id]
-        source = self.links.get("Input") or self.links.get("Background")
+        source = self.links.get("Input")
         return self.comp.tool(source).region() if source else (-FOREVER, FOREVER)
 
     def clip_length(self) -> int:
+        """Return the number of frames of a Loader's sequence, gaps included."""
         numbers = sequence_of(self.inputs["Clip"])
         return max(numbers) - min(numbers) + 1 if numbers else 0
 
     def copy_to(self, comp: Composition, name: str) -> Operator:
-        """A paste: inputs, connections and data come along."""
+        """Return a copy of the tool with its inputs, connections and data."""
         tool = Operator(comp, self.id, name)
         tool.inputs, tool.links = dict(self.inputs), dict(self.links)
         tool.attrs, tool.data = dict(self.attrs), copy.deepcopy(self.data)
-        tool.place = (self.place[0] + 1, self.place[1] + 1)
+        tool.position = (self.position[0] + 1, self.position[1] + 1)
         return tool
 
     def picture(self, frame: int) -> Picture:
-        """Raises RuntimeError: an input is missing, or a file."""
-        made = getattr(self, f"_{self.id.lower()}", None)
-        if made is None:
-            return self.comp.session.drawn(self, frame)
-        return made(frame)
+        """Return the tool's picture. Raise RuntimeError if an input or a file is missing."""
+        render = getattr(self, f"_{self.id.lower()}", None)
+        return render(frame) if render else self.comp.session.drawn(self, frame)
 
     def matte(self, frame: int, shape: tuple[int, int]) -> np.ndarray:
-        """Shape [H, W]: of a mask as it was drawn, of a picture its alpha."""
+        """Return a mask as it was drawn, or the alpha of a picture, shape [H, W]."""
         if self.id == "RectangleMask" and "drawing" not in self.data:
             return self._rectangle(shape)
         picture = self.comp.session.drawn(self, frame) if self.kind.output == "Mask" else self.picture(frame)
@@ -187,8 +183,8 @@ class Operator(Api):
             inputs.update(GlobalIn=start, GlobalOut=start + max(0, length - 1))
             return
         if (id == "GlobalIn" and value > inputs["GlobalOut"]) or (id == "GlobalOut" and value < inputs["GlobalIn"]):
-            return  # neither can pass the other; nothing is said
-        if id == "GlobalIn":  # trimmed or held instead of moved
+            return  # neither can pass the other; Fusion ignores the value
+        if id == "GlobalIn":  # trims or holds the clip instead of moving it
             shift = value - inputs["GlobalIn"]
             inputs["ClipTimeStart"] = max(0.0, inputs["ClipTimeStart"] + shift)
             inputs["HoldFirstFrame"] = max(0.0, -shift)
@@ -203,38 +199,33 @@ class Operator(Api):
             tool = self.comp.tool(tool.links["Input"])
         return tool.picture(frame)
 
-    def _masked(self, picture: Picture, under: Picture, frame: int) -> Picture:
-        source = self.links.get("EffectMask")
-        if not source:
-            return picture
-        matte = self.comp.tool(source).matte(frame, picture.domain.shape)[..., None]
-        return picture.with_rgba(under.rgba * (1 - matte) + picture.rgba * matte)
-
     def _loader(self, frame: int) -> Picture:
         inputs, numbers = self.inputs, sequence_of(self.inputs["Clip"])
         if not numbers or not inputs["GlobalIn"] <= frame <= inputs["GlobalOut"]:
             raise RuntimeError(f"{self.name} has no frame {frame}")
-        place = frame - inputs["GlobalIn"] - inputs["HoldFirstFrame"] + inputs["ClipTimeStart"]
-        place = min(max(place, inputs["ClipTimeStart"]), inputs["ClipTimeEnd"])
-        return load(frame_path(inputs["Clip"], min(numbers) + int(place)))
+        index = frame - inputs["GlobalIn"] - inputs["HoldFirstFrame"] + inputs["ClipTimeStart"]
+        index = min(max(index, inputs["ClipTimeStart"]), inputs["ClipTimeEnd"])
+        return load(frame_path(inputs["Clip"], min(numbers) + int(index)))
 
     def _background(self, frame: int) -> Picture:
+        assert not self.inputs["UseFrameFormatSettings"], "the fake has no frame format"
         width, height = int(self.inputs["Width"]), int(self.inputs["Height"])
-        if self.inputs["UseFrameFormatSettings"]:
-            width, height = self.comp.format
         colour = tuple(self.inputs[f"TopLeft{name}"] for name in ("Red", "Green", "Blue", "Alpha"))
         depth = ("float32", "int8", "int16", "float16", "float32")[int(self.inputs["Depth"])]
-        return self._masked(plain(width, height, colour, depth), plain(width, height, (0, 0, 0, 0), depth), frame)
+        picture, source = constant(width, height, colour, depth), self.links["EffectMask"]
+        if not source:
+            return picture
+        return picture.with_rgba(picture.rgba * self.comp.tool(source).matte(frame, (height, width))[..., None])
 
     def _rectangle(self, shape: tuple[int, int]) -> np.ndarray:
-        """Sizes and the centre are shares of the frame's; y goes up."""
+        """Return the matte of a RectangleMask, whose sizes and centre are fractions of the frame; y goes up."""
         (x, y), height, width = self.inputs["Center"].values(), *shape
         across = np.abs((np.arange(width) + 0.5) / width - x) <= self.inputs["Width"] / 2
         down = np.abs(1 - (np.arange(height) + 0.5) / height - y) <= self.inputs["Height"] / 2
         return (down[:, None] & across).astype(np.float32)
 
     def _transform(self, frame: int) -> Picture:
-        """Enlarged by repetition about the middle, over a domain that grows with it: overscan to look at."""
+        """Enlarge the input about its middle by repeating pixels, over a domain that grows beyond the frame."""
         under, size = self._input("Input", frame), self.inputs["Size"]
         height, width = under.frame.shape
         grown = Box(
@@ -248,27 +239,16 @@ class Operator(Api):
         rgba = np.ascontiguousarray(under.over(under.frame).rgba[rows][:, columns])
         return Picture(rgba, grown, under.frame, under.depth)
 
-    def _brightnesscontrast(self, frame: int) -> Picture:
-        under = self._input("Input", frame)
-        gain = np.array([*[self.inputs["Gain"]] * 3, 1], np.float32)
-        return self._masked(under.with_rgba(under.rgba * gain), under, frame)
-
-    def _merge(self, frame: int) -> Picture:
-        under = self._input("Background", frame)
-        over = self._input("Foreground", frame).over(under.domain)
-        merged = under.with_rgba(over.rgba + under.rgba * (1 - over.rgba[..., 3:]))
-        return self._masked(merged, under, frame)
-
     def _saver(self, frame: int) -> Picture:
         return self._input("Input", frame)
 
 
 def set_data(data: Dict[str, Any], name: str, value: Any) -> None:
-    """Text, numbers, flags; None takes it out. Names are table.subtable."""
+    """Store text, a number or a flag under a name such as `table.subtable`; None deletes it."""
     if value is not None and not isinstance(value, (str, int, float, bool)):
         raise TypeError(f"the fake keeps text, numbers and flags, got {value!r} for {name}")
     if not all(part and not part[0].isdigit() for part in name.split(".")):
-        raise ValueError(f"{name!r}: a part that begins with a digit may be taken for a number")
+        raise ValueError(f"{name!r}: a part that begins with a digit may be read as a number")
     if value is None:
         data.pop(name, None)
     else:

@@ -1,4 +1,4 @@
-"""The UI manager: windows of checked widgets, a dispatcher whose loop a test drives, timers that fire on its ticks."""
+"""The fake's UI manager: windows of checked widgets, and a dispatcher whose loop a test's user drives."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from tests.hosts.fake_fusion.api import Api
 if TYPE_CHECKING:
     from tests.hosts.fake_fusion.session import FakeFusion
 
-_COMMON = {"ID", "Weight", "ToolTip", "MinimumSize", "MaximumSize", "Enabled"}
-# Kind -> options when it is made, attributes afterwards, events.
+_COMMON = {"ID", "Weight", "ToolTip", "MinimumSize", "MaximumSize"}
+# The options, the attributes that can be set and the events of each kind of widget.
 _KINDS: Dict[str, tuple[set[str], set[str], set[str]]] = {
     "VGroup": ({"Spacing"}, set(), set()),
     "HGroup": ({"Spacing"}, set(), set()),
@@ -28,29 +28,28 @@ _KINDS: Dict[str, tuple[set[str], set[str], set[str]]] = {
     "Button": ({"Text"}, {"Text"}, {"Clicked"}),
 }
 _START = {"Text": "", "PlainText": "", "Value": 0, "Checked": False, "CurrentIndex": 0, "PlaceholderText": ""}
-SETTABLE = ("Text", "PlainText", "PlaceholderText", "Value", "Checked", "CurrentIndex", "Enabled")
+SETTABLE = ("Text", "PlainText", "PlaceholderText", "Value", "Checked", "CurrentIndex")
 
 
 class Item(Api):
-    """One widget. What its kind doesn't have can be neither read nor set."""
+    """A widget. Attributes that its kind lacks can be neither read nor set."""
 
     settable = SETTABLE
 
     def __init__(self, session: FakeFusion, kind: str, options: Mapping[str, Any], children: Sequence[Item]) -> None:
-        self._threaded = session._threaded
-        made_with, self.shown, self.events = _KINDS[kind]
-        unknown = set(options) - made_with - _COMMON
+        self.thread = session.thread
+        own_options, self.attributes, self.events = _KINDS[kind]
+        unknown = set(options) - own_options - _COMMON
         assert not unknown, f"{kind} has no options {unknown}"
         self.kind, self.children, self.entries = kind, list(children), []
         self.id = options.get("ID", "")
         self.tip = options.get("ToolTip", "")
         self.limits = (options.get("Minimum", 0), options.get("Maximum", 99))
-        object.__setattr__(self, "Enabled", True)
-        for name in self.shown | (made_with & set(SETTABLE)):
+        for name in self.attributes | (own_options & set(SETTABLE)):
             object.__setattr__(self, name, options.get(name, _START[name]))
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in SETTABLE and name != "Enabled" and name not in self.shown:
+        if name in SETTABLE and name not in self.attributes:
             raise AttributeError(f"{self.kind} has no {name} that can be set")
         if name == "CurrentIndex" and self.kind == "ComboBox":
             assert 0 <= value < len(self.entries), f"{self.id} has {len(self.entries)} entries, not {value + 1}"
@@ -73,12 +72,13 @@ class Item(Api):
         self.entries.clear()
         object.__setattr__(self, "CurrentIndex", -1)
 
-    def everything(self) -> List[Item]:
-        return [self, *(item for child in self.children for item in child.everything())]
+    def with_children(self) -> List[Item]:
+        """Return the widget and all widgets in it."""
+        return [self, *(item for child in self.children for item in child.with_children())]
 
 
 class Events:
-    """Handlers of one widget; only its own events can be handled."""
+    """The handlers of one widget, which has to have their events."""
 
     def __init__(self, names: set[str]) -> None:
         object.__setattr__(self, "names", names)
@@ -102,11 +102,11 @@ class WindowEvents:
 
 class Window(Api):
     def __init__(self, session: FakeFusion, options: Mapping[str, Any], children: Sequence[Item]) -> None:
-        self._threaded = session._threaded
+        self.thread = session.thread
         unknown = set(options) - {"ID", "WindowTitle", "Geometry"}
         assert not unknown, f"a window has no options {unknown}"
         self.id, self.title, self.is_shown, self.raised = options["ID"], options["WindowTitle"], False, 0
-        found = [item for child in children for item in child.everything() if item.id]
+        found = [item for child in children for item in child.with_children() if item.id]
         self.items = {item.id: item for item in found}
         assert len(self.items) == len(found), "two widgets have the same ID"
         self.events = {item.id: Events(item.events) for item in found}
@@ -131,7 +131,7 @@ class Window(Api):
 
 class Timer(Api):
     def __init__(self, session: FakeFusion, id: str) -> None:
-        self._threaded = session._threaded
+        self.thread = session.thread
         self.id, self.is_running = id, False
 
     def Start(self) -> None:
@@ -143,7 +143,7 @@ class Timer(Api):
 
 class UIManager(Api):
     def __init__(self, session: FakeFusion) -> None:
-        self._threaded = session._threaded
+        self.thread = session.thread
         self.session = session
         self.windows: Dict[str, Window] = {}
         self.timers: List[Timer] = []
@@ -201,10 +201,10 @@ class DispatcherEvents(Events):
 
 
 class Dispatcher(Api):
-    """RunLoop calls the session's `user`, who clicks; a loop that nobody ends is an error."""
+    """A dispatcher whose RunLoop calls the session's `user`, which has to end the loop."""
 
     def __init__(self, session: FakeFusion, ui: UIManager) -> None:
-        self._threaded = session._threaded
+        self.thread = session.thread
         self.session, self.ui, self.is_over = session, ui, False
         self.window: Optional[Window] = None
         self._on = DispatcherEvents()
@@ -219,7 +219,7 @@ class Dispatcher(Api):
         return self.window
 
     def RunLoop(self) -> None:
-        assert self.session.user is not None, "nobody is there to use the window"
+        assert self.session.user is not None, "the test has no user for the window"
         self.session.user(User(self))
         assert self.is_over, "the window was left open: nothing ended the loop"
 
@@ -228,60 +228,67 @@ class Dispatcher(Api):
 
 
 class User:
-    """Somebody at a window: types, chooses, clicks, and waits."""
+    """A user of a window, who types, chooses, clicks and waits."""
 
     def __init__(self, dispatcher: Dispatcher) -> None:
-        self._dispatcher = dispatcher
+        self.dispatcher = dispatcher
         assert dispatcher.window is not None
         self.window = dispatcher.window
 
     def item(self, id: str) -> Item:
+        """Return a widget."""
         return self.window.items[id]
 
     def text(self, id: str) -> str:
+        """Return the text of a widget."""
         return str(self.item(id).Text)
 
     def type(self, id: str, text: str) -> None:
+        """Type into a text field."""
         item = self.item(id)
         setattr(item, "PlainText" if item.kind == "TextEdit" else "Text", text)
 
     def choose(self, id: str, entry: str) -> None:
+        """Choose an entry of a combo box or a tab bar."""
         item = self.item(id)
         assert entry in item.entries, f"{id} offers {item.entries}, not {entry!r}"
         item.CurrentIndex = item.entries.index(entry)
 
     def set(self, id: str, value: Any) -> None:
+        """Set a check box or a number."""
         item = self.item(id)
         setattr(item, "Checked" if item.kind == "CheckBox" else "Value", value)
 
     def turn_to(self, id: str, entry: str) -> None:
+        """Choose a tab."""
         self.choose(id, entry)
         self._fire(id, "CurrentChanged")
 
     def click(self, id: str) -> None:
+        """Press a button."""
         assert self.item(id).kind == "Button"
         self._fire(id, "Clicked")
 
     def close(self) -> None:
-        """The window's own close button."""
+        """Press the close button of the title bar."""
         self._fire(self.window.id, "Close")
 
     def tick(self) -> None:
-        """One firing of every timer that runs; it reaches the dispatcher, not the window."""
-        for timer in self._dispatcher.ui.timers:
+        """Fire every running timer once. Its event reaches the dispatcher, not the window."""
+        for timer in self.dispatcher.ui.timers:
             if timer.is_running:
-                self._dispatcher.On.handlers["Timeout"]({"who": timer.id})
+                self.dispatcher.On.handlers["Timeout"]({"who": timer.id})
 
     def until(self, condition: Callable[[], Any], timeout_s: float = 90.0) -> None:
-        """Tick until something holds."""
+        """Tick until a condition holds."""
         end = time.monotonic() + timeout_s
         pause = threading.Event()
         while not condition():
-            assert time.monotonic() < end, f"it did not come about; the window says {self.text('status')!r}"
+            assert time.monotonic() < end, f"the condition does not hold; the window says {self.text('status')!r}"
             self.tick()
             pause.wait(0.02)
 
     def _fire(self, id: str, event: str) -> None:
         handler = self.window.events[id].handlers.get(event)
-        assert handler is not None, f"nothing happens at {id}.{event}"
+        assert handler is not None, f"{id}.{event} has no handler"
         handler({"who": id})

@@ -1,4 +1,4 @@
-"""AskUser: the dialog is checked, and a test answers it."""
+"""`comp.AskUser`: checks the controls of a dialog and takes the answer from a test."""
 
 from __future__ import annotations
 
@@ -20,13 +20,17 @@ _OPTIONS: Dict[str, set[Any]] = {
 }
 
 
-def answered(session: FakeFusion, title: str, controls: Mapping[int, Mapping[Any, Any]]) -> Optional[Dict[str, Any]]:
-    """The next answer of the test: values by name over the defaults, a function of the dialog, or None for Cancel."""
+def ask_user(session: FakeFusion, title: str, controls: Mapping[int, Mapping[Any, Any]]) -> Optional[Dict[str, Any]]:
+    """Check a dialog and return the next answer of the test.
+
+    `session.answers` holds values by name, which replace defaults, functions that return such values for the dialog, or
+    None for Cancel.
+    """
     assert list(controls) == list(range(1, len(controls) + 1)), "controls are numbered from 1"
     dialog = {str(control[1]): _checked(control) for control in controls.values()}
     assert len(dialog) == len(controls), "two controls have the same name"
     session.dialogs.append((title, {name: dict(control) for name, control in dialog.items()}))
-    assert session.answers, f"nobody answers the dialog {title!r}: {list(dialog)}"
+    assert session.answers, f"the test has no answer for the dialog {title!r}: {list(dialog)}"
     answer = session.answers.pop(0)
     answer = answer(dialog) if callable(answer) else answer
     if answer is None:
@@ -47,9 +51,9 @@ def _checked(control: Mapping[Any, Any]) -> Mapping[Any, Any]:
     return control
 
 
-def _value(control: Mapping[Any, Any], wanted: Any) -> Any:
-    """Numbers come back as floats; a dropdown's text stands for its place, from 0."""
-    value = control.get("Default", "") if wanted is None else wanted
+def _value(control: Mapping[Any, Any], answer: Any) -> Any:
+    """Return a control's value: numbers as floats, the entry of a dropdown as its index from 0."""
+    value = control.get("Default", "") if answer is None else answer
     if control[2] == "Dropdown" and isinstance(value, str):
         texts = list(control["Options"].values())
         assert value in texts, f"{control[1]} offers {texts}, got {value!r}"
