@@ -1,4 +1,4 @@
-"""Of the disk that the spool lies on: whether it takes files, how many more, and of what kind it is."""
+"""Checks of the spool's disk: whether it takes files, its free space, and the kind of its file system."""
 
 from __future__ import annotations
 
@@ -23,26 +23,34 @@ _CLOCK_S = 5.0
 _COUNT_S = 1.5
 _ELSEWHERE = "set VOID_BRIDGE_SPOOL to a folder of your own on a local disk"
 _LARGER = "set VOID_BRIDGE_SPOOL to a larger disk"
+_TABLE = Path("/proc/self/mounts")
+_NETWORK = re.compile(
+    r"^(nfs\d?|cifs|smb\w*|afpfs|afs|webdav|ncpfs|9p|ceph|glusterfs|lustre|gpfs|beegfs|panfs|wekafs|vastnfs|"
+    r"fuse\.(sshfs|s3fs|rclone|glusterfs|ceph|juicefs|gcsfuse|davfs\w*|nfs\w*|smb\w*))$"
+)
+_IN_MEMORY = ("tmpfs", "ramfs")
 
 
 def spool_findings(config: Config) -> Iterator[Finding]:
-    there = nearest_existing(config.spool)
-    if not there.is_dir():
-        yield Finding("spool", "bad", f"{there} is no folder", f"remove it, or {_ELSEWHERE}")
+    """Yield findings about the spool and its disk."""
+    folder = nearest_existing(config.spool)
+    if not folder.is_dir():
+        yield Finding("spool", "bad", f"{folder} is no folder", f"remove it, or {_ELSEWHERE}")
         return
     try:
-        trial = try_folder(there)
+        trial = try_folder(folder)
     except OutputError as exc:
-        yield Finding("spool", "bad", exc.message, _room_problem(there) or _ELSEWHERE)
+        yield Finding("spool", "bad", exc.message, _full_disk_fix(folder) or _ELSEWHERE)
     else:
         yield _spool(config.spool, trial)
-        yield _clock(there, trial)
-    yield _room(config, there)
-    yield from _files(there)
-    yield from _kind(there)
+        yield _clock(folder, trial)
+    yield _space(config, folder)
+    yield from _inodes(folder)
+    yield from _file_system(folder)
 
 
 def _spool(spool: Path, trial: FolderTrial) -> Finding:
+    """Return whether the spool takes files that others cannot read."""
     if not trial.keeps_modes:
         fix = f"{_ELSEWHERE}: this one keeps no modes"
         return Finding("spool", "note", f"others on this machine can read what lies in {spool}", fix)
@@ -50,18 +58,20 @@ def _spool(spool: Path, trial: FolderTrial) -> Finding:
     return Finding("spool", "ok", f"{spool}{made}: takes, syncs, locks, renames and removes files")
 
 
-def _clock(there: Path, trial: FolderTrial) -> Finding:
-    off = abs(trial.ahead_s)
-    if off > _CLOCK_S:
-        way = "ahead of" if trial.ahead_s > 0 else "behind"
-        detail = f"the disk of {there} is {off:.0f} s {way} this machine"
+def _clock(folder: Path, trial: FolderTrial) -> Finding:
+    """Return whether the disk's clock agrees with this machine's."""
+    difference_s = abs(trial.ahead_s)
+    if difference_s > _CLOCK_S:
+        relation = "ahead of" if trial.ahead_s > 0 else "behind"
+        detail = f"the disk of {folder} is {difference_s:.0f} s {relation} this machine"
         return Finding("clock", "note", detail, "have both set their clocks by the network (NTP)")
     return Finding("clock", "ok", "the spool's disk and this machine agree")
 
 
-def _room(config: Config, there: Path) -> Finding:
-    free_gb = shutil.disk_usage(there).free / 1e9
-    (held_gb, is_all), limit_gb = _held(config.spool), config.spool_limit_gb
+def _space(config: Config, folder: Path) -> Finding:
+    """Return whether the free space is enough for a shot and for the spool's limit."""
+    free_gb = shutil.disk_usage(folder).free / 1e9
+    (held_gb, is_all), limit_gb = _spool_size(config.spool), config.spool_limit_gb
     limit = f"limited to {limit_gb:g}" if limit_gb else "not limited"
     detail = f"{free_gb:.1f} GB free; the spool holds {'' if is_all else 'more than '}{held_gb:.1f}, {limit}"
     if free_gb < _FULL_GB:
@@ -76,44 +86,46 @@ def _room(config: Config, there: Path) -> Finding:
     return Finding("disk", "ok", detail)
 
 
-def _held(spool: Path) -> Tuple[float, bool]:
-    """GB, and whether that is all: a slow disk with many files is not counted to its end."""
-    total, until = 0, time.monotonic() + _COUNT_S
+def _spool_size(spool: Path) -> Tuple[float, bool]:
+    """Return the size of the spool in GB, and whether all files were counted before the time limit."""
+    total, deadline = 0, time.monotonic() + _COUNT_S
     for folder, _, names in os.walk(spool):
-        if time.monotonic() > until:
+        if time.monotonic() > deadline:
             return total / 1e9, False
         for name in names:
             try:
-                total += os.lstat(os.path.join(folder, name)).st_size  # noqa: PTH118  as fast as can be
+                total += os.lstat(os.path.join(folder, name)).st_size  # noqa: PTH118  faster than a Path
             except OSError:  # removed in the meantime
                 continue
     return total / 1e9, True
 
 
-def _files_left(there: Path) -> Optional[int]:
-    """How many more files the disk takes; None where it does not count them."""
+def _free_inodes(folder: Path) -> Optional[int]:
+    """Return the number of further files that the disk takes, or None if its file system has no limit."""
     if not hasattr(os, "statvfs"):
         return None
-    facts = os.statvfs(there)
+    facts = os.statvfs(folder)
     return facts.f_favail if facts.f_files else None
 
 
-def _files(there: Path) -> Iterator[Finding]:
-    left = _files_left(there)
+def _inodes(folder: Path) -> Iterator[Finding]:
+    """Yield a finding if the disk takes few further files."""
+    left = _free_inodes(folder)
     if left is not None and left < _FEW_FILES:
-        detail = f"the disk of {there} takes {left:,} more files (inodes), whatever their size"
+        detail = f"the disk of {folder} takes {left:,} more files (inodes), whatever their size"
         yield Finding("files", "bad" if left < 100 else "note", detail, f"remove small files there, or {_LARGER}")
 
 
-def _room_problem(there: Path) -> str:
-    left = _files_left(there)
-    if left == 0:
+def _full_disk_fix(folder: Path) -> str:
+    """Return the fix for a full disk, or an empty string if it is not full."""
+    if _free_inodes(folder) == 0:
         return f"the disk takes no more files (inodes): remove small ones, or {_LARGER}"
-    return f"the disk is full: remove something, or {_LARGER}" if shutil.disk_usage(there).free == 0 else ""
+    return f"the disk is full: remove something, or {_LARGER}" if shutil.disk_usage(folder).free == 0 else ""
 
 
-def _kind(there: Path) -> Iterator[Finding]:
-    found = file_system_of(there)
+def _file_system(folder: Path) -> Iterator[Finding]:
+    """Yield the kind of the file system, which should be neither on the network nor in memory."""
+    found = file_system_of(folder)
     if found is None:
         return
     if found.is_network:
@@ -127,16 +139,14 @@ def _kind(there: Path) -> Iterator[Finding]:
         yield Finding("file system", "ok", f"{found.kind} at {found.at}")
 
 
-_TABLE = Path("/proc/self/mounts")
-_NETWORK = re.compile(
-    r"^(nfs\d?|cifs|smb\w*|afpfs|afs|webdav|ncpfs|9p|ceph|glusterfs|lustre|gpfs|beegfs|panfs|wekafs|vastnfs|"
-    r"fuse\.(sshfs|s3fs|rclone|glusterfs|ceph|juicefs|gcsfuse|davfs\w*|nfs\w*|smb\w*))$"
-)
-_IN_MEMORY = ("tmpfs", "ramfs")
-
-
 class FileSystem(NamedTuple):
-    """kind: as the system calls it. at: where it is mounted."""
+    """A mounted file system.
+
+    Attributes:
+        kind: the system's name of its type.
+        at: the folder at which it is mounted.
+        options: mount options, separated by commas.
+    """
 
     kind: str
     at: str
@@ -144,15 +154,17 @@ class FileSystem(NamedTuple):
 
     @property
     def is_network(self) -> bool:
+        """Whether its files lie on another machine."""
         return bool(_NETWORK.match(self.kind)) or "remote" in self.options.split(",")
 
     @property
     def is_memory(self) -> bool:
+        """Whether its files lie in memory."""
         return self.kind in _IN_MEMORY
 
 
 def file_system_of(path: Path) -> Optional[FileSystem]:
-    """Of an existing path; None where the system does not say. Looks at no disk but to follow links."""
+    """Return the file system of an existing path, or None if the system does not say. Only follows links."""
     real = path.resolve()
     above = {str(folder) for folder in (real, *real.parents)}
     found: Optional[FileSystem] = None
@@ -163,11 +175,12 @@ def file_system_of(path: Path) -> Optional[FileSystem]:
 
 
 def _mounts() -> Iterator[FileSystem]:
+    """Yield all mounted file systems."""
     if sys.platform == "linux":
         for line in _TABLE.read_text(encoding="utf-8", errors="surrogateescape").splitlines():
             fields = line.split()
             if len(fields) >= 4:
-                yield FileSystem(fields[2], _plain(fields[1]), fields[3])
+                yield FileSystem(fields[2], _unescape(fields[1]), fields[3])
     elif find_spec("psutil"):
         import psutil  # type: ignore[import-untyped]
 
@@ -175,6 +188,6 @@ def _mounts() -> Iterator[FileSystem]:
             yield FileSystem(part.fstype.lower(), part.mountpoint, part.opts)
 
 
-def _plain(text: str) -> str:
-    """A space is written as \\040 there."""
+def _unescape(text: str) -> str:
+    r"""Return a path of the table of mounts, in which a space is written as `\040`."""
     return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), text)

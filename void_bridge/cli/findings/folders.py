@@ -1,4 +1,4 @@
-"""Of the folder of connection files, of path mapping, and of the roots that a server reads below."""
+"""Checks of the folder of connection files, of path mapping, and of the roots that a server reads."""
 
 from __future__ import annotations
 
@@ -19,24 +19,27 @@ from void_bridge.connection import check_parent_folders
 from void_bridge.errors import OutputError, Refused, VoidBridgeError
 from void_bridge.pathmap import PathMap
 
+PREFIX = ".void-bridge-doctor-"
+_BYTES = 4096
 _ELSEWHERE = "set VOID_BRIDGE_RUNTIME_DIR to a folder of your own"
 
 
 def runtime_findings(config: Config) -> Iterator[Finding]:
+    """Yield whether `connection.make_private_folder` accepts the folder of connection files, without creating it."""
     yield _runtime(config.runtime_dir)
 
 
 def _runtime(folder: Path) -> Finding:
-    """What `connection.make_private_folder` would make of it, without making it."""
-    there = nearest_existing(folder)
+    """Return whether a folder can hold connection files."""
+    existing = nearest_existing(folder)
     try:
         check_parent_folders(folder)
-        if there == folder and os.name != "nt":
-            _check_own(folder)
-        try_folder(there)
+        if existing == folder and os.name != "nt":
+            _check_owner(folder)
+        try_folder(existing)
     except (Refused, OutputError) as exc:
         return Finding("runtime", "bad", exc.message, _ELSEWHERE)
-    if there != folder:
+    if existing != folder:
         return Finding("runtime", "ok", f"{folder}, made when it is needed")
     if os.name != "nt" and folder.stat().st_mode & 0o077:
         fix = f"chmod 700 {shlex.quote(str(folder))}; the next server does so, too"
@@ -44,7 +47,8 @@ def _runtime(folder: Path) -> Finding:
     return Finding("runtime", "ok", f"{folder}, this user's alone")
 
 
-def _check_own(folder: Path) -> None:
+def _check_owner(folder: Path) -> None:
+    """Raise Refused if a path is not a folder of this user."""
     facts = folder.lstat()
     if not stat.S_ISDIR(facts.st_mode):
         raise Refused(f"{folder} is a link or a file, expected a folder: no server starts")
@@ -53,80 +57,83 @@ def _check_own(folder: Path) -> None:
 
 
 def path_findings(config: Config) -> Iterator[Finding]:
-    wrong = [*_map_problems(config), *_root_problems(config)]
-    yield from wrong
-    if not wrong:
-        yield Finding("paths", "ok", f"{len(config.path_map)} mapped, {len(config.roots)} roots")
+    """Yield entries of the path map and roots that do not exist or cannot be read."""
+    problems = [*_map_problems(config), *_root_problems(config)]
+    yield from problems or [Finding("paths", "ok", f"{len(config.path_map)} mapped, {len(config.roots)} roots")]
 
 
 def _map_problems(config: Config) -> Iterator[Finding]:
+    """Yield problems of the path map."""
     for text in config.path_map:
         try:
-            (here,) = (here for _, here in PathMap.parse([text]).entries)
+            ((_, folder),) = PathMap.parse([text]).entries
         except VoidBridgeError as exc:
             yield Finding("paths", "bad", exc.message, "correct path_map; void-bridge config show")
             continue
-        if not os.access(here, os.R_OK | os.X_OK):
+        if not os.access(folder, os.R_OK | os.X_OK):
             fix = "mount it, or correct path_map; void-bridge config show"
-            yield Finding("paths", "note", f"path_map {text}: {here} is not there, or closed to this user", fix)
+            yield Finding("paths", "note", f"path_map {text}: {folder} is not there, or closed to this user", fix)
 
 
 def _root_problems(config: Config) -> Iterator[Finding]:
+    """Yield problems of the roots."""
     for root in config.roots:
         if not os.access(root, os.R_OK | os.X_OK):
             fix = "mount it, or correct roots; void-bridge config show"
             yield Finding("paths", "note", f"root {root} is not there, or closed to this user", fix)
 
 
-PREFIX = ".void-bridge-doctor-"
-_BYTES = 4096
-
-
 class FolderTrial(NamedTuple):
-    """keeps_modes: what is closed to others stays closed. ahead_s: the disk's clock against this machine's."""
+    """The result of a trial of a folder.
+
+    Attributes:
+        keeps_modes: whether files that are closed to others stay closed.
+        ahead_s: seconds by which the disk's clock is ahead of this machine's.
+    """
 
     keeps_modes: bool
     ahead_s: float
 
 
 def try_folder(folder: Path) -> FolderTrial:
-    """Leaves nothing, whatever happens.
+    """Create, write, sync, lock, rename and remove a file in a folder. Leaves nothing behind, also on failure.
 
     Raises:
-        OutputError: what could not be done there, and what the system said.
+        OutputError: the step that failed and the system's reason.
     """
-    with _doing("make a folder", folder):
+    with _step("make a folder", folder):
         own = Path(tempfile.mkdtemp(prefix=PREFIX, dir=folder))
     try:
-        return _tried(own, folder)
+        return _try_steps(own, folder)
     finally:
         shutil.rmtree(own, ignore_errors=True)
 
 
-def _tried(own: Path, folder: Path) -> FolderTrial:
+def _try_steps(own: Path, folder: Path) -> FolderTrial:
+    """Perform the steps of `try_folder` in a temporary folder."""
     first, second = own / "first", own / "second"
-    with _doing("write a file", folder):
+    with _step("write a file", folder):
         before = time.time()
         with open(first, "xb", buffering=0) as file:
             file.write(bytes(_BYTES))
             written = os.fstat(file.fileno()).st_mtime
         first.chmod(0o600)
         is_kept = os.name == "nt" or not (own.stat().st_mode | first.stat().st_mode) & 0o077
-    with _doing("sync a file", folder):
+    with _step("sync a file", folder):
         sync_file(first)
         sync_folder(own)
-    with _doing("lock a file", folder):
+    with _step("lock a file", folder):
         _lock(first)
-    with _doing("rename a file", folder):
+    with _step("rename a file", folder):
         os.replace(first, second)
-    with _doing("remove a file", folder):
+    with _step("remove a file", folder):
         second.unlink()
         own.rmdir()
     return FolderTrial(is_kept, written - before)
 
 
 def _lock(path: Path) -> None:
-    """Both ways: a server's own lock, and SQLite's."""
+    """Lock a file in both ways: as a server does, and as SQLite does."""
     if os.name == "nt":
         return
     import fcntl
@@ -138,13 +145,14 @@ def _lock(path: Path) -> None:
 
 
 @contextmanager
-def _doing(what: str, folder: Path) -> Iterator[None]:
+def _step(action: str, folder: Path) -> Iterator[None]:
+    """Convert an OSError of the block to OutputError."""
     try:
         yield
     except OSError as exc:
-        raise OutputError(f"cannot {what} in {folder}: {exc.strerror or exc}") from exc
+        raise OutputError(f"cannot {action} in {folder}: {exc.strerror or exc}") from exc
 
 
 def nearest_existing(path: Path) -> Path:
-    """The path itself, or the nearest folder above it that is there."""
+    """Return the path itself, or the nearest folder above it that exists."""
     return next(above for above in (path, *path.parents) if above.exists())

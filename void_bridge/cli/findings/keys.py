@@ -1,8 +1,7 @@
-"""Of the keys for servers on other machines: who can read them, who can change them, whether they belong together."""
+"""Checks of the keys for servers on other machines: other users' access to them, and whether they form pairs."""
 
 from __future__ import annotations
 
-import functools
 import os
 import shlex
 from pathlib import Path
@@ -16,21 +15,20 @@ from void_bridge.keyfiles import check_folder, fingerprint, read_pair, read_publ
 
 
 def key_findings(config: Config) -> Iterator[Finding]:
+    """Yield the problems of the key folder and of the keys in it."""
     folder = config.keys
-    if not folder.exists():
-        yield _without(config, [CLIENT_CERTIFICATE, SERVER_CERTIFICATE])
-        return
-    wrong = list(_problems(folder))
-    yield from wrong
+    problems = list(_problems(folder)) if folder.exists() else []
+    yield from problems
     missing = [name for name in (CLIENT_CERTIFICATE, SERVER_CERTIFICATE) if not (folder / name).exists()]
     if missing:
-        yield _without(config, missing)
-    elif not wrong:
-        theirs = fingerprint(read_public(folder / SERVER_CERTIFICATE))
-        yield Finding("keys", "ok", f"{folder}; the server's is {theirs}")
+        yield _missing(config, missing)
+    elif not problems:
+        server_key = fingerprint(read_public(folder / SERVER_CERTIFICATE))
+        yield Finding("keys", "ok", f"{folder}; the server's is {server_key}")
 
 
-def _without(config: Config, missing: List[str]) -> Finding:
+def _missing(config: Config, missing: List[str]) -> Finding:
+    """Return the finding that keys are missing, which matters only for servers on other machines."""
     if config.connect:
         fix = "void-bridge keys new; server.key comes from whoever runs the server"
         return Finding("keys", "note", f"{config.keys} lacks {' and '.join(missing)}", fix)
@@ -38,25 +36,26 @@ def _without(config: Config, missing: List[str]) -> Finding:
 
 
 def _problems(folder: Path) -> Iterator[Finding]:
+    """Yield the problems of a folder of keys and of each key."""
     clients = folder / "clients"
-    for place in (folder, clients):
-        if place.exists():
-            yield from _refused(place, functools.partial(check_folder, place))
+    for path in (folder, clients):
+        if path.exists():
+            yield from _run(path, check_folder)
     for secret in sorted(folder.glob("*.key_secret")):
-        yield from _refused(secret, functools.partial(_check_pair, secret))
+        yield from _run(secret, _check_pair)
     for public in [*sorted(folder.glob("*.key")), *sorted(clients.glob("*.key"))]:
-        yield from _refused(public, functools.partial(read_public, public))
+        yield from _run(public, read_public)
 
 
 def _check_pair(secret: Path) -> None:
-    """Raises Refused: one that others can read, no pair, or not of the public key beside it."""
+    """Raise Refused if others can read a secret key, or if it does not belong to its public key."""
     pair, beside = read_pair(secret), secret.with_suffix(".key")
     if not beside.exists():
         return
     try:
         public = read_public(beside)
     except Refused:
-        return  # told by itself
+        return  # reported for the public key
     if public != pair.public:
         raise Refused(
             f"{beside.name} is not the public key of {secret.name} (it has {fingerprint(public)}, that "
@@ -64,15 +63,16 @@ def _check_pair(secret: Path) -> None:
         )
 
 
-def _refused(path: Path, check: Callable[[], object]) -> Iterator[Finding]:
+def _run(path: Path, check: Callable[[Path], object]) -> Iterator[Finding]:
+    """Yield a finding if a check refuses a path."""
     try:
-        check()
+        check(path)
     except Refused as exc:
-        yield Finding("keys", "bad", exc.message, _mend(path))
+        yield Finding("keys", "bad", exc.message, _fix(path))
 
 
-def _mend(path: Path) -> str:
-    """The command that puts it right, by what the system says of the file."""
+def _fix(path: Path) -> str:
+    """Return the command that fixes a key or folder, by its owner and mode."""
     name = shlex.quote(str(path))
     try:
         facts = path.lstat()
@@ -93,7 +93,7 @@ def _mend(path: Path) -> str:
 
 
 def _mode(path: Path, mode: int) -> Optional[str]:
-    """What chmod takes; None where modes are as they should be."""
+    """Return the mode to give to chmod, or None if others have no access."""
     if os.name == "nt":
         return None
     if path.is_dir():

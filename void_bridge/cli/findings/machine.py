@@ -1,4 +1,4 @@
-"""Of the machine at large: cores, memory, colour, and the Python that is set to start servers."""
+"""Checks of the machine: cores, memory, colour, and the Python that is set to start servers."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ _MEMORY_GB = 4.0
 
 
 def machine_findings(config: Config) -> Iterator[Finding]:
+    """Yield cores, memory and the configured Python."""
     yield Finding("cores", "ok", f"{available_cores()}")
     yield _memory()
     if config.executable:
@@ -22,6 +23,7 @@ def machine_findings(config: Config) -> Iterator[Finding]:
 
 
 def _executable(path: str) -> Finding:
+    """Return whether the configured Python is a program."""
     if shutil.which(path):
         return Finding("executable", "ok", path)
     fix = "set VOID_BRIDGE_EXECUTABLE to the Python of the server's environment, or leave it empty"
@@ -29,6 +31,7 @@ def _executable(path: str) -> Finding:
 
 
 def _memory() -> Finding:
+    """Return whether the free memory is enough for UHD."""
     if not find_spec("psutil"):
         return Finding("memory", "note", "unknown without psutil", "pip install 'void-bridge[server]'")
     import psutil  # type: ignore[import-untyped]
@@ -42,6 +45,7 @@ def _memory() -> Finding:
 
 
 def colour_findings(config: Config) -> Iterator[Finding]:
+    """Yield the OCIO config and working space, or the reason that there is none."""
     if not find_spec("PyOpenColorIO"):
         yield Finding("colour", "note", "no OpenColorIO here", "pip install 'void-bridge[server]'")
         return

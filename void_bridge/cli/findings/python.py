@@ -1,4 +1,4 @@
-"""Of Python and its packages: whether they are there, and whether they really load."""
+"""Checks of Python and its packages: whether they are installed, and whether they can be imported."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from importlib import metadata
 from importlib.util import find_spec
 from typing import Iterator, Sequence, Tuple
 
-from void_bridge.cli.findings import Finding
+from void_bridge.cli.findings import Finding, State
 
 Package = Tuple[str, str]  # module, name
 
@@ -36,13 +36,14 @@ for name in sys.argv[1:]:
 
 
 def python_findings() -> Iterator[Finding]:
+    """Yield findings about this Python and the packages of a client and a server."""
     yield python_finding(tuple(sys.version_info[:3]), struct.calcsize("P") * 8)
     yield _packages("packages", _BASE, "void-bridge", "bad")
     yield _packages("server", _SERVER, "void-bridge[server]", "note")
 
 
 def python_finding(version: Tuple[int, ...], bits: int) -> Finding:
-    """Of a Python of this version and width; `python_findings` gives those that run here."""
+    """Return whether a server and a client can run under a Python of this version and pointer width."""
     found = f"{'.'.join(map(str, version))} at {sys.executable}, {_environment()}"
     if bits < 64:
         fix = "install a 64-bit Python: the packages of a server are made for no other"
@@ -56,34 +57,42 @@ def python_finding(version: Tuple[int, ...], bits: int) -> Finding:
 
 
 def _environment() -> str:
+    """Return the environment in which this Python runs."""
     if sys.prefix != sys.base_prefix:
         return f"virtual environment {sys.prefix}"
     conda = os.environ.get("CONDA_PREFIX", "")
     return f"conda environment {conda}" if conda and sys.prefix == conda else "no virtual environment"
 
 
-def _packages(name: str, packages: Sequence[Package], wanted: str, state: str) -> Finding:
+def _packages(name: str, packages: Sequence[Package], requirement: str, missing_state: State) -> Finding:
+    """Return whether packages can be imported.
+
+    Args:
+        name: name of the finding.
+        packages: modules with the packages that they come from.
+        requirement: the requirement that installs them.
+        missing_state: state of the finding if packages are missing.
+    """
     missing = [package for module, package in packages if not find_spec(module)]
     if missing:
-        fix = f"pip install '{wanted}'"
-        return Finding(name, "bad" if state == "bad" else "note", f"missing {', '.join(missing)}", fix)
-    broken, why = _broken([module for module, _ in packages])
+        return Finding(name, missing_state, f"missing {', '.join(missing)}", f"pip install '{requirement}'")
+    broken, why = _find_broken([module for module, _ in packages])
     if broken:
         package = dict(packages)[broken]
-        return Finding(name, "bad", f"{package} does not load: {why}", _mend(package, why))
+        return Finding(name, "bad", f"{package} does not load: {why}", _fix(package, why))
     return Finding(name, "ok", ", ".join(f"{package} {_version(package)}" for _, package in packages))
 
 
 def _version(package: str) -> str:
-    """Empty where the module came under another name, as opencv-python's does."""
+    """Return the version of a package, unless its module comes from another one, as opencv-python's may."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return "(of another package)"
 
 
-def _broken(modules: Sequence[str]) -> Package:
-    """The first module that does not load, and why; tried in a process of its own, which a bad library may end."""
+def _find_broken(modules: Sequence[str]) -> Tuple[str, str]:
+    """Return the first module that cannot be imported, and why. A broken library may end only the child process."""
     command = [sys.executable, "-c", _LOAD, *modules]
     try:
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=_LOAD_S)
@@ -92,12 +101,13 @@ def _broken(modules: Sequence[str]) -> Package:
         return modules[len(loaded)], f"it takes longer than {_LOAD_S:.0f} s"
     if not done.returncode:
         return "", ""
-    said = done.stderr.strip().splitlines()
-    why = said[-1][:300] if said else f"its process ended with {done.returncode}"
+    errors = done.stderr.strip().splitlines()
+    why = errors[-1][:300] if errors else f"its process ended with {done.returncode}"
     return modules[min(len(done.stdout.split()), len(modules) - 1)], why
 
 
-def _mend(package: str, why: str) -> str:
+def _fix(package: str, why: str) -> str:
+    """Return the command that reinstalls a package."""
     if "libGL" in why:
         return "pip uninstall opencv-python, then pip install --force-reinstall opencv-python-headless"
     return f"pip install --force-reinstall {package}"

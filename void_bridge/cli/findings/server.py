@@ -1,4 +1,4 @@
-"""Of the server that a client here would use: whether it answers."""
+"""Checks of the server that a client here would use, and of connection files that killed servers have left."""
 
 from __future__ import annotations
 
@@ -17,20 +17,21 @@ from void_bridge.errors import NoServer, Refused, VoidBridgeError
 from void_bridge.processes import has_ended
 
 _REACH_S = 3.0
+_REUSED_S = 60.0
 
 
 def server_findings(config: Config) -> Iterator[Finding]:
-    problem = _unreachable(config.connect)
-    yield problem or _answer(config)
+    """Yield whether the server answers."""
+    yield _unreachable(config.connect) or _answer(config)
 
 
 def _unreachable(url: str) -> Optional[Finding]:
-    """Asked before ZeroMQ, which tries again and again and does not say why."""
+    """Return a finding if no TCP connection can be made. ZeroMQ would retry without saying why."""
     try:
         parts = urlsplit(url)
         address = (parts.hostname or "", parts.port or 0)
     except ValueError:
-        return None  # told by what connects
+        return None  # reported when the client connects
     if parts.scheme != "tcp" or not all(address):
         return None
     try:
@@ -44,21 +45,22 @@ def _unreachable(url: str) -> Optional[Finding]:
 
 
 def _answer(config: Config) -> Finding:
+    """Return whether the server answers a client."""
     try:
         with open_client(config) as client:
             seconds, server = client.ping(), client.server
     except NoServer as exc:
         if config.connect:
             return Finding("answer", "bad", exc.message, "start it there, or correct the address")
-        return _no_local(config, exc)
+        return _no_local_server(config, exc)
     except VoidBridgeError as exc:
         return Finding("answer", "bad", exc.message, "see docs/protocol.md and void-bridge keys new")
     engines = ", ".join(server.engines)
     return Finding("answer", "ok", f"{server.server} on {server.host} in {seconds * 1000:.1f} ms, engines {engines}")
 
 
-def _no_local(config: Config, error: NoServer) -> Finding:
-    """None runs, or one does that does not answer."""
+def _no_local_server(config: Config, error: NoServer) -> Finding:
+    """Return whether the local server does not run, which is fine, or runs and does not answer."""
     path = connection_path(config.runtime_dir)
     try:
         found = read_connection(path)
@@ -70,31 +72,27 @@ def _no_local(config: Config, error: NoServer) -> Finding:
     return Finding("answer", "bad", error.message, fix)
 
 
-_REUSED_S = 60.0
-
-
 def leftover_findings(config: Config) -> Iterator[Finding]:
-    wrong: List[Finding] = []
+    """Yield connection files that cannot be read or whose server has ended."""
+    problems: List[Finding] = []
     paths = sorted(config.runtime_dir.glob("*.json"))
     for path in paths:
         fix = f"rm {shlex.quote(str(path))}"
         try:
             connection = read_connection(path)
-        except NoServer:  # it has just gone
+        except NoServer:  # removed in the meantime
             continue
         except Refused as exc:
-            wrong.append(Finding("leftovers", "bad", exc.message, fix))
+            problems.append(Finding("leftovers", "bad", exc.message, fix))
             continue
         if is_stale(connection, path):
             detail = f"{path} is of a server that has ended (process {connection.server_pid})"
-            wrong.append(Finding("leftovers", "note", detail, f"{fix}; a new server at that address writes over it"))
-    yield from wrong
-    if not wrong:
-        yield Finding("leftovers", "ok", f"none; {len(paths)} connection files of servers that run")
+            problems.append(Finding("leftovers", "note", detail, f"{fix}; a new server at that address writes over it"))
+    yield from problems or [Finding("leftovers", "ok", f"none; {len(paths)} connection files of servers that run")]
 
 
 def is_stale(connection: Connection, path: Path) -> bool:
-    """Whether its process has ended, also where another has got its number since."""
+    """Return whether the server of a connection file has ended, even if another process has its id now."""
     if has_ended(connection.server_pid):
         return True
     if not find_spec("psutil"):
