@@ -44,20 +44,20 @@ def test_tells_morphing_from_motion(capsys: pytest.CaptureFixture[str]) -> None:
     assert found.misses <= 0.25
 
 
-def test_nothing_changed_is_nothing_to_judge() -> None:
+def test_an_unchanged_plate_scores_0() -> None:
     _, plate = formula_clip("translation", 3, frames=8)
     check = check_morphing(plate.__getitem__, plate.__getitem__, 8, make_flow())
     assert (check.score, check.morphs, check.worst_frames, check.per_object) == (0.0, False, (), ())
 
 
 def test_uncovered_background_is_not_judged() -> None:
-    """The thing is gone and nothing else was made: what differs is background."""
+    """The object is gone and no other was generated: only background differs."""
     _, plate = formula_clip("translation", 4, frames=16)
     clean = np.repeat(np.median(plate, axis=0)[None], 16, axis=0)
-    with_thing = clean.copy()
+    with_object = clean.copy()
     for t in range(16):
-        cv2.circle(with_thing[t], (60 + 10 * t, 90), 25, (0.9, 0.2, 0.1), -1)
-    check = check_morphing(clean.__getitem__, with_thing.__getitem__, 16, make_flow())
+        cv2.circle(with_object[t], (60 + 10 * t, 90), 25, (0.9, 0.2, 0.1), -1)
+    check = check_morphing(clean.__getitem__, with_object.__getitem__, 16, make_flow())
     assert check.score < 0.1
 
 
@@ -82,7 +82,7 @@ def test_very_short_shots(frames: int) -> None:
     assert check_morphing(made.__getitem__, plate.__getitem__, frames, make_flow()).score >= 0
 
 
-def test_same_clip_same_verdict() -> None:
+def test_the_same_clip_gives_the_same_scores() -> None:
     made, plate = formula_clip("deform", 8, frames=16)
     one, other = (check_morphing(made.__getitem__, plate.__getitem__, 16, make_flow()) for _ in range(2))
     assert one == other

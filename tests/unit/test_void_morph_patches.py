@@ -36,19 +36,20 @@ def test_an_affine_map_is_found_under_other_light() -> None:
     there = 0.6 * cv2.warpAffine(here, motion, (WIDTH, HEIGHT)) + 0.2
     start = PatchPoses(middle[None].astype(np.float32), np.eye(2, dtype=np.float32)[None])
     found, like = make_template(_patch(9), ImageCrop(here, 0, 0), start).fit(ImageCrop(there, 0, 0), start, 20)
-    assert found.turn[0] == pytest.approx(turn, abs=0.02)
-    assert found.place[0] == pytest.approx(moved, abs=0.1)
+    assert found.axes[0] == pytest.approx(turn, abs=0.02)
+    assert found.position[0] == pytest.approx(moved, abs=0.1)
     assert like[0] > 0.98
 
 
 def _largest_stretch(pictures: list[Array]) -> float:
-    """Of the thing on a grey ground that the pictures show, followed from the first."""
-    footage, ground = ResultFrames(0), np.full((HEIGHT, WIDTH, 3), 0.5, np.float32)
-    list(read_frames(footage, pictures.__getitem__, lambda _: ground, range(len(pictures))))
-    thing = find_objects(footage, 0)[0]
-    sight = make_reference_view(footage, thing)
-    patches = PatchTracker(footage, 0, sight)
-    changes = [patches.look(seen) for seen in track_object(footage, thing, sight, make_flow(), 1, len(pictures))]
+    """Return the largest stretch of the object on a grey ground, tracked from the first picture."""
+    result, ground = ResultFrames(0), np.full((HEIGHT, WIDTH, 3), 0.5, np.float32)
+    list(read_frames(result, pictures.__getitem__, lambda _: ground, range(len(pictures))))
+    target = find_objects(result, 0)[0]
+    reference = make_reference_view(result, target)
+    patches = PatchTracker(result, 0, reference)
+    views = track_object(result, target, reference, make_flow(), 1, len(pictures))
+    changes = [patches.track(view) for view in views]
     assert len(changes) == len(pictures) - 1
     return max(change.stretch for change in changes)
 
@@ -73,7 +74,7 @@ def test_a_limb_that_swings_is_not_stretched() -> None:
     assert _largest_stretch(pictures) < 0.03
 
 
-def test_a_thing_that_is_pulled_wide_is_stretched_by_as_much() -> None:
+def test_an_object_that_is_pulled_wide_is_stretched_by_as_much() -> None:
     pictures = []
     for t in range(9):
         wide = 1 + 0.025 * t

@@ -1,1 +1,1 @@
-"""Check of whether objects in the result of pass 1 keep their shape and their appearance."""
+"""The morph check: whether objects in the result of pass 1 keep their shape and their appearance."""

@@ -1,9 +1,9 @@
-"""The morph check: does what pass 1 made keep its shape and its looks, or does it deform like jelly or dissolve?
+"""The morph check: whether objects in the result of pass 1 deform like jelly or dissolve.
 
-Things are found where the result differs from the plate and does not move as the background does. Each is followed
-from a few key frames to the others by chained flow, and small patches of it each by itself. Its shape is scored by how
-far most of its patches are stretched, which is nothing for rigid parts with or without hinges between them; its looks
-by what is gone of them after gain. What only one of several key frames says is not believed.
+Objects are found where the result differs from the plate and does not move with the background. Each is tracked from a
+few key frames to other frames by chained flow, and so are small patches of it. The score of its shape is the stretch of
+most of its patches, which is zero for rigid parts with or without hinges between them. The score of its appearance is
+the share that is lost, after gain. A finding of only one of several key frames counts for less.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ THRESHOLD = 0.25
 _RUN = 96  # frames that are held at once
 _RUN_OVERLAP = 24
 _KEYS_EVERY = 24
-_REACH = 40  # frames to each side of a key
-_THINGS_A_KEY = 5
+_REACH = 40  # frames to each side of a key frame
+_OBJECTS_A_KEY = 5
 _FEWEST_FRAMES = 3
 
 Progress = Callable[[int, int], None]
@@ -32,7 +32,14 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class MorphCheck:
-    """score: of the worst object, 0 where there was nothing to judge; from `threshold` on pass 2 is worth its time."""
+    """The result of the morph check.
+
+    Attributes:
+        score: of the worst object; 0 if there is no object to judge.
+        threshold: the score from which pass 2 is worth its time.
+        worst_frames: of the worst object.
+        per_object: the worst objects, five at most.
+    """
 
     score: float
     threshold: float
@@ -41,71 +48,84 @@ class MorphCheck:
 
     @property
     def morphs(self) -> bool:
+        """Whether the score reaches the threshold."""
         return self.score >= self.threshold
 
 
 def check_morphing(
-    made: Callable[[int], Array],
+    generated: Callable[[int], Array],
     plate: Callable[[int], Array],
     frames: int,
     flow: Flow,
     on_frame: Progress | None = None,
 ) -> MorphCheck:
-    """Judge a result against its plate.
+    """Check the result of a shot against its plate.
 
-    made, plate: frame `i` of `range(frames)`, shape [H, W, 3], display-encoded, about [0, 1]. Called once a frame,
-    twice where two runs of a long shot overlap; no more than 96 frames are held at once, as 8-bit pictures.
-    on_frame: told the steps done and their total.
+    Frames are read once, and twice where two runs of a long shot overlap; no more than 96 are held at once.
+
+    Args:
+        generated: returns frame `i` of `range(frames)` of the result, shape [H, W, 3], display-encoded, about [0, 1].
+        plate: returns the same frame of the plate.
+        frames: number of frames.
+        flow: the optical flow to use.
+        on_frame: called with the number of steps done and of all steps.
     """
     runs = list(_runs(frames))
     total = 2 * sum(len(run) for run in runs)
-    tell = on_frame or (lambda done, total: None)
+    report = on_frame or (lambda done, total: None)
     scores: list[ObjectScore] = []
     done = 0
     for run in runs:
-        footage = ResultFrames(run.start)
-        for _ in read_frames(footage, made, plate, run):
+        result = ResultFrames(run.start)
+        for _ in read_frames(result, generated, plate, run):
             done += 1
-            tell(done, total)
-        scores += _judged(footage, flow, lambda share, done=done, run=run: tell(done + int(share * len(run)), total))
+            report(done, total)
+        scores += _scores(result, flow, lambda share, done=done, run=run: report(done + int(share * len(run)), total))
         done += len(run)
-        tell(done, total)
+        report(done, total)
     scores.sort(key=lambda s: -s.score)
     worst = scores[0] if scores else None
     return MorphCheck(
-        worst.score if worst else 0.0, THRESHOLD, worst.worst_frames if worst else (), tuple(scores[:_THINGS_A_KEY])
+        worst.score if worst else 0.0, THRESHOLD, worst.worst_frames if worst else (), tuple(scores[:_OBJECTS_A_KEY])
     )
 
 
-def _judged(footage: ResultFrames, flow: Flow, at: Callable[[float], None]) -> list[ObjectScore]:
-    """One score for each thing of a run, however many key frames saw it. at: told the share of the work done, often."""
-    keys = _keys(footage.frames)
+def _scores(result: ResultFrames, flow: Flow, report: Callable[[float], None]) -> list[ObjectScore]:
+    """Return one score for each object of a run.
+
+    Args:
+        result: the frames of the run.
+        flow: the optical flow to use.
+        report: called often with the share of the work that is done.
+    """
+    keys = _keys(result.count)
     by_key: list[list[Track]] = []
-    for place, key in enumerate(keys):
-        at(place / len(keys))
-        things = find_objects(footage, key)[:_THINGS_A_KEY]
-        by_key.append([_track(footage, thing, flow, lambda place=place: at(place / len(keys))) for thing in things])
+    for i, key in enumerate(keys):
+        report(i / len(keys))
+        found = find_objects(result, key)[:_OBJECTS_A_KEY]
+        by_key.append([_track(result, target, flow, lambda i=i: report(i / len(keys))) for target in found])
     tracks = [
         track
-        for found in by_key
-        for track in cut_at_occlusions(found)
-        if len(track.seen) >= _FEWEST_FRAMES and not any(is_merged(track.thing, others) for others in by_key)
+        for of_key in by_key
+        for track in cut_at_occlusions(of_key)
+        if len(track.views) >= _FEWEST_FRAMES and not any(is_merged(track.target, others) for others in by_key)
     ]
-    scores = [score_track(footage.first, track) for track in tracks]
+    scores = [score_track(result.first, track) for track in tracks]
     return [combine_scores([scores[i] for i in group]) for group in group_by_object(tracks)]
 
 
-def _track(footage: ResultFrames, thing: MovingObject, flow: Flow, on_step: Callable[[], None]) -> Track:
-    sight = make_reference_view(footage, thing)
-    seen: list[TrackedView] = []
+def _track(result: ResultFrames, target: MovingObject, flow: Flow, on_step: Callable[[], None]) -> Track:
+    """Track an object and its patches in both directions."""
+    reference = make_reference_view(result, target)
+    views: list[TrackedView] = []
     changes: dict[int, PatchChange] = {}
-    for way in (1, -1):
-        patches = PatchTracker(footage, thing.frame, sight)
-        for step in track_object(footage, thing, sight, flow, way, _REACH):
-            seen.append(step)
-            changes[step.frame] = patches.look(step)
+    for direction in (1, -1):
+        patches = PatchTracker(result, target.frame, reference)
+        for view in track_object(result, target, reference, flow, direction, _REACH):
+            views.append(view)
+            changes[view.frame] = patches.track(view)
             on_step()
-    return Track(thing, sight, seen, seen, changes)
+    return Track(target, reference, views, views, changes)
 
 
 def _runs(frames: int) -> Iterator[range]:

@@ -1,6 +1,6 @@
-"""Small square patches of a picture, laid onto another picture by an affine map each, all of them at once.
+"""Affine registration of many small square patches of one image to another at once.
 
-The fit takes inverse-compositional Gauss-Newton steps (S. Baker and I. Matthews, 2004) on patches without their own
+The fit takes inverse-compositional Gauss-Newton steps (S. Baker and I. Matthews, 2004) on patches normalised by their
 mean and contrast, so that a change of light is no motion.
 """
 
@@ -13,15 +13,21 @@ import numpy as np
 
 from gpu_server.engines.void.morph.frames import Array, Mask
 
-_PICTURE_ERROR = 0.02  # contrast of what is expected to differ: a fainter patch keeps to its prediction
-_RELUCTANCE = np.array([0.02, 0.02, 0.05, 0.05, 0.05, 0.05], np.float32)  # against shift, scale, turn, two stretches
+_IMAGE_ERROR = 0.02  # contrast of the expected differences: a fainter patch keeps to its prediction
+_REGULARISATION = np.array([0.02, 0.02, 0.05, 0.05, 0.05, 0.05], np.float32)  # of shift x, y, scale, turn, two shears
 _LONGEST_STEP = 0.4  # of half a patch
-_SETTLED = 0.02  # samples: a step this short changes nothing any more
+_CONVERGED = 0.02  # samples: a shorter step ends the fit
 
 
 @dataclass(frozen=True)
 class ImageCrop:
-    """A part of one channel of a frame: shape [H, W]; left, top: where it lies in the frame, in pixels."""
+    """A part of one channel of a frame.
+
+    Attributes:
+        image: shape [H, W].
+        left: first column of the crop in the frame, in pixels.
+        top: first row.
+    """
 
     image: Array
     left: int
@@ -30,41 +36,51 @@ class ImageCrop:
 
 @dataclass(frozen=True)
 class PatchPoses:
-    """Where N patches lie. place: shape [N, 2], their middles, x and y; turn: shape [N, 2, 2], own axes to pixels."""
+    """Positions and orientations of N patches.
 
-    place: Array
-    turn: Array
+    Attributes:
+        position: of their centres, shape [N, 2], x and y in pixels.
+        axes: shape [N, 2, 2], from patch axes to pixels.
+    """
+
+    position: Array
+    axes: Array
 
     def where(self, keep: Mask, other: PatchPoses) -> PatchPoses:
-        """These where `keep`, else the other ones."""
-        place = np.where(keep[:, None], self.place, other.place)
-        return PatchPoses(place, np.where(keep[:, None, None], self.turn, other.turn))
+        """Return these poses where `keep` (shape [N]) is set, elsewhere the other ones."""
+        position = np.where(keep[:, None], self.position, other.position)
+        return PatchPoses(position, np.where(keep[:, None, None], self.axes, other.axes))
 
 
 @dataclass(frozen=True)
 class PatchGrid:
-    """What a patch looks at. offsets: shape [K, 2], samples a side times as many, from the middle, in samples.
+    """The sampling grid of patches.
 
-    unit: pixels a sample; weight: shape [N, K], adds up to 1 for each patch.
+    Attributes:
+        offsets: of the K samples from the centre, shape [K, 2], in samples; as many rows as columns.
+        spacing: pixels between samples.
+        weight: of each sample of each patch, shape [N, K]; those of a patch add up to 1.
     """
 
     offsets: Array
-    unit: float
+    spacing: float
     weight: Array
 
     @property
     def side(self) -> int:
+        """The number of samples along a side."""
         return round(np.sqrt(len(self.offsets)))
 
     @property
     def half(self) -> float:
+        """Half of a side, in samples."""
         return (self.side - 1) / 2
 
-    def seen(self, window: ImageCrop, poses: PatchPoses) -> tuple[Array, Array]:
-        """The patches at their places, shape [N, K], without mean and contrast; and that contrast, shape [N]."""
-        at = poses.place[:, None] + (self.unit * self.offsets) @ np.swapaxes(poses.turn, 1, 2)
-        at = (at - np.float32([window.left, window.top])).astype(np.float32)
-        values = cv2.remap(window.image, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    def sample(self, crop: ImageCrop, poses: PatchPoses) -> tuple[Array, Array]:
+        """Return the patches without mean and contrast, shape [N, K], and their contrast, shape [N]."""
+        at = poses.position[:, None] + (self.spacing * self.offsets) @ np.swapaxes(poses.axes, 1, 2)
+        at = (at - np.float32([crop.left, crop.top])).astype(np.float32)
+        values = cv2.remap(crop.image, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         values = values - np.einsum("nk,nk->n", values, self.weight)[:, None]
         contrast = np.sqrt(np.einsum("nk,nk,nk->n", values, values, self.weight))
         return values / (contrast[:, None] + np.float32(1e-6)), contrast
@@ -72,47 +88,65 @@ class PatchGrid:
 
 @dataclass(frozen=True)
 class PatchTemplate:
-    """What patches should look like. solve: shape [N, 6, K], from what differs to a step of their motion."""
+    """The appearance that patches are registered to.
 
-    shape: PatchGrid
+    Attributes:
+        grid: how they are sampled.
+        values: normalised samples, shape [N, K].
+        contrast: shape [N].
+        solve: shape [N, 6, K], from differences to a step of the six motion parameters.
+    """
+
+    grid: PatchGrid
     values: Array
     contrast: Array
     solve: Array
 
-    def likeness(self, window: ImageCrop, poses: PatchPoses) -> Array:
-        """Correlation of each patch, shape [N]."""
-        values, _ = self.shape.seen(window, poses)
-        return np.einsum("nk,nk,nk->n", values, self.values, self.shape.weight)
+    def correlation(self, crop: ImageCrop, poses: PatchPoses) -> Array:
+        """Return the correlation of each patch at given poses, shape [N], in [-1, 1]."""
+        values, _ = self.grid.sample(crop, poses)
+        return np.einsum("nk,nk,nk->n", values, self.values, self.grid.weight)
 
-    def fit(self, window: ImageCrop, poses: PatchPoses, rounds: int) -> tuple[PatchPoses, Array]:
-        """The poses near the given ones at which the patches look most alike, and how alike they look there."""
+    def fit(self, crop: ImageCrop, poses: PatchPoses, rounds: int) -> tuple[PatchPoses, Array]:
+        """Register the patches to an image.
+
+        Args:
+            crop: the image.
+            poses: to start from.
+            rounds: the most steps.
+
+        Returns:
+            The poses nearby at which the patches look most alike, and the correlation there, shape [N].
+        """
         for _ in range(rounds):
-            values, _ = self.shape.seen(window, poses)
+            values, _ = self.grid.sample(crop, poses)
             step = (self.solve @ (values - self.values)[..., None])[..., 0]
             size = np.abs(step).max(axis=1, keepdims=True)
-            poses = self._without(poses, step * np.minimum(1, _LONGEST_STEP * self.shape.half / (size + 1e-6)))
-            if float(size.max()) < _SETTLED:
+            poses = self._step_back(poses, step * np.minimum(1, _LONGEST_STEP * self.grid.half / (size + 1e-6)))
+            if float(size.max()) < _CONVERGED:
                 break
-        return poses, self.likeness(window, poses)
+        return poses, self.correlation(crop, poses)
 
-    def _without(self, poses: PatchPoses, step: Array) -> PatchPoses:
-        grow, turn, wide, skew = step[:, 2:].T / self.shape.half
+    def _step_back(self, poses: PatchPoses, step: Array) -> PatchPoses:
+        """Return the poses after the inverse of a step, shape [N, 6]."""
+        grow, turn, wide, skew = step[:, 2:].T / self.grid.half
         rows = np.stack([1 + grow + wide, skew - turn, skew + turn, 1 + grow - wide], axis=-1).reshape(-1, 2, 2)
-        turned = poses.turn @ np.linalg.inv(rows)
-        shift = (turned @ step[:, :2, None])[..., 0] * self.shape.unit
-        return replace(poses, place=poses.place - shift, turn=turned)
+        axes = poses.axes @ np.linalg.inv(rows)
+        shift = (axes @ step[:, :2, None])[..., 0] * self.grid.spacing
+        return replace(poses, position=poses.position - shift, axes=axes)
 
 
-def make_template(shape: PatchGrid, window: ImageCrop, poses: PatchPoses) -> PatchTemplate:
-    values, contrast = shape.seen(window, poses)
-    images = values.reshape(-1, shape.side, shape.side)
+def make_template(grid: PatchGrid, crop: ImageCrop, poses: PatchPoses) -> PatchTemplate:
+    """Return the template of the patches at given poses of an image."""
+    values, contrast = grid.sample(crop, poses)
+    images = values.reshape(-1, grid.side, grid.side)
     dy, dx = (slope.reshape(values.shape) for slope in np.gradient(images, axis=(1, 2)))
-    x, y = shape.offsets.T / shape.half
+    x, y = grid.offsets.T / grid.half
     moves = np.stack([dx, dy, dx * x + dy * y, dy * x - dx * y, dx * x - dy * y, dx * y + dy * x], axis=1)
-    weight = shape.weight[:, None]
+    weight = grid.weight[:, None]
     for known in (np.ones_like(values), values):  # what gain and offset do is no motion
-        moves = moves - known[:, None] * np.einsum("nk,nk,nik->ni", shape.weight, known, moves)[..., None]
+        moves = moves - known[:, None] * np.einsum("nk,nk,nik->ni", grid.weight, known, moves)[..., None]
     weighted = moves * weight
-    faint = (_PICTURE_ERROR / np.maximum(contrast, 1e-3)) ** 2
-    normal = weighted @ np.swapaxes(moves, 1, 2) + faint[:, None, None] * np.diag(_RELUCTANCE)
-    return PatchTemplate(shape, values, contrast, np.linalg.solve(normal, weighted).astype(np.float32))
+    faint = (_IMAGE_ERROR / np.maximum(contrast, 1e-3)) ** 2
+    normal = weighted @ np.swapaxes(moves, 1, 2) + faint[:, None, None] * np.diag(_REGULARISATION)
+    return PatchTemplate(grid, values, contrast, np.linalg.solve(normal, weighted).astype(np.float32))

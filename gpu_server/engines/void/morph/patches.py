@@ -1,7 +1,7 @@
-"""How far a thing is stretched: small patches of it, each followed by itself.
+"""Stretch of an object, measured on small patches that are tracked independently.
 
-A rigid part keeps its shape however it swings, so that most patches on it do; jelly is stretched nearly everywhere. A
-patch that lies across a hinge, or that a limb has hidden, no longer looks as it did: it says nothing of the shape.
+A rigid part keeps its shape however it moves, and so do most patches on it; jelly is stretched nearly everywhere. A
+patch across a hinge, or one that a limb has covered, no longer looks as it did and is not used for the shape.
 """
 
 from __future__ import annotations
@@ -16,151 +16,165 @@ from gpu_server.engines.void.morph.patch_fit import ImageCrop, PatchGrid, PatchP
 from gpu_server.engines.void.morph.tracking import ReferenceView, TrackedView
 
 _HALF, _LEAST_HALF, _MOST_HALF = 0.32, 5, 11  # of a patch: of the radius, in samples
-_SPACING = 0.9  # of half a patch
-_LEAST_COVER = 0.45  # of a patch, on the thing
+_SPACING = 0.9  # between patches, of half a patch
+_LEAST_COVER = 0.45  # of a patch, on the object
 _BLUR = 1.0  # samples
-_LOST = 0.8  # correlation with the frame before: what fades does so slowly
-_RECOGNISED = 0.7  # correlation with the first sight: from there on it is what is fitted
-_EXPLAINED = 0.92  # correlation with the first sight: all that happened is that the patch was stretched
-_SURE, _FEW = 0.9, 0.1  # correlation with the frame before at which nothing else is tried, of all but a few patches
-_FOUND = 0.8  # a neighbour that may say where a patch went
+_LOST = 0.8  # correlation with the frame before, below which a patch is lost; what fades does so slowly
+_RECOGNISED = 0.7  # correlation with the first view above which the patch is registered to that view
+_EXPLAINED = 0.92  # correlation with the first view above which the affine map is all that happened
+_SURE, _FEW = 0.9, 0.1  # correlation with the frame before that all but a few patches reach if no more is to be tried
+_FOUND = 0.8  # correlation of a neighbour that may predict a patch
 _NEIGHBOURS = 2
 _ROUNDS, _LAST_ROUNDS = 4, 6
-_TYPICAL = 0.3  # the share of the patches that may be stretched less, or say nothing
+_TYPICAL = 0.3  # the share of the patches that may be stretched less, or be unusable
 _FEWEST = 8
-_FAINT = 0.012  # contrast below which a patch says nothing
-_BESIDE = 4  # patches around one that have to agree with it
-_APART = 0.25  # of the distance between patches: further from where those around it say, it was taken for another
-_LOOKS_GONE = 0.6  # the share of the patches that may have changed less
+_FAINT = 0.012  # contrast below which a patch is not used
+_SURROUNDING = 4  # patches around one that have to agree with it
+_APART = 0.25  # of the distance between patches: error of the position above which it is a mismatch
+_APPEARANCE = 0.6  # the share of the patches that may have changed less
 
 
 @dataclass(frozen=True)
 class PatchChange:
-    """stretch: how far a thing is stretched, as a logarithm; gone: the share of the looks that is; 0 where few tell.
+    """The change of an object from its first view to a frame.
 
-    followed: the share of the patches that were never lost from one frame to the next.
+    Attributes:
+        stretch: typical stretch of its patches, as a logarithm; 0 if too few of them can be used.
+        appearance_loss: the share of the appearance that is lost, in [0, 1].
+        tracked: the share of the patches that were never lost from one frame to the next.
     """
 
     stretch: float
-    gone: float
-    followed: float
+    appearance_loss: float
+    tracked: float
 
 
 class PatchTracker:
-    """The patches of a thing, followed frame by frame away from its first sight, one way."""
+    """The patches of an object, tracked frame by frame in one direction from its first view.
 
-    def __init__(self, footage: ResultFrames, frame: int, sight: ReferenceView) -> None:
-        self._footage, self._sight = footage, sight
-        self._shape, self._poses = _cut(sight)
+    Args:
+        result: the frames.
+        frame: the frame of the first view.
+        reference: the first view.
+    """
+
+    def __init__(self, result: ResultFrames, frame: int, reference: ReferenceView) -> None:
+        self._result, self._reference = result, reference
+        self._grid, self._poses = _cut_patches(reference)
         self._start = self._before = self._poses
-        self._alive = np.ones(len(self._poses.place), bool)
-        if self.enough:
-            self._first = self._last = make_template(
-                self._shape, _window(footage, frame, sight.grid, sight), self._poses
-            )
+        self._tracked = np.ones(len(self._poses.position), bool)
+        if self.has_enough:
+            crop = _crop(result, frame, reference.grid, reference)
+            self._first = self._last = make_template(self._grid, crop, self._poses)
 
     @property
-    def enough(self) -> bool:
-        return len(self._alive) >= _FEWEST
+    def has_enough(self) -> bool:
+        """Whether there are enough patches to measure with."""
+        return len(self._tracked) >= _FEWEST
 
-    def look(self, seen: TrackedView) -> PatchChange:
-        """The next frame."""
-        if not self.enough:
+    def track(self, view: TrackedView) -> PatchChange:
+        """Track the patches to the next frame and return the change since the first view."""
+        if not self.has_enough:
             return PatchChange(0.0, 0.0, 0.0)
-        window = _window(self._footage, seen.frame, seen.there, self._sight)
-        poses, like = self._found(window, seen)
-        self._alive &= like > _LOST
-        again, like = self._first.fit(window, poses, _LAST_ROUNDS)
-        self._before, self._poses = self._poses, again.where(like > _RECOGNISED, poses)
-        self._last = make_template(self._shape, window, self._poses)
-        tells = self._alive & (self._first.contrast > _FAINT)
-        gone = float(np.quantile(np.where(tells, 1 - np.clip(like, 0, 1), 0), _LOOKS_GONE))
-        explained = tells & (like > _EXPLAINED) & self._agreed()
-        return PatchChange(_typical_stretch(self._poses, explained), gone, float(self._alive.mean()))
+        crop = _crop(self._result, view.frame, view.positions, self._reference)
+        poses, correlation = self._find(crop, view)
+        self._tracked &= correlation > _LOST
+        again, correlation = self._first.fit(crop, poses, _LAST_ROUNDS)
+        self._before, self._poses = self._poses, again.where(correlation > _RECOGNISED, poses)
+        self._last = make_template(self._grid, crop, self._poses)
+        usable = self._tracked & (self._first.contrast > _FAINT)
+        loss = float(np.quantile(np.where(usable, 1 - np.clip(correlation, 0, 1), 0), _APPEARANCE))
+        explained = usable & (correlation > _EXPLAINED) & self._agree_with_neighbours()
+        return PatchChange(_typical_stretch(self._poses, explained), loss, float(self._tracked.mean()))
 
-    def _agreed(self) -> Mask:
-        """Which patches lie where those around them would have them: none that was taken for another of its kind."""
-        start, now = self._start.place, self._poses
+    def _agree_with_neighbours(self) -> Mask:
+        """Return which patches are where the patches around them predict, and so are not matched to a lookalike."""
+        start, now = self._start.position, self._poses
         distance = np.linalg.norm(start[:, None] - start[None], axis=-1)
-        beside = np.argsort(distance, axis=1)[:, 1 : 1 + _BESIDE]
-        halfway = (now.turn[beside] + now.turn[:, None]) / 2
-        expected = now.place[:, None] + (halfway @ (start[beside] - start[:, None])[..., None])[..., 0]
-        error = np.linalg.norm(now.place[beside] - expected, axis=-1) / np.take_along_axis(distance, beside, axis=1)
+        around = np.argsort(distance, axis=1)[:, 1 : 1 + _SURROUNDING]
+        halfway = (now.axes[around] + now.axes[:, None]) / 2
+        expected = now.position[:, None] + (halfway @ (start[around] - start[:, None])[..., None])[..., 0]
+        error = np.linalg.norm(now.position[around] - expected, axis=-1) / np.take_along_axis(distance, around, axis=1)
         return np.median(error, axis=1) < _APART
 
-    def _found(self, window: ImageCrop, seen: TrackedView) -> tuple[PatchPoses, Array]:
-        """The patches by the frame before, from the likeliest predictions; then from what their neighbours did."""
+    def _find(self, crop: ImageCrop, view: TrackedView) -> tuple[PatchPoses, Array]:
+        """Register the patches to the frame before from several predictions, then from their neighbours' motion."""
         still, before = self._poses, self._before
-        moved = PatchPoses(2 * still.place - before.place, still.turn @ np.linalg.inv(before.turn) @ still.turn)
-        found = self._fitted(window, [self._by_flow(seen), moved, still])
+        axes = still.axes @ np.linalg.inv(before.axes) @ still.axes
+        moved = PatchPoses(2 * still.position - before.position, axes)
+        found = self._fit(crop, [self._by_flow(view), moved, still])
         if float(np.quantile(found[1], _FEW)) > _SURE:
             return found
-        return _likeliest([found, self._fitted(window, self._by_neighbours(*found))])
+        return _best([found, self._fit(crop, self._by_neighbours(*found))])
 
-    def _fitted(self, window: ImageCrop, guesses: list[PatchPoses]) -> tuple[PatchPoses, Array]:
-        guess, _ = _likeliest([(guess, self._last.likeness(window, guess)) for guess in guesses])
-        return self._last.fit(window, guess, _ROUNDS)
+    def _fit(self, crop: ImageCrop, predictions: list[PatchPoses]) -> tuple[PatchPoses, Array]:
+        best, _ = _best([(poses, self._last.correlation(crop, poses)) for poses in predictions])
+        return self._last.fit(crop, best, _ROUNDS)
 
-    def _by_flow(self, seen: TrackedView) -> PatchPoses:
-        sight = self._sight
-        at = ((self._start.place - sight.grid[0, 0]) / sight.unit).astype(np.float32)[None]
-        place = cv2.remap(seen.there, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0]
-        return PatchPoses(place, np.broadcast_to(seen.motion[:2, :2], self._poses.turn.shape))
+    def _by_flow(self, view: TrackedView) -> PatchPoses:
+        reference = self._reference
+        at = ((self._start.position - reference.grid[0, 0]) / reference.spacing).astype(np.float32)[None]
+        position = cv2.remap(view.positions, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0]
+        return PatchPoses(position, np.broadcast_to(view.motion[:2, :2], self._poses.axes.shape))
 
-    def _by_neighbours(self, found: PatchPoses, like: Array) -> list[PatchPoses]:
-        """Where each patch would be if it had moved rigidly with one of those found nearest to it."""
+    def _by_neighbours(self, found: PatchPoses, correlation: Array) -> list[PatchPoses]:
+        """Predict each patch by a rigid motion with each of the nearest patches that were found."""
         here = self._poses
-        distance = np.linalg.norm(here.place[:, None] - here.place[None], axis=-1) + 1e6 * (like < _FOUND)
+        distance = np.linalg.norm(here.position[:, None] - here.position[None], axis=-1) + 1e6 * (correlation < _FOUND)
         np.fill_diagonal(distance, np.inf)
-        step = found.turn @ np.linalg.inv(here.turn)
-        guesses = []
+        step = found.axes @ np.linalg.inv(here.axes)
+        predictions = []
         for near in np.argsort(distance, axis=1)[:, :_NEIGHBOURS].T:
-            away = (step[near] @ (here.place - here.place[near])[..., None])[..., 0]
-            guesses.append(PatchPoses(found.place[near] + away, step[near] @ here.turn))
-        return guesses
+            away = (step[near] @ (here.position - here.position[near])[..., None])[..., 0]
+            predictions.append(PatchPoses(found.position[near] + away, step[near] @ here.axes))
+        return predictions
 
 
-def _cut(sight: ReferenceView) -> tuple[PatchGrid, PatchPoses]:
-    """Patches on a square grid, those that lie on the thing for the most part."""
-    half = int(np.clip(round(_HALF * sight.radius), _LEAST_HALF, _MOST_HALF))
+def _cut_patches(reference: ReferenceView) -> tuple[PatchGrid, PatchPoses]:
+    """Return patches on a square grid, without those that lie mostly beside the object."""
+    half = int(np.clip(round(_HALF * reference.radius), _LEAST_HALF, _MOST_HALF))
     axis = np.arange(-half, half + 1, dtype=np.float32)
     offsets = np.stack([a.ravel() for a in np.meshgrid(axis, axis)], axis=-1)
     bell = np.exp(-((offsets / (0.6 * half)) ** 2).sum(axis=1) / 2)
     every = max(2, round(_SPACING * half))
-    rows, columns = (a.ravel() for a in np.mgrid[: sight.mask.shape[0] : every, : sight.mask.shape[1] : every])
-    middles = np.stack([columns, rows], axis=-1).astype(np.float32)
-    cover = cv2.remap(sight.core.astype(np.float32), middles[:, None] + offsets, None, cv2.INTER_LINEAR)
-    on_thing = (cover * bell).sum(axis=1) > _LEAST_COVER * bell.sum()
-    weight = (cover * bell)[on_thing]
+    rows, columns = (a.ravel() for a in np.mgrid[: reference.mask.shape[0] : every, : reference.mask.shape[1] : every])
+    centres = np.stack([columns, rows], axis=-1).astype(np.float32)
+    cover = cv2.remap(reference.core.astype(np.float32), centres[:, None] + offsets, None, cv2.INTER_LINEAR)
+    on_object = (cover * bell).sum(axis=1) > _LEAST_COVER * bell.sum()
+    weight = (cover * bell)[on_object]
     weight /= weight.sum(axis=1, keepdims=True)
-    turn = np.tile(np.eye(2, dtype=np.float32), (len(weight), 1, 1))
-    return PatchGrid(offsets, sight.unit, weight), PatchPoses(sight.grid[0, 0] + middles[on_thing] * sight.unit, turn)
+    positions = reference.grid[0, 0] + centres[on_object] * reference.spacing
+    axes = np.tile(np.eye(2, dtype=np.float32), (len(weight), 1, 1))
+    return PatchGrid(offsets, reference.spacing, weight), PatchPoses(positions, axes)
 
 
-def _window(footage: ResultFrames, frame: int, there: Array, sight: ReferenceView) -> ImageCrop:
-    """The frame around `there`, in the channel of most contrast, without its finest detail."""
-    picture = footage.made[frame]
-    height, width = picture.shape[:2]
-    margin = sight.radius * sight.unit
-    left, top = np.clip(np.floor(there.min(axis=(0, 1)) - margin).astype(int), 0, [width - 8, height - 8])
-    right, bottom = np.clip(np.ceil(there.max(axis=(0, 1)) + margin).astype(int), [left + 8, top + 8], [width, height])
-    part = picture[top:bottom, left:right].astype(np.float32) / np.float32(255)
-    grey = cv2.transform(part, sight.channels[:1])
-    return ImageCrop(cv2.GaussianBlur(grey, (0, 0), _BLUR * sight.unit), int(left), int(top))
+def _crop(result: ResultFrames, frame: int, positions: Array, reference: ReferenceView) -> ImageCrop:
+    """Return the frame around `positions`, in the channel of most contrast, without its finest detail."""
+    image = result.images[frame]
+    height, width = image.shape[:2]
+    margin = reference.radius * reference.spacing
+    left, top = np.clip(np.floor(positions.min(axis=(0, 1)) - margin).astype(int), 0, [width - 8, height - 8])
+    right, bottom = np.clip(
+        np.ceil(positions.max(axis=(0, 1)) + margin).astype(int), [left + 8, top + 8], [width, height]
+    )
+    part = image[top:bottom, left:right].astype(np.float32) / np.float32(255)
+    grey = cv2.transform(part, reference.channels[:1])
+    return ImageCrop(cv2.GaussianBlur(grey, (0, 0), _BLUR * reference.spacing), int(left), int(top))
 
 
-def _likeliest(tried: list[tuple[PatchPoses, Array]]) -> tuple[PatchPoses, Array]:
-    poses, like = tried[0]
+def _best(tried: list[tuple[PatchPoses, Array]]) -> tuple[PatchPoses, Array]:
+    """Return for each patch the pose with the highest correlation, and that correlation."""
+    poses, correlation = tried[0]
     for other, its in tried[1:]:
-        poses, like = other.where(its > like, poses), np.maximum(its, like)
-    return poses, like
+        poses, correlation = other.where(its > correlation, poses), np.maximum(its, correlation)
+    return poses, correlation
 
 
 def _typical_stretch(poses: PatchPoses, explained: Mask) -> float:
-    """Against the scale that the patches share; those that nothing explains count as not stretched."""
+    """Return the stretch relative to the scale that all patches share; unexplained patches count as not stretched."""
     if explained.sum() < _FEWEST:
         return 0.0
-    values = np.log(np.maximum(np.linalg.svd(poses.turn, compute_uv=False), 1e-3))
+    values = np.log(np.maximum(np.linalg.svd(poses.axes, compute_uv=False), 1e-3))
     scale = np.median(values[explained].mean(axis=1))
     stretch = np.sqrt(((values - scale) ** 2).mean(axis=1))
     return float(np.quantile(np.where(explained, stretch, 0), _TYPICAL))

@@ -1,4 +1,4 @@
-"""What several tracks say of each other: where one thing hides another, and which are one thing seen twice."""
+"""Tracks of objects, and their relations: where one object hides another, and which tracks show the same object."""
 
 from __future__ import annotations
 
@@ -13,74 +13,61 @@ from gpu_server.engines.void.morph.patches import PatchChange
 from gpu_server.engines.void.morph.tracking import ReferenceView, TrackedView
 
 _CELL = 4  # pixels
-_SHARED = 0.1  # of the smaller thing's cells
-_SAME_PLACE = 0.7  # of the radius, between centres
+_SHARED = 0.1  # of the smaller object's cells: above this the objects overlap
+_SAME_POSITION = 0.7  # of the radius, between centres
 
 
 @dataclass(frozen=True)
 class Track:
-    """A thing, its first sight, the frames to judge it by, and all frames in which it was found again.
+    """An object of a key frame, tracked to other frames.
 
-    changes: of its patches, in each of those frames.
+    Attributes:
+        target: the object in its key frame.
+        reference: its view there.
+        views: the views to judge it by.
+        all_views: the views in all frames in which it was found.
+        changes: the change of its patches by frame.
     """
 
-    thing: MovingObject
-    sight: ReferenceView
-    seen: list[TrackedView]
-    followed: list[TrackedView]
+    target: MovingObject
+    reference: ReferenceView
+    views: list[TrackedView]
+    all_views: list[TrackedView]
     changes: dict[int, PatchChange]
 
 
 def cut_at_occlusions(tracks: list[Track]) -> list[Track]:
-    """The tracks of one key frame, each cut where it comes to lie on another."""
+    """Return the tracks of one key frame, each cut where its object meets another."""
     ends = [{1: np.inf, -1: -np.inf} for _ in tracks]
     for one, other in combinations(range(len(tracks)), 2):
         for frame in _meetings(tracks[one], tracks[other]):
             for i in (one, other):
-                if frame > tracks[i].thing.frame:
+                if frame > tracks[i].target.frame:
                     ends[i][1] = min(ends[i][1], frame)
                 else:
                     ends[i][-1] = max(ends[i][-1], frame)
     return [
-        replace(track, seen=[s for s in track.seen if end[-1] < s.frame < end[1]])
+        replace(track, views=[view for view in track.views if end[-1] < view.frame < end[1]])
         for track, end in zip(tracks, ends, strict=True)
     ]
 
 
-def _meetings(one: Track, other: Track) -> list[int]:
-    theirs = {s.frame: s for s in other.seen}
-    both = [(s, theirs[s.frame]) for s in one.seen if s.frame in theirs]
-    return [a.frame for a, b in both if _overlap(_cells(one.sight, a), _cells(other.sight, b))]
+def is_merged(target: MovingObject, others: list[Track]) -> bool:
+    """Return whether an object is really two, which another key frame shows apart.
 
-
-def _cells(sight: ReferenceView, seen: TrackedView) -> set[tuple[int, int]]:
-    return set(map(tuple, (seen.there[sight.mask] / _CELL).astype(int).tolist()))
-
-
-def _overlap(one: set[tuple[int, int]], other: set[tuple[int, int]]) -> bool:
-    return len(one & other) > _SHARED * min(len(one), len(other))
-
-
-def is_merged(thing: MovingObject, others: list[Track]) -> bool:
-    """Is it two things at once, which another key frame saw apart? others: the tracks of that key frame."""
-    return sum(_within(track, thing) for track in others) > 1
-
-
-def _within(track: Track, thing: MovingObject) -> bool:
-    place = _place(track, thing.frame)
-    if place is None:
-        return False
-    height, width = thing.mask.shape
-    x, y = int(np.clip(place[0], 0, width - 1)), int(np.clip(place[1], 0, height - 1))
-    return bool(thing.mask[y, x])
+    Args:
+        target: the object.
+        others: the tracks of that key frame.
+    """
+    return sum(_ends_inside(track, target) for track in others) > 1
 
 
 def group_by_object(tracks: list[Track]) -> list[list[int]]:
-    """Indices of tracks from several key frames, those of one thing together."""
+    """Return the indices of tracks from several key frames, grouped by object."""
     groups: list[list[int]] = []
     for i, track in enumerate(tracks):
         for group in groups:
-            if any(_same(tracks[j], track) for j in group):
+            if any(_is_same(tracks[j], track) for j in group):
                 group.append(i)
                 break
         else:
@@ -88,20 +75,44 @@ def group_by_object(tracks: list[Track]) -> list[list[int]]:
     return groups
 
 
-def _same(one: Track, other: Track) -> bool:
-    """Does either, followed to the other's key frame, come to lie on it?"""
-    return one.thing.frame != other.thing.frame and (_reaches(one, other) or _reaches(other, one))
+def _meetings(one: Track, other: Track) -> list[int]:
+    """Return the frames in which two objects overlap."""
+    theirs = {view.frame: view for view in other.views}
+    both = [(view, theirs[view.frame]) for view in one.views if view.frame in theirs]
+    return [a.frame for a, b in both if _overlap(_cells(one.reference, a), _cells(other.reference, b))]
 
 
-def _reaches(track: Track, target: Track) -> bool:
-    place = _place(track, target.thing.frame)
-    if place is None:
+def _cells(reference: ReferenceView, view: TrackedView) -> set[tuple[int, int]]:
+    return set(map(tuple, (view.positions[reference.mask] / _CELL).astype(int).tolist()))
+
+
+def _overlap(one: set[tuple[int, int]], other: set[tuple[int, int]]) -> bool:
+    return len(one & other) > _SHARED * min(len(one), len(other))
+
+
+def _ends_inside(track: Track, target: MovingObject) -> bool:
+    centre = _centre(track, target.frame)
+    if centre is None:
         return False
-    rows, columns = np.nonzero(target.thing.mask)
-    return float(np.hypot(place[0] - columns.mean(), place[1] - rows.mean())) < _SAME_PLACE * target.thing.radius
+    height, width = target.mask.shape
+    x, y = int(np.clip(centre[0], 0, width - 1)), int(np.clip(centre[1], 0, height - 1))
+    return bool(target.mask[y, x])
 
 
-def _place(track: Track, frame: int) -> NDArray[np.float32] | None:
-    """x and y of the middle of a thing in a frame; None where it was not found."""
-    found = next((s for s in track.followed if s.frame == frame), None)
-    return None if found is None else np.asarray(np.median(found.there[track.sight.mask], axis=0))
+def _is_same(one: Track, other: Track) -> bool:
+    """Return whether either object, tracked to the other's key frame, arrives at the other."""
+    return one.target.frame != other.target.frame and (_reaches(one, other) or _reaches(other, one))
+
+
+def _reaches(track: Track, goal: Track) -> bool:
+    centre = _centre(track, goal.target.frame)
+    if centre is None:
+        return False
+    rows, columns = np.nonzero(goal.target.mask)
+    return float(np.hypot(centre[0] - columns.mean(), centre[1] - rows.mean())) < _SAME_POSITION * goal.target.radius
+
+
+def _centre(track: Track, frame: int) -> NDArray[np.float32] | None:
+    """Return x and y of an object's centre in a frame, or None if it was not found there."""
+    found = next((view for view in track.all_views if view.frame == frame), None)
+    return None if found is None else np.asarray(np.median(found.positions[track.reference.mask], axis=0))
