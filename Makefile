@@ -8,7 +8,7 @@ FIND_PYTHON := for p in python3.11 python3.12 python3.13 python3; do \
 	echo "void-bridge needs Python 3.11 or later; install it, or call make PYTHON=/path/to/python3.11" >&2; exit 1
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: setup demo test check format bench torture clean
+.PHONY: setup demo test check format docs bench torture clean
 
 ## make demo: remove an object from footage of its own, through a real server (installs base and server, no torch)
 demo: $(VENV)/base.stamp
@@ -29,6 +29,10 @@ check: $(VENV)/full.stamp
 format: $(VENV)/full.stamp
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+## make docs: what is written from the code: the options of a job, in docs/ and in the Lua script
+docs: $(VENV)/full.stamp
+	$(BIN)/python -m tools.write_options
 
 ## make bench: the numbers of docs/benchmarks.md, as ratios in one run
 bench: $(VENV)/full.stamp

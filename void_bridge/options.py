@@ -115,7 +115,7 @@ class Option:
         """
         try:
             if self.kind == "flag":
-                accepted, value = isinstance(value, int), bool(value)
+                accepted = isinstance(value, int)
             elif self.kind == "choice":
                 accepted = value in self.values or (self.is_open and bool(value))
             elif self.kind in ("integer", "number") or (self.kind == "auto" and value is not None):
@@ -127,7 +127,7 @@ class Option:
             accepted = False
         if not accepted:
             raise UsageError(f"{name or self.name}: got {value!r}, expected {self.expected}")
-        return value
+        return bool(value) if self.kind == "flag" else value
 
     def text(self, value: Any) -> str:
         """Return a value as people type it."""
@@ -135,6 +135,8 @@ class Option:
             return "auto"
         if self.kind == "flag":
             return "on" if value else "off"
+        if isinstance(value, float):
+            return f"{value:g}"
         return Resolution.from_stored(value).canvas_text() if self.kind == "size" else str(value)
 
 

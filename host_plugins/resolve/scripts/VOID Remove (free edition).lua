@@ -5,8 +5,28 @@
 local VOID_BRIDGE = "" -- set by `void-bridge install resolve`: the absolute command
 
 local TITLE = "VOID Remove"
+-- Options: written by `make docs`
 local ROLES = { "remove", "affected", "keep" }
-local ENGINES = { "auto", "propagate", "void" }
+local OPTIONS = {
+  { name = "handles", flag = "--handles", label = "handles", default = 0, low = 0, high = 10000 },
+  { name = "prompt", flag = "--prompt", label = "Scene after removal", default = "" },
+  { name = "engine", flag = "--engine", label = "engine", default = "auto", choices = { "auto", "propagate", "void" }, is_open = true },
+  { name = "passes", flag = "--passes", label = "passes", default = "auto", choices = { "auto", "1", "2" } },
+  { name = "fill", flag = "--fill", label = "fill", default = "model", choices = { "model", "hybrid" } },
+  { name = "seed", flag = "--seed", label = "seed", default = 0, low = 0, high = 2147483647 },
+  { name = "canvas", flag = "--canvas", label = "canvas", default = "672x384" },
+  { name = "framing", flag = "--framing", label = "framing", default = "held", choices = { "held", "moving" } },
+  { name = "steps", flag = "--steps", label = "steps", default = 30, low = 1, high = 1000 },
+  { name = "precision", flag = "--precision", label = "precision", default = "auto", choices = { "auto", "float32", "bf16", "fp8-stored", "fp8" } },
+  { name = "model_fps", flag = "--model-fps", label = "model frame rate", default = "native", choices = { "native", "12" } },
+  { name = "dilate", flag = "--dilate", label = "dilate", default = 0, low = 0, high = 1000 },
+  { name = "feather", flag = "--feather", label = "feather", default = 4, low = 0, high = 1000 },
+  { name = "grain", flag = "--grain", label = "grain", default = true },
+  { name = "confidence", flag = "--confidence", label = "confidence", default = false },
+  { name = "full_fill", flag = "--full-fill", label = "unmasked fill", default = false },
+  { name = "exposure", flag = "--exposure", label = "exposure", default = "auto" },
+}
+-- End of options
 local JOB_ACTIONS = { "Wait for the result", "Look later", "Stop waiting, in the other run", "Cancel the job" }
 local NONE = "(none)"
 local WINDOWS = package.config:sub(1, 1) == "\\"
@@ -38,6 +58,43 @@ end
 
 local function text(name, label, default)
   return { name, Name = label, "Text", Default = default or "", Lines = 1 }
+end
+
+local function position(list, wanted)
+  for i, each in ipairs(list) do
+    if each == wanted then return i - 1 end
+  end
+  return 0
+end
+
+-- The controls of a job's option: two where other names than those of the list can be given.
+local function add_controls(list, option)
+  local name, label, default = option.name, option.label, option.default
+  if option.choices then
+    list[#list + 1] = dropdown(name, label, option.choices, position(option.choices, default))
+    if option.is_open then list[#list + 1] = text(name .. "_other", "another " .. label) end
+  elseif type(default) == "boolean" then
+    list[#list + 1] = { name, Name = label, "Checkbox", Default = default and 1 or 0 }
+  elseif option.high and option.high <= 10000 then
+    list[#list + 1] = { name, Name = label, "Screw", Default = default, Min = option.low, Max = option.high, Integer = true }
+  else
+    list[#list + 1] = text(name, label, tostring(default))
+  end
+end
+
+-- What an option was answered, as the command line takes it; nil where that is the default.
+local function word_of(option, answer)
+  local value = answer[option.name]
+  if option.choices then
+    local other = (answer[option.name .. "_other"] or ""):match("^%s*(.-)%s*$")
+    value = other ~= "" and other or option.choices[value + 1]
+  elseif type(option.default) == "boolean" then
+    if (value == 1) == option.default then return nil end
+    return value == 1 and "on" or "off"
+  elseif type(value) == "number" then
+    value = string.format("%d", value)
+  end
+  return value ~= tostring(option.default) and value or nil
 end
 
 -- Files -------------------------------------------------------------------------------------------------------------
@@ -112,13 +169,6 @@ local function names(test)
   return list
 end
 
-local function position(list, wanted)
-  for i, each in ipairs(list) do
-    if each == wanted then return i - 1 end
-  end
-  return 0
-end
-
 -- One step to undo, without dialogs and renders meanwhile. Errors come through.
 local function changes(title, call)
   comp:Lock()
@@ -178,7 +228,7 @@ local function ask()
   if #plates == 0 then tell("no plate: the composition has no tool that makes a picture") return nil end
   local active = comp.ActiveTool and comp.ActiveTool.Name
   local saved = (attrs.COMPS_FileName or ""):gsub("\\", "/"):match("^(.*)/")
-  local answer = comp:AskUser(TITLE, {
+  local controls = {
     dropdown("plate", "plate", plates, position(plates, active)),
     dropdown("remove", "remove", mattes, #mattes > 1 and 1 or 0),
     dropdown("affected", "affected", mattes),
@@ -187,19 +237,19 @@ local function ask()
     text("first", "first frame", tostring(math.floor(attrs.COMPN_RenderStart))),
     text("last", "last frame", tostring(math.floor(attrs.COMPN_RenderEnd))),
     { "folder", Name = "output folder", "PathBrowse", Default = saved and saved .. "/void" or "" },
-    text("prompt", "Scene after removal"),
-    dropdown("engine", "engine", ENGINES),
     { "float", Name = "written as float", "Checkbox", Default = 0 },
     { "wait", Name = "wait for the result", "Checkbox", Default = 1 },
-  })
+  }
+  for _, option in ipairs(OPTIONS) do add_controls(controls, option) end
+  local answer = comp:AskUser(TITLE, controls)
   if not answer then return nil end
-  local job = { plate = plates[answer.plate + 1], mattes = {}, wait = answer.wait == 1 }
-  job.engine = ENGINES[answer.engine + 1]
+  local job = { plate = plates[answer.plate + 1], mattes = {}, wait = answer.wait == 1, words = {} }
+  for _, option in ipairs(OPTIONS) do job.words[option.name] = word_of(option, answer) end
   for _, role in ipairs(ROLES) do
     local name = mattes[answer[role] + 1]
     if name ~= NONE then job.mattes[role] = name end
   end
-  job.space, job.prompt = answer.colorspace:match("^%s*(.-)%s*$"), answer.prompt
+  job.space = answer.colorspace:match("^%s*(.-)%s*$")
   job.first, job.last = tonumber(answer.first), tonumber(answer.last)
   job.folder = comp:MapPath(answer.folder):gsub("\\", "/"):gsub("/$", "")
   job.is_float = answer.float == 1
@@ -274,8 +324,14 @@ local function script(job, folder, name, found)
   end
   add("--frames", job.first .. "-" .. job.last)
   add("--colorspace", job.space)
-  add("--engine", job.engine)
-  if job.prompt ~= "" then add("--prompt", job.prompt) end
+  for _, option in ipairs(OPTIONS) do
+    local word = job.words[option.name]
+    if word and option.default == false then
+      words[#words + 1] = option.flag
+    elseif word then
+      add(option.flag, word)
+    end
+  end
   local log = quoted(version .. "/log.txt")
   local remove = table.concat(words, " ") .. " --json > " .. quoted(version .. "/outcome.txt")
   remove = remove .. " 2> " .. log
@@ -442,7 +498,7 @@ end
 
 local function rendered_by_hand(folder, name)
   local found, commands = {}, read(folder .. "/" .. name .. "/run.txt") or ""
-  for _, role in ipairs({ "plate", "remove", "affected", "keep" }) do
+  for _, role in ipairs({ "plate", unpack(ROLES) }) do
     local pattern = folder .. "/exports/" .. name .. "/" .. role .. ".####.exr"
     if commands:find(pattern, 1, true) then found[role] = pattern end
   end
