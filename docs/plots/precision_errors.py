@@ -20,7 +20,7 @@ from gpu_server.engines.void.latent_windows import LatentWindow
 from gpu_server.engines.void.precision.attention import KERNELS, available_attention
 from gpu_server.engines.void.precision.denoiser import OptimisedDenoiser, build_denoiser
 from gpu_server.engines.void.precision.float8 import float8_linear, narrow_weight
-from gpu_server.engines.void.precision.placing import place_transformer
+from gpu_server.engines.void.precision.placement import place_transformer
 from gpu_server.engines.void.precision.step_cache import StepCache
 from gpu_server.engines.void.random_checkpoints.tiny import write_tiny
 from void_bridge.options import PRECISIONS

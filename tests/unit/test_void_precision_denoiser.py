@@ -27,7 +27,7 @@ from gpu_server.engines.void.noise import initial_latents  # noqa: E402
 from gpu_server.engines.void.precision.adaln import AdaLNTable  # noqa: E402
 from gpu_server.engines.void.precision.attention import (  # noqa: E402
     KERNELS,
-    Kernel,
+    AttentionKernel,
     VoidAttention,
     _torch_product,
     available_attention,
@@ -35,8 +35,11 @@ from gpu_server.engines.void.precision.attention import (  # noqa: E402
 from gpu_server.engines.void.precision.compilation import CompiledBlocks  # noqa: E402
 from gpu_server.engines.void.precision.denoiser import OptimisedDenoiser, build_denoiser  # noqa: E402
 from gpu_server.engines.void.precision.float8 import Float8Linear, StoredFloat8Linear  # noqa: E402
-from gpu_server.engines.void.precision.offload import offload_blocks  # noqa: E402
-from gpu_server.engines.void.precision.placing import Placement, place_transformer  # noqa: E402
+from gpu_server.engines.void.precision.placement import (  # noqa: E402
+    TensorPlacement,
+    offload_blocks,
+    place_transformer,
+)
 from gpu_server.engines.void.precision.step_cache import StepCache  # noqa: E402
 from gpu_server.engines.void.random_checkpoints.tiny import write_tiny  # noqa: E402
 from void_bridge.errors import EngineError, InternalError, UsageError  # noqa: E402
@@ -152,7 +155,7 @@ def test_every_row_of_the_table_is_what_the_linears_give(models):
 
 
 def test_weights_are_read_again_only_for_another_schedule(models):
-    placement, asked = Placement("float32", CPU), []
+    placement, asked = TensorPlacement("float32", CPU), []
     transformer = load_transformer(models, 1, placement)
 
     def reload(name: str):
@@ -255,7 +258,7 @@ def test_the_kernel_that_was_asked_for_is_the_one_that_runs(models):
 
 def test_a_kernel_that_refuses_is_named_beside_the_others(models, monkeypatch):
     """Torch has cuDNN's attention on CUDA alone."""
-    refusing = Kernel(_torch_product(torch.nn.attention.SDPBackend.CUDNN_ATTENTION))
+    refusing = AttentionKernel(_torch_product(torch.nn.attention.SDPBackend.CUDNN_ATTENTION))
     monkeypatch.setitem(KERNELS, "sdpa-cudnn", refusing)
     with pytest.raises(EngineError, match=r"'sdpa-cudnn' does not run on cpu in torch.float32.*64.*sdpa-math"):
         build_denoiser(models, 1, precision="float32", device="cpu", attention="sdpa-cudnn")
@@ -349,7 +352,7 @@ def test_after_a_rest_steps_are_computed_again(models):
     exact.start(STEPS)
     denoiser.start(STEPS)
     call(denoiser, inputs(1), 999)
-    denoiser.rest()
+    denoiser.release()
     assert torch.equal(call(denoiser, inputs(2), 666), call(exact, inputs(2), 666))
 
 

@@ -200,7 +200,7 @@ class ModelManager:
         try:
             yield LoadedPass(runs, self._spec.transformer.head_size, _TYPES[plan.wide])
         finally:
-            denoiser.rest()
+            denoiser.release()
 
     def embeddings(self, text: str, plan: MemoryPlan) -> Tensor:
         """Embed a prompt; the text encoder is loaded for it and unloaded. Shape [1, 226, D], on the CPU."""

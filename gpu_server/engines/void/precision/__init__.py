@@ -1,1 +1,1 @@
-"""How the transformer is kept and multiplied: widths, tables, attention, step caches, compilation, offloading."""
+"""Precision and speed of the transformer: 8-bit weights, tables, attention, step caches, compilation, offloading."""

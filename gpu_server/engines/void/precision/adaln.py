@@ -1,7 +1,8 @@
-"""The AdaLN linears as a table: their outputs depend on the timestep alone.
+"""A table of the outputs of the AdaLN linears, which depend on the timestep alone.
 
 84 linears and the last one hold 0.79 B of the transformer's 5.57 B parameters. Their outputs for 30 timesteps take
-about 93 MB in bfloat16. So they are worked out once a schedule, linear by linear, and their weights leave.
+about 93 MB in bfloat16. So the outputs are computed once for each schedule, linear by linear, and the weights are not
+kept in memory.
 """
 
 from __future__ import annotations
@@ -17,28 +18,44 @@ from gpu_server.engines.void.precision.layers import role_of
 from void_bridge.errors import InternalError
 
 
-class TabledLinear(nn.Module):
-    """Stands where an AdaLN linear stood and answers with what it would have given at the timestep of the moment.
+class TabulatedLinear(nn.Module):
+    """A stand-in for an AdaLN linear, which returns that linear's output at the selected timestep.
 
-    The answer, shape [1, N], is a plain attribute, not a buffer: it stays on the device whatever is offloaded. Others
-    write into it; its shape does not depend on the schedule, so that what was compiled for one serves for all.
+    The output is a plain attribute, not a buffer: it stays on the device if the transformer is offloaded. `AdaLNTable`
+    writes into it. Its shape does not depend on the schedule, so that one compiled graph serves for all schedules.
+
+    Attributes:
+        output: shape [1, N], in the type of the table.
     """
 
-    def __init__(self, answer: Tensor) -> None:
+    def __init__(self, output: Tensor) -> None:
         super().__init__()
-        self.answer = answer
+        self.output = output
 
     def forward(self, embedding: Tensor) -> Tensor:
-        """Shape [B, E] to [B, N]. What is in `embedding` is of no account, only how many there are."""
-        return self.answer.expand(embedding.shape[0], -1)
+        """Return the output for each sample.
+
+        Args:
+            embedding: shape [B, E]; only its batch size is read.
+
+        Returns:
+            Shape [B, N].
+        """
+        return self.output.expand(embedding.shape[0], -1)
 
 
 class AdaLNTable:
-    """The table of one transformer's AdaLN linears, and the timestep that all of them are at.
+    """The table of one transformer's AdaLN linears. Constructing it replaces the linears.
 
-    reload: gives a tensor of the checkpoint by its name, wherever it lies; asked once a schedule, linear by linear.
-    dtype: of the table, and of what the transformer computes in.
-    timestep: shape [1], integer, on the device: the selected one.
+    Args:
+        transformer: the transformer.
+        reload: returns a tensor of the checkpoint by its name; called once for each linear and schedule.
+        device: where the table lies.
+        dtype: the type of the table, and the type that the transformer computes in.
+
+    Attributes:
+        dtype: as given.
+        timestep: the selected timestep, shape [1], int64, on the device.
     """
 
     def __init__(
@@ -54,8 +71,8 @@ class AdaLNTable:
         self._linears = _tabled_linears(transformer)
         self._current = torch.zeros(1, sum(self._linears.values()), dtype=dtype, device=device)
         self._table = self._current[:0]
-        for name, answer in self._by_linear(self._current):
-            transformer.set_submodule(name, TabledLinear(answer))
+        for name, output in self._by_linear(self._current):
+            transformer.set_submodule(name, TabulatedLinear(output))
 
     @property
     def bytes(self) -> int:
@@ -64,7 +81,7 @@ class AdaLNTable:
 
     @torch.no_grad()
     def tabulate(self, timesteps: Sequence[int]) -> None:
-        """Work out the table for a schedule. Does nothing where the schedule is the one that it holds."""
+        """Compute the table for a schedule, unless it holds that schedule already."""
         rows = {int(timestep): i for i, timestep in enumerate(timesteps)}
         if list(rows) == list(self._rows):
             return
@@ -76,7 +93,7 @@ class AdaLNTable:
         self._rows = rows
 
     def select(self, timestep: int) -> None:
-        """Be at a timestep of the schedule. Queued on the device: nothing comes from the host, nothing waits.
+        """Select a timestep of the schedule. The copies are queued on the device, so that the host does not wait.
 
         Raises:
             InternalError: the schedule has no such timestep.
@@ -87,7 +104,7 @@ class AdaLNTable:
         self.timestep.fill_(timestep)
 
     def _by_linear(self, rows: Tensor) -> Iterator[tuple[str, Tensor]]:
-        """The name and the columns of each linear, shape [R, N]."""
+        """Yield the name and the columns of each linear, shape [R, N], of all linears' rows, shape [R, sum of N]."""
         yield from zip(self._linears, rows.split(list(self._linears.values()), dim=1), strict=True)
 
     def _embedding(self, timesteps: list[int]) -> Tensor:
@@ -97,7 +114,7 @@ class AdaLNTable:
 
 
 def _tabled_linears(transformer: CogVideoXTransformer3DModel) -> dict[str, int]:
-    """Names of the AdaLN linears, and how many outputs each has."""
+    """Return the number of outputs of each AdaLN linear, by its name."""
     return {
         name: module.out_features
         for name, module in transformer.named_modules()

@@ -1,7 +1,7 @@
-"""Attention behind a name.
+"""Attention backends by name.
 
 diffusers' CogVideoX calls torch's scaled dot-product attention itself, and its `set_attention_backend` has no effect on
-it. So the transformer gets a processor of ours, which leaves the product to the kernel that was asked for.
+it. So the transformer gets a processor of ours, which calls the kernel that was asked for.
 """
 
 from __future__ import annotations
@@ -23,10 +23,12 @@ from gpu_server.engines.void.precision.layers import check_name
 from void_bridge.errors import EngineError
 
 Product = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""Query, key and value, shape [B, S, heads, head] each, to the same shape."""
+"""A function of query, key and value, shape [B, S, heads, head] each, that returns the same shape."""
 
 
 def _torch_product(backend: SDPBackend | None) -> Product:
+    """Return torch's own attention by a backend; None lets torch choose."""
+
     def product(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         heads_first = (x.transpose(1, 2) for x in (query, key, value))
         if backend is None:
@@ -38,6 +40,8 @@ def _torch_product(backend: SDPBackend | None) -> Product:
 
 
 def _package_product(backend: str) -> Product:
+    """Return the attention of a package, by diffusers' name for it."""
+
     def product(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         return dispatch_attention_fn(query, key, value, backend=backend)
 
@@ -45,8 +49,15 @@ def _package_product(backend: str) -> Product:
 
 
 @dataclass(frozen=True)
-class Kernel:
-    """package: what it is imported from, none for torch's own. install: what a person installs for it."""
+class AttentionKernel:
+    """An implementation of attention.
+
+    Attributes:
+        product: the function.
+        cuda: whether it needs a CUDA device.
+        package: the package that it is imported from; '' for torch's own.
+        install: the name of the package for people who install it.
+    """
 
     product: Product
     cuda: bool = False
@@ -54,27 +65,30 @@ class Kernel:
     install: str = ""
 
 
-KERNELS: dict[str, Kernel] = {
-    "sdpa": Kernel(_torch_product(None)),
-    "sdpa-math": Kernel(_torch_product(SDPBackend.MATH)),
-    "sdpa-flash": Kernel(_torch_product(SDPBackend.FLASH_ATTENTION)),
-    "sdpa-cudnn": Kernel(_torch_product(SDPBackend.CUDNN_ATTENTION), cuda=True),
-    "flash": Kernel(_package_product("flash"), True, "flash_attn", "flash-attn"),
-    "flash3": Kernel(_package_product("_flash_3"), True, "flash_attn_interface", "FlashAttention 3, from its source"),
-    "sage": Kernel(_package_product("sage"), True, "sageattention", "sageattention"),
+KERNELS: dict[str, AttentionKernel] = {
+    "sdpa": AttentionKernel(_torch_product(None)),
+    "sdpa-math": AttentionKernel(_torch_product(SDPBackend.MATH)),
+    "sdpa-flash": AttentionKernel(_torch_product(SDPBackend.FLASH_ATTENTION)),
+    "sdpa-cudnn": AttentionKernel(_torch_product(SDPBackend.CUDNN_ATTENTION), cuda=True),
+    "flash": AttentionKernel(_package_product("flash"), True, "flash_attn", "flash-attn"),
+    "flash3": AttentionKernel(
+        _package_product("_flash_3"), True, "flash_attn_interface", "FlashAttention 3, from its source"
+    ),
+    "sage": AttentionKernel(_package_product("sage"), True, "sageattention", "sageattention"),
 }
 
 
 def available_attention() -> tuple[str, ...]:
-    """The names that `attention_kernel` takes on this machine."""
+    """Return the names that `attention_kernel` accepts on this machine."""
     return tuple(name for name, kernel in KERNELS.items() if not _missing(kernel))
 
 
-def attention_kernel(name: str) -> Kernel:
-    """
+def attention_kernel(name: str) -> AttentionKernel:
+    """Return the kernel of a name.
+
     Raises:
-        UsageError: no attention has this name.
-        EngineError: one has, but this machine cannot run it.
+        UsageError: no kernel has this name.
+        EngineError: a kernel has it, but this machine lacks a package or device for it.
     """
     check_name("attention", name, tuple(KERNELS))
     if missing := _missing(KERNELS[name]):
@@ -85,13 +99,19 @@ def attention_kernel(name: str) -> Kernel:
 
 
 def try_kernel(name: str, device: torch.device, dtype: torch.dtype, head_size: int) -> None:
-    """Run an attention once over a few tokens: most kernels say only then which heads, types and devices they refuse.
+    """Run a kernel once over a few tokens. Most kernels refuse a head size, type or device only when they run.
+
+    Args:
+        name: the kernel's name.
+        device: the device.
+        dtype: the type of query, key and value.
+        head_size: channels of a head.
 
     Raises:
-        EngineError: it does not run here.
+        EngineError: the kernel does not run here.
     """
     tokens = torch.zeros(1, 300, 2, head_size, device=device, dtype=dtype)
-    with warnings.catch_warnings(record=True) as said:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
             KERNELS[name].product(tokens, tokens, tokens)
@@ -99,21 +119,26 @@ def try_kernel(name: str, device: torch.device, dtype: torch.dtype, head_size: i
             raise
         except Exception as exc:
             others = ", ".join(other for other in available_attention() if other != name)
-            why = " ".join(" ".join([str(exc), *(str(warning.message) for warning in said)]).split())
+            why = " ".join(" ".join([str(exc), *(str(warning.message) for warning in caught)]).split())
             raise EngineError(
                 f"attention '{name}' does not run on {device} in {dtype} with heads of {head_size}: choose one of"
                 f" {others} ({why[:400]})"
             ) from exc
 
 
-def _missing(kernel: Kernel) -> str:
+def _missing(kernel: AttentionKernel) -> str:
+    """Return the package or device that a kernel lacks, '' if none."""
     if kernel.package and importlib.util.find_spec(kernel.package) is None:
         return f"{kernel.install}, which is not installed"
     return "a CUDA device" if kernel.cuda and not torch.cuda.is_available() else ""
 
 
 class VoidAttention:
-    """Joint attention of text and video, as CogVideoX has it; rotary positions on the video's part alone."""
+    """The attention processor of the transformer: text and video jointly, rotary positions on the video alone.
+
+    Args:
+        product: the kernel.
+    """
 
     def __init__(self, product: Product) -> None:
         self._product = product
@@ -126,9 +151,17 @@ class VoidAttention:
         attention_mask: None = None,
         image_rotary_emb: tuple[Tensor, Tensor] | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """hidden_states: shape [B, V, C]. encoder_hidden_states: shape [B, T, C]. Returns both again, in this order.
+        """Attend over the tokens of text and video together.
 
-        attention_mask: what diffusers' `Attention` hands every processor; CogVideoX has none.
+        Args:
+            attn: the attention layer, with its projections and norms.
+            hidden_states: tokens of the video, shape [B, V, C].
+            encoder_hidden_states: tokens of the text, shape [B, T, C].
+            attention_mask: None; diffusers' `Attention` passes it to every processor.
+            image_rotary_emb: cosines and sines, shape [V, head] each.
+
+        Returns:
+            Video, shape [B, V, C], and text, shape [B, T, C].
         """
         text = encoder_hidden_states.shape[1]
         joint = torch.cat([encoder_hidden_states, hidden_states], dim=1)
@@ -137,11 +170,12 @@ class VoidAttention:
         )
         query, key = attn.norm_q(query), attn.norm_k(key)
         if image_rotary_emb is not None:
-            query, key = (_rotated(x, image_rotary_emb, text) for x in (query, key))
+            query, key = (_rotate(x, image_rotary_emb, text) for x in (query, key))
         attended = self._product(query, key, value).flatten(2)
         projected = attn.to_out[1](attn.to_out[0](attended))
         return projected[:, text:], projected[:, :text]
 
 
-def _rotated(heads: Tensor, rotary: tuple[Tensor, Tensor], text: int) -> Tensor:
+def _rotate(heads: Tensor, rotary: tuple[Tensor, Tensor], text: int) -> Tensor:
+    """Apply rotary positions to the tokens behind the first `text` ones. Shape [B, S, heads, head]."""
     return torch.cat([heads[:, :text], apply_rotary_emb(heads[:, text:], rotary, sequence_dim=1)], dim=1)

@@ -1,6 +1,6 @@
-"""Compiling block by block: all blocks share one graph for each shape, kept in a folder from run to run.
+"""Compilation block by block: all blocks share one graph for each shape, kept in a folder from run to run.
 
-diffusers' `compile_repeated_blocks` refuses this transformer. Only a block's own `forward` is compiled: hooks that
+diffusers' `compile_repeated_blocks` refuses this transformer. Only a block's own `forward` is compiled: the hooks that
 diffusers puts around it (offloading, step caches) stay outside and break no graph.
 """
 
@@ -20,18 +20,19 @@ from torch._dynamo.exc import TorchDynamoException
 log = logging.getLogger(__name__)
 
 CompileFailed = TorchDynamoException
-"""What a compiled block raises where it could not be compiled; nothing else is taken for it."""
+"""The error of a block that could not be compiled. Other errors are not treated as such."""
 
 GRAPHS = 64
-"""Graphs that a process keeps of a block; torch's own limit of 8 is used up by the shapes of a few jobs."""
+"""Graphs that a process keeps for a block; the shapes of a few jobs exceed torch's own limit of 8."""
 
 BlockForward = Callable[..., tuple[Tensor, Tensor]]
 
 
 def keep_compiled_in(folder: Path) -> None:
-    """Keep what torch compiles in a folder. For the whole process: torch reads it from the environment.
+    """Keep compiled code in a folder.
 
-    Where the folder cannot be made, it stays in torch's own.
+    torch reads the folder from the environment, so that this holds for the whole process. If the folder cannot be
+    made, torch's own is used.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -45,7 +46,7 @@ def keep_compiled_in(folder: Path) -> None:
 class _CompiledForward:
     """A block's forward, compiled at its first call for each shape.
 
-    The first block gets slices of one tensor and all others whole tensors; with equal strides one graph serves both.
+    The first block gets slices of one tensor and the others whole tensors; with equal strides one graph serves both.
     """
 
     def __init__(self, forward: BlockForward, backend: str) -> None:
@@ -59,7 +60,12 @@ class _CompiledForward:
 
 
 class CompiledBlocks:
-    """All blocks of a transformer, compiled. Made before any hook is put around them."""
+    """The compiled blocks of a transformer. Construct it before any hook is put around the blocks.
+
+    Args:
+        transformer: the transformer.
+        backend: torch's name of the compiler.
+    """
 
     def __init__(self, transformer: CogVideoXTransformer3DModel, backend: str = "inductor") -> None:
         torch._dynamo.config.recompile_limit = GRAPHS
@@ -68,11 +74,11 @@ class CompiledBlocks:
             block.forward = forward
 
     def undo(self) -> None:
-        """Let the blocks run as they were written."""
+        """Run the blocks uncompiled from now on."""
         for forward in self._forwards:
             forward.current = forward.plain
 
 
 def _packed(tokens: Tensor) -> Tensor:
-    """The same tokens, shape [B, S, C], with the strides of a new tensor; copied only where they lie apart."""
+    """Return tokens, shape [B, S, C], with the strides of a new tensor; they are copied only if they lie apart."""
     return tokens.flatten(0, 1).unflatten(0, tokens.shape[:2])

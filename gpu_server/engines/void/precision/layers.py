@@ -1,7 +1,7 @@
-"""Which layers of the transformer are narrow, which stay wide, and which become a table.
+"""The role of each layer of the transformer: narrow, wide, or replaced by a table.
 
-Every module of `CogVideoXTransformer3DModel` that has weights is named here. One that is not stops the load: a layer
-that nobody has thought about is neither narrowed nor left wide by accident.
+Every module of `CogVideoXTransformer3DModel` that has weights is named here. An unknown one stops the load, so that no
+layer is narrowed or left wide by accident.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from typing import Literal
 
 from void_bridge.errors import EngineError, UsageError
 
-OFFLOADS = ("none", "blocks")
 FP8_CAPABILITY = (8, 9)
 """Compute capability from which a GPU multiplies 8-bit floats."""
 
@@ -28,7 +27,7 @@ _ROLES: tuple[tuple[Role, re.Pattern[str]], ...] = (
 
 
 def role_of(module: str) -> Role:
-    """What becomes of a module that has weights, by its name in the transformer.
+    """Return the role of a module that has weights, by its name in the transformer.
 
     narrow: attention projections and feed-forward, 4.76 B of 5.57 B parameters. table: the AdaLN linears, 0.79 B, whose
     outputs depend on the timestep alone. wide: all others, which are small and near the input or the output.
@@ -37,7 +36,7 @@ def role_of(module: str) -> Role:
     ('narrow', 'wide', 'table')
 
     Raises:
-        EngineError: no such module is known.
+        EngineError: the module is not known.
     """
     for role, pattern in _ROLES:
         if pattern.fullmatch(module):
@@ -49,7 +48,8 @@ def role_of(module: str) -> Role:
 
 
 def split_name(tensor: str) -> tuple[str, str]:
-    """
+    """Split the name of a tensor into its module and its parameter.
+
     >>> split_name("transformer_blocks.0.ff.net.2.weight")
     ('transformer_blocks.0.ff.net.2', 'weight')
     """
@@ -57,7 +57,16 @@ def split_name(tensor: str) -> tuple[str, str]:
     return module, parameter
 
 
-def check_name(what: str, name: str, known: Sequence[str]) -> None:
-    """Raises UsageError: the name is not one of those known."""
+def check_name(kind: str, name: str, known: Sequence[str]) -> None:
+    """Check that a name is known.
+
+    Args:
+        kind: the kind of name, for the message.
+        name: the name.
+        known: all known names.
+
+    Raises:
+        UsageError: it is not.
+    """
     if name not in known:
-        raise UsageError(f"got {what} '{name}', expected one of {', '.join(known)}")
+        raise UsageError(f"got {kind} '{name}', expected one of {', '.join(known)}")
