@@ -106,7 +106,7 @@ def _read_text(path: Path, forbidden: int) -> str:
         descriptor = os.open(path, OPEN_NO_LINK)
     except OSError as exc:
         if exc.errno == errno.ELOOP:
-            raise Refused(f"key {path} is a link, and others may change what it leads to; copy the file there") from exc
+            raise Refused(f"key {path} is a link, whose target others may change; copy the file there") from exc
         raise Refused(f"cannot read key {path}: {exc.strerror}; make it with void-bridge keys new") from exc
     try:
         _check_owned(os.fstat(descriptor), path, forbidden)

@@ -147,7 +147,7 @@ def test_a_server_from_before_is_told_from_the_others_in_words(tmp_path, monkeyp
     monkeypatch.setattr(app, "PROTOCOL_VERSION", "1.0")
     config = config_for(tmp_path)
     with running(settings(tmp_path)), connect(config) as client:
-        with pytest.raises(VersionMismatch, match=r"void-bridge \S+ speaks protocol 1.0 and cannot say how it is"):
+        with pytest.raises(VersionMismatch, match=r"void-bridge \S+ speaks protocol 1.0 and has no server status"):
             client.server_status()
         monkeypatch.setenv("VOID_BRIDGE_RUNTIME_DIR", str(config.runtime_dir))
         assert main(["top", "--once"]) == 0

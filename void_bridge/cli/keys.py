@@ -98,7 +98,7 @@ def _revoke(folder: Path, arguments: argparse.Namespace) -> None:
     with map_write_errors(path):
         path.unlink()
     arguments.outcome.set_without_job(folder=str(folder), name=name)
-    arguments.outcome.summary(f"{name} may come in no more; a running server sees to it within seconds")
+    arguments.outcome.summary(f"{name} is no longer let in; a running server follows within seconds")
 
 
 def make_pair(folder: Path, name: str) -> Path:
@@ -119,7 +119,7 @@ def make_pair(folder: Path, name: str) -> Path:
     if secret.exists():
         if os.name != "nt" and secret.stat().st_mode & 0o077:
             raise OutputError(f"others can read {secret}; chmod 600 it, or remove it and make new keys")
-        say(f"{secret} is there already and stays")
+        say(f"{secret} exists already and is kept")
         return secret
     check_parent_folders(folder)
     with map_write_errors(folder):
@@ -177,7 +177,7 @@ def _check_not_used(path: Path, theirs: str, name: str, public: str) -> None:
     if path.stem == name and theirs != public:
         raise Refused(f"{name} is let in with another key, {fingerprint(theirs)}; void-bridge keys revoke {name} first")
     if path.stem != name and theirs == public:
-        raise Refused(f"that key is let in already, as {path.stem}; to rename it, void-bridge keys revoke {path.stem}")
+        raise Refused(f"that key is already let in, as {path.stem}; to rename it, void-bridge keys revoke {path.stem}")
 
 
 def _entry(path: Path, name: str) -> Dict[str, str]:

@@ -42,7 +42,7 @@ A report of void-bridge {version}, made {time} on {host}.
 {parts}
 
 Not in it: keys, connection files, frames, previews, environment variables.
-In it: names of users, machines, jobs and files, prompts, and what the log says of them. Check through it before you
+In it: names of users, machines, jobs and files, prompts, and what the log says of them. Look through it before you
 give it away.
 """
 

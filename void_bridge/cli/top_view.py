@@ -82,7 +82,7 @@ def _lines(view: TopView, width: int) -> List[Text]:
             *_job_counts(status),
         ]
     else:
-        words += ["from before protocol 1.1: it does not say how it is"]
+        words += ["from before protocol 1.1, which has no server status"]
     lines = [Text(line) for line in _wrap(words, width)]
     return lines + [Text(line, style="bold red") for line in _wrap(view.warnings, width)]
 

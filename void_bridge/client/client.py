@@ -198,7 +198,7 @@ class Client:
             if server.protocol == m.PROTOCOL_VERSION:
                 raise
             raise VersionMismatch(
-                f"{server.server} speaks protocol {server.protocol} and cannot say how it is, which takes "
+                f"{server.server} speaks protocol {server.protocol} and has no server status, which needs "
                 f"{m.PROTOCOL_VERSION}; install the same version of void-bridge there, and start it again"
             ) from exc
 

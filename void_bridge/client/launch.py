@@ -137,7 +137,7 @@ def file_stamp(path: Path) -> int:
 def _last_line(log: Path) -> str:
     """Return the last line of a log."""
     lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    return lines[-1][:300] if lines else "it said nothing"
+    return lines[-1][:300] if lines else "its log is empty"
 
 
 @contextmanager
