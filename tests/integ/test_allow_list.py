@@ -71,20 +71,20 @@ def let_in(folder, name, secret):
     allow(folder, name, secret.with_suffix(".key"))
 
 
-def test_a_key_put_on_the_list_is_let_in_at_the_next_handshake(server, folder, anna, bob):
+def test_a_key_added_to_the_list_is_accepted_at_the_next_handshake(server, folder, anna, bob):
     assert comes_in(server, folder, anna) and not comes_in(server, folder, bob)
     let_in(folder, "bob", bob)
     assert comes_in(server, folder, bob)
 
 
-def test_a_key_taken_off_the_list_is_out_at_the_next_handshake(server, folder, anna, bob):
+def test_a_key_removed_from_the_list_is_refused_at_the_next_handshake(server, folder, anna, bob):
     let_in(folder, "bob", bob)
     assert comes_in(server, folder, bob)
     (folder / "clients" / "bob.key").unlink()
     assert not comes_in(server, folder, bob) and comes_in(server, folder, anna)
 
 
-def test_a_key_exchanged_under_its_name_is_another_key(server, folder, anna, bob):
+def test_a_replaced_key_of_the_same_name_is_another_key(server, folder, anna, bob):
     (folder / "clients" / "anna.key").write_text(bob.with_suffix(".key").read_text())
     assert comes_in(server, folder, bob) and not comes_in(server, folder, anna)
 
@@ -97,7 +97,7 @@ def is_refused(peer, message, *buffers):
     return False
 
 
-def test_a_connection_that_is_open_is_refused_once_its_key_is_off_the_list(server, folder, anna, bob, tmp_path):
+def test_an_open_connection_is_refused_once_its_key_is_off_the_list(server, folder, anna, bob, tmp_path):
     """libzmq cannot end one client's connection: it stays, and nothing that comes over it is done."""
     let_in(folder, "bob", bob)
     submit = make_submit(make_plate(tmp_path / "plates"), gate=str(tmp_path / "gate"))
@@ -142,7 +142,7 @@ SPOILED = {
 
 
 @pytest.mark.parametrize("how", SPOILED)
-def test_a_key_that_others_may_have_put_there_is_out(server, folder, anna, how, tmp_path):
+def test_a_key_that_others_may_have_added_is_refused(server, folder, anna, how, tmp_path):
     assert comes_in(server, folder, anna)
     SPOILED[how](folder / "clients" / "anna.key")
     assert not comes_in(server, folder, anna)
@@ -160,7 +160,7 @@ def test_a_server_does_not_start_with_a_list_that_others_may_have_written(tmp_pa
 
 
 @pytest.mark.parametrize("spoil", ["mode", "link", "folder", pytest.param("owner", marks=needs_root)])
-def test_a_server_does_not_start_with_a_key_that_others_know(tmp_path, folder, spoil):
+def test_a_server_does_not_start_with_a_key_that_others_can_read(tmp_path, folder, spoil):
     secret = folder / "server.key_secret"
     if spoil == "mode":
         secret.chmod(0o604)
@@ -175,7 +175,7 @@ def test_a_server_does_not_start_with_a_key_that_others_know(tmp_path, folder, s
         Server(settings(tmp_path, bind="tcp://0.0.0.0:*", keys=folder))
 
 
-def test_who_came_and_went_is_in_the_log(server, folder, bob, caplog):
+def test_accepted_and_refused_clients_are_in_the_log(server, folder, bob, caplog):
     caplog.set_level("INFO")
     assert not comes_in(server, folder, bob)
     let_in(folder, "bob", bob)
@@ -215,7 +215,7 @@ def test_an_address_of_another_kind_is_refused(tmp_path, bind):
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 @pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="only Linux answers on all of 127.0.0.0/8")
-def test_a_server_on_loopback_is_there_alone(tmp_path, host):
+def test_a_server_on_loopback_listens_only_there(tmp_path, host):
     with running(settings(tmp_path, bind=f"tcp://{host}:*")) as server:
         found = read_connection(connection_path(server.settings.runtime_dir))
         for address in (found.control_address, found.data_address):

@@ -68,7 +68,7 @@ def test_remove_ends_with_one_line_of_json(tmp_path, server, shot):
     assert "4 frames" in err
 
 
-def test_remove_tells_people_on_standard_output(tmp_path, server, shot):
+def test_remove_prints_its_result_on_standard_output(tmp_path, server, shot):
     code, out, err = run(tmp_path, *shot)
     assert (code, out) == (0, f"4 frames in {tmp_path / 'out'}, 0:00 by auto\n"), err
     assert "ACEScg" in err
@@ -83,7 +83,7 @@ def test_a_failed_job_exits_1_with_its_code(tmp_path, server, shot):
     assert err.splitlines()[-1] == f"void-bridge: job {found['job']} failed: 1003 is gone"
 
 
-def test_without_a_server_the_exit_code_is_3(tmp_path, shot):
+def test_a_missing_server_gives_exit_code_3(tmp_path, shot):
     code, out, err = run(tmp_path, *shot, "--json", "--no-autostart")
     assert code == 3
     assert json.loads(out)["error"]["code"] == "no_server"
@@ -140,7 +140,7 @@ def test_a_killed_client_loses_nothing(tmp_path, server, shot):
     assert len(list((tmp_path / "out").glob("clean.*.exr"))) == 4
 
 
-def test_a_job_is_submitted_looked_at_fetched_and_listed(tmp_path, server, shot):
+def test_a_job_is_submitted_watched_fetched_and_listed(tmp_path, server, shot):
     gate = tmp_path / "gate"
     code, out, _ = run(tmp_path, "submit", *shot[1:], *script(gate=str(gate), gate_at=1002))
     id = out.strip()
@@ -159,7 +159,7 @@ def test_a_job_is_submitted_looked_at_fetched_and_listed(tmp_path, server, shot)
     assert [job["id"] for job in json.loads(out)["jobs"]] == [id]
 
 
-def test_cancel_says_how_the_job_stands(tmp_path, server, shot):
+def test_cancel_prints_the_state_of_the_job(tmp_path, server, shot):
     id = run(tmp_path, "submit", *shot[1:], *script(gate=str(tmp_path / "never")))[1].strip()
     code, out, _ = run(tmp_path, "cancel", id, "--json")
     assert (code, json.loads(out)["state"]) == (0, "cancelled")
@@ -191,7 +191,7 @@ sys.exit(main(sys.argv[1:]))
 
 
 @pytest.mark.parametrize("transport", ["inline", "path"])
-def test_a_disk_that_takes_no_more_leaves_no_half_frame(tmp_path, server, transport):
+def test_a_full_disk_leaves_no_partial_frame(tmp_path, server, transport):
     with connect(config_for(tmp_path)) as client:
         id = client.submit(make_job(tmp_path, size=100_000)).id
         list(client.watch(id))
@@ -208,7 +208,7 @@ def test_a_disk_that_takes_no_more_leaves_no_half_frame(tmp_path, server, transp
     assert [path.name for path in (tmp_path / "copy").iterdir()] == ["job.json"]
 
 
-def test_a_reader_that_goes_away_is_no_error(tmp_path):
+def test_a_closed_pipe_is_no_error(tmp_path):
     process = start(tmp_path, "config", "show")
     process.stdout.close()
     assert "Traceback" not in process.stderr.read()

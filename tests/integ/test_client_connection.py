@@ -29,7 +29,7 @@ from void_bridge.protocol.framing import Envelope, decode, encode
 from void_bridge.protocol.messages import Welcome
 
 
-def test_without_a_server_that_is_said(tmp_path):
+def test_a_missing_server_is_reported(tmp_path):
     with pytest.raises(NoServer, match="void-bridge serve"):
         connect(config_for(tmp_path))
 
@@ -40,14 +40,14 @@ def test_an_address_without_keys_is_named(tmp_path):
         connect(config, "tcp://gpu1:5570")
 
 
-def test_a_server_that_died_is_told_from_one_that_is_slow(tmp_path):
+def test_an_ended_server_is_recognised_at_once(tmp_path):
     with ServerProcess(settings(tmp_path)) as server:
         server.kill()
         with pytest.raises(NoServer, match="has ended"):
             connect(config_for(tmp_path))
 
 
-def test_a_watch_and_a_fetch_outlive_their_server(tmp_path):
+def test_a_watch_and_a_fetch_survive_a_restart_of_the_server(tmp_path):
     gate = tmp_path / "gate"
     job = make_job(tmp_path, gate=str(gate), gate_at=1003)
     notices = []
@@ -67,7 +67,7 @@ def test_a_watch_and_a_fetch_outlive_their_server(tmp_path):
     assert any("trying again" in notice for notice in notices)
 
 
-def test_an_upload_outlives_its_server(tmp_path):
+def test_an_upload_survives_a_restart_of_the_server(tmp_path):
     restarted = []
 
     def kill_once(stage, done, total):
@@ -93,7 +93,7 @@ def test_a_key_that_the_server_does_not_know_is_refused_at_once(tmp_path):
             connect(config_for(tmp_path))
 
 
-def test_keys_of_keys_new_open_a_server_for_other_machines(tmp_path):
+def test_keys_new_makes_keys_for_servers_on_other_machines(tmp_path):
     ours, theirs = tmp_path / "server-keys", tmp_path / "client-keys"
     for folder, name in ((ours, "client"), (ours, "server"), (theirs, "client")):
         make_pair(folder, name)
@@ -170,7 +170,7 @@ def autostarting(tmp_path):
         eventually(lambda: not connection_path(config.runtime_dir).exists())
 
 
-def test_clients_that_come_at_once_start_one_server(tmp_path):
+def test_concurrent_clients_start_one_server(tmp_path):
     with autostarting(tmp_path) as config, ThreadPoolExecutor(3) as pool:
         notices = []
         clients = list(pool.map(lambda _: connect(config, notice=notices.append), range(3)))
@@ -186,7 +186,7 @@ def test_autostart_can_be_turned_off(tmp_path):
         connect(config_for(tmp_path).replace(autostart=True), autostart=False)
 
 
-def test_a_server_that_cannot_start_says_why(tmp_path):
+def test_a_server_that_cannot_start_is_reported_with_the_reason(tmp_path):
     config = config_for(tmp_path, bind="tcp://0.0.0.0:5570", keys=tmp_path / "none").replace(autostart=True)
     with pytest.raises(NoServer, match=r"ended at once: .*keys new.*server.log"):
         connect(config)
@@ -199,7 +199,7 @@ def test_a_log_that_cannot_be_written_is_named(tmp_path):
         connect(config)
 
 
-def test_a_server_gets_none_of_its_hosts_python(monkeypatch, tmp_path):
+def test_a_server_does_not_inherit_the_hosts_python(monkeypatch, tmp_path):
     monkeypatch.setenv("PYTHONHOME", "/opt/nuke")
     monkeypatch.setenv("QT_PLUGIN_PATH", "/opt/nuke/qt")
     monkeypatch.setenv("KEPT", "1")

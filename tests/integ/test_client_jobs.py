@@ -26,7 +26,7 @@ def client(server, tmp_path):
 
 
 @pytest.mark.parametrize("transport", ["inline", "path"])
-def test_every_frame_comes_home(tmp_path, server, transport):
+def test_every_frame_is_fetched(tmp_path, server, transport):
     job = make_job(tmp_path)
     with connect(config_for(tmp_path, transport=transport)) as client:
         id = client.submit(job).id
@@ -42,7 +42,7 @@ def test_every_frame_comes_home(tmp_path, server, transport):
     assert json.loads((tmp_path / "out" / "report.json").read_text())["made"] == 4
 
 
-def test_files_of_many_parts_arrive_whole_under_flow_control(tmp_path, server):
+def test_files_of_many_parts_are_complete_under_flow_control(tmp_path, server):
     with connect(config_for(tmp_path, transport="inline")) as client:
         size = client.server.part_bytes * (client.server.window + 1) + 17
         job = make_job(tmp_path, size=size)
@@ -52,7 +52,7 @@ def test_files_of_many_parts_arrive_whole_under_flow_control(tmp_path, server):
     assert [path.read_bytes() for path in paths] == [expected(job, frame) for frame in FRAMES]
 
 
-def test_paths_are_used_where_both_see_the_disk(tmp_path, client):
+def test_path_transport_is_used_on_a_shared_disk(tmp_path, client):
     stages = []
     client.submit(make_job(tmp_path), on_progress=lambda stage, done, total: stages.append(stage))
     assert stages == []
@@ -66,7 +66,7 @@ def test_files_outside_the_roots_are_sent(tmp_path):
         assert stages == {"hash", "send"}
 
 
-def test_what_the_server_has_is_not_sent_again(tmp_path, client):
+def test_files_that_the_server_has_are_not_sent_again(tmp_path, client):
     client.submit(make_job(tmp_path), transport="inline")
     stages = set()
     again = make_job(tmp_path, output="other/clean.####.exr")
@@ -74,7 +74,7 @@ def test_what_the_server_has_is_not_sent_again(tmp_path, client):
     assert stages == {"hash"}
 
 
-def test_frames_come_home_while_the_job_runs(tmp_path, client):
+def test_frames_are_fetched_while_the_job_runs(tmp_path, client):
     gate = tmp_path / "gate"
     job = make_job(tmp_path, gate=str(gate), gate_at=1003)
     id = client.submit(job).id
@@ -88,7 +88,7 @@ def test_frames_come_home_while_the_job_runs(tmp_path, client):
     assert written == list(FRAMES)
 
 
-def test_pictures_come_while_a_job_runs(tmp_path, client):
+def test_previews_arrive_while_a_job_runs(tmp_path, client):
     gate = tmp_path / "gate"
     id = client.submit(make_job(tmp_path, gate=str(gate), gate_at=1002, preview="picture")).id
     for event in client.watch(id, previews=True):
@@ -98,7 +98,7 @@ def test_pictures_come_while_a_job_runs(tmp_path, client):
     assert event.state == "done"
 
 
-def test_a_failed_job_says_why(tmp_path, client):
+def test_a_failed_job_has_its_error(tmp_path, client):
     last = finish(client, client.submit(make_job(tmp_path, fail=["out_of_memory", "too large"])).id)
     assert (last.state, last.error.code, last.error.message) == ("failed", "out_of_memory", "too large")
 
@@ -130,7 +130,7 @@ def test_jobs_ping_and_free_answer(tmp_path, client):
 # --- whose output it is ----------------------------------------------------------------------------
 
 
-def test_the_same_job_again_goes_on(tmp_path, client):
+def test_the_same_job_again_continues(tmp_path, client):
     job = make_job(tmp_path)
     id = client.submit(job).id
     assert client.submit(job).id == id
@@ -139,7 +139,7 @@ def test_the_same_job_again_goes_on(tmp_path, client):
     assert len(client.jobs()) == 1
 
 
-def test_the_same_job_is_made_anew_after_it_failed(tmp_path, client):
+def test_the_same_job_gets_a_new_id_after_it_failed(tmp_path, client):
     job = make_job(tmp_path, fail=["engine", "no"])
     id = client.submit(job).id
     assert finish(client, id).state == "failed"
@@ -169,13 +169,13 @@ def test_a_folder_of_another_job_is_refused(tmp_path, client):
         client.fetch(id)
 
 
-def test_a_failed_job_without_frames_gives_its_folder_up(tmp_path, client):
+def test_a_failed_job_without_frames_releases_its_folder(tmp_path, client):
     job = make_job(tmp_path, gate=str(tmp_path / "never"))
     client.cancel(client.submit(job).id)
     assert client.submit(job.replace(prompt="")).state in ("queued", "running")
 
 
-def test_frames_that_no_job_claims_are_kept(tmp_path, client):
+def test_frames_that_belong_to_no_job_are_kept(tmp_path, client):
     job = make_job(tmp_path)
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "clean.1002.exr").write_bytes(b"painted")
@@ -197,7 +197,7 @@ def test_the_plate_is_never_an_output(tmp_path, client):
         client.submit(job.replace(output=str(tmp_path / "link" / "plate.%04d.exr")), overwrite=True)
 
 
-def test_a_frame_that_was_lost_is_fetched_again(tmp_path, client):
+def test_a_deleted_frame_is_fetched_again(tmp_path, client):
     job = make_job(tmp_path)
     id = client.submit(job).id
     finish(client, id)
@@ -208,7 +208,7 @@ def test_a_frame_that_was_lost_is_fetched_again(tmp_path, client):
     assert written == [1003]
 
 
-def test_a_result_can_be_fetched_to_another_place(tmp_path, client):
+def test_a_result_can_be_fetched_to_another_folder(tmp_path, client):
     job = make_job(tmp_path)
     id = client.submit(job).id
     finish(client, id)

@@ -46,7 +46,7 @@ def what_must_not_be_seen(submit):
     return [PROMPT.encode(), PLATE.encode(), job.job.output.encode(), b"submit", b"chlist", exr[:24], row]
 
 
-def test_with_curve_nothing_can_be_read(found, submit):
+def test_recorded_traffic_with_curve_cannot_be_read(found, submit):
     job, exr, _ = submit
     assert exr[:4] == b"\x76\x2f\x31\x01"
     keys = (found.server_public, found.client_public, found.client_secret)
@@ -62,7 +62,7 @@ def test_with_curve_nothing_can_be_read(found, submit):
     assert found.client_secret.encode() not in heard
 
 
-def test_without_curve_all_of_it_can(submit):
+def test_recorded_traffic_without_curve_can_be_read(submit):
     """The same messages over plain sockets: what the test above looks for would be there."""
     job, exr, _ = submit
     context = zmq.Context()
@@ -78,7 +78,7 @@ def test_without_curve_all_of_it_can(submit):
     assert [text for text in what_must_not_be_seen(submit) if text not in wire.heard] == []
 
 
-def test_what_was_recorded_is_worth_nothing_to_a_server(found, server, tmp_path):
+def test_replayed_traffic_is_refused_by_a_server(found, server, tmp_path):
     keys = (found.server_public, found.client_public, found.client_secret)
     (tmp_path / "p.1001.exr").write_bytes(b"x")
     job = make_submit(str(tmp_path / "p.####.exr"), frames="1001")
@@ -114,7 +114,7 @@ def is_broken(channel):
 
 
 @pytest.mark.parametrize("what", ["a message said twice", "a bit of a message changed", "plain bytes put between"])
-def test_whoever_meddles_with_a_connection_ends_it(found, server, what):
+def test_changed_traffic_ends_the_connection(found, server, what):
     with Wire(found.control_address) as wire:
         context, channel = channel_over(wire, found)
         channel.request(ListJobs())
@@ -132,7 +132,7 @@ def test_whoever_meddles_with_a_connection_ends_it(found, server, what):
 
 
 @pytest.mark.parametrize("curve", [True, False], ids=["with keys of its own", "without CURVE"])
-def test_a_server_that_is_another_learns_nothing(found, curve):
+def test_a_false_server_learns_nothing(found, curve):
     """A man in the middle who answers in the server's place: the client knows the key of the true one."""
     context = zmq.Context()
     router = context.socket(zmq.ROUTER)

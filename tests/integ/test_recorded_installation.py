@@ -103,7 +103,7 @@ def test_a_plug_in_uses_the_server_that_runs(plugin, tmp_path):
 
 
 @needs_another_python
-def test_a_server_of_another_version_leaves_at_once_and_says_what_to_do(plugin, tmp_path):
+def test_a_server_of_another_version_ends_at_once_with_advice(plugin, tmp_path):
     record(plugin, installation="0123456789ab")
     code, message = asked(plugin, tmp_path)["error"]
     assert code == NoServer.code
@@ -113,7 +113,7 @@ def test_a_server_of_another_version_leaves_at_once_and_says_what_to_do(plugin, 
 
 
 @needs_another_python
-def test_a_recorded_python_that_has_gone_is_named(plugin, tmp_path):
+def test_a_missing_recorded_python_is_named(plugin, tmp_path):
     record(plugin, executable="/nowhere/python")
     code, message = asked(plugin, tmp_path)["error"]
     assert code == NoServer.code
@@ -126,7 +126,7 @@ def test_the_configured_python_wins_over_the_recorded(plugin, tmp_path):
     assert asked(plugin, tmp_path, EXECUTABLE=sys.executable)["server"] == installation_id()
 
 
-def test_a_server_that_is_told_its_own_name_stays(tmp_path):
+def test_a_server_started_with_its_own_id_stays(tmp_path):
     process = serve(tmp_path, installation_id())
     try:
         eventually(lambda: connection_path(tmp_path / "run").exists() or process.poll() is not None)
@@ -136,7 +136,7 @@ def test_a_server_that_is_told_its_own_name_stays(tmp_path):
         process.communicate(timeout=DEADLINE_S)
 
 
-def test_a_server_that_is_told_anothers_leaves(tmp_path):
+def test_a_server_started_with_another_id_ends(tmp_path):
     _, said = (process := serve(tmp_path, "0123456789ab")).communicate(timeout=DEADLINE_S)
     assert process.returncode == 3 and len(said.strip().splitlines()) == 1 and "0123456789ab" in said
     assert not (tmp_path / "run").exists() and not (tmp_path / "spool").exists()

@@ -53,7 +53,7 @@ def made(words, capsys):
     return Path(told["report"]), parts
 
 
-def test_a_report_has_what_is_needed_to_look_into_a_fault(failed, here, capsys):
+def test_a_report_has_settings_logs_jobs_and_findings(failed, here, capsys):
     _, lost, done = failed
     path, parts = made([lost], capsys)
     assert path.parent == here and stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -87,7 +87,7 @@ def test_a_report_has_no_keys_and_no_pictures(failed, here, capsys):
     assert not any(picture in everything for picture in PICTURES)
 
 
-def test_a_key_that_got_into_a_log_is_taken_out(failed):
+def test_a_key_in_a_log_is_hidden(failed):
     folder = failed[0]
     config = Config(keys=folder / "keys", runtime_dir=folder / "run")
     found = find_secrets(config)
@@ -100,7 +100,7 @@ def test_a_key_that_got_into_a_log_is_taken_out(failed):
         assert bundle.read("logs/server.log") == b"it was (a key was here) and (a key was here)"
 
 
-def test_without_a_server_the_journal_and_the_logs_tell(failed, here, capsys, monkeypatch):
+def test_a_report_without_a_server_has_the_journal_and_the_logs(failed, here, capsys, monkeypatch):
     _, lost, _ = failed
     monkeypatch.setenv("VOID_BRIDGE_RUNTIME_DIR", str(here / "run"))
     _, parts = made([], capsys)
@@ -110,12 +110,12 @@ def test_without_a_server_the_journal_and_the_logs_tell(failed, here, capsys, mo
     assert "failed: the model has no weights" in parts["logs/server.log"]
 
 
-def test_a_job_that_nobody_knows_is_told_in_its_place(failed, here, capsys):
+def test_an_unknown_job_is_reported_in_its_part(failed, here, capsys):
     _, parts = made(["000000000000"], capsys)
     assert "UnknownJob" in parts["jobs/000000000000.json.failed.txt"]
 
 
-def test_a_damaged_journal_spoils_no_report(here, capsys, monkeypatch):
+def test_a_damaged_journal_does_not_stop_a_report(here, capsys, monkeypatch):
     spool = here / "spool"
     (spool / "logs").mkdir(parents=True)
     (spool / "journal.sqlite").write_bytes(b"no journal" * 1000)
@@ -126,14 +126,14 @@ def test_a_damaged_journal_spoils_no_report(here, capsys, monkeypatch):
     assert len(parts["logs/server.log"]) <= 5 * 2**20
 
 
-def test_a_file_that_is_there_is_not_overwritten(here, capsys):
+def test_an_existing_report_is_not_overwritten(here, capsys):
     (here / "mine.zip").write_text("mine")
     assert main(["report", "-o", "mine.zip"]) == 2
     assert "is there already" in capsys.readouterr().err
     assert (here / "mine.zip").read_text() == "mine"
 
 
-def test_a_folder_that_cannot_be_written_is_said(here, capsys):
+def test_a_report_folder_that_cannot_be_written_is_reported(here, capsys):
     (here / "file").write_text("mine")
     assert main(["report", "-o", "file/mine.zip"]) == 2
     assert "cannot write file/mine.zip" in capsys.readouterr().err

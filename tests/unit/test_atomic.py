@@ -17,13 +17,13 @@ def names(folder):
 
 
 @pytest.mark.parametrize("durable", [False, True])
-def test_a_file_is_written_with_its_folders(tmp_path, durable):
+def test_a_file_is_written_and_its_folders_are_created(tmp_path, durable):
     write_bytes(tmp_path / "a" / "b" / "f.exr", b"new", durable)
     assert (tmp_path / "a" / "b" / "f.exr").read_bytes() == b"new"
     assert names(tmp_path / "a" / "b") == ["f.exr"]
 
 
-def test_nobody_sees_half_a_file(tmp_path):
+def test_a_partial_file_is_never_visible(tmp_path):
     target = tmp_path / "f.exr"
     target.write_bytes(b"old")
     with replacing(target) as temporary:
@@ -37,7 +37,7 @@ def test_nobody_sees_half_a_file(tmp_path):
 
 
 @pytest.mark.parametrize("stop", [ZeroDivisionError, KeyboardInterrupt, SystemExit])
-def test_what_is_stopped_leaves_things_as_they_were(tmp_path, stop):
+def test_an_interrupted_write_changes_nothing(tmp_path, stop):
     (tmp_path / "f.exr").write_bytes(b"old")
     with pytest.raises(stop), replacing(tmp_path / "f.exr") as temporary:
         temporary.write_bytes(b"ne")
@@ -46,7 +46,7 @@ def test_what_is_stopped_leaves_things_as_they_were(tmp_path, stop):
     assert names(tmp_path) == ["f.exr"]
 
 
-def test_two_writers_do_not_meet(tmp_path):
+def test_two_writers_use_different_temporary_files(tmp_path):
     with replacing(tmp_path / "f") as one, replacing(tmp_path / "f") as other:
         one.write_bytes(b"one")
         other.write_bytes(b"other")
@@ -54,38 +54,38 @@ def test_two_writers_do_not_meet(tmp_path):
     assert names(tmp_path) == ["f"]
 
 
-def test_a_folder_in_the_way_is_named_and_left(tmp_path):
+def test_a_folder_at_the_target_is_named_and_kept(tmp_path):
     (tmp_path / "f.exr").mkdir()
     with pytest.raises(OutputError, match=r"cannot write .*f.exr: "):
         write_bytes(tmp_path / "f.exr", b"new")
     assert names(tmp_path) == ["f.exr"]
 
 
-def test_a_file_in_the_place_of_a_folder_is_named(tmp_path):
+def test_a_file_where_a_folder_should_be_is_named(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(OutputError, match=r"cannot write .*file/f.exr: "):
         write_bytes(tmp_path / "file" / "f.exr", b"new")
 
 
-def test_nothing_written_is_an_error_and_no_file(tmp_path):
+def test_a_block_that_writes_nothing_is_an_error(tmp_path):
     with pytest.raises(OutputError, match=r"f.exr"), replacing(tmp_path / "f.exr"):
         pass
     assert names(tmp_path) == []
 
 
-def test_a_name_as_long_as_the_system_allows_is_written(tmp_path):
+def test_a_file_name_of_maximal_length_is_written(tmp_path):
     longest = os.pathconf(tmp_path, "PC_NAME_MAX")
     write_bytes(tmp_path / ("f" * longest), b"new")
     assert names(tmp_path) == ["f" * longest]
 
 
-def test_a_folder_is_synced_that_is_there(tmp_path):
+def test_an_existing_folder_is_synced(tmp_path):
     sync_folder(tmp_path)
     with pytest.raises(FileNotFoundError):
         sync_folder(tmp_path / "gone")
 
 
-def test_what_a_killed_writer_left_is_removed_and_what_a_live_one_writes_is_kept(tmp_path):
+def test_files_of_killed_writers_are_removed_and_those_of_live_ones_kept(tmp_path):
     script = (
         "import os, sys\nfrom pathlib import Path\nfrom void_bridge.atomic import replacing\n"
         "with replacing(Path(sys.argv[1])) as temporary:\n"

@@ -49,7 +49,7 @@ def test_the_version_is_printed(capsys):
     assert capsys.readouterr().out == f"void-bridge {void_bridge.__version__}\n"
 
 
-def test_no_command_is_wrong_usage(capsys):
+def test_a_call_without_a_command_is_wrong_usage(capsys):
     assert main([]) == 2
     assert "COMMAND" in capsys.readouterr().err
 
@@ -70,7 +70,7 @@ def test_an_error_is_one_line_with_its_exit_code(command, capsys):
     assert capsys.readouterr() == ("", "void-bridge: no space left for it\n")
 
 
-def test_what_a_server_says_does_not_move_the_cursor(command, capsys):
+def test_text_of_a_server_does_not_move_the_cursor(command, capsys):
     command(DiskFull("no \x1b[2Jspace"))
     assert main(["try"]) == 1
     assert capsys.readouterr().err == "void-bridge: no \ufffd[2Jspace\n"
@@ -78,14 +78,14 @@ def test_what_a_server_says_does_not_move_the_cursor(command, capsys):
     assert capsys.readouterr().err == "one\ufffd\ntwo\n"
 
 
-def test_an_error_is_the_end_of_json_too(command, capsys):
+def test_an_error_is_in_the_json_too(command, capsys):
     command(DiskFull("no space left"))
     main(["try", "--json"])
     found = json.loads(capsys.readouterr().out)
     assert (found["state"], found["error"]) == ("failed", {"code": "disk_full", "message": "no space left"})
 
 
-def test_a_defect_is_one_line_that_names_the_way_to_more(command, capsys, monkeypatch):
+def test_a_defect_is_one_line_that_names_the_debug_variable(command, capsys, monkeypatch):
     monkeypatch.delenv("VOID_BRIDGE_DEBUG", raising=False)
     command(ZeroDivisionError("division by zero"))
     assert main(["try", "--json"]) == 1
@@ -94,14 +94,14 @@ def test_a_defect_is_one_line_that_names_the_way_to_more(command, capsys, monkey
     assert json.loads(out)["error"]["code"] == "internal"
 
 
-def test_debug_shows_where(command, capsys, monkeypatch):
+def test_debug_shows_the_traceback(command, capsys, monkeypatch):
     monkeypatch.setenv("VOID_BRIDGE_DEBUG", "1")
     command(ZeroDivisionError("division by zero"))
     assert main(["try"]) == 1
     assert "in run" in capsys.readouterr().err
 
 
-def test_an_interrupt_is_cancelled(command, capsys):
+def test_an_interrupt_counts_as_cancelled(command, capsys):
     command(KeyboardInterrupt())
     assert main(["try", "--json"]) == 130
     assert json.loads(capsys.readouterr().out)["state"] == "cancelled"

@@ -21,18 +21,18 @@ def status(state="running", frames_done=0, **progress) -> JobStatus:
     )
 
 
-def test_a_running_job_in_words():
+def test_a_status_becomes_a_line_of_text():
     running = status(frames_done=3, stage="flow", done=12, total=45, seconds_left=130.4)
     assert status_text(running) == "running: flow 12/45, 3 of 46 frames, 2:10 left"
     assert status_text(status("queued")) == "queued, 0 of 46 frames"
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0.2, "0:00"), (59.6, "1:00"), (750, "12:30"), (7205, "2:00:05")])
-def test_durations(seconds, text):
+def test_durations_are_hours_minutes_and_seconds(seconds, text):
     assert duration_text(seconds) == text
 
 
-def test_steps_of_the_client_in_words():
+def test_the_clients_own_steps_become_a_line_of_text():
     assert step_text("hash", 3, 92) == "hash 3 of 92 files"
     assert step_text("send", 12_500_000, 40_000_000) == "send 12.5 of 40.0 MB"
 
@@ -65,7 +65,7 @@ def test_a_terminal_gets_bars(monkeypatch):
 
 
 @pytest.mark.parametrize(("width", "columns"), [(80, 8), (200, 10)])
-def test_a_table_of_jobs(width, columns):
+def test_a_table_of_jobs_has_fewer_columns_on_a_narrow_terminal(width, columns):
     console = Console(file=io.StringIO(), width=width)
     running = status(frames_done=3, stage="flow", done=12, total=45, seconds_left=130.0)
     console.print(jobs_table((running,), width))
@@ -75,7 +75,7 @@ def test_a_table_of_jobs(width, columns):
     assert row.split()[:10] == cells[: columns + 1]
 
 
-def test_what_a_report_says_to_people():
+def test_a_report_becomes_lines_of_text():
     assert report_lines({"seen_share": 0.934, "synthesised_share": 0.066, "warnings": ["the matte is empty"]}) == [
         "93.4% of the hidden pixels were seen in other frames, the rest is made up",
         "warning: the matte is empty",

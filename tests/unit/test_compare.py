@@ -111,13 +111,13 @@ def test_not_a_number_in_a_frame_is_shown_as_black(tmp_path: Path) -> None:
     assert is_red(first[20:40, 4:44]) and np.median(first[20:40, 52:92]) < 0.1
 
 
-def test_the_folder_of_the_job_will_do(tmp_path: Path) -> None:
+def test_the_folder_of_the_job_stands_for_its_job_json(tmp_path: Path) -> None:
     job = make_job(tmp_path)
     assert run_command(COMMAND, job.parent, "-o", tmp_path / "a.mp4") == 0
     assert probe_movie(tmp_path / "a.mp4").width == WIDTH
 
 
-def test_frames_that_are_not_there_yet_are_named(tmp_path: Path) -> None:
+def test_missing_result_frames_are_named(tmp_path: Path) -> None:
     job = make_job(tmp_path)
     (tmp_path / "clean.1003.exr").unlink()
     with pytest.raises(MissingFrames, match=r"missing 1003 of 1001-1004"):
@@ -141,6 +141,6 @@ def test_a_movie_is_not_overwritten_unasked(tmp_path: Path) -> None:
     assert compare(job, "--overwrite") == movie
 
 
-def test_something_that_is_no_job_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_no_job_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"cannot read .*absent\.json as a job"):
         compare(tmp_path / "absent.json")

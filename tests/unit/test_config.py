@@ -46,7 +46,7 @@ def test_overriding_a_locked_value_is_refused(files):
         load()
 
 
-def test_giving_a_locked_value_once_more_is_no_override(files):
+def test_setting_a_locked_value_to_the_same_value_is_allowed(files):
     user, site = files
     site.write_text('user = "ben"\nlocked = ["user"]')
     user.write_text('user = "ben"')
@@ -112,7 +112,7 @@ def test_variables_hold_switches_and_lists(files, monkeypatch):
     assert config.path_map == (r"P:\=/projects", r"Q:\=/quick")
 
 
-def test_folders_are_absolute_and_know_home(files, tmp_path, monkeypatch):
+def test_folders_are_absolute_and_expand_home(files, tmp_path, monkeypatch):
     user, _ = files
     monkeypatch.setenv("HOME", str(tmp_path))
     user.write_text('spool = "~/spool"')

@@ -48,7 +48,7 @@ def said(capsys):
     return {finding["name"]: finding for finding in json.loads(capsys.readouterr().out)["findings"]}
 
 
-def test_a_machine_in_order_has_nothing_bad(home, capsys):
+def test_a_sound_machine_has_no_bad_finding(home, capsys):
     assert main(["doctor", "--json"]) == 0
     told = said(capsys)
     assert {finding["state"] for finding in told.values()} <= {"ok", "note"}
@@ -58,7 +58,7 @@ def test_a_machine_in_order_has_nothing_bad(home, capsys):
     assert [path.name for path in home.iterdir()] == [], "it leaves nothing behind"
 
 
-def test_something_bad_makes_it_fail_and_stands_with_its_fix(home, capsys, monkeypatch):
+def test_a_bad_finding_fails_the_doctor_and_has_a_fix(home, capsys, monkeypatch):
     monkeypatch.setenv("VOID_BRIDGE_EXECUTABLE", "/nowhere/python")
     assert main(["doctor"]) == 1
     lines = capsys.readouterr().out.splitlines()
@@ -67,7 +67,7 @@ def test_something_bad_makes_it_fail_and_stands_with_its_fix(home, capsys, monke
     assert lines[at + 1].lstrip().startswith("-> set VOID_BRIDGE_EXECUTABLE")
 
 
-def test_a_configuration_that_cannot_be_read_is_told_once(home, capsys, monkeypatch):
+def test_a_configuration_that_cannot_be_read_is_one_finding(home, capsys, monkeypatch):
     monkeypatch.setenv("VOID_BRIDGE_WORKERS", "0")
     assert main(["doctor", "--json"]) == 1
     told = json.loads(capsys.readouterr().out)["findings"]
@@ -76,7 +76,7 @@ def test_a_configuration_that_cannot_be_read_is_told_once(home, capsys, monkeypa
     assert {"python", "gpu", "nuke"} <= {one["name"] for one in told}
 
 
-def test_a_report_can_have_it_all_without_a_command(home):
+def test_findings_can_be_collected_without_the_command(home):
     told = doctor.collect_findings(Config().replace(executable="/nowhere"))
     assert found(told, "executable").state == "bad" and found(told, "spool").state == "ok"
     assert found(doctor.collect_findings(), "port").state == "ok"
@@ -90,7 +90,7 @@ def test_a_report_can_have_it_all_without_a_command(home):
         (ModuleNotFoundError("No module named 'psutil'", name="psutil"), "note", "cannot be checked: No module named"),
     ],
 )
-def test_a_check_that_fails_is_a_finding_and_keeps_what_it_found(error, state, words):
+def test_a_check_that_fails_is_a_finding_and_keeps_earlier_ones(error, state, words):
     def look():
         yield Finding("first", "ok", "")
         raise error
@@ -112,13 +112,13 @@ def test_a_check_that_fails_is_a_finding_and_keeps_what_it_found(error, state, w
         ((3, 11, 7), 32, "bad", "install a 64-bit Python: the packages of a server are made for no other"),
     ],
 )
-def test_pythons(version, bits, state, fix):
+def test_an_unsupported_python_is_reported(version, bits, state, fix):
     told = python.python_finding(version, bits)
     assert (told.state, told.fix) == (state, fix)
     assert ("virtual environment " + sys.prefix in told.detail) == (sys.prefix != sys.base_prefix)
 
 
-def test_packages_that_are_missing_are_named(monkeypatch):
+def test_missing_packages_are_named(monkeypatch):
     lacking = (*python._SERVER, ("no_such_module", "no-such-package"))
     monkeypatch.setattr(python, "_SERVER", lacking)
     told = found(python.python_findings(), "server")
@@ -136,7 +136,7 @@ BROKEN = "raise ImportError('libGL.so.1: cannot open shared object file: No such
         ("av", "import os; os._exit(132)", "av does not load: its process ended with 132", "--force-reinstall av"),
     ],
 )
-def test_a_package_that_is_there_and_does_not_load_is_found(tmp_path, monkeypatch, module, text, words, fix):
+def test_an_installed_package_that_cannot_be_imported_is_found(tmp_path, monkeypatch, module, text, words, fix):
     (tmp_path / module).mkdir()
     (tmp_path / module / "__init__.py").write_text(text)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
@@ -144,18 +144,18 @@ def test_a_package_that_is_there_and_does_not_load_is_found(tmp_path, monkeypatc
     assert told.state == "bad" and told.detail.startswith(words) and fix in told.fix
 
 
-def test_a_program_that_is_to_start_servers_is_there(home):
+def test_a_configured_python_that_exists_is_ok(home):
     told = found(machine.machine_findings(Config(executable=sys.executable)), "executable")
     assert told == Finding("executable", "ok", sys.executable)
 
 
-def test_little_memory_is_noticed(monkeypatch):
+def test_little_free_memory_is_a_note(monkeypatch):
     monkeypatch.setattr(machine, "_MEMORY_GB", 1e6)
     told = found(machine.machine_findings(Config()), "memory")
     assert told.state == "note" and "close something" in told.fix
 
 
-def test_a_colour_config_that_is_not_there_is_bad(tmp_path):
+def test_a_missing_ocio_config_is_bad(tmp_path):
     (told,) = machine.colour_findings(Config(ocio=str(tmp_path / "none.ocio")))
     assert told.state == "bad" and "none.ocio" in told.detail and "VOID_BRIDGE_OCIO" in told.fix
 
@@ -168,7 +168,7 @@ def runtime(config):
     return told
 
 
-def test_a_runtime_folder_of_ones_own(tmp_path):
+def test_a_runtime_folder_of_this_user_is_ok(tmp_path):
     config = config_for(tmp_path)
     assert runtime(config) == Finding("runtime", "ok", f"{config.runtime_dir}, made when it is needed")
     config.runtime_dir.mkdir(mode=0o700)
@@ -176,7 +176,7 @@ def test_a_runtime_folder_of_ones_own(tmp_path):
 
 
 @posix
-def test_a_runtime_folder_that_others_can_enter(tmp_path):
+def test_a_runtime_folder_that_others_can_enter_is_a_note(tmp_path):
     config = config_for(tmp_path)
     config.runtime_dir.mkdir()
     config.runtime_dir.chmod(0o755)
@@ -185,7 +185,7 @@ def test_a_runtime_folder_that_others_can_enter(tmp_path):
 
 
 @posix
-def test_a_runtime_folder_that_is_a_link(tmp_path):
+def test_a_runtime_folder_that_is_a_link_is_bad(tmp_path):
     config = config_for(tmp_path)
     config.runtime_dir.symlink_to(tmp_path)
     told = runtime(config)
@@ -193,7 +193,7 @@ def test_a_runtime_folder_that_is_a_link(tmp_path):
 
 
 @needs_root
-def test_a_runtime_folder_of_another_user(tmp_path):
+def test_a_runtime_folder_of_another_user_is_bad(tmp_path):
     config = config_for(tmp_path)
     config.runtime_dir.mkdir()
     os.chown(config.runtime_dir, 61001, 61001)
@@ -201,7 +201,7 @@ def test_a_runtime_folder_of_another_user(tmp_path):
 
 
 @posix
-def test_a_runtime_folder_that_everybody_can_exchange(tmp_path):
+def test_a_runtime_folder_that_others_can_replace_is_bad(tmp_path):
     (tmp_path / "open").mkdir()
     (tmp_path / "open").chmod(0o777)
     told = runtime(config_for(tmp_path / "open"))
@@ -221,7 +221,7 @@ def ended():
 
 
 @posix
-def test_the_connection_file_of_a_dead_server(tmp_path, ended):
+def test_a_connection_file_of_an_ended_server_is_a_note(tmp_path, ended):
     config = config_for(tmp_path)
     path = connection_path(config.runtime_dir)
     write_connection(path, connection(ended))
@@ -231,7 +231,7 @@ def test_the_connection_file_of_a_dead_server(tmp_path, ended):
     assert found(server.server_findings(config), "answer").state == "ok"
 
 
-def test_a_number_that_another_process_has_got_since(tmp_path):
+def test_a_process_id_that_was_reused_counts_as_ended(tmp_path):
     config = config_for(tmp_path)
     path = connection_path(config.runtime_dir)
     write_connection(path, connection(os.getpid()))
@@ -242,7 +242,7 @@ def test_a_number_that_another_process_has_got_since(tmp_path):
 
 
 @posix
-def test_a_connection_file_that_others_can_read(tmp_path):
+def test_a_connection_file_that_others_can_read_is_bad(tmp_path):
     config = config_for(tmp_path)
     path = connection_path(config.runtime_dir)
     write_connection(path, connection(os.getpid()))
@@ -251,7 +251,7 @@ def test_a_connection_file_that_others_can_read(tmp_path):
     assert told.state == "bad" and "can be read by others" in told.detail and told.fix == f"rm {path}"
 
 
-def test_paths_that_are_mapped_to_nothing(tmp_path):
+def test_mapped_paths_and_roots_that_do_not_exist_are_notes(tmp_path):
     config = config_for(
         tmp_path, path_map=(f"P:\\={tmp_path}", "no equals sign", "Q:\\=/nowhere"), roots=("/nor/this",)
     )
@@ -266,14 +266,14 @@ def test_paths_that_are_mapped_to_nothing(tmp_path):
 # The server
 
 
-def test_a_server_that_answers(tmp_path):
+def test_a_server_that_answers_is_ok(tmp_path):
     with running(settings(tmp_path)):
         told = found(server.server_findings(config_for(tmp_path)), "answer")
     assert told.state == "ok" and "engines scripted, propagate" in told.detail
 
 
 @posix
-def test_a_server_that_is_there_and_does_not_answer(tmp_path, monkeypatch):
+def test_a_server_that_hangs_is_bad(tmp_path, monkeypatch):
     monkeypatch.setattr(connector, "_LOCAL_ANSWER_S", 0.3)
     with ServerProcess(settings(tmp_path)) as process:
         os.kill(process.process.pid, signal.SIGSTOP)
@@ -283,7 +283,7 @@ def test_a_server_that_is_there_and_does_not_answer(tmp_path, monkeypatch):
     assert f"end process {process.process.pid}" in told.fix
 
 
-def test_an_address_at_which_nobody_listens(tmp_path):
+def test_an_address_without_a_server_is_bad(tmp_path):
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))  # and does not listen
         url = f"tcp://127.0.0.1:{held.getsockname()[1]}"
@@ -291,7 +291,7 @@ def test_an_address_at_which_nobody_listens(tmp_path):
     assert (told.state, told.detail) == ("bad", f"{url}: Connection refused") and "start void-bridge serve" in told.fix
 
 
-def test_an_address_without_keys_for_it(tmp_path):
+def test_an_address_without_keys_is_bad(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as other:
         url = f"tcp://127.0.0.1:{other.getsockname()[1]}"
         config = config_for(tmp_path, connect=url, keys=tmp_path / "none")
@@ -299,6 +299,6 @@ def test_an_address_without_keys_for_it(tmp_path):
     assert told.state == "bad" and "no keys for others'" in told.detail
 
 
-def test_an_address_that_makes_no_sense(tmp_path):
+def test_an_invalid_address_is_bad(tmp_path):
     told = found(server.server_findings(config_for(tmp_path, connect="tcp://gpu1:port", keys=tmp_path)), "answer")
     assert told.state == "bad" and told.fix

@@ -30,7 +30,7 @@ def spool_of(config, name):
     return found(disk.spool_findings(config), name)
 
 
-def test_a_spool_that_takes_files_is_left_as_it_was(tmp_path):
+def test_a_trial_of_the_spool_leaves_no_files(tmp_path):
     spool = config_for(tmp_path).spool
     assert "made when it is needed" in spool_of(config_for(tmp_path), "spool").detail
     assert not spool.exists() and list(tmp_path.iterdir()) == []
@@ -42,21 +42,21 @@ def test_a_spool_that_takes_files_is_left_as_it_was(tmp_path):
     assert [path.name for path in spool.iterdir()] == ["blob"]
 
 
-def test_a_spool_that_takes_long_to_count_is_not_taken_for_a_disk_that_stalls(tmp_path, monkeypatch):
+def test_a_spool_that_takes_long_to_count_is_no_stalled_disk(tmp_path, monkeypatch):
     (tmp_path / "spool" / "blobs").mkdir(parents=True)
     monkeypatch.setattr(disk, "_COUNT_S", -1.0)
     told = spool_of(config_for(tmp_path, spool_limit_gb=1e6), "disk")
     assert "the spool holds more than 0.0" in told.detail and "SPOOL_LIMIT" not in told.fix
 
 
-def test_a_spool_that_is_a_file(tmp_path):
+def test_a_spool_that_is_a_file_is_bad(tmp_path):
     (tmp_path / "spool").touch()
     told = spool_of(config_for(tmp_path), "spool")
     assert told.state == "bad" and "is no folder" in told.detail and "remove it" in told.fix
 
 
 @posix
-def test_a_spool_that_cannot_be_written(tmp_path):
+def test_a_spool_that_cannot_be_written_is_bad(tmp_path):
     with contextlib.ExitStack() as stack:
         if os.getuid() == 0:  # whom no mode keeps out
             stack.enter_context(small_disk(tmp_path / "spool", "1m", "ro"))
@@ -67,7 +67,7 @@ def test_a_spool_that_cannot_be_written(tmp_path):
     assert told.fix.startswith("set VOID_BRIDGE_SPOOL")
 
 
-def test_a_full_disk(tmp_path):
+def test_a_full_disk_is_bad(tmp_path):
     with small_disk(tmp_path / "spool") as spool:
         take_room(spool, 0)
         told = list(disk.spool_findings(config_for(tmp_path)))
@@ -80,7 +80,7 @@ def test_a_full_disk(tmp_path):
     assert kind.state == "note" and kind.detail == f"the spool lies in memory: tmpfs at {spool}"
 
 
-def test_a_disk_that_takes_no_more_files_is_not_called_full_of_bytes(tmp_path):
+def test_a_disk_without_inodes_is_not_called_full(tmp_path):
     with small_disk(tmp_path / "spool", "4m", "nr_inodes=20") as spool, contextlib.suppress(OSError):
         for number in range(20):
             (spool / str(number)).touch()
@@ -93,7 +93,7 @@ def test_a_disk_that_takes_no_more_files_is_not_called_full_of_bytes(tmp_path):
     assert found(told, "files").state == "bad" and "takes 0 more files" in found(told, "files").detail
 
 
-def test_room_against_what_a_shot_and_the_limit_take(tmp_path, monkeypatch):
+def test_free_space_is_compared_with_a_shot_and_the_spool_limit(tmp_path, monkeypatch):
     free = disk.shutil.disk_usage(tmp_path).free / 1e9
     monkeypatch.setattr(disk, "_SHOT_GB", free / 2)
     roomy = spool_of(config_for(tmp_path, spool_limit_gb=free / 2), "disk")
@@ -108,7 +108,7 @@ def test_room_against_what_a_shot_and_the_limit_take(tmp_path, monkeypatch):
 
 
 @posix
-def test_a_disk_that_keeps_no_modes(tmp_path, monkeypatch):
+def test_a_disk_without_file_modes_is_a_note(tmp_path, monkeypatch):
     """Simulated: what is made there is open to all."""
 
     def mkdtemp(prefix, dir):
@@ -122,7 +122,7 @@ def test_a_disk_that_keeps_no_modes(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("ahead", "words"), [(3600, "behind"), (-90, "ahead of")])
-def test_a_disk_with_another_clock(tmp_path, monkeypatch, ahead, words):
+def test_a_disk_with_a_wrong_clock_is_a_note(tmp_path, monkeypatch, ahead, words):
     """Simulated by the other clock, this process's."""
     real = time.time
     monkeypatch.setattr(time, "time", lambda: real() + ahead)
@@ -138,7 +138,7 @@ nas:/vol/jobs {place} {kind} rw,vers=4.2,hard,proto=tcp 0 0
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the table of mounts is Linux's")
 @pytest.mark.parametrize("kind", ["nfs4", "cifs", "fuse.sshfs", "lustre"])
-def test_a_spool_on_the_network(tmp_path, monkeypatch, kind):
+def test_a_spool_on_the_network_is_a_note(tmp_path, monkeypatch, kind):
     """By a made table of mounts, in the words of a real one."""
     (tmp_path / "on the nas").mkdir()
     place = str(tmp_path / "on the nas").replace(" ", "\\040")
@@ -153,7 +153,7 @@ def test_a_spool_on_the_network(tmp_path, monkeypatch, kind):
     assert spool_of(config_for(tmp_path), "file system") == Finding("file system", "ok", "ext4 at /")
 
 
-def test_a_disk_that_stalls_is_left_to_itself(tmp_path, monkeypatch):
+def test_a_stalled_disk_does_not_stop_the_doctor(tmp_path, monkeypatch):
     config = config_for(tmp_path)
     config.spool.mkdir()
     stalled = StalledDisk((config.spool,))

@@ -40,12 +40,12 @@ def mended(folder, fix):
     return look(folder)
 
 
-def test_keys_in_order(folder):
+def test_sound_keys_are_ok(folder):
     theirs = fingerprint(read_public(folder / "server.key"))
     assert look(folder) == [Finding("keys", "ok", f"{folder}; the server's is {theirs}")]
 
 
-def test_no_keys_at_all(tmp_path):
+def test_missing_keys_matter_only_for_servers_on_other_machines(tmp_path):
     (alone,) = look(tmp_path / "none")
     (away,) = look(tmp_path / "none", "tcp://gpu1:5570")
     assert alone.state == "ok" and "not needed on this machine alone" in alone.detail
@@ -53,14 +53,14 @@ def test_no_keys_at_all(tmp_path):
     assert away.fix == "void-bridge keys new; server.key comes from whoever runs the server"
 
 
-def test_the_servers_key_is_missing(folder):
+def test_a_missing_server_key_is_named(folder):
     (folder / "server.key").unlink()
     (told,) = look(folder, "tcp://gpu1:5570")
     assert told.state == "note" and told.detail == f"{folder} lacks server.key"
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o622])
-def test_a_secret_that_others_can_read_or_change(folder, mode):
+def test_a_secret_that_others_can_read_or_change_is_bad(folder, mode):
     path = folder / "client.key_secret"
     path.chmod(mode)
     told = wrong(folder)
@@ -69,7 +69,7 @@ def test_a_secret_that_others_can_read_or_change(folder, mode):
 
 
 @pytest.mark.parametrize("name", ["server.key", "clients/anna.key"])
-def test_a_public_key_that_others_can_change(folder, name):
+def test_a_public_key_that_others_can_change_is_bad(folder, name):
     (folder / name).chmod(0o666)
     told = wrong(folder)
     assert told.fix.startswith(f"chmod 600 {folder / name};")
@@ -77,7 +77,7 @@ def test_a_public_key_that_others_can_change(folder, name):
 
 
 @pytest.mark.parametrize("name", [".", "clients"])
-def test_a_folder_that_others_can_write_to(folder, name):
+def test_a_folder_that_others_can_write_is_bad(folder, name):
     place = folder / name
     place.chmod(0o777)
     told = next(one for one in look(folder) if one.state == "bad")
@@ -85,7 +85,7 @@ def test_a_folder_that_others_can_write_to(folder, name):
     assert [one.state for one in mended(folder, told.fix)] == ["ok"]
 
 
-def test_a_folder_below_one_that_is_open_to_all(tmp_path):
+def test_a_folder_below_one_that_is_open_to_all_is_bad(tmp_path):
     (tmp_path / "open").mkdir(mode=0o755)
     make_pair(tmp_path / "open" / "keys", "client")
     (tmp_path / "open").chmod(0o777)
@@ -93,7 +93,7 @@ def test_a_folder_below_one_that_is_open_to_all(tmp_path):
     assert "is open to all" in told.detail and "VOID_BRIDGE_KEYS" in told.fix
 
 
-def test_pairs_that_were_exchanged(folder):
+def test_keys_of_different_pairs_are_bad(folder):
     shutil.copyfile(folder / "server.key", folder / "client.key")
     told = wrong(folder)
     assert told.detail.startswith("client.key is not the public key of client.key_secret")
@@ -101,19 +101,19 @@ def test_pairs_that_were_exchanged(folder):
     assert told.fix.startswith(f"rm {folder / 'client.key_secret'}, then void-bridge keys new")
 
 
-def test_a_secret_whose_halves_are_no_pair(folder):
+def test_a_secret_file_whose_keys_are_no_pair_is_bad(folder):
     path = folder / "client.key_secret"
     public = read_pair(path).public
     path.write_text(path.read_text().replace(public, read_public(folder / "server.key")))
     assert "are not a pair" in wrong(folder).detail
 
 
-def test_a_secret_on_the_list(folder):
+def test_a_secret_on_the_allow_list_is_bad(folder):
     (folder / "clients" / "bob.key").write_bytes((folder / "client.key_secret").read_bytes())
     assert "holds a secret key, which nobody else should have" in wrong(folder).detail
 
 
-def test_a_key_that_is_a_link(folder, tmp_path):
+def test_a_key_that_is_a_link_is_bad(folder, tmp_path):
     (folder / "server.key").rename(tmp_path / "server.key")
     (folder / "server.key").symlink_to(tmp_path / "server.key")
     told = wrong(folder)
@@ -121,13 +121,13 @@ def test_a_key_that_is_a_link(folder, tmp_path):
 
 
 @needs_root
-def test_another_users_key(folder):
+def test_a_key_of_another_user_is_bad(folder):
     os.chown(folder / "server.key", 61001, 61001)
     told = wrong(folder)
     assert "belongs to another user" in told.detail and told.fix.startswith("copy it, so that it is yours")
 
 
-def test_no_secret_shows(folder):
+def test_findings_show_no_secret(folder):
     secrets = [read_pair(path).secret for path in folder.glob("*.key_secret")]
     for path in folder.glob("*.key_secret"):
         path.chmod(0o644)

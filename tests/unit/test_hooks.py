@@ -27,7 +27,7 @@ def number(job):
     return 3
 
 
-def test_a_hook_may_leave_a_job_as_it_is():
+def test_a_hook_may_return_none():
     assert prepare_job(JOB, Config(resolve_output=f"{__name__}:nothing", before_submit=f"{__name__}:nothing")) == JOB
 
 

@@ -137,7 +137,7 @@ def test_a_quadmask_of_another_length_is_refused(sample: Path, tmp_path: Path) -
     assert not (tmp_path / "shot" / "job.json").exists()
 
 
-def test_what_an_earlier_ingest_left_is_not_overwritten_unasked(sample: Path, tmp_path: Path) -> None:
+def test_an_earlier_ingest_is_not_overwritten_unasked(sample: Path, tmp_path: Path) -> None:
     out = ingest(sample, tmp_path / "shot")
     before = (out / "plate" / "plate.1001.exr").read_bytes()
     with pytest.raises(OutputError, match="already there"):
@@ -147,7 +147,7 @@ def test_what_an_earlier_ingest_left_is_not_overwritten_unasked(sample: Path, tm
     assert part(out, "plate").data_window.shape == (16, 24)
 
 
-def test_a_folder_that_is_no_sample_is_refused(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_a_sample_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"without input_video\.mp4"):
         ingest(tmp_path, tmp_path / "shot")
 

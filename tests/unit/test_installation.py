@@ -32,12 +32,12 @@ def record(tmp_path, monkeypatch):
     return write
 
 
-def test_an_environment_of_its_own_has_no_record(tmp_path):
+def test_a_virtual_environment_has_no_record(tmp_path):
     assert recorded_installation() is None
     assert server_python(config_for(tmp_path)) == sys.executable
 
 
-def test_a_copy_without_a_record_is_named_after_itself(record):
+def test_a_copy_without_a_record_has_its_own_id(record):
     assert recorded_installation() is None
     assert installation_id() != RECORD["installation"]
 
@@ -47,7 +47,7 @@ def test_a_record_is_read(record):
     assert recorded_installation() == Installation(**RECORD, version="0.1.0")
 
 
-def test_a_copy_has_the_name_of_its_server(record, tmp_path):
+def test_a_copy_has_the_id_of_its_server(record, tmp_path):
     record()
     assert installation_id() == RECORD["installation"]
     assert connection_path(tmp_path).name == f"local-{RECORD['installation']}.json"

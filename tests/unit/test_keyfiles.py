@@ -25,7 +25,7 @@ def folder(tmp_path):
     return make_key_folder(tmp_path / "keys")
 
 
-def test_what_was_made_is_read(folder):
+def test_keys_are_read_as_they_were_made(folder):
     pair = read_pair(folder / "client.key_secret")
     assert read_public(folder / "client.key") == pair.public == read_public(folder / "clients" / "anna.key")
     assert zmq.curve_public(pair.secret.encode()).decode() == pair.public
@@ -64,26 +64,26 @@ def test_a_link_is_refused(folder, name):
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
-def test_what_is_no_file_is_refused_and_holds_nobody_up(folder, make):
+def test_a_pipe_or_folder_is_refused_without_blocking(folder, make):
     (folder / "server.key").unlink()
     make(folder / "server.key")
     with pytest.raises(Refused, match="is not a file"):
         read_public(folder / "server.key")
 
 
-def test_a_key_that_is_not_there_is_named(folder):
+def test_a_missing_key_is_named(folder):
     with pytest.raises(Refused, match=r"none\.key"):
         read_public(folder / "none.key")
 
 
 @pytest.mark.parametrize("text", ["", "nonsense", 'public-key = "short"', "\0" * 1000, 'public-key = "' + "é" * 40])
-def test_a_file_that_holds_no_key_is_refused(folder, text):
+def test_a_file_without_a_key_is_refused(folder, text):
     (folder / "server.key").write_text(text)
     with pytest.raises(Refused, match="no public key in it"):
         read_public(folder / "server.key")
 
 
-def test_a_secret_has_no_place_on_the_list(folder):
+def test_a_secret_on_the_allow_list_is_refused(folder):
     text = (folder / "client.key_secret").read_text()
     (folder / "clients" / "anna.key").write_text(text)
     with pytest.raises(Refused, match="holds a secret key") as error:
@@ -101,7 +101,7 @@ def test_halves_of_different_pairs_are_refused(folder):
 
 
 @pytest.mark.parametrize("mode", [0o720, 0o702, 0o777, 0o1777])
-def test_a_folder_that_others_can_put_keys_into_is_refused(folder, mode):
+def test_a_key_folder_that_others_can_write_is_refused(folder, mode):
     folder.chmod(mode)
     with pytest.raises(Refused, match="others can put keys into"):
         check_folder(folder)
@@ -124,12 +124,12 @@ def test_a_folder_of_another_user_is_refused(folder):
         check_folder(folder)
 
 
-def test_a_pair_does_not_show_its_secret_by_accident(folder):
+def test_the_repr_of_a_pair_does_not_show_the_secret(folder):
     pair = read_pair(folder / "client.key_secret")
     assert pair.secret not in repr(pair) and isinstance(pair, KeyPair)
 
 
-def test_fingerprints_differ(folder):
+def test_fingerprints_of_two_keys_differ(folder):
     prints = {fingerprint(zmq.curve_keypair()[0].decode()) for _ in range(50)}
     assert len(prints) == 50 and all(len(text) == 19 for text in prints)
 
@@ -141,7 +141,7 @@ def config_of(tmp_path, folder):
     return Config(connect="tcp://gpu1:5570", keys=folder, runtime_dir=tmp_path / "run")
 
 
-def test_a_client_uses_sound_keys(tmp_path, folder):
+def test_a_client_uses_keys_that_only_its_user_can_read(tmp_path, folder):
     found = find_endpoint(config_of(tmp_path, folder))
     assert found.server_public == read_public(folder / "server.key")
     assert found.client_secret == read_pair(folder / "client.key_secret").secret
@@ -155,7 +155,7 @@ def test_a_client_refuses_keys_that_others_can_read_or_change(tmp_path, folder, 
         find_endpoint(config_of(tmp_path, folder))
 
 
-def test_without_keys_that_is_said(tmp_path):
+def test_missing_keys_are_reported(tmp_path):
     with pytest.raises(NoServer, match="keys new"):
         find_endpoint(config_of(tmp_path, tmp_path / "none"))
 
@@ -187,13 +187,13 @@ def test_a_client_is_let_in_listed_and_revoked(capsys, folder, sent):
     assert [entry["name"] for entry in said["clients"]] == ["anna"]
 
 
-def test_letting_in_again_changes_nothing(capsys, folder, sent):
+def test_allowing_a_client_twice_changes_nothing(capsys, folder, sent):
     assert told(capsys, "allow", "bob", sent, "--keys", folder)[0] == 0
     assert told(capsys, "allow", "bob", sent, "--keys", folder)[0] == 0
     assert (folder / "clients" / "bob.key").stat().st_mode & 0o777 == 0o600
 
 
-def test_a_name_keeps_its_key_and_a_key_its_name(capsys, folder, sent):
+def test_a_name_has_one_key_and_a_key_one_name(capsys, folder, sent):
     """Else revoking one name would leave the key in under the other."""
     code, said = told(capsys, "allow", "anna", sent, "--keys", folder)
     assert code == 1 and "another key" in said["error"]["message"]
@@ -221,7 +221,7 @@ def run_keys(*words):
     return run_command(KEYS, *words)
 
 
-def test_revoking_who_is_not_let_in_says_who_is(capsys, folder):
+def test_revoking_an_unknown_client_lists_the_known_ones(capsys, folder):
     code, said = told(capsys, "revoke", "carl", "--keys", folder)
     assert code == 2 and "anna may come in" in said["error"]["message"]
 
@@ -234,7 +234,7 @@ def test_a_list_with_a_bad_key_still_lists(capsys, folder):
     assert any("others can put keys into" in problem for problem in said["problems"])
 
 
-def test_keys_are_not_made_where_others_can_put_some(tmp_path):
+def test_keys_are_not_made_in_a_folder_that_others_can_write(tmp_path):
     (tmp_path / "keys").mkdir()
     (tmp_path / "keys").chmod(0o777)
     with pytest.raises(Refused, match="others can put keys into"):
@@ -242,5 +242,5 @@ def test_keys_are_not_made_where_others_can_put_some(tmp_path):
     assert list((tmp_path / "keys").iterdir()) == []
 
 
-def test_keys_are_made_below_folders_that_are_not_there_yet(tmp_path):
+def test_keys_are_made_in_a_new_folder(tmp_path):
     assert read_pair(make_pair(tmp_path / "a" / "b" / "keys", "client"))

@@ -26,11 +26,11 @@ TABLE = PathMap.parse(
         ("P/show/a.exr", "P/show/a.exr"),
     ],
 )
-def test_paths_from_elsewhere(path, here):
+def test_paths_of_other_machines_are_mapped(path, here):
     assert TABLE.to_local(path) == here
 
 
-def test_paths_on_a_windows_machine():
+def test_paths_are_mapped_on_windows():
     table = PathMap.parse([r"/mnt/projects=P:\ "])
     assert table.to_local("/mnt/projects/show/a.exr") == r"P:\show\a.exr"
 

@@ -30,7 +30,7 @@ def test_a_running_process_has_not_ended(process):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="zombies are told from running processes by /proc")
-def test_one_that_nobody_collects_has_ended(process):
+def test_a_zombie_has_ended(process):
     watched = psutil.Process(process.pid)
     process.kill()
     eventually(lambda: watched.status() == psutil.STATUS_ZOMBIE)
@@ -40,7 +40,7 @@ def test_one_that_nobody_collects_has_ended(process):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="not known there")
-def test_one_that_is_gone_has_ended(process):
+def test_a_collected_process_has_ended(process):
     process.kill()
     process.wait()
     assert has_ended(process.pid) and not is_running(process.pid)

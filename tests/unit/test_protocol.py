@@ -74,7 +74,7 @@ def test_every_message_comes_through_unchanged(name):
     assert decode(encode(envelope)) == envelope
 
 
-def test_names_on_the_wire_are_words_of_their_own():
+def test_messages_are_registered_by_their_tag():
     assert all(name == cls.type for name, cls in MESSAGES.items())
     assert all(get_type_hints(cls) for cls in MESSAGES.values())
 
@@ -122,12 +122,12 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_what_is_no_message_is_a_protocol_error(name):
+def test_an_invalid_message_is_a_protocol_error(name):
     with pytest.raises(ProtocolError):
         decode(BROKEN[name])
 
 
-def test_a_job_that_cannot_be_is_an_error_of_the_tree():
+def test_an_invalid_job_in_a_message_is_an_error_of_the_tree():
     body = decode(encode(Envelope(Submit("x", JOB, (), "inline")))) and {
         "id": "x",
         "job": {"plate": "p", "frames": "1-5", "output": "o", "colour": {"space": "a", "config": "b"}, "handles": -1},
@@ -138,12 +138,12 @@ def test_a_job_that_cannot_be_is_an_error_of_the_tree():
         decode([raw(type="submit", body=body)])
 
 
-def test_a_typo_in_a_type_is_pointed_at():
+def test_a_misspelt_type_is_answered_with_the_nearest():
     with pytest.raises(ProtocolError, match="did you mean 'get_status'"):
         decode([raw(type="get_statsu")])
 
 
-def test_the_number_of_a_broken_request_is_found_where_there_is_one():
+def test_the_number_of_an_invalid_request_is_found():
     assert request_number([raw(type="none", n=9)]) == 9
     assert request_number(encode(Envelope(Ping(), 4))) == 4
 
@@ -155,7 +155,7 @@ def test_a_request_without_a_number_has_the_number_0(frames):
 
 @settings(max_examples=300)
 @given(st.lists(st.binary(max_size=200), max_size=3))
-def test_random_bytes_never_raise_anything_but_our_errors(frames):
+def test_random_bytes_raise_only_protocol_errors(frames):
     with contextlib.suppress(ProtocolError):
         decode(frames)
     assert request_number(frames) >= 0
@@ -178,7 +178,7 @@ _plain = st.recursive(
     st.sampled_from(sorted(MESSAGES)),
     st.dictionaries(st.sampled_from(["id", "job", "size", "status", "frames", "inputs", "protocol", "digest"]), _plain),
 )
-def test_random_bodies_never_raise_anything_but_our_errors(kind, body):
+def test_random_bodies_raise_only_protocol_errors(kind, body):
     with contextlib.suppress(ProtocolError):
         decode([raw(type=kind, body=body)])
 

@@ -47,7 +47,7 @@ def written(shot, frame):
     return np.rint(read_frame(shot / f"cond.{frame}.exr").parts[0].channels["Y"].astype(np.float32) * 255)
 
 
-def test_it_writes_the_models_quadmask_for_every_frame(shot, capsys):
+def test_the_models_quadmask_is_written_for_every_frame(shot, capsys):
     assert run(shot, "--remove", roto(shot)) == 0
     centres = []
     for frame in FRAMES:
@@ -64,7 +64,7 @@ def test_roles_from_one_file_and_inverted_make_overlap_and_keep(shot):
     assert set(np.unique(written(shot, 1002))) == {63, 255}
 
 
-def test_empty_mattes_are_said_to_be(shot, capsys):
+def test_empty_mattes_are_reported(shot, capsys):
     for frame in FRAMES:
         write_simple(shot / f"empty.{frame}.exr", {"A": np.zeros(FORMAT.shape, np.float16)})
     assert run(shot, "--remove", roto(shot, "empty")) == 0
@@ -91,7 +91,7 @@ def test_a_movie_preview_has_every_frame(shot):
     assert (info.width, info.height, info.frames) == (192, 108, 3)
 
 
-def test_a_crop_that_moves_is_said_shown_and_noted_in_every_frame(tmp_path, capsys):
+def test_a_moving_crop_is_reported_and_in_every_frames_metadata(tmp_path, capsys):
     frames, plate = range(1001, 1031), Box(0, 0, 216, 384)
     for frame in frames:
         write_simple(tmp_path / f"plate.{frame}.exr", {n: np.full(plate.shape, 0.18, np.float16) for n in "RGB"})
@@ -116,7 +116,7 @@ def test_json_ends_with_one_object(shot, capsys):
 
 
 @pytest.mark.parametrize("there", ["cond.1002.exr", "look.png"])
-def test_what_is_there_is_not_replaced_unasked(shot, there):
+def test_existing_files_are_not_replaced_unasked(shot, there):
     (shot / there).write_bytes(b"mine")
     options = ("--remove", roto(shot), "--preview", str(shot / "look.png"))
     with pytest.raises(OutputError, match="--overwrite"):
@@ -130,7 +130,7 @@ def test_another_kind_of_preview_is_refused(shot):
         run(shot, "--remove", roto(shot), "--preview", "look.gif")
 
 
-def test_a_channel_that_is_not_there_is_refused(shot):
+def test_a_missing_channel_is_refused(shot):
     with pytest.raises(NoSuchChannel, match="mask"):
         run(shot, "--remove", f"{roto(shot)}:mask")
 

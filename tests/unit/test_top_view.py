@@ -46,7 +46,7 @@ def row(lines, first):
     return next(line.split() for line in lines if line.startswith(first))
 
 
-def test_the_servers_line_says_how_it_is():
+def test_the_first_lines_give_the_servers_status():
     head = " · ".join(line.strip() for line in drawn(VIEW)[:3])
     assert head == (
         "void-bridge 0.1.0 on anna@gpu1 · up 25:01:01 · 212 MB of memory · 2 clients · "
@@ -54,7 +54,7 @@ def test_the_servers_line_says_how_it_is():
     )
 
 
-def test_the_workers_table():
+def test_each_worker_has_a_row():
     lines = drawn(VIEW)
     assert row(lines, "0 ") == [
         "0",
@@ -73,20 +73,20 @@ def test_the_workers_table():
     assert row(lines, "2 ") == ["2", "stopped"]
 
 
-def test_the_jobs_table_has_what_runs_first_then_what_is_next_then_the_newest():
+def test_running_jobs_come_first_then_queued_then_the_newest():
     lines = drawn(VIEW)
     assert row(lines, RUNS.id) == [RUNS.id, "running", "flow", "7/46", "37/120", "2:10", "50", "anna"]
     assert [line[:12] for line in lines[-23:]] == [RUNS.id, URGENT.id, WAITS.id, *(job.id for job in OLD[::-1])]
 
 
-def test_the_queue_is_in_the_order_in_which_it_is_served():
+def test_queued_jobs_are_in_the_order_of_the_queue():
     assert sort_jobs([WAITS, URGENT]) == [URGENT, WAITS]
     assert sort_jobs([RUNS, *OLD])[0] is RUNS
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 110, 200])
 @pytest.mark.parametrize("height", [12, 24, 60])
-def test_it_fits(width, height):
+def test_the_view_fits_the_terminal(width, height):
     lines = drawn(VIEW, width, height)
     assert max(map(len, lines)) <= width
     if width >= 60:
@@ -94,7 +94,7 @@ def test_it_fits(width, height):
         assert any(line.startswith(RUNS.id) for line in lines)
 
 
-def test_what_found_no_room_is_counted():
+def test_rows_that_do_not_fit_are_counted():
     lines = drawn(VIEW, 80, 14)
     jobs = [line for line in lines if line[:12] in {job.id for job in VIEW.jobs}]
     assert f"and {23 - len(jobs)} more jobs" in lines
@@ -109,7 +109,7 @@ def test_many_workers_leave_room_for_jobs():
     assert any("more workers" in line for line in lines)
 
 
-def test_a_server_that_went_away_is_said_above_what_it_said_last():
+def test_a_lost_server_is_a_warning_above_its_last_status():
     lines = drawn(TopView(WELCOME, STATUS, VIEW.jobs, ("waiting for the server, for 0:12", "no answer")), 80, 24)
     assert "waiting for the server, for 0:12 · no answer" in lines
     assert len(lines) <= 24 and any(line.startswith(RUNS.id) for line in lines)
@@ -121,7 +121,7 @@ def test_an_older_server_shows_its_jobs():
     assert row(lines, RUNS.id)[1] == "running"
 
 
-def test_a_disk_that_does_not_answer_is_said():
+def test_a_disk_that_does_not_answer_is_reported():
     lines = drawn(TopView(WELCOME, ServerStatus(0, 1, 1, 1, SpoolStatus(5_000, 0, None), {}), ()))
     assert "spool 5 kB, its disk does not answer" in " ".join(lines)
     assert "no jobs" in lines
@@ -130,7 +130,7 @@ def test_a_disk_that_does_not_answer_is_said():
 HOSTILE = JobStatus("a" * 12, "queued", "auto", 1, 0, user="[/x][red]\x1b[2J\nroot")
 
 
-def test_names_that_clients_chose_move_no_cursor_and_are_no_markup():
+def test_names_of_clients_are_neither_control_codes_nor_markup():
     console = Console(width=120, force_terminal=True, color_system="truecolor")
     for drawing in (render(TopView(WELCOME, STATUS, (HOSTILE,)), 120), jobs_table((HOSTILE,), 120)):
         with console.capture() as captured:
