@@ -270,7 +270,7 @@ def _write_part(upload: Upload, part: Any) -> None:
 
 
 def _check_whole(upload: Upload) -> None:
-    """Sync a whole upload, and compare its bytes with its digest."""
+    """Make a whole upload durable, and compare its bytes with its digest."""
     with map_write_errors("the server's spool"):
         sync_file(upload.path)
     if upload.hasher.hexdigest() != upload.digest:

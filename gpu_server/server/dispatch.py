@@ -132,7 +132,7 @@ class Dispatcher:
     def _prepare(self, record: JobRecord, attempt: int) -> None:
         """Look at the inputs and make the folders, in the pool."""
         check_config(record.job.colour, self._settings.allowed_roots)
-        check_unchanged(record.files_in_place, record.files)
+        check_unchanged(record.path_inputs, record.files)
         self._spool.prepare_attempt(record.id, attempt)
 
     def _launch(self, slot: WorkerSlot, record: JobRecord, attempt: int, error: VoidBridgeError | None) -> None:
@@ -217,7 +217,7 @@ class Dispatcher:
         if record.is_running_attempt(ended.attempt):
             if ended.state == "done":
                 self._background.do(
-                    lambda: check_unchanged(record.files_in_place, record.files),
+                    lambda: check_unchanged(record.path_inputs, record.files),
                     lambda error: self._store.barrier(lambda: self._end_done(record, ended, error)),
                     record.id,
                 )

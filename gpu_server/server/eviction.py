@@ -1,4 +1,4 @@
-"""What may go when the spool is over its limit, or more jobs have ended than anybody looks at. No I/O."""
+"""The choice of files and jobs to remove when the spool is over its limit or too many jobs have ended. No I/O."""
 
 from __future__ import annotations
 
@@ -12,7 +12,13 @@ ENDED_MAX = 2000  # jobs that failed, were cancelled or fetched: they hold memor
 
 @dataclass(frozen=True)
 class Eviction:
-    """Blobs and jobs to remove. left_bytes: what the spool holds afterwards."""
+    """The blobs and jobs to remove.
+
+    Attributes:
+        blobs: digests.
+        jobs: ids.
+        left_bytes: size of the blobs and frames that the spool holds afterwards.
+    """
 
     blobs: frozenset[str]
     jobs: tuple[str, ...]
@@ -31,8 +37,11 @@ def plan_eviction(
     An unfetched result stays, and everything of a job that has not ended; so the limit may not be met.
 
     Args:
-        jobs: all, oldest first. blobs: digest -> size in bytes. busy: jobs that a worker still holds.
-        ended_max: jobs that may be kept of those that have failed, were cancelled or fetched.
+        jobs: all jobs, the oldest first.
+        blobs: digest -> size in bytes of all blobs.
+        limit_bytes: for blobs and frames together.
+        busy: ids of the jobs that a worker still holds.
+        ended_max: how many of the jobs that failed, were cancelled or fetched may be kept.
     """
     records = list(jobs)
     needed = {digest for record in records if not record.is_final for digest in record.blob_sizes}
@@ -42,7 +51,7 @@ def plan_eviction(
         if left > limit_bytes and digest not in needed:
             chosen_blobs.add(digest)
             left -= size
-    ended = [record for record in records if _is_over(record) and record.id not in busy]
+    ended = [record for record in records if _is_removable(record) and record.id not in busy]
     surplus = len(ended) - ended_max
     for rank, record in enumerate(ended):
         if left > limit_bytes or rank < surplus:
@@ -51,8 +60,8 @@ def plan_eviction(
     return Eviction(frozenset(chosen_blobs), tuple(chosen_jobs), left)
 
 
-def _is_over(record: JobRecord) -> bool:
-    """Nobody needs its result any more."""
+def _is_removable(record: JobRecord) -> bool:
+    """Return whether the result of a job is not needed any more."""
     return record.state in ("failed", "cancelled") or (record.state == "done" and record.fetched)
 
 

@@ -1,4 +1,4 @@
-"""Inputs that a job reads where they lie (`path` transport): mapped, inside the roots, unchanged."""
+"""Checks of the files that a job reads in place (`path` transport): mapped, inside the roots, unchanged."""
 
 from __future__ import annotations
 
@@ -18,7 +18,15 @@ _PATH_MAX = 32_767 if os.name == "nt" else 4096  # following a longer one takes 
 
 
 def resolve_inputs(inputs: Iterable[InputFile], roots: Sequence[str], path_map: PathMap) -> dict[str, str]:
-    """Path as the job names it -> where the file lies here, symbolic links followed.
+    """Find the files of a job on this machine.
+
+    Args:
+        inputs: the files as the job names them.
+        roots: folders that this server may read.
+        path_map: from the client's paths to this machine's.
+
+    Returns:
+        Path as the job names it -> where the file lies here, symbolic links followed.
 
     Raises:
         Refused: a file outside the roots, or what cannot be a path.
@@ -39,11 +47,19 @@ def resolve_inputs(inputs: Iterable[InputFile], roots: Sequence[str], path_map: 
 
 
 def check_unchanged(inputs: Iterable[InputFile], files: Mapping[str, str]) -> None:
-    """Nothing is opened here, so that a pipe or a device holds nobody up.
+    """Raise if a file is not as it was when it was submitted.
+
+    No file is opened, so that a pipe or a device does not stall the server.
+
+    Args:
+        inputs: the files as the job names them.
+        files: path as the job names it -> where it lies here.
 
     Raises:
-        MissingFrames, UnreadableFile, InputError: a file is not there, or not as it was when it was submitted.
-        Refused: one that lies elsewhere by now, as a folder above it has become a link.
+        MissingFrames: a file is not there.
+        UnreadableFile: it cannot be read.
+        InputError: it has changed, or is no file.
+        Refused: it lies elsewhere by now, as a folder above it has become a link.
     """
     for item in inputs:
         check_no_link(files[item.path], item.path)
@@ -64,7 +80,11 @@ def check_unchanged(inputs: Iterable[InputFile], files: Mapping[str, str]) -> No
 
 
 def check_config(colour: Colour, roots: Sequence[str] = ()) -> None:
-    """An OCIO config is a file of this machine that a client names: one that it can show to know, or inside the roots.
+    """Raise if a client may not name this OCIO config: it must know the file's hash, or the file lies inside the roots.
+
+    Args:
+        colour: of the job, with the config.
+        roots: folders that this server may read.
 
     Raises:
         ColourError: it cannot be that.

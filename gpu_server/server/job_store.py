@@ -75,7 +75,7 @@ class JobStore:
             self._expect_blobs(record)
 
     def _expect_blobs(self, record: JobRecord) -> None:
-        """Work out which blobs a receiving job lacks, and queue it if there are none."""
+        """Find the blobs that a receiving job lacks, and queue it if there are none."""
         sizes = {digest: size for digest, size in record.blob_sizes.items() if self.blob_index.lacks(digest)}
         record.missing = set(sizes)
         self.blob_index.want(sizes)
@@ -128,7 +128,7 @@ class JobStore:
     def publish(
         self, record: JobRecord, attempt: int, frame: ResultFrame, on_failure: Callable[[VoidBridgeError], None]
     ) -> None:
-        """Journal a frame, then show it; `on_failure` is called if it cannot be journaled."""
+        """Write a frame to the journal, then show it; `on_failure` is called if it cannot be written."""
 
         def committed(_: object, error: VoidBridgeError | None) -> None:
             if error:
@@ -153,7 +153,7 @@ class JobStore:
         log.info("%s%s", state, f": {failure.message}" if failure else "", extra=of_job(record.id))
 
     def end_done(self, record: JobRecord, attempt: int, report: dict[str, object]) -> None:
-        """Journal a job as done, then show it so, unless it was cancelled in between."""
+        """Write a job to the journal as done, then show it so, unless it was cancelled in between."""
         outcome = {**record.outcome(), "report": report}
 
         def committed(_: object, error: VoidBridgeError | None) -> None:

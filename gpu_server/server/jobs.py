@@ -1,4 +1,4 @@
-"""The table of jobs and what may become of them. No I/O; only the control thread touches it."""
+"""Jobs and their states, and the table of all jobs. No I/O; only the control thread uses them."""
 
 from __future__ import annotations
 
@@ -42,12 +42,32 @@ _TRANSITIONS: dict[JobState, tuple[JobState, ...]] = {
 
 @dataclass
 class JobRecord:
-    """All that is known of a job.
+    """A job, as the server knows it.
 
-    files: path as the job names it -> where it lies here, for `path` transport. attempt: number of
-    the latest one. losses: attempts whose worker was lost. seconds: of earlier attempts; started: of
-    the running one, monotonic. missing: digests still to be put. client: who is uploading; touched: when a blob
-    of it last came, monotonic. inputs_digest: of the inputs, once the job has ended and they are forgotten.
+    Attributes:
+        id: its id.
+        job: as it was submitted.
+        inputs: the files that it reads; empty once it has ended.
+        transport: of the inputs.
+        user: its submitter.
+        priority: 0 to 100; the highest is next.
+        created: seconds since the epoch.
+        state: of its life.
+        files: path as the job names it -> where it lies here, for `path` transport.
+        attempt: number of the latest attempt.
+        losses: attempts whose worker was lost.
+        seconds: running time of earlier attempts.
+        started: monotonic time when the running attempt began.
+        fetched: whether its result has been fetched.
+        progress: of the running attempt.
+        error: with which it failed.
+        report: of its worker, once it is done.
+        resolved: the job with everything filled in that was left open.
+        frames: the frames published, by number.
+        missing: digests of blobs still to be put.
+        client: the connection of its submitter.
+        touched: monotonic time when a blob of it last came.
+        inputs_digest: of the inputs, once the job has ended and they are forgotten.
     """
 
     id: str
@@ -76,7 +96,11 @@ class JobRecord:
 
     @classmethod
     def from_submit(cls, submit: Submit, client: bytes, created: float) -> JobRecord:
-        """Raises ProtocolError: an id, digest, size or priority that cannot be."""
+        """Return the job that a client submits.
+
+        Raises:
+            ProtocolError: an id, digest, size or priority that cannot be.
+        """
         if not _ID.fullmatch(submit.id):
             raise ProtocolError(f"got job id {submit.id[:80]!r}, expected up to 64 letters, digits, - and _")
         if not 0 <= submit.priority <= 100:
@@ -102,7 +126,7 @@ class JobRecord:
 
     @cached_property
     def delivered(self) -> FrameRange:
-        """Numbers of the frames that the job will publish: handles as far as they came with it."""
+        """The numbers of the frames that the job will publish: handles as far as they came with it."""
         job, frames = self.job, self.job.frames
         if job.deliver_handles and job.handles:
             sent = Sequence.parse(job.plate).among({item.path for item in self.inputs})
@@ -111,24 +135,26 @@ class JobRecord:
 
     @property
     def weight(self) -> int:
-        """What the job keeps in memory until it ends: files and frames."""
+        """The number of files and frames that the job keeps in memory until it ends."""
         return len(self.inputs) + len(self.delivered)
 
     @property
     def is_final(self) -> bool:
+        """Whether the job has ended."""
         return self.state in FINAL_STATES
 
     @property
     def blob_sizes(self) -> dict[str, int]:
-        """Digest -> size of what the job reads from the spool."""
+        """The blobs that the job reads from the spool: digest -> size in bytes."""
         return {item.digest: item.size for item in self.inputs} if self.transport == "inline" else {}
 
     @property
-    def files_in_place(self) -> tuple[InputFile, ...]:
-        """The inputs that the job reads where they lie."""
+    def path_inputs(self) -> tuple[InputFile, ...]:
+        """The inputs that the job reads in place."""
         return self.inputs if self.transport == "path" else ()
 
     def is_same(self, submit: Submit) -> bool:
+        """Return whether a submission asks for this job again."""
         if self.job != submit.job or self.transport != submit.transport:
             return self.job == submit.job
         if self.inputs_digest:
@@ -136,13 +162,14 @@ class JobRecord:
         return self.inputs == submit.inputs
 
     def forget_inputs(self) -> None:
-        """Of a job that has ended, keep only a digest of what it read: a long shot has hundreds of files."""
+        """Keep only a digest of the inputs, once the job has ended: a long shot has hundreds of files."""
         if not self.inputs_digest:
-            self.delivered  # noqa: B018  is worked out from the inputs, once
+            self.delivered  # noqa: B018  it is derived from the inputs, once
             self.inputs_digest = _digest_of(self.inputs)
             self.inputs, self.files = (), {}
 
     def move(self, state: JobState) -> None:
+        """Move to another state. A running job counts its attempt and its time."""
         assert state in _TRANSITIONS[self.state], f"job {self.id}: {self.state} -> {state}"
         if state == "running":
             self.attempt += 1
@@ -157,19 +184,21 @@ class JobRecord:
         self.move("done")
 
     def is_running_attempt(self, attempt: int) -> bool:
+        """Return whether this attempt is the latest one, and runs."""
         return self.state == "running" and self.attempt == attempt
 
     @property
     def seconds_now(self) -> float:
+        """The running time so far, over all attempts."""
         return self.seconds + (time.monotonic() - self.started if self.started is not None else 0.0)
 
     @property
     def engine(self) -> str:
-        """As chosen, once that is known; else as asked."""
+        """The engine that was chosen, once that is known; else the one asked for."""
         return (self.resolved or self.job).engine
 
     def outcome(self) -> dict[str, Any]:
-        """What the journal keeps beside the state."""
+        """Return the values that the journal keeps with the state."""
         return {
             "attempt": self.attempt,
             "losses": self.losses,
@@ -179,6 +208,7 @@ class JobRecord:
         }
 
     def status(self) -> JobStatus:
+        """Return the status that clients see."""
         return JobStatus(
             id=self.id,
             state=self.state,
@@ -196,7 +226,7 @@ class JobRecord:
 
 
 class JobTable:
-    """Jobs by id, in the order in which they came."""
+    """The jobs by id, in the order in which they came."""
 
     def __init__(self, records: Iterable[JobRecord] = ()) -> None:
         self._records = {record.id: record for record in records}
@@ -208,22 +238,30 @@ class JobTable:
         return job_id in self._records
 
     def add(self, record: JobRecord) -> None:
+        """Add a job, whose id must be new."""
         assert record.id not in self._records
         self._records[record.id] = record
 
     def remove(self, job_id: str) -> None:
+        """Remove a job."""
         del self._records[job_id]
 
     def get(self, job_id: str) -> JobRecord:
-        """Raises UnknownJob."""
+        """Return a job.
+
+        Raises:
+            UnknownJob: there is none with this id.
+        """
         if job_id not in self._records:
             raise UnknownJob(f"this server knows no job {job_id[:80]!r}; void-bridge jobs lists those it has")
         return self._records[job_id]
 
     def in_state(self, *states: JobState) -> list[JobRecord]:
+        """Return the jobs in one of these states."""
         return [record for record in self._records.values() if record.state in states]
 
     def active(self) -> list[JobRecord]:
+        """Return the jobs that have not ended."""
         return self.in_state("receiving", "queued", "running")
 
 
@@ -232,9 +270,17 @@ def _digest_of(inputs: tuple[InputFile, ...]) -> str:
 
 
 def check_output_free(output: str, others: Iterable[JobRecord]) -> None:
-    """Raises Refused: another job that has not ended writes to the same place."""
+    """Raise if another job writes to the same files.
+
+    Args:
+        output: pattern of the files.
+        others: jobs that have not ended.
+
+    Raises:
+        Refused: one of them has this output.
+    """
     for other in others:
-        if _place(other.job.output) == _place(output):
+        if _normalized(other.job.output) == _normalized(output):
             raise Refused(
                 f"job {other.id} is {other.state} and writes to {output} too; "
                 f"choose another output, or wait for it or cancel it: void-bridge cancel {other.id}"
@@ -242,7 +288,15 @@ def check_output_free(output: str, others: Iterable[JobRecord]) -> None:
 
 
 def check_room_in_queue(record: JobRecord, active: list[JobRecord]) -> None:
-    """Raises Refused: the jobs that have not ended would take too much memory."""
+    """Raise if the jobs that have not ended would take too much memory.
+
+    Args:
+        record: another job.
+        active: jobs that have not ended.
+
+    Raises:
+        Refused: they would.
+    """
     weight = record.weight + sum(other.weight for other in active)
     if len(active) >= _ACTIVE_MAX or weight > _WEIGHT_MAX:
         raise Refused(
@@ -251,5 +305,5 @@ def check_room_in_queue(record: JobRecord, active: list[JobRecord]) -> None:
         )
 
 
-def _place(output: str) -> str:
+def _normalized(output: str) -> str:
     return output.replace("\\", "/").rstrip("/")

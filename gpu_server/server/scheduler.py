@@ -1,4 +1,4 @@
-"""Which job comes next: priority, then fairness between users, then age. No I/O."""
+"""The choice of the next job: priority, then fairness between users, then age. No I/O."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Protocol
 
 
 class Candidate(Protocol):
+    """A queued job."""
+
     id: str
     user: str
     priority: int
@@ -16,10 +18,13 @@ class Candidate(Protocol):
 def next_job(
     queued: Iterable[Candidate], running_by_user: Mapping[str, int], last_served: Mapping[str, float]
 ) -> str | None:
-    """The id of the job to start, or None.
+    """Return the id of the job to start, or None if no job is queued.
 
-    running_by_user: jobs that each user has running. last_served: when a job of each user was last
-    started, in any unit that grows; among users with as many running, who waited longest is next.
+    Args:
+        queued: the jobs to choose from.
+        running_by_user: number of jobs that each user has running.
+        last_served: when a job of each user was last started, in any unit that grows. Among users with as many jobs
+            running, the one who has waited longest is next.
     """
 
     def rank(job: Candidate) -> tuple[int, int, float, float, str]:

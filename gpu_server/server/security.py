@@ -1,10 +1,10 @@
-"""Who may talk to this server. CURVE on every socket, and a list of the client keys that are let in."""
+"""The keys of a server and of its clients: CURVE on every socket, and a list of the client keys that are let in."""
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,13 +18,21 @@ from void_bridge.keyfiles import check_folder, fingerprint, read_pair, read_publ
 log = logging.getLogger(__name__)
 
 _DOMAIN = "void-bridge"
-_LOOK_AGAIN_S = 2.0
-_STRANGERS_NAMED = 100
+_REFRESH_S = 2.0
+_STRANGERS_LOGGED_MAX = 100
 
 
 @dataclass(frozen=True)
 class Keys:
-    """Z85 keys: the server's, a pair for clients of this user on this machine; the folder of those let in besides."""
+    """Keys, as Z85.
+
+    Attributes:
+        server_public: of the server.
+        server_secret: of the server.
+        client_public: for clients of this user on this machine.
+        client_secret: the same pair's other half.
+        clients: folder of the public keys of other clients that are let in.
+    """
 
     server_public: bytes
     server_secret: bytes = field(repr=False)
@@ -34,10 +42,10 @@ class Keys:
 
 
 def make_keys(settings: ServerSettings) -> Keys:
-    """Keys for one run of a server.
+    """Return the keys for one run of a server.
 
-    On loopback everything is fresh. Elsewhere the server's own key and the allow-list come from the
-    key folder: `server.key_secret` and `clients/*.key`.
+    On loopback all keys are new. Elsewhere the server's own key and the allow-list come from the key folder:
+    `server.key_secret` and `clients/*.key`.
 
     Raises:
         Refused: an address that is not loopback without both, or a key or folder that cannot be trusted or read.
@@ -60,13 +68,17 @@ def make_keys(settings: ServerSettings) -> Keys:
 
 
 def read_clients(folder: Path) -> dict[str, str]:
-    """Public key -> name of each client on the list. Raises Refused: one of them, or the folder, cannot be trusted."""
+    """Return public key -> name of each client on the list.
+
+    Raises:
+        Refused: one of the files, or the folder, cannot be trusted.
+    """
     check_folder(folder)
     return {read_public(path): path.stem for path in sorted(folder.glob("*.key"))}
 
 
 class AllowList:
-    """The keys that are let in now. The folder is read again when it changes; a key in it that is no good is out."""
+    """The keys that are let in now. The folder is read again when it changes; a broken key in it is left out."""
 
     def __init__(self, keys: Keys) -> None:
         self._own, self._folder = keys.client_public.decode(), keys.clients
@@ -77,11 +89,11 @@ class AllowList:
         self.refresh()
 
     def admits(self, key: str) -> bool:
-        """From any thread; looks at no disk."""
+        """Return whether a key is let in. From any thread; looks at no disk."""
         return key in self._names
 
     def refresh(self) -> None:
-        """Follow the folder. One that cannot be read for now leaves the list as it is; one that is gone empties it."""
+        """Follow the folder. If it cannot be read for now the list stays as it is; if it is gone the list is empty."""
         if self._folder is None:
             return
         with self._reading:
@@ -93,34 +105,34 @@ class AllowList:
                 log.warning("cannot read %s: %s; the keys let in stay as they were", self._folder, exc.strerror)
                 return
             if state != self._state:
-                self._follow(state)
-
-    def _follow(self, state: object) -> None:
-        before, first = self._names, self._state is None
-        self._names = {self._own: "this user", **_sound_clients(self._folder)} if self._folder else before
-        self._state = state
-        if not first:
-            for key in self._names.keys() - before.keys():
-                log.info("%s may come in now, key %s", self._names[key], fingerprint(key))
-            for key in before.keys() - self._names.keys():
-                log.warning("%s may not come in any more, key %s", before[key], fingerprint(key))
+                before, self._names = self._names, {self._own: "this user", **_valid_clients(self._folder)}
+                if self._state is not None:  # not the first time
+                    _log_changes(before, self._names)
+                self._state = state
 
     def log_stranger(self, key: str) -> None:
         """Log a key that is not on the list, once each, for as many as a log can bear."""
-        if key not in self._strangers and len(self._strangers) < _STRANGERS_NAMED:
+        if key not in self._strangers and len(self._strangers) < _STRANGERS_LOGGED_MAX:
             self._strangers.add(key)
             log.warning("a client was turned away: its key %s is not on the list", fingerprint(key))
 
 
+def _log_changes(before: Mapping[str, str], after: Mapping[str, str]) -> None:
+    for key in after.keys() - before.keys():
+        log.info("%s may come in now, key %s", after[key], fingerprint(key))
+    for key in before.keys() - after.keys():
+        log.warning("%s may not come in any more, key %s", before[key], fingerprint(key))
+
+
 def _state_of(folder: Path) -> object:
-    """Differs after every change to the folder."""
+    """Return a value that differs after every change to the folder."""
     facts = [(path.name, path.lstat()) for path in (folder.parent, folder, *sorted(folder.iterdir()))]
     return tuple(
         (name, it.st_ino, it.st_mode, it.st_uid, it.st_size, it.st_mtime_ns, it.st_ctime_ns) for name, it in facts
     )
 
 
-def _sound_clients(folder: Path) -> dict[str, str]:
+def _valid_clients(folder: Path) -> dict[str, str]:
     names: dict[str, str] = {}
     try:
         check_folder(folder.parent)
@@ -160,10 +172,7 @@ class ClientAuthenticator:
 
     def callback(self, domain: str, key: bytes) -> bool:
         """Return whether a key may connect. On the authenticator's thread, which an exception would end."""
-        try:
-            self._list.refresh()
-        except Exception:
-            log.exception("the list of keys cannot be followed")
+        self._refresh()
         is_known = self.is_allowed(key.decode())
         if not is_known:
             self._list.log_stranger(key.decode())
@@ -183,15 +192,19 @@ class ClientAuthenticator:
         socket.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)
 
     def stop(self) -> None:
+        """End the threads."""
         self._stopping.set()
         if self._watcher.is_alive():
             self._watcher.join()
         self._authenticator.stop()
 
     def _watch(self) -> None:
-        """So that a key taken off the list is out even if nobody knocks."""
-        while not self._stopping.wait(_LOOK_AGAIN_S):
-            try:
-                self._list.refresh()
-            except Exception:
-                log.exception("the list of keys cannot be followed")
+        """Refresh the list often, so that a key taken off it is out even if no client connects."""
+        while not self._stopping.wait(_REFRESH_S):
+            self._refresh()
+
+    def _refresh(self) -> None:
+        try:
+            self._list.refresh()
+        except Exception:
+            log.exception("the list of keys cannot be followed")

@@ -1,4 +1,4 @@
-"""What a server is told when it starts."""
+"""The settings of a server."""
 
 from __future__ import annotations
 
@@ -16,20 +16,38 @@ _LOOPBACK_HOSTS = {"127.0.0.1", "localhost"}
 
 
 def engine_names() -> tuple[str, ...]:
-    """Engines that are installed, by their entry points: nothing is imported."""
+    """Return the engines that are installed, by their entry points. None is imported."""
     return tuple(sorted({entry.name for entry in entry_points(group=ENGINE_GROUP)}))
 
 
 @dataclass(frozen=True)
 class ServerSettings:
-    """Folders are absolute; times in seconds; a `spool_limit_bytes` of 0 is none.
+    """The settings of one server. Folders are absolute; times are in seconds.
 
-    memory_bytes: that the server process may take besides what it starts with; over it, connections are shut
-    (connection_limiter.py). 0: no limit.
-    metrics_port: of 127.0.0.1, for Prometheus; 0: none.
-    autostarted: a client started this server, so that it leaves when idle and logs to a file.
-    cancel_grace_*: how long a cancelled worker may take to its next safe point before it is ended.
-    ping_deadline_s: a client silent for so long has gone. upload_patience_s: an upload still for so long is given up.
+    Attributes:
+        spool: folder for jobs, their inputs and results.
+        runtime_dir: folder for the files through which clients find the server.
+        bind: URL to listen on.
+        keys: folder of keys; needed if `bind` is not loopback.
+        models: folder of model weights.
+        threads: of each worker; 0: as many as there are cores.
+        workers: number of worker processes.
+        roots: folders that `path` transport may read; see `allowed_roots`.
+        path_map: from clients' paths to this machine's.
+        spool_limit_bytes: for blobs and frames; 0 is no limit.
+        idle_free_s: an autostarted server gives its workers' memory back when it was idle for so long.
+        idle_exit_s: it leaves when it was idle for so long.
+        hang_s: a worker without progress for so long is replaced.
+        cancel_grace_cpu_s: how long a cancelled worker on a CPU may take to its next safe point before it is killed.
+        cancel_grace_gpu_s: the same on a GPU.
+        ping_deadline_s: a client silent for so long has gone.
+        upload_patience_s: an upload without a part for so long is given up.
+        memory_bytes: what the process may take besides what it starts with, before connections are shut
+            (connection_limiter.py); 0 is no limit.
+        metrics_port: of 127.0.0.1, for Prometheus; 0 is none.
+        autostarted: a client started this server, so that it leaves when idle and logs to a file.
+        engines: names of the engines that jobs may ask for.
+        worker_command: that starts a worker process.
     """
 
     spool: Path
@@ -57,6 +75,7 @@ class ServerSettings:
 
     @classmethod
     def from_config(cls, config: Config, autostarted: bool = False) -> ServerSettings:
+        """Return the settings that a configuration stands for."""
         return cls(
             spool=config.spool,
             runtime_dir=config.runtime_dir,
@@ -77,12 +96,12 @@ class ServerSettings:
 
     @property
     def allowed_roots(self) -> tuple[str, ...]:
-        """Folders for `path` transport. On loopback every client is this user, who may read what this user may."""
+        """The folders for `path` transport. On loopback each client is this user, who may read any file of theirs."""
         return self.roots or ((Path.cwd().anchor,) if is_loopback(self.bind) else ())
 
 
 def split_bind(url: str) -> tuple[str, int | None]:
-    """Host and port of `tcp://HOST:PORT`; port `*` is None.
+    """Return host and port of `tcp://HOST:PORT`; port `*` is None.
 
     Raises:
         UsageError: another scheme, no host, no port.
@@ -94,5 +113,6 @@ def split_bind(url: str) -> tuple[str, int | None]:
 
 
 def is_loopback(url: str) -> bool:
+    """Return whether an address is reached from this machine alone."""
     host, _ = split_bind(url)
     return host in _LOOPBACK_HOSTS

@@ -29,14 +29,16 @@ _TICK_S = 0.1
 
 
 class Clients:
-    """When each client of a socket was last heard, for the thread of that socket.
+    """The clients of a socket, with the time when each was last heard. For the thread of that socket.
+
+    Args:
+        deadline_s: a client that was silent for longer has gone.
 
     Attributes:
-        last_heard: monotonic time of the latest word of any client; any thread may read it.
+        last_heard: monotonic time when any client was last heard; any thread may read it.
     """
 
     def __init__(self, deadline_s: float) -> None:
-        """deadline_s: a client that was silent for longer has gone."""
         self._deadline_s = deadline_s
         self._heard: OrderedDict[bytes, float] = OrderedDict()  # monotonic; the latest last
         self.last_heard = time.monotonic()
@@ -90,7 +92,14 @@ class Listener:
 
 @dataclass(frozen=True)
 class ClientRequest:
-    """One message of a client, and the means to answer it now or later, on the thread of its loop."""
+    """One message of a client, and the means to answer it now or later, on the thread of its loop.
+
+    Attributes:
+        loop: the loop that received it.
+        client: its sender.
+        number: that the answer repeats.
+        buffers: raw bytes that came with it.
+    """
 
     loop: RouterLoop
     client: bytes

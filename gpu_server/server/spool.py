@@ -1,10 +1,10 @@
-"""Files of a server: blobs by digest, result frames by attempt, uploads in the making.
+"""The files of a server: blobs by digest, result frames by attempt, unfinished uploads.
 
 <spool>/lock, journal.sqlite, logs/
 <spool>/incoming/*                         uploads until they are whole
 <spool>/blobs/<2>/<digest>                 inputs, named by blake2b-256 of their bytes
 <spool>/jobs/<id>/attempt-<n>/, scratch/   what workers write
-<spool>/cache/                             what engines find again by content; the workers keep it small
+<spool>/cache/                             files that engines find again by content; the workers keep it small
 """
 
 from __future__ import annotations
@@ -28,15 +28,21 @@ log = logging.getLogger(__name__)
 
 
 class Spool:
-    """One folder, which one server at a time uses."""
+    """One folder, which one server at a time uses. It is made if need be.
+
+    Attributes:
+        root: the folder.
+        journal_path: the journal in it.
+        logs: folder of the server's logs.
+        cache: folder that all jobs share.
+
+    Raises:
+        Refused: another server uses it, or another user has put something into it.
+        OutputError: it cannot be made.
+        DiskFull: there is no room for it.
+    """
 
     def __init__(self, root: Path) -> None:
-        """Take the folder into use, making it if need be.
-
-        Raises:
-            Refused: another server uses it, or another user has put something into it.
-            OutputError, DiskFull: it cannot be made.
-        """
         self.root = root
         self.journal_path = root / "journal.sqlite"
         self.logs, self.cache = root / "logs", root / "cache"
@@ -63,15 +69,19 @@ class Spool:
         self._lock.close()
 
     def blob_path(self, digest: str) -> Path:
+        """Return where a blob lies."""
         return self._blobs / digest[:2] / digest
 
     def frames_dir(self, job_id: str, attempt: int) -> Path:
+        """Return the folder of an attempt's result frames."""
         return self._jobs / job_id / f"attempt-{attempt}"
 
     def scratch_dir(self, job_id: str) -> Path:
+        """Return the folder for the files that an engine finds again in the next attempt at a job."""
         return self._jobs / job_id / "scratch"
 
     def new_upload(self) -> Path:
+        """Return a new path for an upload."""
         return self._incoming / uuid.uuid4().hex
 
     def adopt(self, upload: Path, digest: str) -> None:
@@ -92,23 +102,34 @@ class Spool:
             self.scratch_dir(job_id).mkdir(exist_ok=True)
 
     def holds(self, frame: ResultFrame) -> bool:
-        """A published frame is still there, whole."""
+        """Return whether a published frame is still there, whole."""
         path = Path(frame.path)
         return path.is_file() and path.stat().st_size == frame.size
 
     def remove_blobs(self, digests: Iterable[str]) -> None:
+        """Remove blobs, as far as they are there."""
         for digest in digests:
             with suppress(OSError):
                 self.blob_path(digest).unlink()
 
     def remove_job(self, job_id: str) -> None:
+        """Remove all files of a job but its inputs."""
         shutil.rmtree(self._jobs / job_id, ignore_errors=True)
 
     def remove_scratch(self, job_id: str) -> None:
+        """Remove the files that engines kept for a next attempt at a job."""
         shutil.rmtree(self.scratch_dir(job_id), ignore_errors=True)
 
     def sweep(self, blobs: Mapping[str, int], jobs: Iterable[str]) -> set[str]:
-        """Remove what the journal does not know; return the digests of blobs that it knows but are not whole here."""
+        """Remove files that the journal does not know.
+
+        Args:
+            blobs: digest -> size in bytes of the blobs that it knows.
+            jobs: ids of the jobs that it knows.
+
+        Returns:
+            The digests of blobs that it knows, but that are not whole here.
+        """
         for upload in self._incoming.iterdir():
             upload.unlink()
         known = set(jobs)
@@ -123,7 +144,11 @@ class Spool:
 
 
 def _keep_private(path: Path, root: Path, mode: int) -> None:
-    """Plates and results are for nobody else on this machine, also where the spool lies in a folder open to others."""
+    """Keep plates and results from other users of this machine, also where the spool lies in a folder open to all.
+
+    Raises:
+        Refused: the file or folder belongs to another user.
+    """
     if os.name == "nt":
         return
     ours = {os.getuid(), root.stat().st_uid}

@@ -1,4 +1,4 @@
-"""One worker process: started, spoken to over its pipes, and ended. Nothing here waits on the caller's thread."""
+"""A worker process: started, spoken to over its pipes, and ended. No call waits on the caller's thread."""
 
 from __future__ import annotations
 
@@ -26,7 +26,12 @@ _LINE_BYTES_MAX = 2**20
 
 @dataclass(frozen=True)
 class WorkerExit:
-    """A worker process has ended. exit_code: negative for a signal. tail: the last it said on stderr."""
+    """The end of a worker process.
+
+    Attributes:
+        exit_code: negative for a signal.
+        tail: the last lines that it wrote to stderr.
+    """
 
     exit_code: int
     tail: str
@@ -36,7 +41,15 @@ class WorkerExit:
 
 
 class WorkerProcess:
-    """`on_message` and `on_gone` are called on threads of this object; `on_gone` once, as the last."""
+    """A worker process. It is started at once, on a thread of this object.
+
+    Args:
+        name: of the process, for the log.
+        command: that starts it.
+        environment: its environment variables.
+        on_message: called for each message, on a thread of this object.
+        on_exit: called once, as the last, on a thread of this object.
+    """
 
     def __init__(
         self,
@@ -44,16 +57,16 @@ class WorkerProcess:
         command: Sequence[str],
         environment: Mapping[str, str],
         on_message: Callable[[WorkerMessage], None],
-        on_gone: Callable[[WorkerExit], None],
+        on_exit: Callable[[WorkerExit], None],
     ) -> None:
         self.name = name
         self._command, self._environment = tuple(command), dict(environment)
-        self._on_message, self._on_gone = on_message, on_gone
+        self._on_message, self._on_exit = on_message, on_exit
         self._outbox: queue.SimpleQueue[WorkerMessage | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._killed = False
-        self._jobs: list[str] = []  # that it holds
+        self._jobs: list[str] = []  # that the process holds
         self._latest: list[str] = []  # the job that it was given last
         self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
         self._thread = threading.Thread(target=self._run, name=name)
@@ -61,21 +74,22 @@ class WorkerProcess:
 
     @property
     def pid(self) -> int:
-        """0 until it has been started."""
+        """The process's number; 0 until it has been started."""
         with self._lock:
             return self._process.pid if self._process else 0
 
     def send(self, message: WorkerMessage) -> None:
+        """Send a message, after those sent before."""
         if isinstance(message, RunJob):
             self._jobs, self._latest = [*self._jobs, message.id], [message.id]
         self._outbox.put(message)
 
     def end(self) -> None:
-        """Close the worker's stdin, upon which it ends by itself."""
+        """Close the worker's stdin, which makes it end by itself."""
         self._outbox.put(None)
 
     def kill(self) -> None:
-        """End it now, whatever it does."""
+        """Kill the process now."""
         with self._lock:
             self._killed = True
             if self._process:
@@ -83,7 +97,7 @@ class WorkerProcess:
         self._outbox.put(None)
 
     def join(self, timeout_s: float) -> bool:
-        """Wait until the process has gone; False if it has not within `timeout_s`."""
+        """Wait until the process has gone. Returns False if it has not within `timeout_s`."""
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
@@ -91,7 +105,7 @@ class WorkerProcess:
         try:
             process = self._spawn()
         except OSError as exc:
-            self._on_gone(WorkerExit(-1, f"cannot start {self._command[0]}: {exc.strerror or exc}"))
+            self._on_exit(WorkerExit(-1, f"cannot start {self._command[0]}: {exc.strerror or exc}"))
             return
         assert process.stdin and process.stdout and process.stderr
         writer = threading.Thread(target=self._write, args=(process.stdin,), name=f"{self.name}-stdin")
@@ -107,14 +121,14 @@ class WorkerProcess:
                 self._on_message(message)
         except Exception as exc:
             log.exception("%s: cannot understand what it sends", self.name)
-            self._tail.append(f"it sent what is no message: {exc}")
+            self._tail.append(f"it sent bytes that are no message: {exc}")
             process.kill()
         self._outbox.put(None)
         exit_code = process.wait()
         writer.join()
         logger.join(_LOG_END_S)
         process.stdout.close()
-        self._on_gone(WorkerExit(exit_code, " | ".join(self._tail)[-_TAIL_CHARACTERS:]))
+        self._on_exit(WorkerExit(exit_code, " | ".join(self._tail)[-_TAIL_CHARACTERS:]))
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         pipe = subprocess.PIPE
@@ -139,5 +153,6 @@ class WorkerProcess:
     def _read_log(self, stderr: IO[bytes]) -> None:
         while line := stderr.readline(_LINE_BYTES_MAX):
             text = line.decode("utf-8", "replace").rstrip()
-            self._tail += [told[:_TAIL_CHARACTERS] for told in log_of_worker(self.name, text, self._jobs, self._latest)]
+            messages = log_of_worker(self.name, text, self._jobs, self._latest)
+            self._tail += [message[:_TAIL_CHARACTERS] for message in messages]
         stderr.close()
