@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from gpu_server.engines.base import Array, ArrayClip, SilentContext
-from gpu_server.engines.propagate.camera import Camera, apply, corner_shift, simplest_motion, solve_camera
-from gpu_server.engines.propagate.flow import complete, residual_flow
+from gpu_server.engines.propagate.camera import Camera, apply_map, corner_shift, simplest_motion, solve_camera
+from gpu_server.engines.propagate.flow import complete_field, residual_flow
 from gpu_server.engines.propagate.moving_objects import find_moving_objects
 from gpu_server.engines.propagate.sources import choose_sources, find_unseen
 from gpu_server.engines.propagate.survey import Survey, make_survey
@@ -43,7 +43,7 @@ def scattered(count: int = 200) -> Array:
 def test_the_simplest_motion_that_fits_is_found(truth):
     here = scattered()
     noise = np.random.default_rng(1).normal(0, 0.05, here.shape)
-    found = simplest_motion(here, apply(truth, here) + noise)
+    found = simplest_motion(here, apply_map(truth, here) + noise)
     assert corner_shift((180, 320), found, truth) < 0.15
     assert np.count_nonzero(found == np.eye(3)) >= np.count_nonzero(truth == np.eye(3))
 
@@ -51,7 +51,7 @@ def test_the_simplest_motion_that_fits_is_found(truth):
 def test_a_few_wrong_tracks_change_nothing():
     here = scattered()
     truth = np.array([[1, 0, 3.3], [0, 1, -1.2], [0, 0, 1]])
-    there = apply(truth, here)
+    there = apply_map(truth, here)
     there[::10] += 8
     assert corner_shift((180, 320), simplest_motion(here, there), truth) < 0.1
 
@@ -108,7 +108,7 @@ def test_completion_keeps_what_is_known_and_continues_it():
     trust = np.ones((120, 160), np.float32)
     trust[30:90, 50:110] = 0
     field = np.where(trust[..., None] > 0, ramp, 99.0).astype(np.float32)
-    filled = complete(field, trust, 2.5)
+    filled = complete_field(field, trust, 2.5)
     assert np.abs(filled - ramp)[10:-10, 10:30].max() < 0.2
     assert np.abs(filled - ramp)[40:80, 60:100].max() < 1.0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gpu_server.engines.propagate.gather import Sample, mix, resampled, tiles
+from gpu_server.engines.propagate.gather import Sample, mix, resample_lanczos, tiles
 from void_bridge.pixels.box import Box
 from void_bridge.pixels.encoding import apply_gain, decode, encode
 
@@ -62,7 +62,7 @@ def test_a_highlight_does_not_ring_when_resampled():
     plate = np.full((40, 40, 3), 0.05, np.float32)
     plate[18:22, 18:22] = 40.0
     y, x = np.mgrid[0:40, 0:40].astype(np.float32)
-    moved = decode(resampled(encode(plate, 0.0).astype(np.float16), x + 0.5, y), 0.0)
+    moved = decode(resample_lanczos(encode(plate, 0.0).astype(np.float16), x + 0.5, y), 0.0)
     assert moved.min() > -0.02
     assert moved.max() > 35
 

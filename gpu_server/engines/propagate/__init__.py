@@ -1,1 +1,1 @@
-"""Clean plates from the shot itself, without weights. engine.py shows the way through."""
+"""The propagate engine: clean plates from the shot itself, without weights. Start reading at engine.py."""

@@ -1,4 +1,4 @@
-"""One source of one frame: where its pixels are, which of them may be used, and how to match their light."""
+"""The alignment of a source with a frame: where its pixels are, which are usable, and how their light is matched."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from gpu_server.engines.base import Array
 from gpu_server.engines.propagate.camera import Camera, Map
-from gpu_server.engines.propagate.flow import complete, residual_flow, resized_grid, source_places, warped_mask
+from gpu_server.engines.propagate.flow import complete_field, residual_flow, resized_grid, source_places, warped_mask
 from gpu_server.engines.propagate.survey import Mask, Survey, scaling
 from void_bridge.pixels.box import Box
 from void_bridge.pixels.encoding import encode
@@ -23,12 +23,18 @@ _OFFSET_SIGMA = 3.0  # cells of the colour grid
 
 @dataclass(frozen=True)
 class SourceAlignment:
-    """From the pixels of a target's proxy to a source's.
+    """The way from the pixels of a target's proxy to a source's.
 
-    box: the part of the target's proxy that is covered. residual: shape [*box.shape, 2] or None (see `residual_flow`).
-    usable: shape box.shape, in [0, 1]: weight of the source by what it hides, fading in from its borders.
-    gain: shape [3], linear. offset: shape [gh, gw, 3], encoded, over `box` on the colour grid; added after the gain.
-    mismatch: encoded, how different source and target still are around the hole. sharpness: in [0, 1].
+    Attributes:
+        source: the source's index.
+        box: the part of the target's proxy that is covered.
+        motion: map of the camera.
+        residual: shape [*box.shape, 2] or None (see `residual_flow`).
+        usable: shape box.shape, in [0, 1]: weight of the source, fading in from the borders of its hidden pixels.
+        gain: shape [3], linear.
+        offset: shape [gh, gw, 3], encoded, over `box` on the colour grid; added after the gain.
+        mismatch: encoded: how different source and target still are around the hole.
+        sharpness: in [0, 1].
     """
 
     source: int
@@ -43,27 +49,36 @@ class SourceAlignment:
 
     @property
     def exact(self) -> bool:
-        """Pixels lie on pixels: nothing is resampled."""
+        """Whether pixels lie on pixels, so that nothing is resampled."""
         return self.residual is None and np.array_equal(self.motion, np.eye(3))
 
 
 def align_source(
-    survey: Survey, camera: Camera, target: int, source: int, exposure: float, made_up: Mask | None = None
+    survey: Survey, camera: Camera, target: int, source: int, exposure: float, synthesised: Mask | None = None
 ) -> SourceAlignment:
-    """made_up: shape [h, w] of the source's proxy: use that, and nothing else of the source."""
+    """Align a source with the hole of a target.
+
+    Args:
+        survey: the survey.
+        camera: the camera's motion.
+        target: the frame to fill.
+        source: the frame that pixels are taken from.
+        exposure: stops.
+        synthesised: shape [h, w] of the source's proxy: only these pixels of the source are used. None: all valid ones.
+    """
     box = hole_context(survey, target)
     motion = camera.precise(target, source)
     residual = residual_flow(survey, target, source, motion, box)
-    unusable = survey.invalid(source) if made_up is None else ~made_up
-    hidden = _hidden_there(unusable, motion, residual, box)
+    unusable = survey.invalid(source) if synthesised is None else ~synthesised
+    hidden = _hidden_in_source(unusable, motion, residual, box)
     gain, offset, mismatch = _match_light(survey, target, source, motion, residual, box, exposure)
     zoom = float(np.sqrt(abs(np.linalg.det(motion[:2, :2]))))
-    usable = _faded(hidden) if made_up is None else (~hidden).astype(np.float32)
+    usable = _fade(hidden) if synthesised is None else (~hidden).astype(np.float32)
     return SourceAlignment(source, box, motion, residual, usable, gain, offset, mismatch, min(1.0, zoom) ** 2)
 
 
 def hole_context(survey: Survey, target: int) -> Box:
-    """The hole's box in the proxy, and some of what is around it."""
+    """Return the hole's box in the proxy, with some of its surroundings."""
     rows, columns = np.flatnonzero(survey.hole(target).any(1)), np.flatnonzero(survey.hole(target).any(0))
     if not len(rows):
         return Box(0, 0, 0, 0)
@@ -72,7 +87,7 @@ def hole_context(survey: Survey, target: int) -> Box:
     return around & Box(0, 0, height, width)
 
 
-def _hidden_there(unusable: Mask, motion: Map, residual: Array | None, box: Box) -> Mask:
+def _hidden_in_source(unusable: Mask, motion: Map, residual: Array | None, box: Box) -> Mask:
     if residual is None:
         place = motion @ np.array([[1, 0, box.x0], [0, 1, box.y0], [0, 0, 1]], np.float64)
         return warped_mask(unusable, place, (box.width, box.height))
@@ -81,8 +96,8 @@ def _hidden_there(unusable: Mask, motion: Map, residual: Array | None, box: Box)
     return np.asarray(cv2.remap(bad, x, y, cv2.INTER_LINEAR, borderValue=255) > 8, bool)
 
 
-def _faded(hidden: Mask) -> Array:
-    """Weight by distance from what is hidden or out of the picture."""
+def _fade(hidden: Mask) -> Array:
+    """Return a weight by distance from hidden pixels and from the border of the picture."""
     if not hidden.any():
         return np.ones(hidden.shape, np.float32)
     distance = cv2.distanceTransform((~hidden).astype(np.uint8), cv2.DIST_L2, 3)
@@ -94,7 +109,7 @@ def _pixels(box: Box) -> Array:
 
 
 def colour_cells(survey: Survey, box: Box) -> Box:
-    """The cells of the colour grid that a box of the proxy touches."""
+    """Return the cells of the colour grid that a box of the proxy touches."""
     (h, w), (gh, gw) = survey.shape, survey.colour_valid.shape[1:]
     across, down = gw / w, gh / h
     return Box(
@@ -127,7 +142,7 @@ def _match_light(
 
 
 def _gain(here: Array, there: Array, both: Array) -> Array:
-    """Shape [3]: by how much the target is brighter; 1 where that cannot be told or doesn't matter."""
+    """Return by how much the target is brighter, shape [3]; 1 if that is unclear or negligible."""
     gain = np.ones(3, np.float32)
     for channel in range(3):
         a, b = here[both, channel], there[both, channel]
@@ -139,11 +154,11 @@ def _gain(here: Array, there: Array, both: Array) -> Array:
 
 
 def _offset(difference: Array, both: Array) -> tuple[Array, float]:
-    """A smooth correction of what the gain leaves, and how much remains after it."""
+    """Return a smooth correction of the difference that the gain leaves, and how much remains after it."""
     if both.sum() < 24:
         return np.zeros(difference.shape, np.float32), 0.1
     strength = np.max(np.abs(difference), axis=-1)
     trust = both / (1 + np.square(strength / 0.04))
-    smooth = complete(difference, trust.astype(np.float32), _OFFSET_SIGMA)
+    smooth = complete_field(difference, trust.astype(np.float32), _OFFSET_SIGMA)
     left = np.abs(difference - smooth)[both]
     return np.clip(smooth, -_LARGEST_OFFSET, _LARGEST_OFFSET), float(1.25 * left.mean())

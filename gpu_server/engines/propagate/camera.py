@@ -1,8 +1,9 @@
-"""Where the camera looks: maps from the pixels of one proxy to another's.
+"""Camera motion: maps from the pixels of one proxy to another's.
 
-Corners are tracked (B. Lucas and T. Kanade, 1981, in pyramids after J.-Y. Bouguet) there and back, a homography is
-agreed on by random sampling, and the simplest motion that explains the tracks as well is taken: none, a shift, a
-similarity, an affine map, a homography. So a locked-off camera gives the identity exactly, and nothing is resampled.
+Corners are tracked (B. Lucas and T. Kanade, 1981, in pyramids after J.-Y. Bouguet) there and back, and random sampling
+finds the homography that most of them agree on. The simplest motion that explains the tracks as well is then taken:
+none, a shift, a similarity, an affine map, a homography. So a locked-off camera gives the identity exactly, and nothing
+is resampled.
 """
 
 from __future__ import annotations
@@ -31,7 +32,14 @@ _AS_STILL = 1.25, 0.03  # and none at all by these: what then remains is less th
 
 @dataclass
 class Camera:
-    """Maps between any two frames of a survey, in proxy pixels."""
+    """The maps between any two frames of a survey, in proxy pixels.
+
+    Attributes:
+        survey: the survey.
+        chain: maps from each frame to frame 0.
+        sure: whether the step from each frame to the next was tracked.
+        corners: corners to track, by frame.
+    """
 
     survey: Survey
     chain: list[Map]  # frame t to frame 0
@@ -39,13 +47,13 @@ class Camera:
     corners: dict[int, Points] = field(default_factory=dict)
 
     def rough(self, target: int, source: int) -> Map:
-        """Along the chain of neighbours: quick, with a drift that grows with distance."""
+        """Return the map along the chain of neighbours: quick, with a drift that grows with distance."""
         if target == source:
             return np.eye(3)
-        return normalised(np.linalg.inv(self.chain[source]) @ self.chain[target])
+        return normalise(np.linalg.inv(self.chain[source]) @ self.chain[target])
 
     def precise(self, target: int, source: int) -> Map:
-        """Measured between these two frames, where they see enough of the same."""
+        """Return the map measured between these two frames, or the rough one if they show too little of the same."""
         guess = self.rough(target, source)
         if target == source or abs(target - source) == 1:
             return guess
@@ -54,17 +62,17 @@ class Camera:
         return found if found is not None and corner_shift(self.survey.shape, found, guess) < limit else guess
 
     def speed(self, frame: int, neighbour: int) -> float:
-        """How far a corner moves at most, in pixels."""
+        """Return how far a corner of the frame moves at most, in pixels."""
         return corner_shift(self.survey.shape, self.rough(frame, neighbour), np.eye(3))
 
     @cached_property
     def usual_speed(self) -> float:
-        """Median over the shot, pixels a frame."""
+        """The median speed over the shot, in pixels a frame."""
         return float(np.median([self.speed(i, i + 1) for i in range(self.survey.frames - 1)] or [0.0]))
 
     @property
     def kind(self) -> str:
-        """`static`, `moving`, or `unsure` where neighbours could not be matched."""
+        """`static`, `moving`, or `unsure` if neighbours could not be matched."""
         if not all(self.sure):
             return "unsure"
         still = all(np.array_equal(m, np.eye(3)) for m in self.chain)
@@ -72,6 +80,11 @@ class Camera:
 
 
 def solve_camera(survey: Survey, context: Context) -> Camera:
+    """Track the camera over the shot.
+
+    Raises:
+        Cancelled: the job was cancelled.
+    """
     corners = {}
     for i in range(survey.frames):
         context.check()
@@ -84,19 +97,19 @@ def solve_camera(survey: Survey, context: Context) -> Camera:
             found = register(survey, i + 1, i, np.eye(3), corners[i + 1])
         sure.append(found is not None)
         step = np.eye(3) if found is None else found
-        chain.append(normalised(chain[-1] @ step))
+        chain.append(normalise(chain[-1] @ step))
     return Camera(survey, chain, sure, corners)
 
 
 def find_corners(detail: NDArray[np.uint8], valid: NDArray[np.bool_]) -> Points:
-    """Shape [N, 2]: (x, y) of the corners best to track, at most 500, spread over what is valid."""
+    """Return the corners that are best to track, spread over the valid area: (x, y), shape [N, 2], at most 500."""
     distance = max(4, round(0.012 * max(detail.shape)))
     found = cv2.goodFeaturesToTrack(detail, _CORNERS, 0.004, distance, mask=valid.astype(np.uint8), blockSize=5)
     return np.zeros((0, 2), np.float32) if found is None else found.reshape(-1, 2)
 
 
 def register(survey: Survey, target: int, source: int, guess: Map, corners: Points) -> Map | None:
-    """The map from `target` to `source`, or None where too little of both is the same."""
+    """Return the map from `target` to `source`, or None if they show too little of the same."""
     if len(corners) < _ENOUGH:
         return None
     here, there = _track(survey, target, source, guess, corners)
@@ -110,24 +123,29 @@ def register(survey: Survey, target: int, source: int, guess: Map, corners: Poin
 
 
 def _track(survey: Survey, target: int, source: int, guess: Map, corners: Points) -> tuple[Points, Points]:
-    """Corners of the target and where they are in the source, those alone that are found there and back."""
+    """Return corners of the target and their places in the source; only those that are found there and back."""
     a, b = survey.detail[target], survey.detail[source]
     options = {"winSize": (21, 21), "maxLevel": 3, "flags": cv2.OPTFLOW_USE_INITIAL_FLOW}
-    expected = apply(guess, corners).astype(np.float32)
+    expected = apply_map(guess, corners).astype(np.float32)
     there, found, _ = cv2.calcOpticalFlowPyrLK(a, b, corners, expected.copy(), **options)
     back, found_back, _ = cv2.calcOpticalFlowPyrLK(b, a, there, corners.copy(), **options)
     good = (found.ravel() > 0) & (found_back.ravel() > 0)
     good &= np.linalg.norm(back - corners, axis=1) < _THERE_AND_BACK_PX
-    good &= lookup(~survey.invalid(source), there)
+    good &= look_up(~survey.invalid(source), there)
     return corners[good], there[good]
 
 
 def simplest_motion(here: NDArray[np.float64], there: NDArray[np.float64]) -> Map:
-    """The motion with the fewest freedoms that fits about as well as a homography. Points: shape [N, 2] each."""
+    """Return the motion with the fewest freedoms that fits about as well as a homography.
+
+    Args:
+        here: points, shape [N, 2].
+        there: their places after the motion, shape [N, 2].
+    """
     weight = np.ones(len(here))
     full = _homography(here, there, weight)
     for _ in range(3):
-        error = np.linalg.norm(apply(full, here) - there, axis=1)
+        error = np.linalg.norm(apply_map(full, here) - there, axis=1)
         reach = max(3.0 * 1.2 * float(np.median(error)), 0.05)
         weight = np.square(np.clip(1 - np.square(error / reach), 0, 1)) + 1e-9
         full = _homography(here, there, weight)
@@ -135,24 +153,24 @@ def simplest_motion(here: NDArray[np.float64], there: NDArray[np.float64]) -> Ma
     if _spread(np.eye(3), here, there, weight) <= spread * _AS_STILL[0] + _AS_STILL[1]:
         return np.eye(3)
     best = spread * _AS_GOOD[0] + _AS_GOOD[1]
-    ladder: tuple[Callable[..., Map], ...] = (_shift, _similarity, _affine)
-    for fit in ladder:
+    models: tuple[Callable[..., Map], ...] = (_shift, _similarity, _affine)
+    for fit in models:
         motion = fit(here, there, weight)
         if _spread(motion, here, there, weight) <= best:
             return motion
     return full
 
 
-def apply(motion: Map, points: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Shape [N, 2] to shape [N, 2]."""
+def apply_map(motion: Map, points: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Apply a map to points, shape [N, 2]."""
     moved = points @ motion[:2, :2].T + motion[:2, 2]
     if motion[2, 0] == 0 and motion[2, 1] == 0:
         return np.asarray(moved / motion[2, 2])
     return np.asarray(moved / (points @ motion[2, :2] + motion[2, 2])[:, None])
 
 
-def lookup(mask: NDArray[np.bool_], points: NDArray[np.floating]) -> NDArray[np.bool_]:
-    """Shape [N]: the mask at the pixel nearest to each point; False outside of it."""
+def look_up(mask: NDArray[np.bool_], points: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Return the mask at the pixel nearest to each point, shape [N]; False outside of the mask."""
     height, width = mask.shape
     x, y = np.rint(points[:, 0]), np.rint(points[:, 1])
     inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
@@ -162,18 +180,19 @@ def lookup(mask: NDArray[np.bool_], points: NDArray[np.floating]) -> NDArray[np.
 
 
 def corner_shift(shape: tuple[int, int], one: Map, other: Map) -> float:
-    """How far apart two maps put a frame's corner, at most, in pixels."""
+    """Return the largest distance between the places that two maps give a frame's corner, in pixels."""
     height, width = shape
     corners = np.array([[0, 0], [width, 0], [0, height], [width, height]], np.float64)
-    return float(np.abs(apply(one, corners) - apply(other, corners)).max())
+    return float(np.abs(apply_map(one, corners) - apply_map(other, corners)).max())
 
 
-def normalised(motion: Map) -> Map:
+def normalise(motion: Map) -> Map:
+    """Scale a map so that its last element is 1."""
     return np.asarray(motion / motion[2, 2])
 
 
 def _spread(motion: Map, here: Map, there: Map, weight: Map) -> float:
-    squared = np.sum(np.square(apply(motion, here) - there), axis=1)
+    squared = np.sum(np.square(apply_map(motion, here) - there), axis=1)
     return float(np.sqrt(np.sum(weight * squared) / np.sum(weight)))
 
 
@@ -200,7 +219,7 @@ def _affine(here: Map, there: Map, weight: Map) -> Map:
 
 
 def _homography(here: Map, there: Map, weight: Map) -> Map:
-    """Weighted direct linear transform on normalised points (R. Hartley, 1997)."""
+    """Fit a homography by the weighted direct linear transform on normalised points (R. Hartley, 1997)."""
     (a, start), (b, end) = _conditioned(here), _conditioned(there)
     ones, zeros = np.ones((len(a), 1)), np.zeros((len(a), 3))
     first = np.hstack([a, ones, zeros, -b[:, :1] * a, -b[:, :1]])
@@ -208,7 +227,7 @@ def _homography(here: Map, there: Map, weight: Map) -> Map:
     root = np.sqrt(weight)[:, None]
     rows = np.vstack([first * root, second * root])
     _, vectors = np.linalg.eigh(rows.T @ rows)
-    return normalised(np.linalg.inv(end) @ vectors[:, 0].reshape(3, 3) @ start)
+    return normalise(np.linalg.inv(end) @ vectors[:, 0].reshape(3, 3) @ start)
 
 
 def _conditioned(points: Map) -> tuple[Map, Map]:

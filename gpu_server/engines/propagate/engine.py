@@ -1,4 +1,4 @@
-"""Clean plates from the shot itself: every hidden pixel is looked for in the other frames. No weights, no GPU."""
+"""The propagate engine: it looks for every hidden pixel in the other frames. It needs no weights and no GPU."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as StillRunning
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from threading import Event
 from typing import ClassVar, TypeVar
 
@@ -20,7 +21,7 @@ from gpu_server.engines.propagate.camera import Camera, solve_camera
 from gpu_server.engines.propagate.compose import Composer, FilledHole, SynthesisedArea
 from gpu_server.engines.propagate.flow import resized_grid, source_places
 from gpu_server.engines.propagate.frame_cache import FrameCache
-from gpu_server.engines.propagate.gather import resampled, to_plate
+from gpu_server.engines.propagate.gather import resample_lanczos, to_plate
 from gpu_server.engines.propagate.moving_objects import find_moving_objects
 from gpu_server.engines.propagate.sources import choose_sources, find_unseen
 from gpu_server.engines.propagate.survey import Mask, PropagateStage, Survey, make_survey
@@ -40,6 +41,8 @@ _PREVIEW_EVERY = 8
 
 
 class PropagateEngine(Engine):
+    """An engine that fills the hole with real pixels from other frames, and synthesises pixels that no frame shows."""
+
     name: ClassVar[str] = "propagate"
     version: ClassVar[str] = "1"
     summary: ClassVar[str] = "real pixels from other frames of the shot; runs on any CPU, needs no weights"
@@ -55,111 +58,100 @@ class PropagateEngine(Engine):
 
 
 class _Run:
+    """One job of the engine."""
+
     def __init__(self, clip: Clip, context: Context, pool: _Pool) -> None:
         self.clip, self.context, self.pool = clip, context, pool
 
     def patches(self) -> Iterator[Patch]:
+        """Yield the patches: survey the shot, find sources, synthesise what none shows, and fill frame by frame."""
         survey = make_survey(self.clip, self.context)
         if all(survey.boxes[i].empty for i in self.clip.wanted):
             self.context.report.update(seen_share=0.0, synthesised_share=0.0)
-            yield from (_nothing(i) for i in self.clip.wanted)
+            yield from (_empty_patch(i) for i in self.clip.wanted)
             return
+        frames = range(survey.frames)
         camera = solve_camera(survey, self.context)
-        survey = survey.without(
-            list(
-                self._each(
-                    PropagateStage.MOVING_OBJECTS,
-                    lambda i: find_moving_objects(survey, camera, i),
-                    range(survey.frames),
-                )
-            )
-        )
+        movers = self._each(PropagateStage.MOVING_OBJECTS, partial(find_moving_objects, survey, camera), frames)
+        survey = survey.without(list(movers))
         camera = replace(camera, survey=survey)
-        sources = dict(
-            enumerate(
-                self._each(PropagateStage.SOURCES, lambda i: choose_sources(survey, camera, i), range(survey.frames))
-            )
-        )
-        unseen = dict(
-            enumerate(
-                self._each(
-                    PropagateStage.HIDDEN, lambda i: find_unseen(survey, camera, i, sources[i]), range(survey.frames)
-                )
-            )
-        )
+        sources = list(self._each(PropagateStage.SOURCES, partial(choose_sources, survey, camera), frames))
+        unseen = list(self._each(PropagateStage.HIDDEN, lambda i: find_unseen(survey, camera, i, sources[i]), frames))
         self._report(survey, camera, sources, unseen)
         store = FrameCache(self.clip, _STORE_BYTES)
         seed = self.context.job.seed
         grain = measure_grain(self.clip, survey, camera, store, self.context)
         composer = Composer(self.clip, survey, camera, store, grain, None, self.pool.check)
-        made_up = self._invent(composer, unseen, sources, seed)
-        composer = Composer(
-            self.clip, survey, camera, store, grain, seed if self.context.job.grain else None, self.pool.check
-        )
-        yield from self._fill(composer, sources, made_up)
+        synthesised = self._synthesise(composer, unseen, sources, seed)
+        if self.context.job.grain:
+            composer = replace(composer, grain_seed=seed)
+        yield from self._fill(composer, sources, synthesised)
 
-    def _invent(
-        self, composer: Composer, unseen: dict[int, Mask], sources: dict[int, list[int]], seed: int
+    def _synthesise(
+        self, composer: Composer, unseen: Sequence[Mask], sources: Sequence[list[int]], seed: int
     ) -> list[SynthesisedArea]:
-        made: list[SynthesisedArea] = []
+        """Synthesise the areas that no frame shows, with previews."""
+        areas: list[SynthesisedArea] = []
         self.context.progress(PropagateStage.SYNTHESISE, 0, 1)
-        for one in self._apart(lambda: synthesise_unseen(composer, unseen, sources, seed)):
-            made.append(one)
-            self.context.preview(one.frame, preview(one.picture.astype(np.float32)))
+        for area in self._in_pool(lambda: synthesise_unseen(composer, unseen, sources, seed)):
+            areas.append(area)
+            self.context.preview(area.frame, preview(area.picture.astype(np.float32)))
         self.context.progress(PropagateStage.SYNTHESISE, 1, 1)
-        self.context.report["synthesised_frames"] = len(made)
-        return made
+        self.context.report["synthesised_frames"] = len(areas)
+        return areas
 
-    def _apart(self, make: Callable[[], Iterator[T]]) -> Iterator[T]:
-        """Run a generator in the pool, item by item, so that a cancel is heard while it works."""
+    def _in_pool(self, make: Callable[[], Iterator[T]]) -> Iterator[T]:
+        """Run a generator in the pool, item by item, so that a cancel takes effect while it works."""
         items = make()
         end = object()
         while (item := self.pool.result(self.pool.submit(next, items, end), self.context)) is not end:
             yield item  # type: ignore[misc]
 
     def _fill(
-        self, composer: Composer, sources: dict[int, list[int]], made_up: Sequence[SynthesisedArea]
+        self, composer: Composer, sources: Sequence[list[int]], synthesised: Sequence[SynthesisedArea]
     ) -> Iterator[Patch]:
+        """Yield a patch for each wanted frame."""
+
         def fill(index: int) -> FilledHole | None:
             if composer.survey.boxes[index].empty:
                 return None
-            return composer.fill(index, sources[index], made_up)
+            return composer.fill(index, sources[index], synthesised)
 
-        for done, (index, filled) in enumerate(
-            zip(self.clip.wanted, self._each(PropagateStage.FILL, fill, self.clip.wanted), strict=True)
-        ):
+        filled_holes = self._each(PropagateStage.FILL, fill, self.clip.wanted)
+        for done, (index, filled) in enumerate(zip(self.clip.wanted, filled_holes, strict=True)):
             if filled is None:
-                yield _nothing(index)
+                yield _empty_patch(index)
                 continue
             if done % _PREVIEW_EVERY == 0:
                 self.context.preview(index, preview(encode(filled.rgb, self.clip.exposure)))
             yield Patch(index, filled.box, filled.rgb, filled.seen)
 
     def _each(self, stage: PropagateStage, work: Callable[[int], R], indices: Sequence[int]) -> Iterator[R]:
-        """`work` for every index, in order, a few at a time."""
-        waiting: deque[Future[R]] = deque()
-        todo = iter(indices)
+        """Apply `work` to every index and yield the results in order; a few are in work at the same time."""
+        running: deque[Future[R]] = deque()
+        left = iter(indices)
         for done in range(len(indices)):
-            while len(waiting) < self.pool.workers + 1 and (index := next(todo, None)) is not None:
-                waiting.append(self.pool.submit(work, index))
+            while len(running) < self.pool.workers + 1 and (index := next(left, None)) is not None:
+                running.append(self.pool.submit(work, index))
             self.context.progress(stage, done, len(indices))
-            yield self.pool.result(waiting.popleft(), self.context)
+            yield self.pool.result(running.popleft(), self.context)
         self.context.progress(stage, len(indices), len(indices))
 
-    def _report(self, survey: Survey, camera: Camera, sources: dict[int, list[int]], unseen: dict[int, Mask]) -> None:
+    def _report(self, survey: Survey, camera: Camera, sources: Sequence[list[int]], unseen: Sequence[Mask]) -> None:
+        """Report the camera and how much of the hole other frames show."""
         hidden = max(1, sum(int(survey.hole(i).sum()) for i in range(survey.frames)))
-        made_up = sum(int(mask.sum()) for mask in unseen.values()) / hidden
-        used = [len(s) for i, s in sources.items() if not survey.boxes[i].empty]
+        unseen_share = sum(int(mask.sum()) for mask in unseen) / hidden
+        used = [len(chosen) for chosen, box in zip(sources, survey.boxes, strict=True) if not box.empty]
         self.context.report.update(
             camera=camera.kind,
-            seen_share=round(1 - made_up, 4),
-            synthesised_share=round(made_up, 4),
+            seen_share=round(1 - unseen_share, 4),
+            synthesised_share=round(unseen_share, 4),
             sources_per_frame=round(float(np.mean(used)), 1) if used else 0.0,
         )
 
 
 def measure_grain(clip: Clip, survey: Survey, camera: Camera, store: FrameCache, context: Context) -> Grain:
-    """Grain of the plate, from up to six pairs of neighbours spread over the shot."""
+    """Measure the grain of the plate from up to six pairs of neighbours spread over the shot."""
     sampler = GrainSampler()
     pairs = np.unique(np.linspace(0, survey.frames - 2, 6).astype(int)) if survey.frames > 1 else []
     for i in pairs:
@@ -171,7 +163,9 @@ def measure_grain(clip: Clip, survey: Survey, camera: Camera, store: FrameCache,
             grid = resized_grid(*window.slices, survey.to_proxy)
             x, y = source_places(grid, motion, None, window)
             valid = _nearest(~survey.invalid(i), grid[..., 0], grid[..., 1]) & _nearest(~survey.invalid(i + 1), x, y)
-            moved = there[window.slices].astype(np.float32) if exact else resampled(there, *to_plate(survey, x, y))
+            moved = (
+                there[window.slices].astype(np.float32) if exact else resample_lanczos(there, *to_plate(survey, x, y))
+            )
             sampler.add(here[window.slices].astype(np.float32), moved, valid, exact)
     return sampler.result()
 
@@ -194,12 +188,12 @@ def _nearest(mask: Mask, x: Array, y: Array) -> Mask:
     return cv2.remap(mask.astype(np.uint8), x, y, cv2.INTER_NEAREST, borderValue=0) > 0
 
 
-def _nothing(index: int) -> Patch:
+def _empty_patch(index: int) -> Patch:
     return Patch(index, Box(0, 0, 0, 0), np.zeros((0, 0, 3), np.float32), np.zeros((0, 0), np.float32), generated=False)
 
 
 class _Pool:
-    """Threads that stop at their next safe point once the job has ended."""
+    """A thread pool whose work stops at its next safe point once the job has ended."""
 
     def __init__(self, workers: int) -> None:
         self.workers = workers
@@ -207,13 +201,16 @@ class _Pool:
         self._ended = Event()
 
     def submit(self, work: Callable[..., R], *arguments: object) -> Future[R]:
+        """Start some work."""
         return self._threads.submit(work, *arguments)
 
     def check(self) -> None:
+        """Raise Cancelled once the job has ended."""
         if self._ended.is_set():
             raise Cancelled("the job has ended")
 
     def result(self, future: Future[R], context: Context) -> R:
+        """Wait for a result, and raise Cancelled meanwhile if the job is cancelled."""
         while True:
             context.check()
             try:
@@ -223,6 +220,7 @@ class _Pool:
                     raise
 
     def close(self) -> None:
+        """Let the work stop, and wait for it."""
         self._ended.set()
         self._threads.shutdown(wait=True, cancel_futures=True)
 
@@ -239,7 +237,7 @@ def _pool(clip: Clip) -> Iterator[_Pool]:
 
 @contextmanager
 def _one_thread_per_call() -> Iterator[None]:
-    """OpenCV's own threads split the work by their number, and its results with it."""
+    """Turn off OpenCV's own threads, whose number changes how work is split, and with it the results."""
     before = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:

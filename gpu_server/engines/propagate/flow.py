@@ -1,4 +1,4 @@
-"""What the camera's motion leaves over: parallax and the like, measured around the hole and continued into it."""
+"""Residual motion beyond the camera's, such as parallax: measured around the hole and continued into it."""
 
 from __future__ import annotations
 
@@ -28,11 +28,15 @@ _DOUBT = 0.05  # mean trust at which a narrower window counts as much as the wid
 
 
 @dataclass(frozen=True)
-class Overlay:
-    """A source laid over a part of a target by the camera's motion. Shapes [h, w]; flow: shape [h, w, 2].
+class RegisteredSource:
+    """A source laid over a part of a target by the camera's motion.
 
-    usable: both show the background. touched: of that, what the object may have changed in either. flow: where a pixel
-    of `here` is in `there`, from here.
+    Attributes:
+        here: the target, shape [h, w].
+        there: the source, shape [h, w].
+        usable: shape [h, w]: both show the background.
+        touched: shape [h, w]: of that, the pixels that the object may have changed in either.
+        flow: shape [h, w, 2]: offset from a pixel of `here` to its place in `there`.
     """
 
     here: NDArray[np.uint8]
@@ -42,10 +46,12 @@ class Overlay:
     flow: Array
 
 
-def overlay(survey: Survey, target: int, source: int, motion: Map, box: Box) -> Overlay:
-    """Dense inverse search flow (T. Kroeger and others, 2016) over `box`, in pixels of the target's proxy.
+def register_source(survey: Survey, target: int, source: int, motion: Map, box: Box) -> RegisteredSource:
+    """Lay a source over `box` of a target's proxy and measure the flow.
 
-    Each lends the other what it hides, so that neither the object nor the border of its matte moves anything.
+    The flow is dense inverse search (T. Kroeger and others, 2016).
+    Each picture fills the hidden pixels of the other, so that neither the object nor the border of its matte moves
+    anything.
     """
     size, place = (box.width, box.height), motion @ _shift(box)
     here = survey.detail[target][box.slices]
@@ -57,22 +63,25 @@ def overlay(survey: Survey, target: int, source: int, motion: Map, box: Box) -> 
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
     search.setFinestScale(1)
     flow = search.calc(np.where(bad_here, there, here), np.where(bad_there, here, there), None)
-    return Overlay(here, there, ~(bad_here | bad_there), touched, flow)
+    return RegisteredSource(here, there, ~(bad_here | bad_there), touched, flow)
 
 
 def residual_flow(survey: Survey, target: int, source: int, motion: Map, box: Box) -> Array | None:
-    """Shape [box.height, box.width, 2] in proxy pixels (x, y), or None where the camera's motion says it all.
+    """Return the motion that the camera's leaves over: shape [box.height, box.width, 2], x and y in proxy pixels.
 
     A point p of the target lies in the source at motion(p + residual(p)).
+
+    Returns:
+        The flow, or None if the camera's motion explains everything.
     """
     if np.array_equal(motion, np.eye(3)) or min(box.shape) < _LEAST_SIDE_PX:
         return None
-    over = overlay(survey, target, source, motion, box)
-    return _believed(over, survey.hole(target)[box.slices])
+    over = register_source(survey, target, source, motion, box)
+    return _trusted_flow(over, survey.hole(target)[box.slices])
 
 
 def warped_mask(mask: Mask, place: Map, size: tuple[int, int]) -> Mask:
-    """What of a mask is touched after a warp; outside of it all is. Shape [size[1], size[0]]."""
+    """Return the pixels that a mask touches after a warp, shape [size[1], size[0]]; pixels outside of it count, too."""
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     warped = cv2.warpPerspective(mask.astype(np.uint8) * 255, place, size, flags=flags, borderValue=255)
     return np.asarray(warped > 8, bool)
@@ -82,7 +91,7 @@ def _shift(box: Box) -> Map:
     return np.array([[1, 0, box.x0], [0, 1, box.y0], [0, 0, 1]], np.float64)
 
 
-def _believed(over: Overlay, hole: Mask) -> Array | None:
+def _trusted_flow(over: RegisteredSource, hole: Mask) -> Array | None:
     flow, here, there = over.flow, over.here, over.there
     close = cv2.dilate(hole.astype(np.uint8), np.ones((2 * _RING_PX + 1,) * 2, np.uint8)) > 0
     length = np.linalg.norm(flow, axis=-1)
@@ -94,15 +103,15 @@ def _believed(over: Overlay, hole: Mask) -> Array | None:
     before, after = _mismatch(here, there), _mismatch(here, moved)
     trust = (over.usable & (length < _MOST_PX) & (after <= before + 1.0)).astype(np.float32)
     trust *= 1 / (1 + np.square(after / 12.0)) * (0.02 + _texture(here))
-    return complete(flow, trust * _rigid(flow, trust, over.touched), _SMOOTH_SIGMA)
+    return complete_field(flow, trust * _rigid(flow, trust, over.touched), _SMOOTH_SIGMA)
 
 
 def _rigid(flow: Array, trust: Array, touched: Mask) -> Array:
-    """In [0, 1], shape [h, w]: does this motion come from the camera's travel through a scene that stands still?
+    """Return how surely this motion comes from the camera's travel through a still scene: shape [h, w], in [0, 1].
 
-    What is left by a homography then runs along lines through one point, the epipole (R. Hartley and A. Zisserman,
-    Multiple View Geometry, plane plus parallax). It is found where the object touched nothing; there, motion off
-    those lines is another thing's, and inside `touched` it is what the object did.
+    The motion that a homography leaves then runs along lines through one point, the epipole (R. Hartley and A.
+    Zisserman, Multiple View Geometry, plane plus parallax). The epipole is found where the object touched nothing;
+    there, motion off those lines belongs to another thing, and inside `touched` to the object's doing.
     """
     height, width = trust.shape
     start = (_grid(height, width) - np.array([width / 2, height / 2], np.float32)) / width
@@ -119,7 +128,7 @@ def _rigid(flow: Array, trust: Array, touched: Mask) -> Array:
 
 
 def _meeting_point(lines: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Shape [3]: the point that most lines, shape [N, 3], pass; by reweighted least squares."""
+    """Return the point, shape [3], that most lines, shape [N, 3], pass; by reweighted least squares."""
     weight = np.ones(len(lines))
     point = np.zeros(3)
     for _ in range(8):
@@ -134,27 +143,32 @@ def _homogeneous(points: Array) -> NDArray[np.float64]:
     return np.concatenate([points, np.ones((*points.shape[:-1], 1))], axis=-1, dtype=np.float64)
 
 
-def complete(field: Array, trust: Array, sigma: float) -> Array:
-    """A smooth field from one that is trusted in places. field: shape [h, w, C]. trust: shape [h, w], in [0, 1].
+def complete_field(field: Array, trust: Array, sigma: float) -> Array:
+    """Return a smooth field from one that is trusted in places.
 
-    Averages weighted by trust (H. Knutsson and C.-F. Westin, normalised convolution), over wide windows where there is
-    little to trust and over narrow ones where there is much; far from anything, the membrane over what is known.
+    It averages weighted by trust (H. Knutsson and C.-F. Westin, normalised convolution), over wide windows where little
+    is trusted and over narrow ones where much is; far from trusted pixels, it is the membrane over the known ones.
+
+    Args:
+        field: shape [h, w, C].
+        trust: shape [h, w], in [0, 1].
+        sigma: width of the narrowest window, in pixels.
     """
     h, w = trust.shape
     small = (max(1, w // _COMPLETE_STEP), max(1, h // _COMPLETE_STEP))
     known = cv2.resize(trust, small, interpolation=cv2.INTER_AREA)
     means = cv2.resize(field * trust[..., None], small, interpolation=cv2.INTER_AREA)
-    wide, weight = _averaged(means, known, 9 * sigma / _COMPLETE_STEP)
+    wide, weight = _average(means, known, 9 * sigma / _COMPLETE_STEP)
     enough = weight > 0.02 * max(float(weight.max()), 1e-9)
     smooth = membrane(wide, enough)
-    middle, weight = _averaged(means, known, 3 * sigma / _COMPLETE_STEP)
+    middle, weight = _average(means, known, 3 * sigma / _COMPLETE_STEP)
     smooth += (weight / (weight + _DOUBT))[..., None] * (middle - smooth)
     smooth = cv2.resize(smooth, (w, h), interpolation=cv2.INTER_LINEAR).reshape(field.shape)
-    narrow, weight = _averaged(field * trust[..., None], trust, sigma)
+    narrow, weight = _average(field * trust[..., None], trust, sigma)
     return np.asarray(smooth + (weight / (weight + _DOUBT))[..., None] * (narrow - smooth), np.float32)
 
 
-def _averaged(weighted: Array, trust: Array, sigma: float) -> tuple[Array, Array]:
+def _average(weighted: Array, trust: Array, sigma: float) -> tuple[Array, Array]:
     total = cv2.GaussianBlur(trust, (0, 0), sigma)
     mean = cv2.GaussianBlur(weighted, (0, 0), sigma).reshape(weighted.shape) / np.maximum(total, 1e-9)[..., None]
     return np.asarray(mean, np.float32), total
@@ -165,13 +179,13 @@ def _mismatch(one: Array, other: Array) -> Array:
 
 
 def _texture(detail: Array) -> Array:
-    """In [0, 1]: how much there is to hold on to."""
+    """Return how much texture there is to match: in [0, 1]."""
     edges = np.abs(cv2.Scharr(detail, cv2.CV_32F, 1, 0)) + np.abs(cv2.Scharr(detail, cv2.CV_32F, 0, 1))
     return np.asarray(np.clip(cv2.GaussianBlur(edges, (0, 0), 2.0) / 400.0, 0, 1), np.float32)
 
 
 def _grid(height: int, width: int) -> Array:
-    """Shape [height, width, 2]: (x, y) of every pixel."""
+    """Return (x, y) of every pixel, shape [height, width, 2]."""
     x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
     return np.stack([x, y], axis=-1)
 
@@ -181,7 +195,14 @@ def _split(points: Array) -> tuple[Array, Array]:
 
 
 def source_places(grid: Array, motion: Map, residual: Array | None, box: Box) -> tuple[Array, Array]:
-    """x and y in the source's proxy, shape [H, W] each, of points of the target's proxy. grid: shape [H, W, 2]."""
+    """Return x and y in the source's proxy, shape [H, W] each, of points of the target's proxy.
+
+    Args:
+        grid: the points, shape [H, W, 2].
+        motion: map of the camera.
+        residual: see `residual_flow`.
+        box: the box of the residual.
+    """
     points = grid
     if residual is not None:
         x, y = _split(grid - np.array([box.x0, box.y0], np.float32))
@@ -195,7 +216,7 @@ def source_places(grid: Array, motion: Map, residual: Array | None, box: Box) ->
 
 
 def resized_grid(rows: slice, columns: slice, step: Map) -> Array:
-    """Shape [H, W, 2]: (x, y), through the scaling `step`, of the pixels of these rows and columns."""
+    """Return (x, y), through the scaling `step`, of the pixels of these rows and columns: shape [H, W, 2]."""
     x = np.arange(columns.start, columns.stop, dtype=np.float64) * step[0, 0] + step[0, 2]
     y = np.arange(rows.start, rows.stop, dtype=np.float64) * step[1, 1] + step[1, 2]
     return np.stack(np.meshgrid(x, y), axis=-1).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Plates at full resolution, encoded, a bounded number of bytes of them at a time."""
+"""A cache of encoded plates at full resolution, bounded in bytes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,12 @@ Encoded = NDArray[np.float16]
 
 
 class FrameCache:
-    """Encoded frames of a clip, shape [H, W, 3], float16, the ones last used kept."""
+    """Encoded frames of a clip, shape [H, W, 3], float16; the last used ones are kept.
+
+    Args:
+        clip: the clip.
+        budget_bytes: memory for frames.
+    """
 
     def __init__(self, clip: Clip, budget_bytes: int) -> None:
         self._clip = clip
@@ -25,6 +30,7 @@ class FrameCache:
         self._lock = threading.Lock()
 
     def frame(self, index: int) -> Encoded:
+        """Return an encoded frame."""
         with self._lock:  # the clip reads for one thread at a time
             if index in self._held:
                 self._held.move_to_end(index)
@@ -36,7 +42,7 @@ class FrameCache:
             return frame
 
     def hole(self, index: int, box: Box) -> NDArray[np.bool_]:
-        """Shape [box.height, box.width]: what may change."""
+        """Return the pixels that may change, shape [box.height, box.width]."""
         with self._lock:
             return self._clip.matte("paste", index, box) > 0
 

@@ -26,10 +26,13 @@ _REACH_FRAMES = 12.0
 
 @dataclass(frozen=True)
 class Sample:
-    """What one source offers for one tile.
+    """The pixels of one source for one tile.
 
-    encoded: shape [H, W, 3]. usable: shape [H, W], in [0, 1]. prior: how much this source is believed, above 0.
-    exact: its pixels are not resampled and carry all of their grain.
+    Attributes:
+        encoded: shape [H, W, 3].
+        usable: shape [H, W], in [0, 1].
+        prior: how much this source is believed, above 0.
+        exact: whether its pixels are not resampled and carry all of their grain.
     """
 
     encoded: Array
@@ -40,9 +43,13 @@ class Sample:
 
 @dataclass(frozen=True)
 class Mix:
-    """encoded: shape [H, W, 3]; seen: shape [H, W], in [0, 1], 0 where no source offers anything.
+    """The mixed pixels of one tile.
 
-    agreement: shape [H, W], in [0, 1]. grain: shape [H, W]: share of the grain's variance that is left.
+    Attributes:
+        encoded: shape [H, W, 3].
+        seen: shape [H, W], in [0, 1]; 0 where no source has pixels.
+        agreement: shape [H, W], in [0, 1]: how far the sources agree.
+        grain: shape [H, W]: share of the grain's variance that is left.
     """
 
     encoded: Array
@@ -52,42 +59,56 @@ class Mix:
 
 
 def tiles(box: Box) -> Iterator[Box]:
+    """Yield the tiles of a box."""
     for y in range(box.y0, box.y1, _TILE):
         for x in range(box.x0, box.x1, _TILE):
             yield Box(y, x, y + _TILE, x + _TILE) & box
 
 
 def sample(
-    survey: Survey, link: SourceAlignment, frame: Callable[[], Encoded], target: int, tile: Box, held: Box | None = None
+    survey: Survey,
+    alignment: SourceAlignment,
+    frame: Callable[[], Encoded],
+    target: int,
+    tile: Box,
+    held: Box | None = None,
 ) -> Sample | None:
-    """The source's pixels for `tile`, its light matched to the target's; None if it has none there.
+    """Return a source's pixels for `tile`, its light matched to the target's; None if it has none there.
 
-    frame: gives the source's picture. tile, and held, what of the source that picture holds: in pixels of the plate.
+    Args:
+        survey: the survey.
+        alignment: the source.
+        frame: returns the source's picture.
+        target: the frame to fill.
+        tile: in pixels of the plate.
+        held: the part of the source that the picture holds, in pixels of the plate; None: all of it.
     """
     corner = held or Box(0, 0, 0, 0)
     proxy_grid = resized_grid(*tile.slices, survey.to_proxy)
-    usable = lifted(link.usable, proxy_grid, link.box)
+    usable = sample_small(alignment.usable, proxy_grid, alignment.box)
     if not usable.any():
         return None
-    if link.exact:
+    if alignment.exact:
         picture = _cut(frame(), tile.moved(-corner.y0, -corner.x0))
     else:
-        x, y = to_plate(survey, *source_places(proxy_grid, link.motion, link.residual, link.box))
-        picture = resampled(frame(), x - np.float32(corner.x0), y - np.float32(corner.y0))
-    cells = colour_cells(survey, link.box)
+        x, y = to_plate(survey, *source_places(proxy_grid, alignment.motion, alignment.residual, alignment.box))
+        picture = resample_lanczos(frame(), x - np.float32(corner.x0), y - np.float32(corner.y0))
+    cells = colour_cells(survey, alignment.box)
     (h, w), (gh, gw) = survey.shape, survey.colour_valid.shape[1:]
-    offset = lifted(link.offset, mapped(proxy_grid, scaling(gw / w, gh / h)), cells)
-    prior = np.exp(-abs(link.source - target) / _REACH_FRAMES) + 0.02
-    prior *= link.sharpness / (1 + np.square(link.mismatch / 0.05))
-    return Sample(apply_gain(picture, link.gain) + offset, usable, float(prior), link.exact)
+    offset = sample_small(alignment.offset, map_grid(proxy_grid, scaling(gw / w, gh / h)), cells)
+    prior = np.exp(-abs(alignment.source - target) / _REACH_FRAMES) + 0.02
+    prior *= alignment.sharpness / (1 + np.square(alignment.mismatch / 0.05))
+    return Sample(apply_gain(picture, alignment.gain) + offset, usable, float(prior), alignment.exact)
 
 
 def mix(samples: Sequence[Sample], resampled_grain: float) -> Mix:
-    """The mean of those sources that agree with the one that most agree with; the better ones count most.
+    """Mix samples: the mean of the sources that agree with the most typical one; better ones count more.
 
-    What is averaged loses detail, and its grain is made again anyway: so weights are squared.
+    Averages lose detail, and their grain is made again in any case; so weights are squared.
 
-    resampled_grain: share of the grain's variance that a resampled picture keeps.
+    Args:
+        samples: at least one.
+        resampled_grain: share of the grain's variance that a resampled picture keeps.
     """
     pictures = [s.encoded for s in samples]
     beliefs = [s.usable * np.float32(s.prior) for s in samples]
@@ -111,7 +132,7 @@ def mix(samples: Sequence[Sample], resampled_grain: float) -> Mix:
 
 
 def _distances_from_medoid(pictures: Sequence[Array], beliefs: Sequence[Array]) -> list[Array]:
-    """Shape [H, W] each: how far every source is from the one nearest to all others, by belief; encoded."""
+    """Return the distance of every source from the one nearest to all others, by belief: shape [H, W] each, encoded."""
     small = [cv2.blur(p.mean(axis=-1), (5, 5)) for p in pictures]
     count = len(small)
     apart = {(i, j): np.abs(small[i] - small[j]) for i in range(count) for j in range(i + 1, count)}
@@ -133,7 +154,7 @@ def _distances_from_medoid(pictures: Sequence[Array], beliefs: Sequence[Array]) 
 
 
 def _cut(frame: Encoded, box: Box) -> Array:
-    """A box of a picture; beyond its border, the border goes on."""
+    """Return a box of a picture; beyond its border, the border is repeated."""
     height, width = frame.shape[:2]
     if box.y0 >= 0 and box.x0 >= 0 and box.y1 <= height and box.x1 <= width:
         return frame[box.slices].astype(np.float32)
@@ -142,8 +163,8 @@ def _cut(frame: Encoded, box: Box) -> Array:
     return frame[np.ix_(rows, columns)].astype(np.float32)
 
 
-def resampled(frame: Encoded, x: Array, y: Array) -> Array:
-    """Lanczos, which in the logarithmic domain has no highlights to ring around."""
+def resample_lanczos(frame: Encoded, x: Array, y: Array) -> Array:
+    """Resample by Lanczos' kernel, which in the logarithmic domain has no highlights to ring around."""
     height, width = frame.shape[:2]
     left, right = max(0, int(x.min()) - 6), min(width, int(x.max()) + 8)
     top, bottom = max(0, int(y.min()) - 6), min(height, int(y.max()) + 8)
@@ -154,17 +175,19 @@ def resampled(frame: Encoded, x: Array, y: Array) -> Array:
 
 
 def to_plate(survey: Survey, x: Array, y: Array) -> tuple[Array, Array]:
+    """Convert proxy pixels to pixels of the plate."""
     back = np.linalg.inv(survey.to_proxy)
     return x * np.float32(back[0, 0]) + np.float32(back[0, 2]), y * np.float32(back[1, 1]) + np.float32(back[1, 2])
 
 
-def mapped(grid: Array, step: NDArray[np.float64]) -> Array:
+def map_grid(grid: Array, step: NDArray[np.float64]) -> Array:
+    """Apply a scaling to points, shape [H, W, 2]."""
     scale = np.array([step[0, 0], step[1, 1]], np.float32)
     return grid * scale + np.array([step[0, 2], step[1, 2]], np.float32)
 
 
-def lifted(small: Array, grid: Array, box: Box) -> Array:
-    """A small picture that covers `box`, read at points of its raster. grid: shape [H, W, 2]."""
+def sample_small(small: Array, grid: Array, box: Box) -> Array:
+    """Read a small picture that covers `box` at points of its raster, shape [H, W, 2]."""
     x = np.ascontiguousarray(grid[..., 0] - np.float32(box.x0))
     y = np.ascontiguousarray(grid[..., 1] - np.float32(box.y0))
     return cv2.remap(small, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)

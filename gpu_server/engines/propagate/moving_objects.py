@@ -1,4 +1,4 @@
-"""Things that move on their own: a hand that passes in front of the hole is no background, though nobody masked it."""
+"""Objects that move on their own: a hand that passes in front of the hole is no background, even without a matte."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 
 from gpu_server.engines.base import Array
 from gpu_server.engines.propagate.camera import Camera
-from gpu_server.engines.propagate.flow import Overlay, overlay
+from gpu_server.engines.propagate.flow import RegisteredSource, register_source
 from gpu_server.engines.propagate.survey import Mask, Survey, grow_mask
 from void_bridge.pixels.box import Box
 
@@ -20,7 +20,7 @@ _AROUND_PX = 5
 
 
 def find_moving_objects(survey: Survey, camera: Camera, frame: int) -> Mask:
-    """Shape [h, w]: what moves in this frame against one of its neighbours, as far as that can be told.
+    """Return the pixels, shape [h, w], that move in this frame against one of its neighbours.
 
     Under a travelling camera everything moves, by its depth: objects are told apart only in a shot whose camera is
     nearly still.
@@ -31,7 +31,7 @@ def find_moving_objects(survey: Survey, camera: Camera, frame: int) -> Mask:
         if not 0 <= neighbour < survey.frames:
             continue
         if max(camera.usual_speed, camera.speed(frame, neighbour)) < _STEADY_PX:
-            over = overlay(survey, frame, neighbour, camera.rough(frame, neighbour), raster)
+            over = register_source(survey, frame, neighbour, camera.rough(frame, neighbour), raster)
             own, change = np.linalg.norm(over.flow, axis=-1), _change(over)
             surely |= over.usable & (change > _VISIBLE) & (own > _MOVES_PX)
             maybe |= over.usable & (change > _VISIBLE / 2) & (own > _MOVES_A_LITTLE_PX)
@@ -43,12 +43,12 @@ def find_moving_objects(survey: Survey, camera: Camera, frame: int) -> Mask:
 
 
 def _touching(core: Mask, whole: Mask) -> Mask:
-    """The connected parts of `whole` that hold some of `core`."""
+    """Return the connected parts of `whole` that hold some of `core`."""
     _, labels = cv2.connectedComponents(whole.astype(np.uint8))
     kept = np.zeros(int(labels.max()) + 1, bool)
     kept[labels[core]] = True
     return np.asarray(kept[labels], bool)
 
 
-def _change(over: Overlay) -> Array:
+def _change(over: RegisteredSource) -> Array:
     return np.asarray(cv2.GaussianBlur(cv2.absdiff(over.here, over.there).astype(np.float32), (0, 0), 2.0), np.float32)

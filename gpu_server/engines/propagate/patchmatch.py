@@ -1,9 +1,9 @@
 """Nearest-neighbour fields between the patches of a hole and those of its surroundings.
 
-The field is searched as in PatchMatch (Barnes et al., SIGGRAPH 2009), all pixels at once: offsets
-spread by jumps of falling length, then random trials around the best so far. Patches are compared
-by their principal components, a short vector each, so that a trial is one lookup. The picture is
-painted by weighted votes of overlapping patches (Wexler, Shechtman and Irani, PAMI 2007).
+The field is searched as in PatchMatch (Barnes et al., SIGGRAPH 2009), all pixels at once: offsets spread by jumps of
+falling length, then random trials around the best so far. Patches are compared by their principal components, a short
+vector each, so that a trial is one lookup. The picture is painted by weighted votes of overlapping patches (Wexler,
+Shechtman and Irani, PAMI 2007).
 """
 
 from __future__ import annotations
@@ -20,21 +20,26 @@ RADIUS = 3  # patches are 7 x 7
 _COMPONENTS = 20
 _BASIS_PATCHES, _ITERATIONS = 2000, 4
 _CHUNK = 1 << 14  # patches looked at together
-_WEAR = 0.5  # what a second use of the same patch costs, in mean costs
+_OVERUSE_COST = 0.5  # what a second use of the same patch costs, in mean costs
 _SHARED_TRIALS = 2
 _MOST_GAIN = np.float32(2.0)
 _PATCH = np.ones((2 * RADIUS + 1, 2 * RADIUS + 1), np.uint8)
 
 
 class Exemplars:
-    """One pyramid level: its picture outside the hole, the patches to be matched, and those they may match.
+    """One pyramid level: its picture outside the hole, the target patches, and the source patches they may match.
 
-    Pixels are counted by flat positions in the raster, padded by RADIUS so that a patch around any
-    pixel stays inside. Targets are the pixels whose patch touches the hole.
+    Pixels are counted by flat positions in the raster, padded by RADIUS so that a patch around any pixel stays inside.
+    Targets are the pixels whose patch touches the hole.
+
+    Args:
+        picture: shape [H, W, C], perceptual.
+        hole: shape [H, W].
+        source: shape [H, W], disjoint from the hole; a source patch must fit into it.
+        rng: random numbers.
     """
 
     def __init__(self, picture: Array, hole: Mask, source: Mask, rng: np.random.Generator) -> None:
-        """picture: shape [H, W, C], perceptual. hole, source: shape [H, W], disjoint; a patch must fit into source."""
         self.picture = picture
         self.height, self.width = hole.shape[0] + 2 * RADIUS, hole.shape[1] + 2 * RADIUS
         self.hole = np.flatnonzero(np.pad(hole, RADIUS)).astype(np.int32)
@@ -51,12 +56,12 @@ class Exemplars:
         self._learn_components(rng)
 
     def pixels(self, picture: Array) -> Array:
-        """Shape [H, W, C] to [positions, C]."""
+        """Convert a picture [H, W, C] to padded pixels [positions, C]."""
         padded = cv2.copyMakeBorder(picture, RADIUS, RADIUS, RADIUS, RADIUS, cv2.BORDER_REFLECT_101)
         return padded.reshape(-1, picture.shape[2])
 
     def features(self, pixels: Array, centres: Index) -> Array:
-        """The principal components of the patches around some positions."""
+        """Return the principal components of the patches around some positions."""
         features = np.empty((len(centres), self._basis.shape[1]), np.float32)
         for start in range(0, len(centres), _CHUNK):
             part = slice(start, start + _CHUNK)
@@ -72,7 +77,7 @@ class Exemplars:
         return pixels.take(centres[:, None] + self.window, axis=0).reshape(len(centres), -1)
 
     def _learn_components(self, rng: np.random.Generator) -> None:
-        """The span of the leading principal components, by subspace iteration: distances ask for no more."""
+        """Find the span of the leading principal components by subspace iteration; distances need no more."""
         pixels, some = self.pixels(self.picture), self.sources
         if len(some) > _BASIS_PATCHES:
             some = np.sort(rng.choice(some, _BASIS_PATCHES, replace=False))
@@ -87,40 +92,46 @@ class Exemplars:
 
 
 class Field:
-    """A filling of one level's hole: its picture, and the `match` of each target.
+    """A filling of one level's hole: its picture, and the match of each target. It starts with random matches.
 
-    match: a source position for each target. cost: the squared distance of the two patches, and what wear adds to it.
+    Args:
+        level: the level.
+        rng: random numbers.
+
+    Attributes:
+        match: a source position for each target.
+        cost: the squared distance of the two patches, and the penalty for overuse.
     """
 
     def __init__(self, level: Exemplars, rng: np.random.Generator) -> None:
-        """Scattered matches, over the picture of `level`."""
         self.level = level
         self._rng = rng
         self._pixels = level.pixels(level.picture)
-        self._worn = np.zeros(len(level.sources), np.float32)
-        self.match = self._anywhere(len(level.targets))
+        self._penalty = np.zeros(len(level.sources), np.float32)
+        self.match = self._random_sources(len(level.targets))
         self.cost = np.zeros(len(level.targets), np.float32)
 
     @property
     def picture(self) -> Array:
-        """Shape [H, W, C]."""
+        """The picture, shape [H, W, C]."""
         padded = self._pixels.reshape(self.level.height, self.level.width, -1)
         return padded[RADIUS:-RADIUS, RADIUS:-RADIUS]
 
     def search(self) -> None:
-        """Improve `match` for the picture as it is now."""
+        """Search better matches for the present picture."""
         self._features = self.level.features(self._pixels, self.level.targets)
         self.cost = self._distance(np.arange(len(self.level.targets)), self.match)
         for jump in (8, 4, 2, 1):
             for step in (jump, -jump, jump * self.level.width, -jump * self.level.width):
-                self._spread(step)
-        self._wander()
-        self._weigh_use()
+                self._propagate(step)
+        self._search_randomly()
+        self._penalise_overuse()
 
     def vote(self, falloff: float) -> None:
-        """Paint the hole: each pixel the weighted mean of what the patches over it propose.
+        """Paint each pixel of the hole with the weighted mean of the proposals of the patches over it.
 
-        falloff: how much less a proposal counts for each pixel of depth in the hole.
+        Args:
+            falloff: factor by which a proposal counts less for each pixel of depth in the hole.
         """
         likely = max(float(np.percentile(self.cost, 75)), 1e-8)
         weight = np.exp(-self.cost / (2 * likely)) + 1e-6
@@ -138,17 +149,17 @@ class Field:
             total += counts
         colour /= total
         self._paint(colour)
-        self._regain(np.maximum(square / total - colour * colour, 0))
+        self._restore_contrast(np.maximum(square / total - colour * colour, 0))
 
     def copy(self) -> None:
         """Paint the hole with single source pixels."""
-        self._paint(self._pixels[self._agreed()])
+        self._paint(self._pixels[self._majority()])
 
     def origins(self) -> Index:
-        """For each pixel of the hole, in raster order, the row and column of one source pixel. Shape [2, n]."""
-        return np.stack(np.divmod(self._agreed(), self.level.width)) - RADIUS
+        """Return row and column of one source pixel for each pixel of the hole, in raster order: shape [2, n]."""
+        return np.stack(np.divmod(self._majority(), self.level.width)) - RADIUS
 
-    def hand_down(self, finer: Field) -> None:
+    def pass_down(self, finer: Field) -> None:
         """Start the level of twice the resolution from the matches of this one."""
         y, x = (axis - RADIUS for axis in np.divmod(finer.level.targets, finer.level.width))
         parent = self.level.number[(y // 2 + RADIUS) * self.level.width + x // 2 + RADIUS]
@@ -161,8 +172,8 @@ class Field:
         self._pixels[self.level.hole] = colour
         self._pixels = self.level.pixels(self.picture)
 
-    def _regain(self, spread: Array) -> None:
-        """Give back the contrast that a vote took: a mean varies less than the values by their spread around it."""
+    def _restore_contrast(self, spread: Array) -> None:
+        """Restore the contrast that a vote took: a mean varies less than the values by their spread around it."""
         spreads = np.zeros_like(self._pixels)
         spreads[self.level.hole] = spread
         shape = self.level.height, self.level.width, spread.shape[1]
@@ -172,11 +183,11 @@ class Field:
         gain = np.minimum(np.sqrt(1 + cv2.blur(spreads.reshape(shape), side) / variance), _MOST_GAIN)
         self._paint((mean + (pixels - mean) * gain).reshape(spreads.shape)[self.level.hole])
 
-    def _anywhere(self, count: int) -> Index:
+    def _random_sources(self, count: int) -> Index:
         return self.level.sources[self._rng.integers(len(self.level.sources), size=count)]
 
     def _distance(self, which: NDArray[np.int64], match: Index) -> Array:
-        """Cost of a match for each of some targets, given by number."""
+        """Return the cost of a match for each of some targets, given by number."""
         cost = np.empty(len(which), np.float32)
         for start in range(0, len(which), _CHUNK):
             part = slice(start, start + _CHUNK)
@@ -184,11 +195,16 @@ class Field:
             difference = self._features.take(which[part], axis=0)
             difference -= self.level.source_features.take(row, axis=0)
             np.einsum("nk,nk->n", difference, difference, out=cost[part])
-            cost[part] += self._worn.take(row)
+            cost[part] += self._penalty.take(row)
         return cost
 
     def _try(self, candidates: Index, worth: Mask | bool = True) -> None:
-        """Keep what is better. candidates: a position for each target, anywhere. worth: which to look at."""
+        """Keep better candidates.
+
+        Args:
+            candidates: a position for each target, possibly outside the raster.
+            worth: the targets to try.
+        """
         which = np.flatnonzero(
             worth & (candidates != self.match) & (candidates >= 0) & (candidates < len(self.level.row))
         )
@@ -199,15 +215,15 @@ class Field:
         self.match[which[better]] = candidates[better]
         self.cost[which[better]] = cost[better]
 
-    def _spread(self, step: int) -> None:
+    def _propagate(self, step: int) -> None:
         """Try each neighbour's offset."""
         neighbour = self.level.number.take(self.level.targets + step, mode="clip")
         self._try(self.match.take(neighbour, mode="clip") - np.int32(step), neighbour >= 0)
 
-    def _wander(self) -> None:
-        """Try a place anywhere, the offsets of other targets anywhere, and places ever nearer to the match."""
+    def _search_randomly(self) -> None:
+        """Try random places, the offsets of random other targets, and places ever nearer to the match."""
         targets, width, count = self.level.targets, np.int32(self.level.width), len(self.level.targets)
-        self._try(self._anywhere(count))
+        self._try(self._random_sources(count))
         for _ in range(_SHARED_TRIALS):
             self._try(targets + (self.match - targets)[self._rng.integers(count, size=count)])
         radius = max(self.level.height, self.level.width)
@@ -217,15 +233,15 @@ class Field:
             self._try(y * width + x, (x >= 0) & (x < width))
             radius //= 2
 
-    def _weigh_use(self) -> None:
-        """Make patches dearer that are copied more often than their share: smears and repetition wear them out."""
+    def _penalise_overuse(self) -> None:
+        """Raise the cost of patches that are copied more often than their share, against smears and repetition."""
         used = np.bincount(self.match, minlength=len(self.level.row)).astype(np.float32)
         used = cv2.blur(used.reshape(self.level.height, -1), _PATCH.shape).ravel()[self.level.sources]
         share = np.float32(max(1.0, 2 * len(self.level.targets) / len(self.level.sources)))
-        self._worn = np.float32(_WEAR * self.cost.mean()) * np.maximum(used / share - 1, 0)
+        self._penalty = np.float32(_OVERUSE_COST * self.cost.mean()) * np.maximum(used / share - 1, 0)
 
-    def _agreed(self) -> Index:
-        """For each hole pixel the position of the source pixel that most patches over it agree on.
+    def _majority(self) -> Index:
+        """Return for each hole pixel the position of the source pixel that most patches over it agree on.
 
         Boyer and Moore's majority vote; the nearest patches come last and win where there is no majority.
         """
@@ -242,5 +258,5 @@ class Field:
 
 
 def patch_centres(source: Mask) -> Mask:
-    """Where a whole patch fits into the source. Shape [H, W] to [H, W]."""
+    """Return where a whole patch fits into the source. Shape [H, W] to [H, W]."""
     return cv2.erode(source.astype(np.uint8), _PATCH, borderType=cv2.BORDER_CONSTANT, borderValue=0) > 0

@@ -1,4 +1,4 @@
-"""Which frames saw what is hidden: sources of a frame, and what no frame saw."""
+"""Source frames of a hole, and the pixels that no frame shows."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from gpu_server.engines.propagate.camera import Camera, apply, lookup
+from gpu_server.engines.propagate.camera import Camera, apply_map, look_up
 from gpu_server.engines.propagate.survey import Survey
 
 Mask = NDArray[np.bool_]
@@ -21,7 +21,7 @@ _REACH_FRAMES = 10.0
 
 
 def hidden_points(survey: Survey, frame: int, step: int) -> NDArray[np.float64]:
-    """Shape [N, 2]: (x, y) of one hole pixel from every cell, `step` pixels a side, that holds any."""
+    """Return (x, y) of one hole pixel from every cell, `step` pixels a side, that holds any: shape [N, 2]."""
     height, width = survey.shape
     padded = np.pad(survey.hole(frame), ((0, -height % step), (0, -width % step)))
     cells = padded.reshape(padded.shape[0] // step, step, padded.shape[1] // step, step).swapaxes(1, 2)
@@ -31,7 +31,7 @@ def hidden_points(survey: Survey, frame: int, step: int) -> NDArray[np.float64]:
 
 
 def choose_sources(survey: Survey, camera: Camera, target: int) -> list[int]:
-    """At most 8 frames, the most useful first: near in time, together seeing as much as was ever seen."""
+    """Return at most 8 frames, the most useful first: near in time, together showing as much as any frame does."""
     points = hidden_points(survey, target, _CELL)
     if not len(points):
         return []
@@ -55,7 +55,7 @@ def choose_sources(survey: Survey, camera: Camera, target: int) -> list[int]:
 
 
 def find_unseen(survey: Survey, camera: Camera, target: int, sources: Sequence[int]) -> Mask:
-    """Shape [h, w]: hole pixels of the target's proxy that are hidden in all its sources too."""
+    """Return hole pixels of the target's proxy that are hidden in all its sources too: shape [h, w]."""
     points = hidden_points(survey, target, _UNSEEN_STEP)
     for source in sources:
         points = points[~_sees(survey, camera, target, source, points)]
@@ -68,4 +68,4 @@ def find_unseen(survey: Survey, camera: Camera, target: int, sources: Sequence[i
 
 
 def _sees(survey: Survey, camera: Camera, target: int, source: int, points: NDArray[np.float64]) -> Mask:
-    return lookup(~survey.invalid(source), apply(camera.rough(target, source), points))
+    return look_up(~survey.invalid(source), apply_map(camera.rough(target, source), points))

@@ -1,9 +1,9 @@
-"""Joining pixels that were copied from many places: seams and brightness ramps.
+"""Stitching of pixels that were copied from many places: it heals seams and brightness ramps.
 
-Each pair of neighbours gets the difference that their sources have (the mean of the two, where the
-pixel came from and where its neighbour did), and the picture is solved for those differences with
-the rim of the hole as it is (Perez, Gangnet and Blake, Poisson Image Editing, SIGGRAPH 2003). Large
-misfits are left as edges, so that colours of different things do not bleed into each other.
+Each pair of neighbours gets the difference that their sources have (the mean of the differences at both places of
+origin), and the picture is solved for those differences with the rim of the hole fixed (Perez, Gangnet and Blake,
+Poisson Image Editing, SIGGRAPH 2003). Large misfits are left as edges, so that colours of different things do not bleed
+into each other.
 """
 
 from __future__ import annotations
@@ -18,11 +18,13 @@ _STRIP = 64  # rows at a time, for the sake of memory
 
 
 def stitch(encoded: Array, hole: Mask, source: Mask, origins: NDArray[np.int32]) -> Array:
-    """Copied pixels for a hole, seams healed.
+    """Return copied pixels for a hole, with healed seams: shape [n, 3].
 
-    encoded: shape [H, W, 3], perceptual, read outside the hole. hole, source: shape [H, W], disjoint.
-    origins: shape [2, n], row and column of a source pixel for each hole pixel in raster order.
-    Returns shape [n, 3].
+    Args:
+        encoded: shape [H, W, 3], perceptual, read outside the hole.
+        hole: shape [H, W].
+        source: shape [H, W], disjoint from the hole.
+        origins: shape [2, n], row and column of a source pixel for each hole pixel in raster order.
     """
     window = with_rim(hole)
     inside = hole[window]
@@ -46,9 +48,14 @@ def stitch(encoded: Array, hole: Mask, source: Mask, origins: NDArray[np.int32])
 def _difference(
     encoded: Array, source: Mask, first: NDArray[np.int32], second: NDArray[np.int32], step: tuple[int, int]
 ) -> Array:
-    """What a pixel's neighbour one step on should be more than the pixel. Shape [h, w, 3].
+    """Return the difference that a pixel's neighbour one step on should have to the pixel: shape [h, w, 3].
 
-    first, second: shape [h, w], flat positions that the two were copied from.
+    Args:
+        encoded: shape [H, W, 3].
+        source: shape [H, W].
+        first: shape [h, w], flat positions that the pixels were copied from.
+        second: shape [h, w], flat positions that their neighbours were copied from.
+        step: rows and columns to the neighbour.
     """
     pixels = encoded.reshape(-1, 3)
     after, has_after = _neighbour(source, first, step)
@@ -64,7 +71,7 @@ def _difference(
 
 
 def _neighbour(source: Mask, positions: NDArray[np.int32], step: tuple[int, int]) -> tuple[NDArray[np.int32], Mask]:
-    """The position one step on, and whether it is a source; itself where there is none."""
+    """Return the position one step on, and whether it is a source; the position itself outside the raster."""
     y, x = np.divmod(positions, np.int32(source.shape[1]))
     y, x = y + np.int32(step[0]), x + np.int32(step[1])
     inside = (y >= 0) & (y < source.shape[0]) & (x >= 0) & (x < source.shape[1])

@@ -1,4 +1,4 @@
-"""One look at every frame: small pictures and small masks, all that is kept in memory of a shot."""
+"""A survey of the shot: small pictures and small masks of every frame, which are all that is kept in memory."""
 
 from __future__ import annotations
 
@@ -42,13 +42,15 @@ class PropagateStage(EngineStage):
 
 @dataclass(frozen=True)
 class Survey:
-    """Proxies of a shot of T frames; h, w the proxy's size, gh, gw that of the colour grid.
+    """Proxies of a shot of T frames; h, w is the proxy's size, gh, gw that of the colour grid.
 
-    detail: shape [T, h, w], uint8: encoded luminance without its low frequencies, 128 in the middle.
-    flags: shape [T, h, w], uint8: the masks of `hole`, `invalid` and `gone`.
-    colour: shape [T, gh, gw, 3], float16, linear means. colour_valid: shape [T, gh, gw]: cells with nothing invalid.
-    boxes: of each frame's hole, in pixels of the plate; empty where nothing may change.
-    scale: proxy pixels per pixel of the plate, across and down.
+    Attributes:
+        detail: shape [T, h, w], uint8: encoded luminance without its low frequencies, 128 in the middle.
+        flags: shape [T, h, w], uint8: the masks of `hole`, `invalid` and `gone`.
+        colour: shape [T, gh, gw, 3], float16, linear means.
+        colour_valid: shape [T, gh, gw]: cells without invalid pixels.
+        boxes: box of each frame's hole, in pixels of the plate; empty where nothing may change.
+        scale: proxy pixels per pixel of the plate, across and down.
     """
 
     detail: NDArray[np.uint8]
@@ -59,49 +61,59 @@ class Survey:
     scale: tuple[float, float]
 
     def hole(self, frame: int) -> Mask:
-        """Shape [h, w]: what may change."""
+        """Return the pixels that may change, shape [h, w]."""
         return np.asarray(self.flags[frame] & _HOLE, bool)
 
     def invalid(self, frame: int) -> Mask:
-        """Shape [h, w]: not a source of pixels; the hole among it."""
+        """Return the pixels that are no sources, the hole among them: shape [h, w]."""
         return np.asarray(self.flags[frame] & _INVALID, bool)
 
     def gone(self, frame: int) -> Mask:
-        """Shape [h, w]: shows nothing of the background. What is only affected still shows where things are."""
+        """Return the pixels that show nothing of the background, shape [h, w]; affected areas still show some."""
         return np.asarray(self.flags[frame] & _GONE, bool)
 
     def without(self, movers: Sequence[Mask]) -> Survey:
-        """The same with more that is neither a source nor background. movers: shape [h, w] for each frame."""
+        """Return the survey with more pixels that are neither sources nor background.
+
+        Args:
+            movers: shape [h, w] for each frame.
+        """
         flags, colour_valid = self.flags.copy(), self.colour_valid.copy()
         for i, mask in enumerate(movers):
             hidden = mask | self.invalid(i)
             # What of a mover lies between it and the hole was hidden in the frames that it was compared with.
-            between = _closed(hidden, _BETWEEN_PX) & grow_mask(mask, _BETWEEN_PX) if mask.any() else mask
-            flags[i] |= mask * (_INVALID | _GONE) | (_closed(hidden, _SPECK_PX) | between) * _INVALID
+            between = _close(hidden, _BETWEEN_PX) & grow_mask(mask, _BETWEEN_PX) if mask.any() else mask
+            flags[i] |= mask * (_INVALID | _GONE) | (_close(hidden, _SPECK_PX) | between) * _INVALID
             colour_valid[i] &= ~_touched(mask, (colour_valid.shape[1], colour_valid.shape[2]))
         return replace(self, flags=flags, colour_valid=colour_valid)
 
     @property
     def frames(self) -> int:
+        """The number of frames."""
         return len(self.detail)
 
     @property
     def shape(self) -> tuple[int, int]:
+        """The height and the width of the proxy."""
         return self.detail.shape[1], self.detail.shape[2]
 
     @property
     def to_proxy(self) -> NDArray[np.float64]:
-        """Shape [3, 3]: (x, y, 1) of a plate's pixel to the proxy's; pixel centres are whole numbers."""
+        """The map from (x, y, 1) of a plate's pixel to the proxy's, shape [3, 3]; pixel centres are whole numbers."""
         return scaling(*self.scale)
 
 
 def scaling(across: float, down: float) -> NDArray[np.float64]:
-    """Shape [3, 3]: pixel centres of a picture to those of the same picture resized by these factors."""
+    """Return the map, shape [3, 3], from pixel centres of a picture to those of the same picture resized."""
     return np.array([[across, 0, 0.5 * across - 0.5], [0, down, 0.5 * down - 0.5], [0, 0, 1]])
 
 
 def make_survey(clip: Clip, context: Context) -> Survey:
-    """Read every frame once."""
+    """Read every frame once and return the survey.
+
+    Raises:
+        Cancelled: the job was cancelled.
+    """
     count, (h, w) = len(clip.frames), proxy_shape(clip.height, clip.width)
     gh, gw = -(-h // COLOUR_STEP), -(-w // COLOUR_STEP)
     detail = np.empty((count, h, w), np.uint8)
@@ -124,11 +136,13 @@ def make_survey(clip: Clip, context: Context) -> Survey:
 
 
 def proxy_shape(height: int, width: int) -> tuple[int, int]:
+    """Return the height and the width of the proxy of a plate."""
     shrink = min(1.0, PROXY_WIDTH / max(width, height))
     return max(1, round(height * shrink)), max(1, round(width * shrink))
 
 
 def bounding_box(mask: Mask) -> Box:
+    """Return the smallest box around a mask; empty if the mask is."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not len(rows):
         return Box(0, 0, 0, 0)
@@ -136,7 +150,7 @@ def bounding_box(mask: Mask) -> Box:
 
 
 def _unusable(clip: Clip, index: int, hole: Mask) -> tuple[Mask, Mask]:
-    """What is `invalid` and what is `gone`."""
+    """Return the pixels that are `invalid` and those that are `gone`."""
     shape = (hole.shape[0], hole.shape[1])
 
     def touched(role: PlaneRole, above: float) -> Mask:
@@ -152,13 +166,13 @@ def _unusable(clip: Clip, index: int, hole: Mask) -> tuple[Mask, Mask]:
     return invalid, gone
 
 
-def _closed(mask: Mask, radius: int) -> Mask:
-    """With its small gaps filled: a speck between hidden things is rarely background."""
+def _close(mask: Mask, radius: int) -> Mask:
+    """Fill small gaps of a mask: a speck between hidden things is rarely background."""
     return np.asarray(cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, _disc(radius)), bool)
 
 
 def grow_mask(mask: Mask, radius: int) -> Mask:
-    """Shape [h, w]: grown outward by a disc."""
+    """Grow a mask outward by a disc. Shape [h, w]."""
     return np.asarray(cv2.dilate(mask.astype(np.uint8), _disc(radius)), bool)
 
 
@@ -167,7 +181,7 @@ def _disc(radius: int) -> NDArray[np.uint8]:
 
 
 def _touched(mask: Mask, shape: tuple[int, int]) -> Mask:
-    """Cells of a smaller raster that hold any pixel of the mask."""
+    """Return the cells of a smaller raster that hold any pixel of the mask."""
     if mask.shape == shape:
         return mask
     return _shrink(mask.astype(np.float32), shape) > 1e-6

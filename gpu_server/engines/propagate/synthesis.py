@@ -1,10 +1,9 @@
-"""Filling what no frame of a shot ever saw, with texture and structure from around the hole.
+"""Synthesis of the pixels that no frame of a shot shows, with texture and structure from around the hole.
 
-Coarse to fine, each level in turn matches the patches over the hole to source patches and paints
-the hole from them (Wexler, Shechtman and Irani, PAMI 2007). Colours are compared in a perceptual
-encoding; two more channels carry how much fine detail there is, so that a smooth source never
-stands in for a textured one (Newson et al., Video Inpainting of Complex Scenes, SIAM 2014). What
-comes out are copied source pixels, so grain and detail are real; `stitching` joins them.
+Coarse to fine, each level in turn matches the patches over the hole to source patches and paints the hole from them
+(Wexler, Shechtman and Irani, PAMI 2007). Colours are compared in a perceptual encoding; two more channels carry the
+amount of fine detail, so that a smooth source never stands in for a textured one (Newson et al., Video Inpainting of
+Complex Scenes, SIAM 2014). The results are copied source pixels, so grain and detail are real; `stitching` joins them.
 """
 
 from __future__ import annotations
@@ -38,13 +37,18 @@ _DARKEST = 1e-6  # a median below this counts as this
 
 
 def synthesise(image: Array, hole: Mask, source: Mask, seed: int) -> Array:
-    """Fill a hole so that texture and structure go on.
+    """Fill a hole so that texture and structure go on. The same seed gives the same picture.
 
-    image: shape [H, W, 3], float32, linear, finite, any range; ignored inside the hole.
-    hole: shape [H, W], what to fill. source: shape [H, W], what may be copied; pixels that are in
-    neither are context. Returns shape [H, W, 3]: `image` bit for bit outside the hole; inside, within
-    the range of the source pixels around it. Where no 7 x 7 patch of source is to be had, the smooth
-    continuation of the rim; all 0 if the hole covers everything. The same seed gives the same picture.
+    Args:
+        image: shape [H, W, 3], float32, linear, finite, any range; ignored inside the hole.
+        hole: shape [H, W]: the pixels to fill.
+        source: shape [H, W]: the pixels that may be copied; pixels that are in neither are context.
+        seed: seed of the job.
+
+    Returns:
+        Shape [H, W, 3]: `image` bit for bit outside the hole; inside, within the range of the source pixels around it.
+        If there
+        is no 7 x 7 patch of source, the smooth continuation of the rim; all 0 if the hole covers everything.
     """
     assert image.ndim == 3 and image.shape[2] == 3 and hole.shape == source.shape == image.shape[:2]
     result = np.array(image, np.float32)
@@ -62,7 +66,7 @@ def synthesise(image: Array, hole: Mask, source: Mask, seed: int) -> Array:
 
 
 def _clusters(hole: Mask) -> Iterator[tuple[Mask, Window]]:
-    """Hole pixels near to each other: a mask over the raster, and the window around them."""
+    """Yield hole pixels near to each other: a mask over the raster, and the window around them."""
     grown = cv2.dilate(hole.astype(np.uint8), np.ones((2 * _NEAR_PX + 1, 2 * _NEAR_PX + 1), np.uint8))
     count, labels, boxes, _ = cv2.connectedComponentsWithStats(grown, connectivity=8, ltype=cv2.CV_32S)
     for label in range(1, count):
@@ -71,23 +75,31 @@ def _clusters(hole: Mask) -> Iterator[tuple[Mask, Window]]:
 
 
 def _surroundings(cluster: Mask, window: Window, source: Mask) -> Window:
-    """A window with context, and with twice as many source pixels as are to be filled if there are any."""
+    """Return a window with context, and with twice as many source pixels as hole pixels if there are so many."""
     wanted = 2 * np.count_nonzero(cluster[window])
     rows, columns = window
     margin = max(_LEAST_CONTEXT_PX, round(_CONTEXT * max(rows.stop - rows.start, columns.stop - columns.start)))
     while True:
-        wider = _grown(rows, margin, source.shape[0]), _grown(columns, margin, source.shape[1])
+        wider = _grow(rows, margin, source.shape[0]), _grow(columns, margin, source.shape[1])
         if np.count_nonzero(source[wider]) >= wanted or source[wider].shape == source.shape:
             return wider
         margin *= 2
 
 
-def _grown(run: slice, by: int, end: int) -> slice:
+def _grow(run: slice, by: int, end: int) -> slice:
     return slice(max(run.start - by, 0), min(run.stop + by, end))
 
 
 def _fill(image: Array, hole: Mask, missing: Mask, source: Mask, seed: tuple[int, int]) -> Array:
-    """The pixels of one cluster's hole, in raster order. missing: all holes that are still to be filled."""
+    """Return the pixels of one cluster's hole, in raster order.
+
+    Args:
+        image: shape [H, W, 3], linear.
+        hole: shape [H, W]: the cluster.
+        missing: shape [H, W]: all holes that are still to be filled.
+        source: shape [H, W].
+        seed: seed of the cluster.
+    """
     sample = source if patch_centres(source).any() else ~missing
     exposure = _exposure(image, sample)
     encoded = membrane(np.stack([encode(image[..., channel], exposure) for channel in range(3)], -1), ~missing)
@@ -101,7 +113,7 @@ def _fill(image: Array, hole: Mask, missing: Mask, source: Mask, seed: tuple[int
 
 
 def _exposure(image: Array, sample: Mask) -> float:
-    """Stops that bring the median to a middle grey."""
+    """Return the stops that bring the median to a middle grey."""
     return float(np.log2(0.18 / max(float(np.median(np.abs(image.mean(-1)[sample]))), _DARKEST)))
 
 
@@ -114,22 +126,28 @@ def _highest(image: Array, sample: Mask) -> Array:
 
 
 def _origins(levels: list[_Level], seed: tuple[int, int]) -> Index:
-    """Row and column of a source pixel for each pixel of the hole. Shape [2, n]."""
+    """Return row and column of a source pixel for each pixel of the hole: shape [2, n]."""
     field, at = _best_start(levels, seed)
     while at > 0 and levels[at - 1].small_enough:
         at -= 1
         random = rng(*seed, "synthesis", at)
-        field = _refined(field, levels[at].exemplars(random), random)
+        field = _refine(field, levels[at].exemplars(random), random)
     field.search()
     origins = field.origins()
     for coarse, fine in zip(levels[at:0:-1], levels[at - 1 :: -1], strict=False):
-        origins = _enlarged(origins, coarse.hole, fine.hole)
+        origins = _enlarge(origins, coarse.hole, fine.hole)
     return origins
 
 
 @dataclass(frozen=True)
 class _Level:
-    """planes: encoded colours and detail, each of shape [H, W], like hole and source."""
+    """One level of the pyramid.
+
+    Attributes:
+        planes: encoded colours and detail, each of shape [H, W], like hole and source.
+        hole: the pixels to fill.
+        source: the pixels that may be copied.
+    """
 
     planes: list[Array]
     hole: Mask
@@ -137,12 +155,15 @@ class _Level:
 
     @property
     def small_enough(self) -> bool:
+        """Whether patches are matched on this level."""
         return np.count_nonzero(self.hole) <= _MOST_HOLE and self.hole.size <= _MOST_AREA
 
     def exemplars(self, random: np.random.Generator) -> Exemplars:
+        """Return the patches of this level."""
         return Exemplars(np.stack(self.planes, -1), self.hole, self.source, random)
 
     def halved(self) -> _Level:
+        """Return the level of half the resolution."""
         height, width = self.hole.shape
         odd = ((0, height % 2), (0, width % 2))
         known = ~np.pad(self.hole, odd, "edge")
@@ -156,7 +177,7 @@ def _half(image: Array) -> Array:
 
 
 def _pyramid(encoded: Array, hole: Mask, missing: Mask, source: Mask) -> list[_Level]:
-    """Finest level first, down to one whose hole is about as wide as a patch."""
+    """Return the levels, finest first, down to one whose hole is about as wide as a patch."""
     levels = [_Level([*np.moveaxis(encoded, -1, 0), *_detail(encoded, ~missing)], hole, source)]
     while _depth(levels[-1].hole) > _COARSEST_DEPTH_PX or not levels[-1].small_enough:
         coarser = levels[-1].halved()
@@ -173,7 +194,7 @@ def _depth(hole: Mask) -> float:
 
 
 def _detail(encoded: Array, known: Mask) -> list[Array]:
-    """How much neighbours differ, across and down, on the mean around each pixel: two planes of shape [H, W]."""
+    """Return how much neighbours differ, across and down, on the mean around each pixel: two planes of shape [H, W]."""
     tone, side = encoded.mean(-1), (_DETAIL_SIDE_PX, _DETAIL_SIDE_PX)
     planes = []
     for axis in (1, 0):
@@ -184,9 +205,10 @@ def _detail(encoded: Array, known: Mask) -> list[Array]:
 
 
 def _best_start(levels: list[_Level], seed: tuple[int, int]) -> tuple[Field, int]:
-    """Fill the coarse levels from the rim's smooth continuation and from scattered pixels; keep the best fit.
+    """Fill the coarse levels from the rim's smooth continuation and from scattered pixels, and keep the best fit.
 
-    Returns the finest level filled so, and its number.
+    Returns:
+        The finest level that was filled so, and its number.
     """
     first = next(n for n, level in enumerate(levels) if level is levels[-1] or level.hole.sum() <= _START_HOLE)
     coarse_to_fine = [level.exemplars(rng(*seed, "synthesis", "basis")) for level in reversed(levels[first:])]
@@ -202,21 +224,21 @@ def _start(coarse_to_fine: list[Exemplars], random: np.random.Generator, scatter
         field.vote(_COARSE_FALLOFF)
     _improve(field, _COARSE_ROUNDS, _COARSE_FALLOFF)
     for finer in coarse_to_fine[1:]:
-        field = _refined(field, finer, random)
+        field = _refine(field, finer, random)
     field.search()
     return field
 
 
-def _refined(coarse: Field, level: Exemplars, random: np.random.Generator) -> Field:
+def _refine(coarse: Field, level: Exemplars, random: np.random.Generator) -> Field:
     field = Field(level, random)
-    coarse.hand_down(field)
+    coarse.pass_down(field)
     field.copy()
     _improve(field, next(rounds for most, rounds in _ROUNDS if len(level.targets) <= most), _FALLOFF)
     return field
 
 
 def _improve(field: Field, rounds: int, falloff: float) -> None:
-    """Votes find what fits together; the last round brings the sharpness of single source pixels back."""
+    """Search and vote in turn; the last round brings back the sharpness of single source pixels."""
     for _ in range(rounds - 1):
         field.search()
         field.vote(falloff)
@@ -224,8 +246,8 @@ def _improve(field: Field, rounds: int, falloff: float) -> None:
     field.copy()
 
 
-def _enlarged(origins: Index, coarse_hole: Mask, fine_hole: Mask) -> Index:
-    """The same offsets for a level of twice the resolution."""
+def _enlarge(origins: Index, coarse_hole: Mask, fine_hole: Mask) -> Index:
+    """Return the same offsets for a level of twice the resolution."""
     number = np.zeros(coarse_hole.shape, np.int32)
     number[coarse_hole] = np.arange(origins.shape[1], dtype=np.int32)
     y, x = np.nonzero(fine_hole)
