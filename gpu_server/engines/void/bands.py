@@ -1,11 +1,11 @@
 """The CogVideoX autoencoder in a third of the memory: its layers run over bands of rows, or frame by frame.
 
-Tiles that each go through the whole model have group norms of their own: their colours differ, and where they meet it
-shows. Here the picture is cut inside each layer instead. A group norm's mean and variance are gathered over all bands
-first; then, band by band, values are normalised, activated and convolved, with the neighbouring rows that the
-convolution reaches. The numbers are those of the whole picture, but for the order of additions.
+Tiles that each run through the whole model have group norms of their own, so that their colours differ and seams show.
+Here frames are cut inside each layer instead. A group norm's mean and variance are computed over all bands first. Then,
+band by band, values are normalised, activated and convolved, with the neighbouring rows that the convolution reaches.
+The values are those of whole frames but for the order of additions.
 
-Only the model that is handed in changes, and only as long as the context lasts: its layers change class, not weights.
+Only the given model changes, and only while the context lasts: its layers change class, not weights.
 """
 
 from __future__ import annotations
@@ -27,17 +27,19 @@ from torch import Tensor, nn
 
 Band = tuple[int, int]
 Normalise = Callable[[int, int], Tensor]
-"""The normalised rows top..bottom-1 of a picture. Shape [B, C, T, bottom - top, W]."""
+"""The normalised rows top..bottom-1 of a layer's input: shape [B, C, T, bottom - top, W]."""
 
 
 @contextmanager
 def in_bands(model: nn.Module, rows: int, parked: bool = False) -> Iterator[None]:
-    """Run the autoencoder over bands of so many rows at each layer's own resolution, as long as the context lasts.
+    """Run the autoencoder over bands of rows while the context lasts.
 
-    A cache of its convolutions that is handed in is used up: it is freed layer by layer, while the next one grows.
+    A cache of its convolutions that is passed to it is used up: it is freed layer by layer, while the next one grows.
 
     Args:
-        parked: what the convolutions keep for the next chunk waits in the machine's memory, not on the device.
+        model: the autoencoder.
+        rows: of a band, at each layer's own resolution.
+        parked: keep the frames that convolutions cache for the next chunk in host memory, not on the device.
     """
     changed = [module for module in model.modules() if type(module) in _BANDED]
     for module in changed:
@@ -52,12 +54,15 @@ def in_bands(model: nn.Module, rows: int, parked: bool = False) -> Iterator[None
 
 
 class _Resnet(CogVideoXResnetBlock3D):
+    """A residual block that runs over bands."""
+
     band_rows: int
     parked: bool
 
     def forward(
         self, inputs: Tensor, temb: None = None, zq: Tensor | None = None, conv_cache: dict[str, Tensor] | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Run the layer; see the class of diffusers that it replaces."""
         cache = {} if conv_cache is None else conv_cache
         kept: dict[str, Tensor] = {}
         hidden = self._stage(inputs, self.norm1, self.conv1, zq, cache.pop("conv1", None), kept)
@@ -87,9 +92,12 @@ class _Resnet(CogVideoXResnetBlock3D):
 
 
 class _SpatialNorm(CogVideoXSpatialNorm3D):
+    """A norm that runs over bands."""
+
     band_rows: int
 
     def forward(self, f: Tensor, zq: Tensor, conv_cache: Any = None) -> tuple[Tensor, None]:
+        """Run the layer; see the class of diffusers that it replaces."""
         normalise = _normaliser(f, self, zq, self.band_rows)
         out = torch.empty_like(f)
         for top, bottom in _bands(f.shape[-2], self.band_rows):
@@ -98,9 +106,10 @@ class _SpatialNorm(CogVideoXSpatialNorm3D):
 
 
 class _Upsample(CogVideoXUpsample3D):
-    """Frame by frame. A frame that counts twice is convolved once."""
+    """An upsampling layer that runs frame by frame. A frame that is doubled in time is convolved once."""
 
     def forward(self, inputs: Tensor) -> Tensor:
+        """Run the layer; see the class of diffusers that it replaces."""
         frames = inputs.shape[2]
         doubled = self.compress_time and frames > 1
         alone = frames % 2 if doubled else frames
@@ -112,9 +121,10 @@ class _Upsample(CogVideoXUpsample3D):
 
 
 class _Downsample(CogVideoXDownsample3D):
-    """Frame by frame."""
+    """A downsampling layer that runs frame by frame."""
 
     def forward(self, x: Tensor) -> Tensor:
+        """Run the layer; see the class of diffusers that it replaces."""
         frames = x.shape[2]
         alone = frames % 2 if self.compress_time else frames
         spans = [(i, i + 1) for i in range(alone)] + [(i, i + 2) for i in range(alone, frames, 2)]
@@ -123,7 +133,7 @@ class _Downsample(CogVideoXDownsample3D):
 
 
 def _joined(frames: Iterable[Tensor], times: Sequence[int]) -> Tensor:
-    """Frames, shape [B, C, H, W], each so many times, as a video of shape [B, C, sum(times), H, W]."""
+    """Join frames, shape [B, C, H, W], each repeated so many times, to shape [B, C, sum(times), H, W]."""
     video: Tensor | None = None
     at = 0
     for frame, count in zip(frames, times, strict=True):
@@ -143,7 +153,7 @@ _BANDED: dict[type, type] = {
 
 
 def _normaliser(hidden: Tensor, norm: nn.Module, zq: Tensor | None, rows: int) -> Normalise:
-    """A group norm, and with `zq` (shape [B, 16, t, h, w]) a scale and shift by the latents."""
+    """Return a group norm of rows; with `zq` (shape [B, 16, t, h, w]) also scaled and shifted by the latents."""
     group_norm = norm if zq is None else norm.norm_layer
     scale, shift = _scale_and_shift(hidden, group_norm, rows)
     latents = None if zq is None else F.interpolate(zq, size=hidden.shape[-3:])
@@ -159,7 +169,7 @@ def _normaliser(hidden: Tensor, norm: nn.Module, zq: Tensor | None, rows: int) -
 
 
 def _scale_and_shift(hidden: Tensor, norm: nn.GroupNorm, rows: int) -> tuple[Tensor, Tensor]:
-    """A group norm over all of a picture as one factor and one summand a channel. Shape [B, C, 1, 1, 1], float32."""
+    """Return a group norm over whole frames as scale and shift of each channel: shape [B, C, 1, 1, 1], float32."""
     batch, channels = hidden.shape[:2]
     shares, means, variances = [], [], []
     for top, bottom in _bands(hidden.shape[-2], rows):
@@ -185,13 +195,16 @@ def _convolved(
     rows: int,
     parked: bool,
 ) -> tuple[Tensor, Tensor]:
-    """A causal convolution of what `rows_of` gives, and the frames that the next chunk needs of its input.
+    """Return a causal convolution over bands, and the last frames of its input, which the next chunk needs.
 
     Args:
-        like: shape [B, C, T, H, W]: size and type of the input.
-        past: shape [H, B, C, kernel - 1, W], of the chunk before; None: the first frame stands for it. Rows come first,
-            so that those of a band lie together, and can be copied while the device works.
-        parked: the frames for the next chunk wait in the machine's memory.
+        rows_of: returns rows of the input.
+        conv: the convolution.
+        like: a tensor of the input's size and type, shape [B, C, T, H, W].
+        past: last frames of the chunk before, shape [H, B, C, kernel - 1, W]; None repeats the first frame. Rows come
+            first, so that those of a band are contiguous and can be copied while the device works.
+        rows: of a band.
+        parked: keep the last frames in host memory.
     """
     height, reach, back = like.shape[-2], conv.height_pad, conv.time_kernel_size - 1
     weight, bias = conv.conv.weight, conv.conv.bias
@@ -205,15 +218,15 @@ def _convolved(
         else:
             before = past[first:last].to(band.device, non_blocking=True).permute(1, 2, 3, 0, 4)
         band = torch.cat([before, band], dim=2)
-        mine = band[:, :, -back:, top - first : bottom - first]
-        kept[top:bottom].copy_(mine.permute(3, 0, 1, 2, 4).contiguous(), non_blocking=True)
+        last_frames = band[:, :, -back:, top - first : bottom - first]
+        kept[top:bottom].copy_(last_frames.permute(3, 0, 1, 2, 4).contiguous(), non_blocking=True)
         edges = (0, 0, reach - (top - first), reach - (last - bottom))
         out[..., top:bottom, :] = F.conv3d(F.pad(band, edges), weight, bias, padding=(0, 0, conv.width_pad))
     return out, kept
 
 
 def _room_for_rows(like: Tensor, frames: int, parked: bool) -> Tensor:
-    """Shape [H, B, C, frames, W] for a tensor of shape [B, C, T, H, W]."""
+    """Return an empty tensor for the last frames of an input: shape [H, B, C, frames, W]."""
     batch, channels, _, height, width = like.shape
     shape = (height, batch, channels, frames, width)
     if parked and like.is_cuda:
@@ -222,7 +235,8 @@ def _room_for_rows(like: Tensor, frames: int, parked: bool) -> Tensor:
 
 
 def _bands(height: int, rows: int) -> list[Band]:
-    """
+    """Return the first and last-plus-one rows of each band.
+
     >>> _bands(10, 4)
     [(0, 4), (4, 8), (8, 10)]
     """

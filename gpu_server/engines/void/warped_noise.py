@@ -1,4 +1,4 @@
-"""Flow-warped noise of a clip, frame by frame in bounded memory."""
+"""Flow-warped noise of a clip, computed frame by frame in bounded memory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from void_bridge.errors import InputError
 
 Array = NDArray[np.float32]
 
-_AHEAD = 3
+_FLOWS_AHEAD = 3
 
 
 def warped_noise(
@@ -27,17 +27,22 @@ def warped_noise(
     seed: int,
     channels: int = LATENT_CHANNELS,
 ) -> Array:
-    """Shape [latents, channels, h, w], N(0, 1): latent k holds the noise of frame 4 k.
+    """Return the noise of each latent of a clip; latent k has the noise of frame 4 k.
 
     Args:
-        flows: flow k, shape [8 h, 8 w, 2] (x and y in canvas pixels), takes what is at p in frame k to p + flow[p] in
-            frame k + 1. Taken one by one, 4 (latents - 1) of them. Where it is not finite, new noise takes over.
-        shape: h and w in latents.
+        flows: flow k moves the content at p in frame k to p + flow[p] in frame k + 1; shape [8 h, 8 w, 2], x and y in
+            canvas pixels. 4 (latents - 1) of them are read, one by one. Where a flow is not finite, noise is new.
+        latents: number of latents.
+        shape: height and width in latents.
         seed: the same seed and flows give the same bytes.
+        channels: number of channels.
+
+    Returns:
+        Shape [latents, channels, h, w], float32, N(0, 1).
 
     Raises:
-        SizeMismatch: a flow of another shape.
-        InputError: too few flows.
+        SizeMismatch: if a flow has another shape.
+        InputError: if there are too few flows.
     """
     noise = np.empty((latents, channels, *shape), np.float32)
     field = NoiseField(shape, seed, channels)
@@ -56,7 +61,7 @@ def warped_noise(
 def noise_of_frames(
     flows: Iterable[Array], shape: tuple[int, int], seed: int, channels: int = LATENT_CHANNELS
 ) -> Iterator[Array]:
-    """The noise of every frame, shape [channels, h, w]: one more than there are flows. Otherwise as `warped_noise`."""
+    """Yield the noise of every frame, shape [channels, h, w]; the arguments are those of `warped_noise`."""
     field = NoiseField(shape, seed, channels)
     yield field.latents()
     for flow in flows:
@@ -65,16 +70,18 @@ def noise_of_frames(
 
 
 def flow_sequence(frames: Iterable[Array], flow: Flow) -> Iterator[Array]:
-    """The flow from each frame to the next: one fewer than there are frames, a few ahead of the consumer on a thread.
+    """Yield the flow from each frame to the next, computed a few frames ahead on a thread.
 
-    frames: shape [H, W, 3] each, as `Flow.between` takes them; read in order, on the consumer's own thread.
+    Args:
+        frames: shape [H, W, 3] each, as `Flow.between` takes them; read in order, on the caller's thread.
+        flow: the optical flow to use.
     """
     pending: deque[Future[Array]] = deque()
     pool = ThreadPoolExecutor(1, "flow")
     try:
         for here, there in pairwise(frames):
             pending.append(pool.submit(flow.between, here, there))
-            if len(pending) > _AHEAD:
+            if len(pending) > _FLOWS_AHEAD:
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()
