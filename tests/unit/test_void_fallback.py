@@ -120,7 +120,7 @@ def test_nan_where_the_wider_precision_has_no_room_stays_nan(models, context, tm
 
     assert least("bf16") < least("float32")
     manager = Small(models, tmp_path)
-    with pytest.raises(NotFinite, match=r"step 1: NaN; in float32, no plan for 32x48 fits"):
+    with pytest.raises(NotFinite, match=r"step 1: NaN; in float32, no plan for 48x32 fits"):
         with_fallback(manager, replace(REQUEST, precision="bf16"), context, failing([NotFinite("step 1: NaN")], []))
 
 

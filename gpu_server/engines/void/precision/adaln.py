@@ -68,7 +68,7 @@ class AdaLNTable:
         self._transformer, self._reload, self._device, self.dtype = transformer, reload, device, dtype
         self._rows: dict[int, int] = {}
         self.timestep = torch.zeros(1, dtype=torch.long, device=device)
-        self._linears = _tabled_linears(transformer)
+        self._linears = _adaln_linears(transformer)
         self._current = torch.zeros(1, sum(self._linears.values()), dtype=dtype, device=device)
         self._table = self._current[:0]
         for name, output in self._by_linear(self._current):
@@ -108,12 +108,13 @@ class AdaLNTable:
         yield from zip(self._linears, rows.split(list(self._linears.values()), dim=1), strict=True)
 
     def _embedding(self, timesteps: list[int]) -> Tensor:
+        """Return the embeddings of timesteps, shape [R, E]."""
         embed = self._transformer.time_embedding
         here = embed.linear_1.weight.device
         return embed(self._transformer.time_proj(torch.tensor(timesteps, device=here)).to(self.dtype))
 
 
-def _tabled_linears(transformer: CogVideoXTransformer3DModel) -> dict[str, int]:
+def _adaln_linears(transformer: CogVideoXTransformer3DModel) -> dict[str, int]:
     """Return the number of outputs of each AdaLN linear, by its name."""
     return {
         name: module.out_features

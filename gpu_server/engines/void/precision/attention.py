@@ -151,7 +151,7 @@ class VoidAttention:
         attention_mask: None = None,
         image_rotary_emb: tuple[Tensor, Tensor] | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Attend over the tokens of text and video together.
+        """Compute attention over the tokens of text and video together.
 
         Args:
             attn: the attention layer, with its projections and norms.
