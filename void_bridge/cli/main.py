@@ -10,7 +10,7 @@ import os
 import sys
 import traceback
 from importlib.metadata import EntryPoint
-from typing import List, Optional, Sequence
+from typing import Dict, List, Optional, Sequence
 
 from void_bridge import __version__
 from void_bridge.cli.command import Command, Parser
@@ -58,6 +58,8 @@ def _run_reporting_errors(words: List[str], outcome: CommandOutcome) -> int:
 def _run(words: List[str], outcome: CommandOutcome) -> int:
     """Parse the words, run the command and return its exit code."""
     commands = find_entry_points(GROUP)
+    if "_ARGCOMPLETE" in os.environ:
+        return _print_completions(commands)
     name = next((word for word in words if not word.startswith("-")), "")
     if name and name not in commands:
         raise UsageError(f"unknown command {name!r}{nearest(name, commands)}; see void-bridge --help")
@@ -71,6 +73,17 @@ def _run(words: List[str], outcome: CommandOutcome) -> int:
         return UsageError.exit_code
     arguments.outcome = outcome
     return int(arguments.run(arguments))
+
+
+def _print_completions(commands: Dict[str, EntryPoint]) -> int:
+    """Print what can follow on the command line in a shell, which argcomplete's shell function asks for."""
+    from argcomplete import autocomplete
+
+    line = os.environ["COMP_LINE"]
+    os.environ["COMP_LINE"] = line.replace("#", "@")  # argcomplete would read `plate.####.exr` as a comment
+    name = next((word for word in line.split() if word in commands), "")
+    autocomplete(_parser([commands[name]] if name else list(commands.values()), skip_missing=True))
+    return 0
 
 
 def _parser(entries: List[EntryPoint], skip_missing: bool) -> argparse.ArgumentParser:
