@@ -196,10 +196,11 @@ class Panel:
 
 
 def _fill(box: Item, texts: Sequence[str]) -> None:
-    """Give a list these entries alone."""
+    """Replace the entries of a list, and show the first one."""
     box.Clear()
     for text in texts:
         box.AddItem(text)
+    box.CurrentIndex = 0
 
 
 def _read(item: Item, spec: Option) -> object:
