@@ -1,4 +1,4 @@
-"""Who is on the list may come in: the list of a running server, followed without a restart."""
+"""The allow-list of a running server, which is followed without a restart."""
 
 import os
 import shutil
@@ -25,7 +25,7 @@ needs_root = pytest.mark.skipif(os.name == "nt" or os.getuid() != 0, reason="giv
 
 @pytest.fixture
 def folder(tmp_path):
-    """Keys of a server that lets Anna in, and a pair of Bob's beside it."""
+    """Return keys of a server that accepts one client, and the pair of another client."""
     folder = make_key_folder(tmp_path / "keys")
     make_pair(tmp_path / "bob", "client")
     return folder
@@ -54,7 +54,7 @@ def peer_of(server, folder, secret, data=False):
 
 
 def comes_in(server, folder, secret):
-    """Whether a new connection with this key is let in."""
+    """Return whether a new connection with a key is accepted."""
     endpoint = Endpoint(server.control_address, read_public(folder / "server.key"), *read_pair(secret))
     context = zmq.Context()
     try:
@@ -98,7 +98,7 @@ def is_refused(peer, message, *buffers):
 
 
 def test_an_open_connection_is_refused_once_its_key_is_off_the_list(server, folder, anna, bob, tmp_path):
-    """libzmq cannot end one client's connection: it stays, and nothing that comes over it is done."""
+    """Keep the connection, which libzmq cannot end for one client, and refuse all of its requests."""
     let_in(folder, "bob", bob)
     submit = make_submit(make_plate(tmp_path / "plates"), gate=str(tmp_path / "gate"))
     with peer_of(server, folder, bob) as control, peer_of(server, folder, bob, data=True) as data:
@@ -183,9 +183,9 @@ def test_accepted_and_refused_clients_are_in_the_log(server, folder, bob, caplog
     (folder / "clients" / "bob.key").unlink()
     assert not comes_in(server, folder, bob)
     name = fingerprint(read_pair(bob).public)
-    said = [record.getMessage() for record in caplog.records if name in record.getMessage()]
-    assert said[0] == f"a client was turned away: its key {name} is not on the list"
-    assert said[1:3] == [f"bob may come in now, key {name}", f"bob may not come in any more, key {name}"]
+    lines = [record.getMessage() for record in caplog.records if name in record.getMessage()]
+    assert lines[0] == f"a client was turned away: its key {name} is not on the list"
+    assert lines[1:3] == [f"bob may come in now, key {name}", f"bob may not come in any more, key {name}"]
     assert read_pair(bob).secret not in caplog.text
 
 

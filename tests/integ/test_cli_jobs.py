@@ -1,4 +1,4 @@
-"""The command line in processes of its own: exit codes, what goes to which stream, signals."""
+"""The command line in separate processes: exit codes, output streams, signals."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FIELDS = {"job", "state", "output", "frames", "engine", "seconds"}
 
 @pytest.fixture
 def shot(tmp_path):
-    """Words for `remove` over a small shot."""
+    """Return the arguments of `remove` for a small shot."""
     plate = write_plate(tmp_path / "plate", FRAMES, shape=(8, 8))
     roto = write_matte(tmp_path / "roto", FRAMES, np.ones((8, 8), np.float16))
     return ["remove", plate.pattern, "--remove", f"{roto.pattern}:A", "-o", str(tmp_path / "out" / "clean.####.exr")]

@@ -1,4 +1,4 @@
-"""Finding, starting, losing and refusing servers."""
+"""The client's connection: servers that are found, started, lost and refused."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_keys_new_makes_keys_for_servers_on_other_machines(tmp_path):
 
 @contextmanager
 def impostor(tmp_path, **changes):
-    """A server that answers hello with a welcome of its own making."""
+    """Run a server that answers hello with a given welcome."""
     context = zmq.Context()
     router = context.socket(zmq.ROUTER)
     public, secret = zmq.curve_keypair()
@@ -160,7 +160,7 @@ def test_a_server_of_another_installation_is_not_used(tmp_path):
 
 @contextmanager
 def autostarting(tmp_path):
-    """A configuration whose local server, once started, is ended afterwards."""
+    """Return a configuration, and end its local server after the test."""
     config = config_for(tmp_path).replace(autostart=True, idle_exit_s=20.0)
     try:
         yield config

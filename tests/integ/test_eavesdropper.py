@@ -1,4 +1,4 @@
-"""What somebody on the network between client and server learns, and can do."""
+"""The view of an attacker on the network between client and server."""
 
 import socket
 
@@ -33,7 +33,7 @@ def found(server):
 
 @pytest.fixture
 def submit(tmp_path):
-    """A job over one uncompressed EXR frame, and the row of pixels that is in it."""
+    """Return a job over one uncompressed EXR frame, and a row of its pixels."""
     path = tmp_path / PLATE
     row = np.linspace(0.125, 7.0, 96, dtype=np.float32)
     write_simple(path, {name: np.tile(row, (4, 1)) for name in "RGB"}, compression="none")
@@ -63,7 +63,7 @@ def test_recorded_traffic_with_curve_cannot_be_read(found, submit):
 
 
 def test_recorded_traffic_without_curve_can_be_read(submit):
-    """The same messages over plain sockets: what the test above looks for would be there."""
+    """Send the same messages over plain sockets, to show that the test above would find the pixels."""
     job, exr, _ = submit
     context = zmq.Context()
     router, dealer = context.socket(zmq.ROUTER), context.socket(zmq.DEALER)
@@ -133,7 +133,7 @@ def test_changed_traffic_ends_the_connection(found, server, what):
 
 @pytest.mark.parametrize("curve", [True, False], ids=["with keys of its own", "without CURVE"])
 def test_a_false_server_learns_nothing(found, curve):
-    """A man in the middle who answers in the server's place: the client knows the key of the true one."""
+    """Answer in the place of the server, whose key the client knows."""
     context = zmq.Context()
     router = context.socket(zmq.ROUTER)
     if curve:

@@ -31,15 +31,15 @@ from void_bridge.client import connect
 from void_bridge.config import load
 from void_bridge.connection import installation_id
 from void_bridge.errors import VoidBridgeError
-told = {"package": void_bridge.__file__, "python": sys.executable, "prefix": sys.prefix}
+result = {"package": void_bridge.__file__, "python": sys.executable, "prefix": sys.prefix}
 try:
-    told["installation"] = installation_id()
+    result["installation"] = installation_id()
     with connect(load().config) as client:
-        told["server"] = client.server.installation
+        result["server"] = client.server.installation
         client.ping()
 except VoidBridgeError as error:
-    told["error"] = [error.code, error.message]
-print(json.dumps(told))
+    result["error"] = [error.code, error.message]
+print(json.dumps(result))
 """
 needs_another_python = pytest.mark.skipif(
     not OTHER_PYTHON.exists() or Path(sys.prefix) == Path(sys.base_prefix), reason="this Python is in no environment"
@@ -48,7 +48,7 @@ needs_another_python = pytest.mark.skipif(
 
 @pytest.fixture
 def plugin(tmp_path):
-    """A copy of what a host imports; `record` beside it says what was installed. Ends the server that it starts."""
+    """Copy the part that a host imports to a folder, and end the server that it starts."""
     python = tmp_path / "plugin" / "python"
     left_out = shutil.ignore_patterns("__pycache__", "pixels", "cli")
     shutil.copytree(REPOSITORY / "void_bridge", python / "void_bridge", ignore=left_out)
@@ -70,7 +70,7 @@ def record(plugin, **changes):
 
 
 def asked(plugin, tmp_path, **variables):
-    """What a client says that runs in the other Python, with nothing of this one's but the packages of others."""
+    """Return the output of a client in the other Python, which sees only third-party packages of this one."""
     named = {"RUNTIME_DIR": tmp_path / "run", "SPOOL": tmp_path / "spool", "IDLE_EXIT_S": 20, **variables}
     named.update(CONFIG=tmp_path / "none.toml", SITE_CONFIG=tmp_path / "none.toml")
     environment = {f"VOID_BRIDGE_{name}": str(value) for name, value in named.items()}
@@ -78,16 +78,16 @@ def asked(plugin, tmp_path, **variables):
     command = [str(OTHER_PYTHON), "-I", "-S", "-c", CONNECT, str(plugin)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    assert told["package"].startswith(str(plugin)) and told["prefix"] != sys.prefix
-    return told
+    result = json.loads(done.stdout)
+    assert result["package"].startswith(str(plugin)) and result["prefix"] != sys.prefix
+    return result
 
 
 @needs_another_python
 def test_a_plug_in_starts_the_recorded_server_and_uses_it(plugin, tmp_path):
     record(plugin)
-    told = asked(plugin, tmp_path)
-    assert told["installation"] == told["server"] == installation_id()
+    result = asked(plugin, tmp_path)
+    assert result["installation"] == result["server"] == installation_id()
     found = read_connection(connection_path(tmp_path / "run"))
     assert psutil.Process(found.server_pid).cmdline()[0] == sys.executable
 
@@ -137,8 +137,8 @@ def test_a_server_started_with_its_own_id_stays(tmp_path):
 
 
 def test_a_server_started_with_another_id_ends(tmp_path):
-    _, said = (process := serve(tmp_path, "0123456789ab")).communicate(timeout=DEADLINE_S)
-    assert process.returncode == 3 and len(said.strip().splitlines()) == 1 and "0123456789ab" in said
+    _, errors = (process := serve(tmp_path, "0123456789ab")).communicate(timeout=DEADLINE_S)
+    assert process.returncode == 3 and len(errors.strip().splitlines()) == 1 and "0123456789ab" in errors
     assert not (tmp_path / "run").exists() and not (tmp_path / "spool").exists()
 
 

@@ -1,4 +1,4 @@
-"""What `void-bridge report` gives away, and what it keeps."""
+"""The content of `void-bridge report`, and the secrets that it leaves out."""
 
 import json
 import stat
@@ -21,10 +21,10 @@ PICTURES = (b"\x76\x2f\x31\x01", b"\x89PNG", b"\xff\xd8\xff", b"frame 100")
 
 @pytest.fixture(scope="module")
 def failed(tmp_path_factory):
-    """A server with keys on which a job has failed, another has frames and a picture; and where all that lies."""
+    """Run a server with keys, a failed job, and a job with frames and a preview."""
     folder = tmp_path_factory.mktemp("report")
-    told = settings(folder, keys=make_key_folder(folder / "keys"))
-    with ServerProcess(told), Client.of(told) as client:
+    server_settings = settings(folder, keys=make_key_folder(folder / "keys"))
+    with ServerProcess(server_settings), Client.of(server_settings) as client:
         plate = make_plate(folder / "plates")
         lost = make_submit(plate, fail=["engine", "the model has no weights"], say="a last word")
         done = make_submit(plate, preview="\x89PNG and more")
@@ -46,11 +46,11 @@ def here(failed, tmp_path, monkeypatch):
 
 def made(words, capsys):
     assert main(["report", *words, "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    with zipfile.ZipFile(told["report"]) as bundle:
+    result = json.loads(capsys.readouterr().out)
+    with zipfile.ZipFile(result["report"]) as bundle:
         parts = {name: bundle.read(name).decode() for name in bundle.namelist()}
-    assert set(told["parts"]) == set(parts) - {"README.txt"}
-    return Path(told["report"]), parts
+    assert set(result["parts"]) == set(parts) - {"README.txt"}
+    return Path(result["report"]), parts
 
 
 def test_a_report_has_settings_logs_jobs_and_findings(failed, here, capsys):
@@ -59,8 +59,8 @@ def test_a_report_has_settings_logs_jobs_and_findings(failed, here, capsys):
     assert path.parent == here and stat.S_IMODE(path.stat().st_mode) == 0o600
     assert f"[{lost}] failed: the model has no weights" in parts["logs/server.log"]
     assert f"[{lost}] worker-0: a last word" in parts["logs/server.log"]
-    told = json.loads(parts[f"jobs/{lost}.json"])
-    assert told["status"]["error"]["message"] == "the model has no weights" and told["frames"] == 4
+    result = json.loads(parts[f"jobs/{lost}.json"])
+    assert result["status"]["error"]["message"] == "the model has no weights" and result["frames"] == 4
     assert {job["id"]: job["state"] for job in json.loads(parts["jobs.json"])} == {lost: "failed", done: "done"}
     assert json.loads(parts["config.json"])["spool"]["from"] == "VOID_BRIDGE_SPOOL"
     findings = {finding["name"] for finding in json.loads(parts["doctor.json"])}

@@ -27,7 +27,7 @@ def raising(error):
 
 @pytest.fixture
 def command(monkeypatch):
-    """Makes `void-bridge try` raise what it is given."""
+    """Return a function that makes `void-bridge try` raise an error."""
 
     def install(error):
         monkeypatch.setitem(globals(), "COMMAND", raising(error))

@@ -31,7 +31,7 @@ def write_flat(folder: Path, name: str, rgb: tuple, frames: FrameRange, box: Box
 
 
 def make_job(folder: Path, after: tuple = BLUE, box: Box = RASTER, **header: object) -> Path:
-    """A job of four frames whose plate is red and whose result is another colour."""
+    """Return a job of four frames whose plate is red and whose result has another colour."""
     frames = FrameRange.parse("1001-1004")
     job = Job(
         plate=write_flat(folder, "plate", RED, frames, box, **header),

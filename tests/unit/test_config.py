@@ -11,7 +11,7 @@ from void_bridge.errors import ConfigError
 
 @pytest.fixture
 def files(tmp_path, monkeypatch):
-    """The paths of a user and a site file that this test may write."""
+    """Return the paths of a user file and a site file that the test may write."""
     monkeypatch.setenv("VOID_BRIDGE_CONFIG", str(tmp_path / "user.toml"))
     monkeypatch.setenv("VOID_BRIDGE_SITE_CONFIG", str(tmp_path / "site.toml"))
     return tmp_path / "user.toml", tmp_path / "site.toml"

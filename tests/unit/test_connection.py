@@ -1,4 +1,4 @@
-"""The connection file: found by address, private, whole."""
+"""The connection file: found by address, private, written atomically."""
 
 import os
 import stat

@@ -1,4 +1,4 @@
-"""What `void-bridge doctor` says of the machine, the folders and the server, each fault made really."""
+"""Findings of `void-bridge doctor` about the machine, the folders and the server, with real faults."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ needs_root = pytest.mark.skipif(sys.platform == "win32" or os.getuid() != 0, rea
 
 @pytest.fixture
 def home(tmp_path, monkeypatch):
-    """A machine on which nothing was set or installed, as far as void-bridge can see."""
+    """Hide all settings and installations of void-bridge on this machine."""
     folders = {"HOME": tmp_path, "PATH": tmp_path / "no-programs", "VOID_BRIDGE_SITE_CONFIG": tmp_path / "none.toml"}
     for name in ("CONFIG", "DATA", "STATE", "RUNTIME"):
         folders[f"XDG_{name}_{'DIR' if name == 'RUNTIME' else 'HOME'}"] = tmp_path / name.lower()
@@ -39,22 +39,22 @@ def home(tmp_path, monkeypatch):
 
 
 def found(findings, name):
-    """The one finding of that name."""
+    """Return the only finding of a name."""
     (one,) = (finding for finding in findings if finding.name == name)
     return one
 
 
-def said(capsys):
+def findings_by_name(capsys):
     return {finding["name"]: finding for finding in json.loads(capsys.readouterr().out)["findings"]}
 
 
 def test_a_sound_machine_has_no_bad_finding(home, capsys):
     assert main(["doctor", "--json"]) == 0
-    told = said(capsys)
-    assert {finding["state"] for finding in told.values()} <= {"ok", "note"}
-    looked_at = {"python", "packages", "server", "cores", "memory", "spool", "disk", "clock", "colour", "runtime"}
-    looked_at |= {"leftovers", "keys", "paths", "answer", "farm", "gpu", "torch", "models", "port", "nuke", "resolve"}
-    assert looked_at <= set(told)
+    findings = findings_by_name(capsys)
+    assert {finding["state"] for finding in findings.values()} <= {"ok", "note"}
+    expected = {"python", "packages", "server", "cores", "memory", "spool", "disk", "clock", "colour", "runtime"}
+    expected |= {"leftovers", "keys", "paths", "answer", "farm", "gpu", "torch", "models", "port", "nuke", "resolve"}
+    assert expected <= set(findings)
     assert [path.name for path in home.iterdir()] == [], "it leaves nothing behind"
 
 
@@ -70,15 +70,15 @@ def test_a_bad_finding_fails_the_doctor_and_has_a_fix(home, capsys, monkeypatch)
 def test_a_configuration_that_cannot_be_read_is_one_finding(home, capsys, monkeypatch):
     monkeypatch.setenv("VOID_BRIDGE_WORKERS", "0")
     assert main(["doctor", "--json"]) == 1
-    told = json.loads(capsys.readouterr().out)["findings"]
-    assert [one["name"] for one in told if one["state"] == "bad"] == ["config"]
-    assert "workers" in found([Finding(**one) for one in told], "config").detail
-    assert {"python", "gpu", "nuke"} <= {one["name"] for one in told}
+    findings = json.loads(capsys.readouterr().out)["findings"]
+    assert [one["name"] for one in findings if one["state"] == "bad"] == ["config"]
+    assert "workers" in found([Finding(**one) for one in findings], "config").detail
+    assert {"python", "gpu", "nuke"} <= {one["name"] for one in findings}
 
 
 def test_findings_can_be_collected_without_the_command(home):
-    told = doctor.collect_findings(Config().replace(executable="/nowhere"))
-    assert found(told, "executable").state == "bad" and found(told, "spool").state == "ok"
+    findings = doctor.collect_findings(Config().replace(executable="/nowhere"))
+    assert found(findings, "executable").state == "bad" and found(findings, "spool").state == "ok"
     assert found(doctor.collect_findings(), "port").state == "ok"
 
 
@@ -95,9 +95,9 @@ def test_a_check_that_fails_is_a_finding_and_keeps_earlier_ones(error, state, wo
         yield Finding("first", "ok", "")
         raise error
 
-    first, told = run_check("it", look)
-    assert first.name == "first" and (told.name, told.state) == ("it", state) and told.detail.startswith(words)
-    assert ("void-bridge[server]" in told.fix) == isinstance(error, ImportError)
+    first, finding = run_check("it", look)
+    assert first.name == "first" and (finding.name, finding.state) == ("it", state) and finding.detail.startswith(words)
+    assert ("void-bridge[server]" in finding.fix) == isinstance(error, ImportError)
 
 
 # Python and its packages
@@ -113,17 +113,17 @@ def test_a_check_that_fails_is_a_finding_and_keeps_earlier_ones(error, state, wo
     ],
 )
 def test_an_unsupported_python_is_reported(version, bits, state, fix):
-    told = python.python_finding(version, bits)
-    assert (told.state, told.fix) == (state, fix)
-    assert ("virtual environment " + sys.prefix in told.detail) == (sys.prefix != sys.base_prefix)
+    finding = python.python_finding(version, bits)
+    assert (finding.state, finding.fix) == (state, fix)
+    assert ("virtual environment " + sys.prefix in finding.detail) == (sys.prefix != sys.base_prefix)
 
 
 def test_missing_packages_are_named(monkeypatch):
     lacking = (*python._SERVER, ("no_such_module", "no-such-package"))
     monkeypatch.setattr(python, "_SERVER", lacking)
-    told = found(python.python_findings(), "server")
-    assert (told.state, told.detail) == ("note", "missing no-such-package")
-    assert told.fix == "pip install 'void-bridge[server]'"
+    finding = found(python.python_findings(), "server")
+    assert (finding.state, finding.detail) == ("note", "missing no-such-package")
+    assert finding.fix == "pip install 'void-bridge[server]'"
 
 
 BROKEN = "raise ImportError('libGL.so.1: cannot open shared object file: No such file or directory')"
@@ -140,32 +140,32 @@ def test_an_installed_package_that_cannot_be_imported_is_found(tmp_path, monkeyp
     (tmp_path / module).mkdir()
     (tmp_path / module / "__init__.py").write_text(text)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    told = found(python.python_findings(), "server")
-    assert told.state == "bad" and told.detail.startswith(words) and fix in told.fix
+    finding = found(python.python_findings(), "server")
+    assert finding.state == "bad" and finding.detail.startswith(words) and fix in finding.fix
 
 
 def test_a_configured_python_that_exists_is_ok(home):
-    told = found(machine.machine_findings(Config(executable=sys.executable)), "executable")
-    assert told == Finding("executable", "ok", sys.executable)
+    finding = found(machine.machine_findings(Config(executable=sys.executable)), "executable")
+    assert finding == Finding("executable", "ok", sys.executable)
 
 
 def test_little_free_memory_is_a_note(monkeypatch):
     monkeypatch.setattr(machine, "_MEMORY_GB", 1e6)
-    told = found(machine.machine_findings(Config()), "memory")
-    assert told.state == "note" and "close something" in told.fix
+    finding = found(machine.machine_findings(Config()), "memory")
+    assert finding.state == "note" and "close something" in finding.fix
 
 
 def test_a_missing_ocio_config_is_bad(tmp_path):
-    (told,) = machine.colour_findings(Config(ocio=str(tmp_path / "none.ocio")))
-    assert told.state == "bad" and "none.ocio" in told.detail and "VOID_BRIDGE_OCIO" in told.fix
+    (finding,) = machine.colour_findings(Config(ocio=str(tmp_path / "none.ocio")))
+    assert finding.state == "bad" and "none.ocio" in finding.detail and "VOID_BRIDGE_OCIO" in finding.fix
 
 
 # The folder of connection files, and what lies in it
 
 
 def runtime(config):
-    (told,) = folders.runtime_findings(config)
-    return told
+    (finding,) = folders.runtime_findings(config)
+    return finding
 
 
 def test_a_runtime_folder_of_this_user_is_ok(tmp_path):
@@ -180,16 +180,20 @@ def test_a_runtime_folder_that_others_can_enter_is_a_note(tmp_path):
     config = config_for(tmp_path)
     config.runtime_dir.mkdir()
     config.runtime_dir.chmod(0o755)
-    told = runtime(config)
-    assert told.state == "note" and told.fix.startswith(f"chmod 700 {config.runtime_dir}")
+    finding = runtime(config)
+    assert finding.state == "note" and finding.fix.startswith(f"chmod 700 {config.runtime_dir}")
 
 
 @posix
 def test_a_runtime_folder_that_is_a_link_is_bad(tmp_path):
     config = config_for(tmp_path)
     config.runtime_dir.symlink_to(tmp_path)
-    told = runtime(config)
-    assert told.state == "bad" and "is a link" in told.detail and told.fix.startswith("set VOID_BRIDGE_RUNTIME_DIR")
+    finding = runtime(config)
+    assert (
+        finding.state == "bad"
+        and "is a link" in finding.detail
+        and finding.fix.startswith("set VOID_BRIDGE_RUNTIME_DIR")
+    )
 
 
 @needs_root
@@ -204,8 +208,8 @@ def test_a_runtime_folder_of_another_user_is_bad(tmp_path):
 def test_a_runtime_folder_that_others_can_replace_is_bad(tmp_path):
     (tmp_path / "open").mkdir()
     (tmp_path / "open").chmod(0o777)
-    told = runtime(config_for(tmp_path / "open"))
-    assert told.state == "bad" and f"as {tmp_path / 'open'} is open to all" in told.detail
+    finding = runtime(config_for(tmp_path / "open"))
+    assert finding.state == "bad" and f"as {tmp_path / 'open'} is open to all" in finding.detail
 
 
 def connection(pid, port=5570):
@@ -214,7 +218,7 @@ def connection(pid, port=5570):
 
 @pytest.fixture
 def ended():
-    """The number of a process that has ended."""
+    """Return the id of a process that has ended."""
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
     return process.pid
@@ -225,9 +229,9 @@ def test_a_connection_file_of_an_ended_server_is_a_note(tmp_path, ended):
     config = config_for(tmp_path)
     path = connection_path(config.runtime_dir)
     write_connection(path, connection(ended))
-    told = found(server.leftover_findings(config), "leftovers")
-    assert (told.state, told.detail) == ("note", f"{path} is of a server that has ended (process {ended})")
-    assert told.fix.startswith(f"rm {path}")
+    finding = found(server.leftover_findings(config), "leftovers")
+    assert (finding.state, finding.detail) == ("note", f"{path} is of a server that has ended (process {ended})")
+    assert finding.fix.startswith(f"rm {path}")
     assert found(server.server_findings(config), "answer").state == "ok"
 
 
@@ -247,8 +251,8 @@ def test_a_connection_file_that_others_can_read_is_bad(tmp_path):
     path = connection_path(config.runtime_dir)
     write_connection(path, connection(os.getpid()))
     path.chmod(0o644)
-    told = found(server.leftover_findings(config), "leftovers")
-    assert told.state == "bad" and "can be read by others" in told.detail and told.fix == f"rm {path}"
+    finding = found(server.leftover_findings(config), "leftovers")
+    assert finding.state == "bad" and "can be read by others" in finding.detail and finding.fix == f"rm {path}"
 
 
 def test_mapped_paths_and_roots_that_do_not_exist_are_notes(tmp_path):
@@ -268,8 +272,8 @@ def test_mapped_paths_and_roots_that_do_not_exist_are_notes(tmp_path):
 
 def test_a_server_that_answers_is_ok(tmp_path):
     with running(settings(tmp_path)):
-        told = found(server.server_findings(config_for(tmp_path)), "answer")
-    assert told.state == "ok" and "engines scripted, propagate" in told.detail
+        finding = found(server.server_findings(config_for(tmp_path)), "answer")
+    assert finding.state == "ok" and "engines scripted, propagate" in finding.detail
 
 
 @posix
@@ -277,28 +281,31 @@ def test_a_server_that_hangs_is_bad(tmp_path, monkeypatch):
     monkeypatch.setattr(connector, "_LOCAL_ANSWER_S", 0.3)
     with ServerProcess(settings(tmp_path)) as process:
         os.kill(process.process.pid, signal.SIGSTOP)
-        told = found(server.server_findings(config_for(tmp_path)), "answer")
+        finding = found(server.server_findings(config_for(tmp_path)), "answer")
         os.kill(process.process.pid, signal.SIGCONT)
-    assert told.state == "bad" and "no answer from" in told.detail
-    assert f"end process {process.process.pid}" in told.fix
+    assert finding.state == "bad" and "no answer from" in finding.detail
+    assert f"end process {process.process.pid}" in finding.fix
 
 
 def test_an_address_without_a_server_is_bad(tmp_path):
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))  # and does not listen
         url = f"tcp://127.0.0.1:{held.getsockname()[1]}"
-        told = found(server.server_findings(config_for(tmp_path, connect=url)), "answer")
-    assert (told.state, told.detail) == ("bad", f"{url}: Connection refused") and "start void-bridge serve" in told.fix
+        finding = found(server.server_findings(config_for(tmp_path, connect=url)), "answer")
+    assert (finding.state, finding.detail) == (
+        "bad",
+        f"{url}: Connection refused",
+    ) and "start void-bridge serve" in finding.fix
 
 
 def test_an_address_without_keys_is_bad(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as other:
         url = f"tcp://127.0.0.1:{other.getsockname()[1]}"
         config = config_for(tmp_path, connect=url, keys=tmp_path / "none")
-        told = found(server.server_findings(config), "answer")
-    assert told.state == "bad" and "no keys for others'" in told.detail
+        finding = found(server.server_findings(config), "answer")
+    assert finding.state == "bad" and "no keys for others'" in finding.detail
 
 
 def test_an_invalid_address_is_bad(tmp_path):
-    told = found(server.server_findings(config_for(tmp_path, connect="tcp://gpu1:port", keys=tmp_path)), "answer")
-    assert told.state == "bad" and told.fix
+    finding = found(server.server_findings(config_for(tmp_path, connect="tcp://gpu1:port", keys=tmp_path)), "answer")
+    assert finding.state == "bad" and finding.fix

@@ -1,4 +1,4 @@
-"""What `void-bridge doctor` says of the disk that the spool lies on."""
+"""Findings of `void-bridge doctor` about the spool's disk."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ posix = pytest.mark.skipif(sys.platform == "win32", reason="owners and modes are
 
 
 def found(findings, name):
-    """The one finding of that name."""
+    """Return the only finding of a name."""
     (one,) = (finding for finding in findings if finding.name == name)
     return one
 
@@ -45,14 +45,14 @@ def test_a_trial_of_the_spool_leaves_no_files(tmp_path):
 def test_a_spool_that_takes_long_to_count_is_no_stalled_disk(tmp_path, monkeypatch):
     (tmp_path / "spool" / "blobs").mkdir(parents=True)
     monkeypatch.setattr(disk, "_COUNT_S", -1.0)
-    told = spool_of(config_for(tmp_path, spool_limit_gb=1e6), "disk")
-    assert "the spool holds more than 0.0" in told.detail and "SPOOL_LIMIT" not in told.fix
+    finding = spool_of(config_for(tmp_path, spool_limit_gb=1e6), "disk")
+    assert "the spool holds more than 0.0" in finding.detail and "SPOOL_LIMIT" not in finding.fix
 
 
 def test_a_spool_that_is_a_file_is_bad(tmp_path):
     (tmp_path / "spool").touch()
-    told = spool_of(config_for(tmp_path), "spool")
-    assert told.state == "bad" and "is no folder" in told.detail and "remove it" in told.fix
+    finding = spool_of(config_for(tmp_path), "spool")
+    assert finding.state == "bad" and "is no folder" in finding.detail and "remove it" in finding.fix
 
 
 @posix
@@ -62,21 +62,21 @@ def test_a_spool_that_cannot_be_written_is_bad(tmp_path):
             stack.enter_context(small_disk(tmp_path / "spool", "1m", "ro"))
         else:
             (tmp_path / "spool").mkdir(mode=0o500)
-        told = spool_of(config_for(tmp_path), "spool")
-    assert told.state == "bad" and told.detail.startswith(f"cannot make a folder in {tmp_path / 'spool'}: ")
-    assert told.fix.startswith("set VOID_BRIDGE_SPOOL")
+        finding = spool_of(config_for(tmp_path), "spool")
+    assert finding.state == "bad" and finding.detail.startswith(f"cannot make a folder in {tmp_path / 'spool'}: ")
+    assert finding.fix.startswith("set VOID_BRIDGE_SPOOL")
 
 
 def test_a_full_disk_is_bad(tmp_path):
     with small_disk(tmp_path / "spool") as spool:
         take_room(spool, 0)
-        told = list(disk.spool_findings(config_for(tmp_path)))
+        finding = list(disk.spool_findings(config_for(tmp_path)))
         assert [path.name for path in spool.iterdir()] == ["ballast"]
-    wrong = found(told, "spool")
+    wrong = found(finding, "spool")
     assert wrong.state == "bad" and wrong.detail == f"cannot write a file in {spool}: No space left on device"
     assert wrong.fix.startswith("the disk is full: remove something")
-    assert found(told, "disk").state == "bad" and found(told, "disk").detail.startswith("0.0 GB free")
-    kind = found(told, "file system")
+    assert found(finding, "disk").state == "bad" and found(finding, "disk").detail.startswith("0.0 GB free")
+    kind = found(finding, "file system")
     assert kind.state == "note" and kind.detail == f"the spool lies in memory: tmpfs at {spool}"
 
 
@@ -88,9 +88,9 @@ def test_a_disk_without_inodes_is_not_called_full(tmp_path):
     with small_disk(tmp_path / "again", "4m", "nr_inodes=20") as spool:
         for number in range(19):
             (spool / str(number)).touch()
-        told = list(disk.spool_findings(Config(spool=spool, runtime_dir=tmp_path)))
-    assert found(told, "spool").state == "bad" and "takes no more files (inodes)" in found(told, "spool").fix
-    assert found(told, "files").state == "bad" and "takes 0 more files" in found(told, "files").detail
+        finding = list(disk.spool_findings(Config(spool=spool, runtime_dir=tmp_path)))
+    assert found(finding, "spool").state == "bad" and "takes no more files (inodes)" in found(finding, "spool").fix
+    assert found(finding, "files").state == "bad" and "takes 0 more files" in found(finding, "files").detail
 
 
 def test_free_space_is_compared_with_a_shot_and_the_spool_limit(tmp_path, monkeypatch):
@@ -109,7 +109,7 @@ def test_free_space_is_compared_with_a_shot_and_the_spool_limit(tmp_path, monkey
 
 @posix
 def test_a_disk_without_file_modes_is_a_note(tmp_path, monkeypatch):
-    """Simulated: what is made there is open to all."""
+    """Simulate the disk with a folder that is open to all."""
 
     def mkdtemp(prefix, dir):
         (dir / prefix).mkdir()
@@ -117,17 +117,23 @@ def test_a_disk_without_file_modes_is_a_note(tmp_path, monkeypatch):
         return str(dir / prefix)
 
     monkeypatch.setattr(folders.tempfile, "mkdtemp", mkdtemp)
-    told = spool_of(config_for(tmp_path), "spool")
-    assert told.state == "note" and "others on this machine can read" in told.detail and "keeps no modes" in told.fix
+    finding = spool_of(config_for(tmp_path), "spool")
+    assert (
+        finding.state == "note"
+        and "others on this machine can read" in finding.detail
+        and "keeps no modes" in finding.fix
+    )
 
 
 @pytest.mark.parametrize(("ahead", "words"), [(3600, "behind"), (-90, "ahead of")])
 def test_a_disk_with_a_wrong_clock_is_a_note(tmp_path, monkeypatch, ahead, words):
-    """Simulated by the other clock, this process's."""
+    """Simulate the disk by changing the clock of this process."""
     real = time.time
     monkeypatch.setattr(time, "time", lambda: real() + ahead)
-    told = spool_of(config_for(tmp_path), "clock")
-    assert told.state == "note" and f" {abs(ahead)} s {words} this machine" in told.detail and "NTP" in told.fix
+    finding = spool_of(config_for(tmp_path), "clock")
+    assert (
+        finding.state == "note" and f" {abs(ahead)} s {words} this machine" in finding.detail and "NTP" in finding.fix
+    )
 
 
 TABLE = """rootfs / rootfs rw 0 0
@@ -139,17 +145,17 @@ nas:/vol/jobs {place} {kind} rw,vers=4.2,hard,proto=tcp 0 0
 @pytest.mark.skipif(sys.platform != "linux", reason="the table of mounts is Linux's")
 @pytest.mark.parametrize("kind", ["nfs4", "cifs", "fuse.sshfs", "lustre"])
 def test_a_spool_on_the_network_is_a_note(tmp_path, monkeypatch, kind):
-    """By a made table of mounts, in the words of a real one."""
+    """Use a table of mounts with the lines of a real one."""
     (tmp_path / "on the nas").mkdir()
     place = str(tmp_path / "on the nas").replace(" ", "\\040")
     (tmp_path / "mounts").write_text(TABLE.format(place=place, kind=kind))
     monkeypatch.setattr(disk, "_TABLE", tmp_path / "mounts")
-    told = spool_of(config_for(tmp_path).replace(spool=tmp_path / "on the nas" / "spool"), "file system")
-    assert (told.state, told.detail) == (
+    finding = spool_of(config_for(tmp_path).replace(spool=tmp_path / "on the nas" / "spool"), "file system")
+    assert (finding.state, finding.detail) == (
         "note",
         f"the spool lies on the network: {kind} at {tmp_path / 'on the nas'}",
     )
-    assert "set VOID_BRIDGE_SPOOL" in told.fix
+    assert "set VOID_BRIDGE_SPOOL" in finding.fix
     assert spool_of(config_for(tmp_path), "file system") == Finding("file system", "ok", "ext4 at /")
 
 
@@ -159,8 +165,8 @@ def test_a_stalled_disk_does_not_stop_the_doctor(tmp_path, monkeypatch):
     stalled = StalledDisk((config.spool,))
     with simulated(stalled, monkeypatch):
         with stalled.stalled():
-            told = run_check("spool", functools.partial(disk.spool_findings, config), "mend it", limit_s=0.2)
+            finding = run_check("spool", functools.partial(disk.spool_findings, config), "mend it", limit_s=0.2)
             assert stalled.waiting
         eventually(lambda: not [one for one in threading.enumerate() if one.name == "doctor spool"])
-    assert told == [Finding("spool", "bad", "does not answer in 0.2 s", "mend it")]
+    assert finding == [Finding("spool", "bad", "does not answer in 0.2 s", "mend it")]
     assert list(config.spool.iterdir()) == []

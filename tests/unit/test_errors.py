@@ -1,4 +1,4 @@
-"""One tree of errors, the same on both sides of the wire."""
+"""The tree of errors, which is the same on both sides of the wire."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ def mask_values() -> np.ndarray:
 
 @pytest.fixture
 def sample(tmp_path: Path) -> Path:
-    """Three frames of 48x32 at 24000/1001, greys in full range, with a quadmask and a prompt."""
+    """Return three frames of 48x32 at 24000/1001, greys in full range, with a quadmask and a prompt."""
     folder = tmp_path / "sample"
     folder.mkdir()
     rate = Fraction(24000, 1001)
@@ -86,7 +86,7 @@ def test_the_quadmask_keeps_its_values_also_when_resized(sample: Path, tmp_path:
 
 
 def test_the_plate_is_averaged_in_linear_light(tmp_path: Path) -> None:
-    """Black and white in turn make half the light, which is 188 in sRGB and not 128."""
+    """Average alternating black and white to half the light, which is 188 in sRGB and not 128."""
     stripes = np.tile(np.array([0, 255], np.uint8), (32, 24))
     grey = np.full_like(stripes, 128)
     movie = write_planes(tmp_path / "stripes.mp4", [[stripes, grey, grey]], color_range=FULL_RANGE)

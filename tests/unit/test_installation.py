@@ -1,4 +1,4 @@
-"""The recorded installation: which Python and which name a plug-in's copy of the package has."""
+"""The recorded installation of a plug-in's copy of the package: its Python and its id."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RECORD = {"executable": str(Path(sys.executable).with_name("python-of-the-record
 
 @pytest.fixture
 def record(tmp_path, monkeypatch):
-    """Writes the record of a copy of the package that seems to be the one that runs."""
+    """Return a function that writes a record beside the package that runs, as it seems."""
     monkeypatch.setattr(void_bridge, "__file__", str(tmp_path / "python" / "void_bridge" / "__init__.py"))
     (tmp_path / "python").mkdir()
     path = tmp_path / "python" / FILE_NAME

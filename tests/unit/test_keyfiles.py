@@ -1,4 +1,4 @@
-"""Key files and the list of those who are let in: read only where nobody else could have put them."""
+"""Key files and the allow-list, which are read only if no other user could have written them."""
 
 import json
 import os
@@ -21,7 +21,7 @@ needs_root = pytest.mark.skipif(sys.platform == "win32" or os.getuid() != 0, rea
 
 @pytest.fixture
 def folder(tmp_path):
-    """As `keys new --server` leaves it, with one client on the list."""
+    """Return a key folder of `keys new --server` with one client on the allow-list."""
     return make_key_folder(tmp_path / "keys")
 
 
@@ -163,50 +163,50 @@ def test_missing_keys_are_reported(tmp_path):
 # --- the command ----------------------------------------------------------------------------------
 
 
-def told(capsys, *words):
+def keys_json(capsys, *words):
     code = main(["keys", *map(str, words), "--json"])
     return code, json.loads(capsys.readouterr().out.splitlines()[-1])
 
 
 @pytest.fixture
 def sent(tmp_path):
-    """The key that Bob has sent, as it arrives: readable by all."""
+    """Return a key that another user has sent, readable by all."""
     make_pair(tmp_path / "bob", "client")
     (tmp_path / "bob" / "client.key").chmod(0o644)
     return tmp_path / "bob" / "client.key"
 
 
 def test_a_client_is_let_in_listed_and_revoked(capsys, folder, sent):
-    code, said = told(capsys, "allow", "bob", sent, "--keys", folder)
-    assert code == 0 and said["fingerprint"] == fingerprint(read_public(sent))
-    _, said = told(capsys, "list", "--keys", folder)
-    assert [entry["name"] for entry in said["clients"]] == ["anna", "bob"] and said["problems"] == []
-    assert {entry["name"]: entry["fingerprint"] for entry in said["clients"]}["bob"] == fingerprint(read_public(sent))
-    assert told(capsys, "revoke", "bob", "--keys", folder)[0] == 0
-    _, said = told(capsys, "list", "--keys", folder)
-    assert [entry["name"] for entry in said["clients"]] == ["anna"]
+    code, result = keys_json(capsys, "allow", "bob", sent, "--keys", folder)
+    assert code == 0 and result["fingerprint"] == fingerprint(read_public(sent))
+    _, result = keys_json(capsys, "list", "--keys", folder)
+    assert [entry["name"] for entry in result["clients"]] == ["anna", "bob"] and result["problems"] == []
+    assert {entry["name"]: entry["fingerprint"] for entry in result["clients"]}["bob"] == fingerprint(read_public(sent))
+    assert keys_json(capsys, "revoke", "bob", "--keys", folder)[0] == 0
+    _, result = keys_json(capsys, "list", "--keys", folder)
+    assert [entry["name"] for entry in result["clients"]] == ["anna"]
 
 
 def test_allowing_a_client_twice_changes_nothing(capsys, folder, sent):
-    assert told(capsys, "allow", "bob", sent, "--keys", folder)[0] == 0
-    assert told(capsys, "allow", "bob", sent, "--keys", folder)[0] == 0
+    assert keys_json(capsys, "allow", "bob", sent, "--keys", folder)[0] == 0
+    assert keys_json(capsys, "allow", "bob", sent, "--keys", folder)[0] == 0
     assert (folder / "clients" / "bob.key").stat().st_mode & 0o777 == 0o600
 
 
 def test_a_name_has_one_key_and_a_key_one_name(capsys, folder, sent):
-    """Else revoking one name would leave the key in under the other."""
-    code, said = told(capsys, "allow", "anna", sent, "--keys", folder)
-    assert code == 1 and "another key" in said["error"]["message"]
-    told(capsys, "allow", "bob", sent, "--keys", folder)
-    code, said = told(capsys, "allow", "robert", sent, "--keys", folder)
-    assert code == 1 and "already, as bob" in said["error"]["message"]
+    """Refuse both, since revoking one name would leave the key allowed under the other."""
+    code, result = keys_json(capsys, "allow", "anna", sent, "--keys", folder)
+    assert code == 1 and "another key" in result["error"]["message"]
+    keys_json(capsys, "allow", "bob", sent, "--keys", folder)
+    code, result = keys_json(capsys, "allow", "robert", sent, "--keys", folder)
+    assert code == 1 and "already let in, as bob" in result["error"]["message"]
 
 
 def test_a_secret_is_not_let_in_and_not_shown(capsys, folder, sent):
     secret = sent.with_name("client.key_secret")
-    code, said = told(capsys, "allow", "bob", secret, "--keys", folder)
-    assert code == 1 and "must not leave its owner" in said["error"]["message"]
-    assert read_pair(secret).secret not in json.dumps(said) and not (folder / "clients" / "bob.key").exists()
+    code, result = keys_json(capsys, "allow", "bob", secret, "--keys", folder)
+    assert code == 1 and "must not leave its owner" in result["error"]["message"]
+    assert read_pair(secret).secret not in json.dumps(result) and not (folder / "clients" / "bob.key").exists()
 
 
 @pytest.mark.parametrize("name", ["../anna", "a/b", "", ".anna", "a b", "é"])
@@ -222,16 +222,16 @@ def run_keys(*words):
 
 
 def test_revoking_an_unknown_client_lists_the_known_ones(capsys, folder):
-    code, said = told(capsys, "revoke", "carl", "--keys", folder)
-    assert code == 2 and "anna may come in" in said["error"]["message"]
+    code, result = keys_json(capsys, "revoke", "carl", "--keys", folder)
+    assert code == 2 and "anna may come in" in result["error"]["message"]
 
 
 def test_a_list_with_a_bad_key_still_lists(capsys, folder):
     (folder / "clients" / "anna.key").chmod(0o666)
     (folder / "clients").chmod(0o777)
-    _, said = told(capsys, "list", "--keys", folder)
-    assert "others can change" in said["clients"][0]["problem"]
-    assert any("others can put keys into" in problem for problem in said["problems"])
+    _, result = keys_json(capsys, "list", "--keys", folder)
+    assert "others can change" in result["clients"][0]["problem"]
+    assert any("others can put keys into" in problem for problem in result["problems"])
 
 
 def test_keys_are_not_made_in_a_folder_that_others_can_write(tmp_path):

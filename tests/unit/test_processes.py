@@ -1,4 +1,4 @@
-"""Processes that have ended, also those that nobody has collected."""
+"""Detection of ended processes, zombies among them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Messages to wire frames and back, and what is refused on the way in."""
+"""Conversion of messages to wire frames and back, and refusal of invalid frames."""
 
 import contextlib
 import dataclasses

@@ -34,7 +34,7 @@ _WORDS = {str: "text", int: "int", float: "float", bool: "bool", bytes: "bytes",
 
 
 def type_words(hint):
-    """A field's type as the page writes it."""
+    """Return the type of a field as the page writes it."""
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is Literal:
         return "one of " + ", ".join(f"`{value}`" for value in arguments)
@@ -49,7 +49,7 @@ def type_words(hint):
 
 
 def default_words(field):
-    """A field's default as the page writes it; nothing where it is required."""
+    """Return the default of a field as the page writes it, which is empty for a required field."""
     if field.default_factory is not dataclasses.MISSING:
         return "`{}`"
     if field.default is dataclasses.MISSING:
@@ -58,7 +58,7 @@ def default_words(field):
 
 
 def sections():
-    """Name -> rows of its table."""
+    """Return the rows of each section's table, by name."""
     found = {}
     for name, body in re.findall(r"^### `(\w+)`\n(.*?)(?=^##|\Z)", TEXT, re.M | re.S):
         rows = re.findall(r"^\| `(\w+)` \| (.*?) \| (.*?) \| (.*?) \|$", body, re.M)

@@ -18,7 +18,7 @@ FRAMES = range(1001, 1004)
 
 @pytest.fixture
 def shot(tmp_path):
-    """A plate of three frames, and a matte whose window is a square that moves to the right."""
+    """Return a plate of three frames, and a matte whose window is a square that moves to the right."""
     for frame in FRAMES:
         rgb = {name: np.full(FORMAT.shape, 0.18, np.float16) for name in "RGB"}
         write_simple(tmp_path / f"plate.{frame}.exr", rgb)
@@ -111,8 +111,8 @@ def test_a_moving_crop_is_reported_and_in_every_frames_metadata(tmp_path, capsys
 
 def test_json_ends_with_one_object(shot, capsys):
     assert run(shot, "--remove", roto(shot), is_json=True) == 0
-    told = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert told["state"] == "done" and told["frames"] == 3 and told["output"].endswith("cond.####.exr")
+    result = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert result["state"] == "done" and result["frames"] == 3 and result["output"].endswith("cond.####.exr")
 
 
 @pytest.mark.parametrize("there", ["cond.1002.exr", "look.png"])

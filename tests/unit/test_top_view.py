@@ -1,4 +1,4 @@
-"""What `void-bridge top` draws, for terminals of several sizes."""
+"""The view of `void-bridge top` on terminals of several sizes."""
 
 from __future__ import annotations
 
