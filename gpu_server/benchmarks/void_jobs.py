@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from gpu_server.engines.void.stages import VoidStage
 from gpu_server.private_server import PrivateServer
 from void_bridge.client import Client, connect
 from void_bridge.client.frame_writer import FrameWriter
@@ -16,7 +17,18 @@ from void_bridge.job import Colour, Job, MatteSource
 from void_bridge.protocol.messages import JobStatus
 from void_bridge.sequence import Sequence as Plate
 
-ON_DEVICE = frozenset({"prompt", "mask", "encode", "trip", "pass 1", "decode 1", "pass 2", "decode 2"})
+ON_DEVICE = frozenset(
+    {
+        VoidStage.PROMPT,
+        VoidStage.MASK,
+        VoidStage.ENCODE,
+        VoidStage.RECONSTRUCTION,
+        VoidStage.PASS_1,
+        VoidStage.DECODE_1,
+        VoidStage.PASS_2,
+        VoidStage.DECODE_2,
+    }
+)
 """Stages of the engine in which the model computes. The others are the machine's own work."""
 
 

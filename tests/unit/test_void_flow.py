@@ -38,7 +38,7 @@ def no_torchvision(monkeypatch):
     monkeypatch.setitem(sys.modules, "torchvision", None)
 
 
-@pytest.mark.parametrize("name", FLOWS)
+@pytest.mark.parametrize("name", [*FLOWS, "auto"])
 @pytest.mark.parametrize("shift", [(3.0, 0.0), (0.0, -2.0), (-1.4, 2.3)])
 def test_it_points_from_here_to_there_in_pixels(name, shift):
     try:

@@ -14,8 +14,6 @@ from void_bridge.errors import UsageError
 
 Array = NDArray[np.float32]
 
-FLOWS = ("dis", "raft", "auto")
-
 _RAFT_MULTIPLE, _RAFT_LEAST_SIDE = 8, 128
 
 
@@ -122,6 +120,9 @@ class CancellableFlow:
         return self._flow.between(here, there)
 
 
+FLOWS: dict[str, Callable[[], Flow]] = {"dis": DenseInverseSearch, "raft": Raft}
+
+
 def make_flow(name: str = "dis") -> Flow:
     """Return a flow by name.
 
@@ -131,15 +132,14 @@ def make_flow(name: str = "dis") -> Flow:
     Raises:
         UsageError: if there is no flow of that name, or it is not installed.
     """
-    if name not in FLOWS:
-        raise UsageError(f"got the flow {name!r}, expected one of {', '.join(FLOWS)}")
-    if name != "dis":
+    if name == "auto":
         try:
             return Raft()
         except UsageError:
-            if name == "raft":
-                raise
-    return DenseInverseSearch()
+            return DenseInverseSearch()
+    if name not in FLOWS:
+        raise UsageError(f"got the flow {name!r}, expected one of {', '.join(FLOWS)}, auto")
+    return FLOWS[name]()
 
 
 def _grey(image: Array) -> NDArray[np.uint8]:

@@ -45,24 +45,26 @@ def _motion(here: Array, there: Array, flow: Flow) -> Array:
     motion = flow.between(here, there)
     error = _misfit(here, there, motion)
     for blob in _blobs(error > _UNEXPLAINED):
-        shift = _whole_shift(here, there, blob)
+        shift = _match_shift(here, there, blob)
         y, x = np.float32(shift[0]), np.float32(shift[1])
         nearer = cv2.warpAffine(
             there, np.array([[1, 0, -x], [0, 1, -y]]), there.shape[1::-1], borderMode=cv2.BORDER_REPLICATE
         )
         other = flow.between(here, nearer) + np.array([x, y], np.float32)
-        its_error = _misfit(here, there, other)
-        better = its_error < 0.5 * error
+        other_error = _misfit(here, there, other)
+        better = other_error < 0.5 * error
         motion = np.where(better[..., None], other, motion)
-        error = np.where(better, its_error, error)
+        error = np.where(better, other_error, error)
     return motion
 
 
 def _misfit(here: Array, there: Array, motion: Array) -> Array:
     """Return the difference of the two frames along the motion, averaged over a few pixels. Shape [H, W]."""
     x, y = _grid(motion.shape)
-    seen = cv2.remap(there, x + motion[..., 0], y + motion[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(cv2.GaussianBlur(np.abs(here - seen).max(axis=2), (0, 0), 2.0), np.float32)
+    sampled = cv2.remap(
+        there, x + motion[..., 0], y + motion[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    return np.asarray(cv2.GaussianBlur(np.abs(here - sampled).max(axis=2), (0, 0), 2.0), np.float32)
 
 
 def _blobs(mask: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:
@@ -73,7 +75,7 @@ def _blobs(mask: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:
     return [labels == 1 + i for i in largest if sizes[i] >= _SMALLEST_BLOB]
 
 
-def _whole_shift(here: Array, there: Array, blob: NDArray[np.bool_]) -> tuple[int, int]:
+def _match_shift(here: Array, there: Array, blob: NDArray[np.bool_]) -> tuple[int, int]:
     """Return the rows and columns by which an area as a whole moved, up to a sixth of the frame."""
     box = matte_box(blob)
     reach = max(blob.shape) // 6
@@ -85,24 +87,24 @@ def _whole_shift(here: Array, there: Array, blob: NDArray[np.bool_]) -> tuple[in
     return int(row) - reach, int(column) - reach
 
 
-def _warped(picture: Array, motion: Array, other: Array, fraction: float) -> tuple[Array, Array]:
+def _warped(frame: Array, motion: Array, other: Array, fraction: float) -> tuple[Array, Array]:
     """Return the frame warped along a fraction of its motion, and a confidence.
 
     Shapes [H, W, 3] and [H, W]; the confidence is above 0.
     """
     confidence = _confidence(motion, other)
-    landed, weight = _splatted(motion, confidence, fraction)
+    splatted, weight = _splatted(motion, confidence, fraction)
     known = weight > _LEAST_WEIGHT
-    there = membrane(landed, known)
+    moved = membrane(splatted, known)
     x, y = _grid(motion.shape)
-    moved = cv2.remap(
-        picture,
-        x - fraction * there[..., 0],
-        y - fraction * there[..., 1],
+    warped = cv2.remap(
+        frame,
+        x - fraction * moved[..., 0],
+        y - fraction * moved[..., 1],
         cv2.INTER_CUBIC,
         borderMode=cv2.BORDER_REPLICATE,
     )
-    return moved, np.minimum(weight, 1) + np.float32(1e-3)
+    return warped, np.minimum(weight, 1) + np.float32(1e-3)
 
 
 def _confidence(motion: Array, other: Array) -> Array:
@@ -124,17 +126,17 @@ def _splatted(motion: Array, confidence: Array, fraction: float) -> tuple[Array,
     x, y = _grid(motion.shape)
     to_x, to_y = x + fraction * motion[..., 0], y + fraction * motion[..., 1]
     left, top = np.floor(to_x).astype(np.intp), np.floor(to_y).astype(np.intp)
-    total, landed = np.zeros(height * width), np.zeros((height * width, 2))
+    total, splatted = np.zeros(height * width), np.zeros((height * width, 2))
     for down in (0, 1):
         for right in (0, 1):
             column, row = left + right, top + down
             share = confidence * (1 - np.abs(to_x - column)) * (1 - np.abs(to_y - row))
             inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-            places, share = (row * width + column)[inside], share[inside]
-            total += np.bincount(places, share, total.size)
+            pixels, share = (row * width + column)[inside], share[inside]
+            total += np.bincount(pixels, share, total.size)
             for axis in (0, 1):
-                landed[:, axis] += np.bincount(places, share * motion[..., axis][inside], total.size)
-    mean = landed / np.maximum(total, 1e-9)[:, None]
+                splatted[:, axis] += np.bincount(pixels, share * motion[..., axis][inside], total.size)
+    mean = splatted / np.maximum(total, 1e-9)[:, None]
     return mean.reshape(height, width, 2).astype(np.float32), total.reshape(height, width).astype(np.float32)
 
 
