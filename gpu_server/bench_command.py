@@ -13,10 +13,10 @@ import numpy as np
 import psutil
 from rich.console import Console
 
-from gpu_server.benchmarks import void_options
-from gpu_server.benchmarks.loop import LoopPairs, loop_pairs, measure_loop
+from gpu_server.benchmarks.exr_loop import LoopPairs, loop_pairs, measure_loop
 from gpu_server.benchmarks.propagate import Quality, quality
 from gpu_server.benchmarks.shots import passthrough_job, write_shot
+from gpu_server.benchmarks.void import options as void_options
 from gpu_server.device import gpu_count
 from gpu_server.footage import Camera
 from gpu_server.private_server import private_server
@@ -146,7 +146,7 @@ def _quality_row(q: Quality) -> str:
 
 
 def _noise(_: Path, __: argparse.Namespace) -> Iterator[str]:
-    from gpu_server.benchmarks.void_noise import measure
+    from gpu_server.benchmarks.void.warped_noise import measure
 
     got = measure()
     yield "## Flow-warped noise\n"
@@ -165,7 +165,7 @@ def _noise(_: Path, __: argparse.Namespace) -> Iterator[str]:
 
 
 def _morph(_: Path, __: argparse.Namespace) -> Iterator[str]:
-    from gpu_server.benchmarks.void_morph import measure
+    from gpu_server.benchmarks.void.morph_check import measure
 
     yield "## The morph check\n"
     yield "Generated clips, textures and objects drawn at random; area under the ROC curve, at least 0.95 over all.\n"
@@ -173,7 +173,7 @@ def _morph(_: Path, __: argparse.Namespace) -> Iterator[str]:
 
 
 def _void(folder: Path, options: argparse.Namespace) -> Iterator[str]:
-    from gpu_server.benchmarks.void_page import void_lines
+    from gpu_server.benchmarks.void.page import void_lines
 
     return void_lines(folder, options)
 

@@ -1,1 +1,5 @@
-"""`make bench`: the numbers of the design, as ratios in one run."""
+"""The benchmarks of `make bench`: ratios that are measured in one run.
+
+Production code never imports this package. `void-bridge bench` imports it; an import-linter contract in pyproject.toml
+holds this.
+"""

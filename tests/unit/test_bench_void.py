@@ -8,10 +8,10 @@ import sys
 import pytest
 import torch
 
-from gpu_server.benchmarks.void_flops import StepFlop, decode_flop, encode_flop, step_flop
-from gpu_server.benchmarks.void_jobs import JobTime, QueueTime
-from gpu_server.benchmarks.void_loop import loop_ratios
-from gpu_server.benchmarks.void_model import (
+from gpu_server.benchmarks.void.flops import StepFlop, decode_flop, encode_flop, step_flop
+from gpu_server.benchmarks.void.jobs import JobTime, QueueTime
+from gpu_server.benchmarks.void.loop import loop_ratios
+from gpu_server.benchmarks.void.model import (
     CPU_VARIANTS,
     NotMeasured,
     StepTime,
@@ -20,7 +20,7 @@ from gpu_server.benchmarks.void_model import (
     product_rate,
     step_times,
 )
-from gpu_server.benchmarks.void_steps import _step_row, full_size_lines
+from gpu_server.benchmarks.void.model_page import _step_row, full_size_lines
 from gpu_server.engines.void.checkpoint.loading import load_transformer, load_vae
 from gpu_server.engines.void.checkpoint.tensor_shapes import FULL_CONFIG, FULL_VAE_CONFIG
 from gpu_server.engines.void.random_checkpoints.full_size import FULL, TINY
@@ -114,7 +114,7 @@ def test_the_model_is_measured_where_torch_and_diffusers_are_all_there_is():
     script = (
         "import sys\n"
         f"sys.modules.update(dict.fromkeys({absent!r}.split()))\n"
-        "from gpu_server.benchmarks.void_steps import main\n"
+        "from gpu_server.benchmarks.void.model_page import main\n"
         "sys.exit(main(['--random-weights', '--size', '16x32', '--frames', '1']))\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=240, check=False)
@@ -126,7 +126,7 @@ def test_the_model_is_measured_where_torch_and_diffusers_are_all_there_is():
 
 @pytest.mark.parametrize("words", [["--size", "384"], ["--size", "380x672"], ["--frames", "0"], ["--frames", "-1"]])
 def test_a_size_that_the_model_does_not_take_is_refused(words, capsys):
-    from gpu_server.benchmarks.void_steps import main
+    from gpu_server.benchmarks.void.model_page import main
 
     with pytest.raises(SystemExit) as exits:
         main(words)

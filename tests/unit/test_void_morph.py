@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
-from gpu_server.benchmarks.morph_clips import MORPHING, RIGID, make_morph_clip
-from gpu_server.benchmarks.void_morph import score, separation
+from gpu_server.benchmarks.void.morph_check import score, separation
+from gpu_server.benchmarks.void.morph_clips import MORPHING, RIGID, make_morph_clip
 from gpu_server.engines.void.flow import make_flow
 from gpu_server.engines.void.morph.check import check_morphing
 from tests.support.morph_clips import clip as formula_clip

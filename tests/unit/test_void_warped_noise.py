@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from gpu_server.benchmarks.void_noise import affine, statistics, swirl, tour, turn
+from gpu_server.benchmarks.void.warped_noise import affine, statistics, swirl, tour, turn
 from gpu_server.engines.void.flow import DenseInverseSearch
 from gpu_server.engines.void.noise_field import NoiseField
 from gpu_server.engines.void.warped_noise import flow_sequence, noise_of_frames, warped_noise

@@ -10,7 +10,7 @@ from diffusers import AutoencoderKLCogVideoX
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from gpu_server.benchmarks.void_options import Size
+from gpu_server.benchmarks.void.options import Size
 from gpu_server.engines.void.checkpoint.layout import resolve
 from gpu_server.engines.void.checkpoint.loading import empty_transformer
 from gpu_server.engines.void.checkpoint.tensor_shapes import Config

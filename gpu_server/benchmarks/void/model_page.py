@@ -1,6 +1,6 @@
 """The VOID model's own figures as Markdown. Runs by itself where torch, diffusers and transformers are all there is:
 
-python -m gpu_server.benchmarks.void_steps --random-weights
+python -m gpu_server.benchmarks.void.model_page --random-weights
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from pathlib import Path
 import diffusers
 import torch
 
-from gpu_server.benchmarks.void_flops import CodingFlop, StepFlop, flop_of
-from gpu_server.benchmarks.void_model import (
+from gpu_server.benchmarks.void.flops import CodingFlop, StepFlop, flop_of
+from gpu_server.benchmarks.void.model import (
     GPU_VARIANTS,
     NotMeasured,
     StepTime,
@@ -28,7 +28,7 @@ from gpu_server.benchmarks.void_model import (
     step_times,
     variants_for,
 )
-from gpu_server.benchmarks.void_options import FULL_RUN, Size, add_arguments, run_size
+from gpu_server.benchmarks.void.options import FULL_RUN, Size, add_arguments, run_size
 from gpu_server.engines.void.latent_geometry import padded_length
 from gpu_server.engines.void.random_checkpoints.full_size import FULL, TINY
 from void_bridge.errors import EngineError, VoidBridgeError
@@ -68,7 +68,8 @@ def full_size_lines() -> Iterator[str]:
     yield f"Encode, decode, loading: {NOT_MEASURED}."
     yield (
         "\nTo measure them: `void-bridge bench void --random-weights`; or, the model alone, where torch, diffusers and"
-        " transformers are all there is, `python -m gpu_server.benchmarks.void_steps --random-weights` (12 GB of disk)."
+        " transformers are all there is, `python -m gpu_server.benchmarks.void.model_page --random-weights` (12 GB of"
+        " disk)."
     )
 
 
@@ -165,7 +166,7 @@ def _load_lines(models: Path, device: torch.device) -> Iterator[str]:
 
 
 def main(words: list[str] | None = None) -> int:
-    program = "python -m gpu_server.benchmarks.void_steps"
+    program = "python -m gpu_server.benchmarks.void.model_page"
     parser = argparse.ArgumentParser(prog=program, description="Measures the model.")
     add_arguments(parser)
     parser.add_argument(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gpu_server.benchmarks.morph_clips import MORPHING, RIGID, make_morph_clip
+from gpu_server.benchmarks.void.morph_clips import MORPHING, RIGID, make_morph_clip
 from gpu_server.engines.base import rng
 from gpu_server.engines.void.flow import make_flow
 from gpu_server.engines.void.morph.check import THRESHOLD, check_morphing

@@ -12,11 +12,11 @@ from pathlib import Path
 import torch
 
 from gpu_server.benchmarks.shots import write_shot
-from gpu_server.benchmarks.void_jobs import QueueTime, removal_job, run_queue
-from gpu_server.benchmarks.void_loop import LATENTS, loop_ratios
-from gpu_server.benchmarks.void_model import fresh
-from gpu_server.benchmarks.void_options import Size, run_size
-from gpu_server.benchmarks.void_steps import NOT_MEASURED, full_size_lines, model_lines, this_device
+from gpu_server.benchmarks.void.jobs import QueueTime, removal_job, run_queue
+from gpu_server.benchmarks.void.loop import LATENTS, loop_ratios
+from gpu_server.benchmarks.void.model import fresh
+from gpu_server.benchmarks.void.model_page import NOT_MEASURED, full_size_lines, model_lines, this_device
+from gpu_server.benchmarks.void.options import Size, run_size
 from gpu_server.engines.void.checkpoint.check import readiness_problem
 from gpu_server.engines.void.random_checkpoints.full_size import FULL, TINY, write_prompt_encoder
 from gpu_server.engines.void.random_checkpoints.tiny import write_tiny

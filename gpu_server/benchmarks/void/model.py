@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gpu_server.benchmarks.void_flops import StepFlop
-from gpu_server.benchmarks.void_options import Size
+from gpu_server.benchmarks.void.flops import StepFlop
+from gpu_server.benchmarks.void.options import Size
 from gpu_server.engines.void.checkpoint.layout import resolve
 from gpu_server.engines.void.checkpoint.loading import load_scheduler, load_vae
 from gpu_server.engines.void.denoise import DenoiseSettings, Guidance, denoise
