@@ -324,7 +324,7 @@ class Job:
         """The source of every matte given, by role, the quadmask among them."""
         return {role: getattr(self, role) for role in MATTE_OPTIONS if getattr(self, role) is not None}
 
-    def makes(self, frame: int) -> bool:
+    def wants(self, frame: int) -> bool:
         """Return whether a frame that would be delivered is to be made."""
         return self.only is None or frame in self.only
 

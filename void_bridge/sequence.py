@@ -43,7 +43,7 @@ class Sequence:
     base: str
     digits: int
     extension: str
-    given: Optional[FrameRange] = field(default=None, compare=False)
+    frames_in_name: Optional[FrameRange] = field(default=None, compare=False)
 
     @classmethod
     def parse(cls, text: str) -> Sequence:
@@ -57,17 +57,17 @@ class Sequence:
             found = FileSequence(name, pad_style=PAD_STYLE_HASH1)
         except FileSeqException as exc:
             raise _unreadable(text) from exc
-        padding, given = str(found.padding()), _given(found)
+        padding, frames_in_name = str(found.padding()), _frames_in_name(found)
         if not padding or padding not in name:
             base, digits, extension = _still(name)
         elif _FRAME_TOKEN.fullmatch(padding):
             base, extension = str(found.basename()), str(found.extension())
-            digits = 4 if given and padding == "#" else int(found.zfill())
+            digits = 4 if frames_in_name and padding == "#" else int(found.zfill())
         else:
             raise _unreadable(text)
         if _FRAME_TOKEN.search(base + extension):
             raise _unreadable(text)
-        return cls(folder, base, digits, extension, given)
+        return cls(folder, base, digits, extension, frames_in_name)
 
     @property
     def is_still(self) -> bool:
@@ -89,7 +89,7 @@ class Sequence:
         if ntpath.splitdrive(self.folder)[0]:
             return self
         folder = os.path.join(os.path.abspath(self.folder or "."), "")  # noqa: PTH100, PTH118  keeps symbolic links
-        return Sequence(folder, self.base, self.digits, self.extension, self.given)
+        return Sequence(folder, self.base, self.digits, self.extension, self.frames_in_name)
 
     def frames_on_disk(self) -> FrameRange:
         """The frames that are there, maybe none, from one listing of the folder.
@@ -100,7 +100,7 @@ class Sequence:
             UnreadableFile: the folder cannot be listed.
         """
         if self.is_still:
-            return (self.given or FrameRange([1])) if self.path(1).is_file() else FrameRange([])
+            return (self.frames_in_name or FrameRange([1])) if self.path(1).is_file() else FrameRange([])
         number = re.compile(re.escape(self.base) + r"(-?\d+)" + re.escape(self.extension))
         matches = (number.fullmatch(name) for name in self._listing())
         frames = ((int(match[1]), match[0]) for match in matches if match)
@@ -115,7 +115,7 @@ class Sequence:
         there = f"the folder has {FrameRange(held)}" if held else "none of it is there"
         raise MissingFrames(f"missing {missing} of {frames} in {self}; {there}: render them or give other --frames")
 
-    def among(self, names: Container[str]) -> Container[int]:
+    def frames_among(self, names: Container[str]) -> Container[int]:
         """The frames of this sequence whose paths are among `names`."""
         return _Named(self, names)
 
@@ -177,7 +177,7 @@ def _still(name: str) -> Tuple[str, int, str]:
     return (stem, 0, dot + extension) if stem else (name, 0, "")
 
 
-def _given(found: FileSequence) -> Optional[FrameRange]:
+def _frames_in_name(found: FileSequence) -> Optional[FrameRange]:
     text = str(found.frameRange() or "")
     return FrameRange.parse(text) if text else None
 

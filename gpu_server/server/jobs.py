@@ -129,9 +129,9 @@ class JobRecord:
         """The numbers of the frames that the job will publish: handles as far as they came with it."""
         job, frames = self.job, self.job.frames
         if job.deliver_handles and job.handles:
-            sent = Sequence.parse(job.plate).among({item.path for item in self.inputs})
+            sent = Sequence.parse(job.plate).frames_among({item.path for item in self.inputs})
             frames = frames.with_handles(job.handles, sent)
-        return FrameRange(frame for frame in frames if job.makes(frame))
+        return FrameRange(frame for frame in frames if job.wants(frame))
 
     @property
     def weight(self) -> int:

@@ -51,7 +51,7 @@ def open_shot(job: Job, files: Mapping[str, str], by_path: bool = False) -> Shot
             check_no_link(path, path)
         return Path(path)
 
-    return Shot(job, job.frames.with_handles(job.handles, Sequence.parse(job.plate).among(files)), locate)
+    return Shot(job, job.frames.with_handles(job.handles, Sequence.parse(job.plate).frames_among(files)), locate)
 
 
 class HeldFrames:

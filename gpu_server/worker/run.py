@@ -111,7 +111,7 @@ class JobRun:
         self._send(Resolved(command.id, command.attempt, job))
         context = self._context = self._make_context(job, engine)
         delivered = [i for i, frame in enumerate(shot.frames) if job.deliver_handles or frame in job.frames]
-        missing = [i for i in delivered if job.makes(shot.frames[i]) and shot.frames[i] not in command.finished]
+        missing = [i for i in delivered if job.wants(shot.frames[i]) and shot.frames[i] not in command.finished]
         frames = HeldFrames(shot, missing if engine.access == "stream" else (), self._pool, self._slots)
         self._writer = ResultWriter(
             command,

@@ -14,7 +14,7 @@ from host_plugins.farm.shot_list import read_shot_list
 from host_plugins.farm.shots import CUTTABLE_ENGINES
 from host_plugins.farm.status import run_status
 from host_plugins.farm.submission import JobToSubmit, PreparedSubmission, prepare, submit, submit_bundle
-from void_bridge.cli.checks import check_job
+from void_bridge.cli.checks import checked_job
 from void_bridge.cli.command import Command
 from void_bridge.cli.console import say
 from void_bridge.cli.job_options import job_from_words
@@ -150,7 +150,7 @@ def _one(arguments: argparse.Namespace, text: str, config: Config) -> JobToSubmi
     path = find_job_file(text)
     if path is not None:
         return JobToSubmit(job_from_words([str(path)], config), source=path)
-    return JobToSubmit(check_job(read_job(text, arguments)))
+    return JobToSubmit(checked_job(read_job(text, arguments)))
 
 
 def _bundle_among(arguments: argparse.Namespace) -> Optional[Path]:

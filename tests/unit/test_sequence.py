@@ -63,9 +63,9 @@ def test_what_names_no_files_is_refused(text):
 
 
 def test_frames_named_in_the_pattern_are_kept():
-    assert Sequence.parse("/p/n.1001-1010x3#.exr").given == FrameRange.parse("1001-1010x3")
-    assert Sequence.parse("/p/n.-5-5#.exr").given == FrameRange(range(-5, 6))
-    assert Sequence.parse("/p/n.####.exr").given is None
+    assert Sequence.parse("/p/n.1001-1010x3#.exr").frames_in_name == FrameRange.parse("1001-1010x3")
+    assert Sequence.parse("/p/n.-5-5#.exr").frames_in_name == FrameRange(range(-5, 6))
+    assert Sequence.parse("/p/n.####.exr").frames_in_name is None
 
 
 @pytest.mark.parametrize(

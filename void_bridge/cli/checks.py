@@ -20,7 +20,7 @@ from void_bridge.sequence import Sequence
 EXPOSURE_SAMPLES = 5
 
 
-def resolved_colour(space: Optional[str], base: Optional[Job], first_frame: Path, config: Config) -> Colour:
+def plate_colour(space: Optional[str], base: Optional[Job], first_frame: Path, config: Config) -> Colour:
     """The plate's colour, from `space`, else the job.json, else the plate's header or the OCIO config.
 
     Raises:
@@ -41,7 +41,7 @@ def resolved_colour(space: Optional[str], base: Optional[Job], first_frame: Path
     return dataclasses.replace(colour, curve=base.colour.curve, exposure=base.colour.exposure) if base else colour
 
 
-def check_job(job: Job) -> Job:
+def checked_job(job: Job) -> Job:
     """The job, with its exposure measured where that is left open.
 
     Raises:

@@ -77,14 +77,14 @@ def job_from_arguments(arguments: argparse.Namespace, config: Config, job: Type[
     """Return the job that options ask for.
 
     PLATE may be a job.json, whose values stand where no option says otherwise; its paths are read from where it lies.
-    Everything that can be checked without a server has been checked: see `checks.check_job`.
+    Everything that can be checked without a server has been checked: see `checks.checked_job`.
 
     Raises:
         UsageError: an option that makes no sense.
         InputError: a file that cannot be read.
         OutputError: the plate would be overwritten.
     """
-    from void_bridge.cli.checks import check_job, resolved_colour
+    from void_bridge.cli.checks import checked_job, plate_colour
 
     values = _values(arguments, job)
     base = _base_job(arguments.plate)
@@ -93,9 +93,9 @@ def job_from_arguments(arguments: argparse.Namespace, config: Config, job: Type[
     values["plate"] = plate.pattern
     values["frames"] = _frames(arguments.frames, base, plate)
     values["output"] = _output(arguments.output, base, plate, config)
-    colour = resolved_colour(arguments.colorspace, base, plate.path(values["frames"].first), config)
+    colour = plate_colour(arguments.colorspace, base, plate.path(values["frames"].first), config)
     values["colour"] = dataclasses.replace(colour, exposure=values.pop("exposure", colour.exposure))
-    return check_job(base.replace(**values) if base else job(**values))
+    return checked_job(base.replace(**values) if base else job(**values))
 
 
 def job_from_words(words: List[str], config: Config) -> Job:
@@ -154,7 +154,7 @@ def _mattes(arguments: argparse.Namespace, base: Optional[Job]) -> Dict[str, Opt
 def _frames(text: Optional[str], base: Optional[Job], plate: Sequence) -> FrameRange:
     if text:
         return FrameRange.parse(text)
-    found = base.frames if base else plate.given or plate.frames_on_disk()
+    found = base.frames if base else plate.frames_in_name or plate.frames_on_disk()
     if not found:
         raise MissingFrames(f"found no frames of {plate}; expected files such as {plate.path(1001).name} there")
     return found

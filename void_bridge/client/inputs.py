@@ -41,7 +41,7 @@ def possible_output_frames(job: Job) -> FrameRange:
         steps = [after - before for before, after in zip(frames.frames, frames.frames[1:])]
         reach = job.handles * max(steps, default=1)
         frames = frames.with_handles(job.handles, range(frames.first - reach, frames.last + reach + 1))
-    return FrameRange(frame for frame in frames if job.makes(frame))
+    return FrameRange(frame for frame in frames if job.wants(frame))
 
 
 def input_paths(job: Job) -> Tuple[str, ...]:
