@@ -47,7 +47,7 @@ def submission(**more):
 
 def message(shot: FusionShot) -> str:
     """Return the message in the last dialog."""
-    return shot.fake.dialogs[-1][1]["said"]["Default"]
+    return shot.fake.dialogs[-1][1]["message"]["Default"]
 
 
 def test_the_result_is_shown_in_loaders(shot):

@@ -1,6 +1,6 @@
--- VOID Remove where the host runs no Python, such as Resolve's free edition from 21.1 on. Run it on an open comp.
--- It renders the plate and the mattes, calls `void-bridge remove`, and places Loaders: files and one command, no more.
--- Where Python runs, `VOID Remove.py` does more.
+-- VOID Remove for hosts that run no Python, such as Resolve's free edition from 21.1 on. Run it on an open comp.
+-- It renders the plate and the mattes, calls `void-bridge remove`, and adds Loaders. Where Python runs, use
+-- `VOID Remove.py`, which does more.
 
 local VOID_BRIDGE = "" -- set by `void-bridge install resolve`: the absolute command
 
@@ -31,13 +31,13 @@ local JOB_ACTIONS = { "Wait for the result", "Look later", "Stop waiting, in the
 local NONE = "(none)"
 local WINDOWS = package.config:sub(1, 1) == "\\"
 local QUIET = 524288 -- no dialog at the end of a render
-local RANGE = { "GlobalIn", "GlobalOut", "ClipTimeStart", "ClipTimeEnd" }
-local FORGOTTEN = { "HoldFirstFrame", "HoldLastFrame", "Reverse", "Depth", "KeyCode", "TimeCodeOffset" }
--- What the composition and its tools remember; the Loaders' part is shared with the Python script.
+local RANGE_INPUTS = { "GlobalIn", "GlobalOut", "ClipTimeStart", "ClipTimeEnd" }
+local OTHER_INPUTS = { "HoldFirstFrame", "HoldLastFrame", "Reverse", "Depth", "KeyCode", "TimeCodeOffset" }
+-- Data of the composition and its tools; that of the Loaders is shared with the Python script.
 local FOLDER, STAGE, STOP = "void_bridge_lua.folder", "void_bridge_lua.stage", "void_bridge_lua.stop"
 local NAME, PLATE = "void_bridge_lua.name", "void_bridge_lua.plate"
 local FIRST, LAST = "void_bridge_lua.first", "void_bridge_lua.last"
-local TEMPORARY, RESTED = "void_bridge.temporary", "void_bridge.rested"
+local TEMPORARY, DISABLED = "void_bridge.temporary", "void_bridge.rested"
 local SHOT, KIND, LOADER_FIRST = "void_bridge.shot", "void_bridge.kind", "void_bridge.first"
 local RENDER_YOURSELF =
   "Fusion rendered nothing for this script. Choose Fusion > Render All Savers, then run this script again."
@@ -45,11 +45,11 @@ local RENDER_YOURSELF =
 local app = fu or fusion
 local comp = comp or composition or (app and app:GetCurrentComp())
 
--- Words -------------------------------------------------------------------------------------------------------------
+-- Dialogs -----------------------------------------------------------------------------------------------------------
 
-local function tell(text)
+local function show_message(text)
   print(TITLE .. ": " .. text)
-  comp:AskUser(TITLE, { { "said", Name = TITLE, "Text", Default = text, ReadOnly = true, Lines = 4, Wrap = true } })
+  comp:AskUser(TITLE, { { "message", Name = TITLE, "Text", Default = text, ReadOnly = true, Lines = 4, Wrap = true } })
 end
 
 local function dropdown(name, label, options, default)
@@ -82,8 +82,8 @@ local function add_controls(list, option)
   end
 end
 
--- What an option was answered, as the command line takes it; nil where that is the default.
-local function word_of(option, answer)
+-- The answer for an option as an argument of the command line; nil if it is the default.
+local function argument_of(option, answer)
   local value = answer[option.name]
   if option.choices then
     local other = (answer[option.name .. "_other"] or ""):match("^%s*(.-)%s*$")
@@ -113,7 +113,7 @@ local function write(path, found)
   file:close()
 end
 
--- One argument for the system's shell. What a batch file cannot hold is refused.
+-- Quotes an argument for the system's shell. Raises an error for characters that a batch file cannot hold.
 local function quoted(argument)
   if not WINDOWS then return "'" .. argument:gsub("'", "'\\''") .. "'" end
   assert(not argument:find('["\r\n]'), argument .. ": quotes and line breaks cannot be passed on")
@@ -134,7 +134,7 @@ local function frame_path(pattern, frame)
   return (pattern:gsub("####", string.format("%04d", frame)))
 end
 
--- A new numbered folder, claimed by making it. Returns its name.
+-- Makes a new numbered folder and returns its name.
 local function new_version(folder, stem)
   make_folder(folder .. "/exports", true)
   for number = 1, 999 do
@@ -169,8 +169,8 @@ local function names(test)
   return list
 end
 
--- One step to undo, without dialogs and renders meanwhile. Errors come through.
-local function changes(title, call)
+-- Makes changes inside one undo step, with the composition locked against dialogs and renders.
+local function undo_step(title, call)
   comp:Lock()
   comp:StartUndo(title)
   local ok, found = pcall(call)
@@ -181,51 +181,51 @@ local function changes(title, call)
 end
 
 local function clean_up()
-  changes(TITLE .. ": clean up", function()
+  undo_step(TITLE .. ": clean up", function()
     for _, tool in ipairs(tools()) do
       if tool:GetData(TEMPORARY) then tool:Delete() end
     end
     for _, saver in ipairs(tools("Saver")) do
-      if saver:GetData(RESTED) then
+      if saver:GetData(DISABLED) then
         saver:SetAttrs({ TOOLB_PassThrough = false })
-        saver:SetData(RESTED, nil)
+        saver:SetData(DISABLED, nil)
       end
     end
   end)
 end
 
-local function temporary(kind, row)
+local function add_temporary(kind, row)
   local tool = comp:AddTool(kind, 0, 100 + row)
   tool:SetData(TEMPORARY, 1)
   return tool
 end
 
 local function add_saver(source, clip, size, row)
-  if is_mask(source) then -- a mask makes no picture: it cuts out a white one
-    local white = temporary("Background", row)
+  if is_mask(source) then -- a mask makes no picture: it becomes the alpha of a white one
+    local background = add_temporary("Background", row)
     for name, value in pairs({ UseFrameFormatSettings = 0, Width = size[1], Height = size[2], Depth = 4 }) do
-      white:SetInput(name, value)
+      background:SetInput(name, value)
     end
-    for _, colour in ipairs({ "Red", "Green", "Blue", "Alpha" }) do white:SetInput("TopLeft" .. colour, 1.0) end
-    white:ConnectInput("EffectMask", source)
-    source = white
+    for _, colour in ipairs({ "Red", "Green", "Blue", "Alpha" }) do background:SetInput("TopLeft" .. colour, 1.0) end
+    background:ConnectInput("EffectMask", source)
+    source = background
   end
-  local saver = temporary("Saver", row)
+  local saver = add_temporary("Saver", row)
   saver:ConnectInput("Input", source)
   saver:SetInput("Clip", clip)
   saver:SetInput("OutputFormat", "OpenEXRFormat")
   saver:SetInput("OpenEXRFormat.Depth", size[3] and 2 or 1) -- float or half
   saver:SetInput("OpenEXRFormat.Compression", 3) -- ZIP
-  saver:SetInput("ClippingMode", "None") -- keeps what lies outside the frame
+  saver:SetInput("ClippingMode", "None") -- keeps pixels outside the frame
 end
 
 -- The job -----------------------------------------------------------------------------------------------------------
 
-local function ask()
+local function ask_job()
   local plates, mattes, attrs = names(is_image), names(is_mask), comp:GetAttrs()
   for _, name in ipairs(plates) do mattes[#mattes + 1] = name end
   table.insert(mattes, 1, NONE)
-  if #plates == 0 then tell("no plate: the composition has no tool that makes a picture") return nil end
+  if #plates == 0 then show_message("no plate: the composition has no tool that makes a picture") return nil end
   local active = comp.ActiveTool and comp.ActiveTool.Name
   local saved = (attrs.COMPS_FileName or ""):gsub("\\", "/"):match("^(.*)/")
   local controls = {
@@ -244,7 +244,7 @@ local function ask()
   local answer = comp:AskUser(TITLE, controls)
   if not answer then return nil end
   local job = { plate = plates[answer.plate + 1], mattes = {}, wait = answer.wait == 1, words = {} }
-  for _, option in ipairs(OPTIONS) do job.words[option.name] = word_of(option, answer) end
+  for _, option in ipairs(OPTIONS) do job.words[option.name] = argument_of(option, answer) end
   for _, role in ipairs(ROLES) do
     local name = mattes[answer[role] + 1]
     if name ~= NONE then job.mattes[role] = name end
@@ -256,7 +256,7 @@ local function ask()
   return job
 end
 
-local function check(job)
+local function input_error(job)
   if not (job.mattes.remove or job.mattes.affected) then
     return "nothing to remove: choose a mask for 'remove' (or 'affected')"
   end
@@ -271,24 +271,24 @@ local function check(job)
   return nil
 end
 
--- Everything that is to be rendered: role -> pattern.
-local function patterns(exports, job)
+-- Returns the patterns of the sequences to render by role.
+local function export_patterns(exports, job)
   local found = { plate = exports .. "/plate.####.exr" }
   for role in pairs(job.mattes) do found[role] = exports .. "/" .. role .. ".####.exr" end
   return found
 end
 
--- How many frames of what has to be rendered are there, and how many are not.
-local function counted(found, first, last)
-  local there, missing = 0, 0
+-- Returns how many files of the sequences exist and how many are missing.
+local function count_frames(found, first, last)
+  local written, missing = 0, 0
   for _, pattern in pairs(found) do
     for frame = first, last do
       local file = io.open(frame_path(pattern, frame), "rb")
-      if file and file:seek("end") > 0 then there = there + 1 else missing = missing + 1 end
+      if file and file:seek("end") > 0 then written = written + 1 else missing = missing + 1 end
       if file then file:close() end
     end
   end
-  return there, missing
+  return written, missing
 end
 
 local function export(job, exports)
@@ -296,15 +296,15 @@ local function export(job, exports)
   local image = plate:FindMainOutput(1):GetValue(job.first)
   assert(image, job.plate .. " makes no picture at frame " .. job.first .. "; check what is connected to it")
   local size = { image.OriginalWidth, image.OriginalHeight, false }
-  changes(TITLE .. ": export", function()
+  undo_step(TITLE .. ": export", function()
     for _, saver in ipairs(tools("Saver")) do
       if not saver.Name:find("^MediaOut") and not saver:GetAttrs().TOOLB_PassThrough then
         saver:SetAttrs({ TOOLB_PassThrough = true })
-        saver:SetData(RESTED, 1)
+        saver:SetData(DISABLED, 1)
       end
     end
     local row = 0
-    for role, pattern in pairs(patterns(exports, job)) do
+    for role, pattern in pairs(export_patterns(exports, job)) do
       local source = comp:FindTool(job.mattes[role] or job.plate)
       add_saver(source, frame_path(pattern, 0), { size[1], size[2], role == "plate" and job.is_float }, row)
       row = row + 1
@@ -313,8 +313,8 @@ local function export(job, exports)
   end)
 end
 
--- The commands of a job as a file for the system's shell: remove, then the paste matte as a sequence of its own.
-local function script(job, folder, name, found)
+-- Returns the commands of a job for the system's shell: remove, then fetch for the paste matte as a sequence.
+local function shell_script(job, folder, name, found)
   local version = folder .. "/" .. name
   local output, paste = version .. "/" .. name .. ".####.exr", version .. "/paste/" .. name .. "_paste.####.exr"
   local words = { quoted(VOID_BRIDGE), "remove", quoted(found.plate), "-o", quoted(output) }
@@ -346,7 +346,7 @@ local function script(job, folder, name, found)
   return "unset PYTHONHOME PYTHONPATH\n" .. remove .. " && " .. fetch .. "\necho ended > " .. ended .. "\n"
 end
 
-local function start(folder, name)
+local function start_commands(folder, name)
   local file = folder .. "/" .. name .. "/run.txt"
   comp:SetData(STAGE, "job")
   if WINDOWS then
@@ -376,22 +376,22 @@ local function set_ends(loader, first, last)
   if first < loader:GetInput("GlobalIn") then
     loader:SetInput("GlobalIn", first)
     loader:SetInput("GlobalOut", last)
-  else -- neither can pass the other
+  else -- neither end can pass the other
     loader:SetInput("GlobalOut", last)
     loader:SetInput("GlobalIn", first)
   end
 end
 
-local function place(token, plate, kind, pattern, first, last)
+local function place_loader(token, plate, kind, pattern, first, last)
   local loader
   for _, tool in ipairs(tools("Loader")) do
     if tool:GetData(SHOT) == token and tool:GetData(KIND) == kind then loader = tool end
   end
-  local kept = {}
+  local inputs = {}
   if loader then
-    for _, name in ipairs(FORGOTTEN) do kept[name] = loader:GetInput(name) end
-    for _, name in ipairs(RANGE) do kept[name] = loader:GetInput(name) end
-    if loader:GetData(LOADER_FIRST) ~= first or clip_length(loader) ~= last - first + 1 then kept.GlobalIn = nil end
+    for _, name in ipairs(OTHER_INPUTS) do inputs[name] = loader:GetInput(name) end
+    for _, name in ipairs(RANGE_INPUTS) do inputs[name] = loader:GetInput(name) end
+    if loader:GetData(LOADER_FIRST) ~= first or clip_length(loader) ~= last - first + 1 then inputs.GlobalIn = nil end
   else
     local flow, x, y = comp.CurrentFrame and comp.CurrentFrame.FlowView, 0, 0
     if flow and plate then
@@ -405,23 +405,23 @@ local function place(token, plate, kind, pattern, first, last)
     loader:SetData(KIND, kind)
   end
   loader:SetInput("Clip", frame_path(pattern, first))
-  if kept.GlobalIn then
-    set_ends(loader, kept.GlobalIn, kept.GlobalOut)
-    loader:SetInput("ClipTimeStart", kept.ClipTimeStart)
-    loader:SetInput("ClipTimeEnd", kept.ClipTimeEnd)
+  if inputs.GlobalIn then
+    set_ends(loader, inputs.GlobalIn, inputs.GlobalOut)
+    loader:SetInput("ClipTimeStart", inputs.ClipTimeStart)
+    loader:SetInput("ClipTimeEnd", inputs.ClipTimeEnd)
   else
     set_ends(loader, first, last)
     loader:SetInput("ClipTimeStart", 0)
     loader:SetInput("ClipTimeEnd", last - first)
     loader:SetInput("HoldFirstFrame", 0)
   end
-  for _, name in ipairs(FORGOTTEN) do
-    if kept[name] ~= nil then loader:SetInput(name, kept[name]) end
+  for _, name in ipairs(OTHER_INPUTS) do
+    if inputs[name] ~= nil then loader:SetInput(name, inputs[name]) end
   end
   loader:SetData(LOADER_FIRST, first)
 end
 
-local function forget()
+local function clear_data()
   for _, name in ipairs({ FOLDER, STAGE, STOP, NAME, FIRST, LAST, PLATE }) do comp:SetData(name, nil) end
 end
 
@@ -429,17 +429,17 @@ local function finish(folder, name)
   local version = folder .. "/" .. name
   local outcome, paste = read(version .. "/outcome.txt") or "", read(version .. "/paste.txt") or ""
   local first, last, plate = comp:GetData(FIRST), comp:GetData(LAST), comp:FindTool(comp:GetData(PLATE) or "")
-  forget()
+  clear_data()
   if not outcome:find('"state": "done"', 1, true) then
     local message = outcome:match('"message": "(.-)"[,}]')
     if outcome:find('"state": "cancelled"', 1, true) then message = "the job was cancelled" end
-    return tell(message or ("void-bridge ended without an answer; see " .. version .. "/log.txt"))
+    return show_message(message or ("void-bridge ended without an answer; see " .. version .. "/log.txt"))
   end
   local token = plate and token_of(plate) or name
-  changes(TITLE .. ": result", function()
-    place(token, plate, "result", version .. "/" .. name .. ".####.exr", first, last)
+  undo_step(TITLE .. ": result", function()
+    place_loader(token, plate, "result", version .. "/" .. name .. ".####.exr", first, last)
     if paste:find('"state": "done"', 1, true) then
-      place(token, plate, "paste", version .. "/paste/" .. name .. "_paste.####.exr", first, last)
+      place_loader(token, plate, "paste", version .. "/paste/" .. name .. "_paste.####.exr", first, last)
     end
   end)
   print(TITLE .. ": the result is in " .. version)
@@ -459,74 +459,74 @@ local function wait_for(folder, name)
   finish(folder, name)
 end
 
-local function handed_over(folder, name, wait)
+local function start_job(folder, name, wait)
   clean_up()
-  start(folder, name)
+  start_commands(folder, name)
   if wait then return wait_for(folder, name) end
   print(TITLE .. ": the job runs. Run this script again for its result.")
 end
 
--- The ways through --------------------------------------------------------------------------------------------------
+-- Main --------------------------------------------------------------------------------------------------------------
 
 local function submit()
-  local job = ask()
+  local job = ask_job()
   if not job then return end
-  local wrong = check(job)
-  if wrong then return tell(wrong) end
+  local problem = input_error(job)
+  if problem then return show_message(problem) end
   local stem = ((comp:GetAttrs().COMPS_Name or "comp"):gsub("%.comp$", "") .. "_" .. job.plate):gsub("[^%w_.-]+", "_")
   local name = new_version(job.folder, stem)
   local exports = job.folder .. "/exports/" .. name
   make_folder(exports, true)
-  local found = patterns(exports, job)
-  write(job.folder .. "/" .. name .. "/run.txt", script(job, job.folder, name, found))
+  local found = export_patterns(exports, job)
+  write(job.folder .. "/" .. name .. "/run.txt", shell_script(job, job.folder, name, found))
   comp:SetData("void_bridge_lua.space", job.space)
-  local remembered = { [FOLDER] = job.folder, [NAME] = name, [PLATE] = job.plate }
-  remembered[FIRST], remembered[LAST] = job.first, job.last
-  for key, value in pairs(remembered) do comp:SetData(key, value) end
+  local data = { [FOLDER] = job.folder, [NAME] = name, [PLATE] = job.plate }
+  data[FIRST], data[LAST] = job.first, job.last
+  for key, value in pairs(data) do comp:SetData(key, value) end
   comp:SetData(STAGE, "render")
-  local ok, why = pcall(export, job, exports)
-  local there, missing = counted(found, job.first, job.last)
-  if not ok or (there > 0 and missing > 0) then
+  local ok, message = pcall(export, job, exports)
+  local written, missing = count_frames(found, job.first, job.last)
+  if not ok or (written > 0 and missing > 0) then
     clean_up()
-    forget()
-    local reason = ok and "it stopped before the end" or tostring(why)
-    return tell("Fusion could not render the plate or the mattes: " .. reason)
+    clear_data()
+    local reason = ok and "it stopped before the end" or tostring(message)
+    return show_message("Fusion could not render the plate or the mattes: " .. reason)
   end
-  if missing > 0 then return tell(RENDER_YOURSELF) end
-  handed_over(job.folder, name, job.wait)
+  if missing > 0 then return show_message(RENDER_YOURSELF) end
+  start_job(job.folder, name, job.wait)
 end
 
-local function rendered_by_hand(folder, name)
+local function check_frames(folder, name)
   local found, commands = {}, read(folder .. "/" .. name .. "/run.txt") or ""
   for _, role in ipairs({ "plate", unpack(ROLES) }) do
     local pattern = folder .. "/exports/" .. name .. "/" .. role .. ".####.exr"
     if commands:find(pattern, 1, true) then found[role] = pattern end
   end
-  local _, missing = counted(found, comp:GetData(FIRST), comp:GetData(LAST))
-  if missing == 0 and not comp:IsRendering() then return handed_over(folder, name, true) end
+  local _, missing = count_frames(found, comp:GetData(FIRST), comp:GetData(LAST))
+  if missing == 0 and not comp:IsRendering() then return start_job(folder, name, true) end
   local answer = comp:AskUser(TITLE, {
-    text("said", missing .. " frames are not there yet", "Fusion > Render All Savers makes them"),
+    text("message", missing .. " frames are not there yet", "Fusion > Render All Savers makes them"),
     dropdown("action", "do", { "Look again later", "Give up" }),
   })
   if answer and answer.action == 1 then
     clean_up()
-    forget()
+    clear_data()
   end
 end
 
-local function look_after_job(folder, name)
+local function check_job(folder, name)
   if read(folder .. "/" .. name .. "/ended.txt") then return finish(folder, name) end
   local log = (read(folder .. "/" .. name .. "/log.txt") or ""):match("([^\r\n]*)[\r\n]*$")
   local answer = comp:AskUser(TITLE, {
-    text("said", "the job runs", log),
+    text("message", "the job runs", log),
     dropdown("action", "do", JOB_ACTIONS),
   })
   if not answer then return end
   if answer.action == 0 then return wait_for(folder, name) end
   if answer.action == 2 then return comp:SetData(STOP, 1) end
   if answer.action == 3 then
-    local asked = quoted(VOID_BRIDGE) .. " cancel " .. quoted(folder .. "/" .. name .. "/job.json")
-    run(WINDOWS and '"' .. asked .. '"' or "unset PYTHONHOME PYTHONPATH; " .. asked)
+    local command = quoted(VOID_BRIDGE) .. " cancel " .. quoted(folder .. "/" .. name .. "/job.json")
+    run(WINDOWS and '"' .. command .. '"' or "unset PYTHONHOME PYTHONPATH; " .. command)
   end
 end
 
@@ -534,11 +534,11 @@ local function main()
   if VOID_BRIDGE == "" then return print(TITLE .. ": is not installed; run void-bridge install resolve") end
   if not comp then return print(TITLE .. ": no composition is open") end
   local folder, name = comp:GetData(FOLDER), comp:GetData(NAME)
-  local stages = { render = rendered_by_hand, job = look_after_job }
-  local ok, why = pcall(stages[comp:GetData(STAGE)] or submit, folder, name)
+  local stages = { render = check_frames, job = check_job }
+  local ok, message = pcall(stages[comp:GetData(STAGE)] or submit, folder, name)
   if not ok then
     clean_up()
-    tell((tostring(why):gsub("^.-:%d+: ", "")))
+    show_message((tostring(message):gsub("^.-:%d+: ", "")))
   end
 end
 
