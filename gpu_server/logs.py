@@ -1,10 +1,10 @@
-"""The logs of a server and its workers: on every line the job that it is about.
+"""The logs of a server and its workers, with the job on every line.
 
 log.info("attempt %d starts", 2, extra=of_job(job_id))      where the job is known
 with about_job(job_id): ...                                 for everything that this thread logs meanwhile
 
 As text, `2026-11-27 02:14:05,123 INFO [8826d4bf19e6] worker-0: message`, or as JSON, an object a line.
-What clients and libraries say in a message stays inside its line: control characters are escaped.
+The words of clients and libraries in a message stay inside its line: control characters are escaped.
 """
 
 from __future__ import annotations
@@ -30,72 +30,87 @@ _RECORD = "\x1e"  # begins a worker's record among what libraries print; RFC 746
 
 _LEVELS = {logging.getLevelName(level): level for level in (10, 20, 30, 40, 50)}
 
-_about: ContextVar[str] = ContextVar("job", default="")
+_current_job: ContextVar[str] = ContextVar("job", default="")
 
 
 def of_job(job_id: str, worker: str = "") -> dict[str, str]:
-    """For `extra` of a logging call. worker: the process that it is about, for example `worker-0`."""
+    """Return the `extra` of a logging call.
+
+    Args:
+        job_id: the job that it is about.
+        worker: the process that it is about, for example `worker-0`.
+    """
     return {"job": job_id, "worker": worker}
 
 
 @contextmanager
 def about_job(job_id: str) -> Iterator[None]:
-    """What is logged on this thread meanwhile is about a job, unless it says otherwise."""
-    before = _about.set(job_id)
+    """Mark the lines that this thread logs meanwhile with a job, unless they name another.
+
+    Args:
+        job_id: the job; empty: none.
+    """
+    before = _current_job.set(job_id)
     try:
         yield
     finally:
-        _about.reset(before)
+        _current_job.reset(before)
 
 
 # --- lines -------------------------------------------------------------------------------------------
 
 
 class TextLines(logging.Formatter):
-    """A line, and one for each of its traceback, all with the same head."""
+    """A formatter that writes a line for the message and one for each of its traceback, all with the same head."""
 
     def format(self, record: logging.LogRecord) -> str:
-        told = _told(record)
+        """Return the lines of a record."""
+        entry = _entry(record)
         head = f"{self.formatTime(record)} {record.levelname} "
-        head += f"[{_escaped(told.job)}] " if told.job else ""
-        head += f"{told.worker}: " if told.worker else ""
-        return "\n".join(head + line for line in (told.message, *(f"| {line}" for line in told.traceback)))
+        head += f"[{_escaped(entry.job)}] " if entry.job else ""
+        head += f"{entry.worker}: " if entry.worker else ""
+        return "\n".join(head + line for line in (entry.message, *(f"| {line}" for line in entry.traceback)))
 
 
 class JsonLines(logging.Formatter):
-    """time (ISO 8601, UTC, milliseconds), level, logger, message; job, worker and traceback where there is one."""
+    """A formatter that writes a JSON object.
+
+    Its keys are time (ISO 8601, UTC, milliseconds), level, logger and message, and job, worker and traceback where
+    there is one.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
-        told = _told(record)
+        """Return the line of a record."""
+        entry = _entry(record)
         time = datetime.datetime.fromtimestamp(record.created, datetime.timezone.utc)
         fields: dict[str, object] = {
             "time": time.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             "level": record.levelname,
-            "job": told.job,
-            "worker": told.worker,
+            "job": entry.job,
+            "worker": entry.worker,
             "logger": record.name,
-            "message": told.message,
-            "traceback": told.traceback,
+            "message": entry.message,
+            "traceback": entry.traceback,
         }
         return json.dumps({name: value for name, value in fields.items() if value or name == "message"})
 
 
-class _Told:
-    """What a record says, ready to be written. From a worker's record, its own words."""
+class _LogEntry:
+    """The content of a record, ready to be written. From a worker's record, the worker's own."""
 
     def __init__(self, record: logging.LogRecord) -> None:
-        self.job = str(getattr(record, "job", "") or _about.get())
+        self.job = str(getattr(record, "job", "") or _current_job.get())
         self.worker = str(getattr(record, "worker", ""))
         self.message = _cut(_escaped(record.getMessage()))
         self.traceback: list[str] = [_cut(_escaped(line)) for line in _traceback(record)[-_TRACEBACK_LINES_MAX:]]
 
 
-def _told(record: logging.LogRecord) -> _Told:
-    """Made once, on the thread that logs: nobody else knows its job."""
-    if not hasattr(record, "told"):
-        record.told = _Told(record)
-    told: _Told = record.told
-    return told
+def _entry(record: logging.LogRecord) -> _LogEntry:
+    """Return the content of a record. It is made once, on the thread that logs: another does not know its job."""
+    if not hasattr(record, "entry"):
+        record.entry = _LogEntry(record)
+    entry: _LogEntry = record.entry
+    return entry
 
 
 def _traceback(record: logging.LogRecord) -> list[str]:
@@ -122,10 +137,13 @@ FORMATS: dict[str, type[logging.Formatter]] = {"text": TextLines, "json": JsonLi
 
 
 class ServerLogs:
-    """Use as: `with ServerLogs("json", sys.stderr) as logs: ...; logs.keep_in(folder)`.
+    """The log handlers of a server. Logging waits for no disk: a thread writes the records, and lost ones are counted.
 
-    format: text or json. stream: written to as well; None: nowhere but in the folder. Logging waits for no disk:
-    records are queued, a thread writes them, and what could not be written is counted.
+    Use as: `with ServerLogs("json", sys.stderr) as logs: ...; logs.keep_in(folder)`.
+
+    Args:
+        format: `text` or `json`.
+        stream: written to in addition to the folder; None: there is none.
     """
 
     def __init__(self, format: str, stream: IO[str] | None) -> None:
@@ -138,17 +156,18 @@ class ServerLogs:
     def __enter__(self) -> ServerLogs:
         logging.getLogger().addHandler(self._enqueue)
         logging.getLogger().setLevel(logging.INFO)
-        threading.excepthook = _log_the_end_of_a_thread
+        threading.excepthook = _log_thread_exception
         return self
 
     def keep_in(self, folder: Path) -> None:
-        """Write from now on, what came before as well, to server.log in a folder of the server's own.
+        """Write all records, those so far too, to server.log in a folder of the server's own.
 
-        Beside it lie FILES older ones of FILE_BYTES each, and crash.log, with the interpreter's words should it crash.
+        The folder also holds FILES older ones of FILE_BYTES each, and crash.log, to which the interpreter writes
+        should it crash.
         """
         path = folder / "server.log"
         self._handlers.append(_LogFile(path, maxBytes=FILE_BYTES, backupCount=FILES, encoding="utf-8"))
-        self._crashes = open(folder / "crash.log", "a", encoding="utf-8")  # noqa: SIM115  kept
+        self._crashes = open(folder / "crash.log", "a", encoding="utf-8")  # noqa: SIM115  it stays open
         faulthandler.enable(self._crashes)
         self._listen()
 
@@ -173,12 +192,12 @@ class ServerLogs:
 
 
 class _Enqueue(logging.handlers.QueueHandler):
-    """Waits for nobody; says how many lines found no room."""
+    """A handler that never waits, and logs how many records found no room."""
 
     lost = 0
 
     def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
-        _told(record)
+        _entry(record)
         return record
 
     def enqueue(self, record: logging.LogRecord) -> None:
@@ -192,7 +211,7 @@ class _Enqueue(logging.handlers.QueueHandler):
 
 
 class _LogFile(logging.handlers.RotatingFileHandler):
-    """Says how many lines are missing, once it can write again."""
+    """A log file that says how many lines are missing, once it can be written again."""
 
     lost = 0
 
@@ -209,7 +228,7 @@ class _LogFile(logging.handlers.RotatingFileHandler):
 
 class _Stream(logging.StreamHandler[IO[str]]):
     def handleError(self, record: logging.LogRecord) -> None:
-        """What cannot be written to the terminal is in the file."""
+        """Ignore a terminal that cannot be written: the record is in the file."""
 
 
 def _missing(count: int) -> logging.LogRecord:
@@ -217,11 +236,11 @@ def _missing(count: int) -> logging.LogRecord:
     return logging.LogRecord(__name__, logging.ERROR, "", 0, words, (), None)
 
 
-def _log_the_end_of_a_thread(what: threading.ExceptHookArgs) -> None:
-    name = what.thread.name if what.thread else "a thread"
-    if what.exc_value and what.exc_type is not SystemExit:
-        told = (what.exc_type, what.exc_value, what.exc_traceback)
-        logging.getLogger(__name__).critical("thread %s has ended", name, exc_info=told)
+def _log_thread_exception(args: threading.ExceptHookArgs) -> None:
+    name = args.thread.name if args.thread else "a thread"
+    if args.exc_value and args.exc_type is not SystemExit:
+        exc_info = (args.exc_type, args.exc_value, args.exc_traceback)
+        logging.getLogger(__name__).critical("thread %s has ended", name, exc_info=exc_info)
 
 
 # --- from a worker to its server ---------------------------------------------------------------------
@@ -233,34 +252,34 @@ class _WorkerLines(JsonLines):
 
 
 def handler_to_server(stream: IO[str]) -> logging.Handler:
-    """Writes a worker's records so that its server tells them from whatever libraries print to the same stream."""
+    """Return the handler of a worker, which marks its records so that the server tells them from libraries' output."""
     handler = logging.StreamHandler(stream)
     handler.setFormatter(_WorkerLines())
     return handler
 
 
-def log_of_worker(name: str, line: str, jobs: Sequence[str], latest: Sequence[str] = ()) -> list[str]:
-    """Log what a worker wrote: a record with its level and job, or words of a library.
+def log_worker_line(name: str, line: str, jobs: Sequence[str], latest: Sequence[str] = ()) -> list[str]:
+    """Log a line of a worker's stderr: records with their level and job, or the output of a library.
 
     Args:
         name: of the worker.
         line: without its end.
-        jobs: that it holds; for what does not say which it is about.
-        latest: the job that it was given last: words of a library may be read after its end.
+        jobs: the jobs that the worker holds; for records that name none.
+        latest: the job that it was given last: the output of a library may be read after the job's end.
 
     Returns:
-        The messages that were in it.
+        The messages in the line.
     """
-    words, *records = line.split(_RECORD)
-    told = [(_record(text), jobs) for text in records]
-    if words.strip():
-        told.insert(0, ({"message": words.rstrip()}, jobs or latest))
-    for fields, about in told:
-        _log_again(name, fields, ", ".join(about))
-    return [str(fields["message"]) for fields, _ in told]
+    output, *records = line.split(_RECORD)
+    entries = [(_fields_of(text), jobs) for text in records]
+    if output.strip():
+        entries.insert(0, ({"message": output.rstrip()}, jobs or latest))
+    for fields, job_ids in entries:
+        _log_again(name, fields, ", ".join(job_ids))
+    return [str(fields["message"]) for fields, _ in entries]
 
 
-def _record(text: str) -> dict[str, Any]:
+def _fields_of(text: str) -> dict[str, Any]:
     try:
         fields = json.loads(text)
     except ValueError:
@@ -274,7 +293,7 @@ def _log_again(worker: str, fields: dict[str, Any], jobs: str) -> None:
     log = logging.getLogger(str(fields.get("logger", "gpu_server.worker")))
     level = _LEVELS.get(str(fields.get("level")), logging.INFO)
     if log.isEnabledFor(level):
-        about = of_job(str(fields.get("job", "")) or jobs, worker)
+        extra = of_job(str(fields.get("job", "")) or jobs, worker)
         record = logging.makeLogRecord(
             {
                 "name": log.name,
@@ -282,7 +301,7 @@ def _log_again(worker: str, fields: dict[str, Any], jobs: str) -> None:
                 "levelname": logging.getLevelName(level),
                 "msg": str(fields["message"]),
                 "traceback": list(fields.get("traceback", ())),
-                **about,
+                **extra,
             }
         )
         log.handle(record)

@@ -1,6 +1,6 @@
-"""How good a clean plate is, measured against a background that is known. Used by tests, `make bench` and the demo.
+"""Measures of a clean plate against a background that is known. Used by tests, `make bench` and the demo.
 
-Everything is measured on display-encoded values (sRGB, clipped to [0, 1]): what an eye compares.
+All of them are taken on display-encoded values (sRGB, clipped to [0, 1]), as an eye compares them.
 """
 
 from __future__ import annotations
@@ -15,21 +15,41 @@ Mask = NDArray[np.bool_]
 
 
 def display(linear: Array, exposure: float = 0.0) -> Array:
-    """sRGB encoding (IEC 61966-2-1) of linear values, clipped to [0, 1]. Any shape; `exposure` in stops."""
+    """Encode linear values as sRGB (IEC 61966-2-1).
+
+    Args:
+        linear: of any shape.
+        exposure: in stops, applied first.
+
+    Returns:
+        Values in [0, 1], to which the input is clipped. Same shape, float32.
+    """
     x = np.clip(np.asarray(linear, np.float32) * np.float32(2.0**exposure), 0, 1)
     return np.where(x <= 0.0031308, 12.92 * x, 1.055 * np.power(x, 1 / 2.4) - 0.055).astype(np.float32)
 
 
 def psnr(result: Array, truth: Array, mask: Mask) -> float:
-    """Peak signal-to-noise ratio in dB inside `mask`. Pictures [..., H, W, 3] linear, mask [..., H, W]."""
+    """Return the peak signal-to-noise ratio inside a mask, in dB.
+
+    Args:
+        result: linear. Shape: [..., H, W, 3].
+        truth: linear, same shape.
+        mask: where to measure. Shape: [..., H, W].
+    """
     error = (display(result) - display(truth))[mask]
     return float(-10 * np.log10(np.mean(np.square(error, dtype=np.float64)) + 1e-12))
 
 
 def grain_level(picture: Array, clean: Array, mask: Mask) -> float:
-    """Standard deviation of the fine detail that `picture` has more than `clean`, inside `mask`; robust.
+    """Return the standard deviation of the fine detail that a frame has beyond a clean one; a robust estimate.
 
-    One frame: pictures [H, W, 3], mask [H, W]. Fine: what a Gaussian of 2 pixels takes away.
+    Args:
+        picture: linear. Shape: [H, W, 3].
+        clean: the same without grain, same shape.
+        mask: where to measure. Shape: [H, W].
+
+    Returns:
+        The deviation of the detail that a Gaussian of 2 pixels takes away; 0 if the mask is empty.
     """
     residual = display(picture) - display(clean)
     fine = residual - cv2.GaussianBlur(residual, (0, 0), 2.0)
@@ -37,19 +57,23 @@ def grain_level(picture: Array, clean: Array, mask: Mask) -> float:
 
 
 def grain_ratio(result: Array, clean: Array, inside: Mask, outside: Mask) -> float:
-    """Grain inside over grain outside of one result; 1 is a perfect match. Shapes as in `grain_level`."""
+    """Return grain inside over grain outside of one result; 1 is a perfect match. Shapes as in `grain_level`."""
     return grain_level(result, clean, inside) / max(grain_level(result, clean, outside), 1e-9)
 
 
 def flicker(result: Array, to_world: NDArray[np.float64], mask: Mask) -> float:
-    """Temporal standard deviation along the true motion, inside `mask`, display-encoded.
+    """Return the temporal standard deviation along the true motion.
 
-    result: shape [T, H, W, 3]. to_world: shape [T, 3, 3], (x, y, 1) of a frame to the world's. mask: shape [T, H, W].
-    Each frame is laid over the one before; where both are in the mask, half the mean squared difference is a variance.
+    Each frame is laid over the one before. Half the mean squared difference is a variance, where both are in the mask.
+
+    Args:
+        result: linear. Shape: [T, H, W, 3].
+        to_world: (x, y, 1) of a frame to the world's. Shape: [T, 3, 3].
+        mask: where to measure. Shape: [T, H, W].
     """
     size = (result.shape[2], result.shape[1])
     total, count = 0.0, 0
-    shown = display(result[0])
+    current = display(result[0])
     for i in range(len(result) - 1):
         following = display(result[i + 1])
         step = np.linalg.inv(to_world[i + 1]) @ to_world[i]
@@ -60,25 +84,30 @@ def flicker(result: Array, to_world: NDArray[np.float64], mask: Mask) -> float:
             moved = cv2.warpPerspective(following, step, size, flags=inverse)
             kept = cv2.warpPerspective(mask[i + 1].astype(np.float32), step, size, flags=cv2.WARP_INVERSE_MAP)
             both = mask[i] & (kept > 0.99)
-        difference = (moved - shown)[both]
+        difference = (moved - current)[both]
         total += 0.5 * float(np.sum(np.square(difference, dtype=np.float64)))
         count += difference.size
-        shown = following
+        current = following
     return float(np.sqrt(total / max(1, count)))
 
 
 def flicker_ratio(result: Array, to_world: NDArray[np.float64], mask: Mask) -> float:
-    """Flicker inside `mask` over flicker outside it. Shapes as in `flicker`."""
+    """Return flicker inside a mask over flicker outside it. Shapes as in `flicker`."""
     return flicker(result, to_world, mask) / max(flicker(result, to_world, ~mask), 1e-9)
 
 
 def display_u8(linear: Array) -> NDArray[np.uint8]:
-    """A picture to look at. Any shape."""
+    """Encode a linear picture of any shape as 8-bit sRGB."""
     return np.rint(display(linear) * 255).astype(np.uint8)
 
 
 def inpainted(plate: Array, hole: Mask) -> Array:
-    """What OpenCV's inpainting (Telea, radius 3) makes of one frame alone. Shapes [H, W, 3] linear and [H, W]."""
+    """Inpaint one frame with OpenCV (Telea, radius 3), the baseline of our measurements.
+
+    Args:
+        plate: linear. Shape: [H, W, 3].
+        hole: pixels to be replaced. Shape: [H, W].
+    """
     filled = cv2.inpaint(display_u8(plate), hole.astype(np.uint8), 3, cv2.INPAINT_TELEA) / np.float32(255)
     linear = np.where(filled <= 0.04045, filled / 12.92, np.power((filled + 0.055) / 1.055, 2.4))
     return np.where(hole[..., None], linear, plate).astype(np.float32)

@@ -1,6 +1,6 @@
-"""What a server leaves behind in its spool for `void-bridge report`: its logs, and its journal without the inputs.
+"""The parts of `void-bridge report` from a server's spool: its logs, and its journal without the inputs.
 
-Nothing here needs a running server, or changes what one has.
+They need no running server, and change none of its files.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ _JOBS = 200
 _COLUMNS = (
     "id, state, user, priority, transport, created, attempt, losses, seconds, error_code, error_message, spec, report"
 )
-_HOLDS_JSON = ("spec", "report")
+_JSON_COLUMNS = ("spec", "report")
 
 
 def spool_parts(config: Config) -> Iterator[tuple[str, str]]:
+    """Yield name and text of each part."""
     for path in sorted((config.spool / "logs").glob("*.log*")):
         yield f"logs/{path.name}", _end_of(path)
     started = config.runtime_dir / "server.log"
@@ -33,7 +34,7 @@ def spool_parts(config: Config) -> Iterator[tuple[str, str]]:
 
 
 def _end_of(path: Path) -> str:
-    """Files are looked at one by one: they may be renamed in between, as logs are."""
+    """Return the end of a log, or why it cannot be read: logs may be renamed between listing and reading."""
     try:
         with open(path, "rb") as log:
             size = log.seek(0, 2)
@@ -44,7 +45,7 @@ def _end_of(path: Path) -> str:
 
 
 def _journal(path: Path) -> str:
-    """The newest jobs first."""
+    """Return the newest jobs of a journal as JSON, the newest first."""
     with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=5.0)) as db:
         db.row_factory = sqlite3.Row
         [version] = db.execute("PRAGMA user_version").fetchone()
@@ -57,4 +58,4 @@ def _journal(path: Path) -> str:
 
 
 def _plain(name: str, value: object) -> object:
-    return json.loads(value) if name in _HOLDS_JSON and isinstance(value, str) else value
+    return json.loads(value) if name in _JSON_COLUMNS and isinstance(value, str) else value

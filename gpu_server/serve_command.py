@@ -38,7 +38,11 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _check_installation(expected: str) -> None:
-    """A client finds the local server by its installation, and would wait in vain for another's."""
+    """Raise if this is not the installation that the client expects: it would wait in vain for another's server.
+
+    Raises:
+        VersionMismatch: it is another.
+    """
     if installation_id() != expected:
         raise VersionMismatch(
             "the plug-in was installed from another version or another place than this server's: run void-bridge "

@@ -1,1 +1,1 @@
-"""What `void-bridge doctor` says of what a server needs: GPU and driver, torch, weights, ports, its spool's files."""
+"""The checks of `void-bridge doctor` for a server: GPU and driver, torch, weights, ports, the spool's files."""

@@ -1,4 +1,4 @@
-"""Of the GPUs: whether the driver answers, and what of the void engine each card has room for."""
+"""Findings about GPUs: whether the driver answers, and which plan of the void engine fits each card."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gpu_server.engines.void.planner.memory_plans import GIB, AvailableMemory, c
 from gpu_server.engines.void.planner.plan import PlanRequest
 from gpu_server.engines.void.planner.spec import full_size
 from gpu_server.engines.void.precision.layers import FP8_CAPABILITY
-from gpu_server.findings.nvidia_smi import Card, Holder, NoAnswer, cards, holders
+from gpu_server.findings.nvidia_smi import Card, GpuProcess, NvidiaSmiError, cards, gpu_processes
 from gpu_server.findings.torch_build import torch_finding
 from void_bridge.cli.findings import Finding
 from void_bridge.errors import OutOfMemory
@@ -25,32 +25,33 @@ _CPU_ONLY = "the propagate engine needs none; the void engine takes hours withou
 
 
 def gpu_findings() -> Iterator[Finding]:
+    """Yield a finding for each card, and one for torch."""
     found: Sequence[Card] = ()
     try:
         found = cards()
-    except NoAnswer as exc:
-        yield _absent(exc) if exc.is_absent else Finding("gpu", "bad", exc.what, exc.fix)
+    except NvidiaSmiError as exc:
+        yield _no_gpu_finding(exc) if exc.is_absent else Finding("gpu", "bad", exc.problem, exc.fix)
     for card in found:
         yield from _card_findings(card)
     if found:
-        yield from _hidden(found)
+        yield from _visibility_findings(found)
     yield torch_finding(found)
 
 
-def _absent(exc: NoAnswer) -> Finding:
-    """No card, no driver, or no tools: in which order they are looked for."""
+def _no_gpu_finding(exc: NvidiaSmiError) -> Finding:
+    """Return whether the tools, the driver or the card are missing."""
     count = gpu_count()
     if count:
         detail = f"the driver has {count} GPU, but nvidia-smi is not on PATH: its state cannot be told"
         return Finding("gpu", "note", detail, "install the driver's tools (nvidia-utils), or put them on PATH")
     if _has_card():
-        detail = f"there is an NVIDIA card, but {exc.what}"
+        detail = f"there is an NVIDIA card, but {exc.problem}"
         return Finding("gpu", "note", detail, "install NVIDIA's driver and restart; until then jobs run on the CPU")
-    return Finding("gpu", "note", f"no NVIDIA GPU here ({exc.what})", _CPU_ONLY)
+    return Finding("gpu", "note", f"no NVIDIA GPU here ({exc.problem})", _CPU_ONLY)
 
 
 def _has_card() -> bool:
-    """Whether the PCI bus shows one, driver or not."""
+    """Return whether the PCI bus shows an NVIDIA card, with or without a driver."""
     if sys.platform != "linux":
         return False
     return any(_read(path / "vendor") == _NVIDIA and _read(path / "class")[:4] == _DISPLAY for path in PCI.glob("*"))
@@ -63,7 +64,7 @@ def _read(path: Path) -> str:
         return ""
 
 
-def _hidden(found: Sequence[Card]) -> Iterator[Finding]:
+def _visibility_findings(found: Sequence[Card]) -> Iterator[Finding]:
     listed = os.environ.get("CUDA_VISIBLE_DEVICES")
     if listed is None:
         return
@@ -108,7 +109,13 @@ def _plan_finding(name: str, words: str, card: Card) -> Finding:
 
 
 def _plan(free: int, card: Card, host: int | None) -> str:
-    """The planner's word for what fits; empty where nothing does. host: free memory of the machine; None: any."""
+    """Return the name of the plan that fits, or an empty string.
+
+    Args:
+        free: bytes on the card.
+        card: the card.
+        host: free bytes of the machine's memory; None: any number.
+    """
     try:
         return choose_plan(full_size(), PlanRequest(), AvailableMemory(free, card.capability, host)).name
     except OutOfMemory:
@@ -116,14 +123,14 @@ def _plan(free: int, card: Card, host: int | None) -> str:
 
 
 def _make_room(card: Card) -> str:
-    found = sorted((one for one in holders() if one.uuid == card.uuid), key=lambda one: -one.used)
+    found = sorted((one for one in gpu_processes() if one.uuid == card.uuid), key=lambda one: -one.used)
     if not found:
         return "void-bridge free gives back what a server of ours holds; nvidia-smi shows who else does"
-    return f"void-bridge free, or end what holds it: {', '.join(_holder(one) for one in found[:3])}"
+    return f"void-bridge free, or end what holds it: {', '.join(_described(one) for one in found[:3])}"
 
 
-def _holder(one: Holder) -> str:
-    return f"{one.name} (process {one.pid}, {one.used / GIB:.1f} GiB)"
+def _described(process: GpuProcess) -> str:
+    return f"{process.name} (process {process.pid}, {process.used / GIB:.1f} GiB)"
 
 
 def _memory(card: Card) -> str:

@@ -1,4 +1,4 @@
-"""Of the weights of the void engine: which are there and whole, by their headers, and room for the rest."""
+"""Findings about the weights of the void engine: which are there and whole, by their headers, and room for the rest."""
 
 from __future__ import annotations
 
@@ -17,7 +17,11 @@ _ALL_GB = sum(source.gigabytes for part, source in PUBLISHED.items() if part != 
 
 
 def model_findings(config: Config | None = None) -> Iterator[Finding]:
-    """config: None is this user's."""
+    """Yield the findings about the folder of weights.
+
+    Args:
+        config: names the folder; None: this user's configuration.
+    """
     folder = (config or load().config).models
     if not folder.is_dir():
         yield Finding("models", "note", f"the void engine has no weights: {folder} is not there", f"{_FETCH} (32 GB)")

@@ -1,4 +1,4 @@
-"""NVIDIA's own program, asked for the cards, with a limit: where a driver hangs, so does the program.
+"""The cards and their processes, as NVIDIA's own program reports them, within a time limit: a driver may hang.
 
 Fields as `nvidia-smi --help-query-gpu` names them; exit codes as its manual page lists them.
 """
@@ -19,8 +19,8 @@ LIMIT_S = 10.0
 _FIELDS = ("index", "uuid", "name", "driver_version", "memory.total", "memory.used", "compute_mode", "compute_cap")
 _OLD_FIELDS = _FIELDS[:-1]  # drivers before 510 know no compute_cap
 _PROCESSES = ("gpu_uuid", "pid", "process_name", "used_memory")
-_ELSEWHERE = (Path("/usr/lib/wsl/lib/nvidia-smi"), Path(r"C:\Windows\System32\nvidia-smi.exe"))
-_TROUBLES: tuple[tuple[str, int, str, str], ...] = (
+_OTHER_PATHS = (Path("/usr/lib/wsl/lib/nvidia-smi"), Path(r"C:\Windows\System32\nvidia-smi.exe"))
+_KNOWN_ERRORS: tuple[tuple[str, int, str, str], ...] = (
     (
         "version mismatch",
         18,
@@ -60,17 +60,34 @@ _TROUBLES: tuple[tuple[str, int, str, str], ...] = (
 )
 
 
-class NoAnswer(Exception):
-    """what: went wrong, in words. fix: what to do. is_absent: no GPU is here, which may be right."""
+class NvidiaSmiError(Exception):
+    """The program does not name any card.
 
-    def __init__(self, what: str, fix: str, is_absent: bool = False) -> None:
-        super().__init__(what)
-        self.what, self.fix, self.is_absent = what, fix, is_absent
+    Attributes:
+        problem: the reason, in words.
+        fix: the remedy, in words.
+        is_absent: whether there is no GPU, which may be right.
+    """
+
+    def __init__(self, problem: str, fix: str, is_absent: bool = False) -> None:
+        super().__init__(problem)
+        self.problem, self.fix, self.is_absent = problem, fix, is_absent
 
 
 @dataclass(frozen=True)
 class Card:
-    """Memory in bytes, None where the driver does not tell. capability: of CUDA, (0, 0) where it does not."""
+    """A GPU.
+
+    Attributes:
+        index: number of the card.
+        uuid: id of the card.
+        name: of the model.
+        driver: version of the driver.
+        total: memory in bytes; None if the driver does not tell.
+        used: memory in use, in bytes.
+        mode: compute mode.
+        capability: of CUDA; (0, 0) if the driver does not tell.
+    """
 
     index: str
     uuid: str
@@ -83,7 +100,7 @@ class Card:
 
 
 @dataclass(frozen=True)
-class Holder:
+class GpuProcess:
     """A process that holds memory of a card, in bytes."""
 
     uuid: str
@@ -92,48 +109,52 @@ class Holder:
     used: int
 
 
-def program() -> str:
-    """Its path; empty where it is not installed."""
-    there = (str(path) for path in _ELSEWHERE if path.is_file())
-    return shutil.which("nvidia-smi") or next(there, "")
+def nvidia_smi_path() -> str:
+    """Return the path of the program; empty if it is not installed."""
+    others = (str(path) for path in _OTHER_PATHS if path.is_file())
+    return shutil.which("nvidia-smi") or next(others, "")
 
 
 def cards() -> list[Card]:
-    """Every card that the driver has, in its order.
+    """Return the cards in the driver's order.
 
     Raises:
-        NoAnswer: the program is not there, fails, or takes too long.
+        NvidiaSmiError: the program is not there, fails, or takes too long.
     """
-    code, said = _asked("gpu", _FIELDS)
-    if code and "not a valid field" in said:
-        code, said = _asked("gpu", _OLD_FIELDS)
-    if "No devices were found" in said:
-        raise NoAnswer(
+    code, output = _query("gpu", _FIELDS)
+    if code and "not a valid field" in output:
+        code, output = _query("gpu", _OLD_FIELDS)
+    if "No devices were found" in output:
+        raise NvidiaSmiError(
             "the driver is loaded and finds no GPU",
             "is the card powered and seen (lspci)? a container needs to be given its GPUs (--gpus all)",
             is_absent=True,
         )
-    found = [_card(row) for row in _rows(said, len(_OLD_FIELDS))] if not code else []
+    found = [_card(row) for row in _rows(output, len(_OLD_FIELDS))] if not code else []
     if not found:
-        raise _trouble(code, said)
+        raise _error_from(code, output)
     return found
 
 
-def holders() -> list[Holder]:
-    """Processes with memory of a card; none where the driver does not tell."""
+def gpu_processes() -> list[GpuProcess]:
+    """Return the processes that hold memory of a card; none if the driver does not tell."""
     try:
-        code, said = _asked("compute-apps", _PROCESSES)
-    except NoAnswer:
+        code, output = _query("compute-apps", _PROCESSES)
+    except NvidiaSmiError:
         return []
-    rows = _rows(said, len(_PROCESSES)) if not code else []
-    return [Holder(uuid, pid, Path(name).name or name, _bytes(used) or 0) for uuid, pid, name, used in rows]
+    rows = _rows(output, len(_PROCESSES)) if not code else []
+    return [GpuProcess(uuid, pid, Path(name).name or name, _bytes(used) or 0) for uuid, pid, name, used in rows]
 
 
-def _asked(what: str, fields: Sequence[str]) -> tuple[int, str]:
-    """Exit code, and all that it said."""
-    command = [program(), f"--query-{what}={','.join(fields)}", "--format=csv,noheader,nounits"]
+def _query(subject: str, fields: Sequence[str]) -> tuple[int, str]:
+    """Return the exit code and the output of a query.
+
+    Raises:
+        NvidiaSmiError: the program is not there, or does not answer in time.
+    """
+    command = [nvidia_smi_path(), f"--query-{subject}={','.join(fields)}", "--format=csv,noheader,nounits"]
     if not command[0]:
-        raise NoAnswer("nvidia-smi is not installed", "install the NVIDIA driver with its tools", is_absent=True)
+        raise NvidiaSmiError("nvidia-smi is not installed", "install the NVIDIA driver with its tools", is_absent=True)
     try:
         process = subprocess.Popen(
             command,
@@ -145,31 +166,33 @@ def _asked(what: str, fields: Sequence[str]) -> tuple[int, str]:
             env={**os.environ, "LC_ALL": "C"},
         )
     except OSError as exc:
-        raise NoAnswer(f"cannot run {command[0]}: {exc.strerror or exc}", "install the NVIDIA driver anew") from exc
+        raise NvidiaSmiError(
+            f"cannot run {command[0]}: {exc.strerror or exc}", "install the NVIDIA driver anew"
+        ) from exc
     try:
-        said, _ = process.communicate(timeout=LIMIT_S)
+        output, _ = process.communicate(timeout=LIMIT_S)
     except subprocess.TimeoutExpired:
         process.kill()
         with suppress(subprocess.TimeoutExpired):  # one that waits for the kernel cannot even be killed
             process.communicate(timeout=1.0)
-        raise NoAnswer(
+        raise NvidiaSmiError(
             f"nvidia-smi does not answer in {LIMIT_S:g} s: the driver hangs, or starts up each time it is asked",
             "see dmesg for lines with Xid and restart this machine; nvidia-persistenced keeps a driver loaded",
         ) from None
-    return process.returncode, said
+    return process.returncode, output
 
 
-def _trouble(code: int, said: str) -> NoAnswer:
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
-    for words, number, what, fix in _TROUBLES:
-        if words.lower() in said.lower() or code == number:
-            return NoAnswer(f"{what} (nvidia-smi: {lines[0][:200] if lines else code})", fix)
-    told = lines[0][:200] if lines else "nothing"
-    return NoAnswer(f"nvidia-smi ended with {code} and said {told!r}", "run nvidia-smi; install the driver anew")
+def _error_from(code: int, output: str) -> NvidiaSmiError:
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    for words, number, problem, fix in _KNOWN_ERRORS:
+        if words.lower() in output.lower() or code == number:
+            return NvidiaSmiError(f"{problem} (nvidia-smi: {lines[0][:200] if lines else code})", fix)
+    first = lines[0][:200] if lines else "nothing"
+    return NvidiaSmiError(f"nvidia-smi ended with {code} and said {first!r}", "run nvidia-smi; install the driver anew")
 
 
-def _rows(said: str, least: int) -> list[list[str]]:
-    rows = [[cell.strip() for cell in row] for row in csv.reader(said.splitlines())]
+def _rows(output: str, least: int) -> list[list[str]]:
+    rows = [[cell.strip() for cell in row] for row in csv.reader(output.splitlines())]
     return [row for row in rows if len(row) >= least]
 
 
@@ -181,5 +204,5 @@ def _card(row: list[str]) -> Card:
 
 
 def _bytes(mebibytes: str) -> int | None:
-    """[N/A] and the like: the driver does not tell."""
+    """Return bytes, or None for `[N/A]` and the like: the driver does not tell."""
     return int(mebibytes) * 2**20 if mebibytes.isdecimal() else None

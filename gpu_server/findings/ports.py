@@ -1,4 +1,4 @@
-"""Of the addresses that a server would listen on: whether they are free or held by our own server, and who may come."""
+"""Findings about the addresses that a server would listen on: whether they are free, and which clients may connect."""
 
 from __future__ import annotations
 
@@ -19,7 +19,11 @@ from void_bridge.errors import Refused, UsageError, VoidBridgeError
 
 
 def port_findings(config: Config | None = None) -> Iterator[Finding]:
-    """config: None is this user's."""
+    """Yield the findings about the ports and the allow-list.
+
+    Args:
+        config: names the addresses; None: this user's configuration.
+    """
     config = config or load().config
     ours = _listening(config.runtime_dir)
     try:
@@ -52,12 +56,12 @@ def _port_finding(name: str, host: str, port: int, variable: str, ours: dict[int
     except socket.gaierror as exc:
         return Finding(name, "bad", f"{shown}: {exc.strerror}", f"set {variable} to an address of this machine")
     except OSError as exc:
-        return Finding(name, "bad", f"{shown}: {exc.strerror}{_who(port)}", _fix(exc, variable))
+        return Finding(name, "bad", f"{shown}: {exc.strerror}{_listeners(port)}", _fix(exc, variable))
     return Finding(name, "ok", f"{shown} is free")
 
 
 def _bind(host: str, port: int) -> None:
-    """As ZeroMQ does, which is not held up by connections that have just ended."""
+    """Bind as ZeroMQ does, which ports of connections that have just ended do not stop."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         if socket.has_ipv6 and psutil.POSIX:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -72,8 +76,8 @@ def _fix(exc: OSError, variable: str) -> str:
     return f"set {variable} to an address of this machine, or tcp://127.0.0.1:*"
 
 
-def _who(port: int) -> str:
-    """Who listens at a port, as far as this user may know."""
+def _listeners(port: int) -> str:
+    """Return the processes that listen at a port, as far as this user may know."""
     try:
         found = [one for one in psutil.net_connections("tcp") if one.status == psutil.CONN_LISTEN]
         pids = {one.pid for one in found if one.laddr and one.laddr.port == port and one.pid}
@@ -84,7 +88,7 @@ def _who(port: int) -> str:
 
 
 def _listening(runtime_dir: Path) -> dict[int, int]:
-    """Port -> process, of the servers whose connection files lie there."""
+    """Return port -> process of the servers whose connection files lie in a folder."""
     found: dict[int, int] = {}
     for path in runtime_dir.glob("*.json"):
         try:
@@ -98,7 +102,7 @@ def _listening(runtime_dir: Path) -> dict[int, int]:
 
 
 def _allow_list(config: Config) -> Finding:
-    """As a server reads it before it listens at an address that others can reach."""
+    """Return whether a server would accept the keys for an address that others can reach."""
     if not (config.keys / "server.key_secret").exists():
         detail = f"{config.bind} is open to other machines, and {config.keys} holds no server.key_secret"
         return Finding("allow-list", "bad", detail, "void-bridge keys new --server, or bind to tcp://127.0.0.1:*")

@@ -1,4 +1,4 @@
-"""Of what lies in the spool: files that another user has put there, and a lock that somebody holds."""
+"""Findings about the files in the spool: those of another user, and a lock that another process holds."""
 
 from __future__ import annotations
 
@@ -19,11 +19,15 @@ _LOCKS = Path("/proc/locks")
 
 
 def spool_file_findings(config: Config | None = None) -> Iterator[Finding]:
-    """config: None is this user's."""
+    """Yield the findings about the spool.
+
+    Args:
+        config: names the spool; None: this user's configuration.
+    """
     config = config or load().config
     if not config.spool.is_dir():
         return
-    wrong = list(_strangers(config.spool))
+    wrong = list(_foreign_files(config.spool))
     yield from wrong
     lock = _lock_finding(config)
     if lock:
@@ -32,8 +36,8 @@ def spool_file_findings(config: Config | None = None) -> Iterator[Finding]:
         yield Finding("spool files", "ok", "this user's own; no server uses the spool")
 
 
-def _strangers(spool: Path) -> Iterator[Finding]:
-    """What a server refuses to start with: see `gpu_server.server.spool`."""
+def _foreign_files(spool: Path) -> Iterator[Finding]:
+    """Yield the files for which a server refuses to start: see `gpu_server.server.spool`."""
     if os.name == "nt":
         return
     ours = {os.getuid(), spool.stat().st_uid}
@@ -48,7 +52,7 @@ def _strangers(spool: Path) -> Iterator[Finding]:
 
 
 def _lock_finding(config: Config) -> Finding | None:
-    """Somebody who holds the lock and cannot be found by clients keeps every other server out."""
+    """Return the process that keeps every server out: it holds the lock, and clients cannot find it."""
     holders = _holders(config.spool / "lock")
     if not holders:
         return None
@@ -65,7 +69,7 @@ def _lock_finding(config: Config) -> Finding | None:
 
 
 def _local_server(config: Config) -> int:
-    """Its process; 0: none is known."""
+    """Return the process of the local server; 0 if none is known."""
     path = connection_path(config.runtime_dir)
     try:
         found = read_connection(path)
@@ -75,8 +79,9 @@ def _local_server(config: Config) -> int:
 
 
 def _holders(lock: Path) -> list[int]:
-    """Processes that hold a lock on the file, told without trying it: a server that starts just now would be refused.
+    """Return the processes that hold a lock on a file.
 
+    The lock is not tried: a server that starts just now would be refused.
     Linux alone; a process of another container has no number here.
     """
     if sys.platform != "linux" or not lock.exists():
@@ -88,7 +93,7 @@ def _holders(lock: Path) -> list[int]:
 
 
 def _has_open(pid: int, path: Path) -> bool:
-    """Numbers of files are of one disk alone, so look; what may not be looked at is believed."""
+    """Return whether a process has a file open: inode numbers repeat on other disks. True if that may not be seen."""
     try:
         return any(file.samefile(path) for file in Path(f"/proc/{pid}/fd").iterdir() if file.exists())
     except PermissionError:

@@ -1,4 +1,4 @@
-"""What torch is installed, and whether it suits driver and cards; read from its files, for importing takes seconds.
+"""The finding about torch: whether it suits driver and cards. It is read from torch's files: an import takes seconds.
 
 Least drivers: NVIDIA's CUDA Compatibility guide, "Minor Version Compatibility", table 1. CUDA 13 makes nothing for
 cards below 7.5, and CUDA before 12.8 nothing for 10.0 and later: the release notes of CUDA 13.0 and 12.8.
@@ -22,8 +22,14 @@ _INSTALL = "pip install 'void-bridge[void]'"
 
 
 @dataclass(frozen=True)
-class Build:
-    """cuda, hip: versions that it was built for; None: not for that."""
+class TorchBuild:
+    """An installed torch.
+
+    Attributes:
+        version: its version.
+        cuda: version of CUDA that it was built for; None: for another device.
+        hip: version of HIP that it was built for; None: for another device.
+    """
 
     version: str
     cuda: str | None = None
@@ -31,18 +37,24 @@ class Build:
 
     @property
     def cuda_version(self) -> tuple[int, int]:
+        """The version of CUDA as numbers; (0, 0) if there is none."""
         major, _, rest = (self.cuda or "0.0").partition(".")
         minor = rest.partition(".")[0]
         return (int(major) if major.isdecimal() else 0, int(minor) if minor.isdecimal() else 0)
 
 
-def installed() -> Build | None:
-    """None: no torch. Raises OSError, ValueError: its version file cannot be read."""
+def installed_torch() -> TorchBuild | None:
+    """Return the installed torch; None if there is none.
+
+    Raises:
+        OSError: its version file cannot be read.
+        ValueError: its version file cannot be understood.
+    """
     spec = PathFinder.find_spec("torch")  # also where another one has been imported
     if not spec or not spec.origin:
         return None
     values = _constants(ast.parse(Path(spec.origin).with_name("version.py").read_text(encoding="utf-8")))
-    return Build(str(values.get("__version__", "?")), *(_text(values.get(name)) for name in ("cuda", "hip")))
+    return TorchBuild(str(values.get("__version__", "?")), *(_text(values.get(name)) for name in ("cuda", "hip")))
 
 
 def _constants(tree: ast.Module) -> dict[str, object]:
@@ -60,9 +72,9 @@ def _text(value: object) -> str | None:
 
 
 def torch_finding(cards: Sequence[Card]) -> Finding:
-    """Of the torch that is installed, beside these cards."""
+    """Return whether the installed torch can use these cards."""
     try:
-        build = installed()
+        build = installed_torch()
     except (OSError, ValueError, SyntaxError) as exc:
         return Finding("torch", "bad", f"torch is broken: {exc}", f"pip uninstall torch, then {_INSTALL}")
     if build is None:
@@ -71,10 +83,10 @@ def torch_finding(cards: Sequence[Card]) -> Finding:
         return Finding("torch", "ok", "not installed; the void engine alone needs it")
     if not cards:
         return Finding("torch", "ok", f"{build.version}, {f'for CUDA {build.cuda}' if build.cuda else 'for CPUs'}")
-    return _beside(build, cards)
+    return _fit_finding(build, cards)
 
 
-def _beside(build: Build, cards: Sequence[Card]) -> Finding:
+def _fit_finding(build: TorchBuild, cards: Sequence[Card]) -> Finding:
     again = "install torch again, built for a CUDA that fits (its site's selector names the index)"
     if build.hip:
         return Finding("torch", "note", f"{build.version} is for AMD GPUs, which nobody has tried", again)

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO, Any, BinaryIO, cast
 
-from gpu_server.logs import log_of_worker
+from gpu_server.logs import log_worker_line
 from gpu_server.worker.messages import Ended, RunJob, WorkerMessage, receive, send
 
 log = logging.getLogger(__name__)
@@ -153,6 +153,6 @@ class WorkerProcess:
     def _read_log(self, stderr: IO[bytes]) -> None:
         while line := stderr.readline(_LINE_BYTES_MAX):
             text = line.decode("utf-8", "replace").rstrip()
-            messages = log_of_worker(self.name, text, self._jobs, self._latest)
+            messages = log_worker_line(self.name, text, self._jobs, self._latest)
             self._tail += [message[:_TAIL_CHARACTERS] for message in messages]
         stderr.close()

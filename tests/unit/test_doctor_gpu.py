@@ -79,7 +79,7 @@ def machine(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", f"{machine.programs}:/usr/bin:/bin")
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setattr(sys, "path", [str(machine.packages)])
-    monkeypatch.setattr(nvidia_smi, "_ELSEWHERE", ())
+    monkeypatch.setattr(nvidia_smi, "_OTHER_PATHS", ())
     monkeypatch.setattr(nvidia_smi.shutil, "which", lambda name: _which(name, machine.programs))
     monkeypatch.setattr(gpu, "gpu_count", lambda: 0)  # this machine's own driver
     monkeypatch.setattr(gpu, "PCI", tmp_path / "pci")
@@ -283,7 +283,7 @@ def test_a_torch_without_its_version_file(machine):
 
 
 def test_this_machines_own_torch_is_read_without_importing_it():
-    build = torch_build.installed()
+    build = torch_build.installed_torch()
     if build is None:
         pytest.skip("no torch here")
     assert build.version[0].isdecimal() and build.cuda_version >= (0, 0)

@@ -18,7 +18,7 @@ from gpu_server.logs import (
     TextLines,
     about_job,
     handler_to_server,
-    log_of_worker,
+    log_worker_line,
     of_job,
 )
 from tests.support.live_server import eventually
@@ -228,7 +228,9 @@ def said_by_worker(act):
 
 def logged_again(text, caplog, jobs=()):
     with caplog.at_level(logging.DEBUG):
-        told = [message for line in text.rstrip("\n").split("\n") for message in log_of_worker("worker-0", line, jobs)]
+        told = [
+            message for line in text.rstrip("\n").split("\n") for message in log_worker_line("worker-0", line, jobs)
+        ]
     assert [record.getMessage() for record in caplog.records] == told
     lines = [TextLines().format(record).split("\n")[0] for record in caplog.records]
     return [LINE.fullmatch(line) for line in lines], caplog.records
@@ -257,8 +259,8 @@ def test_words_of_a_library_are_about_the_jobs_that_the_worker_holds(caplog):
 
 def test_words_that_are_read_late_are_about_the_last_job_and_records_are_not(caplog):
     with caplog.at_level(logging.DEBUG):
-        log_of_worker("worker-0", "Segmentation fault", [], ["last"])
-        log_of_worker("worker-0", said_by_worker(lambda log, _: log.info("leaving")).rstrip(), [], ["last"])
+        log_worker_line("worker-0", "Segmentation fault", [], ["last"])
+        log_worker_line("worker-0", said_by_worker(lambda log, _: log.info("leaving")).rstrip(), [], ["last"])
     assert [record.job for record in caplog.records] == ["last", ""]
 
 
@@ -278,4 +280,4 @@ ALMOST = st.sampled_from(["{}", "[]", "1", '{"message": [1]}', '{"message": "a",
 @given(st.text(max_size=100) | st.builds("\x1e{}".format, st.text(max_size=100) | ALMOST))
 def test_nothing_that_a_worker_writes_brings_the_server_down(text):
     for line in text.split("\n"):
-        log_of_worker("worker-0", line, ["job"])
+        log_worker_line("worker-0", line, ["job"])
