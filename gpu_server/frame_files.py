@@ -38,7 +38,7 @@ class FrameFiles:
             DiskFull, OutputError: the file cannot be written.
         """
         path = self._path(index)
-        with map_write_errors(path), open(path, "wb") as file:  # ndarray.tofile does not say that the disk is full
+        with map_write_errors(path), open(path, "wb") as file:  # ndarray.tofile does not report a full disk
             file.write(np.ascontiguousarray(rgb, self._dtype).data)
 
     def get(self, index: int, box: Box | None = None) -> Array:

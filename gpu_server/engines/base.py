@@ -11,7 +11,7 @@ import abc
 import enum
 import hashlib
 import importlib.util
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -49,7 +49,7 @@ class Clip(Protocol):
     height: int
     width: int
     pixel_aspect: float
-    exposure: float  # stops that bring the plate to a normal exposure, fixed for the whole job
+    exposure: float
 
     def plate(self, index: int, box: Box | None = None) -> Array:
         """Return RGB of `box` (default: the raster), shape [H, W, 3]: linear, in the working space, as stored.
@@ -77,7 +77,7 @@ class ModelClip(Clip, Protocol):
     """
 
     preroll: bool
-    rate: Fraction  # frames a second
+    rate: Fraction
 
     def quadmask(self, index: int) -> NDArray[np.uint8]:
         """Return the quadmask, shape [H, W]: 0 object, 63 overlap, 127 affected, 255 keep."""
@@ -121,13 +121,13 @@ class Context(Protocol):
     """
 
     job: Job
-    scratch: Path  # a folder of this job that survives a crash; empty at the first attempt
-    cache: Path  # a folder that all jobs share, for what is found again by content; may be emptied at any time
-    models: Path  # where weights lie
-    report: dict[str, object]  # what the job says it did: plain values by name
-    headers: dict[str, str]  # what result frames say of their making, by name below void_bridge/; set before a patch
+    scratch: Path
+    cache: Path
+    models: Path
+    report: dict[str, object]
+    headers: dict[str, str]
 
-    def progress(self, stage: str, done: int, total: int) -> None:
+    def progress(self, stage: EngineStage, done: int, total: int) -> None:
         """Report the steps done of a stage. This is also a safe point.
 
         Args:
@@ -235,7 +235,7 @@ class Engine(abc.ABC):
     needs: ClassVar[EngineNeeds] = EngineNeeds()
     domain: ClassVar[Literal["plate", "model"]] = "plate"
     access: ClassVar[Literal["stream", "random"]] = "random"
-    stages: ClassVar[type[EngineStage] | Mapping[str, float]] = EngineStage
+    stages: ClassVar[type[EngineStage]] = EngineStage
 
     def missing(self, models: Path, job: Job | None = None) -> str:
         """Return what the engine lacks on this machine, or an empty string when it is ready.
@@ -330,7 +330,7 @@ class SilentContext:
         """A folder below the scratch folder."""
         return self.scratch / "cache"
 
-    def progress(self, stage: str, done: int, total: int) -> None:
+    def progress(self, stage: EngineStage, done: int, total: int) -> None:
         """Ignore the progress."""
         pass
 

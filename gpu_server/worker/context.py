@@ -28,9 +28,9 @@ class WorkerStage(EngineStage):
     DECODE = "decode", 0.1
 
 
-def stage_shares(stages: type[EngineStage] | Mapping[str, float]) -> dict[str, float]:
+def stage_shares(stages: type[EngineStage]) -> dict[str, float]:
     """Return the share of a job's time that each stage takes, by its name."""
-    return dict(stages) if isinstance(stages, Mapping) else {stage.value: stage.share for stage in stages}
+    return {stage.value: stage.share for stage in stages}
 
 
 class StageClock:
@@ -97,23 +97,24 @@ class RunContext:
         if texts:
             self.report["warnings"] = [*self.report.get("warnings", ()), *texts]  # type: ignore[misc]
 
-    def progress(self, stage: str, done: int, total: int) -> None:
+    def progress(self, stage: EngineStage, done: int, total: int) -> None:
         """Tell the server how far a stage is; see `Context.progress`."""
         self.check()
-        if stage not in self.clock.shares:
+        name, clock = str(stage), self.clock
+        if name not in clock.shares:
             raise EngineError(
-                f"got the stage {stage!r}, which the engine does not declare; "
-                f"expected one of {', '.join(self.clock.shares) or 'its `stages`, which are empty'}"
+                f"got the stage {name!r}, which the engine does not declare; "
+                f"expected one of {', '.join(clock.shares) or 'its `stages`, which are empty'}"
             )
         with self._lock:
-            now, fresh = time.monotonic(), stage != self.clock.stage
+            now, fresh = time.monotonic(), name != clock.stage
             if fresh:
-                self.clock.enter(stage)
+                clock.enter(name)
             if not fresh and done < total and now - self._last_progress < PROGRESS_INTERVAL_S:
                 return
             self._last_progress = now
-            left = self.clock.seconds_left(done, total)
-        self._send(Advance(self._command.id, self._command.attempt, stage, done, total, left))
+            left = clock.seconds_left(done, total)
+        self._send(Advance(self._command.id, self._command.attempt, name, done, total, left))
 
     def preview(self, index: int, rgb_u8: NDArray[np.uint8]) -> None:
         """Send a preview of a frame to the server, at most one a second; see `Context.preview`."""

@@ -19,8 +19,8 @@ Array = NDArray[np.float32]
 NOTABLE_SHARE = 0.03
 
 _SIGNIFICANT = 2.0  # tolerances
-_LARGEST = 10.0  # tolerances; a change is there or not
-_MARGIN = 4.0  # canvas pixels beyond the matte that the VAE mixes
+_LARGEST = 10.0  # tolerances; larger changes count the same
+_MARGIN = 4.0  # canvas pixels beyond the matte, which the VAE mixes
 _SMALLEST = 5  # canvas pixels across; less is noise
 
 
@@ -61,7 +61,7 @@ def cut_off_warning(cuts: Mapping[int, CutOff]) -> Optional[str]:
         cuts: by frame, with boxes in pixels of the plate.
     """
     notable = {frame: cut for frame, cut in cuts.items() if cut.share >= NOTABLE_SHARE and not cut.box.empty}
-    if len(notable) == 1 < len(cuts):  # a model's slip; what it does to a scene lasts longer
+    if len(notable) == 1 < len(cuts):  # a model's slip: real changes last for several frames
         return None
     if not notable:
         return None

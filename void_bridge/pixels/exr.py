@@ -239,7 +239,7 @@ def _planes(part: ExrPart) -> Dict[str, Plane]:
     for name, plane in part.channels.items():
         assert plane.shape == part.data_window.shape, f"{name} {plane.shape} in window {part.data_window}"
         assert plane.dtype.type in _DTYPES.values(), f"{name} is {plane.dtype}"
-    # OpenEXR takes the memory of any other layout for C order, and says nothing (openexr#1929).
+    # OpenEXR takes the memory of any other layout for C order, without an error (openexr#1929).
     return {n: np.ascontiguousarray(p, p.dtype.newbyteorder("=")) for n, p in part.channels.items()}
 
 

@@ -39,7 +39,7 @@ def refuse_unreadable(info: ExrInfo, name: str) -> None:
 def _frame_bytes_max() -> int:
     try:
         physical = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):  # Windows does not say
+    except (AttributeError, ValueError, OSError):  # not known on Windows
         return MAX_FRAME_BYTES
     return min(MAX_FRAME_BYTES, physical // 2)
 

@@ -21,10 +21,10 @@ CONTEXT = 0.5
 """Context on each side, as a share of the region's size: the region is then half as high and wide as the crop."""
 
 ASPECT_TOLERANCE = 0.02
-"""A whole plate this near to the canvas's aspect is fitted as it is, as the model was trained: 16:9 on a 7:4 canvas."""
+"""Difference in aspect up to which a whole plate is fitted to the canvas, as in training: 16:9 on a 7:4 canvas."""
 
 NEARLY_WHOLE = 0.85
-"""From this share of the plate's height on, all of it is taken."""
+"""Share of the plate's height from which on all of it is taken."""
 
 
 @dataclass(frozen=True)

@@ -32,18 +32,18 @@ Array = NDArray[np.float64]
 Shape = Tuple[int, int]
 
 FOLLOW = (2 * math.sin(math.pi / 48)) ** 4
-"""Weight of the centre against smoothness: a to and fro of 48 frames is followed half way, a faster one less."""
+"""Weight of the centre against smoothness: motion with a period of 48 frames is followed half way, faster one less."""
 
 SPEED = 1 / 16
-"""Of the crop's size, a frame, at most: every place of the background stays in view for 16 frames."""
+"""Largest speed, in crop sizes a frame: every place of the background stays in view for 16 frames."""
 
 ACCELERATION = SPEED / 12
-"""Of the crop's size, a frame a frame, at most: a dozen frames to the largest speed."""
+"""Largest change of speed a frame, in crop sizes: a dozen frames to the largest speed."""
 
 WORTH_MOVING = 1.15
-"""The held crop has to be this many times higher, or it is taken."""
+"""How many times higher the held crop must be for the crop to move."""
 
-_GROWTH = 1.1  # from one size that is tried to the next
+_GROWTH = 1.1  # factor from one size to the next
 _STEPS = 6000  # about 3000 are needed
 _SETTLED = 1e-7  # pixels of a step along the gradient: the path is right to a hundredth of a pixel
 
@@ -97,7 +97,7 @@ class _Bounds(NamedTuple):
 def _bounds(raster: Box, drawn: Sequence[Box], shape: Shape, growth: int) -> _Bounds:
     size = np.array(shape)
     first, last = np.array([raster.y0, raster.x0]), np.array([raster.y1, raster.x1]) - size
-    middle = first - (first - last) // 2  # where the raster's middle is the crop's, for a crop that is larger
+    middle = first - (first - last) // 2  # of a crop larger than the raster: their middles coincide
     first, last = np.where(first > last, middle, first), np.where(first > last, middle, last)
     begins = np.array([[box.y0, box.x0] for box in drawn])
     ends = np.array([[box.y1, box.x1] for box in drawn])

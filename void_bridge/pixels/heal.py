@@ -50,7 +50,7 @@ def _from_neighbours(rgb: Image, broken: Mask) -> Image:
     _, nearest = cv2.distanceTransformWithLabels(
         broken.view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
     )
-    # Labels count the finite pixels in an order of OpenCV's own: read back which label is which.
+    # OpenCV numbers the finite pixels in an order of its own: read back the pixel of each label.
     source = np.zeros(nearest.max() + 1, np.int64)
     source[nearest[~broken]] = np.flatnonzero(~broken)
     filled: Image = rgb.reshape(-1, 3)[source[nearest]]

@@ -96,7 +96,7 @@ _TINT = 0.5
 _WHITE = (255, 255, 255)
 _GREY = (170, 170, 170)
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
-_LEGEND_HEIGHT = 1 / 28  # of the picture, for a line
+_LEGEND_HEIGHT = 1 / 28  # height of a line, as a share of the picture's
 
 
 class OverlayLayer(NamedTuple):

@@ -26,7 +26,7 @@ OBJECT, OVERLAP, AFFECTED, KEEP = 0, 63, 127, 255
 """The four values of a quadmask."""
 
 PRESENT = 0.01
-"""Above this a matte counts for pasting; so near to 1, `keep` counts as whole."""
+"""Value above which a matte counts for pasting; within this of 1, `keep` counts as whole."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def plane_over(channel: NDArray[np.generic], data_window: Box, raster: Box, inve
     """
     assert channel.shape == data_window.shape, f"a channel of {channel.shape} in a window of {data_window.shape}"
     plane = np.zeros(raster.shape, np.float32)
-    # Most of a matte is 0: touch the rest alone.
+    # Most of a matte is 0: only the rest is copied.
     present = matte_box(_bits(channel)).moved(data_window.y0, data_window.x0) & raster
     if not present.empty:
         window = plane[present.relative_to(raster).slices]

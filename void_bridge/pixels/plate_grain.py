@@ -23,7 +23,7 @@ _APART = 8  # pixels; grain is independent from there on
 _WHOLE = 0.1  # pixels off a whole number that count as none
 _LARGEST_SHIFT = _WINDOW / 4
 _LEAST_RESPONSE = 0.05
-_THOROUGH = np.float32(1.3)  # times the strength that is expected: what the filter leaves would still show
+_THOROUGH = np.float32(1.3)  # times the expected strength: the rest that the filter leaves would still show
 
 
 def measure_grain(pairs: Iterable[Pair], exposure: float) -> Grain:

@@ -24,16 +24,16 @@ CELL = 8
 """Pixels of the canvas across one cell of a match: a correction is smooth over a few of them."""
 
 LARGEST_LOG_GAIN = 0.3
-"""A factor of 1.35: what is further off is a change of light in the scene, and stays."""
+"""A factor of 1.35: a larger difference is a change of light in the scene, and stays."""
 
 DOUBT = 0.12
-"""A pixel whose log ratio is so far from the usual one has changed, and says little of the exposure."""
+"""Log ratio away from the usual one from which a pixel has changed, and counts little for the exposure."""
 
 _SMOOTH_CELLS = 1.5
-_DARK = 0.1  # of the usual brightness: below, a ratio says little
+_DARK = 0.1  # of the usual brightness: below, a ratio is unreliable
 _BRIGHT = 4.0  # times the usual brightness: above, one light would outvote its surroundings
 _LARGEST_OFFSET = 0.1  # of the usual brightness
-_LEAST_SHARE = 0.2  # of a cell and its neighbours that must be trusted
+_LEAST_SHARE = 0.2  # of a cell and its neighbours, which must be trusted
 _TINY = np.float32(1e-12)
 
 

@@ -15,7 +15,7 @@ from void_bridge.pixels.box import Box
 from void_bridge.pixels.encoding import encode
 
 _CONTEXT_PX = 48  # proxy pixels around the hole
-_FADE_PX = 8.0  # over which a source fades in from the border of what it hides
+_FADE_PX = 8.0  # proxy pixels over which a source fades in from the border of its hidden pixels
 _GAIN_MATTERS = 0.004
 _LARGEST_OFFSET = 0.12
 _OFFSET_SIGMA = 3.0  # cells of the colour grid

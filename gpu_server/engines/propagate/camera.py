@@ -23,11 +23,11 @@ Map = NDArray[np.float64]  # shape [3, 3], (x, y, 1) to (x, y, 1)
 Points = NDArray[np.float32]  # shape [N, 2]
 
 _CORNERS = 500
-_PRECISE_CORNERS = 250  # the best of them: where the way is nearly known
+_PRECISE_CORNERS = 250  # the best of them, for maps that are nearly known
 _THERE_AND_BACK_PX = 0.5
 _ENOUGH = 24
 _AS_GOOD = 1.06, 0.012  # a simpler motion may be worse by this factor and these pixels
-_AS_STILL = 1.25, 0.03  # and none at all by these: what then remains is less than resampling costs
+_AS_STILL = 1.25, 0.03  # no motion may be worse by these: resampling would cost more than the rest
 
 
 @dataclass
@@ -42,8 +42,8 @@ class Camera:
     """
 
     survey: Survey
-    chain: list[Map]  # frame t to frame 0
-    sure: list[bool]  # was the step from t to t + 1 tracked
+    chain: list[Map]
+    sure: list[bool]
     corners: dict[int, Points] = field(default_factory=dict)
 
     def rough(self, target: int, source: int) -> Map:

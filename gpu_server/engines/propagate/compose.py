@@ -20,8 +20,8 @@ from void_bridge.pixels.box import Box
 from void_bridge.pixels.encoding import decode, encode
 from void_bridge.pixels.grain import Grain
 
-_RIM = 8  # pixels around a tile, for what looks at neighbours
-_GRAIN_OF_SYNTHESISED = 0.25  # share of variance that it keeps after its grain was taken
+_RIM = 8  # pixels around a tile, for operations on neighbours
+_GRAIN_OF_SYNTHESISED = 0.25  # share of variance that is left after its grain was removed
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class Composer:
     camera: Camera
     store: FrameCache
     grain: Grain
-    grain_seed: int | None  # None: no new grain
+    grain_seed: int | None
     check: Callable[[], None] = lambda: None
 
     def fill(

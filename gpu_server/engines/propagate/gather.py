@@ -18,7 +18,7 @@ from void_bridge.pixels.box import Box
 from void_bridge.pixels.encoding import apply_gain
 
 _TILE = 320
-_RIM = 8  # pixels around a tile, for what looks at neighbours
+_RIM = 8  # pixels around a tile, for operations on neighbours
 _LIKE = 0.035  # encoded: how far sources may differ and still be mixed
 _LOWEST_WEIGHT = 1e-9
 _REACH_FRAMES = 12.0
@@ -145,7 +145,7 @@ def _distances_from_medoid(pictures: Sequence[Array], beliefs: Sequence[Array]) 
     everything = np.maximum(sum(beliefs), 1e-12)
     for i in range(count):
         cost = sum((beliefs[j] * np.minimum(between(i, j), 4 * _LIKE) for j in range(count) if j != i), np.float32(0))
-        # Among equals the one believed most: it decides where only two differ.
+        # Among equals the most believed one wins; it decides between two that differ.
         cost = cost / everything + np.float32(0.02) * (1 - beliefs[i] / everything) + 10 * (beliefs[i] <= 0)
         nearer = cost < best
         best, centre = np.where(nearer, cost, best), np.where(nearer, i, centre)

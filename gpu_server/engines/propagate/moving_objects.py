@@ -13,9 +13,9 @@ from void_bridge.pixels.box import Box
 
 _STEADY_PX = 1.0  # proxy pixels a frame: the camera is nearly still
 _MOVES_PX = 1.5  # proxy pixels a frame, beyond the camera's motion
-_MOVES_A_LITTLE_PX = 0.8  # what touches a mover and moves at least this much belongs to it
-_VISIBLE = 8.0  # of 255: how much the picture must change with it
-_AMBIENT = 0.45  # where more of the frame moves than this, it is water or leaves, and that is background
+_MOVES_A_LITTLE_PX = 0.8  # pixels beside a moving object that move this much belong to it
+_VISIBLE = 8.0  # of 255: least change of the picture
+_AMBIENT = 0.45  # of the frame; if more of it moves, it is water or leaves, hence background
 _AROUND_PX = 5
 
 

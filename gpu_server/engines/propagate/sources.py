@@ -12,10 +12,10 @@ from gpu_server.engines.propagate.survey import Survey
 
 Mask = NDArray[np.bool_]
 
-ENOUGH_SOURCES, MOST_SOURCES = 6, 8  # the last ones are taken only for what else nobody saw
+ENOUGH_SOURCES, MOST_SOURCES = 6, 8  # the last ones are taken only for pixels that no other source shows
 _CELL = 4  # proxy pixels
 _UNSEEN_STEP = 2
-_LEAST_NEW = 2  # cells that nobody else saw, for which a source is worth having
+_LEAST_NEW = 2  # cells that no other source shows, for which a source is worth having
 _WORTH = (1.0, 0.4, 0.25, 0.12, 0.06)  # of the first, second ... source of a place
 _REACH_FRAMES = 10.0
 
@@ -43,7 +43,7 @@ def choose_sources(survey: Survey, camera: Camera, target: int) -> list[int]:
     while len(taken) < MOST_SOURCES and len(others):
         new = (sees @ (times_seen == 0)) * near
         more = (sees @ worth[np.minimum(times_seen, len(_WORTH))]) * near
-        # Whatever else is near, nothing may be left unseen that somebody saw.
+        # Cells that only one frame shows come first, however far it is.
         best = int(np.argmax(new if len(taken) >= ENOUGH_SOURCES else more + 10 * new))
         worthwhile = len(taken) < ENOUGH_SOURCES and more[best] >= 0.004 * len(points) * near[best]
         if new[best] < _LEAST_NEW * near[best] and not worthwhile:

@@ -20,7 +20,7 @@ COLOUR_STEP = 4  # proxy pixels a side of one cell of the colour grid
 _HOLE, _INVALID, _GONE = np.uint8(1), np.uint8(2), np.uint8(4)
 _TOUCHED = 0.01
 _MARGIN = 2  # proxy pixels around everything that may not be a source
-_FEATHER_PX = 6  # how far the hole may reach beyond what is affected
+_FEATHER_PX = 6  # by which the hole may reach beyond the affected area
 _SPECK_PX = 6
 _BETWEEN_PX = 24
 _DETAIL_SIGMA = 14.0
@@ -81,7 +81,7 @@ class Survey:
         flags, colour_valid = self.flags.copy(), self.colour_valid.copy()
         for i, mask in enumerate(movers):
             hidden = mask | self.invalid(i)
-            # What of a mover lies between it and the hole was hidden in the frames that it was compared with.
+            # Pixels between a moving object and the hole were hidden in the frames that it was compared with.
             between = _close(hidden, _BETWEEN_PX) & grow_mask(mask, _BETWEEN_PX) if mask.any() else mask
             flags[i] |= mask * (_INVALID | _GONE) | (_close(hidden, _SPECK_PX) | between) * _INVALID
             colour_valid[i] &= ~_touched(mask, (colour_valid.shape[1], colour_valid.shape[2]))
