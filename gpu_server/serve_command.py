@@ -1,4 +1,4 @@
-"""`void-bridge serve`: answer jobs until told to stop."""
+"""`void-bridge serve`: a server that answers jobs until it is stopped."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def _no_gpu_finding(exc: NvidiaSmiError) -> Finding:
     """Return whether the tools, the driver or the card are missing."""
     count = gpu_count()
     if count:
-        detail = f"the driver has {count} GPU, but nvidia-smi is not on PATH: its state cannot be told"
+        detail = f"the driver has {count} GPU, but nvidia-smi is not on PATH: its state is unknown"
         return Finding("gpu", "note", detail, "install the driver's tools (nvidia-utils), or put them on PATH")
     if _has_card():
         detail = f"there is an NVIDIA card, but {exc.problem}"
@@ -78,34 +78,34 @@ def _visibility_findings(found: Sequence[Card]) -> Iterator[Finding]:
 
 def _card_findings(card: Card) -> Iterator[Finding]:
     name = f"gpu {card.index}"
-    words = f"{card.name}, driver {card.driver}, {_memory(card)}, compute capability {_dotted(card.capability)}"
+    summary = f"{card.name}, driver {card.driver}, {_memory(card)}, compute capability {_dotted(card.capability)}"
     if card.mode == "Prohibited":
         fix = f"nvidia-smi -i {card.index} -c DEFAULT, as root"
-        yield Finding(name, "bad", f"{words}; its compute mode is Prohibited: nothing may run on it", fix)
+        yield Finding(name, "bad", f"{summary}; its compute mode is Prohibited: nothing may run on it", fix)
         return
-    yield _plan_finding(name, words, card)
+    yield _plan_finding(name, summary, card)
     if (0, 0) < card.capability < FP8_CAPABILITY:
         detail = f"{card.name} does not multiply 8-bit floats: they are widened where they are used (fp8-stored)"
         fix = f"nothing, if that is enough; fp8 needs compute capability {_dotted(FP8_CAPABILITY)} (docs/precision.md)"
         yield Finding(name, "note", detail, fix)
 
 
-def _plan_finding(name: str, words: str, card: Card) -> Finding:
+def _plan_finding(name: str, summary: str, card: Card) -> Finding:
     if card.total is None:
-        return Finding(name, "ok", f"{words}; what fits is decided when a job starts")
+        return Finding(name, "ok", f"{summary}; what fits is decided when a job starts")
     free = max(0, card.total - card.used)
     host = int(psutil.virtual_memory().available)
     now, empty = _plan(free, card, host), _plan(card.total, card, host)
     if not _plan(card.total, card, None):
         fix = f"use another card; {_CPU_ONLY}"
-        return Finding(name, "note", f"{words}: too small for the void engine at 672x384", fix)
+        return Finding(name, "note", f"{summary}: too small for the void engine at 672x384", fix)
     if not empty:
-        detail = f"{words}; {host / GIB:.1f} GiB of free memory beside it are too little for the void engine"
+        detail = f"{summary}; {host / GIB:.1f} GiB of free memory beside it are too little for the void engine"
         return Finding(name, "note", detail, "close something; void-bridge models plan says what each part takes")
     if now != empty:
-        detail = f"{words}; now: {now or 'no room for the void engine'}; if it were empty: {empty}"
+        detail = f"{summary}; now: {now or 'no room for the void engine'}; if it were empty: {empty}"
         return Finding(name, "note", detail, _make_room(card))
-    return Finding(name, "ok", f"{words}; void: {now}")
+    return Finding(name, "ok", f"{summary}; void: {now}")
 
 
 def _plan(free: int, card: Card, host: int | None) -> str:
@@ -135,9 +135,9 @@ def _described(process: GpuProcess) -> str:
 
 def _memory(card: Card) -> str:
     if card.total is None:
-        return "memory not told"
+        return "memory unknown"
     return f"{card.total / GIB:.1f} GiB, {card.used / GIB:.1f} taken"
 
 
 def _dotted(capability: tuple[int, int]) -> str:
-    return "{}.{}".format(*capability) if capability > (0, 0) else "not told"
+    return "{}.{}".format(*capability) if capability > (0, 0) else "unknown"

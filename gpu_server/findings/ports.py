@@ -112,6 +112,6 @@ def _allow_list(config: Config) -> Finding:
     except Refused as exc:
         return Finding("allow-list", "bad", exc.message, "void-bridge keys list shows whose keys are no good")
     if not names:
-        detail = f"{config.bind} is open to other machines, and nobody is on its list: the server does not start"
+        detail = f"{config.bind} is open to other machines, and no client is on its list: the server does not start"
         return Finding("allow-list", "bad", detail, "void-bridge keys allow NAME FILE, FILE being their client.key")
     return Finding("allow-list", "ok", f"{len(names)} may come in: {', '.join(sorted(names.values()))}")

@@ -62,8 +62,8 @@ def _lock_finding(config: Config) -> Finding | None:
     (pid, *_) = holders
     detail = f"process {pid} uses the spool, and no connection file in {config.runtime_dir} names it"
     fix = (
-        f"end process {pid} if it is a server that nobody finds; or is it one with another VOID_BRIDGE_RUNTIME_DIR or "
-        "XDG_RUNTIME_DIR?"
+        f"end process {pid} if it is a server that no client finds; or is it one with another "
+        "VOID_BRIDGE_RUNTIME_DIR or XDG_RUNTIME_DIR?"
     )
     return Finding("spool files", "bad", detail, fix)
 

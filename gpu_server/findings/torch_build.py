@@ -89,7 +89,7 @@ def torch_finding(cards: Sequence[Card]) -> Finding:
 def _fit_finding(build: TorchBuild, cards: Sequence[Card]) -> Finding:
     again = "install torch again, built for a CUDA that fits (its site's selector names the index)"
     if build.hip:
-        return Finding("torch", "note", f"{build.version} is for AMD GPUs, which nobody has tried", again)
+        return Finding("torch", "note", f"{build.version} is for AMD GPUs, which is untested", again)
     if not build.cuda:
         return Finding("torch", "bad", f"{build.version} is for CPUs: the void engine cannot use the GPU", again)
     detail, least = f"{build.version} for CUDA {build.cuda}", _LEAST_DRIVER.get(build.cuda_version[0], 0)

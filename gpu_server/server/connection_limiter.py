@@ -30,7 +30,8 @@ _EVENTS = zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED | zmq.EVENT_CLOSED
 class ConnectionLimiter:
     """The connections of one socket, for the thread that owns it.
 
-    Use as: poll `monitor`, call `read_events()` when it is ready, `heard(fd)` for a message, `check_memory(now)` often.
+    Use as: poll `monitor`, call `read_events()` when it is ready, `note_message(fd)` for each message, and
+    `check_memory(now)` often.
 
     Args:
         router: the socket, bound.
@@ -61,7 +62,7 @@ class ConnectionLimiter:
         if surplus > 0:
             self._shut(list(self._strangers)[:surplus])
 
-    def heard(self, fd: int) -> None:
+    def note_message(self, fd: int) -> None:
         """Note that a whole message came over a connection: it is no stranger's."""
         if fd not in self._known:
             self.read_events()

@@ -139,7 +139,7 @@ def _valid_clients(folder: Path) -> dict[str, str]:
         check_folder(folder)
         paths = sorted(folder.glob("*.key"))
     except (Refused, OSError) as exc:
-        log.warning("nobody on the list is let in: %s", exc)
+        log.warning("no key on the list is let in: %s", exc)
         return names
     for path in paths:
         try:

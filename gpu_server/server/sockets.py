@@ -218,7 +218,7 @@ class RouterLoop(threading.Thread):
             except zmq.Again:
                 return
             with self._answer_seconds.time():
-                self._limiter.heard(connection)
+                self._limiter.note_message(connection)
                 self._answer(client, frames, self._listener.is_allowed(key))
 
     def _answer(self, client: bytes, frames: list[Any], is_allowed: bool) -> None:

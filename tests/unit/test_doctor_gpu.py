@@ -185,7 +185,7 @@ def test_a_driver_that_knows_no_compute_capability(machine):
         old=f"0, {UUID}, NVIDIA GeForce RTX 3090, 470.256.02, 24268, 0, Default",
     )
     told = found("gpu 0")
-    assert told.state == "ok" and "driver 470.256.02" in told.detail and "compute capability not told" in told.detail
+    assert told.state == "ok" and "driver 470.256.02" in told.detail and "compute capability unknown" in told.detail
 
 
 def test_a_card_below_8_9_says_what_it_falls_back_to(machine):
@@ -224,7 +224,7 @@ def test_little_memory_beside_a_card(machine, monkeypatch):
 def test_a_driver_that_tells_no_memory(machine):
     machine.smi(f"0, {UUID}, NVIDIA GB10, 580.95.05, [N/A], [N/A], Default, 12.1")
     told = found("gpu 0")
-    assert told.state == "ok" and "memory not told" in told.detail
+    assert told.state == "ok" and "memory unknown" in told.detail
 
 
 def test_a_card_on_which_nothing_may_run(machine):

@@ -111,7 +111,7 @@ def test_an_open_address_without_keys_then_without_clients(tmp_path):
     assert told.state == "bad" and told.fix.startswith("void-bridge keys new --server")
     make_pair(tmp_path / "keys", "server")
     told = list_of(tmp_path)
-    assert told.state == "bad" and "nobody is on its list" in told.detail
+    assert told.state == "bad" and "no client is on its list" in told.detail
     assert told.fix.startswith("void-bridge keys allow NAME FILE")
     make_pair(tmp_path / "keys", "client")
     allow(tmp_path / "keys", "anna")
