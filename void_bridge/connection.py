@@ -23,7 +23,7 @@ from void_bridge import installation
 from void_bridge.atomic import replacing
 from void_bridge.config import login_name
 from void_bridge.errors import NoServer, Refused, map_write_errors
-from void_bridge.real_paths import OPEN_NO_LINK, SMALL_BYTES_MAX
+from void_bridge.real_paths import read_small_file
 from void_bridge.typed import from_plain, to_plain
 
 
@@ -98,18 +98,12 @@ def read_connection(path: Path) -> Connection:
         Refused: others can read it, another user owns it, or it is not a connection file.
     """
     try:
-        descriptor = os.open(path, OPEN_NO_LINK)
+        data = json.loads(read_small_file(path, lambda facts: _check_private(facts, path)))
     except FileNotFoundError:
         raise NoServer(f"no server has left a connection file at {path}; start one with void-bridge serve") from None
-    except OSError as exc:
-        raise Refused(f"cannot read connection file {path}: {exc.strerror or exc}; remove it and start again") from exc
-    try:
-        _check_private(os.fstat(descriptor), path)
-        data = json.loads(os.read(descriptor, SMALL_BYTES_MAX))
-    except (ValueError, RecursionError) as exc:
-        raise Refused(f"cannot read connection file {path}: {exc}; remove it and start the server again") from exc
-    finally:
-        os.close(descriptor)
+    except (OSError, ValueError, RecursionError) as exc:
+        reason = getattr(exc, "strerror", None) or exc
+        raise Refused(f"cannot read connection file {path}: {reason}; remove it and start the server again") from exc
     return from_plain(Connection, data, where=str(path), error=Refused)
 
 

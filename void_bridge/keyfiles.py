@@ -21,7 +21,7 @@ import zmq
 
 from void_bridge.connection import check_parent_folders
 from void_bridge.errors import Refused
-from void_bridge.real_paths import OPEN_NO_LINK, SMALL_BYTES_MAX
+from void_bridge.real_paths import read_small_file
 
 _AGAIN = "remove it and make it again with void-bridge keys new"
 _LINE = re.compile(r"""^\s*(public|secret)-key\s*=\s*["']?([0-9A-Za-z.\-:+=^!/*?&<>()\[\]{}@%$#]{40})["']?\s*$""", re.M)
@@ -94,25 +94,16 @@ def _read_keys(path: Path, forbidden: int) -> dict[str, str]:
         path: the file.
         forbidden: mode bits that must not be set.
     """
-    found = {match[1]: match[2] for match in _LINE.finditer(_read_text(path, forbidden))}
-    if "public" not in found:
-        raise Refused(f"cannot read key {path}: no public key in it; {_AGAIN}")
-    return found
-
-
-def _read_text(path: Path, forbidden: int) -> str:
-    """Return the text of a file that only this user can have changed. Raises Refused."""
     try:
-        descriptor = os.open(path, OPEN_NO_LINK)
+        content = read_small_file(path, lambda facts: _check_owned(facts, path, forbidden))
     except OSError as exc:
         if exc.errno == errno.ELOOP:
             raise Refused(f"key {path} is a link, whose target others may change; copy the file there") from exc
         raise Refused(f"cannot read key {path}: {exc.strerror}; make it with void-bridge keys new") from exc
-    try:
-        _check_owned(os.fstat(descriptor), path, forbidden)
-        return os.read(descriptor, SMALL_BYTES_MAX).decode("utf-8", "replace")
-    finally:
-        os.close(descriptor)
+    found = {match[1]: match[2] for match in _LINE.finditer(content.decode("utf-8", "replace"))}
+    if "public" not in found:
+        raise Refused(f"cannot read key {path}: no public key in it; {_AGAIN}")
+    return found
 
 
 def _check_owned(facts: os.stat_result, path: Path, forbidden: int) -> None:

@@ -1,14 +1,33 @@
-"""Checks on paths whose symbolic links have been followed."""
+"""Protection against symbolic links: checks on paths whose links have been followed, and reading without a link."""
 
 from __future__ import annotations
 
 import os
+from pathlib import Path
+from typing import Callable
 
 from void_bridge.errors import Refused
 
-OPEN_NO_LINK = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-"""Flags that open a file but no symbolic link, and do not block on a pipe."""
-SMALL_BYTES_MAX = 64 * 1024  # of keys and connection files
+_OPEN_NO_LINK = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  # does not block on a pipe
+_SMALL_BYTES_MAX = 64 * 1024  # of keys and connection files
+
+
+def read_small_file(path: Path, check: Callable[[os.stat_result], None]) -> bytes:
+    """Return the content of a file that is no link and that a check accepts.
+
+    Args:
+        path: the file. At most 64 KiB are read.
+        check: raises an error for a file whose type, owner or mode is wrong.
+
+    Raises:
+        OSError: the file cannot be opened, or is a link (ELOOP).
+    """
+    descriptor = os.open(path, _OPEN_NO_LINK)
+    try:
+        check(os.fstat(descriptor))
+        return os.read(descriptor, _SMALL_BYTES_MAX)
+    finally:
+        os.close(descriptor)
 
 
 def is_within(path: str, root: str) -> bool:
