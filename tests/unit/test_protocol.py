@@ -134,7 +134,7 @@ def test_an_invalid_job_in_a_message_is_an_error_of_the_tree():
         "inputs": [],
         "transport": "inline",
     }
-    with pytest.raises(VoidBridgeError, match="handles -1"):
+    with pytest.raises(VoidBridgeError, match="handles: got -1"):
         decode([raw(type="submit", body=body)])
 
 
