@@ -1,5 +1,7 @@
-"""Writes what follows from the options of a job: docs/options.md, the list in the Lua script, and the rows of
-docs/protocol.md. Run by `make docs`; `tests/unit/test_options.py` compares them with the code.
+"""Writes the pages and the list that follow from the options of a job: `make docs`.
+
+These are docs/options.md, the list in the Lua script, and the rows of `Job` in docs/protocol.md.
+`tests/unit/test_options.py` compares them with the code.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Frame ranges as a value: parsed once, sorted, printed the same way everywhere."""
+"""Frame ranges as values: parsed once, sorted, and printed in one way."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _RANGE = re.compile(r"(-?\d{1,18})-(-?\d{1,18})(?:([xy:])(\d{1,18}))?")
 class FrameRange:
     """An ordered set of frame numbers, such as `1001-1046`, `1-9x2`, `-5--1,7`.
 
-    Frames are whole numbers, negatives allowed, kept ascending and once each.
+    Frames are whole numbers, which may be negative; each is kept once, in ascending order. A range does not change.
 
     >>> FrameRange.parse("1-9x2,4")
     FrameRange('1,3-5,7,9')
@@ -38,13 +38,13 @@ class FrameRange:
 
     @classmethod
     def parse(cls, text: str) -> FrameRange:
-        """Read fileseq's syntax: `A`, `A-B`, `A-BxSTEP`, `A-By STEP`, `A-B:STEP`, and lists of them.
+        """Read a range in fileseq's syntax: `A`, `A-B`, `A-BxSTEP`, `A-BySTEP`, `A-B:STEP`, and lists of them.
 
         Raises:
-            FrameRangeError: text behind the range, an empty range, fractions of frames.
+            FrameRangeError: there is text behind the range, or it is empty, too long or holds fractions of frames.
         """
         stripped = text.strip()
-        _check_effort(stripped)
+        _check_expansion(stripped)
         try:
             if re.search(r"\d\s+\d", stripped):  # which FrameSet reads as one number
                 raise ValueError("two numbers without a comma")
@@ -62,29 +62,40 @@ class FrameRange:
 
     @property
     def first(self) -> int:
+        """The lowest frame."""
         return self._frames[0]
 
     @property
     def last(self) -> int:
+        """The highest frame."""
         return self._frames[-1]
 
     @property
     def frames(self) -> Tuple[int, ...]:
+        """All frames, in ascending order."""
         return tuple(self._frames)
 
     def runs(self) -> Tuple[Tuple[int, int], ...]:
-        """First and last of every unbroken run.
+        """Return the first and last frame of every unbroken run.
 
         >>> FrameRange.parse("1-3,7").runs()
         ((1, 3), (7, 7))
         """
-        held = set(self._frames)
-        firsts = (frame for frame in self._frames if frame - 1 not in held)
-        lasts = (frame for frame in self._frames if frame + 1 not in held)
+        frames = set(self._frames)
+        firsts = (frame for frame in self._frames if frame - 1 not in frames)
+        lasts = (frame for frame in self._frames if frame + 1 not in frames)
         return tuple(zip(firsts, lasts))
 
     def with_handles(self, count: int, available: Container[int]) -> FrameRange:
-        """`count` more frames at both ends, at the step found there, as far as `available` has them."""
+        """Return this range with more frames at both ends, at the step that is found there.
+
+        Args:
+            count: the number of frames to add at each end.
+            available: the frames that exist; the handles end at the first frame that is not among them.
+
+        Raises:
+            FrameRangeError: the count is negative.
+        """
         if count < 0:
             raise FrameRangeError(f"got handles {count}, expected 0 or more")
         head_step = self._frames[1] - self.first if len(self) > 1 else 1
@@ -100,8 +111,8 @@ class FrameRange:
         return len(self._frames)
 
     def __contains__(self, frame: object) -> bool:
-        place = bisect_left(self._frames, frame) if isinstance(frame, int) else len(self)
-        return place < len(self) and self._frames[place] == frame
+        index = bisect_left(self._frames, frame) if isinstance(frame, int) else len(self)
+        return index < len(self) and self._frames[index] == frame
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, FrameRange) and self._frames == other._frames
@@ -117,7 +128,7 @@ class FrameRange:
 
 
 def _compact(ordered: List[int]) -> Sequence[int]:
-    """The same numbers: as a `range` where they are evenly spaced, which takes no memory; else a tuple."""
+    """Return sorted numbers as a `range`, which takes no memory, if they are evenly spaced, else as a tuple."""
     if len(ordered) > 1:
         even = range(ordered[0], ordered[-1] + 1, ordered[1] - ordered[0])
         if len(even) == len(ordered) and all(map(eq, even, ordered)):
@@ -125,25 +136,26 @@ def _compact(ordered: List[int]) -> Sequence[int]:
     return tuple(ordered)
 
 
-def _check_effort(text: str) -> None:
-    """Raises FrameRangeError: a short text that would be expanded to very many numbers, or a very long one."""
+def _check_expansion(text: str) -> None:
+    """Raise FrameRangeError if the text is very long, or if fileseq would expand it to very many numbers."""
     if len(text) > _MAX_TEXT:
         raise FrameRangeError(f"got a frame range of {len(text)} characters, expected at most {_MAX_TEXT}")
     if re.search(r"\.\s*\d", text):
         raise FrameRangeError(f"got fractions of frames in {text[:80]!r}, expected whole frame numbers")
     found = _RANGE.finditer(re.sub(r"\s", "", text))
-    count = sum(_effort(abs(int(m[2]) - int(m[1])), m[3], int(m[4] or 1)) for m in found)
+    count = sum(_expanded_count(abs(int(m[2]) - int(m[1])), m[3], int(m[4] or 1)) for m in found)
     if count > _MAX_FRAMES:
         raise FrameRangeError(f"got {count} frames in {text[:80]!r}, expected 1 to {_MAX_FRAMES}")
 
 
-def _effort(span: int, kind: Optional[str], step: int) -> int:
-    """Numbers that fileseq goes through: every one for `y`, and for `:` once more for each step down to 1."""
+def _expanded_count(span: int, kind: Optional[str], step: int) -> int:
+    """Return how many numbers fileseq expands: all of the span for `y`, and for `:` one more for each step to 1."""
     return span // max(step, 1) + 1 if kind == "x" else span + 1 + (step if kind else 0)
 
 
-def _unbroken(wanted: Iterable[int], held: Container[int]) -> Iterator[int]:
-    for frame in wanted:
-        if frame not in held:
+def _unbroken(frames: Iterable[int], available: Container[int]) -> Iterator[int]:
+    """Yield frames up to the first that is not available."""
+    for frame in frames:
+        if frame not in available:
             return
         yield frame

@@ -1,8 +1,8 @@
-"""File sequences as a value: a pattern, the files it names, the frames that are there.
+"""File sequences as values: a pattern, the files that it names, and the frames on disk.
 
-Read: `name.####.exr` (a digit for each #, as in Nuke), `name.%04d.exr`, `name.1001-1046#.exr` (one #
-behind a range is four digits, as in fileseq). A name without a frame token is a still: one file
-that stands for every frame.
+These patterns are read: `name.####.exr` (a digit for each #, as in Nuke), `name.%04d.exr`, and `name.1001-1046#.exr`
+(one # behind a range is four digits, as in fileseq). A name without a frame token is a still, one file that stands for
+every frame.
 """
 
 from __future__ import annotations
@@ -31,9 +31,12 @@ _OTHER_FORMATS = {".avi", ".dpx", ".jpeg", ".jpg", ".mov", ".mp4", ".mxf", ".png
 class Sequence:
     """A sequence of files, or a still.
 
-    folder: with its last separator, or empty; base and extension: what stands before and behind the number.
-    digits: the least number of characters of a frame number, its minus sign included; 0 is a still.
-    given: the frames named in the pattern itself, which do not change what it matches.
+    Attributes:
+        folder: the folder with its last separator, or empty.
+        base: the part of a name before the frame number.
+        digits: the least number of characters of a frame number, its minus sign included; 0 is a still.
+        extension: the part of a name behind the frame number.
+        frames_in_name: the frames that the pattern names itself; it matches the others, too.
 
     >>> Sequence.parse("/p/plate.%04d.exr").path(-3).name
     'plate.-003.exr'
@@ -47,7 +50,11 @@ class Sequence:
 
     @classmethod
     def parse(cls, text: str) -> Sequence:
-        """Raises UsageError: empty, a folder, or frame tokens that cannot be read."""
+        """Read a pattern.
+
+        Raises:
+            UsageError: the text is empty, a folder, or has frame tokens that cannot be read.
+        """
         folder, name = _split(text)
         if not name or name in (".", ".."):
             raise UsageError(f"got the folder {text!r}, expected files in it, such as name.####.exr")
@@ -71,28 +78,30 @@ class Sequence:
 
     @property
     def is_still(self) -> bool:
+        """Whether this is one file that stands for every frame."""
         return self.digits == 0
 
     @property
     def pattern(self) -> str:
-        """The same sequence with a # for each digit; `parse` reads it back."""
+        """The pattern with a # for each digit, which `parse` reads back."""
         return f"{self.folder}{self.base}{'#' * self.digits}{self.extension}"
 
     def __str__(self) -> str:
         return self.pattern
 
     def path(self, frame: int) -> Path:
+        """Return the file of a frame."""
         return Path(self.folder + self._name(frame))
 
     def absolute(self) -> Sequence:
-        """The same from the root. A path with a drive or share stays as it is on every system."""
+        """Return the same sequence with a path from the root. One with a drive or share stays as it is."""
         if ntpath.splitdrive(self.folder)[0]:
             return self
         folder = os.path.join(os.path.abspath(self.folder or "."), "")  # noqa: PTH100, PTH118  keeps symbolic links
         return Sequence(folder, self.base, self.digits, self.extension, self.frames_in_name)
 
     def frames_on_disk(self) -> FrameRange:
-        """The frames that are there, maybe none, from one listing of the folder.
+        """Return the frames on disk, which may be none, from one listing of the folder.
 
         A still has one frame: the number in its name, else 1.
 
@@ -107,17 +116,21 @@ class Sequence:
         return FrameRange(frame for frame, name in frames if name == self._name(frame))
 
     def require(self, frames: FrameRange) -> None:
-        """Raises MissingFrames unless every one of `frames` is on disk."""
-        held = set(frames) if self.is_still and self.path(1).is_file() else set(self.frames_on_disk())
-        missing = FrameRange(frame for frame in frames if frame not in held)
+        """Check that frames are on disk.
+
+        Raises:
+            MissingFrames: one of them is not.
+        """
+        on_disk = set(frames) if self.is_still and self.path(1).is_file() else set(self.frames_on_disk())
+        missing = FrameRange(frame for frame in frames if frame not in on_disk)
         if not missing:
             return
-        there = f"the folder has {FrameRange(held)}" if held else "none of it is there"
-        raise MissingFrames(f"missing {missing} of {frames} in {self}; {there}: render them or give other --frames")
+        found = f"the folder has {FrameRange(on_disk)}" if on_disk else "none of it is there"
+        raise MissingFrames(f"missing {missing} of {frames} in {self}; {found}: render them or give other --frames")
 
-    def frames_among(self, names: Container[str]) -> Container[int]:
-        """The frames of this sequence whose paths are among `names`."""
-        return _Named(self, names)
+    def frames_among(self, paths: Container[str]) -> Container[int]:
+        """Return the frames of this sequence whose paths are among `paths`."""
+        return _FramesAmong(self, paths)
 
     def _name(self, frame: int) -> str:
         number = f"{frame:0{self.digits}d}" if self.digits else ""
@@ -133,16 +146,20 @@ class Sequence:
 
 
 @dataclass(frozen=True)
-class _Named:
+class _FramesAmong:
     sequence: Sequence
-    names: Container[str]
+    paths: Container[str]
 
     def __contains__(self, frame: object) -> bool:
-        return isinstance(frame, int) and str(self.sequence.path(frame)) in self.names
+        return isinstance(frame, int) and str(self.sequence.path(frame)) in self.paths
 
 
 def output_sequence(argument: str, plate: Sequence) -> Sequence:
-    """Where frames go: `argument` is a pattern that ends in .exr, or a folder for `<plate>_void.####.exr`.
+    """Return the sequence that frames are written to.
+
+    Args:
+        argument: a pattern that ends in .exr, or a folder for `<plate>_void.####.exr`.
+        plate: the plate.
 
     Raises:
         UsageError: another file format, or one file for a sequence of frames.

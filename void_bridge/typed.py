@@ -1,10 +1,10 @@
-"""Dataclasses from plain data and back, checked on the way in.
+"""Conversion of dataclasses to plain data and back, with checks on the way in.
 
-One mechanism serves the wire (tolerant: unknown fields are ignored) and files that people write
-(strict: an unknown field is refused and the nearest known one named).
+One mechanism serves the wire (tolerant: unknown fields are ignored) and files that people write (strict: an unknown
+field is refused, and the nearest known one is named).
 
-Understood types: str, int, float, bool, bytes, Literal, Optional, Tuple[X, ...], Dict[str, X],
-`object` (plain data as it is), other dataclasses, and classes with a `parse` from and a `str` to text.
+These types are understood: str, int, float, bool, bytes, Literal, Optional, Tuple[X, ...], Dict[str, X], `object`
+(plain data as it is), other dataclasses, and classes with a `parse` from and a `str` to text.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _UNIONS = (Union, getattr(types, "UnionType", Union))
 
 
 def to_plain(value: Any) -> Any:
-    """Maps, lists and scalars that MessagePack and JSON can hold."""
+    """Convert a value to maps, lists and scalars, which MessagePack and JSON can hold."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: to_plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, (list, tuple)):
@@ -42,15 +42,17 @@ def to_plain(value: Any) -> Any:
 def from_plain(
     cls: Type[T], data: Any, *, where: str = "", strict: bool = False, error: Type[VoidBridgeError] = UsageError
 ) -> T:
-    """Build `cls` from plain data.
+    """Convert plain data to a dataclass.
 
     Args:
-        where: what is being read, for messages ("job.json", "submit").
-        strict: refuse unknown fields.
-        error: the class to raise.
+        cls: the dataclass.
+        data: a map of its fields.
+        where: the name of the data for messages, such as "job.json" or "submit".
+        strict: whether unknown fields are refused.
+        error: the class of the error to raise.
 
     Raises:
-        error: a missing, unknown (if strict) or mistyped field; its path is named.
+        error: a field is missing, unknown (if strict) or mistyped; the message names its path.
     """
     if not isinstance(data, Mapping):
         raise error(f"{where or cls.__name__}: got {_kind(data)}, expected a table of fields")
@@ -70,7 +72,7 @@ def from_plain(
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """`; did you mean 'x' or 'y'?`, or nothing when nothing is near."""
+    """Return `; did you mean 'x' or 'y'?`, or an empty text if no known name is near."""
     close = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
     return f"; did you mean {' or '.join(repr(c) for c in close)}?" if close else ""
 
@@ -116,7 +118,7 @@ def _convert(hint: Any, value: Any, where: str, strict: bool, error: Type[VoidBr
 def _literal(allowed: Any, value: Any, where: str, error: Type[VoidBridgeError]) -> Any:
     if value in allowed and isinstance(value, (str, int)):
         return value
-    raise error(f"{where}: got {_shown(value)}, expected one of {', '.join(str(a) for a in allowed)}")
+    raise error(f"{where}: got {_short_repr(value)}, expected one of {', '.join(str(a) for a in allowed)}")
 
 
 def _parsed(hint: Any, value: Any, where: str, error: Type[VoidBridgeError]) -> Any:
@@ -133,16 +135,16 @@ def _scalar(hint: Any, value: Any, where: str, error: Type[VoidBridgeError]) -> 
         raise error(f"{where}: got {value!r}, expected a whole number")
     checked = _expect(hint, value, where, error)
     if hint is str and not _is_unicode(checked):
-        raise error(f"{where}: got {_shown(value)}, expected text without half characters")
+        raise error(f"{where}: got {_short_repr(value)}, expected text without half characters")
     if hint is int and not -_INT_LIMIT <= checked < _INT_LIMIT:
-        raise error(f"{where}: got {_shown(checked)}, which does not fit 64 bits")
+        raise error(f"{where}: got {_short_repr(checked)}, which does not fit 64 bits")
     if hint is float and not math.isfinite(checked):
         raise error(f"{where}: got {value}, expected a finite number")
     return checked
 
 
 def _is_unicode(text: str) -> bool:
-    """JSON can hold halves of characters, which no file and no message can."""
+    """Return whether a text can be written; JSON can hold halves of characters, which files and messages cannot."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -165,11 +167,11 @@ def _expect(kind: Any, value: Any, where: str, error: Type[VoidBridgeError]) -> 
 
 
 def _kind(value: Any) -> str:
-    return f"{type(value).__name__} {_shown(value)}"
+    return f"{type(value).__name__} {_short_repr(value)}"
 
 
-class _Repr(reprlib.Repr):
-    """Whatever came, in a few characters and in no time: it may be huge."""
+class _ShortRepr(reprlib.Repr):
+    """A short `repr` of values that may be huge."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -179,6 +181,6 @@ class _Repr(reprlib.Repr):
         return repr(x) if x.bit_length() < _DIGITS_MAX else f"a number of {x.bit_length()} bits"
 
 
-def _shown(value: Any) -> str:
-    text = _Repr().repr(value)
+def _short_repr(value: Any) -> str:
+    text = _ShortRepr().repr(value)
     return text if len(text) <= 60 else text[:57] + "..."

@@ -1,6 +1,6 @@
-"""What can be checked of a job before a server sees it: files, formats, channels, colour, exposure.
+"""Checks of a job before a server gets it: files, formats, channels, colour, exposure.
 
-Files are looked at by name alone where the [server] extra is missing: the server checks the rest.
+Without the [server] extra the names of files are checked alone; the server checks the rest.
 """
 
 from __future__ import annotations
@@ -21,11 +21,18 @@ EXPOSURE_SAMPLES = 5
 
 
 def plate_colour(space: Optional[str], base: Optional[Job], first_frame: Path, config: Config) -> Colour:
-    """The plate's colour, from `space`, else the job.json, else the plate's header or the OCIO config.
+    """Return the plate's colour: the named space, else that of the job.json, of the plate's header, or of the config.
+
+    Args:
+        space: the name that was given, if any.
+        base: the job of a job.json, if any.
+        first_frame: the plate's first file.
+        config: the configuration, which may name an OCIO config.
 
     Raises:
-        ColourError: an unknown space or config. UnreadableFile: the plate's first frame.
-        UsageError: no OpenColorIO here to find it with.
+        ColourError: the space or the config is unknown.
+        UnreadableFile: the plate's first frame cannot be read.
+        UsageError: OpenColorIO is not installed.
     """
     if base and not space:
         return base.colour
@@ -42,10 +49,13 @@ def plate_colour(space: Optional[str], base: Optional[Job], first_frame: Path, c
 
 
 def checked_job(job: Job) -> Job:
-    """The job, with its exposure measured where that is left open.
+    """Return the job after all checks, with its exposure measured if that was left open.
 
     Raises:
-        MissingFrames, UnreadableFile, NoSuchChannel, SizeMismatch: of the plate and the mattes.
+        MissingFrames: frames of the plate or of a matte are not on disk.
+        UnreadableFile: the plate or a matte cannot be read.
+        NoSuchChannel: a matte lacks its channel, or the plate red, green or blue.
+        SizeMismatch: a matte has another format than the plate.
         OutputError: the plate would be overwritten.
     """
     if job.output:
@@ -60,7 +70,7 @@ def checked_job(job: Job) -> Job:
 
 
 def _check_headers(job: Job) -> None:
-    """Formats and channels of the first frame."""
+    """Check the formats and channels of the first frame."""
     from void_bridge.pixels.exr_channels import find_in_frame, rgb_names
     from void_bridge.pixels.exr_header import read_info
     from void_bridge.pixels.mattes import check_same_format
@@ -76,6 +86,7 @@ def _check_headers(job: Job) -> None:
 
 
 def _measured_exposure(plate: str, frames: tuple[int, ...]) -> float:
+    """Return the exposure of a plate in stops, from frames at equal distances."""
     import numpy as np
 
     from void_bridge.pixels.exposure import measure_exposure

@@ -1,4 +1,4 @@
-"""`void-bridge quadmask`: see what a job's mattes come to before it runs."""
+"""`void-bridge quadmask`: the quadmasks of a job, and a preview of its mattes, before it runs."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command."""
     add_job_options(parser)
     group = parser.add_argument_group("writing")
     group.add_argument(
@@ -28,6 +29,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    """Write the quadmasks and previews, and return the exit code.
+
+    Raises:
+        VoidBridgeError: an option, a file or the output cannot be used.
+    """
     from void_bridge.cli.progress import progress_bar
     from void_bridge.client.inputs import frames_read
     from void_bridge.client.output import check_no_frames
@@ -42,17 +48,17 @@ def run(arguments: argparse.Namespace) -> int:
     previews = _previews(arguments.preview, job) if arguments.preview else ()
     if not arguments.overwrite:
         check_no_frames(job)
-        _refuse_used(previews)
+        _check_unused(previews)
     shot = Shot(job, frames_read(job))
-    look = MattePreview(shot)
+    preview = MattePreview(shot)
     with progress_bar("quadmask") as on_frame:
-        look.write_quadmasks(on_frame)
+        preview.write_quadmasks(on_frame)
     for path, frame in previews:
         if path.suffix.lower() == ".mp4":
             with progress_bar("preview") as on_frame:
-                look.write_movie(path, on_frame)
+                preview.write_movie(path, on_frame)
         else:
-            look.write_still(path, frame)
+            preview.write_still(path, frame)
     seconds = round(time.monotonic() - started_s, 3)
     arguments.outcome.set(state="done", output=job.output, frames=len(job.frames), seconds=seconds)
     arguments.outcome.summary(_summary(shot))
@@ -63,7 +69,7 @@ Preview = Tuple[Path, int]
 
 
 def _previews(argument: str, job: Job) -> Tuple[Preview, ...]:
-    """Files to write and the frame of each, which for a movie is the first. Raises UsageError."""
+    """Return the files to write and the frame of each, for a movie the first; raise UsageError for other formats."""
     suffix = Path(argument).suffix.lower()
     if suffix == ".mp4":
         return ((Path(argument), job.frames.first),)
@@ -75,7 +81,7 @@ def _previews(argument: str, job: Job) -> Tuple[Preview, ...]:
     return tuple((sequence.path(frame), frame) for frame in job.frames)
 
 
-def _refuse_used(previews: Tuple[Preview, ...]) -> None:
+def _check_unused(previews: Tuple[Preview, ...]) -> None:
     for path, _ in previews:
         if path.exists():
             raise OutputError(f"{path} is already there; choose another name, or give --overwrite")
@@ -85,11 +91,11 @@ def _summary(shot: Shot) -> str:
     job, first = shot.job, shot.framings[0]
     if shot.region.empty:
         return f"{job.output}: the mattes are empty in frames {job.frames}, so nothing would change"
-    places = " to ".join(dict.fromkeys(f"{f.crop.x0},{f.crop.y0}" for f in (first, shot.framings[-1])))
+    positions = " to ".join(dict.fromkeys(f"{f.crop.x0},{f.crop.y0}" for f in (first, shot.framings[-1])))
     height, width = first.canvas
     return (
         f"{job.output}: frames {job.frames}; the model sees {first.crop.width}x{first.crop.height} pixels "
-        f"at {places} as {width}x{height}, so its patch is enlarged {first.enlargement:.2f} x"
+        f"at {positions} as {width}x{height}, so its patch is enlarged {first.enlargement:.2f} x"
     )
 
 

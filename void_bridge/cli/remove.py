@@ -1,4 +1,4 @@
-"""`void-bridge remove` and `submit`: make a job of the options and hand it over; `remove` brings the frames home."""
+"""`void-bridge remove` and `submit`: both submit the job of the options; `remove` also fetches its frames."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from void_bridge.protocol.messages import JobStatus
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options of both commands."""
     add_job_options(parser)
     group = parser.add_argument_group("running")
     group.add_argument("--transport", choices=("auto", "inline", "path"), help="how files reach the server")
@@ -28,12 +29,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run_remove(arguments: argparse.Namespace) -> int:
-    config, job = _prepared(arguments)
+    """Submit a job, write its frames as they are finished, and return the exit code.
+
+    Raises:
+        VoidBridgeError: the job cannot be made or submitted, or it failed.
+        KeyboardInterrupt: the user stopped the command; the server has been asked to cancel.
+    """
+    config, job = _make_job(arguments)
     with open_client(config) as client:
         id: Optional[str] = None
         try:
             with progress_view() as view:
-                status = _submitted(client, job, arguments, view)
+                status = _submit(client, job, arguments, view)
                 id = status.id
                 writer = FrameWriter(client, id, None, arguments.overwrite)
                 status = follow(client, id, view, writer)
@@ -45,17 +52,22 @@ def run_remove(arguments: argparse.Namespace) -> int:
 
 
 def run_submit(arguments: argparse.Namespace) -> int:
-    config, job = _prepared(arguments)
+    """Submit a job, print its number, and return the exit code.
+
+    Raises:
+        VoidBridgeError: the job cannot be made or submitted.
+    """
+    config, job = _make_job(arguments)
     with open_client(config) as client:
         with progress_view() as view:
-            status = _submitted(client, job, arguments, view)
+            status = _submit(client, job, arguments, view)
         arguments.outcome.set(output=client.result(status.id).job.output)
         arguments.outcome.summary(status.id)
         say(f"job {status.id} is {status.state}; void-bridge fetch {status.id} brings its frames")
     return 0
 
 
-def _prepared(arguments: argparse.Namespace) -> tuple[Config, Job]:
+def _make_job(arguments: argparse.Namespace) -> tuple[Config, Job]:
     config = load_config(arguments, transport=arguments.transport, priority=arguments.priority)
     job = job_from_arguments(arguments, config)
     arguments.outcome.set(output=job.output)
@@ -66,7 +78,7 @@ def _prepared(arguments: argparse.Namespace) -> tuple[Config, Job]:
     return config, job
 
 
-def _submitted(client: Client, job: Job, arguments: argparse.Namespace, view: ProgressView) -> JobStatus:
+def _submit(client: Client, job: Job, arguments: argparse.Namespace, view: ProgressView) -> JobStatus:
     status = client.submit(job, overwrite=arguments.overwrite, on_progress=view.show_step)
     arguments.outcome.set_status(status)
     return status
