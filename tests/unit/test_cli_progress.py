@@ -7,7 +7,7 @@ from rich.console import Console
 
 from void_bridge.cli.jobs import jobs_table
 from void_bridge.cli.progress import ProgressView, progress_view
-from void_bridge.cli.server_options import job_id
+from void_bridge.cli.server_options import parse_job_id
 from void_bridge.client.formatting import duration_text, report_lines, status_text, step_text
 from void_bridge.errors import InputError, UsageError
 from void_bridge.frames import FrameRange
@@ -87,10 +87,10 @@ def test_a_report_becomes_lines_of_text():
 def test_a_job_is_named_by_id_or_file(tmp_path):
     job = Job("p.####.exr", FrameRange([1]), "o.####.exr", Colour("ACEScg", "x"), remove=MatteSource("r.####.exr"))
     JobFile(job, "abc123").write(tmp_path / "job.json")
-    assert job_id("abc123") == "abc123"
-    assert job_id(str(tmp_path / "job.json")) == "abc123"
+    assert parse_job_id("abc123") == "abc123"
+    assert parse_job_id(str(tmp_path / "job.json")) == "abc123"
     JobFile(job).write(tmp_path / "job.json")
     with pytest.raises(UsageError, match="has not been submitted"):
-        job_id(str(tmp_path / "job.json"))
+        parse_job_id(str(tmp_path / "job.json"))
     with pytest.raises(InputError, match=r"cannot read .*missing.json"):
-        job_id(str(tmp_path / "missing.json"))
+        parse_job_id(str(tmp_path / "missing.json"))

@@ -16,7 +16,7 @@ from void_bridge.cli.command import Command
 from void_bridge.cli.console import print_result, printable
 from void_bridge.cli.follow import follow, summarise
 from void_bridge.cli.progress import progress_view
-from void_bridge.cli.server_options import add_job_argument, add_server_options, job_id, load_config, open_client
+from void_bridge.cli.server_options import add_job_argument, add_server_options, load_config, open_client, parse_job_id
 from void_bridge.client.formatting import duration_text, job_cells, status_text
 from void_bridge.client.frame_writer import FrameWriter
 from void_bridge.errors import UsageError
@@ -34,7 +34,7 @@ _WIDE_COLUMNS = ("priority", "submitted")
 def run_status(arguments: argparse.Namespace) -> int:
     """Print the state of a job."""
     with open_client(load_config(arguments)) as client:
-        result = client.result(job_id(arguments.job))
+        result = client.result(parse_job_id(arguments.job))
     arguments.outcome.set_status(result.status)
     arguments.outcome.set(output=result.job.output, progress=to_plain(result.status.progress))
     arguments.outcome.summary(_line(result.status))
@@ -45,14 +45,14 @@ def run_watch(arguments: argparse.Namespace) -> int:
     """Show a job until it ends."""
     with open_client(load_config(arguments)) as client:
         with progress_view() as view:
-            status = follow(client, job_id(arguments.job), view)
+            status = follow(client, parse_job_id(arguments.job), view)
         return summarise(client, status, None, arguments.outcome)
 
 
 def run_cancel(arguments: argparse.Namespace) -> int:
     """Cancel a job."""
     with open_client(load_config(arguments)) as client:
-        status = client.cancel(job_id(arguments.job))
+        status = client.cancel(parse_job_id(arguments.job))
     arguments.outcome.set_status(status)
     arguments.outcome.summary(_line(status))
     return 0
@@ -83,7 +83,7 @@ def run_fetch(arguments: argparse.Namespace) -> int:
         return 0
     config = load_config(arguments)
     with open_client(config) as client:
-        id = job_id(arguments.job)
+        id = parse_job_id(arguments.job)
         output = _output(arguments.output, client.result(id).job) if arguments.output else None
         writer = FrameWriter(client, id, output, arguments.overwrite)
         if arguments.no_wait:

@@ -22,7 +22,7 @@ from void_bridge import __version__
 from void_bridge.atomic import replacing
 from void_bridge.cli.command import Command
 from void_bridge.cli.doctor import collect_findings
-from void_bridge.cli.server_options import add_server_options, job_id, open_client
+from void_bridge.cli.server_options import add_server_options, open_client, parse_job_id
 from void_bridge.client import Client
 from void_bridge.config import Config, LoadedConfig, load
 from void_bridge.entry_points import find_entry_points
@@ -57,7 +57,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Write the report."""
     loaded = load({"connect": arguments.connect, "autostart": False})
-    jobs = [job_id(text) for text in arguments.jobs]
+    jobs = [parse_job_id(text) for text in arguments.jobs]
     path = Path(arguments.output or time.strftime("void-bridge-report-%Y%m%d-%H%M%S.zip"))
     if path.exists():
         raise OutputError(f"{path} is there already; give another name with -o")

@@ -36,7 +36,7 @@ def open_client(config: Config) -> Client:
     return connect(config, notice=say)
 
 
-def job_id(text: str) -> str:
+def parse_job_id(text: str) -> str:
     """Return the id in the argument JOB. Raises UsageError, InputError for a job.json without one."""
     path = Path(text)
     if not text.lower().endswith(".json") and not path.is_file():
