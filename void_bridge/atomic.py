@@ -9,6 +9,7 @@ import platform
 import time
 import uuid
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Iterator
 
@@ -51,10 +52,18 @@ def replacing(path: Path, durable: bool = False) -> Iterator[Path]:
                 temporary.unlink()
 
 
-def write_bytes(path: Path, data: bytes, durable: bool = False) -> None:
-    """Write `data` to `path` atomically. Arguments and errors are those of `replacing`."""
-    with replacing(path, durable) as temporary:
-        temporary.write_bytes(data)
+def write_bytes(path: Path, data: bytes, durable: bool = False, private: bool = False) -> None:
+    """Write a file atomically. Raises DiskFull, OutputError.
+
+    Args:
+        path: the file to write. Its folder is created.
+        data: its content.
+        durable: sync the file and its folder before returning, so that the file survives a power cut.
+        private: let no other user read the file.
+    """
+    opener = partial(os.open, mode=0o600 if private else 0o666)
+    with replacing(path, durable) as temporary, open(temporary, "xb", opener=opener) as file:
+        file.write(data)
 
 
 def write_json(path: Path, data: object) -> None:

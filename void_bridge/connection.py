@@ -20,7 +20,7 @@ from typing import Optional
 
 import void_bridge
 from void_bridge import installation
-from void_bridge.atomic import replacing
+from void_bridge.atomic import write_bytes
 from void_bridge.config import login_name
 from void_bridge.errors import NoServer, Refused, map_write_errors
 from void_bridge.real_paths import read_small_file
@@ -84,10 +84,7 @@ def write_connection(path: Path, connection: Connection) -> None:
         DiskFull: no space left.
     """
     make_private_folder(path.parent)
-    with replacing(path) as temporary:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with open(descriptor, "w", encoding="utf-8") as handle:
-            json.dump(to_plain(connection), handle, indent=2)
+    write_bytes(path, json.dumps(to_plain(connection), indent=2).encode(), private=True)
 
 
 def read_connection(path: Path) -> Connection:

@@ -15,7 +15,7 @@ from typing import Dict, Optional
 
 import zmq.auth
 
-from void_bridge.atomic import replacing
+from void_bridge.atomic import write_bytes
 from void_bridge.cli.command import Command
 from void_bridge.cli.console import say
 from void_bridge.client.endpoint import CLIENT_CERTIFICATE, SERVER_CERTIFICATE
@@ -152,10 +152,7 @@ def allow(folder: Path, name: str, source: Optional[Path] = None) -> str:
         check_folder(path)
     for path in sorted(clients.glob("*.key")):
         _check_not_used(path, read_public(path), name, public)
-    with replacing(clients / f"{name}.key") as temporary:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with open(descriptor, "w", encoding="utf-8") as handle:
-            handle.write(f'metadata\ncurve\n    public-key = "{public}"\n')
+    write_bytes(clients / f"{name}.key", f'metadata\ncurve\n    public-key = "{public}"\n'.encode(), private=True)
     return fingerprint(public)
 
 

@@ -19,14 +19,14 @@ from pathlib import Path
 from typing import Any, Callable, Iterator, List, Set, Tuple
 
 from void_bridge import __version__
-from void_bridge.atomic import replacing
+from void_bridge.atomic import write_bytes
 from void_bridge.cli.command import Command
 from void_bridge.cli.doctor import collect_findings
 from void_bridge.cli.server_options import add_server_options, open_client, parse_job_id
 from void_bridge.client import Client
 from void_bridge.config import Config, LoadedConfig, load
 from void_bridge.entry_points import find_entry_points
-from void_bridge.errors import OutputError, VoidBridgeError, map_write_errors
+from void_bridge.errors import OutputError, VoidBridgeError
 from void_bridge.typed import to_plain
 
 GROUP = "void_bridge.report"
@@ -62,9 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
     if path.exists():
         raise OutputError(f"{path} is there already; give another name with -o")
     parts = list(_parts(loaded, jobs))
-    with map_write_errors(path), replacing(path) as temporary:
-        temporary.write_bytes(pack_report(parts, find_secrets(loaded.config)))
-        temporary.chmod(0o600)
+    write_bytes(path, pack_report(parts, find_secrets(loaded.config)), private=True)
     arguments.outcome.set_without_job(report=str(path.absolute()), parts=[name for name, _ in parts])
     arguments.outcome.summary(
         f"{path}: {len(parts)} parts, no keys, no pictures; look through it before you give it away"
