@@ -178,7 +178,7 @@ def test_a_journal_of_jobs_from_the_future_is_served_as_it_is(tmp_path, clock):
         assert [job.id for job in client.control.ask(ListJobs()).jobs] == [s.id for s in reversed([*future, today])]
 
 
-def test_the_oldest_result_goes_first_whatever_the_clock_said(tmp_path, clock):
+def test_the_oldest_result_goes_first_after_a_clock_change(tmp_path, clock):
     plate = make_plate(tmp_path / "plate")
     submits = [make_submit(plate) for _ in range(3)]
     with running(settings(tmp_path)) as server, Client.of(server.settings) as client:
@@ -200,7 +200,7 @@ def test_the_oldest_result_goes_first_whatever_the_clock_said(tmp_path, clock):
 
 
 @JUMPS
-def test_a_client_that_watches_and_fetches_does_not_mind(tmp_path, clock, gates, days):
+def test_a_client_watches_and_fetches_through_a_jump(tmp_path, clock, gates, days):
     with running(settings(tmp_path)), connect(config_for(tmp_path), patience_s=5) as client:
         job = make_job(tmp_path, gate=str(gates[0]), gate_at=1003)
         id = client.submit(job).id

@@ -54,7 +54,7 @@ def test_random_and_almost_valid_messages(siege):
 
 
 @pytest.mark.parametrize("opening", OPENINGS)
-def test_strangers_who_never_come_in(siege, opening):
+def test_a_crowd_of_strangers_does_not_stop_the_server(siege, opening):
     crowd = [connect(siege.found.control_address if n % 2 else siege.found.data_address) for n in range(40)]
     for connection in crowd:
         push(connection, OPENINGS[opening]())
@@ -75,7 +75,7 @@ def test_no_more_strangers_are_kept_than_the_server_has_files_for(siege):
         connection.close()
 
 
-def test_strangers_who_come_and_go(siege):
+def test_strangers_that_come_and_go_do_not_stop_the_server(siege):
     for _ in range(5000 if LONG else 200):
         connection = connect(siege.found.control_address)
         push(connection, GREETING)

@@ -100,7 +100,7 @@ def test_the_counts_are_those_of_the_jobs(tmp_path, served, port):
     assert found["answer_seconds_count", "control"] > found["answer_seconds_count", "data"] > 0
 
 
-def test_what_goes_wrong_is_counted(tmp_path, served, port, monkeypatch):
+def test_faults_are_counted(tmp_path, served, port, monkeypatch):
     server, client = served
     plate = make_plate(tmp_path / "plate")
     client.reaches(client.upload(make_submit(plate, die_at=1002)).status.id, "done")
@@ -124,7 +124,7 @@ def test_what_goes_wrong_is_counted(tmp_path, served, port, monkeypatch):
         eventually(lambda: values(port)["turned_away_keys_total",] >= 1)
 
 
-def test_nothing_says_who_or_what(tmp_path, served, port):
+def test_the_page_names_no_user_job_or_file(tmp_path, served, port):
     _, client = served
     plate = make_plate(tmp_path / "secret shot")
     done = client.upload(make_submit(plate, user="anna", output="/out/hush.####.exr")).status.id
@@ -169,7 +169,7 @@ FORBIDDEN = (403, "ask for 127.0.0.1 by that name\n")
 ELSEWHERE = ("evil.example", "127.0.0.1.evil.example", "evil.example:{port}", "", "127.0.0.1:9:9", "127.0.0.1, evil")
 
 
-def test_a_page_that_was_led_here_by_its_name_is_told_nothing(served, port):
+def test_a_request_by_another_host_name_is_refused(served, port):
     for host in ELSEWHERE:
         assert get(port, Host=host.format(port=port)) == FORBIDDEN, host
     for request in (b"GET /metrics\r\n\r\n", b"GET /metrics HTTP/1.0\r\n\r\n"):
@@ -221,7 +221,7 @@ def test_a_connection_that_trickles_is_shut(served, port, monkeypatch):
         assert slow.recv(1) == b""
 
 
-def test_a_server_that_does_not_answer_is_said_and_waited_for_no_longer(served, port, monkeypatch):
+def test_a_server_that_does_not_answer_in_time_gives_503(served, port, monkeypatch):
     server, _ = served
     monkeypatch.setattr(metrics, "_ANSWER_S", 0.1)
     busy, let_go = threading.Event(), threading.Event()

@@ -120,14 +120,14 @@ def bound(path):
         server.bind(os.path.relpath(path))
 
 
-def test_what_is_inside_but_no_file_of_that_size_is_told(client, roots, monkeypatch):
+def test_a_path_inside_that_is_no_file_of_that_size_is_reported(client, roots, monkeypatch):
     monkeypatch.chdir(roots)
     answers = {what: answer_to(client, submit_of(make(roots))) for what, (make, _) in INSIDE.items()}
     assert answers == {what: expected for what, (_, expected) in INSIDE.items()}
 
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="making a device needs root")
-def test_a_device_inside_holds_nobody_up(client, roots):
+def test_a_device_inside_the_roots_stalls_nothing(client, roots):
     try:
         os.mknod(roots / "zero", 0o666 | 0o020000, os.makedev(1, 5))
     except PermissionError:
@@ -136,7 +136,7 @@ def test_a_device_inside_holds_nobody_up(client, roots):
         client.submit(submit_of(str(roots / "zero"), 0))
 
 
-def test_what_lies_outside_cannot_be_found_out(client, tmp_path):
+def test_files_outside_the_roots_cannot_be_probed(client, tmp_path):
     """The answer is the same whether a file is there or not."""
     said = []
     for name in ("plate.1001.exr", "none.1001.exr"):

@@ -132,7 +132,7 @@ def test_the_resolved_job_is_what_the_result_holds(served, plate):
 # --- watching -----------------------------------------------------------------------------------
 
 
-def test_who_watches_is_told_of_progress_pictures_and_the_end(served, plate, tmp_path):
+def test_a_watcher_gets_progress_previews_and_the_end(served, plate, tmp_path):
     gate = tmp_path / "gate"
     submit = make_submit(plate, gate=str(gate), gate_at=1003, preview="png of a frame")
     served.upload(submit)
@@ -203,7 +203,7 @@ def test_a_job_that_loses_every_worker_fails_with_the_tail_of_its_log(served, pl
     served.reaches(following.id, "done")
 
 
-def test_a_worker_that_cannot_start_fails_the_job_with_its_words(tmp_path, plate):
+def test_a_worker_that_cannot_start_fails_the_job_with_its_last_output(tmp_path, plate):
     broken = settings(tmp_path, worker_command=("/bin/sh", "-c", "echo no such library >&2; exit 3"))
     with running(broken), Client.of(broken) as client:
         submit = make_submit(plate)
@@ -234,7 +234,7 @@ def test_a_worker_without_progress_is_killed_and_its_job_tried_again(tmp_path, p
 # --- cancelling ---------------------------------------------------------------------------------
 
 
-def test_cancel_while_receiving(served, plate):
+def test_a_receiving_job_is_cancelled_at_once(served, plate):
     submit = make_submit(plate)
     served.submit(submit)
     assert served.cancel(submit.id).state == "cancelled"
@@ -242,7 +242,7 @@ def test_cancel_while_receiving(served, plate):
         served.put(Path(submit.inputs[0].path).read_bytes())
 
 
-def test_cancel_while_queued(served, plate, tmp_path):
+def test_a_queued_job_is_cancelled_at_once(served, plate, tmp_path):
     gate = tmp_path / "gate"
     running_one, queued = make_submit(plate, gate=str(gate)), make_submit(plate)
     served.upload(running_one)

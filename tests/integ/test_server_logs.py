@@ -71,13 +71,13 @@ def test_lost_workers_are_in_the_log_of_their_job(logged):
     assert "failed: the worker ended with exit code -9, at 3 attempts" in told[-1]
 
 
-def test_nobody_forges_a_line(logged):
+def test_a_line_cannot_be_forged(logged):
     lines, _ = logged
     assert {line["level"] for line in lines} == {"INFO", "WARNING"}
     assert not [line for line in lines if line["message"] == "forged"]
 
 
-def test_words_of_a_worker_name_it(logged):
+def test_records_of_a_worker_name_it(logged):
     lines, jobs = logged
     [words] = [line for line in lines if line["message"] == "of a library"]
     assert words["worker"] in ("worker-0", "worker-1") and jobs["done"] in words["job"]

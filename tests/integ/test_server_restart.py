@@ -141,7 +141,7 @@ def test_a_damaged_blob_is_asked_for_again(ours, plate, tmp_path):
         client.reaches(submit.id, "done")
 
 
-def test_a_start_removes_what_nobody_knows(ours, tmp_path):
+def test_a_start_removes_unknown_files(ours, tmp_path):
     with running(ours):
         pass
     orphans = [

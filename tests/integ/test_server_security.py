@@ -185,7 +185,7 @@ def peer(found):
 
 
 @pytest.mark.parametrize("version", ["2.0", "0.9", "", "one"])
-def test_another_protocol_version_is_told_so(peer, version):
+def test_another_protocol_version_is_refused(peer, version):
     with pytest.raises(VersionMismatch, match="this server " + PROTOCOL_VERSION):
         peer.ask(Hello(version, "void-bridge 9"))
     with pytest.raises(ProtocolError, match="say hello first"):
@@ -270,7 +270,7 @@ def test_a_digest_that_could_be_a_path_is_refused(server, tmp_path):
 
 
 @pytest.mark.parametrize("step", ["read_events", "tick", "send"])
-def test_what_nobody_foresaw_at_one_step_ends_no_loop(server, monkeypatch, caplog, step):
+def test_an_unexpected_error_at_one_step_ends_no_loop(server, monkeypatch, caplog, step):
     owner = server._control._limiter if step == "read_events" else server._control
     as_it_is = getattr(owner, step)
 

@@ -47,7 +47,7 @@ def ask(client):
     return client.control.ask(GetServerStatus())
 
 
-def test_a_fresh_server(served):
+def test_a_fresh_server_has_idle_workers_and_no_jobs(served):
     _, client = served
     before = time.time()
     status = eventually(lambda: all(w.state == "idle" for w in ask(client).workers) and ask(client))
@@ -64,7 +64,7 @@ def test_a_fresh_server(served):
         assert (worker.device, worker.engine, worker.jobs, worker.losses) == ("cpu", "", (), 0)
 
 
-def test_jobs_in_every_state_and_who_works_on_them(tmp_path, served, gate):
+def test_jobs_are_counted_by_state_and_named_at_their_workers(tmp_path, served, gate):
     server, client = served
     plate = make_plate(tmp_path / "plate", size=SIZE)
     runs = [client.upload(make_submit(plate, gate=str(gate), resolve=0.5)).status.id for _ in range(2)]
@@ -120,7 +120,7 @@ def test_clients_that_are_silent_are_not_counted(tmp_path):
         eventually(lambda: ask(client).clients == 1)
 
 
-def test_a_disk_that_stalls_holds_up_no_answer_and_is_said(tmp_path, monkeypatch):
+def test_a_disk_that_stalls_holds_up_no_answer_and_is_reported(tmp_path, monkeypatch):
     let_go, looks = threading.Event(), []
 
     def stalled(_):
@@ -142,7 +142,7 @@ def test_a_disk_that_stalls_holds_up_no_answer_and_is_said(tmp_path, monkeypatch
         assert real == pytest.approx(psutil.disk_usage(str(tmp_path)).free, rel=0.2)
 
 
-def test_a_server_from_before_is_told_from_the_others_in_words(tmp_path, monkeypatch, capsys):
+def test_a_server_without_status_is_named_with_its_protocol(tmp_path, monkeypatch, capsys):
     monkeypatch.delitem(MESSAGES, "get_server_status")
     monkeypatch.setattr(app, "PROTOCOL_VERSION", "1.0")
     config = config_for(tmp_path)

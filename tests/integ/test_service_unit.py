@@ -77,12 +77,12 @@ def test_the_unit_says_what_a_server_needs():
 
 
 @pytest.mark.parametrize("error", [UsageError, ConfigError])
-def test_what_no_restart_mends_is_not_tried_again(error):
+def test_a_usage_error_is_not_restarted(error):
     assert str(error.exit_code) in only("RestartPreventExitStatus").split()
     assert str(Refused.exit_code) not in only("RestartPreventExitStatus").split()
 
 
-def test_its_words_are_those_of_our_own_command_line():
+def test_its_options_are_those_of_our_command_line():
     program, command, *options = words()
     assert program == "%h/.local/bin/void-bridge" and command == COMMAND.name
     parser = Parser()
@@ -115,7 +115,7 @@ def test_systemd_understands_it(home):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a unit is for Linux")
-def test_a_server_started_by_its_words_answers_and_stops_in_time(home):
+def test_a_server_started_by_its_command_answers_and_stops_in_time(home):
     command = [word.replace("%h", str(home)) for word in words()]
     config = config_for(home)
     own = {name: value for name, value in as_environment(config).items() if name != "VOID_BRIDGE_AUTOSTART"}

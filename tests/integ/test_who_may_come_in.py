@@ -153,7 +153,7 @@ time.sleep(600)
 
 
 @pytest.mark.parametrize("lock", ["held", "free"])
-def test_a_folder_that_another_user_made_first_catches_nobody(people, lock):
+def test_a_runtime_folder_that_another_user_made_first_is_not_used(people, lock):
     """As below /tmp: with a package to import, a log that is a link, and a lock that is never let go."""
     anna, bob, shared = people
     victim = anna.home / "diary"

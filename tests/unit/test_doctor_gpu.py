@@ -97,7 +97,7 @@ def found(name):
     return one
 
 
-def test_a_card_in_order(machine):
+def test_a_card_in_order_is_reported_with_its_plan(machine):
     machine.smi(ADA)
     machine.torch()
     card, torch = gpu_findings()
@@ -125,17 +125,17 @@ def test_no_gpu_is_no_fault(machine):
         ("0x1002", "0x030000", False),
     ],
 )
-def test_a_card_without_a_driver(machine, vendor, kind, is_seen):
+def test_a_card_without_a_driver_is_noted(machine, vendor, kind, is_seen):
     machine.card(vendor, kind)
-    told = found("gpu")
-    assert told.state == "note" and ("there is an NVIDIA card, but" in told.detail) == is_seen
-    assert ("install NVIDIA's driver" in told.fix) == is_seen
+    finding = found("gpu")
+    assert finding.state == "note" and ("there is an NVIDIA card, but" in finding.detail) == is_seen
+    assert ("install NVIDIA's driver" in finding.fix) == is_seen
 
 
-def test_a_driver_without_its_program(machine, monkeypatch):
+def test_a_driver_without_its_program_is_noted(machine, monkeypatch):
     monkeypatch.setattr(gpu, "gpu_count", lambda: 2)
-    told = found("gpu")
-    assert told.state == "note" and "the driver has 2 GPU, but nvidia-smi is not on PATH" in told.detail
+    finding = found("gpu")
+    assert finding.state == "note" and "the driver has 2 GPU, but nvidia-smi is not on PATH" in finding.detail
 
 
 @pytest.mark.parametrize(
@@ -151,41 +151,45 @@ def test_a_driver_without_its_program(machine, monkeypatch):
         ("", 0, "nvidia-smi ended with 0 and said 'nothing'", "run nvidia-smi"),
     ],
 )
-def test_a_driver_that_fails(machine, said, code, words, fix):
+def test_each_driver_failure_has_a_fix(machine, said, code, words, fix):
     machine.smi(said, code=code)
-    told = found("gpu")
-    assert told.state == "bad" and words in told.detail and fix in told.fix
+    finding = found("gpu")
+    assert finding.state == "bad" and words in finding.detail and fix in finding.fix
 
 
-def test_a_driver_without_a_card(machine):
+def test_a_driver_without_a_card_is_noted(machine):
     machine.smi("No devices were found", code=6)
-    told = found("gpu")
-    assert told.state == "note" and "the driver is loaded and finds no GPU" in told.detail
+    finding = found("gpu")
+    assert finding.state == "note" and "the driver is loaded and finds no GPU" in finding.detail
 
 
-def test_a_driver_that_hangs(machine, monkeypatch):
+def test_a_driver_that_hangs_is_bad(machine, monkeypatch):
     monkeypatch.setattr(nvidia_smi, "LIMIT_S", 0.3)
     machine.smi(ADA, hangs=True)
-    told = found("gpu")
-    assert told.state == "bad" and told.detail.startswith("nvidia-smi does not answer in 0.3 s")
-    assert "restart this machine" in told.fix
+    finding = found("gpu")
+    assert finding.state == "bad" and finding.detail.startswith("nvidia-smi does not answer in 0.3 s")
+    assert "restart this machine" in finding.fix
 
 
-def test_a_program_that_cannot_be_run(machine):
+def test_a_program_that_cannot_be_run_is_bad(machine):
     machine.smi(ADA)
     (machine.programs / "nvidia-smi").write_text("#!/nowhere/sh\n")
-    told = found("gpu")
-    assert told.state == "bad" and "cannot run" in told.detail and "install the NVIDIA driver anew" in told.fix
+    finding = found("gpu")
+    assert finding.state == "bad" and "cannot run" in finding.detail and "install the NVIDIA driver anew" in finding.fix
 
 
-def test_a_driver_that_knows_no_compute_capability(machine):
+def test_an_old_driver_is_asked_without_compute_capability(machine):
     machine.smi(
         'Field "compute_cap" is not a valid field to query.',
         code=2,
         old=f"0, {UUID}, NVIDIA GeForce RTX 3090, 470.256.02, 24268, 0, Default",
     )
-    told = found("gpu 0")
-    assert told.state == "ok" and "driver 470.256.02" in told.detail and "compute capability unknown" in told.detail
+    finding = found("gpu 0")
+    assert (
+        finding.state == "ok"
+        and "driver 470.256.02" in finding.detail
+        and "compute capability unknown" in finding.detail
+    )
 
 
 def test_a_card_below_8_9_says_what_it_falls_back_to(machine):
@@ -201,44 +205,44 @@ def test_a_card_below_8_9_says_what_it_falls_back_to(machine):
 @pytest.mark.parametrize(
     ("total", "state", "words"), [(8192, "ok", "transformer swapped"), (1024, "note", "too small")]
 )
-def test_memory_against_what_the_engine_takes(machine, total, state, words):
+def test_the_plan_that_fits_is_named(machine, total, state, words):
     machine.smi(f"0, {UUID}, NVIDIA RTX, 580.65.06, {total}, 0, Default, 8.9")
     assert found("gpu 0").state == state and words in found("gpu 0").detail
 
 
-def test_memory_that_others_hold(machine):
+def test_the_processes_that_hold_memory_are_named(machine):
     apps = f"{UUID}, 4711, /usr/local/Nuke15.1v5/Nuke15.1, 22000\nGPU-other, 4712, /usr/bin/blender, 9000"
     machine.smi(ADA.replace(" 371,", " 24000,"), apps=apps)
-    told = found("gpu 0")
-    assert told.state == "note" and "now: no room for the void engine; if it were empty: bf16" in told.detail
-    assert "Nuke15.1 (process 4711, 21.5 GiB)" in told.fix and "blender" not in told.fix
+    finding = found("gpu 0")
+    assert finding.state == "note" and "now: no room for the void engine; if it were empty: bf16" in finding.detail
+    assert "Nuke15.1 (process 4711, 21.5 GiB)" in finding.fix and "blender" not in finding.fix
 
 
-def test_little_memory_beside_a_card(machine, monkeypatch):
+def test_too_little_host_memory_is_noted(machine, monkeypatch):
     monkeypatch.setattr(gpu.psutil, "virtual_memory", lambda: type("Memory", (), {"available": 2**29}))
     machine.smi(ADA)
-    told = found("gpu 0")
-    assert told.state == "note" and "0.5 GiB of free memory beside it are too little" in told.detail
+    finding = found("gpu 0")
+    assert finding.state == "note" and "0.5 GiB of free memory beside it are too little" in finding.detail
 
 
-def test_a_driver_that_tells_no_memory(machine):
+def test_a_card_of_unknown_memory_is_in_order(machine):
     machine.smi(f"0, {UUID}, NVIDIA GB10, 580.95.05, [N/A], [N/A], Default, 12.1")
-    told = found("gpu 0")
-    assert told.state == "ok" and "memory unknown" in told.detail
+    finding = found("gpu 0")
+    assert finding.state == "ok" and "memory unknown" in finding.detail
 
 
-def test_a_card_on_which_nothing_may_run(machine):
+def test_a_prohibited_card_is_bad(machine):
     machine.smi(ADA.replace("Default", "Prohibited"))
-    told = found("gpu 0")
-    assert told.state == "bad" and told.fix == "nvidia-smi -i 0 -c DEFAULT, as root"
+    finding = found("gpu 0")
+    assert finding.state == "bad" and finding.fix == "nvidia-smi -i 0 -c DEFAULT, as root"
 
 
 @pytest.mark.parametrize(("visible", "state"), [("", "note"), ("-1", "note"), ("3", "note"), ("0", "ok")])
-def test_cards_that_are_hidden(machine, monkeypatch, visible, state):
+def test_hidden_cards_are_noted(machine, monkeypatch, visible, state):
     machine.smi(ADA)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    told = found("gpu")
-    assert told.state == state and f"CUDA_VISIBLE_DEVICES={visible} " in told.detail
+    finding = found("gpu")
+    assert finding.state == state and f"CUDA_VISIBLE_DEVICES={visible} " in finding.detail
 
 
 @pytest.mark.parametrize(
@@ -255,12 +259,12 @@ def test_cards_that_are_hidden(machine, monkeypatch, visible, state):
         ({"version": "2.13.0+rocm7", "cuda": None, "hip": "7.0"}, "580.65.06", "8.9", "note", "AMD"),
     ],
 )
-def test_a_torch_beside_its_driver_and_card(machine, build, driver, capability, state, words):
+def test_torch_is_compared_with_driver_and_card(machine, build, driver, capability, state, words):
     machine.smi(f"0, {UUID}, NVIDIA card, {driver}, 24564, 0, Default, {capability}")
     machine.torch(**build)
-    told = found("torch")
-    assert told.state == state and words in told.detail
-    assert (state == "ok") == (told.fix == "")
+    finding = found("torch")
+    assert finding.state == state and words in finding.detail
+    assert (state == "ok") == (finding.fix == "")
 
 
 def test_a_torch_that_this_process_has_imported_is_not_asked(machine, monkeypatch):
@@ -269,17 +273,17 @@ def test_a_torch_that_this_process_has_imported_is_not_asked(machine, monkeypatc
     assert found("torch").detail == "9.9.9, for CUDA 13.0"
 
 
-def test_a_gpu_without_torch(machine):
+def test_a_gpu_without_torch_is_noted(machine):
     machine.smi(ADA)
-    told = found("torch")
-    assert told.state == "note" and told.fix == "pip install 'void-bridge[void]'"
+    finding = found("torch")
+    assert finding.state == "note" and finding.fix == "pip install 'void-bridge[void]'"
 
 
-def test_a_torch_without_its_version_file(machine):
+def test_a_torch_without_its_version_file_is_bad(machine):
     (machine.packages / "torch").mkdir()
     (machine.packages / "torch" / "__init__.py").touch()
-    told = found("torch")
-    assert told.state == "bad" and "torch is broken" in told.detail and "pip uninstall torch" in told.fix
+    finding = found("torch")
+    assert finding.state == "bad" and "torch is broken" in finding.detail and "pip uninstall torch" in finding.fix
 
 
 def test_this_machines_own_torch_is_read_without_importing_it():

@@ -50,40 +50,40 @@ def pair():
 # Ports
 
 
-def test_any_port_and_a_free_one(tmp_path, pair):
+def test_any_port_and_a_free_port_are_in_order(tmp_path, pair):
     assert port_of(tmp_path) == Finding("port", "ok", "127.0.0.1:* is free")
     assert port_of(tmp_path, bind=f"tcp://127.0.0.1:{pair}") == Finding("port", "ok", f"127.0.0.1:{pair} is free")
 
 
 @pytest.mark.parametrize("which", [0, 1])
-def test_a_port_that_another_program_has(tmp_path, pair, which):
+def test_a_port_of_another_program_is_bad(tmp_path, pair, which):
     """Frames go over the port after the one that is named."""
     with socket.create_server(("127.0.0.1", pair + which)):
-        told = port_of(tmp_path, bind=f"tcp://127.0.0.1:{pair}")
-    assert told.state == "bad" and told.detail.startswith(f"127.0.0.1:{pair + which}: Address already in use")
-    assert f"process {os.getpid()}" in told.detail
-    assert told.fix == "end what listens there, or set VOID_BRIDGE_BIND to another port"
+        finding = port_of(tmp_path, bind=f"tcp://127.0.0.1:{pair}")
+    assert finding.state == "bad" and finding.detail.startswith(f"127.0.0.1:{pair + which}: Address already in use")
+    assert f"process {os.getpid()}" in finding.detail
+    assert finding.fix == "end what listens there, or set VOID_BRIDGE_BIND to another port"
 
 
-def test_a_port_that_our_own_server_has(tmp_path, pair):
+def test_a_port_of_our_own_server_is_in_order(tmp_path, pair):
     bind = f"tcp://127.0.0.1:{pair}"
     with running(settings(tmp_path, bind=bind)):
-        told = port_of(tmp_path, bind=bind)
-    assert (told.state, told.detail) == (
+        finding = port_of(tmp_path, bind=bind)
+    assert (finding.state, finding.detail) == (
         "ok",
         f"127.0.0.1:{pair}: our own server listens there, process {os.getpid()}",
     )
 
 
-def test_an_address_of_another_machine(tmp_path):
-    told = port_of(tmp_path, bind="tcp://192.0.2.1:5570", keys=tmp_path)  # documentation's own network, RFC 5737
-    assert told.state == "bad" and "Cannot assign requested address" in told.detail
-    assert "an address of this machine" in told.fix
+def test_an_address_of_another_machine_is_bad(tmp_path):
+    finding = port_of(tmp_path, bind="tcp://192.0.2.1:5570", keys=tmp_path)  # documentation's own network, RFC 5737
+    assert finding.state == "bad" and "Cannot assign requested address" in finding.detail
+    assert "an address of this machine" in finding.fix
 
 
-def test_a_bind_that_cannot_be_read(tmp_path):
-    told = port_of(tmp_path, bind="udp://127.0.0.1:5570")
-    assert told.state == "bad" and "expected tcp://HOST:PORT" in told.detail and "correct bind" in told.fix
+def test_an_unreadable_bind_is_bad(tmp_path):
+    finding = port_of(tmp_path, bind="udp://127.0.0.1:5570")
+    assert finding.state == "bad" and "expected tcp://HOST:PORT" in finding.detail and "correct bind" in finding.fix
 
 
 def test_the_metrics_port(tmp_path, pair):
@@ -93,8 +93,8 @@ def test_the_metrics_port(tmp_path, pair):
     config = config.replace(metrics_port=pair)
     assert found(port_findings(config), "metrics port").state == "ok"
     with socket.create_server(("127.0.0.1", pair)):
-        told = found(port_findings(config), "metrics port")
-    assert told.state == "bad" and "VOID_BRIDGE_METRICS_PORT" in told.fix
+        finding = found(port_findings(config), "metrics port")
+    assert finding.state == "bad" and "VOID_BRIDGE_METRICS_PORT" in finding.fix
     assert [one.name for one in port_findings(config.replace(metrics_port=0))] == ["port"]
 
 
@@ -106,26 +106,26 @@ def list_of(tmp_path):
     return found(port_findings(config), "allow-list")
 
 
-def test_an_open_address_without_keys_then_without_clients(tmp_path):
-    told = list_of(tmp_path)
-    assert told.state == "bad" and told.fix.startswith("void-bridge keys new --server")
+def test_an_open_address_needs_keys_and_clients(tmp_path):
+    finding = list_of(tmp_path)
+    assert finding.state == "bad" and finding.fix.startswith("void-bridge keys new --server")
     make_pair(tmp_path / "keys", "server")
-    told = list_of(tmp_path)
-    assert told.state == "bad" and "no client is on its list" in told.detail
-    assert told.fix.startswith("void-bridge keys allow NAME FILE")
+    finding = list_of(tmp_path)
+    assert finding.state == "bad" and "no client is on its list" in finding.detail
+    assert finding.fix.startswith("void-bridge keys allow NAME FILE")
     make_pair(tmp_path / "keys", "client")
     allow(tmp_path / "keys", "anna")
     assert list_of(tmp_path) == Finding("allow-list", "ok", "1 may come in: anna")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="modes are not looked at on Windows")
-def test_a_list_that_others_can_change(tmp_path):
+def test_a_list_that_others_can_change_is_bad(tmp_path):
     for name in ("server", "client"):
         make_pair(tmp_path / "keys", name)
     allow(tmp_path / "keys", "anna")
     (tmp_path / "keys" / "clients" / "anna.key").chmod(0o666)
-    told = list_of(tmp_path)
-    assert told.state == "bad" and "others can change" in told.detail and "keys list" in told.fix
+    finding = list_of(tmp_path)
+    assert finding.state == "bad" and "others can change" in finding.detail and "keys list" in finding.fix
 
 
 def test_loopback_needs_no_list(tmp_path):
@@ -135,32 +135,32 @@ def test_loopback_needs_no_list(tmp_path):
 # What lies in the spool
 
 
-def test_a_spool_that_nobody_uses(tmp_path):
+def test_an_unused_spool_is_in_order(tmp_path):
     assert list(spool_file_findings(config_for(tmp_path))) == []
     (tmp_path / "spool").mkdir()
-    (told,) = spool_file_findings(config_for(tmp_path))
-    assert told == Finding("spool files", "ok", "this user's own; no server uses the spool")
+    (finding,) = spool_file_findings(config_for(tmp_path))
+    assert finding == Finding("spool files", "ok", "this user's own; no server uses the spool")
 
 
 @needs_root
 @pytest.mark.parametrize("name", ["jobs", "journal.sqlite", "lock"])
-def test_what_another_user_has_put_into_the_spool(tmp_path, name):
+def test_files_of_another_user_in_the_spool_are_reported(tmp_path, name):
     (tmp_path / "spool" / name).mkdir(parents=True)
     os.chown(tmp_path / "spool" / name, 61001, 61001)
-    (told,) = spool_file_findings(config_for(tmp_path))
-    assert told.state == "bad" and told.detail.startswith(
+    (finding,) = spool_file_findings(config_for(tmp_path))
+    assert finding.state == "bad" and finding.detail.startswith(
         f"{tmp_path / 'spool' / name} belongs to another user (61001)"
     )
-    assert f"rm -r {tmp_path / 'spool' / name}" in told.fix
+    assert f"rm -r {tmp_path / 'spool' / name}" in finding.fix
 
 
 @linux
 def test_the_local_server_may_hold_the_lock(tmp_path):
     with running(settings(tmp_path)):
-        (told,) = spool_file_findings(config_for(tmp_path))
-    assert told == Finding("spool files", "ok", f"in use by the local server, process {os.getpid()}")
-    (told,) = spool_file_findings(config_for(tmp_path))
-    assert told.detail == "this user's own; no server uses the spool"
+        (finding,) = spool_file_findings(config_for(tmp_path))
+    assert finding == Finding("spool files", "ok", f"in use by the local server, process {os.getpid()}")
+    (finding,) = spool_file_findings(config_for(tmp_path))
+    assert finding.detail == "this user's own; no server uses the spool"
 
 
 HOLD = (
@@ -169,17 +169,17 @@ HOLD = (
 
 
 @linux
-def test_a_lock_that_somebody_holds_whom_clients_cannot_find(tmp_path):
+def test_a_lock_held_by_a_process_that_clients_cannot_find_is_reported(tmp_path):
     (tmp_path / "spool").mkdir()
     command = [sys.executable, "-c", HOLD, str(tmp_path / "spool" / "lock")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout.readline() == "held\n"
-        (told,) = spool_file_findings(config_for(tmp_path))
+        (finding,) = spool_file_findings(config_for(tmp_path))
         holder.communicate("\n")
-    assert told.state == "bad" and told.detail.startswith(
+    assert finding.state == "bad" and finding.detail.startswith(
         f"process {holder.pid} uses the spool, and no connection file"
     )
-    assert f"end process {holder.pid}" in told.fix and "XDG_RUNTIME_DIR" in told.fix
+    assert f"end process {holder.pid}" in finding.fix and "XDG_RUNTIME_DIR" in finding.fix
     assert found(spool_file_findings(config_for(tmp_path)), "spool files").state == "ok"
 
 
@@ -210,40 +210,40 @@ def models_of(tmp_path, folder):
     return list(model_findings(config_for(tmp_path, models=folder)))
 
 
-def test_weights_that_are_whole(tmp_path, whole):
-    (told,) = models_of(tmp_path, whole)
-    assert (told.state, told.detail.split(",")[0]) == ("ok", f"{whole}: both passes whole")
+def test_whole_weights_are_in_order(tmp_path, whole):
+    (finding,) = models_of(tmp_path, whole)
+    assert (finding.state, finding.detail.split(",")[0]) == ("ok", f"{whole}: both passes whole")
 
 
 def test_no_weights_is_no_fault(tmp_path):
-    told = models_of(tmp_path, tmp_path / "none")[0]
-    assert told.state == "note" and told.detail.startswith("the void engine has no weights")
-    assert told.fix == "void-bridge models fetch (32 GB)"
+    finding = models_of(tmp_path, tmp_path / "none")[0]
+    assert finding.state == "note" and finding.detail.startswith("the void engine has no weights")
+    assert finding.fix == "void-bridge models fetch (32 GB)"
 
 
 def test_pass_2_may_be_left_out(tmp_path, own):
     (own / "void_pass2.safetensors").unlink()
-    told = models_of(tmp_path, own)[0]
-    assert told.state == "note" and "pass 1 alone" in told.detail and told.fix == "void-bridge models fetch"
+    finding = models_of(tmp_path, own)[0]
+    assert finding.state == "note" and "pass 1 alone" in finding.detail and finding.fix == "void-bridge models fetch"
 
 
-def test_a_part_that_is_missing(tmp_path, own):
+def test_a_missing_part_is_noted(tmp_path, own):
     (own / "void_pass1.safetensors").unlink()
-    told = models_of(tmp_path, own)[0]
-    assert told.state == "note" and "lacks pass 1" in told.detail and "; it has transformer, " in told.detail
+    finding = models_of(tmp_path, own)[0]
+    assert finding.state == "note" and "lacks pass 1" in finding.detail and "; it has transformer, " in finding.detail
 
 
-def test_a_download_that_stopped(tmp_path, own):
+def test_a_stopped_download_is_bad(tmp_path, own):
     path = own / "void_pass1.safetensors"
     half = path.read_bytes()[:-1000]
     path.unlink()
     path.write_bytes(half)
-    (told,) = models_of(tmp_path, own)
-    assert told.state == "bad" and told.detail.startswith(f"pass 1 in {own}: ") and "bytes" in told.detail
-    assert told.fix.startswith("void-bridge models fetch, or get void_pass1.safetensors")
+    (finding,) = models_of(tmp_path, own)
+    assert finding.state == "bad" and finding.detail.startswith(f"pass 1 in {own}: ") and "bytes" in finding.detail
+    assert finding.fix.startswith("void-bridge models fetch, or get void_pass1.safetensors")
 
 
-def test_no_room_for_what_is_missing(tmp_path):
+def test_too_little_room_for_missing_weights_is_noted(tmp_path):
     with small_disk(tmp_path / "small") as disk:
         _, room = models_of(tmp_path, disk / "models")
         assert list(disk.iterdir()) == []
@@ -261,14 +261,14 @@ def farm_of(tmp_path, **changes):
     return list(farm_findings(config_for(tmp_path, **changes)))
 
 
-def test_no_farm(tmp_path):
-    (told,) = farm_of(tmp_path)
-    assert told.state == "ok" and "none is configured" in told.detail
+def test_no_farm_is_in_order(tmp_path):
+    (finding,) = farm_of(tmp_path)
+    assert finding.state == "ok" and "none is configured" in finding.detail
 
 
-def test_a_farm_that_nobody_knows(tmp_path):
-    (told,) = farm_of(tmp_path, farm="deadline11")
-    assert told.state == "bad" and "did you mean" in told.detail and "correct farm" in told.fix
+def test_an_unknown_farm_is_reported_with_the_nearest(tmp_path):
+    (finding,) = farm_of(tmp_path, farm="deadline11")
+    assert finding.state == "bad" and "did you mean" in finding.detail and "correct farm" in finding.fix
 
 
 @pytest.mark.parametrize(
@@ -280,7 +280,7 @@ def test_a_farm_that_nobody_knows(tmp_path):
         ("openjd", "needs openjd-cli"),
     ],
 )
-def test_a_farm_whose_client_is_missing(tmp_path, monkeypatch, farm, words):
+def test_a_farm_whose_client_is_missing_is_reported(tmp_path, monkeypatch, farm, words):
     from host_plugins.farm.backends import opencue, openjd
 
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -288,25 +288,27 @@ def test_a_farm_whose_client_is_missing(tmp_path, monkeypatch, farm, words):
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     for module in (opencue, openjd):
         monkeypatch.setattr(module, "find_spec", lambda name: None)
-    (told,) = farm_of(tmp_path, farm=farm)
-    assert told.state == "note" and told.detail.startswith(f"{farm}: ") and words in told.detail and told.fix
+    (finding,) = farm_of(tmp_path, farm=farm)
+    assert (
+        finding.state == "note" and finding.detail.startswith(f"{farm}: ") and words in finding.detail and finding.fix
+    )
 
 
-def test_a_farm_whose_client_is_there(tmp_path, monkeypatch):
+def test_a_farm_whose_client_is_there_is_in_order(tmp_path, monkeypatch):
     (tmp_path / "deadlinecommand").write_text("#!/bin/sh\n")
     (tmp_path / "deadlinecommand").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("DEADLINE_PATH", raising=False)
-    (told,) = farm_of(tmp_path, farm="deadline10")
-    assert told.state == "ok" and told.detail.startswith("deadline10: Thinkbox Deadline 10")
+    (finding,) = farm_of(tmp_path, farm="deadline10")
+    assert finding.state == "ok" and finding.detail.startswith("deadline10: Thinkbox Deadline 10")
 
 
-def test_folders_that_workers_are_to_see(tmp_path):
+def test_folders_for_workers_are_checked(tmp_path):
     (tmp_path / "seen").mkdir()
     roots = (str(tmp_path / "seen"), "/nowhere")
-    told = farm_of(tmp_path, farm_roots=roots, farm_scratch=str(tmp_path / "seen" / "scratch"))
-    assert [(one.name, one.state) for one in told] == [("farm", "ok"), ("farm", "note"), ("farm scratch", "ok")]
-    assert "farm root /nowhere is not there" in told[1].detail and "correct farm_roots" in told[1].fix
+    finding = farm_of(tmp_path, farm_roots=roots, farm_scratch=str(tmp_path / "seen" / "scratch"))
+    assert [(one.name, one.state) for one in finding] == [("farm", "ok"), ("farm", "note"), ("farm scratch", "ok")]
+    assert "farm root /nowhere is not there" in finding[1].detail and "correct farm_roots" in finding[1].fix
     outside = farm_of(tmp_path, farm_roots=roots, farm_scratch=str(tmp_path / "other"))[-1]
     assert outside.state == "bad" and "lies outside what the farm's workers see" in outside.detail
     relative = farm_of(tmp_path, farm_scratch="scratch")[-1]
@@ -314,7 +316,11 @@ def test_folders_that_workers_are_to_see(tmp_path):
     assert list((tmp_path / "seen").iterdir()) == []
 
 
-def test_a_scratch_folder_that_cannot_be_written(tmp_path):
+def test_a_scratch_folder_that_cannot_be_written_is_bad(tmp_path):
     with small_disk(tmp_path / "scratch", "1m", "ro") as folder:
-        told = farm_of(tmp_path, farm_scratch=str(folder))[-1]
-    assert told.state == "bad" and "cannot make a folder in" in told.detail and "VOID_BRIDGE_FARM_SCRATCH" in told.fix
+        finding = farm_of(tmp_path, farm_scratch=str(folder))[-1]
+    assert (
+        finding.state == "bad"
+        and "cannot make a folder in" in finding.detail
+        and "VOID_BRIDGE_FARM_SCRATCH" in finding.fix
+    )

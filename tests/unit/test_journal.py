@@ -69,7 +69,7 @@ def test_a_job_comes_back_as_it_was(journal):
     assert found == expected
 
 
-def test_jobs_come_back_in_the_order_in_which_they_came_whatever_the_clock_said(journal):
+def test_jobs_come_back_in_the_order_in_which_they_came_after_a_clock_change(journal):
     for job_id, created in (("b", 5.0), ("c", 1.0), ("a", 3.0)):
         job = record(job_id)
         job.created = created
@@ -83,7 +83,7 @@ def test_a_job_is_added_once(journal):
         journal.add_job(record())
 
 
-def test_what_belongs_to_a_job_goes_with_it(journal):
+def test_inputs_and_frames_go_with_their_job(journal):
     journal.add_job(record())
     journal.add_frame("a", 1, ResultFrame(1, "", 1))
     journal.remove_job("a")
@@ -105,7 +105,7 @@ def test_blobs_are_remembered_until_they_are_removed(journal):
     assert journal.blobs() == {"b": 2}
 
 
-def test_what_was_not_committed_is_gone(path, journal):
+def test_uncommitted_changes_are_gone(path, journal):
     journal.begin()
     journal.add_blob("a", 1)
     other = Journal(path)

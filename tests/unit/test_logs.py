@@ -107,7 +107,7 @@ def log():
     logging.getLogger().setLevel(before)
 
 
-def test_what_came_before_the_folder_was_known_is_in_the_file(tmp_path, log):
+def test_records_from_before_the_folder_was_known_are_in_the_file(tmp_path, log):
     stream = io.StringIO()
     with ServerLogs("text", stream) as logs:
         log.info("before")
@@ -252,19 +252,19 @@ def test_a_workers_record_keeps_level_logger_job_and_traceback(caplog):
     assert record.traceback[0].startswith("Traceback") and record.traceback[-1] == "ValueError: no"
 
 
-def test_words_of_a_library_are_about_the_jobs_that_the_worker_holds(caplog):
+def test_output_of_a_library_is_about_the_jobs_that_the_worker_holds(caplog):
     lines, records = logged_again("Segmentation fault\n", caplog, jobs=["first", "second"])
     assert lines[0]["job"] == "first, second" and records[0].levelno == logging.INFO
 
 
-def test_words_that_are_read_late_are_about_the_last_job_and_records_are_not(caplog):
+def test_output_that_is_read_late_is_about_the_last_job_and_records_are_not(caplog):
     with caplog.at_level(logging.DEBUG):
         log_worker_line("worker-0", "Segmentation fault", [], ["last"])
         log_worker_line("worker-0", said_by_worker(lambda log, _: log.info("leaving")).rstrip(), [], ["last"])
     assert [record.job for record in caplog.records] == ["last", ""]
 
 
-def test_a_record_behind_words_without_an_end_is_still_one(caplog):
+def test_a_record_after_output_without_a_line_end_is_recognised(caplog):
     def act(log, stream):
         stream.write("50% ")
         log.warning("the cache is full")

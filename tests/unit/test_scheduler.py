@@ -20,7 +20,7 @@ def test_nothing_queued_is_nothing_to_do():
     assert next_job([], {}, {}) is None
 
 
-def test_higher_priority_goes_first_whoever_waits_longer():
+def test_higher_priority_goes_before_longer_waiting():
     assert next_job([Queued("old", created=1), Queued("urgent", priority=51, created=9)], {}, {}) == "urgent"
 
 

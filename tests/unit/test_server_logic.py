@@ -44,7 +44,7 @@ def test_a_job_goes_through_its_states_and_counts_attempts():
     ("state", "following"),
     [("receiving", "running"), ("queued", "done"), ("done", "queued"), ("cancelled", "done"), ("failed", "running")],
 )
-def test_other_ways_are_defects(state, following):
+def test_other_transitions_are_defects(state, following):
     with pytest.raises(AssertionError):
         record(state=state).move(following)
 
@@ -97,7 +97,7 @@ def test_a_submission_that_cannot_be_is_refused(fields, words):
         JobRecord.from_submit(submit, b"", 0.0)
 
 
-def test_the_same_submission_is_told_from_another():
+def test_the_same_submission_is_recognised():
     made = record(blobs=[("ab" * 32, 5)])
     assert made.is_same(Submit("a", made.job, made.inputs, "inline"))
     assert made.is_same(Submit("a", made.job, (), "path"))
@@ -164,7 +164,7 @@ def test_many_changes_are_one_event_and_five_a_second_at_most():
     assert 40 <= told <= 50
 
 
-def test_nothing_is_told_without_a_change():
+def test_there_is_no_event_without_a_change():
     watchers = Watchers()
     watchers.add("job", b"c", False, now=0.0)
     assert watchers.due(10.0, present) == []
@@ -172,7 +172,7 @@ def test_nothing_is_told_without_a_change():
     assert watchers.due(20.0, present) == []
 
 
-def test_pictures_come_to_those_who_want_them():
+def test_previews_go_to_clients_that_asked_for_them():
     watchers = Watchers()
     watchers.add("job", b"plain", False, now=0.0)
     watchers.add("job", b"keen", True, now=0.0)
@@ -181,7 +181,7 @@ def test_pictures_come_to_those_who_want_them():
     assert watchers.due(2.0, present) == [WatchEvent("job", b"keen", (7, b"png"), False)]
 
 
-def test_who_comes_late_gets_the_latest_picture():
+def test_a_late_watcher_gets_the_latest_preview():
     watchers = Watchers()
     watchers.previewed("job", 7, b"png")
     watchers.add("job", b"keen", True, now=0.0)
@@ -195,7 +195,7 @@ def test_a_preview_too_large_for_a_message_is_left_out():
     assert watchers.due(EVENT_S, present) == [WatchEvent("job", b"keen", None, False)]
 
 
-def test_who_has_gone_is_dropped():
+def test_a_client_that_has_gone_is_dropped():
     watchers = Watchers()
     watchers.add("job", b"gone", False, now=0.0)
     watchers.changed("job")
@@ -211,7 +211,7 @@ def test_under_the_limit_everything_stays():
     assert (plan.blobs, plan.jobs, plan.left_bytes) == (frozenset(), (), 20)
 
 
-def test_inputs_that_nobody_needs_go_first():
+def test_unneeded_inputs_go_first():
     jobs = [record("old", "done", blobs=[("x", 10)], frame_bytes=10, fetched=True), record("new", blobs=[("y", 10)])]
     plan = plan_eviction(jobs, {"x": 10, "y": 10}, 20)
     assert (plan.blobs, plan.jobs, plan.left_bytes) == (frozenset({"x"}), (), 20)
@@ -223,7 +223,7 @@ def test_ended_jobs_go_oldest_first_and_no_more_than_needed():
     assert plan_eviction(jobs, {}, 5).jobs == ("a", "b", "c")
 
 
-def test_no_more_ended_jobs_are_kept_than_anybody_looks_at():
+def test_ended_jobs_are_kept_up_to_a_limit():
     jobs = [record(name, "failed") for name in ("a", "b", "c")]
     jobs[1:1] = [record("runs", "running"), record("unfetched", "done")]
     assert plan_eviction(jobs, {}, 1000, ended_max=2).jobs == ("a",)
@@ -232,7 +232,7 @@ def test_no_more_ended_jobs_are_kept_than_anybody_looks_at():
 
 
 @pytest.mark.parametrize("state", ["receiving", "queued", "running", "done"])
-def test_what_is_needed_or_unfetched_stays_whatever_the_limit(state):
+def test_needed_inputs_and_unfetched_results_stay_over_the_limit(state):
     plan = plan_eviction([record("a", state, frame_bytes=10, blobs=[("x", 10)])], {"x": 10}, 0)
     assert plan.jobs == ()
     assert plan.blobs == (frozenset({"x"}) if state == "done" else frozenset())
@@ -265,7 +265,7 @@ def test_another_address_is_refused(url):
         split_bind(url)
 
 
-def test_loopback_is_told_from_the_rest():
+def test_loopback_addresses_are_recognised():
     assert is_loopback("tcp://127.0.0.1:*") and is_loopback("tcp://localhost:1")
     assert not any(is_loopback(f"tcp://{host}:1") for host in ("0.0.0.0", "*", "127.0.0.1.evil.example", "gpu1"))
 
