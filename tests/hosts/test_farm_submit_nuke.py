@@ -146,7 +146,7 @@ def test_a_sticky_file_that_cannot_be_read_is_no_error(comp, farm):
 
 def test_what_makes_no_sense_is_said_and_asked_again(comp, farm):
     said = submit(comp, {"pool or queue": "gpu", "priority": "high"}, {"priority": "60"}, True)
-    assert said[1] == "Priority: got 'high', expected integer"
+    assert said[1] == "Priority: got 'high', expected 0 to 100"
     assert (comp.fake.panels[1].shown["pool or queue"], comp.fake.panels[1].shown["priority"]) == ("gpu", "50")
     until_on_farm(comp)
     assert (farm.options()["pool"], farm.options()["priority"]) == ("gpu", "60")

@@ -15,9 +15,8 @@ from typing import Any, Dict
 
 SUBSET = Path(__file__).with_name("nuke_nodes.json")
 CLASSES = (
-    *("Assert", "BlackOutside", "CheckerBoard2", "Constant", "Copy", "Crop", "Dot", "Expression", "Grade", "Group"),
-    *("Input", "Invert", "JoinViews", "Keymix", "Merge2", "NoOp", "OneView", "Output", "Premult", "Read"),
-    *("Reformat", "Remove", "Roto", "Shuffle2", "Switch", "TimeOffset", "Viewer", "Write"),
+    *("Assert", "Constant", "Copy", "Crop", "Dot", "Expression", "Grade", "Group", "Input", "Invert", "JoinViews"),
+    *("Keymix", "Merge2", "NoOp", "Output", "Read", "Remove", "Roto", "Switch", "TimeOffset", "Viewer", "Write"),
 )
 WITH_VALUES = ("Enumeration_Knob", "Channel_Knob", "ChannelMask_Knob", "Pulldown_Knob", "Radio_Knob")
 

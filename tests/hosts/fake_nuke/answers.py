@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, List
 
 from tests.hosts.fake_nuke import constants, questions
-from tests.hosts.fake_nuke.api import ApiObject, current
-from tests.hosts.fake_nuke.formats import Format, FrameRange, Info
+from tests.hosts.fake_nuke.api import ApiObject
+from tests.hosts.fake_nuke.formats import Format
 
 if TYPE_CHECKING:
     from tests.hosts.fake_nuke.nodes import Node
@@ -24,13 +24,6 @@ class Answers(ApiObject):
     def dependencies(self, mask: int = _ALL) -> List[Node]:
         return questions.dependencies(self._live(), mask)
 
-    def dependent(
-        self,
-        mask: int = _ALL,
-        forceEvaluate: bool = True,
-    ) -> List[Node]:
-        return questions.dependents(self._live(), mask)
-
     def channels(self) -> List[str]:
         return questions.channels(self._live())
 
@@ -39,15 +32,6 @@ class Answers(ApiObject):
 
     def width(self) -> int:
         return self.format().width()
-
-    def height(self) -> int:
-        return self.format().height()
-
-    def pixelAspect(self) -> float:
-        return self.format().pixelAspect()
-
-    def bbox(self) -> Info:
-        return Info(*questions.image(self._live()).box)
 
     def sample(self, c: str, x: float, y: float, dx: float = 1, dy: float = 1) -> float:
         """The pixel of a channel there; the fake does not average over dx and dy."""
@@ -62,21 +46,3 @@ class Answers(ApiObject):
 
     def lastFrame(self) -> int:
         return questions.frame_range(self._live())[1]
-
-    def frameRange(self) -> FrameRange:
-        return FrameRange(*questions.frame_range(self._live()), 1)
-
-    def opHashes(self) -> List[int]:
-        return questions.hashes(self._live())
-
-    def hasError(self) -> bool:
-        return questions.has_error(self._live())
-
-    def error(self) -> bool:
-        return questions.has_error(self._live())
-
-    def treeHasError(self) -> bool:
-        return questions.has_error(self._live())
-
-    def proxy(self) -> bool:
-        return bool(current().root["proxy"].value())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any, List, Optional, Sequence, Tuple
+from typing import Any, List, Optional, Tuple
 
 from tests.hosts.fake_nuke.api import current
 from tests.hosts.fake_nuke.curves import Curve, number_text, parse_curve, split_fields
@@ -51,78 +51,19 @@ class Array_Knob(Knob):
     def getValueAt(self, frame: float, index: int = -1, view: Optional[str] = None) -> Any:
         return self._values(frame, view or current().view, index)
 
-    def valueAt(self, time: float, index: int = -1) -> Any:
-        return self.getValueAt(time, index)
-
     def setValue(self, val: Any, chan: int = -1, *_: Any) -> bool:
         numbers = self._numbers(val)
         return self._change(lambda: self._assign(numbers, chan, current().frame))
-
-    def setValueAt(self, val: Any, time: float, index: int = -1, view: Optional[str] = None) -> bool:
-        numbers = self._numbers(val)
-        return self._change(lambda: self._assign(numbers, index, time, keyed=True))
 
     def setExpression(self, expression: str, channel: int = -1, view: Optional[str] = None) -> bool:
         text = text_of(expression, self)
         return self._change(lambda: self._express(text, channel))
 
-    def setAnimated(self, channel: int = -1) -> bool:
-        return self._change(lambda: self._animate(channel))
-
-    def clearAnimated(self, channel: int = -1) -> bool:
-        session = current()
-        held = [self._field_number(index, session.frame, session.view) for index in range(len(self._state))]
-
-        def clear() -> None:
-            for index, field in self._chosen(channel):
-                field.constant, field.curve, field.expression = held[index], None, ""
-
-        return self._change(clear)
-
     def isAnimated(self, channel: int = -1) -> bool:
         return any(field.curve or field.expression for _, field in self._chosen(channel))
 
-    def hasExpression(self, index: int = -1) -> bool:
-        return any(field.expression for _, field in self._chosen(index))
-
-    def isKeyAt(self, frame: float, index: int = -1, view: Optional[str] = None) -> bool:
-        return any(key.x == frame for _, field in self._chosen(index) for key in _keys(field))
-
-    def isKey(self, channel: int = -1) -> bool:
-        return self.isKeyAt(current().frame, channel)
-
-    def getKeyList(self) -> List[float]:
-        return sorted({key.x for field in self._state for key in _keys(field)})
-
-    def getNumKeys(self, channel: int = 0) -> int:
-        return len(_keys(self._state[channel]))
-
-    def removeKeyAt(self, frame: float, index: int = -1, view: Optional[str] = None) -> bool:
-        def remove() -> None:
-            for _, field in self._chosen(index):
-                if field.curve:
-                    field.curve.remove(frame)
-                    field.curve = field.curve if field.curve.keys else None
-
-        return self._change(remove)
-
-    def removeKey(self, channel: int = -1) -> bool:
-        return self.removeKeyAt(current().frame, channel)
-
-    def arraySize(self) -> int:
-        return len(self._state)
-
     def setRange(self, min: float, max: float) -> None:
         self._range = (float(min), float(max))
-
-    def min(self) -> float:
-        return self._range[0]
-
-    def max(self) -> float:
-        return self._range[1]
-
-    def setDefaultValue(self, s: Sequence[float]) -> None:
-        self._assign([float(number) for number in s], -1, current().frame)
 
     def _numbers(self, val: Any) -> List[float]:
         values = list(val) if isinstance(val, (list, tuple)) else [val]
@@ -150,12 +91,6 @@ class Array_Knob(Knob):
     def _express(self, text: str, channel: int) -> None:
         for _, field in self._chosen(channel):
             field.expression = text
-
-    def _animate(self, channel: int) -> None:
-        for _, field in self._chosen(channel):
-            if not field.curve:
-                field.curve = Curve()
-                field.curve.set(current().frame, field.constant)
 
     def _chosen(self, channel: int) -> List[Tuple[int, Field]]:
         chosen = list(enumerate(self._state))
@@ -214,7 +149,3 @@ class Array_Knob(Knob):
             field.constant = float(text)
         else:
             field.expression = text
-
-
-def _keys(field: Field) -> List[Any]:
-    return field.curve.keys if field.curve else []

@@ -91,21 +91,6 @@ class Callbacks:
         added = _callback(call, args, kwargs, nodeClass, node)
         self._added[occasion] = [*(each for each in self._added[occasion] if each != added), added]
 
-    def remove(
-        self,
-        occasion: str,
-        call: Callable[..., Any],
-        args: Any = (),
-        kwargs: Optional[Dict[str, Any]] = None,
-        nodeClass: str = "*",
-        node: Optional[Node] = None,
-    ) -> None:
-        removed = _callback(call, args, kwargs, nodeClass, node)
-        self._added[occasion] = [each for each in self._added[occasion] if each != removed]
-
-    def count(self, occasion: str) -> int:
-        return len(self._added[occasion])
-
     def run(self, occasion: str, node: Node, knob: Optional[Knob] = None) -> None:
         """All that waits for this occasion on this node: those for its class, those for all, its own text."""
         for node_class in (node._spec.name, "*"):

@@ -22,7 +22,6 @@ class KnobSpec:
     values: Tuple[str, ...] = ()
     default: Any = None
     open: bool = False
-    of_views: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,8 +78,6 @@ def _node_spec(name: str, said: Dict[str, Any]) -> NodeSpec:
     knobs = []
     for knob, spec in said["knobs"].items():
         kind, values = (spec, ()) if isinstance(spec, str) else (spec[0], tuple(str(value) for value in spec[1]))
-        of_views = name == "OneView" and knob == "view"
-        open_values = knob in extra["open_enumerations"] and not of_views
-        knobs.append(KnobSpec(knob, kind, values, defaults.get(knob), open_values, of_views))
+        knobs.append(KnobSpec(knob, kind, values, defaults.get(knob), knob in extra["open_enumerations"]))
     low, high = said["inputs"]
     return NodeSpec(name, low, high, tuple(knobs))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, List, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
 from tests.hosts.fake_nuke.dialogs import Menu
 
@@ -19,19 +19,7 @@ class DialogFunctions:
             raise RuntimeError(f"menu {name}: there are no menus in nuke -t")
         return self._session.menus.setdefault(name, Menu(name))
 
-    def pluginAddPath(self, args: Any, addToSysPath: bool = True) -> None:
-        self._session.plugin_paths.extend([args] if isinstance(args, str) else list(args))
-
-    def pluginAppendPath(self, args: Any, addToSysPath: bool = True) -> None:
-        self.pluginAddPath(args)
-
-    def pluginPath(self) -> List[str]:
-        return list(self._session.plugin_paths)
-
     def message(self, prompt: str) -> None:
-        self._session.dialogs.message(prompt)
-
-    def alert(self, prompt: str) -> None:
         self._session.dialogs.message(prompt)
 
     def ask(self, prompt: str) -> bool:
@@ -42,12 +30,3 @@ class DialogFunctions:
 
     def tprint(self, *args: Any, sep: str = " ", end: str = "\n", file: Any = None) -> None:
         self._session.dialogs.printed.append(sep.join(str(arg) for arg in args))
-
-    def warning(self, message: str) -> None:
-        self._session.dialogs.printed.append(f"warning: {message}")
-
-    def error(self, message: str) -> None:
-        self._session.dialogs.printed.append(f"error: {message}")
-
-    def debug(self, message: str) -> None:
-        self._session.dialogs.printed.append(f"debug: {message}")

@@ -119,18 +119,6 @@ class MenuItem(ApiObject):
     def __init__(self, name: str, command: Union[str, Callable[[], Any], None] = None, shortcut: str = "") -> None:
         self._item, self._command, self._shortcut, self._on = name, command, shortcut, True
 
-    def name(self) -> str:
-        return self._item
-
-    def script(self) -> str:
-        return self._command if isinstance(self._command, str) else ""
-
-    def shortcut(self) -> str:
-        return self._shortcut
-
-    def setEnabled(self, enabled: bool, recursive: bool = False) -> None:
-        self._on = bool(enabled)
-
     def invoke(self) -> None:
         """As a click does: text runs as Python, anything else is called."""
         if isinstance(self._command, str):
@@ -168,26 +156,10 @@ class Menu(MenuItem):
         item = menu._items[last] = MenuItem(last, command, shortcut)
         return item
 
-    def addSeparator(self, index: int = -1) -> MenuItem:
-        return MenuItem("-")
-
-    def items(self) -> List[MenuItem]:
-        return list(self._items.values())
-
     def findItem(self, name: str) -> Optional[MenuItem]:
         head, _, rest = name.partition("/")
         found = self._items.get(head)
         return found.findItem(rest) if rest and isinstance(found, Menu) else found
-
-    def menu(self, name: str) -> Optional[Menu]:
-        found = self.findItem(name)
-        return found if isinstance(found, Menu) else None
-
-    def removeItem(self, name: str) -> None:
-        self._items.pop(name, None)
-
-    def clearMenu(self) -> None:
-        self._items.clear()
 
 
 def _text(prompt: Any) -> str:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence
+from typing import TYPE_CHECKING, Any, List, Optional, Sequence
 
-from tests.hosts.fake_nuke import constants, reads, render, script_text
-from tests.hosts.fake_nuke.formats import Format, FrameRange, FrameRanges
+from tests.hosts.fake_nuke import constants, render, script_text
 from tests.hosts.fake_nuke.groups import Group, Root
 from tests.hosts.fake_nuke.knobs import Knob
 from tests.hosts.fake_nuke.nodes import Node
@@ -33,19 +31,14 @@ class NodeFunctions(_Functions):
         for index, source in enumerate(reversed(chosen)):
             if index < node.maxInputs():
                 node.setInput(index, source)
-        self._set_words(node, script_text.words(knobs))
-        node.selectOnly()
+        assert not knobs, "the fake reads no knobs of createNode"
+        for each in self.allNodes():
+            each.setSelected(each is node)
         session.callbacks.run("OnUserCreate", node)
         session.callbacks.run("OnCreate", node)
         if inpanel:
             node.showControlPanel()
         return node
-
-    def _set_words(self, node: Node, words: Sequence[str]) -> None:
-        for name, value in zip(words[::2], words[1::2]):
-            node[name].fromScript(value)
-            if name == "file":
-                reads.look_at_file(node, [])
 
     def allNodes(self, filter: str = "", group: Optional[Group] = None, recurseGroups: bool = False) -> List[Node]:
         start = self._session.context.group if group is None else group
@@ -61,15 +54,8 @@ class NodeFunctions(_Functions):
             raise ValueError("no node selected")
         return chosen[-1]
 
-    def selectAll(self) -> None:
-        for node in self.allNodes():
-            node.setSelected(True)
-
     def toNode(self, s: str) -> Optional[Node]:
         return self._session.find(s)
-
-    def exists(self, s: str) -> bool:
-        return self._session.find(s) is not None
 
     def delete(self, n: Optional[Node]) -> None:
         if n is not None:
@@ -81,9 +67,6 @@ class NodeFunctions(_Functions):
             return None
         path = str(knob.getEvaluatedValue())
         return fill_frame(path, self._session.frame, self._session.view) if i == constants.REPLACE else path
-
-    def show(self, n: Node, forceFloat: bool = False) -> None:
-        n.showControlPanel(forceFloat)
 
     def nodeCopy(self, s: str) -> None:
         Path(s).write_text(script_text.nodes_text(self.selectedNodes()), "utf-8")
@@ -109,9 +92,6 @@ class ScriptFunctions(_Functions):
             raise RuntimeError("the script was never saved")
         return name
 
-    def script_directory(self) -> str:
-        return Path(self.scriptName()).parent.as_posix()
-
     def scriptSave(self, filename: Optional[str] = None) -> bool:
         """With a file name it writes there, and the script keeps its own name."""
         if filename is not None:
@@ -123,47 +103,14 @@ class ScriptFunctions(_Functions):
     def scriptSaveAs(self, filename: Optional[str] = None, overwrite: int = -1) -> None:
         if filename is None:
             raise AssertionError("the fake has no file dialog")
-        if Path(filename).exists() and not self._may_overwrite(filename, overwrite):
+        if Path(filename).exists() and overwrite != 1:
             raise RuntimeError(f"{filename} exists")
         self._session.save_script(filename)
-
-    def _may_overwrite(self, filename: str, overwrite: int) -> bool:
-        """By default the artist is asked; in a terminal the answer is no."""
-        if overwrite in (0, 1) or not self._session.gui:
-            return overwrite == 1
-        return self._session.dialogs.ask(f"Overwrite {filename}?")
-
-    def scriptSaveToTemp(self, str: str) -> str:
-        target = str or (Path(tempfile.mkdtemp(prefix="fake-nuke-")) / "script.nk").as_posix()
-        self._session.write_script(target)
-        return target
 
     def scriptOpen(self, filename: Optional[str] = None) -> None:
         if filename is None:
             raise AssertionError("the fake has no file dialog")
         self._session.open_script(filename)
-
-    def scriptClear(self, *args: Any) -> None:
-        self._session.clear_script()
-
-    def scriptClose(self, *args: Any) -> bool:
-        self._session.clear_script()
-        return True
-
-    def modified(self, state: Optional[bool] = None) -> bool:
-        if state is not None:
-            self._session.modified = bool(state)
-        return self._session.modified
-
-    def layers(self, node: Optional[Node] = None) -> List[str]:
-        layers = self._session.layers
-        if node is None:
-            return layers.names()
-        present = set(node.channels())
-        return [name for name in layers.names() if present & set(layers.expand(name, []))]
-
-    def channels(self, node: Optional[Node] = None) -> List[str]:
-        return self._session.layers.channels() if node is None else node.channels()
 
     def views(self) -> List[str]:
         return list(self._session.views)
@@ -176,13 +123,6 @@ class ScriptFunctions(_Functions):
         if self._session.view == s:  # which nobody can look at any more
             self._session.view = self._session.views[0]
 
-    def addFormat(self, s: str) -> Format:
-        self._session.formats.append(Format._parse(s))
-        return self._session.formats[-1]
-
-    def formats(self) -> List[Format]:
-        return list(self._session.formats)
-
     def frame(self, f: Optional[int] = None) -> int:
         if f is not None:
             self._session.frame = int(f)
@@ -190,9 +130,6 @@ class ScriptFunctions(_Functions):
 
     def undo(self) -> None:
         self._session.undo.undo()
-
-    def redo(self) -> None:
-        self._session.undo.redo()
 
 
 class RenderFunctions(_Functions):
@@ -210,37 +147,15 @@ class RenderFunctions(_Functions):
         node = self._session.find(nameOrNode) if isinstance(nameOrNode, str) else nameOrNode
         if node is None:
             raise RuntimeError(f"there is no node {nameOrNode}")
-        if isinstance(start, (FrameRange, FrameRanges)):
-            # The other form: execute(node, ranges, views, continueOnError).
-            frames = render.frames_of(start)
-            views, go_on = (end if end is not None else views), bool(incr or continueOnError)
-        else:
-            frames, go_on = render.frames_of(start, end, incr), continueOnError
-        render.execute([node], frames, views, go_on)
-
-    def render(self, *args: Any, **kwargs: Any) -> None:
-        self.execute(*args, **kwargs)
+        first, last = self._session.root.firstFrame(), self._session.root.lastFrame()
+        frames = range(first if start is None else start, (last if end is None else end) + 1, incr or 1)
+        render.execute([node], frames, views, continueOnError)
 
     def executeMultiple(
         self, nodes: Sequence[Node], ranges: Any, views: Optional[List[str]] = None, continueOnError: bool = False
     ) -> None:
-        chosen = ranges if isinstance(ranges, (FrameRange, FrameRanges)) else FrameRanges(list(ranges))
-        render.execute(list(nodes), render.frames_of(chosen), views, continueOnError)
-
-    def executeBackgroundNuke(
-        self,
-        exe_path: str,
-        nodes: Sequence[Node],
-        frameRange: FrameRanges,
-        views: List[str],
-        limits: Dict[str, Any],
-        continueOnError: bool = False,
-        flipbookToRun: str = "",
-        flipbookOptions: Optional[Dict[str, Any]] = None,
-    ) -> None:
-        """Only recorded: the fake starts no second Nuke."""
-        said = {"executable": exe_path, "nodes": list(nodes), "frames": frameRange, "views": views, "limits": limits}
-        self._session.executed_in_background.append(said)
+        frames = [frame for first, last, step in ranges for frame in range(first, last + 1, step)]
+        render.execute(list(nodes), frames, views, continueOnError)
 
 
 class ContextFunctions(_Functions):
@@ -254,15 +169,3 @@ class ContextFunctions(_Functions):
 
     def thisGroup(self) -> Group:
         return self._session.context.group
-
-    def thisParent(self) -> Optional[Group]:
-        return self._session.context.this_node()._group
-
-    def thisRoot(self) -> Root:
-        return self._session.root
-
-    def thisClass(self) -> str:
-        return self._session.context.this_node().Class()
-
-    def thisView(self) -> str:
-        return self._session.view

@@ -41,22 +41,6 @@ class Group(Node):
     def nodes(self) -> List[Node]:
         return list(self._children)
 
-    def numNodes(self) -> int:
-        return len(self._children)
-
-    def output(self) -> Optional[Node]:
-        return self._output_node()
-
-    def selectedNodes(self) -> List[Node]:
-        return [node for node in self._children if node.isSelected()]
-
-    def selectedNode(self) -> Optional[Node]:
-        return next(iter(self.selectedNodes()), None)
-
-    def run(self, callable: Any) -> Any:
-        with self:
-            return callable()
-
     def _child(self, name: str) -> Optional[Node]:
         return next((node for node in self._children if node._name == name), None)
 
@@ -95,32 +79,11 @@ class Root(Group):
     def lastFrame(self) -> int:
         return int(self["last_frame"].value())
 
-    def fps(self) -> int:
-        return int(self["fps"].value())
-
-    def realFps(self) -> float:
-        return float(self["fps"].value())
-
     def modified(self) -> bool:
         return current().modified
 
     def setModified(self, modified: bool) -> None:
         current().modified = bool(modified)
-
-    def addView(self, s: str) -> None:
-        current().add_view(s)
-
-    def setProxy(self, b: bool) -> None:
-        self["proxy"].setValue(bool(b))
-
-    def setFrame(self, n: int) -> None:
-        current().frame = int(n)
-
-    def setView(self, s: str) -> None:
-        current().view = s
-
-    def setInput(self, i: int, node: Optional[Node]) -> bool:
-        return False
 
     def _full_name(self) -> str:
         return "root"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Callable, List, Optional
+from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from tests.hosts.fake_nuke import constants
 from tests.hosts.fake_nuke.api import ApiObject, current
@@ -43,15 +43,8 @@ class Knob(ApiObject):
     def name(self) -> str:
         return self._name
 
-    def setName(self, name: str) -> None:
-        assert self._owner is None, "the fake renames knobs only before they are added"
-        self._name = name
-
     def label(self) -> str:
         return self._label
-
-    def setLabel(self, label: str) -> None:
-        self._label = _text(label, self)
 
     def tooltip(self) -> str:
         return self._hint
@@ -61,9 +54,6 @@ class Knob(ApiObject):
 
     def node(self) -> Optional[Node]:
         return self._owner
-
-    def fullyQualifiedName(self, channel: int = -1) -> str:
-        return f"{self._owner._full_name()}.{self._name}" if self._owner else self._name
 
     def setFlag(self, flag: int) -> None:
         self._flags |= flag
@@ -76,15 +66,6 @@ class Knob(ApiObject):
 
     def visible(self) -> bool:
         return not self._flags & constants.INVISIBLE
-
-    def setVisible(self, visible: bool) -> None:
-        self._flags = _with(self._flags, constants.INVISIBLE, not visible)
-
-    def enabled(self) -> bool:
-        return not self._flags & constants.DISABLED
-
-    def setEnabled(self, enabled: bool) -> None:
-        self._flags = _with(self._flags, constants.DISABLED, not enabled)
 
     def value(self) -> Any:
         return self._state
@@ -106,12 +87,6 @@ class Knob(ApiObject):
         raise TypeError(f"{self._name}: the fake has expressions only on knobs with numbers, not on a {self._kind}")
 
     def isAnimated(self, channel: int = -1) -> bool:
-        return False
-
-    def hasExpression(self, index: int = -1) -> bool:
-        return False
-
-    def clearAnimated(self, channel: int = -1) -> bool:
         return False
 
     def _change(self, change: Callable[[], None]) -> bool:
@@ -141,14 +116,14 @@ class Knob(ApiObject):
 
     def _number(self, frame: float, view: str) -> float:
         """What an expression gets."""
-        raise RuntimeError(f"{self.fullyQualifiedName()}: a {self._kind} is no number")
+        raise RuntimeError(f"{self._name}: a {self._kind} is no number")
 
     def _text_at(self, frame: float, view: str) -> str:
         """What [value] gives."""
         return str(self._state)
 
     def __repr__(self) -> str:
-        return f"<{self._kind} {self.fullyQualifiedName() if self._owner else self._name}>"
+        return f"<{self._kind} {self._name}>"
 
 
 def text_of(value: Any, knob: Knob) -> str:
@@ -187,12 +162,6 @@ class String_Knob(Knob):
     def value(self) -> str:
         return str(self._state)
 
-    def getText(self) -> str:
-        return str(self._state)
-
-    def setText(self, val: str) -> None:
-        self.setValue(val)
-
     def setValue(self, val: str, view: str = "default") -> bool:
         text = _text(val, self)
         return self._change(lambda: self._restore(text))
@@ -230,13 +199,6 @@ class File_Knob(EvalString_Knob):
             return None
         return self._path(session.frame if frame is None else frame, session.view)
 
-    def fromUserText(self, s: str) -> None:
-        """`path first-last`: the range goes to the Read, which then looks at the first file, as in the interface."""
-        path, frames = _split_range(_text(s, self))
-        self.setValue(path)
-        if self._owner is not None:
-            _reads().look_at_file(self._owner, frames)
-
     def _path(self, frame: float, view: str) -> str:
         return fill_frame(expand(self._state, self._owner, frame, view), int(frame), view)
 
@@ -249,12 +211,6 @@ class Script_Knob(String_Knob):
     """A button. The fake runs no Tcl; of the built-in ones it knows what `reload` and `rescan_range` do."""
 
     _starts_line = False
-
-    def command(self) -> str:
-        return str(self._state)
-
-    def setCommand(self, cmd: str) -> None:
-        self.setValue(cmd)
 
     def execute(self) -> None:
         _reads().press(self)
@@ -296,11 +252,6 @@ class Font_Knob(Knob):
 
 class Obsolete_Knob(Knob):
     """There so that old scripts load. It has no value."""
-
-
-def _split_range(text: str) -> tuple[str, List[int]]:
-    found = re.fullmatch(r"(.*?)\s+(-?\d+)-(-?\d+)", text)
-    return (found[1], [int(found[2]), int(found[3])]) if found else (text, [])
 
 
 def _reads() -> Any:

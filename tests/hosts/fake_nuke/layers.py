@@ -35,9 +35,6 @@ class Layers:
             if channel not in self._table[name]:
                 self._table[name].append(channel)
 
-    def names(self) -> List[str]:
-        return list(self._table)
-
     def channels(self) -> List[str]:
         return list(dict.fromkeys(channel for channels in self._table.values() for channel in channels))
 
@@ -73,9 +70,3 @@ class Layer(ApiObject):
     def __init__(self, name: str, channels: Sequence[str] = ()) -> None:
         self._layer = name
         current().layers.add(name, channels)
-
-    def name(self) -> str:
-        return self._layer
-
-    def channels(self) -> List[str]:
-        return list(current().layers.expand(self._layer, []))

@@ -10,7 +10,7 @@ from tests.hosts.fake_nuke.api import ApiObject, guarded
 from tests.hosts.fake_nuke.callbacks import OCCASIONS
 from tests.hosts.fake_nuke.dialog_functions import DialogFunctions
 from tests.hosts.fake_nuke.dialogs import Menu, MenuItem, Panel, ProgressTask
-from tests.hosts.fake_nuke.formats import Format, FrameRange, FrameRanges, Info
+from tests.hosts.fake_nuke.formats import Format
 from tests.hosts.fake_nuke.functions import ContextFunctions, NodeFunctions, RenderFunctions, ScriptFunctions
 from tests.hosts.fake_nuke.groups import Gizmo, Group, Root, Viewer
 from tests.hosts.fake_nuke.knobs import Knob
@@ -25,26 +25,20 @@ if TYPE_CHECKING:
 _FUNCTIONS = (NodeFunctions, ScriptFunctions, RenderFunctions, ContextFunctions, DialogFunctions)
 _PLAIN_CLASSES = (
     *(Node, Group, Gizmo, Root, Viewer, Knob),
-    *(Format, FrameRange, FrameRanges, Info, Layer, Undo, ProgressTask, Panel, Menu, MenuItem),
+    *(Format, Layer, Undo, ProgressTask, Panel, Menu, MenuItem),
 )
 
 
-def make_modules(session: FakeNuke) -> Dict[str, types.ModuleType]:
-    """`nuke` and `nukescripts` of a session."""
+def make_module(session: FakeNuke) -> types.ModuleType:
+    """Return the `nuke` module of a session."""
     nuke = types.ModuleType("nuke", "A fake of Nuke's module, for tests.")
     vars(nuke).update(constants.ALL, **_facts(session), **CLASSES)
     vars(nuke).update({each.__name__: each for each in _PLAIN_CLASSES})
     for functions in _FUNCTIONS:
         vars(nuke).update(_public(functions(session)))
     vars(nuke).update(_callback_functions(session))
-    vars(nuke).update(
-        nodes=Nodes(session),
-        executeInMainThread=session.threads.post,
-        executeInMainThreadWithResult=session.threads.post_and_wait,
-    )
-    nukescripts = types.ModuleType("nukescripts", "What the plug-in uses of nukescripts.")
-    vars(nukescripts)["start"] = guarded(session.opened.append, "nukescripts.start")
-    return {"nuke": nuke, "nukescripts": nukescripts}
+    vars(nuke).update(nodes=Nodes(session), executeInMainThread=session.threads.post)
+    return nuke
 
 
 class Nodes(ApiObject):
@@ -98,13 +92,8 @@ def _facts(session: FakeNuke) -> Dict[str, Any]:
 
 
 def _callback_functions(session: FakeNuke) -> Dict[str, Callable[..., Any]]:
-    """addOnCreate, removeOnCreate, and so on."""
-    found: Dict[str, Callable[..., Any]] = {}
-    for occasion in OCCASIONS:
-        add, remove = _adder(session, occasion), _remover(session, occasion)
-        found[f"add{occasion}"] = guarded(add, f"nuke.add{occasion}")
-        found[f"remove{occasion}"] = guarded(remove, f"nuke.remove{occasion}")
-    return found
+    """Return addOnCreate and so on."""
+    return {f"add{occasion}": guarded(_adder(session, occasion), f"nuke.add{occasion}") for occasion in OCCASIONS}
 
 
 def _adder(session: FakeNuke, occasion: str) -> Callable[..., None]:
@@ -112,10 +101,3 @@ def _adder(session: FakeNuke, occasion: str) -> Callable[..., None]:
         session.callbacks.add(occasion, call, args, kwargs, nodeClass, node)
 
     return add
-
-
-def _remover(session: FakeNuke, occasion: str) -> Callable[..., None]:
-    def remove(call: Any, args: Any = (), kwargs: Any = None, nodeClass: str = "*", node: Any = None) -> None:
-        session.callbacks.remove(occasion, call, args, kwargs, nodeClass, node)
-
-    return remove

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Dict, List, Optional, Union
 
-from tests.hosts.fake_nuke import constants, questions, script_text
+from tests.hosts.fake_nuke import questions
 from tests.hosts.fake_nuke.answers import Answers
 from tests.hosts.fake_nuke.api import current
 from tests.hosts.fake_nuke.data import NodeSpec, exr_knobs
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from tests.hosts.fake_nuke.groups import Group
 
 _NAME = re.compile(r"[A-Za-z_]\w*")
-_OPTIONAL_MASK = {"Keymix": 2, "Copy": 2, "Merge2": 2, "Grade": 1, "Expression": 1, "Invert": 1, "Roto": 1}
 
 
 class Node(Answers):
@@ -59,12 +58,7 @@ class Node(Answers):
     def parent(self) -> Optional[Group]:
         return self._group
 
-    def rootNode(self) -> Group:
-        return current().root
-
     def knob(self, p: Union[str, int], follow_link: bool = True) -> Optional[Knob]:
-        if isinstance(p, int):
-            return self.allKnobs()[p]
         return self._find(p)
 
     def __getitem__(self, name: str) -> Knob:
@@ -76,15 +70,6 @@ class Node(Answers):
     def knobs(self) -> Dict[str, Knob]:
         return self._visible_knobs()
 
-    def allKnobs(self) -> List[Knob]:
-        return list(self.knobs().values())
-
-    def numKnobs(self) -> int:
-        return len(self.knobs())
-
-    def getNumKnobs(self) -> int:
-        return len(self.knobs())
-
     def addKnob(self, knob: Knob) -> None:
         """Stricter than Nuke about names: those that its own dialog would take."""
         if not _NAME.fullmatch(knob._name):
@@ -94,14 +79,7 @@ class Node(Answers):
         self._own_knobs[knob._name] = knob
         knob._owner = self
         self._user_knobs.append(knob._name)
-        current().undo.record(lambda: self._remove(knob), lambda: self._put_back(knob))
-        current().touched()
-
-    def removeKnob(self, knob: Knob) -> None:
-        if knob._name not in self._user_knobs:
-            raise ValueError(f"{self._name} has no user knob {knob._name}")
-        self._remove(knob)
-        current().undo.record(lambda: self._put_back(knob), lambda: self._remove(knob))
+        current().undo.record(lambda: self._remove(knob))
         current().touched()
 
     def input(self, index: int) -> Optional[Node]:
@@ -114,21 +92,6 @@ class Node(Answers):
     def maxInputs(self) -> int:
         return self._max_inputs()
 
-    def maximumInputs(self) -> int:
-        return self._max_inputs()
-
-    def minInputs(self) -> int:
-        return self._spec.min_inputs
-
-    def minimumInputs(self) -> int:
-        return self._spec.min_inputs
-
-    def optionalInput(self) -> int:
-        return _OPTIONAL_MASK.get(self.Class(), 0)
-
-    def canSetInput(self, i: int, node: Optional[Node]) -> bool:
-        return 0 <= i < self._max_inputs() and (node is None or not questions.looks_at(node, self))
-
     def setInput(self, i: int, node: Optional[Node]) -> bool:
         """Stricter than Nuke: an input that is not there, a node of another group and a loop are refused."""
         if not 0 <= i < self._max_inputs():
@@ -140,26 +103,9 @@ class Node(Answers):
         before = self._inputs.get(i)
         self._inputs[i] = node
         if before is not node:
-            current().undo.record(lambda: self._connect(i, before), lambda: self._connect(i, node))
+            current().undo.record(lambda: self._connect(i, before))
             current().inputs_changed(self)
         return True
-
-    def connectInput(self, i: int, node: Optional[Node]) -> bool:
-        free = next((n for n in range(i, self.maxInputs()) if self._inputs.get(n) is None), i)
-        return self.setInput(free, node)
-
-    def writeKnobs(self, flags: int = constants.TO_SCRIPT) -> str:
-        return script_text.knob_lines(
-            self, bool(flags & constants.WRITE_ALL), bool(flags & constants.WRITE_USER_KNOB_DEFS)
-        )
-
-    def readKnobs(self, s: str) -> None:
-        script_text.read_knob_lines(self, s)
-
-    def resetKnobsToDefault(self) -> None:
-        for spec in self._spec.knobs:
-            if spec.name != "name":
-                self._reset(self._own_knobs[spec.name], make_knob(spec))
 
     def isSelected(self) -> bool:
         return bool(self._own_knobs["selected"]._number(0, ""))
@@ -187,12 +133,6 @@ class Node(Answers):
         self.setXpos(x)
         self.setYpos(y)
 
-    def screenWidth(self) -> int:
-        return 80
-
-    def screenHeight(self) -> int:
-        return 18
-
     def autoplace(self) -> None:
         """Nothing to see in the fake."""
 
@@ -202,21 +142,9 @@ class Node(Answers):
     def forceValidate(self) -> None:
         """The fake always computes anew."""
 
-    def help(self) -> str:
-        return str(self._own_knobs["help"]._state)
-
-    def shown(self) -> bool:
-        return self._panel_shown
-
     def showControlPanel(self, forceFloat: bool = False) -> None:
         self._panel_shown = current().gui
         current().panel_opened(self)
-
-    def hideControlPanel(self) -> None:
-        self._panel_shown = False
-
-    def __len__(self) -> int:
-        return len(self._visible_knobs())
 
     def __bool__(self) -> bool:
         return True
@@ -261,9 +189,6 @@ class Node(Answers):
     def _attach(self, knob: Knob, table: Dict[str, Knob]) -> None:
         table[knob._name] = knob
         knob._owner = self
-
-    def _reset(self, knob: Knob, fresh: Knob) -> None:
-        knob._change(lambda: knob._restore(fresh._copied()))
 
     def _connect(self, index: int, node: Optional[Node]) -> None:
         self._inputs[index] = node

@@ -80,12 +80,6 @@ class Enumeration_Knob(Unsigned_Knob):
     def values(self) -> List[str]:
         return self._choices()
 
-    def numValues(self) -> int:
-        return len(self._choices())
-
-    def enumName(self, n: int) -> str:
-        return self._choices()[n].split("\t")[0]
-
     def setValues(self, items: Sequence[str]) -> None:
         self._values_list = [text_of(item, self) for item in items]
 

@@ -53,12 +53,6 @@ class Format_Knob(Knob):
     def value(self) -> Format:
         return self._format()
 
-    def actualValue(self) -> Format:
-        return self._format()
-
-    def name(self) -> str:
-        return self._name
-
     def setValue(self, val: Any) -> bool:
         text = self._as_text(val)
         return self._change(lambda: self._restore(text))
@@ -80,50 +74,6 @@ class Format_Knob(Knob):
     def _load(self, script: str) -> None:
         text = unquoted(script)
         self._state = Format._parse(text)._text() if text else None
-
-
-class Link_Knob(Knob):
-    """Shows a knob of another node."""
-
-    def makeLink(self, s: str, t: str) -> None:
-        self.setLink(f"{s}.{t}")
-
-    def setLink(self, s: str) -> None:
-        text = text_of(s, self)
-        self._change(lambda: self._restore(text))
-
-    def getLink(self) -> str:
-        return self._state or ""
-
-    def getLinkedKnob(self) -> Optional[Knob]:
-        return self._target()
-
-    def value(self) -> Any:
-        target = self._target()
-        return target.value() if target is not None else None
-
-    def setValue(self, val: Any, *more: Any) -> bool:
-        target = self._target()
-        if target is None:
-            raise TypeError(f"{self._name} is linked to nothing")
-        return target.setValue(val, *more)
-
-    def _target(self) -> Optional[Knob]:
-        if not self._state or self._owner is None:
-            return None
-        path, _, name = self._state.rpartition(".")
-        inside: Any = self._owner
-        node = inside.node(path) if self._owner._is_group else None
-        node = node or current().find(path, self._owner._group)
-        return node._find(name) if node is not None else None
-
-    def _number(self, frame: float, view: str) -> float:
-        target = self._target()
-        return target._number(frame, view) if target is not None else 0.0
-
-    def _text_at(self, frame: float, view: str) -> str:
-        target = self._target()
-        return target._text_at(frame, view) if target is not None else ""
 
 
 class MultiView_Knob(Knob):
@@ -160,12 +110,12 @@ CLASSES: Dict[str, Type[Knob]] = {
     for name, value in vars(module).items()
     if isinstance(value, type) and issubclass(value, Knob)
 }
-CLASSES.update({c.__name__: c for c in (Channel_Knob, ChannelMask_Knob, Format_Knob, Link_Knob, MultiView_Knob)})
+CLASSES.update({c.__name__: c for c in (Channel_Knob, ChannelMask_Knob, Format_Knob, MultiView_Knob)})
 
 
 def make_knob(spec: KnobSpec) -> Knob:
     """A built-in knob at its default."""
-    made = number_knobs.OneView_Knob(spec.name) if spec.of_views else CLASSES.get(spec.kind, Opaque_Knob)(spec.name)
+    made = CLASSES.get(spec.kind, Opaque_Knob)(spec.name)
     made._kind = spec.kind
     if isinstance(made, number_knobs.Enumeration_Knob):
         made._values_list, made._open = list(spec.values), spec.open

@@ -12,14 +12,12 @@ from tests.hosts.fake_nuke.formats import Format
 from tests.hosts.fake_nuke.graph import operations, read, sources
 from tests.hosts.fake_nuke.graph.evaluate import Evaluator, Work, root_format
 from tests.hosts.fake_nuke.image import ALPHA, RGB, Image
-from tests.hosts.fake_nuke.other_knobs import Link_Knob
 from tests.hosts.fake_nuke.scope import nodes_in
 
 if TYPE_CHECKING:
     from tests.hosts.fake_nuke.nodes import Node
 
 assert operations and read and sources  # imported so that they register what they compute
-_GENERATORS = ("Constant", "CheckerBoard2")
 # Where a node stands and how it looks does not change its image.
 _LOOKS = ("name", "xpos", "ypos", "selected", "label", "tile_color", "note_font_color", "knobChanged", "onCreate")
 
@@ -74,14 +72,6 @@ def metadata(node: Node, *args: Any, **kwargs: Any) -> Any:
     return dict(found) if key is None else found.get(key)
 
 
-def has_error(node: Node) -> bool:
-    try:
-        image(node)
-    except RuntimeError:
-        return True
-    return False
-
-
 def frame_range(node: Node) -> Tuple[int, int]:
     """First and last frame, as seen after the node."""
     session = current()
@@ -96,7 +86,7 @@ def frame_range(node: Node) -> Tuple[int, int]:
         group: Any = node._group
         source = group._inputs.get(group._input_nodes().index(node)) if group._group is not None else None
         return frame_range(source) if source is not None else _root_range()
-    if kind in _GENERATORS:
+    if kind == "Constant":
         return _root_range()
     source = node._inputs.get(int(work.number("which")) if kind == "Switch" else 0)
     if source is None:
@@ -130,14 +120,7 @@ def dependencies(node: Node, mask: int) -> List[Node]:
         if mask & constants.EXPRESSIONS and isinstance(knob, Array_Knob):
             for text in (field.expression for field in knob._state if field.expression):
                 found += nodes_in(text, node)
-        if mask & constants.LINKINPUTS and isinstance(knob, Link_Knob):
-            target = knob._target()
-            found += [target._owner] if target is not None and target._owner is not None else []
     return list(dict.fromkeys(found))
-
-
-def dependents(node: Node, mask: int) -> List[Node]:
-    return [other for other in current().every_node() if node in dependencies(other, mask)]
 
 
 def looks_at(node: Node, other: Node) -> bool:

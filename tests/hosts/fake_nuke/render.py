@@ -11,7 +11,7 @@ import numpy as np
 
 from tests.hosts.fake_nuke import exr_files, questions
 from tests.hosts.fake_nuke.api import current
-from tests.hosts.fake_nuke.formats import Format, FrameRange, FrameRanges
+from tests.hosts.fake_nuke.formats import Format
 from tests.hosts.fake_nuke.graph.evaluate import Evaluator, Work
 from tests.hosts.fake_nuke.image import RGB, Box, Image
 
@@ -30,17 +30,6 @@ class Written:
     frame: int
     view: str
     path: str
-
-
-def frames_of(*arguments: Any) -> List[int]:
-    """The frames of `execute`'s arguments: a FrameRange(s), or start, end, increment."""
-    if arguments and isinstance(arguments[0], (FrameRange, FrameRanges)):
-        first = arguments[0]
-        return first._frames() if isinstance(first, FrameRange) else first.toFrameList()
-    root = current().root
-    start, end, step = (*arguments, *(None, None, None))[:3]
-    start = root.firstFrame() if start is None else int(start)
-    return FrameRange(start, root.lastFrame() if end is None else int(end), 1 if step is None else int(step))._frames()
 
 
 def execute(nodes: Sequence[Node], frames: Iterable[int], views: Optional[Sequence[str]], go_on: bool) -> None:
@@ -107,9 +96,11 @@ def _write_file(node: Node, frame: int, path: str, views: List[str]) -> None:
     if len(views) > 1:
         header["multiView"] = views
     float32 = hero.text("datatype") == "32 bit float"
-    image = _cropped(images[0], names) if hero.flag("autocrop") else images[0]
+    hero.require("autocrop", "false")
     try:
-        exr_files.write(path, image, names, float32, hero.text("compression"), header, dict(zip(views[1:], images[1:])))
+        exr_files.write(
+            path, images[0], names, float32, hero.text("compression"), header, dict(zip(views[1:], images[1:]))
+        )
     except RuntimeError as exc:
         raise hero.error(str(exc)) from exc
     current().written.extend(Written(node._full_name(), frame, view, path) for view in views)
@@ -167,15 +158,3 @@ def _scaled(image: Image, scale: float) -> Image:
     planes = {name: np.ascontiguousarray(plane[np.ix_(rows, columns)]) for name, plane in image.channels.items()}
     fmt = Format(int(image.format._width * scale), int(image.format._height * scale), image.format._aspect)
     return replace(image, channels=planes, box=box, format=fmt)
-
-
-def _cropped(image: Image, names: Sequence[str]) -> Image:
-    """Its bounding box cut to the pixels that are not 0."""
-    filled = np.zeros(image.box.shape, bool)
-    for name in names:
-        filled |= image.plane(name, image.box) != 0
-    rows, columns = np.flatnonzero(filled.any(1)), np.flatnonzero(filled.any(0))
-    if not rows.size:
-        return image.over(Box(0, 0, 1, 1))
-    box, top = image.box, image.box.t
-    return image.over(Box(box.x + columns[0], top - 1 - rows[-1], box.x + columns[-1] + 1, top - rows[0]))

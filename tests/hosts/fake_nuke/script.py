@@ -65,7 +65,7 @@ class OpenScript:
             taken = [int(node._own_knobs["number"]._number(0, "")) for node in group._input_nodes()]
             made._own_knobs["number"]._state[0].constant = float(max(taken, default=-1) + 1)
         group._children.append(made)
-        self.undo.record(lambda: self._detach(made), lambda: self._attach(made))
+        self.undo.record(lambda: self._detach(made))
         self.touched()
         return made
 
@@ -81,12 +81,12 @@ class OpenScript:
             for index in [index for index, source in other._inputs.items() if source is node]:
                 self._disconnect(other, index, node)
         self._detach(node)
-        self.undo.record(lambda: self._attach(node), lambda: self._detach(node))
+        self.undo.record(lambda: self._attach(node))
         self.touched()
 
     def _disconnect(self, node: Node, index: int, source: Node) -> None:
         node._connect(index, None)
-        self.undo.record(lambda: node._connect(index, source), lambda: node._connect(index, None))
+        self.undo.record(lambda: node._connect(index, source))
 
     def _detach(self, node: Node) -> None:
         assert node._group is not None

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import functools
 import json
-import shlex
 from typing import TYPE_CHECKING, Any, Dict, Iterable, Iterator, List, Optional, Tuple
 
 from tests.hosts.fake_nuke import constants
@@ -217,8 +216,3 @@ def _load_knob(node: Node, rest: str) -> None:
     if knob is None:
         raise RuntimeError(f"{node._full_name()}: no knob {name} in this version")
     knob._load(rest[end + 1 :])
-
-
-def words(text: str) -> List[str]:
-    """`name value name {value}` as createNode takes it."""
-    return shlex.split(text.replace("{", '"').replace("}", '"'))

@@ -53,32 +53,24 @@ class FakeNuke(OpenScript):
         self.threads = MainThread(event_loop=gui)
         self.dialogs = Dialogs()
         self.menus: Dict[str, Menu] = {}
-        self.plugin_paths: List[str] = []
-        self.opened: List[str] = []
-        self.executed_in_background: List[Dict[str, Any]] = []
         self.written: List[render.Written] = []
         self._stops: Dict[int, str] = {}
         self._user_acts = False
-        self._modules: Dict[str, types.ModuleType] = {}
-        self._before: Dict[str, Optional[types.ModuleType]] = {}
+        self._module = types.ModuleType("nuke")
+        self._before: Optional[types.ModuleType] = None
 
     def install(self) -> FakeNuke:
-        """Make `import nuke` and `import nukescripts` give this session."""
-        assert not self._before, "already installed"
+        """Make `import nuke` give this session."""
         api.set_current(self)
-        self._modules = module.make_modules(self)
-        self._before = {name: sys.modules.get(name) for name in self._modules}
-        sys.modules.update(self._modules)
+        self._module, self._before = module.make_module(self), sys.modules.get("nuke")
+        sys.modules["nuke"] = self._module
         return self
 
     def uninstall(self) -> None:
-        """Give the names back. Calls that other threads still want run are dropped."""
-        for name, before in self._before.items():
-            if before is None:
-                sys.modules.pop(name, None)
-            else:
-                sys.modules[name] = before
-        self._before = {}
+        """Give the name back. Calls that other threads still want run are dropped."""
+        del sys.modules["nuke"]
+        if self._before is not None:
+            sys.modules["nuke"] = self._before
         self.threads.close()
         api.set_current(None)
 
@@ -93,7 +85,7 @@ class FakeNuke(OpenScript):
     @property
     def nuke(self) -> Any:
         """The module object."""
-        return self._modules["nuke"]
+        return self._module
 
     @property
     def messages(self) -> List[str]:
@@ -124,10 +116,6 @@ class FakeNuke(OpenScript):
         return Evaluator().image(node, self.frame if frame is None else frame, view or self.view)
 
     # --- what a test does in the artist's place -------------------------------------------------------------------
-
-    def tick(self) -> int:
-        """Run the calls that wait for the main thread; returns how many."""
-        return self.threads.tick()
 
     def pump(self, until: Callable[[], Any], timeout: float = 60.0) -> None:
         """Run calls for the main thread until `until()` holds. Raises AssertionError after `timeout` seconds."""
@@ -179,11 +167,6 @@ class FakeNuke(OpenScript):
         assert chosen[0]._group is not None, "the root cannot be copied"
         return self.paste(script_text.nodes_text(chosen), chosen[0]._group)
 
-    def update_ui(self) -> None:
-        """What Nuke does when it is idle: updateUI of every node."""
-        for node in self.every_node():
-            self.callbacks.run("UpdateUI", node)
-
     # --- what nodes and knobs call --------------------------------------------------------------------------------
 
     def knob_was_set(self, knob: Knob, before: Any, after: Any) -> None:
@@ -193,7 +176,7 @@ class FakeNuke(OpenScript):
             knob._state = ""
             after = knob._state = owner._group._free_name(after)
         if owner is not None and not knob._flags & constants.NO_UNDO:
-            self.undo.record(lambda: knob._restore(before), lambda: knob._restore(after))
+            self.undo.record(lambda: knob._restore(before))
         if owner is not None and (self.version >= HEARS_SCRIPTS or self._user_acts):
             self._knob_changed(owner, knob)
 
@@ -218,7 +201,7 @@ class FakeNuke(OpenScript):
         in_context(node or self.root, knob, lambda: self.run_text(text))
 
     def run_text(self, text: str) -> None:
-        exec(text, {"__name__": "__main__", **self._modules})
+        exec(text, {"__name__": "__main__", "nuke": self._module})
 
     def before_frame(self, frame: int) -> None:
         """Raises RuntimeError: the test wants this frame to fail, or the render cancelled."""

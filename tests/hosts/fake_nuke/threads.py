@@ -48,26 +48,6 @@ class MainThread:
         """`nuke.executeInMainThread`."""
         self._put(_Request(call, args if isinstance(args, tuple) else (args,), kwargs or {}))
 
-    def post_and_wait(self, call: Callable[..., Any], args: Any = (), kwargs: Optional[Dict[str, Any]] = None) -> Any:
-        """`nuke.executeInMainThreadWithResult`. As in the vendor's code, errors are printed and None comes back."""
-        request = _Request(call, args if isinstance(args, tuple) else (args,), kwargs or {}, threading.Event())
-        self._put(request)
-        assert request.done is not None
-        request.done.wait()
-        return request.result
-
-    def tick(self) -> int:
-        """Run what is queued now; returns how many calls that were. An exception of a call is raised here."""
-        self.check("tick")
-        count = 0
-        while True:
-            try:
-                request = self._queue.get_nowait()
-            except queue.Empty:
-                return count
-            self._run(request)
-            count += 1
-
     def pump(self, until: Callable[[], Any], timeout: float = 60.0) -> None:
         """Run calls as they come until `until()` holds.
 

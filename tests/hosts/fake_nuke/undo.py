@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Callable, Iterator, List, Optional, Tuple
+from typing import Any, Callable, Iterator, List
 
 from tests.hosts.fake_nuke.api import ApiObject, current
 
-Change = Tuple[Callable[[], None], Callable[[], None]]
+Change = Callable[[], None]  # takes the change back
 
 
 @dataclass
@@ -22,19 +22,17 @@ class UndoStack:
 
     def __init__(self) -> None:
         self.steps: List[Step] = []
-        self.undone: List[Step] = []
         self.disabled = 0
         self._open: List[Step] = []
         self._quiet = 0
 
-    def record(self, back: Callable[[], None], again: Callable[[], None]) -> None:
+    def record(self, back: Change) -> None:
         if self.disabled or self._quiet:
             return
         if self._open:
-            self._open[0].changes.append((back, again))
+            self._open[0].changes.append(back)
         else:
-            self.steps.append(Step("", [(back, again)]))
-        self.undone.clear()
+            self.steps.append(Step("", [back]))
 
     def begin(self, name: str = "") -> None:
         self._open.append(Step(name))
@@ -51,23 +49,10 @@ class UndoStack:
         if not self._open and step.changes:
             self.steps.append(step)
 
-    def cancel(self) -> None:
-        if self._open:
-            self._take_back(self._open.pop())
-
     def undo(self) -> None:
         if self.steps:
             step = self.steps.pop()
             self._take_back(step)
-            self.undone.append(step)
-
-    def redo(self) -> None:
-        if self.undone:
-            step = self.undone.pop()
-            with self.quiet():
-                for _, again in step.changes:
-                    again()
-            self.steps.append(step)
 
     @contextmanager
     def quiet(self) -> Iterator[None]:
@@ -80,7 +65,7 @@ class UndoStack:
 
     def _take_back(self, step: Step) -> None:
         with self.quiet():
-            for back, _ in reversed(step.changes):
+            for back in reversed(step.changes):
                 back()
 
 
@@ -101,33 +86,8 @@ class Undo(ApiObject):
         current().undo.end()
 
     @staticmethod
-    def begin(name: Optional[str] = None) -> None:
-        current().undo.begin(name or "")
-
-    @staticmethod
     def name(name: str) -> None:
         current().undo.name(name)
-
-    @staticmethod
-    def end() -> None:
-        current().undo.end()
-
-    @staticmethod
-    def new() -> None:
-        current().undo.end()
-        current().undo.begin()
-
-    @staticmethod
-    def cancel() -> None:
-        current().undo.cancel()
-
-    @staticmethod
-    def undo() -> None:
-        current().undo.undo()
-
-    @staticmethod
-    def redo() -> None:
-        current().undo.redo()
 
     @staticmethod
     def disable() -> None:
@@ -136,15 +96,3 @@ class Undo(ApiObject):
     @staticmethod
     def enable() -> None:
         current().undo.disabled -= 1
-
-    @staticmethod
-    def disabled() -> bool:
-        return current().undo.disabled > 0
-
-    @staticmethod
-    def undoSize() -> int:
-        return len(current().undo.steps)
-
-    @staticmethod
-    def redoSize() -> int:
-        return len(current().undo.undone)

@@ -18,7 +18,7 @@ from tests.hosts.fake_nuke.scope import NodeScope
 _LETTERS = {"r": "rgba.red", "g": "rgba.green", "b": "rgba.blue", "a": "rgba.alpha", **SHORT}
 
 
-@operation("Dot", "NoOp", "Output", "Viewer", "Write", "Shuffle2")
+@operation("Dot", "NoOp", "Output", "Viewer", "Write")
 def through(work: Work) -> Image:
     return work.input(0)
 
@@ -67,18 +67,6 @@ def _mixed(below: Plane, above: Plane, weight: Plane) -> Plane:
     with np.errstate(invalid="ignore", over="ignore"):
         between = below * (1 - weight) + above * weight
     return np.where(weight == 0, below, np.where(weight == 1, above, between))
-
-
-@operation("Merge2")
-def merge(work: Work) -> Image:
-    work.require("operation", "over")
-    _refuse_mask(work, 2)
-    below, above = work.input(0), work.input(1)
-    image = below.over(_box(work, below, above))
-    alpha = above.plane(ALPHA, image.box)
-    names = work.channels("output", [])
-    planes = {n: above.plane(n, image.box) + image.plane(n, image.box) * (1 - alpha) for n in names}
-    return image.with_channels(planes)
 
 
 @operation("Switch")
@@ -155,14 +143,6 @@ def invert(work: Work) -> Image:
     return image.with_channels({name: 1 - image.channels[name] for name in names})
 
 
-@operation("Premult")
-def premult(work: Work) -> Image:
-    image = work.input(0)
-    alpha = image.plane(work.channel("alpha") or ALPHA, image.box)
-    names = [name for name in work.channels("channels", list(image.channels)) if name in image.channels]
-    return image.with_channels({name: image.channels[name] * alpha for name in names})
-
-
 @operation("Crop")
 def crop(work: Work) -> Image:
     if max(work.numbers("softness")) >= 0.01:
@@ -176,30 +156,10 @@ def crop(work: Work) -> Image:
     return replace(cut, box=moved, format=Format(box.r - box.x, box.t - box.y, image.format._aspect))
 
 
-@operation("Reformat")
-def reformat(work: Work) -> Image:
-    work.require("type", "to format")
-    image, fmt = work.input(0), work.knob("format")._format()
-    if (fmt._width, fmt._height) != (image.format._width, image.format._height):
-        work.require("resize", "none")
-    x = y = 0
-    if work.flag("center"):
-        x, y = (fmt._width - image.format._width) // 2, (fmt._height - image.format._height) // 2
-    box = Box(image.box.x + x, image.box.y + y, image.box.r + x, image.box.t + y)
-    return Image(image.channels, box, fmt, image.metadata, image.black_outside)
-
-
 @operation("TimeOffset")
 def time_offset(work: Work) -> Image:
     work.require("reverse_input", "false")
     return work.input(0, frame=work.frame - work.number("time_offset"))
-
-
-@operation("BlackOutside")
-def black_outside(work: Work) -> Image:
-    image = work.input(0)
-    grown = image if image.black_outside else image.over(image.box.grown(1))
-    return Image(grown.channels, grown.box, grown.format, grown.metadata, True)
 
 
 @operation("Remove")
@@ -208,11 +168,6 @@ def remove(work: Work) -> Image:
     named = work.channels("channels", list(image.channels))
     keep = work.text("operation") == "keep"
     return image.only([name for name in image.channels if (name in named) == keep])
-
-
-@operation("OneView")
-def one_view(work: Work) -> Image:
-    return work.input(0, view=work.text("view"))
 
 
 @operation("JoinViews")

@@ -12,7 +12,6 @@ from tests.hosts.fake_nuke import exr_files
 from tests.hosts.fake_nuke.api import current
 from tests.hosts.fake_nuke.expressions import evaluate
 from tests.hosts.fake_nuke.graph.evaluate import Work, operation
-from tests.hosts.fake_nuke.graph.sources import checker
 from tests.hosts.fake_nuke.image import ALPHA, Image, black
 from tests.hosts.fake_nuke.scope import NodeScope
 
@@ -24,7 +23,7 @@ def read(work: Work) -> Image:
         raise work.error("no file name")
     frame = file_frame(work)
     if frame is None:
-        return black(last_format(work))
+        return black(work.knob("format")._format())
     image = _at(work, frame)
     if work.flag("auto_alpha") and ALPHA not in image.channels:
         image = image.with_channels({ALPHA: np.ones(image.box.shape, np.float32)})
@@ -41,13 +40,8 @@ def file_frame(work: Work) -> Optional[int]:
     policy = work.text("before" if frame < first else "after")
     if policy == "black":
         return None
-    if policy == "hold":
-        return min(max(frame, first), last)
-    length = last - first + 1
-    if policy == "loop":
-        return first + (frame - first) % length
-    place = (frame - first) % (2 * length)
-    return first + (place if place < length else 2 * length - 1 - place)
+    work.require("before" if frame < first else "after", "hold")
+    return min(max(frame, first), last)
 
 
 def _asked_frame(work: Work, first: int) -> int:
@@ -65,15 +59,9 @@ def _at(work: Work, frame: int) -> Image:
         return _file(work, frame)
     except FileNotFoundError as exc:
         path = str(exc)
-    policy = work.text("on_error")
-    if policy == "black":
-        return black(last_format(work))
-    if policy == "checkerboard":
-        return checker(last_format(work))
-    if policy == "nearest frame":
-        nearest = _nearest(work, frame)
-        if nearest is not None:
-            return _file(work, nearest)
+    if work.text("on_error") == "black":
+        return black(work.knob("format")._format())
+    work.require("on_error", "error")
     raise work.error(f"{path}: No such file or directory")
 
 
@@ -107,14 +95,3 @@ def _decoded(work: Work, path: str) -> Optional[Image]:
         return exr_files.read(path, work.view, *settings)
     except RuntimeError as exc:
         raise work.error(str(exc)) from exc
-
-
-def _nearest(work: Work, frame: int) -> Optional[int]:
-    first, last = int(work.number("first")), int(work.number("last"))
-    there = [n for n in range(first, last + 1) if Path(work.knob("file")._path(n, work.view)).is_file()]
-    return min(there, key=lambda number: abs(number - frame), default=None)
-
-
-def last_format(work: Work) -> Any:
-    """Of the format knob, which looking at the file has set; else the project's."""
-    return work.knob("format")._format()

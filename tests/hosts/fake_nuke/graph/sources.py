@@ -7,7 +7,6 @@ from typing import Optional
 import numpy as np
 
 from tests.hosts.fake_nuke.api import current
-from tests.hosts.fake_nuke.formats import Format
 from tests.hosts.fake_nuke.graph.evaluate import Work, operation
 from tests.hosts.fake_nuke.image import ALPHA, RGB, Box, Image, black, format_box
 
@@ -19,24 +18,6 @@ def constant(work: Work) -> Image:
     box = format_box(fmt)
     names = work.channels("channels", [])
     return Image({name: np.full(box.shape, colour.get(name, 0.0), np.float32) for name in names}, box, fmt)
-
-
-@operation("CheckerBoard2")
-def checkerboard(work: Work) -> Image:
-    width, height = (max(1, int(size)) for size in work.numbers("boxsize"))
-    dark, light = work.numbers("color0"), work.numbers("color1")
-    return checker(work.knob("format")._format(), width, height, dark, light)
-
-
-def checker(fmt: Format, width: int = 4, height: int = 4, dark: object = None, light: object = None) -> Image:
-    """Boxes of two colours, RGBA."""
-    box = format_box(fmt)
-    y, x = np.indices(box.shape)
-    odd = (x // width + y // height) % 2
-    first = dark if isinstance(dark, list) else [0.1, 0.1, 0.1, 1.0]
-    second = light if isinstance(light, list) else [0.5, 0.5, 0.5, 1.0]
-    planes = {name: np.where(odd, second[i], first[i]).astype(np.float32) for i, name in enumerate((*RGB, ALPHA))}
-    return Image(planes, box, fmt)
 
 
 @operation("Roto")
