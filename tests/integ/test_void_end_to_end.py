@@ -69,13 +69,13 @@ def test_both_passes_through_two_fresh_servers_give_the_same_bytes(models, shot,
     assert (header["void_bridge/passes"], header["void_bridge/prompt"]) == ("2", "a bare wall")
 
 
-def test_auto_takes_another_engine_where_there_is_no_gpu(models, shot, tmp_path):
+def test_auto_chooses_another_engine_without_a_gpu(models, shot, tmp_path):
     with private_server(tmp_path / "server", models=models) as server:
         told = remove(server, shot, tmp_path / "clean.####.exr", "--engine", "auto")
     assert (told["state"], told["engine"]) == ("done", "propagate")
 
 
-def test_without_weights_the_job_fails_and_says_what_to_get(shot, tmp_path):
+def test_a_job_without_weights_fails_and_says_how_to_get_them(shot, tmp_path):
     with private_server(tmp_path / "server", models=tmp_path / "nothing here") as server:
         told = remove(server, shot, tmp_path / "out.####.exr", exit_code=1)
     assert (told["state"], told["error"]["code"]) == ("failed", "engine")

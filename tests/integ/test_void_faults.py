@@ -1,4 +1,4 @@
-"""What goes wrong under the VOID engine: memory, NaN, the device, damaged caches, replaced weights, cancels."""
+"""Faults under the VOID engine: memory, NaN, the device, damaged caches, replaced weights, cancels."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def models(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def engines():
-    """One worker's engines: what a job leaves loaded is there for the next."""
+    """Return one worker's engines, whose models stay loaded from job to job."""
     return Engines()
 
 
@@ -70,7 +70,7 @@ def job_of(shot, **options):
 
 @contextmanager
 def before_calls_of(kind, action):
-    """Calls `action(n)` before the n-th call of a kind of module, whichever object it is."""
+    """Call `action(n)` before the n-th call of any module of a class."""
     calls = []
 
     def hook(module, inputs):
@@ -113,7 +113,7 @@ def stages(messages):
     ],
     ids=["of the GPU", "of the machine", "of torch on the machine"],
 )
-def test_out_of_memory_goes_on_with_a_smaller_plan_and_says_so(removal, tmp_path, failure):
+def test_out_of_memory_is_tried_again_on_a_smaller_plan_with_a_warning(removal, tmp_path, failure):
     with before_calls_of(CogVideoXTransformer3DModel, raising(failure, at=2)) as calls:
         ended, written, messages = removal(tmp_path, passes="2", steps=2)
     assert (ended.state, len(written)) == ("done", len(FRAMES)), ended.message
@@ -135,7 +135,7 @@ def test_out_of_memory_on_every_plan_fails_by_name_and_the_next_job_runs(removal
     assert removal(tmp_path / "b")[0].state == "done"
 
 
-def test_what_is_finished_is_found_again_on_a_smaller_plan(removal, tmp_path):
+def test_finished_stages_are_found_again_on_a_smaller_plan(removal, tmp_path):
     failure = torch.OutOfMemoryError("CUDA out of memory")
     with before_calls_of(CogVideoXTransformer3DModel, raising(failure, at=3)):
         ended, _, messages = removal(tmp_path, passes="2", steps=2)
@@ -151,7 +151,7 @@ def test_what_is_finished_is_found_again_on_a_smaller_plan(removal, tmp_path):
 
 
 def overflows_when_narrow(folder):
-    """A weight that float32 holds and bfloat16 rounds to infinity, behind it a zero."""
+    """Set a weight that bfloat16 rounds to infinity, followed by a zero."""
     path = folder / "void_pass1.safetensors"
     tensors = {name: tensor.float() for name, tensor in load_file(path).items()}
     tensors["transformer_blocks.0.ff.net.0.proj.bias"][0] = 3.4e38
@@ -167,7 +167,7 @@ def overflowing(models, tmp_path_factory):
     return folder
 
 
-def test_nan_in_a_narrow_precision_is_done_again_once_in_a_wider_one(removal, overflowing, tmp_path):
+def test_nan_in_a_narrow_precision_is_tried_again_in_a_wider_one(removal, overflowing, tmp_path):
     ended, written, _ = removal(tmp_path, models=overflowing, precision="bf16")
     assert (ended.state, len(written)) == ("done", len(FRAMES)), ended.message
     assert ended.report["precision"] == "float32"
@@ -198,7 +198,7 @@ def test_nan_of_the_autoencoder_is_named(removal, models, tmp_path):
 # --- the device ----------------------------------------------------------------------------------
 
 
-def test_a_gpu_that_disappears_fails_its_job_and_a_new_worker_does_the_next(shot, models, tmp_path):
+def test_a_lost_gpu_fails_its_job_and_a_new_worker_runs_the_next(shot, models, tmp_path):
     faults = tmp_path / "faults"
     faults.mkdir()
     command = (sys.executable, str(FAULTY_WORKER), str(faults))
@@ -240,7 +240,7 @@ def empty(path, others):
 
 
 @pytest.mark.parametrize("damage", [truncate, swap, flip, empty])
-def test_damaged_cache_entries_count_as_never_made(removal, tmp_path, damage):
+def test_damaged_cache_entries_count_as_missing(removal, tmp_path, damage):
     _, _, first = removal(tmp_path)
     entries = sorted((tmp_path / "cache").glob("*.npy"))
     contents = [path.read_bytes() for path in entries]
@@ -305,7 +305,7 @@ def test_weights_that_are_replaced_between_two_jobs_are_noticed(removal, models,
     assert digests(second) == digests(fresh) != digests(first)
 
 
-def test_weights_that_go_while_they_are_loaded_end_the_job_by_name(removal, models, tmp_path):
+def test_weights_that_are_deleted_while_they_load_fail_the_job_by_name(removal, models, tmp_path):
     own, engines = tmp_path / "models", Engines()
     shutil.copytree(models, own)
     assert removal(tmp_path / "a", models=own, engines=engines)[0].state == "done"

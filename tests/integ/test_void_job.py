@@ -1,4 +1,4 @@
-"""The VOID engine in a worker, on a tiny random checkpoint: the code is real, only what it makes is noise."""
+"""The VOID engine in a worker, on a tiny random checkpoint, which generates noise."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def models(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def engines():
-    """One worker's engines: what a job leaves loaded is there for the next."""
+    """Return one worker's engines, whose models stay loaded from job to job."""
     return Engines()
 
 
@@ -67,7 +67,7 @@ def stages(messages):
     return {m.stage for m in messages if isinstance(m, Advance)}
 
 
-def test_both_passes_make_every_frame_and_touch_nothing_outside(removal, shot, tmp_path):
+def test_both_passes_change_every_frame_and_nothing_outside_the_matte(removal, shot, tmp_path):
     ended, written, messages = removal(tmp_path, passes="2")
     assert (ended.state, sorted(written)) == ("done", list(FRAMES)), ended.message
     assert ended.report["passes"] == 2
@@ -108,7 +108,7 @@ def test_two_fresh_spools_with_cold_caches_and_a_warm_one_give_the_same_bytes(re
         ({"dilate": 2}, set()),
     ],
 )
-def test_a_change_runs_again_only_what_it_touches(removal, tmp_path, change, again):
+def test_a_changed_option_runs_only_the_stages_that_depend_on_it(removal, tmp_path, change, again):
     _, _, first = removal(tmp_path)
     ended, _, second = removal(tmp_path, **change)
     assert ended.state == "done", ended.message
@@ -117,7 +117,7 @@ def test_a_change_runs_again_only_what_it_touches(removal, tmp_path, change, aga
     assert digests(second) != digests(first)
 
 
-def test_a_changed_matte_encodes_no_plate_again(removal, shot, tmp_path, models, engines):
+def test_a_changed_matte_does_not_encode_the_plate_again(removal, shot, tmp_path, models, engines):
     plate, remove, _ = shot
     removal(tmp_path)
     other = write_matte(tmp_path / "other", FRAMES, disc(SHAPE, (30, 20), 6), name="affected")
@@ -137,14 +137,14 @@ def test_a_resumed_job_writes_the_rest_with_the_same_bytes(removal, tmp_path):
     assert digests(rest) == {frame: digests(whole)[frame] for frame in (1003, 1004, 1006)}
 
 
-def test_auto_decides_by_the_morph_check_and_tells_the_score(removal, tmp_path):
+def test_auto_decides_by_the_morph_check_and_reports_the_score(removal, tmp_path):
     ended, _, _ = removal(tmp_path, passes="auto")
     told = ended.report["morph"]
     assert ended.report["passes"] == (2 if told["score"] >= told["threshold"] else 1)
     assert set(told["worst_frames"]) <= set(FRAMES)
 
 
-def test_twelve_frames_a_second_shows_fewer_and_delivers_all(removal, tmp_path):
+def test_twelve_frames_a_second_gives_the_model_fewer_frames_and_delivers_all(removal, tmp_path):
     ended, written, _ = removal(tmp_path, model_fps="12")
     assert (ended.state, sorted(written)) == ("done", list(FRAMES)), ended.message
     assert ended.report["frames_shown"] < len(FRAMES) + 1
@@ -184,7 +184,7 @@ def test_a_flow_on_the_device_is_not_called_once_the_device_is_free(
 
 
 @pytest.mark.parametrize("frames", [1, 2, 9])
-def test_short_shots(models, engines, tmp_path, frames):
+def test_short_shots_deliver_every_frame(models, engines, tmp_path, frames):
     plate, roto = write_plate(tmp_path, range(frames), SHAPE), write_matte(tmp_path, range(frames), HOLE)
     job = make_job(plate, range(frames), roto, engine="void", canvas="48x80", steps=1, passes="2")
     ended, written, _ = run_job(job, files_of(plate, roto), tmp_path, models=models, engines=engines)
@@ -199,7 +199,7 @@ def test_a_cancelled_job_ends_and_the_next_one_runs(removal, tmp_path):
     assert removal(tmp_path / "b")[0].state == "done"
 
 
-def test_a_prompt_that_is_too_long_is_cut_and_says_where(removal, tmp_path):
+def test_a_prompt_that_is_too_long_is_cut_with_a_warning(removal, tmp_path):
     words = " ".join(f"word{i}" for i in range(400))
     ended, _, _ = removal(tmp_path, prompt=words)
     assert ended.state == "done"
@@ -248,7 +248,7 @@ def test_bad_weights_fail_by_name_and_the_next_job_runs(removal, models, tmp_pat
     assert removal(tmp_path / "b")[0].state == "done"
 
 
-def test_a_narrow_precision_that_gives_nan_is_tried_again_in_a_wider_one(removal, models, tmp_path):
+def test_a_wider_precision_embeds_the_prompt_again(removal, models, tmp_path):
     bad = broken_copy(models, tmp_path / "models", poison)
     ended, _, messages = removal(tmp_path / "a", models=bad, precision="bf16")
     assert (ended.state, ended.code) == ("failed", "not_finite")

@@ -1,9 +1,9 @@
-"""The worker as it is, on a device that fails: the command line of a server's `worker_command`.
+"""A worker on a device that fails: the command line of a server's `worker_command`.
 
     python faulty_worker.py FOLDER
 
-While FOLDER holds a file that is called as one of `FAULTS`, the transformer's next call removes the file and raises
-what a device raises there. The worker writes its process id behind those in FOLDER/pids.
+While FOLDER has a file named like one of `FAULTS`, the transformer's next call removes the file and raises what a
+device raises. The worker appends its process id to FOLDER/pids.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ def clip(kind: str, seed: int, frames: int = 24) -> tuple[Array, Array]:
 
 
 def _value_noise(draw: np.random.Generator) -> Surface:
-    """Three octaves of noise on a lattice that repeats every 64 cells."""
+    """Return three octaves of noise on a lattice that repeats every 64 cells."""
     lattice = draw.uniform(-1, 1, (64, 64))
 
     def octave(u: Points, v: Points) -> Points:
@@ -65,7 +65,7 @@ def _coloured(value: Points, tints: tuple[Points, Points], which: int) -> Points
 
 
 def _inside(u: Points, v: Points, sides: int, radius: float) -> Points:
-    """Coverage of a disc or a regular polygon about 1 wide; the edge is a pixel soft."""
+    """Return the coverage of a disc or a regular polygon of radius 1, with an edge one pixel soft."""
     distance = np.hypot(u, v)
     if sides >= 3:
         sector = 2 * np.pi / sides
@@ -74,7 +74,7 @@ def _inside(u: Points, v: Points, sides: int, radius: float) -> Points:
 
 
 def _path(draw: np.random.Generator, kind: str, frames: int, radius: float) -> Callable[[int], tuple[float, ...]]:
-    """Frame to x, y, angle, scale."""
+    """Return a function from a frame to x, y, angle, scale."""
     x0, y0 = WIDTH * draw.uniform(0.35, 0.65), HEIGHT * draw.uniform(0.4, 0.6)
     dx, dy = draw.uniform(-50, 50), draw.uniform(-25, 25)
     turn = draw.uniform(1.0, 4.0) * (kind == "rotation") + draw.uniform(-0.2, 0.2)
@@ -93,7 +93,7 @@ def _path(draw: np.random.Generator, kind: str, frames: int, radius: float) -> C
 def _parts(
     x: Points, y: Points, pose: tuple[float, ...], radius: float, kind: str, s: float, draw_angle: float
 ) -> list[tuple[Points, Points, Points | None]]:
-    """Own coordinates of each rigid part, and its coverage where that is not the outline's."""
+    """Return the coordinates of each rigid part, and its coverage where it is not that of the outline."""
     u, v = _turned(x - pose[0], y - pose[1], pose[2], radius * pose[3])
     if kind != "articulated":
         return [(u, v, None)]
@@ -113,7 +113,7 @@ def _bar(u: Points, v: Points, radius: float) -> Points:
 
 
 def _warp(draw: np.random.Generator, kind: str, frames: int) -> Callable[..., tuple[Points, Points]]:
-    """Waves across the thing, 15 to 30 % of its radius high."""
+    """Return a warp by waves across the object, 15 to 30 % of its radius high."""
     high = draw.uniform(0.15, 0.3) if kind == "deform" else 0.0
     k, phase, speed = draw.uniform(2.2, 4.5, 2), draw.uniform(0, 6, 2), 2 * np.pi * draw.uniform(0.6, 2) / frames
 

@@ -1,4 +1,4 @@
-"""Cases of what the reference computed, run through the functions that the engine uses."""
+"""Cases that the reference computed, run through the functions of the engine."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Case:
 
 
 def find_cases(root: Path) -> list[Case]:
-    """Every case in or below `root`, with the models in the nearest folder `model` above it."""
+    """Return every case in or below `root`, with the models in the nearest folder `model` above it."""
     return [Case(path.parent, _models(path)) for path in sorted(root.rglob("case.json"))]
 
 
@@ -68,7 +68,7 @@ def _models(case: Path) -> Path:
 
 
 def outside_root() -> Path | None:
-    """`VOID_PARITY_DIR`, or the folder beside the checkout; None where neither is."""
+    """Return `VOID_PARITY_DIR`, or the folder next to the checkout; None if neither exists."""
     named = os.environ.get("VOID_PARITY_DIR")
     beside = Path(__file__).parents[3] / "shared/parity"
     return Path(named) if named else beside if beside.is_dir() else None
@@ -76,12 +76,12 @@ def outside_root() -> Path | None:
 
 @cache
 def computed(case: Case) -> Tensors:
-    """What this code makes of a case, by the names of the reference's tensors."""
+    """Return the engine's tensors for a case by the names of the reference's."""
     return dict(_stages(case))
 
 
 def differences(found: Tensors, reference: Tensors) -> dict[str, float]:
-    """The largest difference of each tensor of the reference; infinite where one is missing or of another shape."""
+    """Return the largest difference from each tensor of the reference; infinite if missing or of another shape."""
     return {name: _difference(found.get(name), tensor) for name, tensor in reference.items()}
 
 
@@ -134,7 +134,7 @@ def _float32(name: str, tensor: Tensor) -> Tensor:
 
 
 class _Recorded:
-    """A denoiser that keeps what it gave first."""
+    """A denoiser that records its outputs."""
 
     def __init__(self, denoiser: Denoiser) -> None:
         self._denoiser = denoiser

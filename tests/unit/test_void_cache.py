@@ -1,4 +1,4 @@
-"""What is found again by content: between jobs, under a limit, and never half."""
+"""The disk cache: arrays found again between jobs, its size limit, and damaged files."""
 
 import os
 
@@ -15,11 +15,11 @@ def test_an_array_comes_back_as_it_was(tmp_path):
     assert found is not None and found.dtype == np.float32 and np.array_equal(found, LATENTS)
 
 
-def test_what_was_never_made_is_none(tmp_path):
+def test_a_missing_key_gives_none(tmp_path):
     assert ContentCache(tmp_path / "not there").get("a") is None
 
 
-def test_a_damaged_file_counts_as_never_made_and_goes(tmp_path):
+def test_a_damaged_file_counts_as_missing_and_is_deleted(tmp_path):
     cache = ContentCache(tmp_path)
     cache.put("a", LATENTS)
     path = next(tmp_path.iterdir())
@@ -28,7 +28,7 @@ def test_a_damaged_file_counts_as_never_made_and_goes(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_least_recently_used_go_first(tmp_path):
+def test_the_least_recently_used_arrays_are_deleted_first(tmp_path):
     cache = ContentCache(tmp_path, limit_bytes=3 * 270)
     for age, key in enumerate("abc"):
         cache.put(key, LATENTS)
@@ -38,14 +38,14 @@ def test_the_least_recently_used_go_first(tmp_path):
     assert [key for key in "abcd" if cache.get(key) is not None] == ["a", "c", "d"]
 
 
-def test_a_place_that_cannot_be_written_keeps_nothing_and_fails_nobody(tmp_path):
+def test_a_folder_that_cannot_be_written_stores_nothing_and_raises_nothing(tmp_path):
     (tmp_path / "file").write_text("no folder")
     cache = ContentCache(tmp_path / "file" / "cache")
     cache.put("a", LATENTS)
     assert cache.get("a") is None
 
 
-def test_keys_tell_type_shape_and_bytes_apart():
+def test_keys_differ_by_type_shape_and_bytes():
     keys = {
         content_key(LATENTS),
         content_key(LATENTS.astype(np.float64)),

@@ -1,4 +1,4 @@
-"""Trying again: smaller plans, wider precisions, and what a device's failures are called."""
+"""Fallbacks to smaller memory plans and wider precisions, mapped device errors, and the loaded models."""
 
 from __future__ import annotations
 
@@ -53,19 +53,19 @@ def context(tmp_path, job):
 
 
 def failing(failures, tried):
-    """Work that fails with one after the other, then gives the plan that it ended on."""
+    """Return a function that raises one failure after the other, then returns the plan that it was given."""
     left = list(failures)
 
-    def work(plan):
+    def run(plan):
         tried.append(plan)
         if left:
             raise left.pop(0)
         return plan
 
-    return work
+    return run
 
 
-def test_every_plan_tried_takes_less_than_the_one_before_until_none_is_left(manager, context):
+def test_each_plan_tried_takes_less_memory_than_the_last(manager, context):
     tried = []
     with pytest.raises(OutOfMemory, match="the smallest plan"):
         with_fallback(manager, REQUEST, context, failing([torch.OutOfMemoryError("CUDA out of memory")] * 99, tried))
@@ -74,10 +74,10 @@ def test_every_plan_tried_takes_less_than_the_one_before_until_none_is_left(mana
     assert len(context.report["warnings"]) == len(tried) - 1
 
 
-def test_what_a_failed_attempt_held_is_gone_before_the_next_begins(manager, context):
+def test_tensors_of_a_failed_attempt_are_freed_before_the_next(manager, context):
     held = []
 
-    def work(plan):
+    def run(plan):
         if held:
             assert held[0]() is None
             return "done"
@@ -85,13 +85,13 @@ def test_what_a_failed_attempt_held_is_gone_before_the_next_begins(manager, cont
         held.append(weakref.ref(tensor))
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    assert with_fallback(manager, REQUEST, context, work) == "done"
+    assert with_fallback(manager, REQUEST, context, run) == "done"
 
 
 @pytest.mark.parametrize(
     ("precision", "wider"), [("fp8", "bf16"), ("fp8-stored", "bf16"), ("bf16", "float32"), ("float32", None)]
 )
-def test_nan_is_done_again_once_in_the_next_wider_precision(manager, context, precision, wider):
+def test_nan_is_tried_once_more_in_the_next_wider_precision(manager, context, precision, wider):
     tried = []
     request = replace(REQUEST, precision=precision)
     with pytest.raises(NotFinite):
@@ -99,7 +99,7 @@ def test_nan_is_done_again_once_in_the_next_wider_precision(manager, context, pr
     assert [plan.precision for plan in tried] == [precision] + ([wider] if wider else [])
 
 
-def test_out_of_memory_in_the_wider_precision_stays_in_it(manager, context):
+def test_out_of_memory_in_the_wider_precision_keeps_that_precision(manager, context):
     failures = [NotFinite("step 1: NaN"), MemoryError(), MemoryError()]
     tried = []
     made = with_fallback(manager, replace(REQUEST, precision="bf16"), context, failing(failures, tried))
@@ -107,7 +107,7 @@ def test_out_of_memory_in_the_wider_precision_stays_in_it(manager, context):
     assert made is tried[-1]
 
 
-def test_nan_where_the_wider_precision_has_no_room_stays_nan(models, context, tmp_path):
+def test_nan_is_raised_where_the_wider_precision_does_not_fit(models, context, tmp_path):
     spec, everything = read_spec(models), AvailableMemory(None)
 
     def least(precision):
@@ -137,7 +137,7 @@ def test_nan_where_the_wider_precision_has_no_room_stays_nan(models, context, tm
         (NotFinite("NaN"), NotFinite),
     ],
 )
-def test_what_a_device_fails_with_has_a_name(failure, named):
+def test_device_errors_are_mapped(failure, named):
     with pytest.raises(named) as caught, map_device_errors():
         raise failure
     assert type(caught.value) is named and "\n" not in str(caught.value)
@@ -150,12 +150,12 @@ def transformers():
 
 @pytest.fixture
 def loaded_transformers():
-    """Counts those that were loaded since: other test modules may keep some."""
+    """Return a function that counts the transformers loaded since; other test modules may keep some."""
     before = transformers()
     return lambda: len(transformers() - before)
 
 
-def test_a_plan_keeps_as_many_transformers_as_it_says(manager, job, loaded_transformers):
+def test_a_plan_keeps_its_number_of_transformers_loaded(manager, job, loaded_transformers):
     plan = manager.plan(REQUEST)
     counts = []
     for kept in (2, 1):
@@ -179,7 +179,7 @@ def test_a_swapped_plan_has_the_transformer_or_the_autoencoder(manager, job, loa
     assert manager.loaded[2:] == ["vae"], "without a GPU what is swapped out is read again"
 
 
-def test_another_plan_lets_go_of_what_it_does_not_keep(manager, job, loaded_transformers):
+def test_another_plan_unloads_the_transformers_that_it_does_not_keep(manager, job, loaded_transformers):
     with manager.denoiser(1, manager.plan(replace(REQUEST, precision="bf16")), job):
         pass
     manager.plan(replace(REQUEST, precision="bf16", frames=9))
@@ -188,7 +188,7 @@ def test_another_plan_lets_go_of_what_it_does_not_keep(manager, job, loaded_tran
     assert loaded_transformers() == 0
 
 
-def test_a_folder_that_cannot_be_made_leaves_compiled_code_where_torch_keeps_it(tmp_path, monkeypatch):
+def test_compiled_code_stays_in_torchs_folder_if_ours_cannot_be_made(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "before")
     (tmp_path / "file").write_text("in the way")
     keep_compiled_in(tmp_path / "file" / "compiled")

@@ -1,4 +1,4 @@
-"""Optical flow: direction and size, the same whatever runs it, and what is said where RAFT is missing."""
+"""Optical flow: direction, size, threads, and the message where RAFT is missing."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def no_torchvision(monkeypatch):
 
 @pytest.mark.parametrize("name", [*FLOWS, "auto"])
 @pytest.mark.parametrize("shift", [(3.0, 0.0), (0.0, -2.0), (-1.4, 2.3)])
-def test_it_points_from_here_to_there_in_pixels(name, shift):
+def test_flow_points_from_the_first_image_to_the_second_in_pixels(name, shift):
     try:
         flow = make_flow(name)
     except UsageError as missing:
@@ -52,7 +52,7 @@ def test_it_points_from_here_to_there_in_pixels(name, shift):
     np.testing.assert_allclose(np.median(found[16:-16, 16:-16], axis=(0, 1)), shift, atol=0.15)
 
 
-def test_the_same_whatever_the_number_of_threads(opencv_threads):
+def test_the_number_of_threads_does_not_change_the_flow(opencv_threads):
     here, there = textured(), moved(textured(), 4.3, 1.1)
     found = []
     for threads in (1, 2, 5):
@@ -61,7 +61,7 @@ def test_the_same_whatever_the_number_of_threads(opencv_threads):
     assert len(set(found)) == 1
 
 
-def test_one_flow_serves_many_threads():
+def test_one_flow_may_be_shared_between_threads():
     flow = DenseInverseSearch()
     pairs = [(textured(seed), moved(textured(seed), seed, -seed)) for seed in range(6)]
     alone = [flow.between(*pair) for pair in pairs]
@@ -70,7 +70,7 @@ def test_one_flow_serves_many_threads():
     np.testing.assert_array_equal(together, alone)
 
 
-def test_pictures_with_values_that_are_no_numbers():
+def test_nan_and_infinity_give_a_finite_flow():
     here = textured()
     here[20:40, 20:40] = np.nan
     here[60:70] = np.inf
@@ -78,7 +78,7 @@ def test_pictures_with_values_that_are_no_numbers():
     assert np.isfinite(DenseInverseSearch().between(here, textured(1))).all()
 
 
-def test_a_flow_of_another_name():
+def test_an_unknown_flow_is_refused():
     with pytest.raises(UsageError, match=r"farneback.*dis, raft, auto"):
         make_flow("farneback")
 
@@ -88,5 +88,5 @@ def test_raft_without_torchvision_says_what_to_install(no_torchvision):
         make_flow("raft")
 
 
-def test_auto_without_torchvision_is_dis(no_torchvision):
+def test_auto_is_dis_without_torchvision(no_torchvision):
     assert make_flow("auto").name == "dis"

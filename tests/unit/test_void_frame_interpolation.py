@@ -29,13 +29,13 @@ HEIGHT, WIDTH, RADIUS = 192, 320, 40
         (3, Fraction(1000), "12", (0, 2)),
     ],
 )
-def test_frames_that_the_model_is_given(frames, rate, model_fps, expected):
+def test_sampled_frames_of_short_clips(frames, rate, model_fps, expected):
     assert sampled_frames(frames, rate, model_fps) == expected
 
 
 @pytest.mark.parametrize("rate", [Fraction(24000, 1001), Fraction(24), Fraction(25), Fraction(30), Fraction(60)])
 @pytest.mark.parametrize("frames", [3, 10, 85, 86, 197, 1000])
-def test_first_and_last_are_there_and_the_rest_is_even(frames, rate):
+def test_the_first_and_last_frames_are_sampled_and_the_rest_evenly(frames, rate):
     indices = sampled_frames(frames, rate, "12")
     assert indices[0] == 0 and indices[-1] == frames - 1
     steps = np.diff(indices)
@@ -45,7 +45,7 @@ def test_first_and_last_are_there_and_the_rest_is_even(frames, rate):
 
 
 def scene(time: float, speed: float) -> tuple[np.ndarray, np.ndarray]:
-    """A textured disc that crosses a panning wall, `speed` pixels a frame. Shape [H, W, 3], model domain; [H, W]."""
+    """Return a textured disc that crosses a panning wall at `speed` pixels a frame, and its mask."""
 
     def moved(picture: np.ndarray, right: float, down: float) -> np.ndarray:
         how = {"flags": cv2.INTER_CUBIC, "borderMode": cv2.BORDER_REFLECT}
@@ -63,7 +63,7 @@ def psnr(result: np.ndarray, truth: np.ndarray, where: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize(("speed", "gain"), [(1, 4), (6, 6), (12, 5)])
-def test_the_frame_between_is_carried_and_not_faded(speed, gain):
+def test_an_interpolated_frame_beats_a_cross_fade(speed, gain):
     (before, m0), (truth, m1), (after, m2) = (scene(t, speed) for t in (0, 1, 2))
     around = cv2.dilate(np.maximum(np.maximum(m0, m1), m2), np.ones((9, 9))) > 0
     everywhere = np.ones_like(around)
@@ -73,7 +73,7 @@ def test_the_frame_between_is_carried_and_not_faded(speed, gain):
     assert psnr(between, truth, everywhere) > psnr(faded, truth, everywhere) + gain
 
 
-def test_the_moment_counts():
+def test_the_position_between_the_frames_counts():
     (before, _), (after, _) = scene(0, 4), scene(4, 4)
     truth, _ = scene(1, 4)
     all_ = np.ones(truth.shape[:2], bool)
@@ -83,12 +83,12 @@ def test_the_moment_counts():
     )
 
 
-def test_a_still_picture_stays():
+def test_a_still_frame_stays_as_it_is():
     still, _ = scene(0, 0)
     np.testing.assert_allclose(interpolate_frame(still, still, 0.5, make_flow()), still, atol=2e-3)
 
 
-def test_a_cut_gives_finite_pixels_between_the_two():
+def test_a_cut_gives_finite_pixels():
     before, _ = scene(0, 0)
     result = interpolate_frame(before, np.zeros_like(before), 0.5, make_flow())
     assert np.isfinite(result).all() and 0 < result.mean() < before.mean()

@@ -26,7 +26,7 @@ def _score(case: tuple[str, str, int]) -> tuple[str, float]:
 
 
 @pytest.mark.timeout(600)
-def test_tells_morphing_from_motion(capsys: pytest.CaptureFixture[str]) -> None:
+def test_scores_separate_morphing_from_motion(capsys: pytest.CaptureFixture[str]) -> None:
     cases = [(PAINTED, kind, 40000) for kind in RIGID]
     cases += [(PAINTED, "articulated", 40001 + i) for i in range(2)]
     cases += [(PAINTED, kind, 40000 + i) for kind in MORPHING for i in range(4)]
@@ -51,7 +51,6 @@ def test_an_unchanged_plate_scores_0() -> None:
 
 
 def test_uncovered_background_is_not_judged() -> None:
-    """The object is gone and no other was generated: only background differs."""
     _, plate = formula_clip("translation", 4, frames=16)
     clean = np.repeat(np.median(plate, axis=0)[None], 16, axis=0)
     with_object = clean.copy()
@@ -77,7 +76,7 @@ def test_each_frame_is_read_once_and_progress_ends() -> None:
 
 
 @pytest.mark.parametrize("frames", [1, 2, 3])
-def test_very_short_shots(frames: int) -> None:
+def test_very_short_shots_have_a_score(frames: int) -> None:
     made, plate = formula_clip("deform", 6, frames=12)
     assert check_morphing(made.__getitem__, plate.__getitem__, frames, make_flow()).score >= 0
 

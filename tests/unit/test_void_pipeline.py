@@ -40,7 +40,7 @@ CPU = torch.device("cpu")
 
 
 class Linear:
-    """A denoiser whose answer can be worked out: the velocity is `factor` times the noise, and a bit of the prompt."""
+    """A denoiser whose velocity is `factor` times the noise plus the mean of the prompt."""
 
     def __init__(self, factor: float = 0.5) -> None:
         self.factor = factor
@@ -97,7 +97,7 @@ def test_windows_cover_a_shot_and_weights_are_positive(plan, latents):
     assert all(before.start < after.start for before, after in pairwise(windows))
 
 
-def test_weights_ramp_over_what_is_shared():
+def test_weights_ramp_over_shared_latents():
     first, second, third = blend_weights(equal_windows(50))
     np.testing.assert_allclose(first[-4:], [0.8, 0.6, 0.4, 0.2], rtol=1e-6)
     np.testing.assert_allclose(second[:4], [0.2, 0.4, 0.6, 0.8], rtol=1e-6)
@@ -107,7 +107,7 @@ def test_weights_ramp_over_what_is_shared():
 
 
 @pytest.mark.parametrize(("latents", "window", "overlap"), [(50, 22, 22), (51, 22, 4), (50, 21, 4), (50, 22, -2)])
-def test_windows_that_cannot_be_are_refused(latents, window, overlap):
+def test_impossible_windows_are_refused(latents, window, overlap):
     for plan in (reference_windows, equal_windows):
         with pytest.raises(UsageError):
             plan(latents, window, overlap)
@@ -126,7 +126,7 @@ def test_an_odd_last_window_is_refused():
 # noise
 
 
-def test_noise_is_the_same_whatever_is_drawn_with_it():
+def test_each_frame_has_noise_of_its_own_at_any_length():
     long, short = initial_latents(3, 12, (4, 6)), initial_latents(3, 4, (4, 6))
     assert torch.equal(long[:, :4], short) and long.shape == (1, 12, 16, 4, 6)
     assert not torch.equal(long, initial_latents(4, 12, (4, 6)))
@@ -144,7 +144,7 @@ def test_noise_is_standard_normal():
 # conditioning
 
 
-def test_levels_of_the_mask():
+def test_mask_frames_have_three_or_two_levels():
     quadmask = np.array([[[0, 63, 127, 255, 95, 96, 191, 192]]], np.uint8)
     three, two = mask_frames(quadmask, "three"), mask_frames(quadmask, "two")
     assert three.shape == (1, 3, 1, 1, 8)
@@ -200,7 +200,7 @@ def test_a_long_prompt_says_which_words_were_cut(embed):
 # the loop
 
 
-def test_every_step_is_told_and_the_last_estimate_is_the_result():
+def test_every_step_is_reported_and_the_last_estimate_is_the_result():
     latents, conditioning = a_shot(4)
     denoiser, seen = Linear(), []
     done = denoise(
@@ -217,7 +217,7 @@ def test_every_step_is_told_and_the_last_estimate_is_the_result():
     assert torch.equal(seen[-1][2], done)
 
 
-def test_an_estimate_is_what_the_scheduler_takes_for_the_result():
+def test_an_estimate_is_the_schedulers_predicted_result():
     latents, conditioning = a_shot(4)
     scheduler, seen = load_scheduler(MODELS), []
     denoise(
@@ -235,7 +235,7 @@ def test_an_estimate_is_what_the_scheduler_takes_for_the_result():
 
 
 def test_windows_are_blended_after_every_step():
-    """A denoiser that treats all latents alike can't tell windows from the whole."""
+    """Compare windows with the whole shot, for a denoiser that treats all latents alike."""
     latents, conditioning = a_shot(50)
     scheduler = load_scheduler(MODELS)
     whole = denoise(Linear(), scheduler, latents, conditioning, NO_PROMPT, a_loop([LatentWindow(0, 50)]))
@@ -259,7 +259,7 @@ def test_guidance_puts_the_negative_prompt_first():
     assert denoiser.asked == [(999, (2, 2, 48, 4, 6), torch.float32)]
 
 
-def test_the_denoiser_gets_its_type_and_latents_stay_wide():
+def test_the_denoiser_gets_its_type_and_latents_stay_float32():
     latents, conditioning = a_shot(2)
     denoiser = Linear()
     loop = a_loop(reference_windows(2), dtype=torch.bfloat16)
@@ -280,7 +280,7 @@ def test_both_classes_of_scheduler_give_the_same():
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_what_is_not_finite_is_named_at_its_step_and_window(value):
+def test_nan_and_infinity_are_named_with_step_and_window(value):
     latents, conditioning = a_shot(50)
 
     class Breaks(Linear):

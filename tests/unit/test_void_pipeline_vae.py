@@ -1,4 +1,4 @@
-"""Frames to latents and back: by the reference's chunks, with little memory, without touching the model."""
+"""Encoding and decoding: the reference's chunks, saving memory, and the model left unchanged."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def vae() -> AutoencoderKLCogVideoX:
 
 
 def shot(count: int, height: int = 32, width: int = 48) -> torch.Tensor:
-    """Shape [1, 3, count, height, width]: a smooth picture that moves."""
+    """Return a smooth image that moves: shape [1, 3, count, height, width]."""
     rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
     frames = [torch.stack([(rows * k + columns + 3 * t) % 41 / 20 - 1 for k in (1, 2, 3)]) for t in range(count)]
     return torch.stack(frames, dim=1)[None]
@@ -45,7 +45,7 @@ def test_latents_are_those_of_diffusers(vae, count):
     assert torch.equal(encoded(vae, frames), expected)
 
 
-def test_frames_are_asked_for_once_in_order_and_few_at_a_time(vae):
+def test_frames_are_read_once_in_order_and_few_at_a_time(vae):
     frames, asked = shot(61, 16, 16), []
 
     def source(start, stop):
@@ -79,7 +79,7 @@ def test_latents_become_one_frame_and_four_each(vae, count, latents_at_once):
     assert sum(chunk.shape[2] for chunk in chunks) == 1 + 4 * (count - 1)
 
 
-def test_decoding_is_not_that_of_diffusers_and_leaves_the_model_as_it_was(vae):
+def test_decoding_differs_from_diffusers_and_leaves_the_model_unchanged(vae):
     latents = encoded(vae, shot(21)).transpose(1, 2) / vae.config.scaling_factor
     with torch.no_grad():
         before = vae.decode(latents).sample
@@ -90,7 +90,7 @@ def test_decoding_is_not_that_of_diffusers_and_leaves_the_model_as_it_was(vae):
     assert (before[:, :, 3:] - ours).abs().max() > 1e-3
 
 
-def test_a_decode_that_is_given_up_leaves_the_model_as_it_was(vae):
+def test_an_abandoned_decode_leaves_the_model_unchanged(vae):
     classes = [type(module) for module in vae.modules()]
     chunks = decode(vae, torch.zeros(1, 6, 16, 2, 2), MemorySaving(rows=3))
     next(chunks)
@@ -100,7 +100,7 @@ def test_a_decode_that_is_given_up_leaves_the_model_as_it_was(vae):
     assert not any(module._forward_hooks for module in vae.modules())
 
 
-def test_nothing_is_kept_for_convolutions_of_one_frame(vae):
+def test_convolutions_of_one_frame_cache_nothing(vae):
     def tensors(cache):
         parts = cache.items() if cache else ()
         return [name for key, part in parts for name in (tensors(part) if isinstance(part, dict) else [key])]
@@ -114,7 +114,7 @@ def test_nothing_is_kept_for_convolutions_of_one_frame(vae):
     assert {"conv_y", "conv_b"} < set(tensors(kept)) and not {"conv_y", "conv_b"} & set(tensors(less))
 
 
-def test_each_chunk_is_read_when_the_next_one_is_on_its_way():
+def test_each_chunk_is_read_after_the_next_one_is_queued():
     seen = []
 
     def making():
@@ -131,15 +131,14 @@ def test_each_chunk_is_read_when_the_next_one_is_on_its_way():
 @pytest.mark.parametrize(
     "saving", [MemorySaving(rows=5), MemorySaving(rows=16, parked=True), MemorySaving(rows=3, latents_at_once=1)]
 )
-def test_bands_give_the_numbers_of_the_whole_picture(vae, saving):
-    """Measured: latents within 1e-6 of at most 2, frames within 1e-5 of at most 18."""
+def test_bands_give_the_values_of_whole_frames(vae, saving):
     frames, whole = shot(13), MemorySaving(latents_at_once=saving.latents_at_once)
     latents = encoded(vae, frames, whole)
     torch.testing.assert_close(encoded(vae, frames, saving), latents, rtol=1e-5, atol=2e-5)
     torch.testing.assert_close(decoded(vae, latents, saving), decoded(vae, latents, whole), rtol=1e-5, atol=1e-4)
 
 
-def test_single_latents_are_another_result(vae):
+def test_single_latents_give_other_values(vae):
     latents = encoded(vae, shot(21))
     one, two = decoded(vae, latents, MemorySaving(latents_at_once=1)), decoded(vae, latents)
     assert torch.equal(one[:, :, :1], two[:, :, :1])

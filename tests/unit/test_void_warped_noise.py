@@ -1,4 +1,4 @@
-"""Warped noise: white in every frame, and the same noise wherever the picture went."""
+"""Warped noise: white in every frame, and carried along by the motion."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def shift(x: float, y: float, shape: tuple[int, int] = SMALL) -> np.ndarray:
 
 
 def last(flows, frames: int, shape: tuple[int, int] = SMALL) -> tuple[np.ndarray, np.ndarray]:
-    """The noise of the first frame, and `frames` further."""
+    """Return the noise of the first frame and of the one `frames` later."""
     field = NoiseField(shape, SEED)
     first = field.latents()
     for flow in islice(flows, frames):
@@ -65,26 +65,25 @@ def test_every_frame_is_white_over_pan_zoom_rotation_and_swirl():
     ],
     ids=["zoom in", "zoom out", "shear", "spin", "disorder"],
 )
-def test_white_however_violent_the_motion(flow):
+def test_noise_is_white_under_violent_motion(flow):
     for noise in noise_of_frames(repeat(flow, 4), FULL, SEED):
         assert_white(noise)
 
 
-def test_new_draws_are_told_apart_frame_by_frame():
-    """All new in every frame: nothing may be drawn twice."""
+def test_new_noise_differs_from_frame_to_frame():
     noise = list(noise_of_frames(repeat(shift(1e4, 0), 3), SMALL, SEED))
     for k in range(3):
         assert abs(related(noise[k], noise[k + 1])) < 0.05
     assert abs(related(noise[1], noise[3])) < 0.05
 
 
-def test_nothing_moves_nothing_changes():
+def test_noise_is_unchanged_without_motion():
     first, then = last(repeat(np.zeros((192, 256, 2), np.float32)), 20)
     assert then.tobytes() == first.tobytes()
 
 
 @pytest.mark.parametrize(("x", "y"), [(1, 0), (-1, 0), (0, 2), (2, -1), (-3, 1)])
-def test_whole_cells_are_followed_bit_for_bit(x, y):
+def test_motion_by_whole_cells_is_bit_exact(x, y):
     before = None
     for noise in noise_of_frames(repeat(shift(8 * x, 8 * y), 4), SMALL, SEED):
         if before is not None:
@@ -93,7 +92,7 @@ def test_whole_cells_are_followed_bit_for_bit(x, y):
 
 
 def overlap(noise: np.ndarray, x: int, y: int) -> np.ndarray:
-    """What is left of `noise` without the x columns and y rows on the side where the motion brings in new ones."""
+    """Return `noise` without the x columns and y rows on the side where the motion brings in new noise."""
     rows = slice(max(y, 0), noise.shape[1] + min(y, 0))
     return noise[:, rows, max(x, 0) : noise.shape[2] + min(x, 0)]
 
@@ -111,7 +110,7 @@ def test_motion_below_a_pixel_adds_up(step):
 
 
 def displacement(first: np.ndarray, then: np.ndarray) -> np.ndarray:
-    """x and y in cells, from the peak of the cross-correlation, band-limited and sampled finely."""
+    """Return x and y in cells: the peak of the cross-correlation, band-limited and sampled finely."""
     spectrum = (np.conj(np.fft.fft2(first)) * np.fft.fft2(then)).sum(axis=0)
     down, across = (np.fft.fftfreq(side) for side in first.shape[1:])
     spectrum *= (np.abs(down) < 0.25)[:, None] & (np.abs(across) < 0.25)
@@ -127,29 +126,29 @@ def test_a_quarter_turn_turns_the_noise():
     assert related(np.rot90(first, -1, (1, 2))[middle], then[middle]) > 0.97
 
 
-def test_what_comes_close_keeps_its_sum():
+def test_stretched_noise_keeps_its_sum():
     first, then = last(repeat(affine(SMALL, 4 ** (1 / 40) * np.eye(2))), 40)
     assert related(blocks(then, 4), first[:, 9:15, 12:20]) > 0.9
 
 
-def test_what_goes_away_is_summed():
+def test_squeezed_noise_is_summed():
     first, then = last(repeat(affine(SMALL, 2 ** (-1 / 40) * np.eye(2))), 40)
     assert related(blocks(first, 2), then[:, 6:18, 8:24]) > 0.9
 
 
 def blocks(noise: np.ndarray, side: int) -> np.ndarray:
-    """The noise over squares of `side` cells, N(0, 1)."""
+    """Return the noise over squares of `side` cells, N(0, 1)."""
     channels, height, width = noise.shape
     return noise.reshape(channels, height // side, side, width // side, side).sum(axis=(2, 4)) / side
 
 
-def test_there_and_back_is_what_it_was():
+def test_motion_there_and_back_restores_the_noise():
     there, back = affine(SMALL, 1.05 * turn(2)), affine(SMALL, np.linalg.inv(1.05 * np.asarray(turn(2))))
     first, then = last([there] * 10 + [back] * 10, 20)
     assert related(first[:, 8:16, 10:22], then[:, 8:16, 10:22]) > 0.97
 
 
-def test_an_object_takes_its_noise_along_over_a_still_ground():
+def test_an_object_carries_its_noise_over_a_still_ground():
     first, then = last(passing_squares(), 32)
     assert related(first[:, 8:16, 6:13], then[:, 8:16, 14:21]) > 0.95
     np.testing.assert_array_equal(then[:, :7], first[:, :7])
@@ -157,14 +156,14 @@ def test_an_object_takes_its_noise_along_over_a_still_ground():
 
 
 def passing_squares():
-    """A square of 8 x 8 cells, 2 pixels a frame to the right."""
+    """Yield the flow of a square of 8 x 8 cells that moves 2 pixels a frame to the right."""
     for k in count():
         flow = np.zeros((192, 256, 2), np.float32)
         flow[64:128, 48 + 2 * k : 112 + 2 * k] = 2, 0
         yield flow
 
 
-def test_neighbouring_frames_agree_in_a_swirl():
+def test_neighbouring_frames_correlate_in_a_swirl():
     noise = list(noise_of_frames(repeat(swirl(SMALL, 1), 8), SMALL, SEED))
     assert min(related(a, b) for a, b in zip(noise, noise[1:], strict=False)) > 0.9
 
@@ -178,7 +177,7 @@ def test_one_latent_needs_no_flow():
     assert_white(warped_noise([], 1, FULL, SEED)[0])
 
 
-def test_the_same_bytes_whatever_the_number_of_threads():
+def test_the_number_of_threads_does_not_change_the_noise():
     before, results = cv2.getNumThreads(), set()
     try:
         for threads in (1, 2, 5):
@@ -189,7 +188,7 @@ def test_the_same_bytes_whatever_the_number_of_threads():
     assert len(results) == 1
 
 
-def test_another_seed_is_other_noise():
+def test_another_seed_gives_other_noise():
     one, other = (warped_noise(tour(SMALL, 4), 2, SMALL, seed) for seed in (1, 2))
     assert abs(related(one, other)) < 0.03
 
@@ -202,7 +201,7 @@ def test_the_layout_of_a_flow_does_not_matter():
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 3e38, -1e9])
-def test_where_a_flow_is_wild_new_noise_takes_over(bad):
+def test_noise_is_new_where_the_flow_is_not_finite(bad):
     flow = np.zeros((384, 672, 2), np.float32)
     flow[80:160, 80:160] = bad
     first, then = last(repeat(flow), 2, FULL)
@@ -212,7 +211,7 @@ def test_where_a_flow_is_wild_new_noise_takes_over(bad):
     np.testing.assert_array_equal(then, first)
 
 
-def test_everything_leaves_at_once():
+def test_noise_is_new_after_everything_has_left():
     first, then = last(repeat(np.full((384, 672, 2), np.nan, np.float32)), 2, FULL)
     assert_white(then)
     assert abs(related(first, then)) < 0.02
@@ -230,19 +229,19 @@ def test_memory_does_not_grow_with_the_clip():
     assert peak < 5 * particles * 16 * 4
 
 
-def test_only_the_flows_that_are_needed_are_asked_for():
+def test_only_the_needed_flows_are_read():
     flows = tour(SMALL, 9)
     warped_noise(flows, 3, SMALL, SEED)
     assert len(list(flows)) == 1
 
 
-def test_too_few_flows():
+def test_too_few_flows_are_refused():
     with pytest.raises(InputError, match="got 7 flows for 3 latents, expected 8"):
         warped_noise(tour(SMALL, 7), 3, SMALL, SEED)
 
 
 @pytest.mark.parametrize("shape", [(192, 255, 2), (24, 32, 2), (192, 256)])
-def test_a_flow_of_another_size(shape):
+def test_a_flow_of_another_size_is_refused(shape):
     with pytest.raises(SizeMismatch, match=r"expected \(192, 256, 2\)"):
         warped_noise([np.zeros(shape, np.float32)] * 4, 2, SMALL, SEED)
 
@@ -253,7 +252,7 @@ def panning(frames: int) -> list[np.ndarray]:
     return [world[10 : 10 + 192, 50 - 3 * k : 50 - 3 * k + 256] for k in range(frames)]
 
 
-def test_noise_follows_pictures():
+def test_noise_follows_the_images():
     noise = warped_noise(flow_sequence(panning(9), DenseInverseSearch()), 3, SMALL, SEED)
     assert related(noise[2][:, 2:-2, 5:-2], noise[0][:, 2:-2, 2:-5]) > 0.85
 
@@ -265,7 +264,7 @@ def test_flows_come_in_order_one_fewer_than_frames():
     assert list(flow_sequence(frames[:1], flow)) == []
 
 
-def test_an_error_of_a_flow_reaches_the_consumer():
+def test_an_error_of_a_flow_reaches_the_caller():
     frames = panning(5)
     frames[3] = frames[3][:-8]
     flows = flow_sequence(frames, DenseInverseSearch())
