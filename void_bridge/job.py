@@ -16,7 +16,7 @@ from typing import Dict, Literal, Optional, Tuple, get_args
 from void_bridge.atomic import write_json
 from void_bridge.errors import InputError, UsageError
 from void_bridge.frames import FrameRange
-from void_bridge.options import Precision, check_options, option, options_of
+from void_bridge.options import Precision, option, options_of
 from void_bridge.resolution import Resolution
 from void_bridge.typed import from_plain
 
@@ -48,18 +48,13 @@ class MatteSource:
         Raises:
             UsageError: there is a colon without a name or a channel.
         """
-        head, separator, tail = _split_last_part(text)
-        name, colon, channel = tail.rpartition(":")
+        cut = max(text.rfind("/"), text.rfind("\\")) + 1
+        name, colon, channel = text[cut:].rpartition(":")
         if not colon:
             return cls(text, "", invert)
         if not name or not channel:
             raise UsageError(f"got {text!r}, expected SEQ or SEQ:channel, for example roto.####.exr:A")
-        return cls(head + separator + name, channel, invert)
-
-
-def _split_last_part(text: str) -> Tuple[str, str, str]:
-    cut = max(text.rfind("/"), text.rfind("\\"))
-    return (text[:cut], text[cut], text[cut + 1 :]) if cut >= 0 else ("", "", text)
+        return cls(text[:cut] + name, channel, invert)
 
 
 @dataclass(frozen=True)
@@ -111,9 +106,12 @@ class Job:
     frames: FrameRange
     output: str
     colour: Colour
-    remove: Optional[MatteSource] = option(None, group="Mattes", help="the object", label="remove", tip="The object.")
+    remove: Optional[MatteSource] = option(
+        None, kind="matte", group="Mattes", help="the object", label="remove", tip="The object."
+    )
     affected: Optional[MatteSource] = option(
         None,
+        kind="matte",
         group="Mattes",
         help="where things are touched, and where they will go",
         label="affected",
@@ -121,17 +119,18 @@ class Job:
     )
     keep: Optional[MatteSource] = option(
         None,
+        kind="matte",
         group="Mattes",
         help="wins over everything, such as a foreground actor",
         label="keep",
         tip="Wins over everything: a foreground actor.",
     )
-    exclude: Optional[MatteSource] = option(None, group="Mattes", help="never a source of pixels")
+    exclude: Optional[MatteSource] = option(None, kind="matte", group="Mattes", help="never a source of pixels")
     quadmask: Optional[MatteSource] = option(
         None,
+        kind="matte",
         group="Mattes",
         help="one made mask (0 object, 63 overlap, 127 affected, 255 keep) in place of the mattes",
-        metavar="SEQ",
     )
     handles: int = option(
         0,
@@ -192,7 +191,6 @@ class Job:
         exclusive=True,
         group="Pixels",
         help="where a matte counts for the engine",
-        metavar="X",
         engines=("void",),
     )
     condition_dilate: int = option(
@@ -275,11 +273,9 @@ class Job:
         engines=("void",),
     )
     attention: str = option(
-        "sdpa", group="Model", help="sdpa, sdpa-cudnn, or another that is installed", metavar="NAME", engines=("void",)
+        "sdpa", group="Model", help="sdpa, sdpa-cudnn, or another that is installed", engines=("void",)
     )
-    step_cache: str = option(
-        "off", group="Model", help="skip what hardly changes between steps", metavar="NAME", engines=("void",)
-    )
+    step_cache: str = option("off", group="Model", help="skip what hardly changes between steps", engines=("void",))
     flow: Literal["auto", "dis", "raft"] = option("auto", group="Model", help="optical flow", engines=("void",))
     model_fps: Literal["native", "12"] = option(
         "native",
@@ -306,7 +302,9 @@ class Job:
     only: Optional[FrameRange] = None
 
     def __post_init__(self) -> None:
-        check_options(self)
+        for each in options_of(type(self)):
+            each.check(getattr(self, each.name, each.default))  # the exposure is the colour's
+        self.canvas_size  # noqa: B018  raises if it cannot be read
         if self.quadmask and (self.remove or self.affected):
             raise UsageError("got a quadmask and mattes; give either --quadmask or --remove and --affected")
         if not (self.quadmask or self.remove or self.affected):

@@ -12,13 +12,11 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Any, Dict, Iterator, Literal, Tuple, Type, get_args, get_origin, get_type_hints
+from typing import Any, Dict, Iterator, Literal, Optional, Tuple, Type, get_args, get_origin, get_type_hints
 
 from void_bridge.errors import UsageError
 from void_bridge.resolution import Resolution
 
-Kind = Literal["text", "lines", "integer", "number", "auto", "flag", "choice", "size", "folder", "file", "matte"]
-Page = Literal["remove", "server", "farm"]
 Precision = Literal["float32", "bf16", "fp8-stored", "fp8"]
 """`fp8`: 8-bit weights, multiplied as such. `fp8-stored`: 8-bit weights, widened where they are used."""
 PRECISIONS: Tuple[Precision, ...] = get_args(Precision)
@@ -26,10 +24,11 @@ PRECISIONS: Tuple[Precision, ...] = get_args(Precision)
 GROUPS = ("Mattes", "Frames", "Scene", "Engine", "Model", "Pixels", "Colour", "Output", "Run", "Server", "Farm", "Comp")
 """The headings of a panel, in their order."""
 
-TEXT_KINDS: Tuple[Kind, ...] = ("text", "lines", "auto", "size", "folder", "file")
+TEXT_KINDS = ("text", "lines", "auto", "size", "folder", "file")
 """The kinds whose values people type as text."""
 
-_KINDS: Tuple[Tuple[type, Kind], ...] = ((bool, "flag"), (int, "integer"), (float, "number"), (str, "text"))
+_KINDS = {bool: "flag", int: "integer", float: "number", Optional[float]: "auto", str: "text"}
+_NUMBERS = {"integer": int, "number": float, "auto": float}
 
 
 @dataclass(frozen=True)
@@ -46,12 +45,11 @@ class Option:
         high: the largest number.
         exclusive: whether `low` and `high` themselves are refused.
         unit: the unit of a number, for messages and the command line.
-        choices: the values that can be chosen, each with the text that an artist reads.
+        choices: the values that can be chosen, each with the text that an artist reads; by default those of a Literal.
         is_open: whether other names than those of `choices` are accepted.
         engines: the engines that read the option; empty: all.
-        metavar: the placeholder of the value on the command line.
-        page: the page of a panel.
-        kind: the kind of value, from the field's type unless it is declared. `auto`: a number, or None for `auto`.
+        kind: the kind of value: `integer`, `number`, `auto` (a number, or None, which is typed as `auto`), `flag`,
+            `choice`, `text`, `lines`, `size`, `folder`, `file` or `matte`. By default it follows from the field's type.
         name: the name of the field.
     """
 
@@ -67,9 +65,7 @@ class Option:
     choices: Tuple[Tuple[str, str], ...] = ()
     is_open: bool = False
     engines: Tuple[str, ...] = ()
-    metavar: str = ""
-    page: Page = "remove"
-    kind: Kind = "text"
+    kind: str = ""
     name: str = ""
 
     @property
@@ -82,9 +78,8 @@ class Option:
         """The values that are accepted, in words."""
         if self.values:
             return f"one of {', '.join(self.values)}"
-        if self.exclusive:
-            return f"a number between {self.low:g} and {self.high:g}"
         limits = f"{self.low} to {self.high} {self.unit}".strip()
+        limits = f"a number between {self.low} and {self.high}" if self.exclusive else limits
         return f"auto, or {limits}" if self.kind == "auto" else limits
 
     def parse(self, text: str, name: str = "") -> Any:
@@ -114,15 +109,13 @@ class Option:
             UsageError: the value is of another kind, outside the limits, or none of the choices.
         """
         try:
-            if self.kind == "flag":
-                accepted = isinstance(value, int)
+            if self.kind in _NUMBERS and value is not None:
+                value = _NUMBERS[self.kind](value)
+                accepted = self.low < value < self.high if self.exclusive else self.low <= value <= self.high
             elif self.kind == "choice":
                 accepted = value in self.values or (self.is_open and bool(value))
-            elif self.kind in ("integer", "number") or (self.kind == "auto" and value is not None):
-                value = int(value) if self.kind == "integer" else float(value)
-                accepted = self.low < value < self.high if self.exclusive else self.low <= value <= self.high
             else:
-                accepted = self.kind != "size" or bool(Resolution.from_stored(value))
+                accepted = isinstance(value, int) or self.kind != "flag"
         except (TypeError, ValueError, OverflowError):
             accepted = False
         if not accepted:
@@ -131,13 +124,11 @@ class Option:
 
     def text(self, value: Any) -> str:
         """Return a value as people type it."""
-        if self.kind == "auto" and value is None:
-            return "auto"
+        if self.kind == "size":
+            return Resolution.from_stored(value).canvas_text()
         if self.kind == "flag":
             return "on" if value else "off"
-        if isinstance(value, float):
-            return f"{value:g}"
-        return Resolution.from_stored(value).canvas_text() if self.kind == "size" else str(value)
+        return "auto" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def option(default: Any, **declared: Any) -> Any:
@@ -156,33 +147,14 @@ def options_of(cls: Type[Any]) -> Tuple[Option, ...]:
 
 
 def _declared(cls: Type[Any]) -> Iterator[Option]:
+    """Yield the options of a dataclass, with their names and what follows from the types of their fields."""
     hints = get_type_hints(cls)
     for field in dataclasses.fields(cls):
-        if "option" in field.metadata:
-            yield _named(field.metadata["option"], field.name, hints[field.name])
-        elif dataclasses.is_dataclass(hints[field.name]):
-            yield from options_of(hints[field.name])
-
-
-def check_options(values: Any) -> None:
-    """Check the options of a dataclass's instance.
-
-    Raises:
-        UsageError: a value is outside its limits, or none of its choices.
-    """
-    for each in options_of(type(values)):
-        if hasattr(values, each.name):
-            each.check(getattr(values, each.name))
-
-
-def _named(declared: Option, name: str, hint: Any) -> Option:
-    """Return an option with its name and what follows from the field's type."""
-    if declared.kind != "text":
-        return dataclasses.replace(declared, name=name)
-    if get_origin(hint) is Literal:
-        choices = tuple((str(value), str(value)) for value in get_args(hint))
-        return dataclasses.replace(declared, name=name, kind="choice", choices=choices)
-    if type(None) in get_args(hint):
-        return dataclasses.replace(declared, name=name, kind="auto" if float in get_args(hint) else "matte")
-    kind: Kind = "choice" if declared.choices else next(kind for type_, kind in _KINDS if hint is type_)
-    return dataclasses.replace(declared, name=name, kind=kind)
+        hint, declared = hints[field.name], field.metadata.get("option")
+        if declared:
+            literal = get_args(hint) if get_origin(hint) is Literal else ()
+            choices = declared.choices or tuple((value, value) for value in literal)
+            kind = declared.kind or ("choice" if choices else _KINDS[hint])
+            yield dataclasses.replace(declared, name=field.name, kind=kind, choices=choices)
+        elif isinstance(hint, type) and dataclasses.is_dataclass(hint):
+            yield from options_of(hint)

@@ -72,8 +72,11 @@ def make_job(settings: Settings, shot: ShotRequest, output: str, job: Type[Job] 
     space = settings.colorspace or shot.space
     if not space:
         raise ColourError("the plate's colour space is not known; write its name into 'colour space'")
-    shown = [each for each in options_of(job) if each.name in settings.job]
-    values: Dict[str, Any] = {each.name: each.parse(settings.job[each.name], each.label) for each in shown}
+    values: Dict[str, Any] = {
+        each.name: each.parse(settings.job[each.name], each.label)
+        for each in options_of(job)
+        if each.name in settings.job
+    }
     values["prompt"] = " ".join(values.get("prompt", "").split())
     colour = Colour(space, config, _hash(config), exposure=values.pop("exposure", None))
     return job(shot.plate, shot.frames, output, colour, **{**values, **shot.mattes})

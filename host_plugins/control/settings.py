@@ -11,17 +11,17 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Any, Dict, Mapping, Optional, Sequence, Tuple, Type, TypeVar
+from typing import Any, Dict, Literal, Mapping, Optional, Sequence, Tuple, Type
 
 from void_bridge.errors import UsageError
 from void_bridge.job import Job
-from void_bridge.options import GROUPS, TEXT_KINDS, Option, Page, option, options_of
+from void_bridge.options import GROUPS, TEXT_KINDS, Option, option, options_of
 from void_bridge.typed import nearest
 
 INTEGER_MAX = 2**31 - 1
 """The largest number that the integer knobs of every host hold."""
 
-Values = TypeVar("Values")
+Page = Literal["remove", "server"]
 
 
 @dataclass(frozen=True)
@@ -74,25 +74,20 @@ class Settings:
         label="address",
         tip="Of a server on another machine, such as tcp://gpu1:5570. Empty: as configured.",
         group="Server",
-        page="server",
     )
     transport: str = option(
         "auto",
         label="transport",
         tip="How frames reach the server. path: it sees the same disks. inline: they are sent. auto: whichever fits.",
         group="Server",
-        page="server",
         choices=(("auto", "auto"), ("path", "path"), ("inline", "inline")),
     )
-    priority: int = option(
-        50, label="priority", tip="0 to 100, the highest goes first.", group="Server", page="server", high=100
-    )
+    priority: int = option(50, label="priority", tip="0 to 100, the highest goes first.", group="Server", high=100)
     autostart: bool = option(
         True,
         label="start a local server",
         tip="Start one on this machine when none answers.",
         group="Server",
-        page="server",
     )
     job: Mapping[str, Any] = field(default_factory=dict)
 
@@ -102,7 +97,10 @@ class Settings:
 
     def values(self, job: Type[Job] = Job) -> Dict[str, Any]:
         """Return every setting by its name, as `settings_from` reads them."""
-        return {spec.name: self.job.get(spec.name, getattr(self, spec.name, spec.default)) for spec in _specs(job)}
+        return {
+            spec.name: self.job.get(spec.name, getattr(self, spec.name, spec.default))
+            for spec in setting_specs(job=job)
+        }
 
     def replace(self, **changes: object) -> Settings:
         """Return the same settings with other values; raises UsageError, as `settings_from`."""
@@ -110,8 +108,10 @@ class Settings:
 
 
 def setting_specs(page: Optional[Page] = None, job: Type[Job] = Job) -> Tuple[Option, ...]:
-    """Return every setting in the order of the panel, or those of one page."""
-    return tuple(spec for spec in _specs(job) if page in (None, spec.page))
+    """Return the settings of a panel, or of one page, in order: under each heading the host's before the job's."""
+    shown = (_as_setting(each) for each in options_of(job) if each.label and each.kind != "matte")
+    specs = sorted((*options_of(Settings), *shown), key=lambda spec: GROUPS.index(spec.group))
+    return tuple(spec for spec in specs if page in (None, "server" if spec.group == "Server" else "remove"))
 
 
 def offered_specs(settings: Settings, engines: Sequence[str] = ()) -> Tuple[Option, ...]:
@@ -133,44 +133,29 @@ def matte_specs(job: Type[Job] = Job) -> Tuple[Option, ...]:
 
 
 def settings_from(values: Mapping[str, object], job: Type[Job] = Job) -> Settings:
-    """Return settings from what knobs hold. Those absent keep their default.
+    """Return settings from the values of knobs. Those that are absent keep their default.
 
     Raises:
-        UsageError: an unknown name, a value of the wrong kind, or one outside its range or choices.
+        UsageError: a name is unknown, or a value is of the wrong kind, or outside its range or choices.
     """
-    checked = checked_values(_specs(job), values)
+    specs = {spec.name: spec for spec in setting_specs(job=job)}
+    checked = checked_values(tuple(specs.values()), values)
     own = {each.name: checked.pop(each.name) for each in options_of(Settings) if each.name in checked}
-    defaults = {spec.name: spec.default for spec in _specs(job)}
-    return Settings(**own, job={name: value for name, value in checked.items() if value != defaults[name]})
-
-
-def values_from(cls: Type[Values], specs: Sequence[Option], values: Mapping[str, object]) -> Values:
-    """Return a dataclass of settings from plain values; raises UsageError, as `settings_from`."""
-    return cls(**checked_values(specs, values))
+    return Settings(**own, job={name: value for name, value in checked.items() if value != specs[name].default})
 
 
 def checked_values(specs: Sequence[Option], values: Mapping[str, object]) -> Dict[str, Any]:
     """Return values in the types of their settings; raises UsageError, as `settings_from`."""
-    known = {spec.name: spec for spec in specs}
-    for name in values:
+    known, checked = {spec.name: spec for spec in specs}, {}
+    for name, value in values.items():
         if name not in known:
             raise UsageError(f"unknown setting {name!r}{nearest(name, known)}")
-    return {name: _checked(known[name], value) for name, value in values.items()}
-
-
-def _checked(spec: Option, value: object) -> Any:
-    typed = value.strip() if isinstance(value, str) else value
-    return str(typed) if spec.kind in TEXT_KINDS else spec.check(typed, spec.label)
-
-
-def _specs(job: Type[Job]) -> Tuple[Option, ...]:
-    """Return the settings of a panel, those of a host before those of a job under each heading."""
-    shown = (_as_setting(each) for each in options_of(job) if each.label and each.kind != "matte")
-    return tuple(sorted((*options_of(Settings), *shown), key=lambda spec: GROUPS.index(spec.group)))
+        typed = value.strip() if isinstance(value, str) else value
+        checked[name] = str(typed) if known[name].kind in TEXT_KINDS else known[name].check(typed, known[name].label)
+    return checked
 
 
 def _as_setting(declared: Option) -> Option:
     """Return an option of a job with its default as a panel shows it, and a limit that every host's knob holds."""
-    if declared.kind in TEXT_KINDS:
-        return dataclasses.replace(declared, default=declared.text(declared.default))
-    return dataclasses.replace(declared, high=min(declared.high, INTEGER_MAX))
+    default = declared.text(declared.default) if declared.kind in TEXT_KINDS else declared.default
+    return dataclasses.replace(declared, default=default, high=min(declared.high, INTEGER_MAX))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Mapping, Tuple
 
-from host_plugins.control.settings import values_from
+from host_plugins.control.settings import checked_values
 from host_plugins.farm.options import GPU_MEMORY_GB
 from void_bridge.atomic import write_bytes
 from void_bridge.config import Config
@@ -45,7 +45,6 @@ class FarmSettings:
         label="shots",
         tip="What is submitted, as one job of the farm.",
         group="Farm",
-        page="farm",
         choices=((THIS, THIS), (EVERY, EVERY)),
     )
     farm: str = option(
@@ -53,21 +52,15 @@ class FarmSettings:
         label="farm",
         tip="The render manager. openjd: the farm's job on this machine, in the background.",
         group="Farm",
-        page="farm",
         choices=tuple((name, name) for name in FARMS),
     )
-    pool: str = option(
-        "", label="pool or queue", tip="In the farm's own words. Empty: as it is set up.", group="Farm", page="farm"
-    )
-    priority: int = option(
-        50, label="priority", tip="0 to 100, the highest goes first.", group="Farm", page="farm", high=100
-    )
+    pool: str = option("", label="pool or queue", tip="In the farm's own words. Empty: as it is set up.", group="Farm")
+    priority: int = option(50, label="priority", tip="0 to 100, the highest goes first.", group="Farm", high=100)
     gpu_memory: float = option(
         GPU_MEMORY_GB,
         label="GPU memory (GB, 0: no GPU)",
         tip="Of a worker for void.",
         group="Farm",
-        page="farm",
         high=1024,
     )
     chunk: int = option(
@@ -75,20 +68,16 @@ class FarmSettings:
         label="frames a task (0: whole shot)",
         tip="For engines whose shots can be cut; void's never are.",
         group="Farm",
-        page="farm",
         high=1_000_000,
     )
-    comment: str = option("", label="comment", tip="Shown by the render manager.", group="Farm", page="farm")
+    comment: str = option("", label="comment", tip="Shown by the render manager.", group="Farm")
     comp: bool = option(
         False,
         label="render this comp afterwards",
         tip="The script is saved at once, so that the farm renders the new version.",
         group="Comp",
-        page="farm",
     )
-    write: str = option(
-        "", label="by the Write", tip="Name of the Write node. Empty: all of them.", group="Comp", page="farm"
-    )
+    write: str = option("", label="by the Write", tip="Name of the Write node. Empty: all of them.", group="Comp")
 
     @property
     def gpus(self) -> int:
@@ -118,7 +107,7 @@ def farm_settings_from(values: Mapping[str, object], config: Config) -> FarmSett
         UsageError: a value is not valid.
     """
     given = {"farm": config.farm or FARMS[0], **values}
-    return values_from(FarmSettings, farm_specs(config, THIS, EVERY, comp=True), given)
+    return FarmSettings(**checked_values(farm_specs(config, THIS, EVERY, comp=True), given))
 
 
 def sticky_text(settings: FarmSettings) -> str:

@@ -15,7 +15,7 @@ from host_plugins.control.controller import Controller
 from host_plugins.control.desktop import show_folder
 from host_plugins.control.error_messages import artist_message
 from host_plugins.control.job_follower import job_file
-from host_plugins.control.settings import Settings
+from host_plugins.control.settings import Page, Settings
 from host_plugins.control.state import JobState
 from host_plugins.control.tools import Tools
 from host_plugins.farm.host_submission import news
@@ -40,7 +40,6 @@ from host_plugins.resolve.submit import FusionSubmission, PreparedShot, preview_
 from void_bridge.errors import InputError, UsageError, VoidBridgeError
 from void_bridge.frames import FrameRange
 from void_bridge.job import Job
-from void_bridge.options import Page
 from void_bridge.protocol.messages import JobStatus
 from void_bridge.sequence import Sequence
 

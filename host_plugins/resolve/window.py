@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from host_plugins.control.request import prompt_hint
-from host_plugins.control.settings import Settings, matte_specs, offered_specs, setting_specs, settings_from
+from host_plugins.control.settings import Page, Settings, matte_specs, offered_specs, setting_specs, settings_from
 from host_plugins.control.state import JobState
 from host_plugins.resolve.choice import NONE, ROLES, ToolChoice, matte_names, plate_names
 from host_plugins.resolve.comp_data import initial_choice, jobs_of, saved_choice
 from host_plugins.resolve.export import COLOURSPACE_EXAMPLES, DEPTHS
 from host_plugins.resolve.host import FusionHost
 from host_plugins.resolve.session import BUTTONS, TITLE, FusionSession, OnPlaced
-from void_bridge.options import Option, Page
+from void_bridge.options import Option
 
 if TYPE_CHECKING:
     from fusionscript import Bmd, Fusion, Item, UIManager

@@ -20,7 +20,6 @@ _GROUP_HELP = {
     "mattes": "SEQ[:[layer.]channel]; without a channel the only one, else A, else R",
     "model": "how a model engine computes",
 }
-_METAVARS = {"matte": "SEQ[:CHANNEL]", "size": "WIDTHxHEIGHT", "choice": "NAME", "number": "X", "integer": "N"}
 
 
 def add_job_options(parser: argparse.ArgumentParser, job: Type[Job] = Job) -> None:
@@ -34,8 +33,9 @@ def add_job_options(parser: argparse.ArgumentParser, job: Type[Job] = Job) -> No
         if title not in groups:
             groups[title] = parser.add_argument_group(title, _GROUP_HELP.get(title))
         _add_option(groups[title], option)
-    space = "working space of the plate (default: scene_linear)"
-    groups["colour"].add_argument("--colorspace", metavar="NAME", help=space)
+    groups["colour"].add_argument(
+        "--colorspace", metavar="NAME", help="working space of the plate (default: scene_linear)"
+    )
 
 
 def flag_of(option: Option) -> str:
@@ -44,33 +44,37 @@ def flag_of(option: Option) -> str:
 
 
 def metavar_of(option: Option) -> str:
-    """Return the placeholder of the option's value on the command line; empty for a flag without one."""
-    if option.kind == "flag" and not option.default:
-        return ""
-    if option.values and not option.is_open:
-        return "|".join(option.values)
-    name = option.metavar or option.unit.upper() or _METAVARS.get(option.kind, "TEXT")
-    return f"auto|{option.unit.upper() or 'X'}" if option.kind == "auto" else name
+    """Return the placeholder of the option's value on the command line."""
+    unit = option.unit.upper()
+    return {
+        "integer": unit or "N",
+        "number": "X",
+        "auto": f"auto|{unit or 'X'}",
+        "size": "WIDTHxHEIGHT",
+        "choice": "NAME",
+        "text": "NAME",
+        "lines": "TEXT",
+        "matte": "SEQ[:CHANNEL]",
+    }[option.kind]
 
 
 def help_of(option: Option) -> str:
     """Return one line about the option, with its default."""
-    default = "" if option.kind == "matte" or option.default is False else option.text(option.default)
+    default = "" if option.kind == "matte" else option.text(option.default)
     return f"{option.help} (default: {default})" if default else option.help
 
 
 def _add_option(group: argparse._ArgumentGroup, option: Option) -> None:
     """Add an option that holds text, or True for a flag that is off by default; `Option.parse` reads the text."""
-    metavar = metavar_of(option)
-    if not metavar:
+    if option.default is False:
         group.add_argument(flag_of(option), action="store_true", default=None, help=option.help)
     elif option.values and not option.is_open:
         group.add_argument(flag_of(option), choices=option.values, help=help_of(option))
     else:
-        group.add_argument(flag_of(option), metavar=metavar, help=help_of(option))
+        group.add_argument(flag_of(option), metavar=metavar_of(option), help=help_of(option))
     if option.kind == "matte":
-        inverted = f"--invert-{option.name}"
-        group.add_argument(inverted, action="store_true", default=None, help=f"{option.name} is drawn the other way")
+        words = f"{option.name} is drawn the other way"
+        group.add_argument(f"--invert-{option.name}", action="store_true", default=None, help=words)
 
 
 def job_from_arguments(arguments: argparse.Namespace, config: Config, job: Type[Job] = Job) -> Job:
