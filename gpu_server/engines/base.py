@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from void_bridge.job import Job
 from void_bridge.pixels.box import Box
-from void_bridge.pixels.mattes import PlaneRole
+from void_bridge.pixels.mattes import PlaneRole, matte_box
 
 Array = NDArray[np.float32]
 
@@ -306,10 +306,7 @@ class ArrayClip:
 
     def matte_box(self, role: PlaneRole, index: int) -> Box:
         """Return the box around a matte; see `Clip.matte_box`."""
-        rows, columns = np.nonzero(self.matte(role, index) > 0)
-        if not len(rows):
-            return Box(0, 0, 0, 0)
-        return Box(int(rows.min()), int(columns.min()), int(rows.max()) + 1, int(columns.max()) + 1)
+        return matte_box(self.matte(role, index))
 
     def _cut(self, image: Array, box: Box | None) -> Array:
         return np.ascontiguousarray(image[box.slices] if box else image, dtype=np.float32)

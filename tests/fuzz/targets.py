@@ -51,7 +51,7 @@ def exr(data: bytes) -> None:
     refuse_unreadable(info, "fuzzed.exr")
     refused_attributes(info)
     channel_places(info)
-    assert info.data_window.height > 0 and info.data_window.width > 0
+    assert info.picture.data_window.height > 0 and info.picture.data_window.width > 0
 
 
 def safetensors(data: bytes) -> None:

@@ -19,7 +19,7 @@ from tests.support.live_server import eventually, running, settings
 from void_bridge.cli import compare, quadmask
 from void_bridge.client import connect
 from void_bridge.config import Config
-from void_bridge.pixels.compare import Look, write_contact_sheet
+from void_bridge.pixels.compare import ReviewView, write_contact_sheet
 
 SITE = """
 import os, time
@@ -47,7 +47,7 @@ def main(folder: Path) -> None:
         out = made / preview.replace(".", "-") / "quad.####.exr"
         run_command(quadmask.COMMAND, plate, "-o", out, *roles, "--canvas", "64x48", "--preview", made / preview)
     run_command(compare.COMMAND, told_job, "-o", made / "wipe.mp4")
-    write_contact_sheet(job, made / "sheet.png", Look())
+    write_contact_sheet(job, made / "sheet.png", ReviewView())
     run_command(FARM, "bundle", told_job, "-o", made / "bundle", "--comment", "Straße")
     (made / "clock.txt").write_text(f"{int(time.time()) // 86400} {time.strftime('%Z')}")
 

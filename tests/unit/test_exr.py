@@ -34,11 +34,11 @@ from void_bridge.pixels.exr import (
     decode_frame,
     encode_frame,
     read_frame,
-    read_info,
     set_threads,
     write_frame,
     write_simple,
 )
+from void_bridge.pixels.exr_header import read_info
 
 ROOT = Path(__file__).parents[2]
 SHAPE = (37, 53)
@@ -233,9 +233,12 @@ def test_paths_with_spaces_and_letters_of_any_script(tmp_path):
 def test_write_simple_takes_windows_header_and_compression(tmp_path):
     windows = {"display_window": Box(0, 0, 30, 40), "data_window": Box(-1, -2, 36, 51)}
     write_simple(tmp_path / "f.exr", rgba(SHAPE), **windows, header={"owner": "me"}, compression="none")
-    info = read_info(tmp_path / "f.exr")
-    assert (info.data_window, info.display_window) == (windows["data_window"], windows["display_window"])
-    assert (info.picture.compression, info.picture.attributes["owner"]) == ("none", "me")
+    info = read_info(tmp_path / "f.exr").picture
+    assert (info.data_window, info.display_window) == (
+        windows["data_window"],
+        windows["display_window"],
+    )
+    assert (info.compression, info.attributes["owner"]) == ("none", "me")
 
 
 def test_an_attribute_that_cannot_be_written_is_named():

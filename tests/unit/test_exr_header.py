@@ -29,8 +29,8 @@ from tests.support.exrs import (
 from void_bridge.errors import UnreadableFile
 from void_bridge.pixels import exr_header
 from void_bridge.pixels.box import Box
-from void_bridge.pixels.exr import decode_frame, encode_frame, read_frame, read_info, write_frame
-from void_bridge.pixels.exr_header import ChannelInfo, parse_info
+from void_bridge.pixels.exr import decode_frame, encode_frame, read_frame, write_frame
+from void_bridge.pixels.exr_header import ChannelInfo, parse_info, read_info
 
 SHAPE = (12, 17)
 
@@ -64,8 +64,8 @@ def test_windows_channels_and_rates_are_read(tmp_path):
     written.header.update(pixelAspectRatio=2.0, framesPerSecond=Fraction(30000, 1001), owner="mé")
     write_frame(frame(written), tmp_path / "f.exr")
     info = read_info(tmp_path / "f.exr")
-    assert (info.data_window, info.display_window) == (Box(-3, -4, 9, 13), Box(0, 0, 8, 10))
-    assert (info.pixel_aspect, info.frames_per_second) == (2.0, Fraction(30000, 1001))
+    assert (info.picture.data_window, info.picture.display_window) == (Box(-3, -4, 9, 13), Box(0, 0, 8, 10))
+    assert (info.picture.pixel_aspect, info.picture.frames_per_second) == (2.0, Fraction(30000, 1001))
     assert (info.picture.compression, info.picture.storage) == ("piz", "scanline")
     assert info.picture.attributes["owner"] == "mé"
     assert {name: channel.type for name, channel in info.picture.channels.items()} == {
@@ -81,7 +81,7 @@ def test_the_picture_is_the_part_with_the_rgb():
     beauty = part(rgba(SHAPE), "beauty", Box(1, 2, 13, 19), Box(0, 0, 9, 9))
     info = info_of(encode_frame(frame(depth, beauty)))
     assert [p.name for p in info.parts] == ["depth", "beauty"]
-    assert info.data_window == Box(1, 2, 13, 19)
+    assert info.picture.data_window == Box(1, 2, 13, 19)
 
 
 def test_a_header_longer_than_one_read_is_read():
@@ -261,4 +261,4 @@ def test_deep_is_known_by_the_type_of_a_part_too():
 
 def test_windows_of_a_frame_from_openexr_are_read():
     data = openexr_bytes(rgba(SHAPE), dataWindow=window(-4, -3, 12, 8), displayWindow=window(0, 0, 9, 9))
-    assert info_of(data).data_window == Box(-3, -4, 9, 13)
+    assert info_of(data).picture.data_window == Box(-3, -4, 9, 13)

@@ -3,16 +3,11 @@ import pytest
 
 from void_bridge.pixels.box import Box
 from void_bridge.pixels.framing import Framing, hold_framing
-from void_bridge.pixels.mattes import MattePlanes, planes_from_quadmask
+from void_bridge.pixels.mattes import AFFECTED, KEEP, OBJECT, OVERLAP, MattePlanes, planes_from_quadmask, requantise
 from void_bridge.pixels.quadmask import (
-    AFFECTED,
-    KEEP,
-    OBJECT,
-    OVERLAP,
     grid_shape,
     make_quadmask,
     preroll_plan,
-    requantise,
     snapped_area,
 )
 

@@ -82,7 +82,7 @@ def _check_headers(job: Job) -> None:
         file = Sequence.parse(source.sequence).path(job.frames.first)
         matte = read_info(file)
         part, _ = find_in_frame(matte, source.channel, str(file))
-        check_same_format(str(plate_file), plate.display_window, str(file), matte.parts[part].display_window)
+        check_same_format(str(plate_file), plate.picture.display_window, str(file), matte.parts[part].display_window)
 
 
 def _measured_exposure(plate: str, frames: tuple[int, ...]) -> float:

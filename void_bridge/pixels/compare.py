@@ -23,7 +23,8 @@ from void_bridge.job import Colour, Job
 from void_bridge.pixels.box import Box
 from void_bridge.pixels.colour import to_display
 from void_bridge.pixels.contact_sheet import contact_sheet
-from void_bridge.pixels.exr import ExrFrame, read_frame, rgb_names
+from void_bridge.pixels.exr import ExrFrame, read_frame
+from void_bridge.pixels.exr_channels import rgb_names
 from void_bridge.pixels.exr_header import read_info
 from void_bridge.pixels.movie import write_movie
 from void_bridge.processes import available_cores
@@ -73,7 +74,7 @@ def write_comparison(
     plates, results = Sequence.parse(job.plate), Sequence.parse(job.output)
     plates.require(job.frames)
     results.require(job.frames)
-    first = read_info(plates.path(job.frames.first))
+    first = read_info(plates.path(job.frames.first)).picture
     size = _movie_size(first.display_window, first.pixel_aspect, view.width)
     rate = first.frames_per_second or Fraction(24)
     paths = [files.path(frame) for frame in job.frames for files in (plates, results)]
@@ -96,7 +97,7 @@ def write_contact_sheet(job: Job, path: Path, view: ReviewView) -> None:
     plates, results = Sequence.parse(job.plate), Sequence.parse(job.output)
     places = np.unique(np.linspace(0, len(job.frames) - 1, _SHEET_COLUMNS).round().astype(int))
     shown = [job.frames.frames[place] for place in places]
-    info = read_info(plates.path(shown[0]))
+    info = read_info(plates.path(shown[0])).picture
     size = _movie_size(info.display_window, info.pixel_aspect, _SHEET_TILE)
     rows = {
         label: [_picture(files.path(frame), job.colour, view, size) for frame in shown]

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from void_bridge.atomic import write_bytes
 from void_bridge.errors import OutputError, UnreadableFile
 from void_bridge.pixels.box import Box
-from void_bridge.pixels.exr_channels import channel_places, find_channel, find_in_frame, picture_index, rgb_names
+from void_bridge.pixels.exr_channels import picture_index
 from void_bridge.pixels.exr_header import (
     ExrInfo,
     ExrPartInfo,
@@ -33,25 +33,6 @@ from void_bridge.pixels.exr_header import (
     read_info,
 )
 from void_bridge.pixels.exr_refusals import refuse_unreadable, refused_attributes
-
-__all__ = [
-    "ExrFrame",
-    "ExrInfo",
-    "ExrPart",
-    "ExrPartInfo",
-    "channel_places",
-    "decode_frame",
-    "encode_frame",
-    "find_channel",
-    "find_in_frame",
-    "picture_index",
-    "read_frame",
-    "read_info",
-    "rgb_names",
-    "set_threads",
-    "write_frame",
-    "write_simple",
-]
 
 Plane = NDArray[Any]
 

@@ -90,7 +90,7 @@ class ExrPartInfo:
 
 @dataclass(frozen=True)
 class ExrInfo:
-    """The header of a file; windows and so on are those of the picture."""
+    """The header of a file: its parts, in their order."""
 
     parts: Tuple[ExrPartInfo, ...]
 
@@ -98,26 +98,6 @@ class ExrInfo:
     def picture(self) -> ExrPartInfo:
         """The part with the RGB, else the first part."""
         return self.parts[picture_index(self)]
-
-    @property
-    def data_window(self) -> Box:
-        """The data window of the picture."""
-        return self.picture.data_window
-
-    @property
-    def display_window(self) -> Box:
-        """The display window of the picture."""
-        return self.picture.display_window
-
-    @property
-    def pixel_aspect(self) -> float:
-        """The pixel aspect of the picture."""
-        return self.picture.pixel_aspect
-
-    @property
-    def frames_per_second(self) -> Optional[Fraction]:
-        """The frame rate of the picture; None if its header has none."""
-        return self.picture.frames_per_second
 
 
 def read_info(path: Path) -> ExrInfo:

@@ -14,6 +14,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from void_bridge.pixels.box import Box
+from void_bridge.pixels.mattes import matte_box
+
 Array = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 Value = TypeVar("Value", bound=np.generic)
@@ -82,8 +85,7 @@ def poisson(start: Array, hole: Mask, rhs: Array) -> Array:
 
 def with_rim(hole: Mask) -> tuple[slice, slice]:
     """Return the hole's bounding box and one pixel around it: the solution depends on nothing else."""
-    rows, columns = np.flatnonzero(hole.any(1)), np.flatnonzero(hole.any(0))
-    return slice(max(rows[0] - 1, 0), rows[-1] + 2), slice(max(columns[0] - 1, 0), columns[-1] + 2)
+    return (matte_box(hole).grown(1) & Box(0, 0, *hole.shape)).slices
 
 
 def _pad(image: NDArray[Value], shape: tuple[int, ...]) -> NDArray[Value]:

@@ -23,21 +23,7 @@ from void_bridge.pixels.mattes import (
     Plane,
     Quadmask,
     grow_area,
-    requantise,
 )
-
-__all__ = [
-    "AFFECTED",
-    "KEEP",
-    "OBJECT",
-    "OVERLAP",
-    "Quadmask",
-    "grid_shape",
-    "make_quadmask",
-    "preroll_plan",
-    "requantise",
-    "snapped_area",
-]
 
 _CELLS_ON_THE_SHORT_SIDE = 8
 _TOUCHED = 5e-4  # a plate's pixel covers more of a canvas pixel than this, up to a scale of 40

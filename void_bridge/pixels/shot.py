@@ -28,6 +28,7 @@ from void_bridge.pixels.heal import heal
 from void_bridge.pixels.mattes import (
     MattePlanes,
     PlaneRole,
+    Quadmask,
     check_same_format,
     matte_box,
     paste_area,
@@ -35,7 +36,7 @@ from void_bridge.pixels.mattes import (
     plane_over,
     planes_from_quadmask,
 )
-from void_bridge.pixels.quadmask import Quadmask, make_quadmask, snapped_area
+from void_bridge.pixels.quadmask import make_quadmask, snapped_area
 from void_bridge.sequence import Sequence
 
 Array = NDArray[np.float32]

@@ -10,9 +10,10 @@ import numpy as np
 from gpu_server.engines.base import Array
 from gpu_server.engines.propagate.camera import Camera, Map
 from gpu_server.engines.propagate.flow import complete_field, residual_flow, resized_grid, source_places, warped_mask
-from gpu_server.engines.propagate.survey import Mask, Survey, scaling
+from gpu_server.engines.propagate.survey import Mask, Survey, scale_points, scaling
 from void_bridge.pixels.box import Box
 from void_bridge.pixels.encoding import encode
+from void_bridge.pixels.mattes import matte_box
 
 _CONTEXT_PX = 48  # proxy pixels around the hole
 _FADE_PX = 8.0  # proxy pixels over which a source fades in from the border of its hidden pixels
@@ -79,12 +80,8 @@ def align_source(
 
 def hole_context(survey: Survey, target: int) -> Box:
     """Return the hole's box in the proxy, with some of its surroundings."""
-    rows, columns = np.flatnonzero(survey.hole(target).any(1)), np.flatnonzero(survey.hole(target).any(0))
-    if not len(rows):
-        return Box(0, 0, 0, 0)
-    height, width = survey.shape
-    around = Box(int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1).grown(_CONTEXT_PX)
-    return around & Box(0, 0, height, width)
+    hole = matte_box(survey.hole(target))
+    return hole if hole.empty else hole.grown(_CONTEXT_PX) & Box(0, 0, *survey.shape)
 
 
 def _hidden_in_source(unusable: Mask, motion: Map, residual: Array | None, box: Box) -> Mask:
@@ -125,13 +122,8 @@ def _match_light(
 ) -> tuple[Array, Array, float]:
     cells = colour_cells(survey, box)
     (h, w), (gh, gw) = survey.shape, survey.colour_valid.shape[1:]
-    to_proxy, to_cells = scaling(w / gw, h / gh), scaling(gw / w, gh / h)
-    grid = resized_grid(slice(cells.y0, cells.y1), slice(cells.x0, cells.x1), to_proxy)
-    x, y = source_places(grid, motion, residual, box)
-    x, y = (
-        x * np.float32(to_cells[0, 0]) + np.float32(to_cells[0, 2]),
-        y * np.float32(to_cells[1, 1]) + np.float32(to_cells[1, 2]),
-    )
+    grid = resized_grid(*cells.slices, scaling(w / gw, h / gh))
+    x, y = scale_points(survey.to_cells, *source_places(grid, motion, residual, box))
     there = cv2.remap(survey.colour[source].astype(np.float32), x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     seen = cv2.remap(survey.colour_valid[source].astype(np.float32), x, y, cv2.INTER_LINEAR, borderValue=0) > 0.999
     here = survey.colour[target][cells.slices].astype(np.float32)

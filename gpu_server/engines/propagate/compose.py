@@ -15,7 +15,7 @@ from gpu_server.engines.propagate.camera import Camera
 from gpu_server.engines.propagate.flow import complete_field, resized_grid
 from gpu_server.engines.propagate.frame_cache import Encoded, FrameCache
 from gpu_server.engines.propagate.gather import map_grid, mix, sample, sample_small, tiles
-from gpu_server.engines.propagate.survey import Survey, scaling
+from gpu_server.engines.propagate.survey import Survey
 from void_bridge.pixels.box import Box
 from void_bridge.pixels.encoding import decode, encode
 from void_bridge.pixels.grain import Grain
@@ -149,10 +149,8 @@ class Composer:
         return encoded[cut], confidence[cut]
 
     def _ground_layer(self, tile: Box, ground: Array, target: int) -> FillLayer:
-        survey = self.survey
-        (h, w), (gh, gw) = survey.shape, survey.colour_valid.shape[1:]
-        grid = map_grid(resized_grid(*tile.slices, survey.to_proxy), scaling(gw / w, gh / h))
-        picture = sample_small(ground, grid, colour_cells(survey, hole_context(survey, target)))
+        grid = map_grid(resized_grid(*tile.slices, self.survey.to_proxy), self.survey.to_cells)
+        picture = sample_small(ground, grid, colour_cells(self.survey, hole_context(self.survey, target)))
         return FillLayer(picture, np.ones(tile.shape, np.float32), 0.0)
 
 

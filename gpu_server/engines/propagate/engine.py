@@ -21,10 +21,10 @@ from gpu_server.engines.propagate.camera import Camera, solve_camera
 from gpu_server.engines.propagate.compose import Composer, FilledHole, SynthesisedArea
 from gpu_server.engines.propagate.flow import resized_grid, source_places
 from gpu_server.engines.propagate.frame_cache import FrameCache
-from gpu_server.engines.propagate.gather import resample_lanczos, to_plate
+from gpu_server.engines.propagate.gather import resample_lanczos
 from gpu_server.engines.propagate.moving_objects import find_moving_objects
 from gpu_server.engines.propagate.sources import choose_sources, find_unseen
-from gpu_server.engines.propagate.survey import Mask, PropagateStage, Survey, make_survey
+from gpu_server.engines.propagate.survey import Mask, PropagateStage, Survey, make_survey, scale_points
 from gpu_server.engines.propagate.unseen import synthesise_unseen
 from void_bridge.errors import Cancelled
 from void_bridge.pixels.box import Box
@@ -163,9 +163,8 @@ def measure_grain(clip: Clip, survey: Survey, camera: Camera, store: FrameCache,
             grid = resized_grid(*window.slices, survey.to_proxy)
             x, y = source_places(grid, motion, None, window)
             valid = _nearest(~survey.invalid(i), grid[..., 0], grid[..., 1]) & _nearest(~survey.invalid(i + 1), x, y)
-            moved = (
-                there[window.slices].astype(np.float32) if exact else resample_lanczos(there, *to_plate(survey, x, y))
-            )
+            places = scale_points(survey.to_plate, x, y)
+            moved = there[window.slices].astype(np.float32) if exact else resample_lanczos(there, *places)
             sampler.add(here[window.slices].astype(np.float32), moved, valid, exact)
     return sampler.result()
 

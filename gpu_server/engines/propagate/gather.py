@@ -13,7 +13,7 @@ from gpu_server.engines.base import Array
 from gpu_server.engines.propagate.alignment import SourceAlignment, colour_cells
 from gpu_server.engines.propagate.flow import resized_grid, source_places
 from gpu_server.engines.propagate.frame_cache import Encoded
-from gpu_server.engines.propagate.survey import Survey, scaling
+from gpu_server.engines.propagate.survey import Survey, scale_points
 from void_bridge.pixels.box import Box
 from void_bridge.pixels.encoding import apply_gain
 
@@ -91,11 +91,12 @@ def sample(
     if alignment.exact:
         picture = _cut(frame(), tile.moved(-corner.y0, -corner.x0))
     else:
-        x, y = to_plate(survey, *source_places(proxy_grid, alignment.motion, alignment.residual, alignment.box))
+        x, y = scale_points(
+            survey.to_plate, *source_places(proxy_grid, alignment.motion, alignment.residual, alignment.box)
+        )
         picture = resample_lanczos(frame(), x - np.float32(corner.x0), y - np.float32(corner.y0))
     cells = colour_cells(survey, alignment.box)
-    (h, w), (gh, gw) = survey.shape, survey.colour_valid.shape[1:]
-    offset = sample_small(alignment.offset, map_grid(proxy_grid, scaling(gw / w, gh / h)), cells)
+    offset = sample_small(alignment.offset, map_grid(proxy_grid, survey.to_cells), cells)
     prior = np.exp(-abs(alignment.source - target) / _REACH_FRAMES) + 0.02
     prior *= alignment.sharpness / (1 + np.square(alignment.mismatch / 0.05))
     return Sample(apply_gain(picture, alignment.gain) + offset, usable, float(prior), alignment.exact)
@@ -172,12 +173,6 @@ def resample_lanczos(frame: Encoded, x: Array, y: Array) -> Array:
         return np.zeros((*x.shape, 3), np.float32)
     part = frame[top:bottom, left:right].astype(np.float32)
     return cv2.remap(part, x - left, y - top, cv2.INTER_LANCZOS4, borderMode=cv2.BORDER_REPLICATE)
-
-
-def to_plate(survey: Survey, x: Array, y: Array) -> tuple[Array, Array]:
-    """Convert proxy pixels to pixels of the plate."""
-    back = np.linalg.inv(survey.to_proxy)
-    return x * np.float32(back[0, 0]) + np.float32(back[0, 2]), y * np.float32(back[1, 1]) + np.float32(back[1, 2])
 
 
 def map_grid(grid: Array, step: NDArray[np.float64]) -> Array:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from gpu_server.engines.base import Array, Clip, Context, EngineStage, PlaneRole
 from void_bridge.pixels.box import Box
 from void_bridge.pixels.encoding import encode
+from void_bridge.pixels.mattes import matte_box
 
 Mask = NDArray[np.bool_]
 
@@ -102,10 +103,26 @@ class Survey:
         """The map from (x, y, 1) of a plate's pixel to the proxy's, shape [3, 3]; pixel centres are whole numbers."""
         return scaling(*self.scale)
 
+    @property
+    def to_cells(self) -> NDArray[np.float64]:
+        """The map from (x, y, 1) of the proxy to cells of the colour grid, shape [3, 3]."""
+        (h, w), (gh, gw) = self.shape, self.colour_valid.shape[1:]
+        return scaling(gw / w, gh / h)
+
+    @property
+    def to_plate(self) -> NDArray[np.float64]:
+        """The map from (x, y, 1) of the proxy to pixels of the plate, shape [3, 3]."""
+        return np.linalg.inv(self.to_proxy)
+
 
 def scaling(across: float, down: float) -> NDArray[np.float64]:
     """Return the map, shape [3, 3], from pixel centres of a picture to those of the same picture resized."""
     return np.array([[across, 0, 0.5 * across - 0.5], [0, down, 0.5 * down - 0.5], [0, 0, 1]])
+
+
+def scale_points(step: NDArray[np.float64], x: Array, y: Array) -> tuple[Array, Array]:
+    """Apply a scaling to the x and the y of points."""
+    return x * np.float32(step[0, 0]) + np.float32(step[0, 2]), y * np.float32(step[1, 1]) + np.float32(step[1, 2])
 
 
 def make_survey(clip: Clip, context: Context) -> Survey:
@@ -123,7 +140,7 @@ def make_survey(clip: Clip, context: Context) -> Survey:
     for i in range(count):
         context.progress(PropagateStage.SURVEY, i, count)
         paste = clip.matte("paste", i) > 0
-        boxes.append(bounding_box(paste))
+        boxes.append(matte_box(paste))
         hole = _touched(paste, (h, w))
         invalid, gone = _unusable(clip, i, hole)
         flags[i] = hole * _HOLE | invalid * _INVALID | gone * _GONE
@@ -139,14 +156,6 @@ def proxy_shape(height: int, width: int) -> tuple[int, int]:
     """Return the height and the width of the proxy of a plate."""
     shrink = min(1.0, PROXY_WIDTH / max(width, height))
     return max(1, round(height * shrink)), max(1, round(width * shrink))
-
-
-def bounding_box(mask: Mask) -> Box:
-    """Return the smallest box around a mask; empty if the mask is."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    if not len(rows):
-        return Box(0, 0, 0, 0)
-    return Box(int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1)
 
 
 def _unusable(clip: Clip, index: int, hole: Mask) -> tuple[Mask, Mask]:

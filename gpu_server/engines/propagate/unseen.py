@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 
 from gpu_server.engines.propagate.camera import Camera, apply_map, look_up
 from gpu_server.engines.propagate.compose import Composer, SynthesisedArea
-from gpu_server.engines.propagate.survey import Survey, bounding_box, grow_mask
+from gpu_server.engines.propagate.survey import Survey, grow_mask
 from gpu_server.engines.propagate.synthesis import synthesise
 from void_bridge.pixels.box import Box
 from void_bridge.pixels.encoding import decode, encode
+from void_bridge.pixels.mattes import matte_box
 
 Mask = NDArray[np.bool_]
 
@@ -80,7 +81,7 @@ def _synthesise_in(
 
 
 def _plate_box(survey: Survey, mask: Mask, raster: Box) -> Box:
-    small = bounding_box(mask)
+    small = matte_box(mask)
     across, down = survey.scale
     box = Box(int(small.y0 / down), int(small.x0 / across), int(small.y1 / down) + 1, int(small.x1 / across) + 1)
     return box & raster
