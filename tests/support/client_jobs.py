@@ -17,10 +17,12 @@ FRAMES = FrameRange.parse("1001-1004")
 
 
 def config_for(tmp_path, **changes) -> Config:
+    """Return a client's configuration for a server in a folder."""
     return Config(runtime_dir=tmp_path / "run", spool=tmp_path / "spool", autostart=False, **changes)
 
 
 def make_job(tmp_path, output="out/clean.####.exr", size=3000, **script) -> Job:
+    """Return a job whose prompt is the script of a scripted worker."""
     plate = make_plate(tmp_path / "plate", size=size)
     return Job(
         plate=plate,
@@ -33,9 +35,11 @@ def make_job(tmp_path, output="out/clean.####.exr", size=3000, **script) -> Job:
 
 
 def finish(client: Client, id: str) -> JobStatus:
+    """Watch a job until it ends and return its last status."""
     *_, last = client.watch(id)
     return last
 
 
 def expected(job: Job, frame: int) -> bytes:
+    """Return the bytes that a scripted worker writes for a frame."""
     return result_bytes(frame, Path(job.plate.replace("####", str(frame))).read_bytes())

@@ -9,13 +9,14 @@ from void_bridge.cli.console import CommandOutcome
 
 
 def run_command(command: Command, *words: object) -> int:
-    """The exit code; errors are raised."""
+    """Run a command and return its exit code. Errors are raised."""
     arguments = parsed_command(command, *words)
     arguments.outcome = CommandOutcome("--json" in words)
     return command.run(arguments)
 
 
 def parsed_command(command: Command, *words: object) -> argparse.Namespace:
+    """Return the arguments of a command as its parser reads them."""
     parser = argparse.ArgumentParser()
     command.configure(parser)
     return parser.parse_args([str(word) for word in words])

@@ -8,7 +8,7 @@ from void_bridge.cli.keys import allow, make_pair
 
 
 def make_key_folder(folder: Path) -> Path:
-    """Of a server that lets this user in, as Anna."""
+    """Make the keys of a server that accepts this user under the name anna."""
     make_pair(folder, "server")
     make_pair(folder, "client")
     allow(folder, "anna")
