@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 
 from void_bridge.errors import map_write_errors
+from void_bridge.pixels.arrays import Array
 from void_bridge.pixels.box import Box
-
-Array = NDArray[np.float32]
 
 
 class FrameFiles:

@@ -26,7 +26,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import ConnectionPatch, Rectangle
 from matplotlib.patheffects import withStroke
 
-from void_bridge.pixels.matte_preview import Picture, overlay
+from void_bridge.pixels.arrays import Picture
+from void_bridge.pixels.matte_preview import overlay
 from void_bridge.pixels.mattes import MattePlanes, Plane, paste_matte
 
 WIDTH, HEIGHT = 150, 100

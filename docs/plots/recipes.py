@@ -35,7 +35,7 @@ from drawing import (
     with_mattes,
 )
 
-from void_bridge.pixels.matte_preview import Picture
+from void_bridge.pixels.arrays import Picture
 from void_bridge.pixels.mattes import Plane
 
 PAGE, PANEL, GAP, LEFT = 1400, 446, 11, 20

@@ -21,10 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from void_bridge.job import Job
+from void_bridge.pixels.arrays import Array
 from void_bridge.pixels.box import Box
 from void_bridge.pixels.mattes import PlaneRole, matte_box
-
-Array = NDArray[np.float32]
 
 
 @runtime_checkable

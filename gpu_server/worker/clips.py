@@ -12,20 +12,18 @@ from pathlib import Path
 from typing import get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gpu_server.frame_files import FrameFiles
 from gpu_server.worker.bounded_map import bounded_map
 from gpu_server.worker.context import RunContext, WorkerStage
 from void_bridge.errors import MissingFrames
 from void_bridge.job import Job
+from void_bridge.pixels.arrays import Array
 from void_bridge.pixels.box import Box
 from void_bridge.pixels.mattes import PlaneRole, matte_box
 from void_bridge.pixels.shot import Shot, ShotFrame
 from void_bridge.real_paths import check_no_link
 from void_bridge.sequence import Sequence
-
-Array = NDArray[np.float32]
 
 ROLES: tuple[PlaneRole, ...] = get_args(PlaneRole)
 

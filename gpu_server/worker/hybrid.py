@@ -12,12 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpu_server.engines.base import Clip, Patch
+from void_bridge.pixels.arrays import Array
 from void_bridge.pixels.box import Box
 from void_bridge.pixels.integration import with_neighbours
 from void_bridge.pixels.resample import resample
 from void_bridge.pixels.seam import CELL, match
-
-Array = NDArray[np.float32]
 
 _SEEN = (0.45, 0.75)  # confidence from which real pixels begin to count, and count fully
 _SOFT_LINES = 270  # lines of the plate for one pixel of blending

@@ -9,13 +9,12 @@ from numpy.typing import NDArray
 
 from gpu_server.worker.clips import StoredClip
 from void_bridge.job import MATTE_ROLES
+from void_bridge.pixels.arrays import Array
 from void_bridge.pixels.box import Box
 from void_bridge.pixels.mattes import MattePlanes, PlaneRole
 from void_bridge.pixels.model_domain import from_model, highlight_ceiling, to_model
 from void_bridge.pixels.quadmask import preroll_plan
 from void_bridge.pixels.shot import Shot
-
-Array = NDArray[np.float32]
 
 ENLARGEMENT_WARNING = 1.5
 

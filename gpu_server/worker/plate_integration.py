@@ -15,6 +15,7 @@ from gpu_server.engines.base import Patch, rng
 from gpu_server.worker.bounded_map import bounded_map
 from gpu_server.worker.model_clip import FramedClip
 from void_bridge.job import Job
+from void_bridge.pixels.arrays import Array
 from void_bridge.pixels.box import Box
 from void_bridge.pixels.cut_off import CutOff, cut_off_warning, find_cut_off
 from void_bridge.pixels.grain import Grain
@@ -30,7 +31,6 @@ from void_bridge.pixels.integration import (
 from void_bridge.pixels.plate_detail import Resize
 from void_bridge.pixels.plate_grain import measure_grain
 
-Array = NDArray[np.float32]
 MeasuredPatch = tuple[Patch, CanvasMeasurement | None]
 
 NOTHING = Box(0, 0, 0, 0)

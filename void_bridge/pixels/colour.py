@@ -13,14 +13,12 @@ from typing import Dict, List, Mapping, Optional, Tuple
 
 import numpy as np
 import PyOpenColorIO as ocio  # type: ignore[import-untyped]
-from numpy.typing import NDArray
 
 from void_bridge.config import BUILTIN_CONFIG
 from void_bridge.errors import ColourError
 from void_bridge.job import Colour
+from void_bridge.pixels.arrays import Array
 from void_bridge.typed import nearest
-
-Array = NDArray[np.float32]
 
 _BUILTIN = "ocio://"
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from void_bridge.atomic import write_bytes
 from void_bridge.job import Colour, Job
+from void_bridge.pixels.arrays import Picture
 from void_bridge.pixels.box import Box
 from void_bridge.pixels.colour import to_display
 from void_bridge.pixels.contact_sheet import contact_sheet
@@ -29,8 +30,6 @@ from void_bridge.pixels.exr_header import read_info
 from void_bridge.pixels.movie import write_movie
 from void_bridge.processes import available_cores
 from void_bridge.sequence import Sequence
-
-Image = NDArray[np.uint8]
 
 _LARGEST_HALF = 65504.0
 _SHORTEST_PART_S = 3
@@ -115,7 +114,7 @@ def _movie_size(window: Box, pixel_aspect: float, most: int) -> Tuple[int, int]:
     return max(2, round(wide * scale / 2) * 2), max(2, round(window.height * scale / 2) * 2)
 
 
-def _picture(path: Path, colour: Colour, view: ReviewView, size: Tuple[int, int]) -> Image:
+def _picture(path: Path, colour: Colour, view: ReviewView, size: Tuple[int, int]) -> Picture:
     linear = cv2.resize(_displayed_rgb(read_frame(path), path), size, interpolation=cv2.INTER_AREA)
     exposed = np.asarray(linear * math.pow(2.0, view.exposure_stops), np.float32)
     shown = to_display(exposed, colour, view.display, view.view)
@@ -135,7 +134,7 @@ def _displayed_rgb(frame: ExrFrame, path: Path) -> NDArray[np.float32]:
     return np.nan_to_num(rgb, copy=False, nan=0.0, posinf=_LARGEST_HALF, neginf=-_LARGEST_HALF)
 
 
-def _movie(store: BinaryIO, size: Tuple[int, int], frames: List[int], rate: Fraction) -> Iterator[Image]:
+def _movie(store: BinaryIO, size: Tuple[int, int], frames: List[int], rate: Fraction) -> Iterator[Picture]:
     repeats = max(1, math.ceil(_SHORTEST_PART_S * rate / len(frames)))
     order = list(range(len(frames))) * repeats
     for index in order:
@@ -146,7 +145,7 @@ def _movie(store: BinaryIO, size: Tuple[int, int], frames: List[int], rate: Frac
         yield _wiped(*_stored_pair(store, size, index), frames[index], share)
 
 
-def _stored_pair(store: BinaryIO, size: Tuple[int, int], index: int) -> Tuple[Image, Image]:
+def _stored_pair(store: BinaryIO, size: Tuple[int, int], index: int) -> Tuple[Picture, Picture]:
     """Read the pictures before and after of a frame."""
     width, height = size
     pair_bytes = 2 * height * width * 3
@@ -155,7 +154,7 @@ def _stored_pair(store: BinaryIO, size: Tuple[int, int], index: int) -> Tuple[Im
     return before, after
 
 
-def _side_by_side(before: Image, after: Image, frame: int) -> Image:
+def _side_by_side(before: Picture, after: Picture, frame: int) -> Picture:
     height, width = before.shape[:2]
     half = (width // 2, height // 2)
     canvas = np.full_like(before, _BACKDROP)
@@ -168,7 +167,7 @@ def _side_by_side(before: Image, after: Image, frame: int) -> Image:
     return canvas
 
 
-def _wiped(before: Image, after: Image, frame: int, share: float) -> Image:
+def _wiped(before: Picture, after: Picture, frame: int, share: float) -> Picture:
     """Show the picture before on `share` of the width, and the picture after on the rest."""
     height, width = before.shape[:2]
     edge = round(share * width)
@@ -183,7 +182,7 @@ def _wiped(before: Image, after: Image, frame: int, share: float) -> Image:
     return canvas
 
 
-def _write(canvas: Image, text: str, left: int, bottom: int) -> None:
+def _write(canvas: Picture, text: str, left: int, bottom: int) -> None:
     """Write small light text with a dark edge, in the corner above `left`, `bottom`."""
     height = canvas.shape[0]
     gap, scale = max(4, height // 60), _text_scale(height)

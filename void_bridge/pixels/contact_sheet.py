@@ -6,9 +6,8 @@ from typing import Mapping, Sequence
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-Picture = NDArray[np.uint8]
+from void_bridge.pixels.arrays import Picture
 
 _PAPER = 24
 _INK = 210

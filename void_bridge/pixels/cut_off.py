@@ -7,14 +7,12 @@ from typing import Mapping, Optional
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from void_bridge.frames import FrameRange
+from void_bridge.pixels.arrays import Array
 from void_bridge.pixels.box import Box
 from void_bridge.pixels.mattes import matte_box
 from void_bridge.pixels.plate_detail import ModelChange
-
-Array = NDArray[np.float32]
 
 NOTABLE_SHARE = 0.03
 

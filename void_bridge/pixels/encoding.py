@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float32]
+from void_bridge.pixels.arrays import Array
 
 _SLOPE = np.float32(50.0)
 _SCALE = np.float32(1 / np.log(51.0))

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Iterable, Tuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float32]
+from void_bridge.pixels.arrays import Array
 
 # Log-average luminance of a shot that is left alone, in linear light with a diffuse white at 1.
 NORMAL_LUMINANCE: Tuple[float, float] = (0.03, 0.4)

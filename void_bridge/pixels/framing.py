@@ -14,8 +14,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from void_bridge.pixels.arrays import Array
 from void_bridge.pixels.box import Box
-from void_bridge.pixels.resample import Image, resample
+from void_bridge.pixels.resample import resample
 
 CONTEXT = 0.5
 """Context on each side, as a share of the region's size: the region is then half as high and wide as the crop."""
@@ -51,11 +52,11 @@ class Framing:
         """The factor by which the model's pixels are enlarged to the plate; below 1 they shrink."""
         return max(self.crop.height / self.canvas[0], self.crop.width / self.canvas[1])
 
-    def to_canvas(self, image: Image) -> Image:
+    def to_canvas(self, image: Array) -> Array:
         """Resample an image of `inside`, shape [h, w] or [h, w, C], to the canvas, float32. Shrinking averages."""
         return resample(np.asarray(self.padded(image), np.float32), *self.canvas)
 
-    def from_canvas(self, image: Image, box: Optional[Box] = None) -> Image:
+    def from_canvas(self, image: Array, box: Optional[Box] = None) -> Array:
         """Resample an image of the canvas to the plate.
 
         Args:

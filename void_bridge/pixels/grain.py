@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float32]
+from void_bridge.pixels.arrays import Array
 
 _BLOCK = 16
 _TONES = 12

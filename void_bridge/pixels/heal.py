@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from void_bridge.pixels.arrays import Array, Mask
 from void_bridge.pixels.box import Box
-from void_bridge.pixels.mattes import Mask, matte_box
-
-Image = NDArray[np.float32]
+from void_bridge.pixels.mattes import matte_box
 
 
-def heal(rgb: Image) -> Image:
+def heal(rgb: Array) -> Array:
     """Replace every pixel that holds a NaN or an infinity.
 
     Each takes its nearest finite pixel, then the median of its 3x3 neighbourhood, so that a firefly beside it does not
@@ -31,12 +29,12 @@ def heal(rgb: Image) -> Image:
     if broken.all():
         return np.zeros_like(rgb)
     box = _with_a_finite_pixel(broken)
-    healed: Image = rgb.copy()
+    healed: Array = rgb.copy()
     healed[box.slices] = _from_neighbours(rgb[box.slices], broken[box.slices])
     return healed
 
 
-def _all_finite(rgb: Image) -> bool:
+def _all_finite(rgb: Array) -> bool:
     with np.errstate(over="ignore", invalid="ignore"):
         return bool(np.isfinite(rgb.sum())) or bool(np.isfinite(rgb).all())
 
@@ -46,14 +44,14 @@ def _with_a_finite_pixel(broken: Mask) -> Box:
     return matte_box(broken).grown(1) & Box(0, 0, *broken.shape)
 
 
-def _from_neighbours(rgb: Image, broken: Mask) -> Image:
+def _from_neighbours(rgb: Array, broken: Mask) -> Array:
     _, nearest = cv2.distanceTransformWithLabels(
         broken.view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
     )
     # OpenCV numbers the finite pixels in an order of its own: read back the pixel of each label.
     source = np.zeros(nearest.max() + 1, np.int64)
     source[nearest[~broken]] = np.flatnonzero(~broken)
-    filled: Image = rgb.reshape(-1, 3)[source[nearest]]
-    result: Image = filled.copy()
+    filled: Array = rgb.reshape(-1, 3)[source[nearest]]
+    result: Array = filled.copy()
     result[broken] = cv2.medianBlur(np.ascontiguousarray(filled), 3)[broken]
     return result

@@ -15,8 +15,8 @@ from typing import Callable, Deque, Iterable, Iterator, Optional, Sequence, Tupl
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from void_bridge.pixels.arrays import Array, Mask
 from void_bridge.pixels.grain import Grain
 from void_bridge.pixels.mattes import KEEP, Quadmask
 from void_bridge.pixels.model_domain import bound_highlights
@@ -32,9 +32,7 @@ from void_bridge.pixels.plate_detail import (
 from void_bridge.pixels.plate_grain import regrain
 from void_bridge.pixels.seam import Match, average_matches, match
 
-Array = NDArray[np.float32]
 Convert = Callable[[Array], Array]
-Mask = NDArray[np.bool_]
 T = TypeVar("T")
 
 # The model's error in highlights.

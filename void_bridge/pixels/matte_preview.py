@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from void_bridge.atomic import write_bytes
+from void_bridge.pixels.arrays import Picture
 from void_bridge.pixels.box import Box
 from void_bridge.pixels.exr import write_simple
 from void_bridge.pixels.mattes import PRESENT, MattePlanes, Plane, matte_box
@@ -89,7 +90,6 @@ class MattePreview:
         return overlay(picture, frame.planes, frame.paste, seen)
 
 
-Picture = NDArray[np.uint8]
 Colour = Tuple[int, int, int]
 
 _TINT = 0.5

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from void_bridge.errors import SizeMismatch
 from void_bridge.job import MatteRole
+from void_bridge.pixels.arrays import Mask
 from void_bridge.pixels.box import Box
 
 Plane = NDArray[np.float32]
 PlaneRole = Literal["paste", MatteRole]
-Mask = NDArray[np.bool_]
 Quadmask = NDArray[np.uint8]
 
 OBJECT, OVERLAP, AFFECTED, KEEP = 0, 63, 127, 255

@@ -14,11 +14,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from void_bridge.pixels.arrays import Array, Mask
 from void_bridge.pixels.box import Box
 from void_bridge.pixels.mattes import matte_box
 
-Array = NDArray[np.float32]
-Mask = NDArray[np.bool_]
 Value = TypeVar("Value", bound=np.generic)
 
 _RESIDUAL = np.array([[0, 0.25, 0], [0.25, -1, 0.25], [0, 0.25, 0]], np.float32)

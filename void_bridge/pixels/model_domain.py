@@ -14,14 +14,12 @@ from typing import Dict, Protocol
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from void_bridge.errors import ColourError
 from void_bridge.job import Colour
 from void_bridge.pixels import colour as ocio_colour
+from void_bridge.pixels.arrays import Array
 from void_bridge.typed import nearest
-
-Array = NDArray[np.float32]
 
 _LARGEST_EXPONENT = 60.0  # e^60 still fits float32 with room for the exposure and the matrix behind it
 

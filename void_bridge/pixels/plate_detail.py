@@ -19,13 +19,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from void_bridge.pixels.arrays import Array, Mask
 from void_bridge.pixels.grain import Grain
 from void_bridge.pixels.mattes import KEEP, OBJECT, OVERLAP, Quadmask, matte_box
 from void_bridge.pixels.model_domain import largest_channel
 from void_bridge.pixels.plate_grain import relight
 
-Array = NDArray[np.float32]
-Mask = NDArray[np.bool_]
 Resize = Callable[[Array], Array]
 
 REACH = 2

@@ -6,14 +6,12 @@ from typing import Iterable, Iterator, Optional, Tuple
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from void_bridge.pixels.arrays import Array, Mask
 from void_bridge.pixels.box import Box
 from void_bridge.pixels.encoding import decode, encode, steepness
 from void_bridge.pixels.grain import Grain, GrainSampler
 
-Array = NDArray[np.float32]
-Mask = NDArray[np.bool_]
 Pair = Tuple[Array, Optional[Array], Mask]
 
 _WINDOW = 128

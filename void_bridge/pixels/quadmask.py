@@ -12,13 +12,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from void_bridge.pixels.arrays import Mask
 from void_bridge.pixels.framing import Framing
 from void_bridge.pixels.mattes import (
     AFFECTED,
     KEEP,
     OBJECT,
     OVERLAP,
-    Mask,
     MattePlanes,
     Plane,
     Quadmask,

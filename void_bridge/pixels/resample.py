@@ -14,13 +14,13 @@ from typing import List, Optional, Tuple
 import numpy as np
 from numpy.typing import NDArray
 
+from void_bridge.pixels.arrays import Array
 from void_bridge.pixels.box import Box
 
-Image = NDArray[np.float32]
-Taps = List[Tuple[NDArray[np.intp], Image]]
+Taps = List[Tuple[NDArray[np.intp], Array]]
 
 
-def resample(image: Image, height: int, width: int, box: Optional[Box] = None) -> Image:
+def resample(image: Array, height: int, width: int, box: Optional[Box] = None) -> Array:
     """Resize an image, each axis on its own.
 
     Args:
@@ -42,13 +42,13 @@ def resample(image: Image, height: int, width: int, box: Optional[Box] = None) -
     return planes.reshape(*box.shape, *image.shape[2:])
 
 
-def _across(planes: Image, width: int, wanted: slice) -> Image:
+def _across(planes: Array, width: int, wanted: slice) -> Array:
     if width == planes.shape[1]:
         return planes[:, wanted]
     return np.ascontiguousarray(_down(planes.transpose(1, 0, 2), width, wanted).transpose(1, 0, 2))
 
 
-def _down(planes: Image, height: int, wanted: slice) -> Image:
+def _down(planes: Array, height: int, wanted: slice) -> Array:
     """Resample rows: shape [h, w, C] -> [the wanted rows of `height`, w, C]."""
     if height == planes.shape[0]:
         return np.ascontiguousarray(planes[wanted])

@@ -11,14 +11,11 @@ from typing import Sequence, Tuple
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from void_bridge.pixels.arrays import Array, Mask
 from void_bridge.pixels.membrane import membrane
 from void_bridge.pixels.model_domain import largest_channel
 from void_bridge.pixels.resample import resample
-
-Array = NDArray[np.float32]
-Mask = NDArray[np.bool_]
 
 CELL = 8
 """Pixels of the canvas across one cell of a match: a correction is smooth over a few of them."""

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Optional, Tuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from void_bridge.errors import SizeMismatch
 from void_bridge.frames import FrameRange
 from void_bridge.job import Job, MatteSource
+from void_bridge.pixels.arrays import Array
 from void_bridge.pixels.box import Box
 from void_bridge.pixels.exr import ExrFrame, ExrPart, read_frame
 from void_bridge.pixels.exr_channels import find_in_frame, picture_index, rgb_names
@@ -39,7 +39,6 @@ from void_bridge.pixels.mattes import (
 from void_bridge.pixels.quadmask import make_quadmask, snapped_area
 from void_bridge.sequence import Sequence
 
-Array = NDArray[np.float32]
 Locate = Callable[[Sequence, int], Path]
 
 _READERS = 2

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from gpu_server.engines.base import Array
 from gpu_server.engines.propagate.camera import Camera, Map
 from gpu_server.engines.propagate.flow import complete_field, residual_flow, resized_grid, source_places, warped_mask
-from gpu_server.engines.propagate.survey import Mask, Survey, scale_points, scaling
+from gpu_server.engines.propagate.survey import Survey, scale_points, scaling
+from void_bridge.pixels.arrays import Array, Mask
 from void_bridge.pixels.box import Box
 from void_bridge.pixels.encoding import encode
 from void_bridge.pixels.mattes import matte_box

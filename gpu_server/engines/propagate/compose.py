@@ -9,13 +9,14 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from gpu_server.engines.base import Array, Clip, rng
+from gpu_server.engines.base import Clip, rng
 from gpu_server.engines.propagate.alignment import SourceAlignment, align_source, colour_cells, hole_context
 from gpu_server.engines.propagate.camera import Camera
 from gpu_server.engines.propagate.flow import complete_field, resized_grid
 from gpu_server.engines.propagate.frame_cache import Encoded, FrameCache
 from gpu_server.engines.propagate.gather import map_grid, mix, sample, sample_small, tiles
 from gpu_server.engines.propagate.survey import Survey
+from void_bridge.pixels.arrays import Array
 from void_bridge.pixels.box import Box
 from void_bridge.pixels.encoding import decode, encode
 from void_bridge.pixels.grain import Grain

@@ -16,7 +16,7 @@ from typing import ClassVar, TypeVar
 import cv2
 import numpy as np
 
-from gpu_server.engines.base import Array, Clip, Context, Engine, EngineStage, Generated, Patch
+from gpu_server.engines.base import Clip, Context, Engine, EngineStage, Generated, Patch
 from gpu_server.engines.propagate.camera import Camera, solve_camera
 from gpu_server.engines.propagate.compose import Composer, FilledHole, SynthesisedArea
 from gpu_server.engines.propagate.flow import resized_grid, source_places
@@ -24,9 +24,10 @@ from gpu_server.engines.propagate.frame_cache import FrameCache
 from gpu_server.engines.propagate.gather import resample_lanczos
 from gpu_server.engines.propagate.moving_objects import find_moving_objects
 from gpu_server.engines.propagate.sources import choose_sources, find_unseen
-from gpu_server.engines.propagate.survey import Mask, PropagateStage, Survey, make_survey, scale_points
+from gpu_server.engines.propagate.survey import PropagateStage, Survey, make_survey, scale_points
 from gpu_server.engines.propagate.unseen import synthesise_unseen
 from void_bridge.errors import Cancelled
+from void_bridge.pixels.arrays import Array, Mask
 from void_bridge.pixels.box import Box
 from void_bridge.pixels.encoding import encode, preview
 from void_bridge.pixels.grain import Grain, GrainSampler

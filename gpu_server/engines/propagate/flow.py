@@ -8,13 +8,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from gpu_server.engines.base import Array
 from gpu_server.engines.propagate.camera import Map
 from gpu_server.engines.propagate.survey import Survey
+from void_bridge.pixels.arrays import Array, Mask
 from void_bridge.pixels.box import Box
 from void_bridge.pixels.membrane import membrane
-
-Mask = NDArray[np.bool_]
 
 _NOTICEABLE_PX = 0.12  # median of the residual around the hole, above which it is believed
 _LOCALLY_NOTICEABLE_PX = 0.6  # ninth decile

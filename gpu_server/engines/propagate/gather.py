@@ -9,11 +9,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from gpu_server.engines.base import Array
 from gpu_server.engines.propagate.alignment import SourceAlignment, colour_cells
 from gpu_server.engines.propagate.flow import resized_grid, source_places
 from gpu_server.engines.propagate.frame_cache import Encoded
 from gpu_server.engines.propagate.survey import Survey, scale_points
+from void_bridge.pixels.arrays import Array
 from void_bridge.pixels.box import Box
 from void_bridge.pixels.encoding import apply_gain
 

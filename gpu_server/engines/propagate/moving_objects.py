@@ -5,10 +5,10 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from gpu_server.engines.base import Array
 from gpu_server.engines.propagate.camera import Camera
 from gpu_server.engines.propagate.flow import RegisteredSource, register_source
-from gpu_server.engines.propagate.survey import Mask, Survey, grow_mask
+from gpu_server.engines.propagate.survey import Survey, grow_mask
+from void_bridge.pixels.arrays import Array, Mask
 from void_bridge.pixels.box import Box
 
 _STEADY_PX = 1.0  # proxy pixels a frame: the camera is nearly still

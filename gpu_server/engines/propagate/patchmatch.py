@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float32]
-Mask = NDArray[np.bool_]
+from void_bridge.pixels.arrays import Array, Mask
+
 Index = NDArray[np.int32]
 
 RADIUS = 3  # patches are 7 x 7

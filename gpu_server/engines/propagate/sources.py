@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 from gpu_server.engines.propagate.camera import Camera, apply_map, look_up
 from gpu_server.engines.propagate.survey import Survey
-
-Mask = NDArray[np.bool_]
+from void_bridge.pixels.arrays import Mask
 
 ENOUGH_SOURCES, MOST_SOURCES = 6, 8  # the last ones are taken only for pixels that no other source shows
 _CELL = 4  # proxy pixels

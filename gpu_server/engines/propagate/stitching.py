@@ -11,7 +11,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from void_bridge.pixels.membrane import Array, Mask, poisson, with_rim
+from void_bridge.pixels.arrays import Array, Mask
+from void_bridge.pixels.membrane import poisson, with_rim
 
 _SEAM, _EDGE = 0.05, 0.15  # misfits in the perceptual encoding: below healed, above kept
 _STRIP = 64  # rows at a time, for the sake of memory

@@ -9,12 +9,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from gpu_server.engines.base import Array, Clip, Context, EngineStage, PlaneRole
+from gpu_server.engines.base import Clip, Context, EngineStage, PlaneRole
+from void_bridge.pixels.arrays import Array, Mask
 from void_bridge.pixels.box import Box
 from void_bridge.pixels.encoding import encode
 from void_bridge.pixels.mattes import matte_box
-
-Mask = NDArray[np.bool_]
 
 PROXY_WIDTH = 960
 COLOUR_STEP = 4  # proxy pixels a side of one cell of the colour grid

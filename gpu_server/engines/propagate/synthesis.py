@@ -17,8 +17,9 @@ import numpy as np
 from gpu_server.engines.base import rng
 from gpu_server.engines.propagate.patchmatch import Exemplars, Field, Index, patch_centres
 from gpu_server.engines.propagate.stitching import stitch
+from void_bridge.pixels.arrays import Array, Mask
 from void_bridge.pixels.encoding import decode, encode
-from void_bridge.pixels.membrane import Array, Mask, membrane
+from void_bridge.pixels.membrane import membrane
 
 Window = tuple[slice, slice]
 

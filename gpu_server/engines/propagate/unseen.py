@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gpu_server.engines.propagate.camera import Camera, apply_map, look_up
 from gpu_server.engines.propagate.compose import Composer, SynthesisedArea
 from gpu_server.engines.propagate.survey import Survey, grow_mask
 from gpu_server.engines.propagate.synthesis import synthesise
+from void_bridge.pixels.arrays import Mask
 from void_bridge.pixels.box import Box
 from void_bridge.pixels.encoding import decode, encode
 from void_bridge.pixels.mattes import matte_box
-
-Mask = NDArray[np.bool_]
 
 _MOST_FRAMES = 4
 _SEAM_PX = 10  # proxy pixels by which a synthesised area reaches under seen pixels
