@@ -262,15 +262,6 @@ def test_every_precision_runs(removal, tmp_path, precision):
     assert ended.report["precision"] == precision
 
 
-def test_a_shot_past_the_window_runs_in_windows(models, engines, tmp_path):
-    frames = range(1, 106)
-    plate, roto = write_plate(tmp_path, frames, (32, 48)), write_matte(tmp_path, frames, disc((32, 48), (16, 20), 6))
-    job = make_job(plate, frames, roto, engine="void", canvas="32x48", steps=1, passes="2")
-    ended, written, _ = run_job(job, files_of(plate, roto), tmp_path, models=models, engines=engines)
-    assert (ended.state, len(written)) == ("done", 105), ended.message
-    assert ended.report["frames_with_padding"] == 109
-
-
 def test_the_device_is_free_before_frames_go_onto_the_plate(shot, models, engines, tmp_path):
     until_free = []
     job = make_job(shot[0], FRAMES, shot[1], engine="void", canvas="48x80", steps=1, passes="1")

@@ -1,9 +1,9 @@
-"""A worker on a device that fails: the command line of a server's `worker_command`.
+"""A worker whose GPU is lost once: the command line of a server's `worker_command`.
 
     python faulty_worker.py FOLDER
 
-While FOLDER has a file named like one of `FAULTS`, the transformer's next call removes the file and raises what a
-device raises. The worker appends its process id to FOLDER/pids.
+If FOLDER has a file `lose-the-gpu`, the transformer's next call removes it and raises what torch raises then. The
+worker appends its process id to FOLDER/pids.
 """
 
 from __future__ import annotations
@@ -13,29 +13,19 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-FAULTS = ("accelerator", "runtime", "memory", "device-memory")
-
 
 def main(folder: Path) -> int:
+    """Run a worker until its server ends."""
     import torch
     from diffusers import CogVideoXTransformer3DModel
 
     from gpu_server.worker.process import main as worker
 
     def fail(module, inputs):
-        if not isinstance(module, CogVideoXTransformer3DModel):
-            return
-        for name in FAULTS:
+        if isinstance(module, CogVideoXTransformer3DModel):
             with suppress(FileNotFoundError):
-                (folder / name).unlink()
-                raise failure(name)
-
-    def failure(name):
-        if name == "accelerator":
-            return torch.AcceleratorError("CUDA error: unspecified launch failure\nCompile with TORCH_USE_CUDA_DSA")
-        if name == "runtime":
-            return RuntimeError("CUDA error: the launch timed out and was terminated")
-        return MemoryError() if name == "memory" else torch.OutOfMemoryError("CUDA out of memory. Tried 2 GiB")
+                (folder / "lose-the-gpu").unlink()
+                raise torch.AcceleratorError("CUDA error: unspecified launch failure\nCompile with TORCH_USE_CUDA_DSA")
 
     with open(folder / "pids", "a") as pids:
         pids.write(f"{os.getpid()}\n")
