@@ -1,1 +1,1 @@
-"""Input that nobody should send: strategies, raw connections, and coverage-guided targets with their seeds."""
+"""Malformed input: strategies, raw connections, and coverage-guided targets with their seeds."""

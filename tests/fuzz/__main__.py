@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from tests.fuzz.run import HAS_ATHERIS, Fault, fuzz, fuzz_for
+from tests.fuzz.run import HAS_ATHERIS, FuzzFault, fuzz, fuzz_for
 from tests.fuzz.targets import TARGETS
 
 
@@ -22,7 +22,7 @@ def main() -> int:
             counts = fuzz_for(arguments.seconds, arguments.seed)
         else:
             counts = {arguments.target: fuzz(arguments.target, arguments.seconds, arguments.seed).counts()}
-    except Fault as exc:
+    except FuzzFault as exc:
         sys.stderr.write(f"{exc}\n")
         return 1
     for target, counted in counts.items():

@@ -17,7 +17,7 @@ with atheris.instrument_imports(include=["void_bridge", "gpu_server", "fileseq",
 
 
 def main() -> None:
-    """In another fork: what libFuzzer takes for its own memory began, at exec, with that of whoever started it."""
+    """Run the target in a fork: at exec, libFuzzer would count the memory of the process that started it as its own."""
     child = os.fork()
     if child:
         sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))

@@ -1,4 +1,4 @@
-"""Plain TCP connections to a ZeroMQ server, of those who cannot or will not shake hands. Layout: ZMTP 3.1 (rfc 37)."""
+"""Plain TCP connections to a ZeroMQ server that do not complete the handshake. Layout: ZMTP 3.1 (rfc 37)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ HELLO = b"\x04" + bytes([200]) + b"\x05HELLO\x01\x00" + bytes(72) + b"\x11" * 32
 
 
 def long_command(size: int) -> bytes:
-    """The head of a handshake command that claims so many bytes."""
+    """Return the head of a handshake command that claims `size` bytes."""
     return b"\x06" + struct.pack(">Q", size)
 
 
@@ -34,7 +34,7 @@ OPENINGS: dict[str, Callable[[], bytes]] = {
 
 
 def connect(address: str) -> socket.socket:
-    """To a `tcp://HOST:PORT`."""
+    """Connect to a `tcp://HOST:PORT`."""
     host, _, port = address.removeprefix("tcp://").rpartition(":")
     connection = socket.create_connection((host, int(port)), timeout=10)
     connection.setblocking(False)
@@ -42,7 +42,7 @@ def connect(address: str) -> socket.socket:
 
 
 def push(connection: socket.socket, data: bytes) -> int:
-    """Send as much as goes without waiting; bytes sent, -1 if the other side has closed."""
+    """Send as much as goes without waiting. Returns the bytes sent, or -1 if the other side has closed."""
     try:
         return connection.send(data) if data else 0
     except BlockingIOError:
@@ -52,6 +52,7 @@ def push(connection: socket.socket, data: bytes) -> int:
 
 
 def is_closed(connection: socket.socket) -> bool:
+    """Return whether the other side has closed."""
     try:
         return connection.recv(65536) == b""
     except BlockingIOError:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.fuzz.targets import SEEDS, TARGETS, is_refused, seeds
-from tests.fuzz.wire import besieged, throw_messages
+from tests.fuzz.wire import attacked_server, send_random_messages
 
 MEMORY_MB = 512  # that a target's process may take, Python and instrumentation among it
 LENGTH_MAX = 8192
@@ -22,33 +22,40 @@ HAS_ATHERIS = importlib.util.find_spec("atheris") is not None
 _WIRE_MEMORY = 512 * 2**20
 
 
-class Fault(AssertionError):
+class FuzzFault(AssertionError):
     """An input brought a target down; the message holds it and what happened."""
 
 
 @dataclass(frozen=True)
-class Run:
-    """tried: inputs; refused: with a VoidBridgeError, the others were read. peak_mb: of the child, 0 if unknown."""
+class FuzzRun:
+    """The result of one target.
+
+    Attributes:
+        tried: number of inputs.
+        refused: inputs that raised a VoidBridgeError; the others were read.
+        peak_mb: memory of the child; 0 if unknown.
+    """
 
     tried: int
     refused: int
     peak_mb: int
 
     def counts(self) -> dict[str, int]:
+        """Return the counts by name."""
         return {"tried": self.tried, "refused": self.refused, "peak MB": self.peak_mb}
 
 
-def replay(target: str) -> Run:
-    """The seeds alone, in this process."""
+def replay(target: str) -> FuzzRun:
+    """Try the seeds alone, in this process."""
     refused = [is_refused(TARGETS[target], path.read_bytes()) for path in seeds(target)]
-    return Run(len(refused), sum(refused), 0)
+    return FuzzRun(len(refused), sum(refused), 0)
 
 
-def fuzz(target: str, seconds: float, seed: int = 1) -> Run:
+def fuzz(target: str, seconds: float, seed: int = 1) -> FuzzRun:
     """Fuzz one target. Needs atheris.
 
     Raises:
-        Fault: anything but a VoidBridgeError, an input that takes 10 s, or more than MEMORY_MB.
+        FuzzFault: anything but a VoidBridgeError, an input that takes 10 s, or more than MEMORY_MB.
     """
     with tempfile.TemporaryDirectory(prefix=f"fuzz-{target}-") as name:
         folder = Path(name)
@@ -74,36 +81,37 @@ def fuzz(target: str, seconds: float, seed: int = 1) -> Run:
             timeout=seconds + 120,
         )
         if done.returncode:
-            raise Fault(f"{target}, seed {seed}: {_what_happened(folder, done.stderr[-4000:] + done.stdout[-4000:])}")
+            raise FuzzFault(f"{target}, seed {seed}: {_fault_text(folder, done.stderr[-4000:] + done.stdout[-4000:])}")
         tried, refused = struct.unpack("<QQ", counts.read_bytes())
         peak = re.search(r"peak_rss_mb:\s*(\d+)", done.stderr)
-        return Run(tried, refused, int(peak[1]) if peak else 0)
+        return FuzzRun(tried, refused, int(peak[1]) if peak else 0)
 
 
-def _what_happened(folder: Path, said: str) -> str:
+def _fault_text(folder: Path, output: str) -> str:
     found = [path.read_bytes() for pattern in ("crash-*", "oom-*", "timeout-*") for path in folder.glob(pattern)]
-    return "\n".join([*(f"input {data[:2000]!r}" for data in found), said])
+    return "\n".join([*(f"input {data[:2000]!r}" for data in found), output])
 
 
 def fuzz_wire(seconds: float, seed: int) -> dict[str, int]:
-    """Random and almost valid messages to a live server, with hypothesis."""
+    """Send random and almost valid messages to a live server, with hypothesis."""
     end = time.monotonic() + seconds
-    with tempfile.TemporaryDirectory(prefix="fuzz-server-") as name, besieged(Path(name)) as siege:
+    with tempfile.TemporaryDirectory(prefix="fuzz-server-") as name, attacked_server(Path(name)) as attacked:
         while time.monotonic() < end:
-            throw_messages(siege, 100, seed)
+            send_random_messages(attacked, 100, seed)
             seed += 1
-        siege.holds()
-        peak = siege.peak_bytes()
+        attacked.check_serves()
+        peak = attacked.peak_bytes()
         if peak > _WIRE_MEMORY:
-            raise Fault(f"the server took {peak >> 20} MB")
-        return {"messages": siege.messages, "refused": siege.refusals.total(), "peak MB": peak >> 20}
+            raise FuzzFault(f"the server took {peak >> 20} MB")
+        return {"messages": attacked.messages, "refused": attacked.refusals.total(), "peak MB": peak >> 20}
 
 
 def fuzz_for(seconds: float, seed: int) -> dict[str, dict[str, int]]:
-    """Everything, in equal shares of the time. Counts by target.
+    """Fuzz every target in equal shares of the time, and return counts by target.
 
     Raises:
-        Fault, AssertionError: something gave way.
+        FuzzFault: a target failed.
+        AssertionError: the live server failed.
     """
     share = seconds / (len(TARGETS) + 1)
     counts = {"live server": fuzz_wire(share, seed)}

@@ -8,7 +8,7 @@ import tempfile
 import pytest
 
 from tests.fuzz import run, targets
-from tests.fuzz.run import HAS_ATHERIS, Fault, fuzz, replay
+from tests.fuzz.run import HAS_ATHERIS, FuzzFault, fuzz, replay
 from tests.fuzz.targets import TARGETS, is_refused, seeds
 
 LONG = os.environ.get("VOID_BRIDGE_LONG_TESTS")
@@ -49,7 +49,7 @@ def test_an_exception_of_another_kind_is_a_fault():
 def test_a_fault_is_reported_with_its_input(monkeypatch, tmp_path):
     """A stand-in for the child: the seeds are there, the target is none that it knows."""
     monkeypatch.setattr(run, "SEEDS", tmp_path)
-    with pytest.raises(Fault, match=r"none, seed 3: [\s\S]*KeyError"):
+    with pytest.raises(FuzzFault, match=r"none, seed 3: [\s\S]*KeyError"):
         fuzz("none", 1, 3)
 
 

@@ -13,8 +13,8 @@ import pytest
 
 from tests.support.live_server import Client, make_plate, make_submit, settings
 from tests.support.scripted_worker import result_bytes
+from tests.torture.killable_server import JobOnDisk, KillableServer
 from tests.torture.kills import Kill, run_with_a_kill
-from tests.torture.world import Order, World
 from void_bridge.frames import FrameRange
 from void_bridge.job import Colour, Job, MatteSource
 
@@ -27,12 +27,12 @@ def plate(tmp_path_factory):
     return make_plate(tmp_path_factory.mktemp("plate"), str(FRAMES), SIZE)
 
 
-def order_of(folder: Path, plate: str, **script) -> Order:
+def job_on_disk(folder: Path, plate: str, **script) -> JobOnDisk:
     colour = Colour("ACEScg", "ocio://studio", exposure=0.0)
     output = str(folder / "out" / "clean.####.exr")
     job = Job(plate, FRAMES, output, colour, remove=MatteSource(plate, "A"), prompt=json.dumps(script))
     made = {n: result_bytes(n, Path(plate.replace("####", str(n))).read_bytes()) for n in FRAMES}
-    return Order.write(folder, job, {n: hashlib.sha256(data).hexdigest() for n, data in made.items()})
+    return JobOnDisk.write(folder, job, {n: hashlib.sha256(data).hexdigest() for n, data in made.items()})
 
 
 def killed(tmp_path, plate, victim, stage) -> Kill:
@@ -45,7 +45,7 @@ def killed(tmp_path, plate, victim, stage) -> Kill:
         "ending": {"end_gate": str(gate)},
         "fetching": {},
     }[stage]
-    order = order_of(tmp_path, plate, **script)
+    on_disk = job_on_disk(tmp_path, plate, **script)
     ours = settings(tmp_path, roots=("/",), hang_s=3.0 if victim == "hung worker" else 600.0)
 
     def when(now, status):
@@ -54,7 +54,7 @@ def killed(tmp_path, plate, victim, stage) -> Kill:
         if stage == "ending":
             return now == "fill" and status.frames_done == len(FRAMES)
         if stage == "fetching":
-            return now == "fetching" and len(order.frames_home()) >= 1
+            return now == "fetching" and len(on_disk.fetched_frames()) >= 1
         return now == stage
 
     def then():
@@ -62,15 +62,15 @@ def killed(tmp_path, plate, victim, stage) -> Kill:
         blocker.touch()
 
     transport = "inline" if stage in ("receiving", "fetching") else "auto"
-    with World(ours, transport) as world:
+    with KillableServer(ours, transport) as killable:
         if stage == "queued":
-            block(ours, plate, blocker, world)
-        done = run_with_a_kill(world, order, victim, when, then)
-    assert not world.processes()
+            block(ours, plate, blocker, killable)
+        done = run_with_a_kill(killable, on_disk, victim, when, then)
+    assert not killable.processes()
     return done
 
 
-def block(ours, plate, blocker, world):
+def block(ours, plate, blocker, killable):
     """Another job holds the worker."""
     with Client.of(ours) as client:
         submit = make_submit(plate, "path", str(FRAMES), gate=str(blocker))
@@ -97,7 +97,7 @@ def test_a_kill_costs_nothing_that_was_acknowledged(tmp_path, plate, victim, sta
 
 
 def test_a_kill_after_the_end_does_not_count(tmp_path, plate):
-    order = order_of(tmp_path, plate)
-    with World(settings(tmp_path)) as world:
-        done = run_with_a_kill(world, order, "client", lambda stage, status: False, lambda: None)
+    on_disk = job_on_disk(tmp_path, plate)
+    with KillableServer(settings(tmp_path)) as killable:
+        done = run_with_a_kill(killable, on_disk, "client", lambda stage, status: False, lambda: None)
     assert not done.counted

@@ -1,4 +1,4 @@
-"""What strangers and hostile clients throw at a live server: it answers a good client, and stays within its memory."""
+"""Attacks of strangers and hostile clients on a live server: it answers a good client, and stays within its memory."""
 
 from __future__ import annotations
 
@@ -11,7 +11,14 @@ import pytest
 from gpu_server.server.connection_limiter import STRANGERS_MAX
 from tests.fuzz.raw import GREETING, OPENINGS, connect, is_closed, long_command, push
 from tests.fuzz.strategies import deep
-from tests.fuzz.wire import Hostile, besieged, greeted, greeting, reader_of_nothing, throw_messages
+from tests.fuzz.wire import (
+    HostileClient,
+    attacked_server,
+    client_that_reads_nothing,
+    greeted,
+    greeting,
+    send_random_messages,
+)
 from tests.support.live_server import Client, eventually, make_plate, make_submit
 from void_bridge.protocol.framing import HEADER_BYTES_MAX, PART_BYTES, Envelope, encode
 from void_bridge.protocol.messages import Get, GetStatus, Ping, Put, Submit
@@ -19,74 +26,74 @@ from void_bridge.protocol.messages import Get, GetStatus, Ping, Put, Submit
 LONG = os.environ.get("VOID_BRIDGE_LONG_TESTS")
 MEMORY = 320 * 2**20  # that these servers may take, besides what they start with
 STARTS_WITH = 64 * 2**20  # about 36
-PEAK = MEMORY + 416 * 2**20  # what comes between two looks at 1 GB/s, and one header of 16 MiB while it is read
+PEAK = MEMORY + 416 * 2**20  # for the bytes between two checks at 1 GB/s, and one header of 16 MiB
 
 
 @contextmanager
 def watched(folder):
-    """A server that has never taken more than it may, and never met what it did not foresee."""
-    with besieged(folder, memory_bytes=MEMORY) as siege:
-        yield siege
-        siege.holds()
-        assert siege.peak_bytes() < PEAK
-        lines = siege.server.log_path.read_text().splitlines()
+    """A server that must not exceed its memory, nor log an unexpected error."""
+    with attacked_server(folder, memory_bytes=MEMORY) as attacked:
+        yield attacked
+        attacked.check_serves()
+        assert attacked.peak_bytes() < PEAK
+        lines = attacked.server.log_path.read_text().splitlines()
         assert not [line for line in lines if "Traceback" in line and "worker-" not in line]
 
 
 @pytest.fixture(scope="module")
-def siege(tmp_path_factory):
-    with watched(tmp_path_factory.mktemp("siege")) as siege:
-        yield siege
+def attacked(tmp_path_factory):
+    with watched(tmp_path_factory.mktemp("attacked")) as attacked:
+        yield attacked
 
 
 @pytest.fixture
-def siege_alone(tmp_path):
-    """For what takes a server to its limit, where connections are shut for a while."""
-    with watched(tmp_path) as siege:
-        yield siege
-        eventually(lambda: siege.memory_bytes() < MEMORY + STARTS_WITH)
+def attacked_alone(tmp_path):
+    """A server for one test, which takes it to its limit, where connections are shut for a while."""
+    with watched(tmp_path) as attacked:
+        yield attacked
+        eventually(lambda: attacked.memory_bytes() < MEMORY + STARTS_WITH)
 
 
-def test_random_and_almost_valid_messages(siege):
-    throw_messages(siege, 3000 if LONG else 160, start=None if LONG else 1)
-    assert siege.messages > 200 and siege.answers["error"] == siege.refusals.total()
-    assert len(siege.refusals) > 2 and len(siege.answers) > 4, (siege.refusals, siege.answers)
+def test_random_and_almost_valid_messages(attacked):
+    send_random_messages(attacked, 3000 if LONG else 160, start=None if LONG else 1)
+    assert attacked.messages > 200 and attacked.answers["error"] == attacked.refusals.total()
+    assert len(attacked.refusals) > 2 and len(attacked.answers) > 4, (attacked.refusals, attacked.answers)
 
 
 @pytest.mark.parametrize("opening", OPENINGS)
-def test_a_crowd_of_strangers_does_not_stop_the_server(siege, opening):
-    crowd = [connect(siege.found.control_address if n % 2 else siege.found.data_address) for n in range(40)]
+def test_a_crowd_of_strangers_does_not_stop_the_server(attacked, opening):
+    crowd = [connect(attacked.found.control_address if n % 2 else attacked.found.data_address) for n in range(40)]
     for connection in crowd:
         push(connection, OPENINGS[opening]())
-    siege.holds()
+    attacked.check_serves()
     for connection in crowd:
         connection.close()
-    siege.holds()
+    attacked.check_serves()
 
 
-def test_no_more_strangers_are_kept_than_the_server_has_files_for(siege):
-    siege.holds()  # from here on the good client is no stranger
-    crowd = [connect(siege.found.control_address) for _ in range(400)]
+def test_no_more_strangers_are_kept_than_the_server_has_files_for(attacked):
+    attacked.check_serves()  # from here on the good client is no stranger
+    crowd = [connect(attacked.found.control_address) for _ in range(400)]
     eventually(lambda: sum(map(is_closed, crowd)) >= 400 - STRANGERS_MAX)
-    siege.holds()
+    attacked.check_serves()
     left = 400 - sum(map(is_closed, crowd))
     assert left == STRANGERS_MAX, f"{left} are left"
     for connection in crowd:
         connection.close()
 
 
-def test_strangers_that_come_and_go_do_not_stop_the_server(siege):
+def test_strangers_that_come_and_go_do_not_stop_the_server(attacked):
     for _ in range(5000 if LONG else 200):
-        connection = connect(siege.found.control_address)
+        connection = connect(attacked.found.control_address)
         push(connection, GREETING)
         connection.close()
-    siege.holds()
+    attacked.check_serves()
 
 
-def test_strangers_cannot_fill_memory_with_a_handshake(siege_alone):
+def test_strangers_cannot_fill_memory_with_a_handshake(attacked_alone):
     """ZeroMQ takes a command of any message's size from whoever connects: 100 of them would be 1.6 GB."""
-    siege = siege_alone
-    crowd = [connect(siege.found.control_address) for _ in range(100)]
+    attacked = attacked_alone
+    crowd = [connect(attacked.found.control_address) for _ in range(100)]
     rest = dict.fromkeys(crowd, HEADER_BYTES_MAX - 2)
     for connection in crowd:
         push(connection, GREETING + long_command(HEADER_BYTES_MAX))
@@ -100,7 +107,7 @@ def test_strangers_cannot_fill_memory_with_a_handshake(siege_alone):
         if any(map(is_closed, crowd)):
             break
     assert rest, "all of it was taken"
-    siege.holds()
+    attacked.check_serves()
     for connection in crowd:
         connection.close()
 
@@ -122,72 +129,72 @@ BOMBS = {
 
 
 @pytest.mark.parametrize("bomb", BOMBS)
-def test_a_header_that_unfolds_is_refused(siege, bomb):
-    with greeted(siege.found) as peer:
-        assert siege.exchange(peer, [BOMBS[bomb]])["type"] == "error"
-    siege.holds()
+def test_a_header_that_unfolds_is_refused(attacked, bomb):
+    with greeted(attacked.found) as peer:
+        assert attacked.exchange(peer, [BOMBS[bomb]])["type"] == "error"
+    attacked.check_serves()
 
 
-def test_a_header_over_the_cap_ends_the_connection(siege):
+def test_a_header_over_the_cap_ends_the_connection(attacked):
     """What the wire does not take at all; the client sees its connection go and its next message answered."""
-    with greeted(siege.found) as peer:
-        peer.say([bytes(HEADER_BYTES_MAX + 2**20)])
-        siege.good.until_answered(peer, Ping())
-    siege.holds()
+    with greeted(attacked.found) as peer:
+        peer.send_frames([bytes(HEADER_BYTES_MAX + 2**20)])
+        attacked.good.until_answered(peer, Ping())
+    attacked.check_serves()
 
 
-def test_a_message_of_very_many_parts(siege_alone):
+def test_a_message_of_very_many_parts(attacked_alone):
     """ZeroMQ hands a message over once it is whole, and has no limit for its parts."""
-    siege = siege_alone
-    with greeted(siege.found, data=True) as peer:
-        assert siege.exchange(peer, [b""] * 100_000)["type"] == "error"
+    attacked = attacked_alone
+    with greeted(attacked.found, data=True) as peer:
+        assert attacked.exchange(peer, [b""] * 100_000)["type"] == "error"
         for _ in range(2):
             peer.socket.send_multipart([bytes(PART_BYTES)] * 400, copy=False)  # 800 MB
-        siege.good.until_answered(peer, Ping())
-    siege.holds()
+        attacked.good.until_answered(peer, Ping())
+    attacked.check_serves()
 
 
-def test_clients_that_read_nothing(siege_alone, tmp_path):
-    siege = siege_alone
+def test_clients_that_read_nothing(attacked_alone, tmp_path):
+    attacked = attacked_alone
     submit = make_submit(make_plate(tmp_path / "plate", "1-2", PART_BYTES), "inline", "1-2")
-    with Client.of(siege.settings) as client:
+    with Client.of(attacked.settings) as client:
         client.upload(submit)
         client.reaches(submit.id, "done")
-    deaf = [reader_of_nothing(siege.found) for _ in range(12)]
+    deaf = [client_that_reads_nothing(attacked.found) for _ in range(12)]
     for peer in deaf:
-        peer.say(greeting())
+        peer.send_frames(greeting())
     for _ in range(80):
         for peer in deaf:
             peer.send(Get(submit.id, 1, 0))
-    siege.holds()
+    attacked.check_serves()
     for peer in deaf:
         peer.close()
-    siege.holds()
+    attacked.check_serves()
 
 
-def test_a_flood_of_small_requests_from_one_client(siege):
-    with greeted(siege.found) as control, greeted(siege.found, data=True) as data:
+def test_a_flood_of_small_requests_from_one_client(attacked):
+    with greeted(attacked.found) as control, greeted(attacked.found, data=True) as data:
         for number in range(20_000 if LONG else 4_000):
             control.send(GetStatus("none") if number % 2 else Ping())
             data.send(Put("0" * 64, 5, 0), b"12345")
             if number % 400 == 0:
-                siege.holds()
-        siege.holds()
-        assert data.heard()["type"] == "error" and control.heard()["type"] in ("pong", "error")
+                attacked.check_serves()
+        attacked.check_serves()
+        assert data.next_answer()["type"] == "error" and control.next_answer()["type"] in ("pong", "error")
 
 
-def test_more_work_than_the_server_keeps_is_refused(siege, tmp_path):
+def test_more_work_than_the_server_keeps_is_refused(attacked, tmp_path):
     plate = make_plate(tmp_path, "1", 100)
     submits = [
         Submit(f"flood-{n}", _long_job(plate, n), (), "path") for n in range(12)
     ]  # of 100 000 frames each, a million being the most
-    with greeted(siege.found) as peer:
-        answers = [siege.exchange(peer, _frames(submit)) for submit in submits]
+    with greeted(attacked.found) as peer:
+        answers = [attacked.exchange(peer, _frames(submit)) for submit in submits]
         refused = [answer["body"] for answer in answers if answer["type"] == "error"]
         assert refused and all(body["code"] == "refused" and "expected at most" in body["message"] for body in refused)
         for submit in submits:
-            siege.exchange(peer, [msgpack.packb({"type": "cancel", "n": 1, "body": {"id": submit.id}})])
-    siege.holds()
+            attacked.exchange(peer, [msgpack.packb({"type": "cancel", "n": 1, "body": {"id": submit.id}})])
+    attacked.check_serves()
 
 
 def _long_job(plate, number):
@@ -206,7 +213,7 @@ def _frames(submit):
     return [bytes(frame) for frame in encode(Envelope(submit, 1))]
 
 
-def test_a_client_that_never_says_hello_is_only_ponged(siege):
-    with Hostile(siege.found) as peer:
-        assert siege.exchange(peer, _frames(Ping()))["type"] == "pong"
-        assert "hello" in siege.exchange(peer, _frames(GetStatus("x")))["body"]["message"]
+def test_a_client_that_never_says_hello_is_only_ponged(attacked):
+    with HostileClient(attacked.found) as peer:
+        assert attacked.exchange(peer, _frames(Ping()))["type"] == "pong"
+        assert "hello" in attacked.exchange(peer, _frames(GetStatus("x")))["body"]["message"]

@@ -15,10 +15,10 @@ from pathlib import Path
 
 from tests.fuzz.run import fuzz_for
 from tests.support.live_server import settings
-from tests.torture.kills import VICTIMS, Tally
-from tests.torture.load import Growth, Load, memory_over, queue_of_many
-from tests.torture.real import random_kills
-from tests.torture.world import World
+from tests.torture.killable_server import KillableServer
+from tests.torture.kills import VICTIMS, KillCounts
+from tests.torture.load import LoadResult, MemoryGrowth, measure_memory_over, run_long_queue
+from tests.torture.random_kills import random_kills
 from void_bridge.processes import available_cores
 
 BEGIN, END = "<!-- torture: begin -->", "<!-- torture: end -->"
@@ -27,6 +27,7 @@ JOBS, CLIENTS, GROWTH_JOBS = 200, 32, 500
 
 
 def main() -> int:
+    """Run everything, and print the report."""
     parser = argparse.ArgumentParser(prog="python -m tests.torture", description=__doc__)
     parser.add_argument("--seconds", type=float, default=1800.0)
     parser.add_argument("--seed", type=int, default=None, help="of the kills (default: another each time)")
@@ -34,58 +35,58 @@ def main() -> int:
     arguments = parser.parse_args()
     seed = arguments.seed if arguments.seed is not None else time.time_ns() % 2**31
     began = time.monotonic()
-    tell(f"torture: {arguments.seconds:.0f} s, seed {seed}")
+    print_line(f"torture: {arguments.seconds:.0f} s, seed {seed}")
     with tempfile.TemporaryDirectory(prefix="torture-") as name:
-        for place in ("kills", "load", "limited", "unlimited"):
-            (Path(name) / place).mkdir()
-        tally = random_kills(Path(name) / "kills", KILLS_SHARE * arguments.seconds, seed, tell)
+        for folder in ("kills", "load", "limited", "unlimited"):
+            (Path(name) / folder).mkdir()
+        counts = random_kills(Path(name) / "kills", KILLS_SHARE * arguments.seconds, seed, print_line)
         load, growth = _load(Path(name))
     left = arguments.seconds - (time.monotonic() - began)
     fuzzed = fuzz_for(max(FUZZ_SHARE * arguments.seconds, left), seed)
-    text = report(tally, load, growth, fuzzed, seed, time.monotonic() - began)
-    tell(text)
+    text = report(counts, load, growth, fuzzed, seed, time.monotonic() - began)
+    print_line(text)
     if arguments.page:
         write_between_marks(arguments.page, text)
     return 0
 
 
-def _load(folder: Path) -> tuple[Load, tuple[Growth, Growth]]:
-    with World(settings(folder / "load")) as world:
-        load = queue_of_many(world, folder / "load", CLIENTS, JOBS)
-    tell(f"load: {load}")
+def _load(folder: Path) -> tuple[LoadResult, tuple[MemoryGrowth, MemoryGrowth]]:
+    with KillableServer(settings(folder / "load")) as killable:
+        load = run_long_queue(killable, folder / "load", CLIENTS, JOBS)
+    print_line(f"load: {load}")
     grown = []
     for name, limit in (("limited", 2_000_000), ("unlimited", 0)):
-        with World(settings(folder / name, spool_limit_bytes=limit)) as world:
-            grown.append(memory_over(world, folder / name, GROWTH_JOBS))
-        tell(f"memory, {name}: {grown[-1]}")
+        with KillableServer(settings(folder / name, spool_limit_bytes=limit)) as killable:
+            grown.append(measure_memory_over(killable, folder / name, GROWTH_JOBS))
+        print_line(f"memory, {name}: {grown[-1]}")
     return load, (grown[0], grown[1])
 
 
 def report(
-    tally: Tally,
-    load: Load,
-    growth: tuple[Growth, Growth],
+    counts: KillCounts,
+    load: LoadResult,
+    growth: tuple[MemoryGrowth, MemoryGrowth],
     fuzzed: dict[str, dict[str, int]],
     seed: int,
     seconds: float,
 ) -> str:
-    """Markdown. Everything in it was counted in this run."""
-    victims = Counter({victim: sum(n for (who, _), n in tally.kills.items() if who == victim) for victim in VICTIMS})
+    """Return the report of this run as Markdown."""
+    victims = Counter({victim: sum(n for (who, _), n in counts.kills.items() if who == victim) for victim in VICTIMS})
     stages: Counter[str] = Counter()
-    for (_, stage), count in tally.kills.items():
+    for (_, stage), count in counts.kills.items():
         stages[stage] += count
     kept, free = growth
     rows = [
         ("ran for", f"{seconds / 60:.0f} minutes, {available_cores()} cores, {platform.system()}, seed {seed}"),
         ("kills that hit a running stage", f"{sum(victims.values())}: {_counts(victims)}"),
         ("in the stages", _counts(stages)),
-        ("kills that came too late, not counted", str(tally.missed)),
-        ("jobs that went on in another attempt", str(tally.resumes)),
-        ("frames that came home, bit for bit as undisturbed", str(tally.frames)),
-        ("frames acknowledged before a kill", str(tally.acknowledged)),
-        ("of them lost, or made again", f"0, {tally.recomputed}"),
+        ("kills that came too late, not counted", str(counts.missed)),
+        ("jobs that went on in another attempt", str(counts.resumes)),
+        ("frames that came home, bit for bit as undisturbed", str(counts.frames)),
+        ("frames acknowledged before a kill", str(counts.acknowledged)),
+        ("of them lost, or made again", f"0, {counts.recomputed}"),
         ("processes or half-written files left over", "0"),
-        ("most memory of server and worker", f"{tally.peak_mb:.0f} MB"),
+        ("most memory of server and worker", f"{counts.peak_mb:.0f} MB"),
         (f"{load.jobs} jobs of {load.clients} clients in the queue", f"worked off in {load.seconds:.1f} s"),
         ("status answered meanwhile, p50, p99, most", " / ".join(f"{ms:.1f} ms" for ms in load.control_ms)),
         ("largest lead of one user over another; jobs overtaken", f"{load.unfair}; {load.overtaken}"),
@@ -100,18 +101,20 @@ def _counts(counted: Counter[str]) -> str:
     return ", ".join(f"{name} {count}" for name, count in counted.most_common() if count)
 
 
-def _growth(growth: Growth) -> str:
+def _growth(growth: MemoryGrowth) -> str:
     slope, low, high = growth.slope_kb_per_job
     return f"{growth.first_mb:.1f} to {growth.last_mb:.1f} MB, {slope:+.1f} kB a job ({low:+.1f} to {high:+.1f})"
 
 
 def write_between_marks(page: Path, text: str) -> None:
+    """Replace the report in a page."""
     before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
     _, _, after = rest.partition(END)
     page.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
 
 
-def tell(text: str) -> None:
+def print_line(text: str) -> None:
+    """Print a line at once."""
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 

@@ -1,4 +1,4 @@
-"""A client in a process of its own, to be killed: submits the job of a job.json, follows it, brings its frames home.
+"""A client in a process of its own, to be killed: submits the job of a job.json, follows it and fetches its frames.
 
     python -m tests.torture.client_process JOB_JSON RUNTIME_DIR TRANSPORT
 
@@ -19,10 +19,11 @@ from void_bridge.protocol.messages import FINAL_STATES, JobStatus
 
 
 def main(job_file: str, runtime_dir: str, transport: str) -> None:
-    told = JobFile.read(Path(job_file))
+    """Run the client."""
+    read = JobFile.read(Path(job_file))
     config = Config(runtime_dir=Path(runtime_dir), autostart=False, transport=transport)
     with connect(config) as client:
-        status = client.submit(told.job, id=told.id)
+        status = client.submit(read.job, id=read.id)
         writer = FrameWriter(client, status.id, None, overwrite=False)
         for event in client.watch(status.id):
             if isinstance(event, JobStatus):

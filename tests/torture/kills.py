@@ -1,8 +1,7 @@
-"""Kill -9 of a server, a worker or a client in a stage of a job, and what has to hold afterwards.
+"""Kill -9 of a server, a worker or a client in a stage of a job, and the checks afterwards.
 
-Whatever is killed, the job ends as it would have: every frame that had been acknowledged is the same file of the same
-attempt, every frame comes home whole, and no process and no half-written file is left. A kill that hit no running stage
-doesn't count.
+The job must end as it would have undisturbed: each acknowledged frame is the same file of the same attempt, each frame
+is fetched whole, and no process and no half-written file is left. A kill that hit no running stage does not count.
 """
 
 from __future__ import annotations
@@ -18,7 +17,15 @@ from typing import Literal
 import psutil
 
 from tests.support.live_server import eventually
-from tests.torture.world import DEADLINE_S, Order, World, ended, gone, kill, words_of
+from tests.torture.killable_server import (
+    DEADLINE_S,
+    JobOnDisk,
+    KillableServer,
+    command_line_of,
+    kill,
+    outcome_of,
+    wait_until_gone,
+)
 from void_bridge.protocol.messages import FINAL_STATES, JobStatus
 
 Victim = Literal["server", "worker", "client", "hung worker"]
@@ -29,7 +36,16 @@ _POLL_S = 0.004
 
 @dataclass(frozen=True)
 class Kill:
-    """stage: in which the job was. acknowledged: frames by then; recomputed: of them, made again. counted: it hit."""
+    """One kill and its consequences.
+
+    Attributes:
+        victim: the process that was killed.
+        stage: of the job at that moment.
+        counted: whether it hit a running stage.
+        acknowledged: frames published by then.
+        recomputed: frames of these that were computed again.
+        attempts: that the job took.
+    """
 
     victim: Victim
     stage: str
@@ -40,8 +56,8 @@ class Kill:
 
 
 @dataclass
-class Tally:
-    """What came of all kills."""
+class KillCounts:
+    """The sums over all kills."""
 
     kills: Counter[tuple[str, str]] = field(default_factory=Counter)
     missed: int = 0
@@ -52,6 +68,7 @@ class Tally:
     peak_mb: float = 0.0
 
     def add(self, done: Kill, frames: int) -> None:
+        """Add a kill, and the frames that its job delivered."""
         self.frames += frames
         if not done.counted:
             self.missed += 1
@@ -62,73 +79,84 @@ class Tally:
         self.resumes += done.attempts > 1
 
 
-def stage_of(order: Order, status: JobStatus | None, client: subprocess.Popen[str]) -> str:
-    """Where a job is, seen from its artist; empty before and after."""
+def stage_of(on_disk: JobOnDisk, status: JobStatus | None, client: subprocess.Popen[str]) -> str:
+    """Return the stage of a job as its artist sees it; empty before and after."""
     if status is None:
         return ""
     if status.state == "running":
         return status.progress.stage or "starting"
     if status.state in FINAL_STATES:
-        return "fetching" if client.poll() is None and len(order.frames_home()) < len(order.expected) else ""
+        return "fetching" if client.poll() is None and len(on_disk.fetched_frames()) < len(on_disk.expected) else ""
     return status.state
 
 
 def run_with_a_kill(
-    world: World, order: Order, victim: Victim, when: Callable[[str, JobStatus | None], bool], then: Callable[[], None]
+    killable: KillableServer,
+    on_disk: JobOnDisk,
+    victim: Victim,
+    when: Callable[[str, JobStatus | None], bool],
+    then: Callable[[], None],
 ) -> Kill:
     """Run one job, kill `victim` at the first moment for which `when(stage, status)` is true, and check what must hold.
 
     Args:
-        then: called after the kill, before anything is started again: opens the gates of a scripted job, say.
+        killable: the processes.
+        on_disk: the job.
+        victim: the process to kill.
+        when: called with the stage and the status of the job.
+        then: called after the kill, before a process is started again: opens the gates of a scripted job, for example.
 
     Raises:
         AssertionError: something was lost, half-written, made twice, or is left over.
     """
-    client = world.start_client(order.file)
-    stage = _wait_for(world, order, client, when)
-    before = world.acknowledged(order.id)
-    counted = bool(stage) and _strike(world, victim, client)
+    client = killable.start_client(on_disk.file)
+    stage = _wait_for(killable, on_disk, client, when)
+    before = killable.acknowledged(on_disk.id)
+    counted = bool(stage) and _kill_victim(killable, victim, client)
     then()
     if victim == "server" and counted:
-        gone([each for each in world.processes() if "gpu_server.worker" in words_of(each)])
-        world.start_server()
+        wait_until_gone([each for each in killable.processes() if "gpu_server.worker" in command_line_of(each)])
+        killable.start_server()
     if victim == "client" and counted:
-        client = world.start_client(order.file)
-    told = ended(client)
-    assert told == {"state": "done", "frames": len(order.expected)}, told
-    attempts = _check(world, order)
-    after = world.acknowledged(order.id)
+        client = killable.start_client(on_disk.file)
+    outcome = outcome_of(client)
+    assert outcome == {"state": "done", "frames": len(on_disk.expected)}, outcome
+    attempts = _check(killable, on_disk)
+    after = killable.acknowledged(on_disk.id)
     assert set(before) <= set(after), "an acknowledged frame was lost"
     recomputed = sum(after[number].path != frame.path for number, frame in before.items())
     return Kill(victim, stage, counted, len(before), recomputed, attempts)
 
 
 def _wait_for(
-    world: World, order: Order, client: subprocess.Popen[str], when: Callable[[str, JobStatus | None], bool]
+    killable: KillableServer,
+    on_disk: JobOnDisk,
+    client: subprocess.Popen[str],
+    when: Callable[[str, JobStatus | None], bool],
 ) -> str:
-    """The stage in which the moment came; empty if the client ended before."""
+    """Return the stage in which the moment came; empty if the client ended before."""
     deadline = time.monotonic() + DEADLINE_S
     while client.poll() is None:
         assert time.monotonic() < deadline, "the moment never came"
-        status = world.status(order.id)
-        stage = stage_of(order, status, client)
+        status = killable.status(on_disk.id)
+        stage = stage_of(on_disk, status, client)
         if when(stage, status):
             return stage
         time.sleep(_POLL_S)
     return ""
 
 
-def _strike(world: World, victim: Victim, client: subprocess.Popen[str]) -> bool:
-    """Returns whether there was somebody to hit."""
+def _kill_victim(killable: KillableServer, victim: Victim, client: subprocess.Popen[str]) -> bool:
+    """Kill the victim, and return whether there was one."""
     if victim == "server":
-        world.kill_server()
+        killable.kill_server()
         return True
     if victim == "client":
         if client.poll() is not None:
             return False
         kill(client)
         return True
-    workers = world.workers()
+    workers = killable.workers()
     if not workers:
         return False
     if victim == "hung worker":
@@ -139,16 +167,16 @@ def _strike(world: World, victim: Victim, client: subprocess.Popen[str]) -> bool
     return True
 
 
-def _check(world: World, order: Order) -> int:
-    """What holds after every job. Returns the number of attempts that it took."""
-    assert order.frames_home() == order.expected, "a frame is missing, half-written or other than it would have been"
-    assert not order.left_over(), order.left_over()
-    status = world.status(order.id)
+def _check(killable: KillableServer, on_disk: JobOnDisk) -> int:
+    """Check the promises that hold after every job, and return the number of attempts that it took."""
+    assert on_disk.fetched_frames() == on_disk.expected, "a frame is missing, half-written or different"
+    assert not on_disk.temporary_files(), on_disk.temporary_files()
+    status = killable.status(on_disk.id)
     assert status is not None and status.state == "done", status
-    assert world.server is not None
-    eventually(lambda: len(world.workers()) <= world.settings.workers)
-    ours = {world.server.process.pid, *(each.pid for each in world.workers())}
-    strangers = [each for each in world.processes() if each.pid not in ours]
-    gone(strangers)
-    assert not list((world.settings.spool / "incoming").iterdir()), "an upload is left over"
+    assert killable.server is not None
+    eventually(lambda: len(killable.workers()) <= killable.settings.workers)
+    ours = {killable.server.process.pid, *(each.pid for each in killable.workers())}
+    strangers = [each for each in killable.processes() if each.pid not in ours]
+    wait_until_gone(strangers)
+    assert not list((killable.settings.spool / "incoming").iterdir()), "an upload is left over"
     return status.attempt

@@ -1,4 +1,4 @@
-"""Random kills around the real worker: propagate jobs on small footage, killed wherever they happen to be."""
+"""Random kills around the real worker: propagate jobs on small footage, killed at random moments."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ import psutil
 from gpu_server.footage import Scene
 from gpu_server.server.settings import ServerSettings
 from tests.support.live_server import settings
-from tests.torture.kills import VICTIMS, Kill, Tally, Victim, run_with_a_kill
-from tests.torture.world import Order, World, ended
+from tests.torture.killable_server import JobOnDisk, KillableServer, outcome_of
+from tests.torture.kills import VICTIMS, Kill, KillCounts, Victim, run_with_a_kill
 from void_bridge.frames import FrameRange
 from void_bridge.job import Colour, Job, MatteSource
 from void_bridge.pixels.box import Box
@@ -33,7 +33,14 @@ HANG_S = 6.0
 
 @dataclass(frozen=True)
 class Footage:
-    """expected: frame -> digest of the result of an undisturbed job. seconds: that it took."""
+    """Footage on disk.
+
+    Attributes:
+        plate: the plate.
+        roto: the matte.
+        expected: frame -> digest of the result of an undisturbed job.
+        seconds: that such a job took.
+    """
 
     plate: Sequence
     roto: Sequence
@@ -41,19 +48,21 @@ class Footage:
     seconds: float
 
     def job(self, output: Path) -> Job:
+        """Return a job on the footage."""
         frames, remove = FrameRange(FRAMES), MatteSource(self.roto.pattern, "A")
         pattern = str(output / "clean.####.exr")
         return Job(self.plate.pattern, frames, pattern, COLOUR, remove=remove, engine="propagate")
 
 
 def real_settings(folder: Path) -> ServerSettings:
+    """Return the settings of a server with the real worker."""
     worker = (sys.executable, "-m", "gpu_server.worker")
     limits = {"hang_s": HANG_S, "spool_limit_bytes": 200_000_000}
     return settings(folder, worker_command=worker, engines=("propagate",), roots=("/",), **limits)
 
 
-def make_footage(folder: Path, world: World) -> Footage:
-    """Footage on disk, and what an undisturbed job makes of it."""
+def make_footage(folder: Path, killable: KillableServer) -> Footage:
+    """Write footage, and run an undisturbed job on it."""
     scene = Scene("pan", HEIGHT, WIDTH, len(FRAMES), seed=3)
     plate, roto = (Sequence.parse(str(folder / f"{name}.####.exr")) for name in ("plate", "roto"))
     window = Box(0, 0, HEIGHT, WIDTH)
@@ -64,40 +73,44 @@ def make_footage(folder: Path, world: World) -> Footage:
         matte = {"A": np.ascontiguousarray(made.remove, np.float16)}
         write_frame(ExrFrame((ExrPart(matte, window, window),)), roto.path(frame))
     blank = Footage(plate, roto, {}, 0.0)
-    order = Order.write(folder, blank.job(folder / "undisturbed"), {})
-    ended(world.start_client(order.file))  # the worker is warm from here on
-    order = Order.write(folder, blank.job(folder / "undisturbed 2"), {})
+    on_disk = JobOnDisk.write(folder, blank.job(folder / "undisturbed"), {})
+    outcome_of(killable.start_client(on_disk.file))  # the worker is warm from here on
+    on_disk = JobOnDisk.write(folder, blank.job(folder / "undisturbed 2"), {})
     began = time.monotonic()
-    ended(world.start_client(order.file))
-    return Footage(plate, roto, order.frames_home(), time.monotonic() - began)
+    outcome_of(killable.start_client(on_disk.file))
+    return Footage(plate, roto, on_disk.fetched_frames(), time.monotonic() - began)
 
 
-def random_kills(folder: Path, seconds: float, seed: int, say: Callable[[str], None]) -> Tally:
-    """Kill at random moments until the time is up. Raises AssertionError: something did not hold."""
-    rng, tally = random.Random(seed), Tally()
-    with World(real_settings(folder)) as world, PeakMemory(world) as peak:
-        footage = make_footage(folder, world)
+def random_kills(folder: Path, seconds: float, seed: int, log: Callable[[str], None]) -> KillCounts:
+    """Kill at random moments until the time is up.
+
+    Raises:
+        AssertionError: a promise was broken.
+    """
+    rng, counts = random.Random(seed), KillCounts()
+    with KillableServer(real_settings(folder)) as killable, PeakMemory(killable) as peak:
+        footage = make_footage(folder, killable)
         until, number = time.monotonic() + seconds, 0
         while time.monotonic() < until:
             number += 1
             victim: Victim = rng.choices(VICTIMS, (4, 4, 3, 1))[0]
-            world.transport = rng.choice(("inline", "path"))
+            killable.transport = rng.choice(("inline", "path"))
             output = folder / f"out-{number}"
-            order = Order.write(folder, footage.job(output), footage.expected)
-            done = run_with_a_kill(world, order, victim, _at(rng.uniform(0, footage.seconds)), lambda: None)
-            tally.add(done, len(footage.expected))
-            _forget(output, order)
-            say(_line(number, done))
-        tally.peak_mb = peak.bytes / 2**20
-    assert not world.processes(), "processes are left over"
-    return tally
+            on_disk = JobOnDisk.write(folder, footage.job(output), footage.expected)
+            done = run_with_a_kill(killable, on_disk, victim, _at(rng.uniform(0, footage.seconds)), lambda: None)
+            counts.add(done, len(footage.expected))
+            _forget(output, on_disk)
+            log(_line(number, done))
+        counts.peak_mb = peak.bytes / 2**20
+    assert not killable.processes(), "processes are left over"
+    return counts
 
 
 class PeakMemory:
-    """The most that the server and its workers had at once, looked at every second."""
+    """The most memory that the server and its workers had at once, measured every second."""
 
-    def __init__(self, world: World) -> None:
-        self._world, self._over = world, threading.Event()
+    def __init__(self, killable: KillableServer) -> None:
+        self._world, self._over = killable, threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self.bytes = 0
 
@@ -121,12 +134,14 @@ def _at(delay_s: float) -> Callable[[str, object], bool]:
 
 
 def _line(number: int, done: Kill) -> str:
-    what = f"in {done.stage or 'nothing'}, {done.acknowledged} frames acknowledged, {done.recomputed} made again"
-    return f"{number}: {done.victim} {what}{'' if done.counted else ' (does not count)'}"
+    frames = f"{done.acknowledged} frames acknowledged, {done.recomputed} made again"
+    return (
+        f"{number}: {done.victim} in {done.stage or 'nothing'}, {frames}{'' if done.counted else ' (does not count)'}"
+    )
 
 
-def _forget(output: Path, order: Order) -> None:
+def _forget(output: Path, on_disk: JobOnDisk) -> None:
     for path in output.iterdir():
         path.unlink()
     output.rmdir()
-    order.file.unlink()
+    on_disk.file.unlink()

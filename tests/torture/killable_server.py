@@ -28,8 +28,16 @@ DEADLINE_S = 180.0
 
 
 @dataclass
-class World:
-    """settings: of the server, which is started again with the same. env: of everything that is started."""
+class KillableServer:
+    """A server with its workers and clients, each a process of its own that may be killed.
+
+    Attributes:
+        settings: of the server, which is started again with the same.
+        transport: of the clients.
+        mark: value of an environment variable that all the processes inherit.
+        server: the server's process, while it runs.
+        peer: a client of it in this process, while it runs.
+    """
 
     settings: ServerSettings
     transport: str = "auto"
@@ -37,7 +45,7 @@ class World:
     server: ServerProcess | None = None
     peer: Client | None = None
 
-    def __enter__(self) -> World:
+    def __enter__(self) -> KillableServer:
         os.environ[MARK] = self.mark  # inherited by the server, its workers and the clients
         self.start_server()
         return self
@@ -49,16 +57,19 @@ class World:
     # --- the server ------------------------------------------------------------------------------
 
     def start_server(self) -> None:
+        """Start the server, and connect to it."""
         self.server = ServerProcess(self.settings)
         self.peer = Client.of(self.settings)
 
     def kill_server(self) -> None:
+        """Kill the server with SIGKILL."""
         assert self.server and self.peer
         self.server.kill()
         self.peer.close()
         self.server = self.peer = None
 
     def stop(self) -> None:
+        """End the server in order."""
         if self.peer:
             self.peer.close()
         if self.server:
@@ -69,22 +80,24 @@ class World:
     # --- clients and workers ---------------------------------------------------------------------
 
     def start_client(self, job_file: Path) -> subprocess.Popen[str]:
+        """Start a client process that submits a job and fetches its frames."""
         words = [str(job_file), str(self.settings.runtime_dir), self.transport]
         command = [sys.executable, "-m", "tests.torture.client_process", *words]
         return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     def workers(self) -> list[psutil.Process]:
+        """Return the running worker processes."""
         assert self.server
         return [each for each in psutil.Process(self.server.process.pid).children() if still_runs(each)]
 
     def processes(self) -> list[psutil.Process]:
-        """Everything of this world that runs, apart from this process."""
+        """Return the running processes of this setup, apart from this one."""
         return [each for each in psutil.process_iter() if each.pid != os.getpid() and _mark_of(each) == self.mark]
 
-    # --- what is known ---------------------------------------------------------------------------
+    # --- observations ----------------------------------------------------------------------------
 
     def status(self, id: str) -> JobStatus | None:
-        """None while the server does not know the job."""
+        """Return the status of a job; None while the server does not know it."""
         assert self.peer
         try:
             return self.peer.status(id)
@@ -92,7 +105,7 @@ class World:
             return None
 
     def acknowledged(self, id: str) -> dict[int, ResultFrame]:
-        """The frames that the server has told its clients of."""
+        """Return the frames that the server has published."""
         assert self.peer
         try:
             return {frame.frame: frame for frame in self.peer.result_of(id).frames}
@@ -100,20 +113,27 @@ class World:
             return {}
 
     def memory(self) -> int:
-        """PSS of the server and its workers, in bytes."""
+        """Return the PSS of the server and its workers, in bytes."""
         assert self.server
         root = psutil.Process(self.server.process.pid)
         return sum(each.memory_full_info().pss for each in (root, *self.workers()))
 
     def server_memory(self) -> int:
-        """USS of the server process alone, in bytes."""
+        """Return the USS of the server process alone, in bytes."""
         assert self.server
         return int(psutil.Process(self.server.process.pid).memory_full_info().uss)
 
 
 @dataclass(frozen=True)
-class Order:
-    """A job on disk, for a client process. expected: frame -> digest of the file that comes home."""
+class JobOnDisk:
+    """A job on disk, for a client process.
+
+    Attributes:
+        file: its job.json.
+        job: the job.
+        id: its id.
+        expected: frame -> digest of the result file.
+    """
 
     file: Path
     job: Job
@@ -121,45 +141,55 @@ class Order:
     expected: dict[int, str]
 
     @classmethod
-    def write(cls, folder: Path, job: Job, expected: dict[int, str]) -> Order:
+    def write(cls, folder: Path, job: Job, expected: dict[int, str]) -> JobOnDisk:
+        """Write the job.json of a job into a folder."""
         id = uuid.uuid4().hex[:12]
         path = folder / f"{id}.json"
         JobFile(job, id).write(path)
         return cls(path, job, id, expected)
 
-    def frames_home(self) -> dict[int, str]:
-        """Frame -> digest of what lies in the output folder."""
+    def fetched_frames(self) -> dict[int, str]:
+        """Return frame -> digest of the files in the output folder."""
         folder = output_folder(self.job)
         found = folder.glob("*.exr") if folder.exists() else ()
         return {int(path.name.split(".")[-2]): hashlib.sha256(path.read_bytes()).hexdigest() for path in found}
 
-    def left_over(self) -> list[Path]:
-        """Temporary files in the output folder."""
+    def temporary_files(self) -> list[Path]:
+        """Return the temporary files in the output folder."""
         folder = output_folder(self.job)
         return sorted(folder.glob(".*")) if folder.exists() else []
 
 
-def ended(client: subprocess.Popen[str]) -> dict[str, Any]:
-    """What a client process printed. Raises AssertionError: it failed."""
-    output, said = client.communicate(timeout=DEADLINE_S)
-    assert client.returncode == 0, said
+def outcome_of(client: subprocess.Popen[str]) -> dict[str, Any]:
+    """Wait for a client process, and return the object that it printed.
+
+    Raises:
+        AssertionError: it failed.
+    """
+    output, errors = client.communicate(timeout=DEADLINE_S)
+    assert client.returncode == 0, errors
     return dict(json.loads(output.strip().splitlines()[-1]))
 
 
 def kill(process: psutil.Process | subprocess.Popen[str]) -> None:
+    """Kill a process with SIGKILL, and wait for its end."""
     process.send_signal(signal.SIGKILL)
     process.wait()
     if isinstance(process, subprocess.Popen):
         process.communicate()
 
 
-def gone(processes: list[psutil.Process]) -> None:
-    """Wait until none of them runs. Raises AssertionError."""
+def wait_until_gone(processes: list[psutil.Process]) -> None:
+    """Wait until none of the processes runs.
+
+    Raises:
+        AssertionError: one still does after 30 seconds.
+    """
     eventually(lambda: not any(map(still_runs, processes)), 30)
 
 
-def words_of(process: psutil.Process) -> str:
-    """Its command line; empty once it has ended."""
+def command_line_of(process: psutil.Process) -> str:
+    """Return the command line of a process; empty once it has ended."""
     try:
         return " ".join(process.cmdline())
     except psutil.Error:
