@@ -5,8 +5,8 @@ import sys
 VOID_BRIDGE_HOME = ""  # set by `void-bridge install resolve`
 
 
-def _prepared(home: str) -> str:
-    """Put the packages behind Fusion's own. Returns what is wrong, in words."""
+def _add_packages(home: str) -> str:
+    """Append the packages to `sys.path`, behind Fusion's own, and return what is wrong, if anything."""
     if sys.version_info < (3, 9):  # noqa: UP036  Resolve runs whatever Python is installed
         return f"needs Python 3.9 or later, this is {sys.version_info[0]}.{sys.version_info[1]}"
     if not home:
@@ -18,9 +18,9 @@ def _prepared(home: str) -> str:
     return add_packages(home)
 
 
-_wrong = _prepared(VOID_BRIDGE_HOME)
-if _wrong:
-    sys.stdout.write("VOID Remove: " + _wrong + "\n")
+_error = _add_packages(VOID_BRIDGE_HOME)
+if _error:
+    sys.stdout.write("VOID Remove: " + _error + "\n")
 else:
     from host_plugins.resolve.remove import script
 
