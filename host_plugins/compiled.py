@@ -1,6 +1,6 @@
-"""Where a plug-in's packages lie inside its folder, and how they get onto a host's path: behind the host's own.
+"""The packages of a plug-in's folder, which are appended to a host's path so that the host's own packages win.
 
-A plug-in folder holds `python/` for everything, and `compiled/` with one folder for each Python and platform.
+A plug-in folder holds `python/` for all Pythons, and one folder below `compiled/` for each Python and platform.
 """
 
 from __future__ import annotations
@@ -15,22 +15,27 @@ _MACHINES = {"amd64": "x86_64"}
 
 
 def platform_name() -> str:
-    """This platform as `void-bridge install --platform` names it; macOS has one folder for all its machines."""
+    """Return this platform as `void-bridge install --platform` names it; macOS has one name for all its machines."""
     system = _SYSTEMS.get(sys.platform, sys.platform)
     machine = platform.machine().lower()
     return f"{system}-universal2" if system == "macos" else f"{system}-{_MACHINES.get(machine, machine)}"
 
 
 def compiled_folder(python: str, platform: str) -> str:
-    """The folder of packages for a Python ("3.11") on a platform ("linux-x86_64"): compiled/cp311-linux_x86_64."""
+    """Return the folder for a Python and a platform, such as `compiled/cp311-linux_x86_64`.
+
+    Args:
+        python: the version, such as "3.11".
+        platform: as `platform_name` returns it, such as "linux-x86_64".
+    """
     return f"compiled/cp{python.replace('.', '')}-{platform.replace('-', '_')}"
 
 
 def add_packages(home: str) -> str:
-    """Put the packages of the plug-in folder `home` at the end of `sys.path`, once.
+    """Append the packages of the plug-in folder `home` to `sys.path`, unless they are there.
 
     Returns:
-        What is missing for this Python and what to do about it, in words; else nothing.
+        An error message if there are no packages for this Python, else an empty string.
     """
     python = f"{sys.version_info[0]}.{sys.version_info[1]}"
     compiled = Path(home, compiled_folder(python, platform_name()))

@@ -1,1 +1,1 @@
-"""`void-bridge install`: puts a plug-in where its host looks. Never part of a plug-in itself."""
+"""`void-bridge install`: installs a plug-in where its host looks for it. It is not part of the plug-ins."""

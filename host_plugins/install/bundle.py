@@ -1,12 +1,12 @@
-"""`void-bridge install ... --bundle DIR`: everything a plug-in needs, in one folder for machines without a network.
+"""Bundles: one folder with a plug-in and its wheels, for machines without a network.
 
     DIR/
       README.txt     how to place it
       void_bridge/   the plug-in's folder, ready to be copied
-      Scripts/       Resolve's alone: the scripts that its menus list
+      Scripts/       Resolve's alone: the scripts of its menus
       wheelhouse/    the wheels that it was made from, for `void-bridge install --find-links`
 
-The plug-in's folder is made from the wheelhouse alone, by a pip that asks no index: what is missing shows here.
+The plug-in's folder is made from the wheelhouse without pip's index, which shows that no wheel is missing.
 """
 
 from __future__ import annotations
@@ -18,9 +18,8 @@ from typing import Callable
 from host_plugins.install import manifest as manifests
 from host_plugins.install.init_file import LINE
 from host_plugins.install.manifest import Manifest, write_manifest
-from host_plugins.install.payload import FOLDER, Wanted, fill
-from host_plugins.install.place import Placed, ours, put, staging
-from host_plugins.install.scripts import menu_scripts
+from host_plugins.install.plugin_files import FOLDER, PluginBuild, menu_scripts, write_plugin
+from host_plugins.install.plugin_folder import FolderChange, check_owner, replace_folder, staging
 
 _README = """VOID Bridge for {title}, void-bridge {version}
 Python {pythons} on {platforms}
@@ -47,43 +46,47 @@ _PLACE = {
 }
 
 
-def make_bundle(folder: Path, wanted: Wanted, notice: Callable[[str], None]) -> Placed:
-    """Make the bundle, or replace one that is there.
+def make_bundle(folder: Path, build: PluginBuild, notice: Callable[[str], None]) -> FolderChange:
+    """Make a bundle, or replace an older one.
 
     Args:
-        notice: told in words what is being fetched.
+        folder: the folder of the bundle.
+        build: the plug-in to make.
+        notice: called with a line before wheels are downloaded or unpacked.
 
     Raises:
-        OutputError, DiskFull: the folder holds something else, or cannot be written.
-        InputError, UsageError: pip finds no wheel; an unknown Python or platform.
+        OutputError: the folder holds other files, or cannot be written.
+        DiskFull: the disk is full.
+        InputError: pip finds no wheel.
+        UsageError: a Python or platform is unknown.
     """
     with staging(folder) as staged:
-        ours(folder)
+        check_owner(folder)
         wheelhouse = staged / "wheelhouse"
-        for wheels in wanted.wheel_sets():
+        for wheels in build.wheel_sets():
             notice(f"fetching {wheels}")
-            wheels.download(wheelhouse, wanted.find_links)
+            wheels.download(wheelhouse, build.find_links)
         home = staged / FOLDER
-        offline = dataclasses.replace(wanted, find_links=wheelhouse, installation=None)
-        manifest = fill(home, offline, home, notice=notice)
+        offline = dataclasses.replace(build, find_links=wheelhouse, installation=None)
+        manifest = write_plugin(home, offline, home, notice=notice)
         write_manifest(home, manifest)
-        if wanted.host == "resolve":
+        if build.host == "resolve":
             for name, data in menu_scripts("", "").items():
                 (staged / name).parent.mkdir(parents=True, exist_ok=True)
                 (staged / name).write_bytes(data)
-        (staged / "README.txt").write_text(_readme(wanted, manifest.version), encoding="utf-8")
-        whole = Manifest(wanted.host, manifest.version, manifests.digests(staged))
-        return put(staged, folder, whole)
+        (staged / "README.txt").write_text(_readme(build, manifest.version), encoding="utf-8")
+        whole = Manifest(build.host, manifest.version, manifests.digests(staged))
+        return replace_folder(staged, folder, whole)
 
 
-def _readme(wanted: Wanted, version: str) -> str:
-    title = {"nuke": "Nuke", "resolve": "Resolve and Fusion"}[wanted.host]
+def _readme(build: PluginBuild, version: str) -> str:
+    title = {"nuke": "Nuke", "resolve": "Resolve and Fusion"}[build.host]
     return _README.format(
         title=title,
-        host=wanted.host,
+        host=build.host,
         version=version,
-        pythons=", ".join(wanted.pythons),
-        platforms=", ".join(wanted.platforms),
-        versions=" ".join(wanted.pythons),
-        place=_PLACE[wanted.host],
+        pythons=", ".join(build.pythons),
+        platforms=", ".join(build.platforms),
+        versions=" ".join(build.pythons),
+        place=_PLACE[build.host],
     )

@@ -1,4 +1,4 @@
-"""`void-bridge install nuke|resolve`: put the plug-in where its host looks, or take it away again."""
+"""The command `void-bridge install nuke|resolve`: installs the plug-in where its host looks, or removes it."""
 
 from __future__ import annotations
 
@@ -10,12 +10,17 @@ from typing import Any, Dict, List, Tuple
 
 from host_plugins.compiled import platform_name
 from host_plugins.install.bundle import make_bundle
-from host_plugins.install.hosts import HOSTS, Host, Machine, default_folder, default_pythons, found_hosts
+from host_plugins.install.hosts import HOSTS, InstalledHost, Machine, default_folder, default_pythons, find_hosts
 from host_plugins.install.init_file import LINE, add_block, has_line, remove_block
-from host_plugins.install.payload import FOLDER, Wanted, fill
-from host_plugins.install.place import Placed, ours, put, staging, take_away
-from host_plugins.install.record import command_path, this_installation
-from host_plugins.install.scripts import menu_scripts
+from host_plugins.install.plugin_files import (
+    FOLDER,
+    PluginBuild,
+    command_path,
+    current_installation,
+    menu_scripts,
+    write_plugin,
+)
+from host_plugins.install.plugin_folder import FolderChange, check_owner, remove_folder, replace_folder, staging
 from host_plugins.install.wheels import PLATFORMS
 from void_bridge.cli.command import Command
 from void_bridge.cli.console import CommandOutcome, say
@@ -52,9 +57,9 @@ def _configure(parser: argparse.ArgumentParser) -> None:
 
 def _run(arguments: argparse.Namespace) -> int:
     _check(arguments)
-    machine = Machine.this()
     if arguments.bundle:
-        return _bundle(arguments, machine)
+        return _bundle(arguments)
+    machine = Machine.current()
     root = Path(arguments.dest).expanduser().absolute() if arguments.dest else default_folder(arguments.host, machine)
     if arguments.uninstall:
         return _uninstall(arguments, root)
@@ -62,7 +67,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _check(arguments: argparse.Namespace) -> None:
-    """Raises UsageError: options that exclude each other."""
+    """Raise UsageError if options exclude each other."""
     given = [name for name in ("bundle", "uninstall", "edit_init") if getattr(arguments, name)]
     if len(given) > 1:
         raise UsageError(f"--{given[0]} and --{given[1].replace('_', '-')} exclude each other; give one")
@@ -76,33 +81,33 @@ def _check(arguments: argparse.Namespace) -> None:
 
 def _install(arguments: argparse.Namespace, machine: Machine, root: Path) -> int:
     folder = root / FOLDER
-    wanted = _wanted(arguments, found_hosts(arguments.host, machine), installation=this_installation())
+    build = _build(arguments, find_hosts(arguments.host, machine), installation=current_installation())
     scripts = menu_scripts(str(folder), command_path()) if arguments.host == "resolve" else {}
     with staging(folder) as staged:
-        old = ours(folder, scripts)
-        manifest = fill(staged, wanted, folder, old, notice=say)
-        placed = put(staged, folder, manifest.with_outside(scripts), scripts)
+        old = check_owner(folder, scripts)
+        manifest = write_plugin(staged, build, folder, old, notice=say)
+        change = replace_folder(staged, folder, manifest.with_outside(scripts), scripts)
     edited = add_block(root / "init.py") if arguments.edit_init else ""
-    lines = [_placed_line(placed, folder, wanted), *_server_lines(wanted), *_next_steps(arguments.host, root, edited)]
-    if arguments.host == "nuke" and (placed.state != "unchanged" or edited in ("made", "added")):
+    lines = [_change_line(change, folder, build), *_server_lines(build), *_next_steps(arguments.host, root, edited)]
+    if arguments.host == "nuke" and (change.state != "unchanged" or edited in ("made", "added")):
         lines.append("then start Nuke again: VOIDRemove is in the node menu, under VOID")
-    _tell(arguments.outcome, lines, placed, folder, wanted, line=LINE if arguments.host == "nuke" else "")
+    _report(arguments.outcome, lines, change, folder, build, line=LINE if arguments.host == "nuke" else "")
     return 0
 
 
-def _bundle(arguments: argparse.Namespace, machine: Machine) -> int:
+def _bundle(arguments: argparse.Namespace) -> int:
     folder = Path(arguments.bundle).expanduser().absolute()
-    wanted = _wanted(arguments, [])
-    placed = make_bundle(folder, wanted, say)
-    what = "nothing to change in" if placed.state == "unchanged" else "made"
-    lines = [f"{what} {folder} ({_targets(wanted)})", f"{folder / 'README.txt'} says how to place it"]
-    _tell(arguments.outcome, lines, placed, folder, wanted)
+    build = _build(arguments, [])
+    change = make_bundle(folder, build, say)
+    what = "nothing to change in" if change.state == "unchanged" else "made"
+    lines = [f"{what} {folder} ({_targets(build)})", f"{folder / 'README.txt'} says how to place it"]
+    _report(arguments.outcome, lines, change, folder, build)
     return 0
 
 
 def _uninstall(arguments: argparse.Namespace, root: Path) -> int:
     folder = root / FOLDER
-    removed = take_away(folder)
+    removed = remove_folder(folder)
     is_line_out = arguments.host == "nuke" and remove_block(root / "init.py")
     state = "removed" if removed.count or is_line_out else "unchanged"
     lines = [f"removed {removed.count} files from {folder}" if removed.count else f"nothing is installed at {folder}"]
@@ -118,8 +123,8 @@ def _uninstall(arguments: argparse.Namespace, root: Path) -> int:
     return 0
 
 
-def _wanted(arguments: argparse.Namespace, found: List[Host], **more: Any) -> Wanted:
-    """For which Pythons and platforms: those asked for, those of the hosts found here, or all that are supported."""
+def _build(arguments: argparse.Namespace, found: List[InstalledHost], **more: Any) -> PluginBuild:
+    """Return the plug-in to make: for the given Pythons, those of the hosts found here, or all supported ones."""
     for host in found:
         say(f"found {host.name} in {host.folder}{f': {host.note}' if host.note else ''}")
     pythons = tuple(dict.fromkeys(arguments.python or [host.python for host in found if host.python]))
@@ -129,21 +134,21 @@ def _wanted(arguments: argparse.Namespace, found: List[Host], **more: Any) -> Wa
         say(f"{why}: packages for Python {', '.join(pythons)}")
     platforms = tuple(dict.fromkeys(arguments.platform)) or (platform_name(),)
     find_links = Path(arguments.find_links).absolute() if arguments.find_links else None
-    return Wanted(arguments.host, pythons, platforms, find_links=find_links, **more)
+    return PluginBuild(arguments.host, pythons, platforms, find_links=find_links, **more)
 
 
-def _placed_line(placed: Placed, folder: Path, wanted: Wanted) -> str:
-    what = {"installed": "installed", "updated": "updated", "unchanged": "nothing to change in"}[placed.state]
-    return f"{what} {folder} ({_targets(wanted)})"
+def _change_line(change: FolderChange, folder: Path, build: PluginBuild) -> str:
+    what = {"installed": "installed", "updated": "updated", "unchanged": "nothing to change in"}[change.state]
+    return f"{what} {folder} ({_targets(build)})"
 
 
-def _targets(wanted: Wanted) -> str:
-    return f"Python {', '.join(wanted.pythons)} on {', '.join(wanted.platforms)}"
+def _targets(build: PluginBuild) -> str:
+    return f"Python {', '.join(build.pythons)} on {', '.join(build.platforms)}"
 
 
-def _server_lines(wanted: Wanted) -> List[str]:
-    assert wanted.installation
-    lines = [f"it starts its server with {wanted.installation.executable}"]
+def _server_lines(build: PluginBuild) -> List[str]:
+    assert build.installation
+    lines = [f"it starts its server with {build.installation.executable}"]
     if sys.version_info < (3, 11) or not find_spec("OpenEXR"):
         lines.append("which cannot run one: it takes Python 3.11 or later and pip install 'void-bridge[server]'")
     return lines
@@ -163,15 +168,15 @@ def _next_steps(host: str, root: Path, edited: str) -> List[str]:
     ]
 
 
-def _tell(
-    outcome: CommandOutcome, lines: List[str], placed: Placed, folder: Path, wanted: Wanted, **more: object
+def _report(
+    outcome: CommandOutcome, lines: List[str], change: FolderChange, folder: Path, build: PluginBuild, **more: object
 ) -> None:
-    if placed.changed:
-        lines.append(f"replaced what somebody had changed: {', '.join(placed.changed)}; kept in {placed.kept}")
-    executable = wanted.installation.executable if wanted.installation else ""
-    facts: Dict[str, object] = {"host": wanted.host, "state": placed.state, "folder": str(folder)}
-    targets: Dict[str, Tuple[str, ...]] = {"pythons": wanted.pythons, "platforms": wanted.platforms}
-    outcome.set_without_job(**facts, **targets, executable=executable, changed=placed.changed, **more)
+    if change.changed:
+        lines.append(f"replaced files that were changed by hand: {', '.join(change.changed)}; kept in {change.kept}")
+    executable = build.installation.executable if build.installation else ""
+    facts: Dict[str, object] = {"host": build.host, "state": change.state, "folder": str(folder)}
+    targets: Dict[str, Tuple[str, ...]] = {"pythons": build.pythons, "platforms": build.platforms}
+    outcome.set_without_job(**facts, **targets, executable=executable, changed=change.changed, **more)
     outcome.summary("\n".join(lines))
 
 

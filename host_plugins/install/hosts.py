@@ -1,7 +1,7 @@
-"""Which hosts are on a machine, which Python each runs, and where each looks for plug-ins.
+"""The hosts that are installed on a machine, their Pythons, and the folders in which they look for plug-ins.
 
-The folders and Pythons are the vendors' and their users' word (docs/install.md names what is unverified). A
-`Machine` has a root, so that a made-up tree can stand for one.
+Folders and Pythons are as the vendors and their users describe them; docs/install.md lists what is unverified. A
+`Machine` has a root, so that tests can pass a made-up tree.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ from typing import Dict, List, Optional, Tuple
 
 HOSTS = ("nuke", "resolve")
 NUKE_PYTHONS: Dict[int, str] = {14: "3.9", 15: "3.10", 16: "3.11", 17: "3.11"}
-# Resolve runs a Python that the user installed.
-RESOLVE_PYTHONS = ("3.10", "3.11", "3.12", "3.13")
+RESOLVE_PYTHONS = ("3.10", "3.11", "3.12", "3.13")  # Resolve runs a Python that the user installed
 
 _NUKE_FOLDERS = {"linux": ("usr/local", "opt"), "macos": ("Applications",), "windows": ("Program Files",)}
 _NUKE_NAME = re.compile(r"Nuke(\d+)\.(\d+)v(\d+)")
@@ -30,8 +29,15 @@ _VENDOR = "Blackmagic Design/DaVinci Resolve"
 
 @dataclass(frozen=True)
 class Machine:
-    """system: linux, macos or windows. root: of its file system (C: on Windows). home: of its user.
-    app_data: %APPDATA% on Windows. nuke_path: the folders in NUKE_PATH."""
+    """A machine and its user.
+
+    Attributes:
+        system: linux, macos or windows.
+        root: the root of the file system; C: on Windows.
+        home: the user's home folder.
+        app_data: %APPDATA% on Windows.
+        nuke_path: the folders in NUKE_PATH.
+    """
 
     system: str
     root: Path
@@ -40,7 +46,8 @@ class Machine:
     nuke_path: Tuple[Path, ...] = ()
 
     @classmethod
-    def this(cls) -> Machine:
+    def current(cls) -> Machine:
+        """Return this machine."""
         system = {"win32": "windows", "darwin": "macos"}.get(sys.platform, "linux")
         root = Path(os.environ.get("SYSTEMDRIVE", "C:") + "\\") if system == "windows" else Path("/")
         app_data = os.environ.get("APPDATA")
@@ -49,8 +56,15 @@ class Machine:
 
 
 @dataclass(frozen=True)
-class Host:
-    """python: "3.11", or nothing where it isn't known. note: what is wrong with this version, if anything."""
+class InstalledHost:
+    """One installed version of a host.
+
+    Attributes:
+        name: the product and its version.
+        folder: the folder that it is installed in.
+        python: its Python, such as "3.11"; empty if that is not known.
+        note: why the version is not supported; empty if it is.
+    """
 
     name: str
     folder: Path
@@ -58,18 +72,18 @@ class Host:
     note: str = ""
 
 
-def found_hosts(host: str, machine: Machine) -> List[Host]:
-    """The versions of `host` on the machine, oldest first."""
-    return _nukes(machine) if host == "nuke" else _resolves(machine)
+def find_hosts(host: str, machine: Machine) -> List[InstalledHost]:
+    """Return the versions of a host on a machine, oldest first."""
+    return _find_nukes(machine) if host == "nuke" else _find_resolve(machine)
 
 
 def default_pythons(host: str) -> Tuple[str, ...]:
-    """Where no version is found: all that the host's supported versions run."""
+    """Return the Pythons of all supported versions of a host."""
     return tuple(dict.fromkeys(NUKE_PYTHONS.values())) if host == "nuke" else RESOLVE_PYTHONS
 
 
 def default_folder(host: str, machine: Machine) -> Path:
-    """Where the host looks for its user's own: ~/.nuke, or the Fusion folder that holds `Scripts`."""
+    """Return the user's folder of a host: ~/.nuke, or the Fusion folder that holds `Scripts`."""
     if host == "nuke":
         return machine.home / ".nuke"
     if machine.system == "windows":
@@ -79,26 +93,27 @@ def default_folder(host: str, machine: Machine) -> Path:
     return machine.home / ".local/share/DaVinciResolve/Fusion"
 
 
-def _nukes(machine: Machine) -> List[Host]:
-    places = [machine.root / folder for folder in _NUKE_FOLDERS[machine.system]]
+def _find_nukes(machine: Machine) -> List[InstalledHost]:
+    roots = [machine.root / folder for folder in _NUKE_FOLDERS[machine.system]]
     if machine.system == "linux":
-        places.append(machine.home)
+        roots.append(machine.home)
     found = {}
-    for folder in (path for place in places for path in place.glob("Nuke*")):
+    for folder in (path for root in roots for path in root.glob("Nuke*")):
         if (match := _NUKE_NAME.fullmatch(folder.name)) and folder.is_dir():
             version = tuple(int(number) for number in match.groups())
             found[version, folder] = _nuke(version[0], folder)
     return [found[key] for key in sorted(found)]
 
 
-def _nuke(major: int, folder: Path) -> Host:
+def _nuke(major: int, folder: Path) -> InstalledHost:
+    name = folder.name.replace("Nuke", "Nuke ")
     if major in NUKE_PYTHONS:
-        return Host(folder.name.replace("Nuke", "Nuke "), folder, NUKE_PYTHONS[major])
+        return InstalledHost(name, folder, NUKE_PYTHONS[major])
     known = f"{min(NUKE_PYTHONS)} to {max(NUKE_PYTHONS)}"
-    too_old = "is too old" if major < min(NUKE_PYTHONS) else "is unknown here: name its Python with --python"
-    return Host(folder.name.replace("Nuke", "Nuke "), folder, note=f"{too_old}; expected Nuke {known}")
+    problem = "is too old" if major < min(NUKE_PYTHONS) else "is unknown here: name its Python with --python"
+    return InstalledHost(name, folder, note=f"{problem}; expected Nuke {known}")
 
 
-def _resolves(machine: Machine) -> List[Host]:
+def _find_resolve(machine: Machine) -> List[InstalledHost]:
     folder = machine.root / _RESOLVE[machine.system]
-    return [Host("DaVinci Resolve", folder)] if folder.is_dir() else []
+    return [InstalledHost("DaVinci Resolve", folder)] if folder.is_dir() else []

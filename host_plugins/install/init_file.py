@@ -1,4 +1,4 @@
-"""The lines of Nuke's `init.py` that name the plug-in's folder: written on request, and taken out again."""
+"""The lines in Nuke's `init.py` that load the plug-in's folder."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 from typing import Literal
 
-from host_plugins.install.payload import FOLDER
-from host_plugins.install.place import place_named
+from host_plugins.install.plugin_files import FOLDER
+from host_plugins.install.plugin_folder import map_write_errors
 from void_bridge.atomic import write_bytes
 
 LINE = f'nuke.pluginAddPath("./{FOLDER}")'
@@ -18,19 +18,23 @@ _BY_HAND = re.compile(rb"^[ \t]*[^#\n]*plugin(?:Add|Append)Path\([^#\n]*\b" + FO
 
 
 def has_line(path: Path) -> bool:
-    """Whether an `init.py` names the folder already, by our hand or another's."""
-    return bool(_BY_HAND.search(_content(path)))
+    """Return whether an `init.py` loads the folder, in a line of void-bridge or of another author."""
+    return bool(_BY_HAND.search(_read(path)))
 
 
 def add_block(path: Path) -> Literal["made", "added", "there"]:
-    """Have `init.py` name the folder, at its end; one that does stays as it is.
+    """Append lines that load the folder, unless `init.py` already has one.
+
+    Returns:
+        "made" if there was no file, "added" if there was, "there" if it already loads the folder.
 
     Raises:
-        OutputError, DiskFull: it cannot be written.
+        OutputError: the file cannot be written.
+        DiskFull: the disk is full.
     """
     if has_line(path):
         return "there"
-    content = _content(path)
+    content = _read(path)
     end = b"\r\n" if b"\r\n" in content else b"\n"
     block = end.join((_FIRST, b"import nuke", LINE.encode(), _LAST, b""))
     start = content if not content or content.endswith(b"\n") else content + end
@@ -39,30 +43,31 @@ def add_block(path: Path) -> Literal["made", "added", "there"]:
 
 
 def remove_block(path: Path) -> bool:
-    """Take our lines out, and the file if it then is empty. Returns whether they were there.
+    """Remove the lines of `add_block`, and the file if nothing else is in it, and return whether they were there.
 
     Raises:
-        OutputError, DiskFull: it cannot be written.
+        OutputError: the file cannot be written.
+        DiskFull: the disk is full.
     """
-    content = _content(path)
+    content = _read(path)
     rest = _BLOCK.sub(b"", content)
     if rest == content:
         return False
     if rest or path.is_symlink():
         _write(path, rest)
     else:
-        with place_named(path):
+        with map_write_errors(path):
             path.unlink()
     return True
 
 
-def _content(path: Path) -> bytes:
-    with place_named(path):
+def _read(path: Path) -> bytes:
+    with map_write_errors(path):
         return path.read_bytes() if path.exists() else b""
 
 
 def _write(path: Path, content: bytes) -> None:
-    """A link stays a link, for settings are often kept elsewhere; and who may read it stays as it is."""
+    """Write a file; a link to it stays a link, because settings are often kept elsewhere, and its mode stays."""
     target = path.resolve()
     mode = target.stat().st_mode if target.exists() else None
     write_bytes(target, content)

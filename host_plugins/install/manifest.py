@@ -1,6 +1,6 @@
-"""What a folder of ours holds: `manifest.json`, with every file's digest.
+"""The manifest of an installed folder: the digest of each of its files.
 
-It tells our files from others', and files as they were installed from changed ones.
+It tells void-bridge's files from others, and unchanged files from changed ones.
 """
 
 from __future__ import annotations
@@ -21,8 +21,15 @@ BYTE_CODE = "__pycache__"
 
 @dataclass(frozen=True)
 class Manifest:
-    """host: whose plug-in. version: of void-bridge. files: SHA-256 by path below the folder, with `/`.
-    outside: the same by path below the folder's parent. wheels: pinned requirements by folder."""
+    """The content of a manifest.
+
+    Attributes:
+        host: the host of the plug-in.
+        version: the version of void-bridge.
+        files: SHA-256 of each file by its path below the folder, with `/`.
+        outside: SHA-256 of each file that belongs to the plug-in by its path below the folder's parent.
+        wheels: the pinned requirements by the folder that they are unpacked in.
+    """
 
     host: str
     version: str
@@ -31,16 +38,16 @@ class Manifest:
     wheels: Dict[str, Tuple[str, ...]] = field(default_factory=dict)
 
     def with_outside(self, contents: Mapping[str, bytes]) -> Manifest:
-        """The same with these files outside."""
+        """Return the manifest with these files outside the folder."""
         outside = {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
         return dataclasses.replace(self, outside=outside)
 
 
 def read_manifest(folder: Path) -> Optional[Manifest]:
-    """The manifest of a folder; None where it has none.
+    """Return the manifest of a folder, or None if it has none.
 
     Raises:
-        OutputError: it cannot be read, or names files elsewhere.
+        OutputError: the manifest cannot be read, or names files elsewhere.
     """
     path = folder / FILE_NAME
     try:
@@ -57,31 +64,33 @@ def read_manifest(folder: Path) -> Optional[Manifest]:
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write the manifest of a folder."""
     text = json.dumps(to_plain(manifest), indent=1, sort_keys=True)
     (folder / FILE_NAME).write_text(text + "\n", encoding="utf-8")
 
 
 def digests(folder: Path) -> Dict[str, str]:
-    """Of every file below a folder, by its path there; of all but the manifest itself and Python's byte code."""
+    """Return the digest of every file below a folder by its path, without the manifest and Python's byte code."""
     return {name: digest(folder / name) for name in file_names(folder) if name != FILE_NAME}
 
 
 def file_names(folder: Path) -> List[str]:
+    """Return the paths of all files and links below a folder, sorted, without Python's byte code."""
     paths = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
     return [path.as_posix() for path in paths if BYTE_CODE not in path.parts]
 
 
 def digest(path: Path) -> str:
-    """SHA-256 of a file; of nothing where there is no file."""
+    """Return the SHA-256 of a file, or an empty string if there is no file."""
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
 
 
 def changed_files(folder: Path, expected: Dict[str, str]) -> List[str]:
-    """Names of the files that are there, but not as expected."""
+    """Return the names of the files that exist with another digest than the expected one."""
     return [name for name, value in expected.items() if (folder / name).exists() and digest(folder / name) != value]
 
 
-def is_whole(folder: Path, manifest: Manifest) -> bool:
-    """Whether every file is there as it was installed."""
+def is_intact(folder: Path, manifest: Manifest) -> bool:
+    """Return whether every file exists as it was installed."""
     inside = all(digest(folder / name) == value for name, value in manifest.files.items())
     return inside and all(digest(folder.parent / name) == value for name, value in manifest.outside.items())

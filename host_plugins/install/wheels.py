@@ -1,7 +1,7 @@
-"""The packages of others that a plug-in needs, as wheels for the host's Python, by this Python's pip.
+"""The third-party packages of a plug-in, which pip downloads as wheels for the host's Python.
 
-Two are compiled, pyzmq and msgpack, and two are pure Python, for every host alike. The versions are fixed, so that
-installing twice gives the same files, and nothing is ever built from source.
+pyzmq and msgpack are compiled; fileseq and tomli are pure Python. The versions are pinned, so that every installation
+has the same files, and nothing is built from source.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from host_plugins.compiled import compiled_folder
 from void_bridge.errors import InputError, UsageError, VoidBridgeError
 from void_bridge.typed import nearest
 
-# One tag for each platform would miss wheels that carry an older one. On an Intel Mac, msgpack runs as pure Python.
+# Several tags for a platform, because some wheels carry an older one. On an Intel Mac, msgpack runs as pure Python.
 PLATFORMS: Dict[str, Tuple[str, ...]] = {
     "linux-x86_64": ("manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64"),
     "windows-x86_64": ("win_amd64",),
@@ -27,14 +27,20 @@ PYZMQ, MSGPACK, FILESEQ, TOMLI = "pyzmq==27.3.0", "msgpack==1.2.4", "fileseq==3.
 MSGPACK_39 = "msgpack==1.1.2"  # the last one for Python 3.9
 
 _PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "--quiet", "--retries", "2")
-# Older pips hold a wheel's Python against their own, not against the one that was asked for; tags and pins say enough.
+# Older pips compare a wheel's required Python with their own; the tags and the pinned versions are enough.
 _ONLY_WHEELS = ("--only-binary=:all:", "--no-deps", "--ignore-requires-python")
 
 
 @dataclass(frozen=True)
 class WheelSet:
-    """folder: of the plug-in, that they are unpacked into. requirements: pinned. tags: pip's options that say for
-    which Python and platform; target: the same in words."""
+    """Wheels for one Python and platform.
+
+    Attributes:
+        folder: the folder below the plug-in's that they are unpacked into.
+        requirements: the pinned requirements.
+        tags: pip's options for the Python and the platform.
+        target: the Python and the platform, for messages.
+    """
 
     folder: str
     requirements: Tuple[str, ...]
@@ -45,59 +51,65 @@ class WheelSet:
         return f"{' and '.join(self.requirements)} for {self.target}"
 
     def download(self, wheelhouse: Path, find_links: Optional[Path] = None) -> None:
-        """Put the wheels into a folder. Raises as `unpack`."""
+        """Download the wheels into a folder. Raise as `unpack`."""
         self._pip(["download", "--dest", str(wheelhouse)], find_links)
 
     def unpack(self, plugin: Path, find_links: Optional[Path] = None) -> None:
         """Unpack the wheels into the plug-in's folder.
 
         Args:
-            find_links: a folder of wheels to take them from; no package index is asked then.
+            plugin: the plug-in's folder.
+            find_links: a folder of wheels, instead of the package index.
 
         Raises:
-            InputError: pip finds no wheel, or fails otherwise. UsageError: this Python has no pip.
+            InputError: pip finds no wheel, or fails otherwise.
+            UsageError: this Python has no pip.
         """
         self._pip(["install", "--no-compile", "--no-user", "--target", str(plugin / self.folder)], find_links)
 
-    def _pip(self, words: Sequence[str], find_links: Optional[Path]) -> None:
+    def _pip(self, arguments: Sequence[str], find_links: Optional[Path]) -> None:
         source = ("--no-index", "--find-links", str(find_links)) if find_links else ()
-        command = [*_PIP, *words, *_ONLY_WHEELS, *self.tags, *source, *self.requirements]
+        command = [*_PIP, *arguments, *_ONLY_WHEELS, *self.tags, *source, *self.requirements]
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True)
         if done.returncode:
-            said = (done.stdout + done.stderr).decode("utf-8", "replace")
-            raise self._failure(said, find_links)
+            raise self._failure((done.stdout + done.stderr).decode("utf-8", "replace"), find_links)
 
-    def _failure(self, said: str, find_links: Optional[Path]) -> VoidBridgeError:
-        if "No module named pip" in said:
+    def _failure(self, output: str, find_links: Optional[Path]) -> VoidBridgeError:
+        """Return the error for pip's output."""
+        if "No module named pip" in output:
             return UsageError(f"{sys.executable} has no pip; run it with -m ensurepip, or copy a bundle made elsewhere")
-        missing = re.findall(r"No matching distribution found for (\S+)", said)
+        missing = re.findall(r"No matching distribution found for (\S+)", output)
         if missing:
             hint = "no package index? --find-links names a folder of wheels"
             if find_links:
                 hint = "make the bundle for it too, or name the Pythons that you need with --python"
             where = f" in {find_links}" if find_links else ""
             return InputError(f"pip found no wheel of {missing[-1]} for {self.target}{where}; {hint}")
-        return InputError(f"pip failed with {self}: {_reason(said)}")
+        return InputError(f"pip failed with {self}: {_reason(output)}")
 
 
-def _reason(said: str) -> str:
-    """The last of pip's errors, or of everything where it fell over."""
-    lines = said.strip().splitlines() or ["it said nothing"]
+def _reason(output: str) -> str:
+    """Return the last error in pip's output, or its last line."""
+    lines = output.strip().splitlines() or ["it said nothing"]
     errors = [line for line in lines if line.startswith("ERROR:") and not line.startswith("ERROR: Exception")]
     return (errors or lines)[-1].replace("ERROR: ", "")[:300]
 
 
 def pure_wheels() -> WheelSet:
-    """What every host's Python runs as it is."""
+    """Return the wheels that every Python runs."""
     tags = ("--platform", "any", "--implementation", "py", "--abi", "none", "--python-version", "3.9")
     return WheelSet("python", (FILESEQ, TOMLI), tags, "any Python")
 
 
 def compiled_wheels(python: str, platform: str) -> WheelSet:
-    """What is built for one Python ("3.11") on one platform ("linux-x86_64").
+    """Return the compiled wheels for a Python and a platform.
+
+    Args:
+        python: the version, such as "3.11".
+        platform: a key of PLATFORMS.
 
     Raises:
-        UsageError: a Python that no supported host runs, or an unknown platform.
+        UsageError: no supported host runs this Python, or the platform is unknown.
     """
     match = re.fullmatch(r"3\.(\d+)", python)
     if not match or int(match.group(1)) < 9:

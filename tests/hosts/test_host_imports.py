@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from host_plugins.install.payload import FARM
+from host_plugins.install.plugin_files import FARM
 
 ROOT = Path(__file__).parents[2]
 ALLOWED = ("zmq", "msgpack", "fileseq", "tomli", "void_bridge", "host_plugins", "nuke", "void_bridge_nuke")

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from host_plugins.install.scripts import menu_scripts
+from host_plugins.install.plugin_files import menu_scripts
 from tests.hosts.fake_fusion import FakeFusion, FakeResolve
 from tests.support.host_pythons import needed_python
 

@@ -11,7 +11,7 @@ import pytest
 from host_plugins.install.command import COMMAND
 from host_plugins.install.hosts import NUKE_PYTHONS, RESOLVE_PYTHONS
 from host_plugins.install.init_file import LINE
-from host_plugins.install.payload import FOLDER
+from host_plugins.install.plugin_files import FOLDER
 from host_plugins.install.wheels import PLATFORMS
 from tests.support.commands import parsed_command
 

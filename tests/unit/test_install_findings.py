@@ -1,4 +1,4 @@
-"""What `void-bridge doctor` says of hosts and plug-ins: made-up trees stand for machines."""
+"""Findings of `void-bridge doctor` about hosts and plug-ins on machines that are made-up trees of folders."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def machine(tmp_path):
 
 
 def plugin(folder, host="nuke", version=__version__, python="3.11", **record):
-    """A folder as `void-bridge install` leaves it, as far as the doctor looks."""
+    """Write the parts of an installed folder that the doctor reads."""
     folder.joinpath("python").mkdir(parents=True)
     (folder / "init.py").write_text("")
     facts = {"executable": sys.executable, "installation": installation_id(), "version": version, **record}
@@ -52,12 +52,12 @@ def installed(machine):
 
 
 def test_a_machine_without_hosts_needs_no_plug_in(tmp_path):
-    told = list(findings.host_findings(Machine("linux", tmp_path, tmp_path / "home")))
-    assert [(one.name, one.state, one.fix) for one in told] == [("nuke", "ok", ""), ("resolve", "ok", "")]
-    assert all("none on this machine; no plug-in in " in one.detail for one in told)
+    all_findings = list(findings.host_findings(Machine("linux", tmp_path, tmp_path / "home")))
+    assert [(one.name, one.state, one.fix) for one in all_findings] == [("nuke", "ok", ""), ("resolve", "ok", "")]
+    assert all("none on this machine; no plug-in in " in one.detail for one in all_findings)
 
 
-def test_a_host_without_its_plug_in_is_told_how_to_get_it(machine, tmp_path):
+def test_a_host_without_its_plug_in_has_the_command_that_installs_it(machine, tmp_path):
     (tmp_path / "opt/resolve").mkdir(parents=True)
     (nuke,), (resolve,) = found(machine), found(machine, "resolve")
     assert (nuke.state, nuke.fix) == ("note", "void-bridge install nuke --edit-init") and "Nuke 16.0v8" in nuke.detail
@@ -65,17 +65,17 @@ def test_a_host_without_its_plug_in_is_told_how_to_get_it(machine, tmp_path):
 
 
 def test_a_plug_in_of_this_version_is_fine(machine, installed):
-    (told,) = found(machine)
-    assert told == Finding("nuke", "ok", f"Nuke 16.0v8; plug-in in {installed}, of this version")
+    (finding,) = found(machine)
+    assert finding == Finding("nuke", "ok", f"Nuke 16.0v8; plug-in in {installed}, of this version")
 
 
-def test_a_version_that_is_too_old_is_said_so(machine, installed, tmp_path):
+def test_a_version_that_is_too_old_has_a_note(machine, installed, tmp_path):
     (tmp_path / "opt/Nuke13.2v8").mkdir(parents=True)
     assert "Nuke 13.2v8 (is too old; expected Nuke 14 to 17), Nuke 16.0v8" in found(machine)[0].detail
 
 
 @pytest.mark.parametrize(
-    ("facts", "said"),
+    ("facts", "problem"),
     [
         ({"version": "0.0.9"}, f"of version 0.0.9, this is {__version__}"),
         ({"executable": "/nowhere/python"}, "the Python that starts its server has gone: /nowhere/python"),
@@ -83,14 +83,15 @@ def test_a_version_that_is_too_old_is_said_so(machine, installed, tmp_path):
         ({"python": "3.9"}, "it has no packages for Nuke 16.0v8 (Python 3.11)"),
     ],
 )
-def test_what_is_not_as_it_should_be_is_named(machine, facts, said):
+def test_problems_of_a_plug_in_are_found(machine, facts, problem):
     folder = plugin(machine.home / ".nuke/void_bridge", **facts)
     add_block(folder.parent / "init.py")
-    (told,) = found(machine)
-    assert (told.state, told.fix) == ("note", "void-bridge install nuke") and told.detail.endswith(f": {said}")
+    (finding,) = found(machine)
+    assert (finding.state, finding.fix) == ("note", "void-bridge install nuke")
+    assert finding.detail.endswith(f": {problem}")
 
 
-def test_a_lost_file_is_noticed(machine, installed):
+def test_a_lost_file_is_found(machine, installed):
     (installed / "init.py").unlink()
     assert "some of its files are lost or were changed" in found(machine)[0].detail
 
@@ -102,30 +103,30 @@ def test_a_plug_in_from_a_bundle_needs_no_server_of_its_own(machine, installed):
     assert found(machine)[0].state == "ok"
 
 
-def test_a_plug_in_that_nothing_loads_is_noticed(machine):
+def test_a_plug_in_that_no_init_file_loads_is_found(machine):
     plugin(machine.home / ".nuke/void_bridge")
-    (told,) = found(machine)
-    assert told.detail.endswith("init.py does not load it")
-    assert told.fix == "void-bridge install nuke --edit-init, or add it to NUKE_PATH"
+    (finding,) = found(machine)
+    assert finding.detail.endswith("init.py does not load it")
+    assert finding.fix == "void-bridge install nuke --edit-init, or add it to NUKE_PATH"
 
 
-def test_a_studios_folder_is_seen_and_mended_where_it_lies(machine, tmp_path):
+def test_a_plug_in_in_nuke_path_is_found_and_fixed_in_its_folder(machine, tmp_path):
     folder = plugin(tmp_path / "studio/void_bridge", version="0.0.9")
     others = tmp_path / "others"
     others.mkdir()
-    (others / "manifest.json").write_text("[]")  # somebody else's folder is none of ours
-    (told,) = found(dataclasses.replace(machine, nuke_path=(others, folder)))
-    assert told.fix == f"void-bridge install nuke --dest {tmp_path / 'studio'}"
+    (others / "manifest.json").write_text("[]")  # not a folder of void-bridge
+    (finding,) = found(dataclasses.replace(machine, nuke_path=(others, folder)))
+    assert finding.fix == f"void-bridge install nuke --dest {tmp_path / 'studio'}"
     folder = plugin(tmp_path / "new/void_bridge")
     assert found(dataclasses.replace(machine, nuke_path=(folder,)))[0].state == "ok"
 
 
 def test_nuke_path_is_read_from_the_environment(monkeypatch, tmp_path):
     monkeypatch.setenv("NUKE_PATH", os.pathsep.join((str(tmp_path), "", "/b")))
-    assert [str(path) for path in Machine.this().nuke_path] == [str(tmp_path), "/b"]
+    assert [str(path) for path in Machine.current().nuke_path] == [str(tmp_path), "/b"]
 
 
-def test_a_record_that_cannot_be_read_is_bad_and_the_other_host_still_told(machine, installed):
+def test_a_manifest_that_cannot_be_read_is_bad_and_the_other_host_is_still_checked(machine, installed):
     (installed / "manifest.json").write_text("{")
     nuke, resolve = findings.host_findings(machine)
     assert nuke.state == "bad" and "cannot read" in nuke.detail and "install again" in nuke.detail
@@ -133,7 +134,7 @@ def test_a_record_that_cannot_be_read_is_bad_and_the_other_host_still_told(machi
 
 
 class Entry:
-    """An entry point of a check, as far as one is used."""
+    """The parts of an entry point that the doctor uses."""
 
     def __init__(self, error):
         self.error = error
@@ -148,11 +149,11 @@ class Entry:
         raise self.error
 
 
-def test_a_check_that_cannot_be_made_is_a_finding(monkeypatch):
+def test_a_check_that_raises_is_a_finding(monkeypatch):
     checks = {"a": Entry(ImportError("no module named pip")), "b": Entry(ConfigError("the file is bad"))}
     monkeypatch.setattr(registry, "find_entry_points", lambda group: checks)
-    told = [(one.name, one.state, one.detail) for one in registered_findings()]
-    assert told == [
+    results = [(one.name, one.state, one.detail) for one in registered_findings()]
+    assert results == [
         ("a", "note", "cannot be checked: no module named pip"),
         ("first", "ok", ""),
         ("b", "bad", "the file is bad"),

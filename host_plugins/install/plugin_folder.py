@@ -1,10 +1,10 @@
-"""Putting a folder in its place, replacing it and taking it away: whole or not at all, and nobody else's files.
+"""Installation, replacement and removal of a folder: all of it or nothing, and no file of another owner is touched.
 
     with staging(folder) as staged:
-        ...                                     # fill it
-        placed = put(staged, folder, manifest)
+        ...                                     # write the new files
+        change = replace_folder(staged, folder, manifest)
 
-The new folder is built beside the old one under a temporary name and takes its place by a rename.
+The new folder is written beside the old one under a temporary name and takes its place by a rename.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from host_plugins.install.manifest import (
     changed_files,
     digest,
     file_names,
-    is_whole,
+    is_intact,
     read_manifest,
     write_manifest,
 )
@@ -34,12 +34,18 @@ from void_bridge.errors import DiskFull, OutputError
 
 _OLD_SUFFIX = ".void-old"
 _STALE_S = 24 * 3600.0
-_NOTHING: Mapping[str, bytes] = {}
+_NO_FILES: Mapping[str, bytes] = {}
 
 
 @dataclass(frozen=True)
-class Placed:
-    """changed: files that somebody had changed since; their copies as they were lie in `kept`."""
+class FolderChange:
+    """The result of an installation.
+
+    Attributes:
+        state: what has happened to the folder.
+        changed: the files that had been changed by hand since the last installation.
+        kept: the folder with copies of the changed files; empty if there are none.
+    """
 
     state: Literal["installed", "updated", "unchanged"]
     changed: Tuple[str, ...] = ()
@@ -47,8 +53,13 @@ class Placed:
 
 
 @dataclass(frozen=True)
-class Removed:
-    """count: of files removed. left: those that are not as they were installed, or not ours."""
+class FolderRemoval:
+    """The result of a removal.
+
+    Attributes:
+        count: how many files were removed.
+        left: the files that were left, because they have another owner or were changed.
+    """
 
     count: int = 0
     left: Tuple[Path, ...] = ()
@@ -56,15 +67,19 @@ class Removed:
 
 @contextmanager
 def staging(folder: Path) -> Iterator[Path]:
-    """An empty folder beside `folder`, gone at the end. Mends what an interrupted run left.
+    """Make an empty folder beside `folder`, which is deleted at the end, and repair what an interrupted run left.
+
+    Yields:
+        The empty folder.
 
     Raises:
-        OutputError, DiskFull: the place cannot be written.
+        OutputError: the parent folder cannot be written.
+        DiskFull: the disk is full.
     """
-    staged = _beside(folder, TEMPORARY_SUFFIX)
-    with place_named(folder):
+    staged = _hidden_name(folder, TEMPORARY_SUFFIX)
+    with map_write_errors(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
-        _mend(folder)
+        _repair(folder)
         staged.mkdir()
         try:
             yield staged
@@ -72,14 +87,15 @@ def staging(folder: Path) -> Iterator[Path]:
             shutil.rmtree(staged, ignore_errors=True)
 
 
-def ours(folder: Path, outside: Mapping[str, bytes] = _NOTHING) -> Optional[Manifest]:
-    """The manifest of what lies at `folder`; None where nothing does.
+def check_owner(folder: Path, outside: Mapping[str, bytes] = _NO_FILES) -> Optional[Manifest]:
+    """Check that a folder holds only files of void-bridge, and return its manifest, or None if nothing is there.
 
     Args:
-        outside: what is to be put below the folder's parent, by path there.
+        folder: the folder to install into.
+        outside: the files to be written outside of it, by their path below its parent.
 
     Raises:
-        OutputError: somebody else's files are there.
+        OutputError: files of another owner are there.
     """
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
         raise OutputError(f"{folder} is a link or a file, expected a folder; remove it or choose another with --dest")
@@ -97,29 +113,34 @@ def ours(folder: Path, outside: Mapping[str, bytes] = _NOTHING) -> Optional[Mani
     return manifest
 
 
-def put(staged: Path, folder: Path, manifest: Manifest, outside: Mapping[str, bytes] = _NOTHING) -> Placed:
-    """Have what was staged take the place of `folder`, and write what belongs outside of it.
+def replace_folder(
+    staged: Path, folder: Path, manifest: Manifest, outside: Mapping[str, bytes] = _NO_FILES
+) -> FolderChange:
+    """Replace `folder` with the staged one, and write the files outside of it.
 
     Args:
-        manifest: of what was staged.
-        outside: file contents by path below the folder's parent.
+        staged: the new folder.
+        folder: the folder to replace.
+        manifest: the manifest of the new folder.
+        outside: the contents of the files outside of it, by their path below its parent.
 
     Raises:
-        OutputError, DiskFull: somebody else's files are there, or it cannot be written; what was there stays.
+        OutputError: files of another owner are there, or it cannot be written; the old folder stays.
+        DiskFull: the disk is full; the old folder stays.
     """
-    old = ours(folder, outside)
-    if old == manifest and is_whole(folder, manifest):
-        return Placed("unchanged")
-    with place_named(folder):
+    old = check_owner(folder, outside)
+    if old == manifest and is_intact(folder, manifest):
+        return FolderChange("unchanged")
+    with map_write_errors(folder):
         write_manifest(staged, manifest)
         changed = _keep_changed(folder, old) if old else []
         with _swapped(staged, folder):
             _write_outside(folder.parent, outside, old.outside if old else {})
-    return Placed("updated" if old else "installed", tuple(changed), str(_kept(folder)) if changed else "")
+    return FolderChange("updated" if old else "installed", tuple(changed), str(_kept(folder)) if changed else "")
 
 
-def take_away(folder: Path) -> Removed:
-    """Remove what was put there and still is as it was put.
+def remove_folder(folder: Path) -> FolderRemoval:
+    """Remove the files that are as they were installed.
 
     Raises:
         OutputError: the folder has no manifest, or cannot be written.
@@ -128,69 +149,70 @@ def take_away(folder: Path) -> Removed:
     if manifest is None:
         if folder.exists():
             raise OutputError(f"{folder} has no {FILE_NAME}: void-bridge did not put it there, and leaves it")
-        return Removed()
-    with place_named(folder):
-        count = _remove_whole(folder, manifest.files) + _remove_whole(folder.parent, manifest.outside)
+        return FolderRemoval()
+    with map_write_errors(folder):
+        count = _remove_intact(folder, manifest.files) + _remove_intact(folder.parent, manifest.outside)
         (folder / FILE_NAME).unlink()
         _remove_empty(folder)
     left = [folder / name for name in file_names(folder)]
     left += [folder.parent / name for name in manifest.outside if (folder.parent / name).exists()]
-    return Removed(count, tuple(left))
+    return FolderRemoval(count, tuple(left))
 
 
 @contextmanager
-def place_named(place: Path) -> Iterator[None]:
-    """Turn the system's errors of writing into ours. Raises DiskFull, OutputError."""
+def map_write_errors(path: Path) -> Iterator[None]:
+    """Raise DiskFull or OutputError, which name `path`, instead of the system's errors."""
     try:
         yield
     except OSError as exc:
         if exc.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DiskFull(f"no space left for {place}; what was there stays; free some space and try again") from exc
+            raise DiskFull(f"no space left for {path}; what was there stays; free some space and try again") from exc
         why = exc.strerror or str(exc)
-        raise OutputError(f"cannot write {place}: {why}; quit the host, or choose another place with --dest") from exc
+        raise OutputError(f"cannot write {path}: {why}; quit the host, or choose another place with --dest") from exc
 
 
-def _beside(folder: Path, suffix: str) -> Path:
+def _hidden_name(folder: Path, suffix: str) -> Path:
     return folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}{suffix}")
 
 
-def _mend(folder: Path) -> None:
-    """After a kill in the middle: the old folder goes back, and what is left over goes away."""
-    for aside in folder.parent.glob(f".{folder.name}.*{_OLD_SUFFIX}"):
+def _repair(folder: Path) -> None:
+    """Restore the old folder after a run that was killed between the renames, and delete its temporary folders."""
+    for old in folder.parent.glob(f".{folder.name}.*{_OLD_SUFFIX}"):
         if folder.exists():
-            shutil.rmtree(aside, ignore_errors=True)
+            shutil.rmtree(old, ignore_errors=True)
         else:
-            aside.rename(folder)
+            old.rename(folder)
     for stale in folder.parent.glob(f".{folder.name}.*{TEMPORARY_SUFFIX}"):
-        if time.time() - stale.stat().st_mtime > _STALE_S:  # a newer one may be somebody's at work
+        if time.time() - stale.stat().st_mtime > _STALE_S:  # a newer one may belong to a run at the same time
             shutil.rmtree(stale, ignore_errors=True)
 
 
 @contextmanager
 def _swapped(staged: Path, folder: Path) -> Iterator[None]:
-    """`staged` as `folder`; back again if the block fails."""
-    aside = _beside(folder, _OLD_SUFFIX)
+    """Rename `staged` to `folder`, and undo that if the block raises."""
+    old = _hidden_name(folder, _OLD_SUFFIX)
     try:
         if folder.exists():
-            folder.rename(aside)
+            folder.rename(old)
         staged.rename(folder)
         yield
     except BaseException:
         if folder.exists() and not staged.exists():
             folder.rename(staged)
-        if aside.exists():
-            aside.rename(folder)
+        if old.exists():
+            old.rename(folder)
         raise
-    shutil.rmtree(aside, ignore_errors=True)  # a network disk may keep what a host has open
+    shutil.rmtree(old, ignore_errors=True)  # files that a host has open may stay on a network disk
 
 
 def _write_outside(root: Path, outside: Mapping[str, bytes], old: Mapping[str, str]) -> None:
+    """Write the files outside the folder and remove old ones; restore all of them if that fails."""
     names = {*outside, *old}
     before = {name: (root / name).read_bytes() for name in names if (root / name).is_file()}
     try:
         for name, data in outside.items():
             write_bytes(root / name, data)
-        _remove_whole(root, {name: value for name, value in old.items() if name not in outside})
+        _remove_intact(root, {name: value for name, value in old.items() if name not in outside})
     except BaseException:
         for name, data in before.items():
             write_bytes(root / name, data)
@@ -205,7 +227,7 @@ def _kept(folder: Path) -> Path:
 
 
 def _keep_changed(folder: Path, manifest: Manifest) -> List[str]:
-    """Copy what somebody changed by hand to a folder beside, before it is replaced."""
+    """Copy the files that were changed by hand to a folder beside this one, and return their names."""
     inside = {folder / name: name for name in changed_files(folder, manifest.files)}
     outside = {folder.parent / name: name for name in changed_files(folder.parent, manifest.outside)}
     for path, name in {**inside, **outside}.items():
@@ -214,15 +236,16 @@ def _keep_changed(folder: Path, manifest: Manifest) -> List[str]:
     return [*inside.values(), *outside.values()]
 
 
-def _remove_whole(root: Path, files: Mapping[str, str]) -> int:
-    whole = [root / name for name, value in files.items() if digest(root / name) == value]
-    for path in whole:
+def _remove_intact(root: Path, files: Mapping[str, str]) -> int:
+    """Delete the files that have the given digests, and return their number."""
+    intact = [root / name for name, value in files.items() if digest(root / name) == value]
+    for path in intact:
         path.unlink()
-    return len(whole)
+    return len(intact)
 
 
 def _remove_empty(folder: Path) -> None:
-    """Folders that hold nothing but Python's byte code go; others stay."""
+    """Delete the folders that hold nothing but Python's byte code."""
     for path in (*sorted(folder.rglob("*"), reverse=True), folder):
         if path.name == BYTE_CODE:
             shutil.rmtree(path)
