@@ -1,4 +1,4 @@
-"""Wall clocks that jump by days while jobs wait and run: nothing ends early, nobody overtakes, nothing is forgotten.
+"""Wall clocks that jump by days while jobs wait and run: no job ends early, overtakes another or is forgotten.
 
 Simulated: `time.time` of this process gives another answer, for the server and the client in it. Deadlines go by
 `time.monotonic`, which a jump of the wall clock leaves alone; the tests would see one that does not.
@@ -26,7 +26,7 @@ DAY_S = 86_400.0
 
 
 class WallClock:
-    """`time.time`, some days off."""
+    """A clock in place of `time.time`, some days off."""
 
     def __init__(self) -> None:
         self._real, self._offset_s = time.time, 0.0
@@ -55,7 +55,7 @@ JUMPS = pytest.mark.parametrize("days", [400.0, -400.0])
 
 @JUMPS
 def test_a_job_that_runs_while_the_clock_jumps_is_neither_hung_nor_gone(tmp_path, clock, gates, days):
-    """Hang detection, the grace of a cancel, an upload's patience and a silent client's deadline are all far off."""
+    """Hang detection, the grace of a cancel, an upload's patience and a silent client's deadline are all far away."""
     told = settings(tmp_path, autostarted=True, idle_free_s=60.0, idle_exit_s=60.0)
     with running(told) as server, Client.of(server.settings) as client:
         submit = make_submit(make_plate(tmp_path / "plate"), gate=str(gates[0]), gate_at=1003)
@@ -82,7 +82,7 @@ def test_a_job_that_runs_while_the_clock_jumps_is_neither_hung_nor_gone(tmp_path
 
 
 def ticks_pass(server, count=3):
-    """Both threads have looked at every deadline so many times."""
+    """Wait until both threads have checked every deadline so many times."""
     for loop in (server._control, server._data):
         seen: list[float] = []
         real = loop.tick
@@ -117,7 +117,7 @@ def test_a_worker_that_hangs_is_still_noticed_after_the_clock_was_set_back(tmp_p
 
 @JUMPS
 def test_jobs_run_and_are_listed_in_the_order_in_which_they_came(tmp_path, clock, gates, days):
-    """Across a restart too: by age comes first who was there first, whatever their `created` says."""
+    """A restart keeps the order too: the job that came first is the oldest, also with a later `created`."""
     plate = make_plate(tmp_path / "plate")
     first = make_submit(plate, gate=str(gates[0]))
     later = [make_submit(plate) for _ in range(4)]
@@ -137,7 +137,7 @@ def test_jobs_run_and_are_listed_in_the_order_in_which_they_came(tmp_path, clock
 
 
 def begun(server, client, submits):
-    """Ids of jobs in the order in which their attempts ended: one worker takes them one by one."""
+    """Return ids of jobs in the order in which their attempts ended: one worker takes them one by one."""
     for submit in submits:
         client.reaches(submit.id, "done")
     ended = [(tuple(path.parent.stat().st_mtime_ns for path in frames_of(server, s)), s.id) for s in submits]
@@ -161,7 +161,7 @@ def test_created_never_goes_back(tmp_path, clock):
 
 
 def test_a_journal_of_jobs_from_the_future_is_served_as_it_is(tmp_path, clock):
-    """The machine's battery was empty: the jobs of yesterday are from 2030, by its clock of today."""
+    """The machine's battery was empty: the jobs of yesterday are from 2030, by today's clock."""
     clock.jump(1500)
     plate = make_plate(tmp_path / "plate")
     future = [make_submit(plate) for _ in range(2)]
@@ -216,7 +216,7 @@ def test_a_client_watches_and_fetches_through_a_jump(tmp_path, clock, gates, day
 
 
 def test_a_wrong_clock_does_not_take_another_machines_writing_for_abandoned(tmp_path, clock):
-    """Files of other machines are as old as the disk says, against the disk's own time."""
+    """The age of another machine's file is taken against the disk's own time."""
     at_work = tmp_path / f".frame.exr.0000beef-1-00000000{TEMPORARY_SUFFIX}"
     at_work.write_bytes(b"half")
     clock.jump(30)

@@ -47,7 +47,7 @@ REAL_WORKER = {"worker_command": (sys.executable, "-m", "gpu_server.worker"), "e
 
 
 def scripted_job(tmp_path: Path, number: int, **script: object) -> Job:
-    """A job over a plate that nothing has seen before."""
+    """Return a job over a new plate."""
     plate = tmp_path / f"plate-{number}"
     plate.mkdir()
     for frame in FRAMES:
@@ -59,7 +59,7 @@ def scripted_job(tmp_path: Path, number: int, **script: object) -> Job:
 
 
 def outcome(client: Client, job: Job, transport: str = "inline") -> VoidBridgeError | str:
-    """What a whole job came to: submitted inline, awaited, fetched."""
+    """Return the state or error of a whole job: submitted inline, awaited, fetched."""
     try:
         id = client.submit(job, transport=transport).id
         status = eventually(lambda: (told := client.status(id)).state in FINAL_STATES and told)
@@ -72,20 +72,20 @@ def outcome(client: Client, job: Job, transport: str = "inline") -> VoidBridgeEr
 
 
 def check_blobs(spool: Path) -> int:
-    """Every blob is what its name says. Returns how many there are."""
+    """Check that every blob has the digest of its name, and return their number."""
     blobs = [path for path in (spool / "blobs").glob("*/*") if path.is_file()]
     assert all(digest_of(path.read_bytes()) == path.name for path in blobs)
     return len(blobs)
 
 
 def check_frames(client: Client, job_id: str) -> None:
-    """Every published frame is there, whole."""
+    """Check that every published frame is there, whole."""
     for frame in client.result(job_id).frames:
         assert digest_of(Path(frame.path).read_bytes()) == frame.digest
 
 
 def check_journal(spool: Path, told: dict[str, tuple[str, int, int]]) -> None:
-    """Once its server has ended, the journal says of every job what the server said: state, attempt, frames."""
+    """Check that the journal of an ended server has the state, attempt and frames that it told clients."""
     with closing(sqlite3.connect(spool / "journal.sqlite")) as db:
         assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         assert db.execute("PRAGMA foreign_key_check").fetchall() == []
@@ -128,7 +128,7 @@ def test_the_server_lives_through_a_full_disk_at_every_write_of_a_job(tmp_path, 
 
 
 def test_an_attempt_whose_number_cannot_be_kept_does_not_run(tmp_path, monkeypatch):
-    """After a restart the next attempt would have the same number, and empty the folder of this one's frames."""
+    """Otherwise the next attempt after a restart would have the same number, and empty this one's folder."""
     disk, mailbox, told = FullDisk((tmp_path,)), Mailbox(), []
     with simulated(disk, monkeypatch):
         writer = JournalThread(Journal(tmp_path / "journal.sqlite"))
@@ -177,7 +177,7 @@ def test_a_server_does_not_start_on_a_full_disk_and_starts_once_there_is_room(tm
 
 @pytest.mark.parametrize("transport", ["inline", "path"])
 def test_a_client_lives_through_a_full_disk_at_every_write_of_its_output(tmp_path, monkeypatch, transport):
-    """What was written stays, nothing is half-written, and the same command goes on once there is room."""
+    """Written frames stay, no file is half-written, and the same command goes on once there is room."""
     disk, failed = FullDisk((tmp_path / "out-",)), 0
     config = config_for(tmp_path, transport=transport)
     with simulated(disk, monkeypatch), running(settings(tmp_path)), connect(config) as client:
@@ -200,7 +200,7 @@ def test_a_client_lives_through_a_full_disk_at_every_write_of_its_output(tmp_pat
 
 
 def check_output(job: Job, whole: bool) -> None:
-    """Whatever has its final name is whole."""
+    """Check that every file with its final name is whole."""
     folder = Path(job.output).parent
     assert not temporaries(folder)
     for frame in FRAMES:
@@ -244,7 +244,7 @@ def test_a_worker_lives_through_a_full_disk_at_every_write_of_an_attempt(tmp_pat
 
 
 def real_job(tmp_path: Path, number: int) -> Job:
-    """For a worker with its engines; over files that nothing has seen before."""
+    """Return a job for a worker with its engines, over new files."""
     plate = write_plate(tmp_path / f"in-{number}", FRAMES, (32, 40), number=number)
     roto = write_matte(tmp_path / f"in-{number}", FRAMES, disc((32, 40), (16, 20), 6 + number / 10_000))
     job = make_shot_job(plate, FRAMES, roto, engine="propagate")
@@ -253,7 +253,7 @@ def real_job(tmp_path: Path, number: int) -> Job:
 
 @pytest.mark.parametrize("headrooms", [(*range(0, 120, 12), 400)] if not LONG else [(*range(0, 192, 4), 400)])
 def test_a_small_disk_runs_out_at_any_point_of_a_job(tmp_path, headrooms):
-    """A real file system, server and worker: the spool, its journal and WAL, scratch and frames share a few MB."""
+    """The file system, server and worker are real: spool, journal and WAL, scratch and frames share a few MB."""
     ends: Counter[str] = Counter()
     with small_disk(tmp_path / "spool") as spool:
         told_jobs = {}
@@ -283,7 +283,7 @@ def test_a_small_disk_runs_out_at_any_point_of_a_job(tmp_path, headrooms):
 
 
 def test_a_client_whose_disk_is_full_keeps_what_is_whole_and_goes_on(tmp_path):
-    """Frames of real size on a real disk that takes one of them."""
+    """The frames have a real size, and the disk takes one of them."""
     with small_disk(tmp_path / "out-1", "256k") as out, running(settings(tmp_path)):
         job = scripted_job(tmp_path, 1)
         for frame in FRAMES:
@@ -312,7 +312,7 @@ def test_a_runtime_folder_without_room_starts_no_server_and_says_where(tmp_path)
 
 
 def test_a_log_without_room_ends_nothing(tmp_path):
-    """A server in a process of its own, which logs to a full disk."""
+    """The server is a process of its own, which logs to a full disk."""
     with small_disk(tmp_path / "logs", "64k") as logs, small_disk(logs / "run", "64k") as run:
         take_room(logs, 0)
         config = config_for(logs)
@@ -346,7 +346,7 @@ def test_an_output_that_becomes_read_only_can_be_fetched_elsewhere(tmp_path):
 
 
 def test_a_spool_that_becomes_read_only_fails_jobs_and_says_so(tmp_path, monkeypatch):
-    """Simulated: the system lets nobody make a disk read-only while files are open there."""
+    """It is simulated: a disk with open files cannot be made read-only."""
     disk = FullDisk((tmp_path / "spool",), number=errno.EROFS)
     with simulated(disk, monkeypatch), running(settings(tmp_path, roots=())), connect(config_for(tmp_path)) as client:
         assert outcome(client, scripted_job(tmp_path, 0)) == "done"

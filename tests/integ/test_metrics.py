@@ -35,7 +35,7 @@ from void_bridge.protocol.messages import GetServerStatus, Ping, Pong
 
 @pytest.fixture
 def port():
-    """One that is free now."""
+    """Return a port that is free now."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         return taken.getsockname()[1]
@@ -48,7 +48,7 @@ def served(tmp_path, port):
 
 
 def get(port, path="/metrics", method="GET", **headers):
-    """Status and text of the answer."""
+    """Return status and text of the answer."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
     try:
         connection.request(method, path, headers=headers)
@@ -59,7 +59,7 @@ def get(port, path="/metrics", method="GET", **headers):
 
 
 def values(port):
-    """(name, *values of labels, by their names) -> value, of a page that Prometheus's own parser has read."""
+    """Return (name, *label values in the order of their names) -> value of a page, read by Prometheus's own parser."""
     status, text = get(port)
     assert status == 200, text
     families = list(text_string_to_metric_families(text))
@@ -143,7 +143,7 @@ def test_the_rules_for_names_are_kept(served, port):
 
 
 def test_the_table_in_operations_md_is_the_page(tmp_path, served, port):
-    """Names, kinds and labels, of a page on which every metric has a value."""
+    """Every metric has a value on the page; names, kinds and labels are compared."""
     _, client = served
     plate, gate = make_plate(tmp_path / "plate"), tmp_path / "gate"
     client.reaches(client.upload(make_submit(plate)).status.id, "done")
@@ -207,7 +207,7 @@ def test_silent_connections_block_neither_pages_nor_the_server_nor_its_end(tmp_p
 
 
 def answered(port):
-    """The answer, or None if the connection was not let in: the last one may not be over yet."""
+    """Return the answer, or None if the connection was not let in: the last one may not be over yet."""
     try:
         return get(port)
     except OSError:

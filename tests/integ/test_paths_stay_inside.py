@@ -1,4 +1,4 @@
-"""The `path` transport: what a client names stays inside the server's roots, whatever lies on the disk."""
+"""The `path` transport: the files that a client names must lie inside the server's roots, links followed."""
 
 import os
 import socket
@@ -40,7 +40,7 @@ def client(server):
 
 
 def submit_of(path, size=SIZE):
-    """A job over one file, said to be there."""
+    """Return a job over one file."""
     job = Job("/p.####.exr", FrameRange.parse("1001"), "/o.####.exr", Colour("ACEScg", "ocio://studio"), quadmask=MATTE)
     return Submit(new_job_id(), job, (InputFile(path, size),), "path")
 
@@ -77,7 +77,7 @@ def link(place, target):
 
 
 def answer_to(client, submit):
-    """The class of the error that a submission is answered with; the server goes on."""
+    """Return the class of the error with which a submission is answered; the server goes on."""
     try:
         client.submit(submit)
         return None
@@ -137,7 +137,7 @@ def test_a_device_inside_the_roots_stalls_nothing(client, roots):
 
 
 def test_files_outside_the_roots_cannot_be_probed(client, tmp_path):
-    """The answer is the same whether a file is there or not."""
+    """The answer is the same for a file that exists and one that does not."""
     said = []
     for name in ("plate.1001.exr", "none.1001.exr"):
         with pytest.raises(Refused) as error:
@@ -154,7 +154,7 @@ def test_a_link_that_stays_inside_is_followed(client, roots):
 
 
 def test_a_hard_link_is_the_file_itself(client, roots, tmp_path):
-    """Said in docs/security.md: who may make one inside the roots could have read the file."""
+    """docs/security.md explains it: a user who may make one inside the roots could have read the file."""
     os.link(tmp_path / "private" / "plate.1001.exr", roots / "plates" / "hard.exr")
     client.submit(submit_of(str(roots / "plates" / "hard.exr")))
 
@@ -163,7 +163,7 @@ def test_a_hard_link_is_the_file_itself(client, roots, tmp_path):
 
 
 def swap(roots, tmp_path):
-    """The folder that was checked makes way for a link to files outside, which look the same."""
+    """Replace a folder that was checked with a link to files outside that look the same."""
     for path in (roots / "plates").iterdir():
         facts = path.stat()
         os.utime(tmp_path / "private" / path.name, ns=(facts.st_atime_ns, facts.st_mtime_ns))
@@ -197,7 +197,7 @@ def test_a_folder_swapped_while_a_job_runs_fails_it(client, roots, tmp_path):
 
 @pytest.mark.parametrize("by_path", [True, False])
 def test_a_worker_reads_no_frame_through_a_folder_that_became_a_link(tmp_path, by_path):
-    """Without the look at each frame it would: the second case shows that the trap works."""
+    """The second case shows that the trap works without the check of each frame."""
     for folder, value in (("plates", 0.25), ("private", 0.75)):
         for frame in (1, 2):
             planes = {name: np.full((4, 6), value, np.float32) for name in "RGB"}
@@ -246,7 +246,7 @@ def test_a_colour_config_that_is_no_file_that_the_client_knows_fails_the_job(cli
 
 
 def test_a_colour_config_inside_the_roots_needs_no_hash(server, roots):
-    """One that the server alone sees, such as a site's, named by an artist's host."""
+    """The config of a site is an example: an artist's host names it, and the server alone sees it."""
     (roots / "show.ocio").write_text("ocio")
     check_config(Colour("ACEScg", f"{roots}/show.ocio"), (str(roots),))
     with pytest.raises(ColourError, match="without its hash"):

@@ -35,7 +35,7 @@ COMMANDS = [
 
 
 def shapes_of(key):
-    """A key as it may be written somewhere."""
+    """Return a key in the forms in which it may be written."""
     raw = z85.decode(key)
     texts = (key, raw.hex(), raw.hex().upper(), base64.b64encode(raw).decode(), repr(raw)[2:-1])
     return [raw, *(text.encode() for text in texts)]
@@ -108,7 +108,7 @@ def test_a_key_that_is_refused_is_not_shown(tmp_path, folder, spoil, caplog):
 
 
 def test_a_worker_gets_no_key(tmp_path, folder):
-    """Neither its environment nor its command line holds one."""
+    """The environment and the command line of the worker hold no key."""
     if not Path("/proc/self/environ").exists():
         pytest.skip("this system does not show what a process was started with")
     with running(settings(tmp_path, bind="tcp://0.0.0.0:*", keys=folder)) as server:

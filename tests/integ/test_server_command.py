@@ -13,7 +13,7 @@ from void_bridge.connection import connection_path, read_connection
 
 @pytest.fixture
 def start(tmp_path):
-    """Starts `serve` with these options; ended with the test."""
+    """Start `serve` with these options; it ends with the test."""
     started = []
 
     def start(*options, **variables):

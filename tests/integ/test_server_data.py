@@ -18,7 +18,7 @@ def served(tmp_path):
 
 @pytest.fixture
 def wanted(served, tmp_path):
-    """A blob of several parts that a submitted job lacks."""
+    """Return a blob of several parts that a submitted job lacks."""
     submit = make_submit(make_plate(tmp_path / "plates", "1", size=5_000_000), frames="1")
     served.submit(submit)
     return submit, Path(submit.inputs[0].path).read_bytes()

@@ -1,4 +1,4 @@
-"""What a real server and its workers log, read as a log collector would."""
+"""The logs of a real server and its workers, read as a log collector would."""
 
 import json
 import signal
@@ -15,7 +15,7 @@ NO_JOBS = ("listening on", "is ready on", "has ended with", "stopping")
 
 @pytest.fixture(scope="module")
 def logged(tmp_path_factory):
-    """Lines of a server that has seen jobs end in every way, and the jobs by how they ended."""
+    """Return the lines of a server whose jobs ended in every way, and the jobs by how they ended."""
     folder = tmp_path_factory.mktemp("logged")
     plate = make_plate(folder / "plates")
     gate = str(folder / "never")

@@ -1,4 +1,4 @@
-"""What survives when a server is killed, and what goes on when the next one starts."""
+"""A server that is killed, and the next one that goes on with its jobs."""
 
 import os
 import sqlite3

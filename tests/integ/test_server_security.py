@@ -1,4 +1,4 @@
-"""Who may talk to a server, and what it survives from those who may."""
+"""The keys of clients, and malformed messages of clients that have one."""
 
 import json
 import os
@@ -32,7 +32,7 @@ def found(server):
 
 
 def answers(address, configure):
-    """Whether a server answers a ping over a socket set up so."""
+    """Return whether a server answers a ping over a socket set up so."""
     context = zmq.Context()
     socket = context.socket(zmq.DEALER)
     socket.linger = 0
@@ -297,7 +297,7 @@ def test_a_client_that_reads_nothing_does_not_hold_up_others(server, tmp_path):
 
 
 def test_many_requests_at_once_are_all_answered(server, tmp_path):
-    """By a client that is slower than the server: what it does not take yet waits."""
+    """The client is slower than the server: answers that it does not take yet wait."""
     with Client.of(server.settings) as client:
         plate = make_plate(tmp_path / "plate")
         for number in range(60):

@@ -1,4 +1,4 @@
-"""What a server says of itself, to a client, to `void-bridge top`, and while its disk stalls."""
+"""The status of a server: for a client, for `void-bridge top`, and while its disk stalls."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def gate(tmp_path):
 
 @pytest.fixture
 def served(tmp_path):
-    """A server and a plain client of it, with a limit on its spool."""
+    """Start a server with a limit on its spool, and a plain client of it."""
     with (
         running(settings(tmp_path, spool_limit_bytes=10**9, workers=2)) as server,
         Client.of(server.settings) as client,

@@ -36,7 +36,7 @@ Section = dict[str, list[str]]
 
 
 def unit() -> dict[str, Section]:
-    """A key may be there several times, which configparser refuses."""
+    """Return the unit as section -> key -> values: a key may be there several times, which configparser refuses."""
     sections: dict[str, Section] = {}
     for line in UNIT.read_text(encoding="utf-8").splitlines():
         if line.startswith("["):
@@ -53,7 +53,7 @@ def only(key: str) -> str:
 
 
 def words() -> list[str]:
-    """Of ExecStart, as systemd splits them where there is nothing to escape."""
+    """Return the words of ExecStart, split as systemd does where there is nothing to escape."""
     assert not set(only("ExecStart")) & set("\\\"'$;")
     return only("ExecStart").split()
 
@@ -93,7 +93,7 @@ def test_its_options_are_those_of_our_command_line():
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    """A user's, with void-bridge where the unit looks for it."""
+    """Make the home of a user, with void-bridge where the unit looks for it."""
     program = tmp_path / ".local" / "bin" / "void-bridge"
     program.parent.mkdir(parents=True)
     program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m void_bridge.cli "$@"\n')
@@ -147,7 +147,7 @@ def test_the_windows_recipe_is_marked_and_says_the_same():
 
 
 def test_they_come_with_the_wheel():
-    """tests/integ/test_wheel.py holds every file of the packages to it; here, that they lie in one."""
+    """They lie in a package; tests/integ/test_wheel.py checks that every file of the packages is in the wheel."""
     assert {path.name for path in FOLDER.iterdir() if path.suffix not in (".py", "")} == {
         "void-bridge.service",
         "void-bridge.xml",

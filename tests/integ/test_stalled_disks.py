@@ -81,7 +81,7 @@ def test_a_blob_whose_write_stalls_holds_up_no_answer_and_no_cancel(tmp_path, mo
 
 
 def test_inputs_that_stall_hold_up_no_answer_and_no_cancel(tmp_path, monkeypatch, gate):
-    """More submissions than the pool has threads wait for a share that does not answer."""
+    """The share does not answer, and more submissions wait for it than the pool has threads."""
     moves, waiting = threading.Event(), []
     real = inputs.check_unchanged
 
@@ -134,7 +134,7 @@ def test_a_pipe_in_the_place_of_an_input_is_refused_and_not_opened(tmp_path):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc to see that the worker waits in open()")
 def test_a_worker_that_waits_for_a_disk_is_ended_after_a_cancel_and_replaced(tmp_path):
-    """Its plate becomes a pipe that nobody writes to, between the server's look at it and the worker's opening it."""
+    """The plate becomes a pipe without a writer, after the server has checked it and before the worker opens it."""
     told = settings(
         tmp_path,
         worker_command=(sys.executable, "-m", "gpu_server.worker"),
@@ -182,7 +182,7 @@ def test_a_worker_that_is_frozen_holds_up_no_answer_and_no_cancel(tmp_path, gate
 
 
 def waits_in_open(process: psutil.Process) -> bool:
-    """Whether a thread of it waits for the other end of a pipe."""
+    """Return whether a thread of a process waits for the other end of a pipe."""
     tasks = Path(f"/proc/{process.pid}/task").glob("*/wchan")
     return any(task.read_text() == "wait_for_partner" for task in tasks)
 

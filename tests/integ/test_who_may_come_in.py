@@ -1,4 +1,4 @@
-"""Another user of the same machine, and whoever has a key or has it no more."""
+"""Another user of the same machine, and clients whose key is on the list, or no longer."""
 
 import json
 import os
@@ -84,7 +84,7 @@ def people():
 
 @contextmanager
 def served(anna, code, *words, run="run", **variables):
-    """A server of Anna's, and her connection file; ended with everything that it started."""
+    """Start a server of Anna's, and return her connection file; all its processes end with the test."""
     process = anna.start(code, *words, **variables)
     try:
         found = eventually(lambda: process.poll() is not None or list((anna.home / run).glob("*.json")))
@@ -97,7 +97,7 @@ def served(anna, code, *words, run="run", **variables):
 
 @contextmanager
 def server_of(anna):
-    """As the tests start them, with scripted workers."""
+    """Start a server as the other tests do, with scripted workers."""
     own = settings(anna.home, worker_command=(python_for_all(), str(REPOSITORY / "tests/support/scripted_worker.py")))
     with served(anna, _LAUNCH, json.dumps(asdict(own), default=str), "text") as found:
         yield found
@@ -122,7 +122,7 @@ def test_another_user_cannot_drive_a_server_or_see_what_it_holds(people):
 
 
 def test_a_server_that_a_client_starts_is_as_private(people):
-    """`serve --autostarted`, which logs to a file of its spool, with the folders that nobody has configured."""
+    """The server is `serve --autostarted`, which logs to a file of its spool; its folders are the defaults."""
     anna, bob, _ = people
     code = "from void_bridge.cli.main import main; raise SystemExit(main(['serve', '--autostarted']))"
     run = f".local/state/void-bridge/run/{os.uname().nodename}"
@@ -154,7 +154,7 @@ time.sleep(600)
 
 @pytest.mark.parametrize("lock", ["held", "free"])
 def test_a_runtime_folder_that_another_user_made_first_is_not_used(people, lock):
-    """As below /tmp: with a package to import, a log that is a link, and a lock that is never let go."""
+    """The folder is below one like /tmp, with a package to import, a log that is a link, and a taken lock."""
     anna, bob, shared = people
     victim = anna.home / "diary"
     victim.write_text("dear diary")

@@ -1,7 +1,7 @@
-"""What `void-bridge doctor` says of GPU, driver and torch.
+"""The findings of `void-bridge doctor` about GPU, driver and torch.
 
-Fakes: a program named nvidia-smi, whose words are modelled on NVIDIA's manual page and on what it is publicly seen to
-say; a package named torch that holds a version file alone; a PCI bus of three files. No GPU has seen any of this.
+The fakes are a program named nvidia-smi, whose output is modelled on NVIDIA's manual page and on published output; a
+package named torch that holds a version file alone; and a PCI bus of three files. It has not been run with a GPU.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ exit 0
 
 
 class Machine:
-    """Where the fakes lie; `smi` says what nvidia-smi answers, `torch` what is installed."""
+    """The folders of the fakes; `smi` sets the answer of nvidia-smi, `torch` the installed torch."""
 
     def __init__(self, folder):
         self.folder, self.programs, self.packages = folder, folder / "programs", folder / "packages"
@@ -74,7 +74,7 @@ class Machine:
 
 @pytest.fixture
 def machine(tmp_path, monkeypatch):
-    """Without GPU and torch, but with more free memory than any plan asks for."""
+    """Fake a machine without GPU and torch, but with more free memory than any plan asks for."""
     machine = Machine(tmp_path)
     monkeypatch.setenv("PATH", f"{machine.programs}:/usr/bin:/bin")
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
@@ -88,7 +88,7 @@ def machine(tmp_path, monkeypatch):
 
 
 def _which(name, folder):
-    """A machine's own nvidia-smi is none of these tests."""
+    """Return the fake program alone: this machine's own nvidia-smi must not be found."""
     return str(folder / name) if (folder / name).exists() else None
 
 
@@ -294,7 +294,7 @@ def test_this_machines_own_torch_is_read_without_importing_it():
 
 
 def test_a_file_of_torch_as_it_is_published():
-    """The fields are assignments with and without a type."""
+    """Its fields are assignments with and without a type."""
     text = "from typing import Optional\n__version__ = '2.11.0+cu128'\ncuda: Optional[str] = '12.8'\nhip = None\n"
     assert torch_build._constants(torch_build.ast.parse(text)) == {
         "__version__": "2.11.0+cu128",

@@ -1,4 +1,4 @@
-"""What `void-bridge doctor` says of ports, the allow-list, the spool's files, weights and the farm."""
+"""The findings of `void-bridge doctor` about ports, the allow-list, the spool's files, weights and the farm."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def port_of(tmp_path, **changes):
 
 @pytest.fixture
 def pair():
-    """Two free ports that follow each other, as a server takes them."""
+    """Return the first of two free ports that follow each other, as a server takes them."""
     while True:
         with socket.socket() as first, socket.socket() as second:
             first.bind(("127.0.0.1", 0))
@@ -57,7 +57,7 @@ def test_any_port_and_a_free_port_are_in_order(tmp_path, pair):
 
 @pytest.mark.parametrize("which", [0, 1])
 def test_a_port_of_another_program_is_bad(tmp_path, pair, which):
-    """Frames go over the port after the one that is named."""
+    """The port after the one that is named counts too: frames go over it."""
     with socket.create_server(("127.0.0.1", pair + which)):
         finding = port_of(tmp_path, bind=f"tcp://127.0.0.1:{pair}")
     assert finding.state == "bad" and finding.detail.startswith(f"127.0.0.1:{pair + which}: Address already in use")
@@ -195,7 +195,7 @@ def whole(tmp_path_factory):
 
 @pytest.fixture
 def own(whole, tmp_path):
-    """Of this test's own: links to the weights, to be taken away or spoilt one by one."""
+    """Make links to the weights for one test, to be removed or spoilt one by one."""
     for path in whole.rglob("*"):
         target = tmp_path / "models" / path.relative_to(whole)
         if path.is_dir():

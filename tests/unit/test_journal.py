@@ -49,7 +49,7 @@ def writer(journal):
 
 
 def outcome_of(writer, change):
-    """(result, error) of a change, once it is durable."""
+    """Return (result, error) of a change, once it is durable."""
     done, outcome = threading.Event(), []
     writer.do(change, lambda *how: (outcome.extend(how), done.set()))
     assert done.wait(10)

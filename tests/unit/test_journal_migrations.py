@@ -30,7 +30,7 @@ STEP_2 = "ALTER TABLE jobs ADD COLUMN label TEXT NOT NULL DEFAULT ''; CREATE TAB
 
 
 def fixture(version: int, spool: Path) -> Path:
-    """A journal of an old version below `spool`."""
+    """Put a journal of an old version below `spool`."""
     spool.mkdir(parents=True, exist_ok=True)
     path = spool / "journal.sqlite"
     with closing(sqlite3.connect(path)) as database:
@@ -40,7 +40,7 @@ def fixture(version: int, spool: Path) -> Path:
 
 
 def tables(path: Path) -> str:
-    """The tables as they were asked for, without what does not matter."""
+    """Return the SQL of the tables, with single spaces."""
     with closing(sqlite3.connect(path)) as database:
         rows = database.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY name").fetchall()
     return "\n".join(re.sub(r"\s+", " ", sql) for (sql,) in rows)
@@ -132,7 +132,7 @@ def test_jobs_in_every_state_come_back(version, tmp_path):
 
 @pytest.mark.parametrize("version", sorted(RECORDED))
 def test_a_server_goes_on_with_an_old_journal(version, tmp_path):
-    """What had not ended is done, what was published stays, and a new job works."""
+    """Unfinished jobs are done, published frames stay, and a new job works."""
     spool = tmp_path / "spool"
     path = fixture(version, spool)
     lay_out(spool, rows(path)["frames"])
@@ -150,7 +150,7 @@ def test_a_server_goes_on_with_an_old_journal(version, tmp_path):
 
 
 def lay_out(spool: Path, frames: list[tuple[object, ...]]) -> None:
-    """The files that a journal of the fixture speaks of."""
+    """Make the files that a journal of the fixture names."""
     for number in journals.FRAMES:
         name = journals.digest(journals.blob(number))
         (spool / "blobs" / name[:2]).mkdir(parents=True, exist_ok=True)
@@ -165,7 +165,7 @@ def lay_out(spool: Path, frames: list[tuple[object, ...]]) -> None:
 
 @pytest.fixture
 def next_version(monkeypatch):
-    """As if the next version were released."""
+    """Add a migration, as if the next version were released."""
     monkeypatch.setattr(schema, "MIGRATIONS", {**MIGRATIONS, SCHEMA_VERSION + 1: STEP_2})
     monkeypatch.setattr(schema, "SCHEMA_VERSION", SCHEMA_VERSION + 1)
 

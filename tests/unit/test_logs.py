@@ -1,4 +1,4 @@
-"""Lines of the log: whose job they are about, and that nobody's words can forge one."""
+"""The lines of the log: they name their job, and the words of others cannot forge one."""
 
 import io
 import json
@@ -218,7 +218,7 @@ def test_logs_do_not_fill_the_disk(tmp_path, log, monkeypatch):
 
 
 def said_by_worker(act):
-    """What a worker writes to its stderr."""
+    """Return the lines that a worker writes to its stderr."""
     stream = io.StringIO()
     log = logging.Logger("gpu_server.engines.void")
     log.addHandler(handler_to_server(stream))

@@ -1,4 +1,4 @@
-"""Which job comes next."""
+"""The choice of the next job."""
 
 from dataclasses import dataclass
 
@@ -30,7 +30,7 @@ def test_the_user_with_fewer_jobs_running_goes_first():
 
 
 def test_users_take_turns_on_one_worker():
-    """With nothing running at the moment of choice, who was served last waits."""
+    """If no job runs at the moment of choice, the user who was served last waits."""
     queued = [Queued(f"a{i}", "ann", created=i) for i in range(3)] + [
         Queued(f"b{i}", "bob", created=10 + i) for i in range(3)
     ]
