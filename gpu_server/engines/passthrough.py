@@ -47,7 +47,7 @@ class RoundtripEngine(Engine):
 
     name = "roundtrip"
     version = "1"
-    summary = "returns the plate after its trip to the model's canvas and domain; for judging that trip"
+    summary = "returns the plate through the model's canvas and domain and back; for judging that way"
     domain = "model"
     stages = RoundtripStage
 

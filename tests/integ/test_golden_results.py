@@ -37,7 +37,7 @@ def test_an_engine_makes_the_pixels_that_were_recorded(engine, tmp_path):
 
 
 @pytest.mark.parametrize("engine", OPTIONS)
-def test_the_record_shows_what_an_engine_did(engine):
+def test_a_record_differs_from_the_plate(engine):
     """Else a drift of it could not be seen: what was pasted is far from the plate."""
     made = recorded(engine)
     before = recorded("shot")["plate"][made["pasted"]]
@@ -45,7 +45,7 @@ def test_the_record_shows_what_an_engine_did(engine):
     assert apart(made["rgb"], before).typical > 0.1
 
 
-def test_the_footage_is_what_was_recorded_installation():
+def test_the_footage_equals_its_record():
     expected, found = recorded("shot"), golden.made_shot()
     assert expected.keys() == found.keys()
     for name in expected:

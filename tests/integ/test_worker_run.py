@@ -135,7 +135,7 @@ def test_an_empty_matte_gives_the_plate_and_says_so(tmp_path):
 
 
 @pytest.mark.parametrize("engine", ["passthrough", "propagate", "roundtrip"])
-def test_a_matte_over_everything_is_no_reason_to_fail(tmp_path, engine):
+def test_a_matte_over_everything_is_filled(tmp_path, engine):
     plate = write_plate(tmp_path, FRAMES, SHAPE)
     roto = write_matte(tmp_path, FRAMES, np.ones(SHAPE, np.float16))
     job = make_job(plate, FRAMES, roto, engine=engine, canvas="48x64")
@@ -218,7 +218,7 @@ def test_a_cancelled_job_ends_as_cancelled(shot, tmp_path):
     assert (ended.state, written) == ("cancelled", {})
 
 
-def test_exposure_is_measured_once_and_told(shot, tmp_path):
+def test_exposure_is_measured_once_and_reported(shot, tmp_path):
     plate, roto = shot
     colour = Colour(COLOUR.space, COLOUR.config)
     job = make_job(plate, FRAMES, roto, colour=colour)
@@ -228,7 +228,7 @@ def test_exposure_is_measured_once_and_told(shot, tmp_path):
     assert resolved.replace(colour=colour) == job
 
 
-def test_a_trip_to_the_models_domain_and_back_is_half_float_rounding(tmp_path):
+def test_the_models_domain_and_back_is_half_float_rounding(tmp_path):
     """On a canvas of the plate's own size nothing but colour happens, and colour is invertible."""
     plate, roto = write_plate(tmp_path, FRAMES, SHAPE), write_matte(tmp_path, FRAMES, HOLE)
     bright = read_frame(plate.path(1001)).parts[0]

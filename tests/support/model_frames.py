@@ -75,7 +75,7 @@ class Scene:
     def plate(self, frame: int) -> Array:
         return grainy(self.dirty, frame)
 
-    def trip(self, frame: int) -> Array:
+    def reconstruction(self, frame: int) -> Array:
         return through_vae(self.plate(frame), "trip", frame)
 
     def made(self, frame: int, gain: Array | float = 1.0) -> Array:

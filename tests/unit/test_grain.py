@@ -116,7 +116,7 @@ def true_strength() -> float:
 
 
 @pytest.mark.parametrize("shift", [0.0, -3.0, -3.4, None])
-def test_grain_of_a_plate_whose_motion_nobody_solved(shift):
+def test_grain_is_measured_without_known_motion(shift):
     there = None if shift is None else scenery(2, shift)
     grain = measure_grain([(scenery(1), there, np.ones((512, 512), bool))], 0.0)
     flat = np.full((64, 64, 3), np.log(10) / np.log(51), np.float32)
@@ -133,7 +133,7 @@ def test_mattes_are_no_scenery():
     assert grain.strength(flat).mean() == pytest.approx(true_strength(), rel=0.15)
 
 
-def test_only_what_is_not_the_plates_is_regrained():
+def test_only_generated_pixels_are_regrained():
     grain = measure_grain([(scenery(1), scenery(2), np.ones((512, 512), bool))], 0.0)
     smooth, plate_share = np.full((128, 128, 3), 0.18, np.float32), np.ones((128, 128), np.float32)
     plate_share[:, 64:] = 0

@@ -32,7 +32,7 @@ def clip() -> ArrayClip:
 
 
 def model_patches(gain: np.ndarray | float = 1.0) -> Iterator[Patch]:
-    """As the model would fill it: softer, off in exposure inside the hole."""
+    """Yield patches as a model would make them: softer, and off in exposure inside the hole."""
     for index in range(FRAMES):
         rgb = wall(1)[AROUND.slices].copy()
         inside = HOLE.relative_to(AROUND).slices
@@ -46,17 +46,17 @@ def real_patches(confidence: np.ndarray) -> Iterator[Patch]:
 
 
 def filled(confidence: np.ndarray, gain: np.ndarray | float = 1.0) -> tuple[list[Patch], RealShare]:
-    told = RealShare()
-    return list(mix_fills(model_patches(gain), real_patches(confidence), clip(), told)), told
+    share_total = RealShare()
+    return list(mix_fills(model_patches(gain), real_patches(confidence), clip(), share_total)), share_total
 
 
 def alike(one: np.ndarray, other: np.ndarray) -> float:
-    """Correlation of the fine detail."""
+    """Return the correlation of the fine detail."""
     return float(np.corrcoef(fine(one).ravel(), fine(other).ravel())[0, 1])
 
 
-def test_real_where_only_the_object_hid_and_the_models_where_things_were_affected():
-    patches, told = filled(np.ones(PLATE, np.float32))
+def test_real_pixels_fill_the_object_and_the_models_the_affected_area():
+    patches, share_total = filled(np.ones(PLATE, np.float32))
     assert [p.index for p in patches] == [0, 1, 2] and all(p.box == AROUND for p in patches)
     rgb = patches[1].rgb
     real = Box(HOLE.y0, HOLE.x0, SHADOW.y0 - 6, HOLE.x1)
@@ -64,12 +64,12 @@ def test_real_where_only_the_object_hid_and_the_models_where_things_were_affecte
     made = SHADOW.relative_to(AROUND).slices
     assert alike(rgb[made], wall(2)[SHADOW.slices]) > 0.99 > 0.2 > alike(rgb[made], wall(1)[SHADOW.slices])
     share = 1 - SHADOW.height * SHADOW.width / (HOLE.height * HOLE.width)
-    assert told.share == pytest.approx(share, abs=0.03)
+    assert share_total.share == pytest.approx(share, abs=0.03)
     assert patches[1].confidence is not None
     assert not patches[1].confidence[made].any() and patches[1].confidence[real.relative_to(AROUND).slices].all()
 
 
-def test_where_nobody_looked_the_models_pixels_fill():
+def test_the_models_pixels_fill_areas_that_no_frame_shows():
     seen = np.ones(PLATE, np.float32)
     seen[:, 340:] = 0
     patches, _ = filled(seen)
@@ -81,19 +81,19 @@ def test_where_nobody_looked_the_models_pixels_fill():
     )
 
 
-def test_no_hard_edge_between_the_two():
+def test_real_and_generated_pixels_blend_without_a_hard_edge():
     seen = 1 - ellipse(200, 340, 50, 80, 3)
-    told = RealShare()
+    share_total = RealShare()
     flat = [Patch(p.index, p.box, np.full_like(p.rgb, 0.2)) for p in model_patches()]
     real = [Patch(p.index, p.box, np.full_like(p.rgb, 0.25), p.confidence) for p in real_patches(seen)]
     plain = clip()
     plain.plates[:] = 0.25
-    result = list(mix_fills(flat, real, plain, told))[1].rgb
+    result = list(mix_fills(flat, real, plain, share_total))[1].rgb
     assert np.abs(np.diff(result, axis=1)).max() < 0.02
     assert np.abs(np.diff(result, axis=0)).max() < 0.02
 
 
-def test_the_model_takes_the_exposure_of_what_is_real():
+def test_the_model_takes_the_exposure_of_real_pixels():
     seen = np.ones(PLATE, np.float32)
     seen[:, 340:] = 0
     alone, _ = filled(seen)
@@ -105,24 +105,24 @@ def test_the_model_takes_the_exposure_of_what_is_real():
 
 def test_confidence_that_comes_and_goes_does_not_flicker():
     draw = np.random.default_rng(3)
-    told, whole = RealShare(), clip()
+    share_total, whole = RealShare(), clip()
     real = []
     for index, patch in enumerate(real_patches(np.ones(PLATE, np.float32))):
         wobbling = 0.6 + 0.05 * draw.standard_normal(HOLE.shape).astype(np.float32) + 0.01 * index
         real.append(Patch(patch.index, patch.box, patch.rgb, wobbling))
-    mixed = [p.confidence for p in mix_fills(model_patches(), real, whole, told) if p.confidence is not None]
+    mixed = [p.confidence for p in mix_fills(model_patches(), real, whole, share_total) if p.confidence is not None]
     weights = np.stack(mixed)[(slice(None), *HOLE.relative_to(AROUND).slices)]
     unsteadied = np.clip((np.stack([p.confidence for p in real]) - 0.45) / 0.3, 0, 1)
     assert weights.std(axis=0).mean() < 0.35 * unsteadied.std(axis=0).mean()
 
 
-def test_frames_that_one_of_them_has_nothing_for_are_the_models():
+def test_frames_without_real_pixels_are_the_models():
     nothing = [Patch(i, Box(0, 0, 0, 0), np.zeros((0, 0, 3), np.float32), generated=False) for i in range(FRAMES)]
-    told = RealShare()
-    patches = list(mix_fills(model_patches(), nothing, clip(), told))
+    share_total = RealShare()
+    patches = list(mix_fills(model_patches(), nothing, clip(), share_total))
     for patch, made in zip(patches, model_patches(), strict=True):
         np.testing.assert_array_equal(patch.rgb, made.rgb)
-    assert told.share == 0
+    assert share_total.share == 0
 
 
 def test_two_fills_of_different_length_are_refused():
@@ -135,13 +135,13 @@ def test_with_the_propagate_engine_real_pixels_win(tmp_path):
     whole = footage_clip(footage)
     real = outcome(PropagateEngine(), whole, tmp_path)
     soft = [Patch(i, Box(0, 0, 135, 240), np.full((135, 240, 3), 0.2, np.float32)) for i in range(8)]
-    told = RealShare()
+    share_total = RealShare()
     pasted = whole.plates.copy()
-    for patch in mix_fills(soft, real.patches, whole, told):
+    for patch in mix_fills(soft, real.patches, whole, share_total):
         weight = whole.matte("paste", patch.index, patch.box)[..., None]
         pasted[patch.index] += weight * (patch.rgb - pasted[patch.index])
     only_object = (footage.remove > 0.5) & (footage.affected <= 0)
-    assert told.share > 0.3
+    assert share_total.share > 0.3
     assert psnr(pasted, footage.backgrounds, only_object) > psnr(
         np.full_like(pasted, 0.2), footage.backgrounds, only_object
     )

@@ -33,7 +33,7 @@ def test_layers_of_one_file_become_planes_over_the_raster(tmp_path):
     assert planes.affected is None and len(decoded) == 1
 
 
-def test_a_made_quadmask_goes_with_a_keep(tmp_path):
+def test_a_quadmask_combines_with_a_keep_matte(tmp_path):
     write_simple(tmp_path / "quad.0007.exr", {"Y": np.full(FORMAT.shape, 63 / 255, np.float16)})
     write_simple(tmp_path / "keep.0007.exr", {"A": np.ones(FORMAT.shape, np.float16)})
     planes = reader(tmp_path, quadmask="quad.####.exr", keep="keep.####.exr").planes(7)

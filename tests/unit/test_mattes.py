@@ -56,7 +56,7 @@ def test_invert_turns_outside_the_window_in():
     assert (got == 0).sum() == 6 and (got == 1).sum() == got.size - 6
 
 
-def test_what_is_no_matte_value_is_brought_into_range():
+def test_values_outside_0_to_1_are_clipped():
     channel = np.array([[np.nan, np.inf, -np.inf], [-0.5, 1.5, 0.25]], np.float16)
     got = plane_over(channel, Box(0, 0, 2, 3), Box(0, 0, 2, 3))
     assert got.tolist() == [[0, 1, 0], [0, 1, 0.25]]

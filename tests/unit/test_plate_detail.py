@@ -58,7 +58,7 @@ def looks_of(scene: Scene, gain: tuple[float, ...] = (1.0,), frames: int = FRAME
     factor = np.array(gain, np.float32)
     return [
         measure_on_canvas(
-            scene.made(i, factor), scene.trip(i), code(shrunk(scene.plate(i))), scene.quadmask, linear, code
+            scene.made(i, factor), scene.reconstruction(i), code(shrunk(scene.plate(i))), scene.quadmask, linear, code
         )
         for i in range(frames)
     ]
@@ -96,14 +96,14 @@ def test_a_wall_without_its_shadow_has_the_plates_texture(gain):
     assert frame.plate_share[scene.zone].mean() > 0.95
 
 
-def test_where_the_shadow_was_nothing_of_it_is_left():
+def test_nothing_of_a_removed_shadow_is_left():
     scene, frame = done("shadow")
     error = (display(frame.rgb) - display(scene.truth))[scene.zone].mean()
     assert abs(error) < 0.003 < 0.05 < abs((display(scene.dirty) - display(scene.truth))[scene.zone].mean())
 
 
 @pytest.mark.parametrize("name", ["shadow", "hard", "moved", "flat"])
-def test_what_the_model_left_alone_is_the_plate_bit_for_bit(name):
+def test_unchanged_pixels_are_the_plate_bit_for_bit(name):
     scene, frame = done(name)
     same = (frame.rgb == scene.plate(1)).all(axis=2)
     assert same[unchanged(scene)].mean() > 0.95
@@ -149,7 +149,7 @@ def test_decisions_do_not_flicker_with_grain(name):
     assert np.quantile(plate_share, 0.99) < 0.08
 
 
-def test_a_frame_is_the_same_whatever_was_made_before():
+def test_a_frame_does_not_depend_on_those_made_before():
     scene, frame = done("shadow")
     _, _, grain = prepared("shadow")
     again = integrate(looks_of(scene), 1, plate_frame(scene, 1, grain), rng(1, "grain", 1))
@@ -164,7 +164,7 @@ def test_a_part_of_a_frame_is_as_in_the_whole():
     np.testing.assert_array_equal(part.rgb, whole.rgb[box.slices])
 
 
-def test_the_unmasked_fill_is_the_frame_where_nothing_is_the_plates():
+def test_the_unmasked_fill_equals_the_frame_where_no_pixel_is_the_plates():
     scene, frame = done("moved")
     _, _, grain = prepared("moved")
     made = frame.plate_share == 0
@@ -182,7 +182,7 @@ def test_a_crop_that_moves_has_its_neighbours_decisions_in_place():
     assert shift_change(here, 0.3, -0.4) is here
 
 
-def test_without_a_trip_everything_is_the_models():
+def test_without_a_reconstruction_every_pixel_is_the_models():
     scene = shadow()
     one = measure_on_canvas(scene.made(0), None, code(shrunk(scene.plate(0))), scene.quadmask, linear, code)
     result = integrate([one], 0, plate_frame(scene, 0, no_grain()), None)
@@ -210,7 +210,7 @@ def test_every_frame_has_its_neighbours():
 
 
 @pytest.mark.parametrize(("drawn", "share"), [(slice(0, 168), 0.0), (slice(0, 95), 0.5)])
-def test_what_the_matte_cuts_off_is_told(drawn, share):
+def test_changes_that_the_matte_cuts_off_are_measured(drawn, share):
     scene = shadow()
     paste = np.zeros(CANVAS, np.float32)
     paste[12:84, drawn] = 1

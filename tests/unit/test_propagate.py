@@ -70,7 +70,7 @@ def test_highlights_come_back_over_5(cleaned):
     assert (result.pasted.max(axis=-1)[lamps] > 5).mean() > 0.99
 
 
-def test_it_says_what_it_did(cleaned):
+def test_the_report_says_how_much_other_frames_showed(cleaned):
     camera, _, result = cleaned
     assert result.report["camera"] == ("static" if camera == "static" else "moving")
     assert result.report["seen_share"] > 0.98
@@ -110,7 +110,7 @@ def still_object(**options) -> tuple:
     return make_clip(camera="static", frames=5, object_motion="still", object_size=0.3, **{**SIZE, **options})
 
 
-def test_an_object_that_never_moves_is_made_up_once(tmp_path):
+def test_an_object_that_never_moves_is_filled_by_synthesis_once(tmp_path):
     footage = still_object(grain=0.0)
     result = outcome(PropagateEngine(), footage_clip(footage), tmp_path)
     inside = footage.remove[0] > 0.9
@@ -120,7 +120,7 @@ def test_an_object_that_never_moves_is_made_up_once(tmp_path):
     assert result.pasted[0][inside].std() > 0.3 * footage.backgrounds[0][inside].clip(0, 1).std()
 
 
-def test_made_up_pixels_get_living_grain(tmp_path):
+def test_synthesised_pixels_get_grain_that_changes_with_the_frame(tmp_path):
     footage = still_object()
     result = outcome(PropagateEngine(), footage_clip(footage), tmp_path)
     inside, outside = footage.remove > 0.9, outside_of(footage)
@@ -151,19 +151,19 @@ def test_a_frame_without_a_hole_is_left_alone(tmp_path):
     assert result.patches[0].box.empty
 
 
-def test_no_hole_at_all(tmp_path):
+def test_without_a_hole_nothing_is_generated(tmp_path):
     result = outcome(PropagateEngine(), plain_clip(np.zeros((3, 72, 96), np.float32)), tmp_path)
     assert [p.generated for p in result.patches] == [False] * 3
 
 
 @pytest.mark.parametrize("frames", [1, 3])
-def test_a_hole_over_everything_gives_something_calm(frames, tmp_path):
+def test_a_hole_over_everything_gives_a_smooth_picture(frames, tmp_path):
     result = outcome(PropagateEngine(), plain_clip(np.ones((frames, 72, 96), np.float32), frames), tmp_path)
     assert np.isfinite(result.pasted).all()
     assert max(p.confidence.max() for p in result.patches) == 0
 
 
-def test_a_single_frame_is_made_up(tmp_path):
+def test_a_single_frame_is_synthesised(tmp_path):
     hole = np.zeros((1, 72, 96), np.float32)
     hole[0, 20:40, 20:40] = 1
     result = outcome(PropagateEngine(), plain_clip(hole, 1), tmp_path)

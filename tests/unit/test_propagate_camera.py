@@ -84,14 +84,14 @@ def test_sources_lie_on_both_sides_in_time(tmp_path):
     assert not find_unseen(survey, camera, 8, taken).any()
 
 
-def test_what_every_frame_hides_is_never_seen(tmp_path):
+def test_pixels_that_every_frame_hides_are_unseen(tmp_path):
     footage = make_clip(camera="static", frames=4, object_motion="still", **SIZE)
     survey, camera = solved(footage_clip(footage), tmp_path)
     assert choose_sources(survey, camera, 2) == []
     np.testing.assert_array_equal(find_unseen(survey, camera, 2, []), survey.hole(2))
 
 
-def test_parallax_is_what_the_camera_leaves_over(tmp_path):
+def test_parallax_is_the_residual_flow(tmp_path):
     footage = make_clip(camera="static", frames=2, object_size=0.2, grain=0.0, **SIZE)
     plates = footage.plates.copy()
     plates[1, 90:] = np.roll(plates[1, 90:], 4, axis=1)
@@ -113,7 +113,7 @@ def test_completion_keeps_what_is_known_and_continues_it():
     assert np.abs(filled - ramp)[40:80, 60:100].max() < 1.0
 
 
-def test_a_hand_before_a_still_camera_is_a_mover_and_the_wall_is_not(tmp_path):
+def test_a_hand_before_a_still_camera_is_a_moving_object_and_the_wall_is_not(tmp_path):
     footage = make_clip(camera="static", frames=3, object_size=0.2, **SIZE)
     plates = footage.plates.copy()
     hand = np.random.default_rng(3).uniform(0.3, 0.9, (40, 50, 3)).astype(np.float32)

@@ -35,7 +35,7 @@ def flat(level: float, prior: float = 1.0, usable: float = 1.0, exact: bool = Tr
     return Sample(np.full((*shape, 3), level, np.float32), np.full(shape, usable, np.float32), prior, exact)
 
 
-def test_one_that_disagrees_with_the_others_is_left_out():
+def test_a_source_that_disagrees_with_the_others_is_left_out():
     mixed = mix([flat(0.5), flat(0.51), flat(0.9, prior=1.5)], resampled_grain=0.9)
     assert mixed.encoded.mean() == pytest.approx(0.505, abs=0.004)
     assert mixed.agreement.max() < 0.9

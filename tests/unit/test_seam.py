@@ -55,7 +55,7 @@ def test_a_change_of_light_beyond_the_bound_stays():
     assert np.abs(np.log(gain)).max() <= LARGEST_LOG_GAIN + 1e-6
 
 
-def test_what_changed_outside_the_mattes_does_not_mislead():
+def test_changes_outside_the_mattes_do_not_mislead_a_match():
     target = picture()
     made = target * OFF
     made[30:60, 125:150] *= 2.2  # a shadow that went beyond what was drawn
@@ -69,7 +69,7 @@ def test_a_match_of_equals_changes_next_to_nothing():
     np.testing.assert_allclose(match(target, target, ~hole()).apply(target), target, rtol=1e-4, atol=1e-6)
 
 
-def test_dark_zero_and_negative_pixels_are_well():
+def test_dark_zero_and_negative_pixels_can_be_matched():
     target = picture() * np.float32(0.2)
     target[:20], target[20:30] = 0, -0.01
     made = target + np.float32(0.002)
@@ -79,7 +79,7 @@ def test_dark_zero_and_negative_pixels_are_well():
 
 
 @pytest.mark.parametrize("trusted", [np.zeros(CANVAS, bool), np.arange(168) + 0 * np.arange(96)[:, None] < 1])
-def test_little_or_nothing_to_go_by(trusted):
+def test_few_trusted_pixels_change_little_or_nothing(trusted):
     target = picture()
     result = match(target * OFF, target, trusted).apply(target * OFF)
     assert np.isfinite(result).all()
@@ -87,7 +87,7 @@ def test_little_or_nothing_to_go_by(trusted):
         np.testing.assert_array_equal(result, target * OFF)
 
 
-def test_neighbours_steady_a_match():
+def test_matches_are_averaged_over_neighbours():
     draw, target = np.random.default_rng(1), picture()
     matches = [match(target * np.float32(1 + 0.02 * draw.standard_normal()) * OFF, target, ~hole()) for _ in range(9)]
     single = np.std([m.log_gain.mean() for m in matches])

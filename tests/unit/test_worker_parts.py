@@ -27,20 +27,20 @@ def test_a_stored_plate_is_read_by_box(tmp_path):
     assert np.array_equal(store.get(4, box), plate[box.slices].astype(np.float32))
 
 
-def test_a_shelved_matte_comes_back_as_it_was_also_across_its_edge():
+def test_a_cached_matte_comes_back_exactly_also_across_its_edge():
     matte = np.zeros((20, 30), np.float32)
     matte[5:9, 6:12] = np.linspace(0.001, 1, 24, dtype=np.float16).reshape(4, 6)
-    shelf = MatteCache(20, 30)
-    shelf.put("remove", 2, matte)
-    assert shelf.box("remove", 2) == Box(5, 6, 9, 12)
+    cache = MatteCache(20, 30)
+    cache.put("remove", 2, matte)
+    assert cache.box("remove", 2) == Box(5, 6, 9, 12)
     for box in (Box(0, 0, 20, 30), Box(7, 0, 20, 9), Box(0, 0, 3, 3)):
-        assert np.array_equal(shelf.get("remove", 2, box), matte[box.slices])
+        assert np.array_equal(cache.get("remove", 2, box), matte[box.slices])
 
 
-def test_a_matte_that_was_never_shelved_is_empty():
-    shelf = MatteCache(4, 5)
-    assert shelf.box("keep", 0).empty
-    assert not shelf.get("keep", 0, Box(0, 0, 4, 5)).any()
+def test_a_matte_that_was_never_cached_is_empty():
+    cache = MatteCache(4, 5)
+    assert cache.box("keep", 0).empty
+    assert not cache.get("keep", 0, Box(0, 0, 4, 5)).any()
 
 
 def test_time_left_follows_the_shares_of_the_stages(monkeypatch):

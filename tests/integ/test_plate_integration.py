@@ -13,7 +13,7 @@ from gpu_server.footage import SyntheticFootage, make_clip
 from gpu_server.picture_quality import grain_level, psnr
 from gpu_server.worker.messages import FrameWritten
 from tests.support.exrs import same_bits
-from tests.support.knowing import NAME, KnowingEngines
+from tests.support.oracle import NAME, OracleEngines
 from tests.support.shots import files_of, make_job, run_job, write_matte
 from void_bridge.job import MatteSource
 from void_bridge.pixels.box import Box
@@ -69,7 +69,7 @@ def removed(known: Known, folder: Path, finished=(), **options):
     options = {"canvas": "96x160", "affected": MatteSource(str(known.affected)), **options}
     job = make_job(known.plate, known.plate.frames_on_disk(), known.remove, engine=NAME, **options)
     files = files_of(known.plate, known.remove, known.affected)
-    return run_job(job, files, folder, finished, engines=KnowingEngines(known.truth))
+    return run_job(job, files, folder, finished, engines=OracleEngines(known.truth))
 
 
 def digests(messages):
@@ -146,13 +146,13 @@ def mean_psnr(known: Known, written: dict[int, ExrFrame], area: str, layer: str 
     return float(np.mean([psnr(rgb(written[f], layer), known.truth(f), areas(known, f)[area]) for f in written]))
 
 
-def test_the_plates_detail_is_worth_it_where_a_shadow_went(large, results):
+def test_the_plates_detail_improves_an_area_whose_shadow_went(large, results):
     for kind in ("model", "hybrid"):
         enlarged = mean_psnr(large, results["model"], "shadow", "void_bridge_fill.")
         assert mean_psnr(large, results[kind], "shadow") > enlarged + 1, kind
 
 
-def test_real_pixels_are_worth_it_where_others_saw_them(large, results):
+def test_real_pixels_improve_areas_that_other_frames_show(large, results):
     assert mean_psnr(large, results["hybrid"], "object") > mean_psnr(large, results["model"], "object") + 3
 
 
@@ -165,7 +165,7 @@ def test_grain_is_added_as_the_plate_has_it(large, results):
 
 
 @pytest.mark.parametrize("kind", ["model", "hybrid"])
-def test_what_the_model_left_alone_is_the_plate_and_confidence_says_so(large, results, kind):
+def test_unchanged_pixels_are_the_plates_with_confidence_1(large, results, kind):
     for frame in (1002, 1003):
         before, after = read_frame(large.plate.path(frame)), results[kind][frame]
         pasted, confidence = (after.parts[0].channels[f"void_bridge.{n}"] for n in ("paste", "confidence"))

@@ -1,7 +1,7 @@
-"""A stand-in for a video model: it knows what lies behind the object, and shows it as a model would.
+"""A stand-in for a video model: it is given the clean background and returns it with a model's flaws.
 
-Its picture is the clean background at the canvas, through something like an autoencoder: soft, a little noisy, a little
-off in exposure and tint, and wobbling by a fraction of a pixel. What a trained model gets wrong besides is not in it.
+Its picture is the background at the canvas, through a stand-in for an autoencoder: soft, noisy, a little off in
+exposure and tint, and wobbling by a fraction of a pixel. Other errors of trained models are not in it.
 """
 
 from __future__ import annotations
@@ -18,33 +18,38 @@ from gpu_server.engines.registry import Engines
 from gpu_server.worker.model_clip import FramedClip
 from void_bridge.pixels.box import Box
 
-NAME = "knowing"
+NAME = "oracle"
 Picture = Callable[[int], Array]
 
 
 @dataclass(frozen=True)
 class Flaws:
-    """blur, wobble: pixels of the canvas. noise, trip_noise: of the display range. tint: of the model's light."""
+    """Flaws of the model: blur and wobble in pixels of the canvas, noise in the display range, tint of its light."""
 
     blur: float = 0.7
     noise: float = 0.008
-    trip_noise: float = 0.002
+    reconstruction_noise: float = 0.002
     wobble: float = 0.1
     tint: tuple[float, float, float] = (1.05, 1.01, 0.97)
 
 
-class KnowingStage(EngineStage):
-    KNOW = "know"
+class OracleStage(EngineStage):
+    GENERATE = "generate"
 
 
-class KnowingEngine(Engine):
-    """truth: of a frame's number, the plate without the object, shape [H, W, 3] of the raster, linear."""
+class OracleEngine(Engine):
+    """An engine that returns the clean background.
+
+    Args:
+        truth: returns the plate without the object by frame number, shape [H, W, 3] of the raster, linear.
+        flaws: the flaws of its picture.
+    """
 
     name: ClassVar[str] = NAME
     version: ClassVar[str] = "1"
-    summary: ClassVar[str] = "knows the truth, and shows it as a model would"
+    summary: ClassVar[str] = "returns the clean background, with a model's flaws"
     domain: ClassVar[Literal["plate", "model"]] = "model"
-    stages: ClassVar[type[EngineStage]] = KnowingStage
+    stages: ClassVar[type[EngineStage]] = OracleStage
 
     def __init__(self, truth: Picture, flaws: Flaws = Flaws()) -> None:
         self._truth, self._flaws = truth, flaws
@@ -56,16 +61,16 @@ class KnowingEngine(Engine):
         assert isinstance(clip, FramedClip)
         whole = Box(0, 0, clip.height, clip.width)
         for index in clip.wanted:
-            context.progress(KnowingStage.KNOW, index, len(clip.frames))
+            context.progress(OracleStage.GENERATE, index, len(clip.frames))
             if clip.matte_box("paste", index).empty and not context.job.full_fill:
                 yield Patch(index, Box(0, 0, 0, 0), np.zeros((0, 0, 3), np.float32), generated=False)
                 continue
             frame = clip.frames[index]
             clean = self._truth(frame)[clip.inside(index).slices]
             light = clip.framings[index].to_canvas(clean) * np.float32(self._flaws.tint)
-            made = self._through(clip.code(light), self._flaws.noise, self._flaws.wobble, "made", frame)
-            trip = self._through(clip.plate(index), self._flaws.trip_noise, 0.0, "trip", frame)
-            yield Patch(index, whole, made, np.zeros(whole.shape, np.float32), reconstruction=trip)
+            generated = self._through(clip.code(light), self._flaws.noise, self._flaws.wobble, "made", frame)
+            reconstruction = self._through(clip.plate(index), self._flaws.reconstruction_noise, 0.0, "trip", frame)
+            yield Patch(index, whole, generated, np.zeros(whole.shape, np.float32), reconstruction=reconstruction)
 
     def _through(self, code: Array, noise: float, wobble: float, *keys: object) -> Array:
         draw = rng(1, "flaws", *keys)
@@ -76,15 +81,15 @@ class KnowingEngine(Engine):
         return np.asarray(soft + np.float32(noise) * error / error.std(), np.float32)
 
 
-class KnowingEngines(Engines):
-    """The registered engines, and one that knows."""
+class OracleEngines(Engines):
+    """The registered engines and the oracle."""
 
     def __init__(self, truth: Picture, flaws: Flaws = Flaws()) -> None:
-        super().__init__({NAME: KnowingEngine(truth, flaws)})
+        super().__init__({NAME: OracleEngine(truth, flaws)})
 
 
 def _wobbling(picture: Array, pixels: float, draw: np.random.Generator) -> Array:
-    """Shifted by a smooth field, `pixels` in each direction as a rule."""
+    """Shift a picture by a smooth field of about `pixels` in each direction."""
     height, width = picture.shape[:2]
     coarse = draw.standard_normal((height // 24 + 2, width // 24 + 2, 2), np.float32) * np.float32(pixels)
     shift = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
