@@ -1,4 +1,4 @@
-"""`void-bridge bench`: every number of the design that this machine can measure, into one page."""
+"""`void-bridge bench`: all figures of docs/benchmarks.md that this machine can measure, as one page."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import psutil
 from rich.console import Console
 
 from gpu_server.benchmarks.exr_loop import LoopPairs, loop_pairs, measure_loop
-from gpu_server.benchmarks.propagate import Quality, quality
-from gpu_server.benchmarks.shots import passthrough_job, write_shot
+from gpu_server.benchmarks.propagate import PropagateQuality, measure_quality
+from gpu_server.benchmarks.shots import benchmark_job, write_shot
 from gpu_server.benchmarks.void import options as void_options
 from gpu_server.device import gpu_count
 from gpu_server.footage import Camera
@@ -31,6 +31,7 @@ CAMERAS: tuple[Camera, ...] = ("static", "pan", "pan_zoom_rotation")
 
 
 def _configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
     parser.add_argument(
         "parts",
         nargs="*",
@@ -45,29 +46,31 @@ def _configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
+    """Measure the wanted parts, print each line when it is measured, and write the page."""
     if args.pairs < 1:
         raise UsageError(f"got {args.pairs} pairs, expected 1 or more")
     console = Console(stderr=True)
     parts = args.parts or _SECTIONS
-    sections = [_said(console, _heading())]
+    sections = [_print(console, _heading())]
     with tempfile.TemporaryDirectory(dir=args.work) as folder:
         for part, measured in _SECTIONS.items():
             if part in parts:
                 console.print()
-                sections.append("\n".join(_said(console, line) for line in measured(Path(folder), args)))
+                sections.append("\n".join(_print(console, line) for line in measured(Path(folder), args)))
     page = "\n\n".join(sections) + "\n"
     if args.out:
         write_bytes(args.out.absolute(), page.encode())
     return 0
 
 
-def _said(console: Console, text: str) -> str:
-    """The text, said as soon as it is there: a part can take minutes."""
+def _print(console: Console, text: str) -> str:
+    """Print a text at once, as a part can take minutes, and return it."""
     console.print(text, markup=False, highlight=False, soft_wrap=True)
     return text
 
 
 def _heading() -> str:
+    """Return the heading of the page, with the machine."""
     memory_gib = psutil.virtual_memory().total / 2**30
     return (
         "# Benchmarks\n\n"
@@ -80,6 +83,7 @@ def _heading() -> str:
 
 
 def _processor() -> str:
+    """Return the name of the processor."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
@@ -88,11 +92,13 @@ def _processor() -> str:
 
 
 def _loop(folder: Path, options: argparse.Namespace) -> Iterator[str]:
+    """Yield the section about the loop around an engine that changes nothing."""
     pairs = options.pairs
     plate = write_shot(folder / "shot", SHORT_FRAMES)
     with private_server(folder / "server") as server:
         measured = loop_pairs(server, plate, SHORT_FRAMES, folder, pairs, available_cores())
-        measurement = measure_loop(server, passthrough_job(plate, SHORT_FRAMES, folder / "asked"))
+        job = benchmark_job(plate, SHORT_FRAMES, folder / "pinged", engine="passthrough", feather=0)
+        measurement = measure_loop(server, job)
         answers = np.array(measurement.answers_s) * 1000
     yield "## The loop around an engine that changes nothing\n"
     yield f"3840x2160 half RGBA with grain, ZIP, {SHORT_FRAMES} frames, {available_cores()} threads, {pairs} pairs.\n"
@@ -105,17 +111,19 @@ def _loop(folder: Path, options: argparse.Namespace) -> Iterator[str]:
 
 
 def _ratio(measured: LoopPairs) -> str:
+    """Return the median ratio of pairs, with the extremes and the seconds."""
     seconds = f"{np.median(measured.loop_seconds):.1f} s against {np.median(measured.bare_seconds):.1f} s"
     return f"{measured.median:.2f} x ({min(measured.ratios):.2f} to {max(measured.ratios):.2f}; {seconds})"
 
 
 def _memory(folder: Path, _: argparse.Namespace) -> Iterator[str]:
+    """Yield the section about memory."""
     plate = write_shot(folder / "long", LONG_FRAMES)
     peaks: dict[tuple[str, int], float] = {}
     for engine in ("passthrough", "propagate"):
         for frames in (SHORT_FRAMES, LONG_FRAMES):
             with private_server(folder / f"server-{engine}-{frames}") as server:
-                job = passthrough_job(plate, frames, folder / f"{engine}-{frames}").replace(engine=engine)
+                job = benchmark_job(plate, frames, folder / f"{engine}-{frames}", engine=engine, feather=0)
                 peaks[engine, frames] = measure_loop(server, job).peak_pss_bytes / 2**30
     yield "## Memory\n"
     yield "3840x2160 half RGBA, a matte over a quarter; sum of PSS of client, server and worker at its peak.\n"
@@ -126,6 +134,7 @@ def _memory(folder: Path, _: argparse.Namespace) -> Iterator[str]:
 
 
 def _propagate(_: Path, __: argparse.Namespace) -> Iterator[str]:
+    """Yield the section about the propagate engine."""
     yield "## The propagate engine\n"
     yield (
         "960x540, 24 frames with grain and known background; PSNR of display-encoded values inside the matte against"
@@ -133,11 +142,12 @@ def _propagate(_: Path, __: argparse.Namespace) -> Iterator[str]:
     )
     yield "| camera | PSNR | over OpenCV inpainting | grain | flicker | seconds a frame |\n|---|---|---|---|---|---|"
     for camera in CAMERAS:
-        yield _quality_row(quality(camera))
+        yield _quality_row(measure_quality(camera))
     yield "| at least | 36 / 34 / 32 dB | 16 dB | 0.8 to 1.25 | at most 1.25 | |"
 
 
-def _quality_row(q: Quality) -> str:
+def _quality_row(q: PropagateQuality) -> str:
+    """Return the row of one camera motion."""
     gain = q.psnr_db - q.inpaint_db
     return (
         f"| {q.camera} | {q.psnr_db:.1f} dB | {gain:+.1f} dB | {q.grain:.2f} | {q.flicker:.2f} |"
@@ -146,6 +156,7 @@ def _quality_row(q: Quality) -> str:
 
 
 def _noise(_: Path, __: argparse.Namespace) -> Iterator[str]:
+    """Yield the section about flow-warped noise."""
     from gpu_server.benchmarks.void.warped_noise import measure
 
     got = measure()
@@ -165,6 +176,7 @@ def _noise(_: Path, __: argparse.Namespace) -> Iterator[str]:
 
 
 def _morph(_: Path, __: argparse.Namespace) -> Iterator[str]:
+    """Yield the section about the morph check."""
     from gpu_server.benchmarks.void.morph_check import measure
 
     yield "## The morph check\n"
@@ -173,6 +185,7 @@ def _morph(_: Path, __: argparse.Namespace) -> Iterator[str]:
 
 
 def _void(folder: Path, options: argparse.Namespace) -> Iterator[str]:
+    """Yield the section about the VOID engine."""
     from gpu_server.benchmarks.void.page import void_lines
 
     return void_lines(folder, options)

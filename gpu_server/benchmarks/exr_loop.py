@@ -1,4 +1,4 @@
-"""The loop around an engine that changes nothing: its time, its memory, the server's answers meanwhile."""
+"""The loop from EXR to EXR around an engine that changes nothing: its time, its memory, the server's answers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import shutil
 import statistics
 import threading
 import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,9 +16,9 @@ import numpy as np
 import OpenEXR
 import psutil
 
-from gpu_server.benchmarks.shots import passthrough_job
+from gpu_server.benchmarks.shots import benchmark_job
 from gpu_server.private_server import PrivateServer
-from void_bridge.client import connect
+from void_bridge.client import Client, connect
 from void_bridge.client.frame_writer import FrameWriter
 from void_bridge.errors import EngineError
 from void_bridge.job import Job
@@ -24,44 +26,78 @@ from void_bridge.protocol.messages import JobStatus
 from void_bridge.sequence import Sequence
 
 SAMPLE_S = 0.2
-ASK_S = 0.02
+PING_S = 0.02
 
 
 @dataclass(frozen=True)
 class LoopMeasurement:
-    """One job, watched while it ran. peak_pss_bytes: of client, server and workers together.
-    answers_s: how long the server took to answer."""
+    """Measurements of one job while it ran.
+
+    Attributes:
+        peak_pss_bytes: peak of the proportional set size of client, server and workers together.
+        answers_s: seconds that each answer of the server took.
+    """
 
     peak_pss_bytes: int
     answers_s: tuple[float, ...]
 
 
 def run_loop(server: PrivateServer, job: Job) -> float:
-    """Submit, watch and fetch, as `void-bridge remove` does. Returns the seconds that it took."""
+    """Submit, watch and fetch a job, as `void-bridge remove` does, and return the seconds that it took.
+
+    Raises:
+        EngineError: the job failed.
+    """
     with connect(server.config) as client:
         began = time.perf_counter()
-        status = client.submit(job, overwrite=True)
-        writer = FrameWriter(client, status.id, None, overwrite=True)
-        for event in client.watch(status.id):
-            if isinstance(event, JobStatus):
-                writer.fetch_published(event.frames_done)
-        writer.finish()
+        id = client.submit(job, overwrite=True).id
+        fetch_frames(client, id)
         seconds = time.perf_counter() - began
-        ended = client.status(status.id)
-    if ended.state != "done":
-        raise EngineError(f"the bench's job {ended.id} is {ended.state}: {ended.error}")
+        check_done(client.status(id))
     return seconds
 
 
+def fetch_frames(client: Client, id: str) -> None:
+    """Fetch the frames of a job as they are finished, until it has ended."""
+    writer = FrameWriter(client, id, None, overwrite=True)
+    for event in client.watch(id):
+        if isinstance(event, JobStatus):
+            writer.fetch_published(event.frames_done)
+    writer.finish()
+
+
+def check_done(status: JobStatus) -> None:
+    """Raise EngineError if a job did not end well."""
+    if status.state != "done":
+        raise EngineError(f"the benchmark's job {status.id} is {status.state}: {status.error}")
+
+
 def measure_loop(server: PrivateServer, job: Job) -> LoopMeasurement:
-    """As run_loop, while memory is sampled and the server asked for signs of life, which costs time."""
-    with MemorySampler(server.process.pid) as memory, PingSampler(server) as asker:
-        run_loop(server, job)
-    return LoopMeasurement(memory.peak_bytes, tuple(asker.seconds))
+    """Run a job while memory is sampled and the server is pinged, which takes time of its own.
+
+    Raises:
+        EngineError: the job failed.
+    """
+    samples, answers = [0], []
+    with connect(server.config) as client:
+
+        def sample() -> None:
+            samples.append(pss_bytes(server.process.pid) + _pss(psutil.Process()))
+
+        with _repeating(sample, SAMPLE_S), _repeating(lambda: answers.append(client.ping()), PING_S):
+            run_loop(server, job)
+    return LoopMeasurement(max(samples), tuple(answers))
 
 
 def openexr_seconds(plate: Sequence, frames: int, output: Path, threads: int) -> float:
-    """Decode and encode the same frames by OpenEXR alone, frames side by side on `threads` threads."""
+    """Return the seconds that OpenEXR alone takes to decode and encode a shot.
+
+    Args:
+        plate: the shot.
+        frames: number of frames, from the first.
+        output: where the files are written.
+        threads: threads, each with a frame of its own.
+    """
     output.mkdir(parents=True, exist_ok=True)
 
     def recode(number: int) -> None:
@@ -78,82 +114,76 @@ def openexr_seconds(plate: Sequence, frames: int, output: Path, threads: int) ->
 
 @dataclass(frozen=True)
 class LoopPairs:
-    ratios: tuple[float, ...]
+    """Seconds of the loop and of OpenEXR alone, in interleaved pairs.
+
+    Attributes:
+        loop_seconds: of the loop.
+        bare_seconds: of OpenEXR alone.
+    """
+
     loop_seconds: tuple[float, ...]
     bare_seconds: tuple[float, ...]
 
     @property
+    def ratios(self) -> tuple[float, ...]:
+        """The loop's time over that of OpenEXR alone, of each pair."""
+        return tuple(loop / bare for loop, bare in zip(self.loop_seconds, self.bare_seconds, strict=True))
+
+    @property
     def median(self) -> float:
+        """The median of the ratios."""
         return statistics.median(self.ratios)
 
 
 def loop_pairs(
     server: PrivateServer, plate: Sequence, frames: int, folder: Path, pairs: int, threads: int
 ) -> LoopPairs:
-    """Loop and bare OpenEXR in turn, after one of each that is not counted."""
+    """Measure loop and OpenEXR in turn, after one of each that is not counted.
+
+    Args:
+        server: the server.
+        plate: a shot of `write_shot`.
+        frames: number of frames, from the first.
+        folder: where results are written; they are removed again.
+        pairs: number of pairs.
+        threads: threads of OpenEXR alone.
+    """
     loops, bares = [], []
     for _ in range(pairs + 1):
         bares.append(openexr_seconds(plate, frames, folder / "bare", threads))
-        loops.append(run_loop(server, passthrough_job(plate, frames, folder / "loop")))
-        for made in ("bare", "loop"):
-            shutil.rmtree(folder / made)
-    counted = list(zip(loops[1:], bares[1:], strict=True))
-    return LoopPairs(tuple(a / b for a, b in counted), tuple(loops[1:]), tuple(bares[1:]))
-
-
-class MemorySampler:
-    """Peak of the proportional set size of this process, a server and the server's workers."""
-
-    def __init__(self, server_pid: int) -> None:
-        self._server_pid = server_pid
-        self.peak_bytes = 0
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._sample, daemon=True)
-
-    def __enter__(self) -> MemorySampler:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _sample(self) -> None:
-        while not self._stop.wait(SAMPLE_S):
-            self.peak_bytes = max(self.peak_bytes, pss_bytes(self._server_pid) + _pss(psutil.Process()))
+        loops.append(run_loop(server, benchmark_job(plate, frames, folder / "loop", engine="passthrough", feather=0)))
+        for written in ("bare", "loop"):
+            shutil.rmtree(folder / written)
+    return LoopPairs(tuple(loops[1:]), tuple(bares[1:]))
 
 
 def pss_bytes(pid: int) -> int:
-    """Of a process and its descendants."""
+    """Return the proportional set size of a process and its descendants, in bytes."""
     process = psutil.Process(pid)
     return sum(_pss(p) for p in [process, *process.children(recursive=True)])
 
 
 def _pss(process: psutil.Process) -> int:
+    """Return the proportional set size of a process, 0 if it has ended."""
     try:
         return int(process.memory_full_info().pss)
     except psutil.Error:
         return 0
 
 
-class PingSampler:
-    """Asks the server for a sign of life again and again, and keeps how long each took."""
+@contextmanager
+def _repeating(work: Callable[[], object], interval_s: float) -> Iterator[None]:
+    """Call a function on a thread again and again, with a pause between calls."""
+    stop = threading.Event()
 
-    def __init__(self, server: PrivateServer) -> None:
-        self._server = server
-        self.seconds: list[float] = []
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._ask, daemon=True)
+    def repeat() -> None:
+        while not stop.wait(interval_s):
+            work()
 
-    def __enter__(self) -> PingSampler:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _ask(self) -> None:
-        with connect(self._server.config) as client:
-            while not self._stop.wait(ASK_S):
-                self.seconds.append(client.ping())
+    thread = threading.Thread(target=repeat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()

@@ -1,4 +1,4 @@
-"""Shots on disk for the benches: UHD half RGBA with grain, ZIP; alpha holds a matte over a quarter of the frame."""
+"""Shots on disk for the benchmarks, and jobs on them: half RGBA with grain, ZIP; alpha holds a centred matte."""
 
 from __future__ import annotations
 
@@ -17,7 +17,16 @@ DISTINCT_FRAMES = 6
 
 
 def write_shot(folder: Path, frames: int, height: int = 2160, width: int = 3840) -> Sequence:
-    """Frames 1 to `frames`; every sixth has the same pixels, in a file of its own."""
+    """Write frames 1 to `frames`, with a matte over a quarter of the picture in alpha.
+
+    Every sixth frame has the same pixels, in a file of its own.
+
+    Args:
+        folder: where the files are written.
+        frames: number of frames.
+        height: height in pixels.
+        width: width in pixels.
+    """
     scene = Scene("static", height, width, DISTINCT_FRAMES, seed=3)
     sequence = Sequence.parse(str(folder / "plate.####.exr"))
     matte = np.zeros((height, width), np.float16)
@@ -33,13 +42,20 @@ def write_shot(folder: Path, frames: int, height: int = 2160, width: int = 3840)
     return sequence
 
 
-def passthrough_job(plate: Sequence, frames: int, output: Path) -> Job:
+def benchmark_job(plate: Sequence, frames: int, output: Path, **options: object) -> Job:
+    """Return a job on a shot of `write_shot`.
+
+    Args:
+        plate: the shot.
+        frames: number of frames, from the first.
+        output: the folder of the results.
+        options: further options of `Job`.
+    """
     return Job(
         plate=str(plate),
         frames=FrameRange(range(1, frames + 1)),
         output=str(output / "clean.####.exr"),
         colour=Colour("ACEScg", "ocio://cg-config-v2.2.0_aces-v1.3_ocio-v2.4", exposure=0.0),
         remove=MatteSource(str(plate), "A"),
-        engine="passthrough",
-        feather=0,
+        **options,
     )

@@ -8,9 +8,9 @@ import sys
 import pytest
 import torch
 
+from gpu_server.benchmarks.void.denoising_loop import loop_ratios
 from gpu_server.benchmarks.void.flops import StepFlop, decode_flop, encode_flop, step_flop
 from gpu_server.benchmarks.void.jobs import JobTime, QueueTime
-from gpu_server.benchmarks.void.loop import loop_ratios
 from gpu_server.benchmarks.void.model import (
     CPU_VARIANTS,
     NotMeasured,

@@ -21,7 +21,7 @@ def _score(case: tuple[str, str, int]) -> tuple[str, float]:
     cv2.setNumThreads(1)
     if style == PAINTED:
         clip = make_morph_clip(kind, seed, (176, 304), 24)
-        return kind, score(clip.made, clip.plate)
+        return kind, score(clip.generated, clip.plate)
     return kind, score(*formula_clip(kind, seed))
 
 

@@ -1,4 +1,4 @@
-"""Floating-point operations of the VOID model's parts, counted by torch over shapes alone: nothing is computed."""
+"""Floating-point operations of the model's parts, counted by torch from shapes alone: nothing is computed."""
 
 from __future__ import annotations
 
@@ -27,9 +27,11 @@ _TIMESTEP = 500
 
 @dataclass(frozen=True)
 class StepFlop:
-    """Of one step over a whole shot without guidance.
+    """Operations of one step over a whole shot without guidance.
 
-    products: of the linear layers. attention: of its two products.
+    Attributes:
+        products: operations of the linear layers.
+        attention: operations of the two products of attention.
     """
 
     products: float
@@ -37,59 +39,82 @@ class StepFlop:
 
     @property
     def total(self) -> float:
+        """All operations."""
         return self.products + self.attention
 
 
 @dataclass(frozen=True)
-class CodingFlop:
-    """Of the autoencoder over a whole shot."""
+class VaeFlop:
+    """Operations of the VAE over a whole shot."""
 
     encode: float
     decode: float
 
 
 def step_flop(config: Config, canvas: Size, frames: int) -> StepFlop:
-    """config: of the transformer. canvas: height and width in pixels. frames: of the shot, before it is padded."""
+    """Count the operations of one step.
+
+    Args:
+        config: the transformer's config.json.
+        canvas: height and width in pixels.
+        frames: frames of the shot, before it is padded.
+    """
     windows = equal_windows(latent_count(padded_length(frames)))
     model = empty_transformer(config)
     model.set_attn_processor(VoidAttention(attention_kernel("sdpa").product))
     count, (height, width) = windows[0].count, latent_shape(canvas)
     hidden = torch.empty(1, count, 3 * LATENT_CHANNELS, height, width, device=_META)
     embeds = torch.empty(1, config["max_text_seq_length"], config["text_embed_dim"], device=_META)
-    place = rotary(config["attention_head_dim"], count // 2, height // 2, width // 2, _META)
+    positions = rotary(config["attention_head_dim"], count // 2, height // 2, width // 2, _META)
     with FlopCounterMode(display=False) as counter:
-        PlainDenoiser(model)(hidden, embeds, _TIMESTEP, place)
+        PlainDenoiser(model)(hidden, embeds, _TIMESTEP, positions)
     counts = counter.get_flop_counts()["Global"]
     products = sum(counts.get(operation, 0) for operation in _PRODUCTS)
     return StepFlop(len(windows) * products, len(windows) * (counter.get_total_flops() - products))
 
 
 def encode_flop(config: Config, canvas: Size, frames: int) -> float:
-    """Of the autoencoder over a whole shot. config: its own. Other arguments as for `step_flop`."""
+    """Count the operations of encoding a shot.
+
+    Args:
+        config: the VAE's config.json.
+        canvas: height and width in pixels.
+        frames: frames of the shot, before it is padded.
+    """
     count = padded_length(frames)
     with FakeTensorMode(), FlopCounterMode(display=False) as counter:
         clip = torch.empty(1, 3, count, *canvas)
-        encode(_shapes_alone(config), lambda start, stop: clip[:, :, start:stop], count)
+        encode(_vae(config), lambda start, stop: clip[:, :, start:stop], count)
     return counter.get_total_flops()
 
 
 def decode_flop(config: Config, canvas: Size, frames: int) -> float:
-    """As `encode_flop`."""
+    """Count the operations of decoding a shot. Arguments are those of `encode_flop`."""
     with FakeTensorMode(), FlopCounterMode(display=False) as counter:
         latents = torch.empty(1, latent_count(padded_length(frames)), LATENT_CHANNELS, *latent_shape(canvas))
-        for _ in decode(_shapes_alone(config), latents):
+        for _ in decode(_vae(config), latents):
             pass
     return counter.get_total_flops()
 
 
-def _shapes_alone(config: Config) -> AutoencoderKLCogVideoX:
+def _vae(config: Config) -> AutoencoderKLCogVideoX:
+    """Return a VAE for counting; within `FakeTensorMode` it takes no memory."""
     return AutoencoderKLCogVideoX.from_config(config).requires_grad_(False).eval()
 
 
-def flop_of(models: Path, canvas: Size, frames: int) -> tuple[StepFlop, CodingFlop]:
-    """Of the models in a folder. Raises UnreadableFile."""
+def flop_of(models: Path, canvas: Size, frames: int) -> tuple[StepFlop, VaeFlop]:
+    """Count the operations of the models in a folder.
+
+    Args:
+        models: the models folder.
+        canvas: height and width in pixels.
+        frames: frames of the shot, before it is padded.
+
+    Raises:
+        UnreadableFile: a configuration is missing or damaged.
+    """
     layout = resolve(models)
     return (
         step_flop(layout.config("transformer"), canvas, frames),
-        CodingFlop(*(count(layout.config("vae"), canvas, frames) for count in (encode_flop, decode_flop))),
+        VaeFlop(*(count(layout.config("vae"), canvas, frames) for count in (encode_flop, decode_flop))),
     )

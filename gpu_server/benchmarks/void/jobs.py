@@ -5,17 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
+from gpu_server.benchmarks.exr_loop import check_done, fetch_frames
 from gpu_server.engines.void.stages import VoidStage
 from gpu_server.private_server import PrivateServer
-from void_bridge.client import Client, connect
-from void_bridge.client.frame_writer import FrameWriter
-from void_bridge.errors import EngineError
-from void_bridge.frames import FrameRange
-from void_bridge.job import Colour, Job, MatteSource
-from void_bridge.protocol.messages import JobStatus
-from void_bridge.sequence import Sequence as Plate
+from void_bridge.client import connect
+from void_bridge.job import Job
 
 ON_DEVICE = frozenset(
     {
@@ -29,12 +24,18 @@ ON_DEVICE = frozenset(
         VoidStage.DECODE_2,
     }
 )
-"""Stages of the engine in which the model computes. The others are the machine's own work."""
+"""Stages of the engine in which the model computes. In the others the CPU works."""
 
 
 @dataclass(frozen=True)
 class JobTime:
-    """seconds: that the server had it running, its last frames' encoding included. stages: seconds by name."""
+    """Times of one job.
+
+    Attributes:
+        seconds: seconds that the server had it running, with the encoding of its last frames.
+        stages: seconds of each stage by name.
+        plan: the name of its memory plan.
+    """
 
     seconds: float
     stages: dict[str, float]
@@ -42,12 +43,18 @@ class JobTime:
 
     @property
     def device_s(self) -> float:
+        """Seconds in which the model computed."""
         return sum(seconds for stage, seconds in self.stages.items() if stage in ON_DEVICE)
 
 
 @dataclass(frozen=True)
 class QueueTime:
-    """wall_s: from the first submission until the last frame lay in its output folder."""
+    """Times of a queue of jobs.
+
+    Attributes:
+        wall_s: seconds from the first submission until the last frame lay in its output folder.
+        jobs: the times of each job.
+    """
 
     wall_s: float
     jobs: tuple[JobTime, ...]
@@ -59,54 +66,29 @@ class QueueTime:
 
     @property
     def overlap_s(self) -> float:
-        """Seconds in which one job was still being encoded and the next one ran; at least that many."""
+        """Seconds, at least, in which one job was still being encoded while the next one ran."""
         return max(0.0, sum(job.seconds for job in self.jobs) - self.wall_s)
 
 
-def removal_job(plate: Plate, frames: int, output: Path, canvas: tuple[int, int], steps: int, seed: int) -> Job:
-    """Pass 1 on a shot of `bench.shots`, whose alpha is its matte."""
-    return Job(
-        plate=str(plate),
-        frames=FrameRange(range(1, frames + 1)),
-        output=str(output / "clean.####.exr"),
-        colour=Colour("ACEScg", "ocio://cg-config-v2.2.0_aces-v1.3_ocio-v2.4", exposure=0.0),
-        remove=MatteSource(str(plate), "A"),
-        engine="void",
-        prompt="an empty room",
-        passes="1",
-        canvas=f"{canvas[0]}x{canvas[1]}",
-        steps=steps,
-        seed=seed,
-    )
-
-
 def run_queue(server: PrivateServer, jobs: Sequence[Job]) -> QueueTime:
-    """Submit all, then bring each home, as `void-bridge submit` and `watch` do.
+    """Submit all jobs, then fetch the results of each, as `void-bridge submit` and `watch` do.
 
     Raises:
-        EngineError: one of them did not end well.
+        EngineError: a job failed.
     """
     began = time.perf_counter()
     with connect(server.config) as client:
         ids = [client.submit(job, overwrite=True).id for job in jobs]
         for id in ids:
-            _bring_home(client, id)
+            fetch_frames(client, id)
         wall_s = time.perf_counter() - began
-        return QueueTime(wall_s, tuple(_job_time(client, id) for id in ids))
-
-
-def _bring_home(client: Client, id: str) -> None:
-    writer = FrameWriter(client, id, None, overwrite=True)
-    for event in client.watch(id):
-        if isinstance(event, JobStatus):
-            writer.fetch_published(event.frames_done)
-    writer.finish()
-
-
-def _job_time(client: Client, id: str) -> JobTime:
-    result = client.result(id)
-    if result.status.state != "done":
-        raise EngineError(f"the bench's job {id} is {result.status.state}: {result.status.error}")
-    stages = result.report["seconds_by_stage"]
-    assert isinstance(stages, dict)
-    return JobTime(result.status.seconds, stages, str(result.report["plan"]))
+        results = [client.result(id) for id in ids]
+    for result in results:
+        check_done(result.status)
+    return QueueTime(
+        wall_s,
+        tuple(
+            JobTime(result.status.seconds, dict(result.report["seconds_by_stage"]), str(result.report["plan"]))
+            for result in results
+        ),
+    )

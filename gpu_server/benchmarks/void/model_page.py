@@ -1,4 +1,6 @@
-"""The VOID model's own figures as Markdown. Runs by itself where torch, diffusers and transformers are all there is:
+"""The figures of the model alone, as Markdown.
+
+It runs where only torch, diffusers and transformers are installed:
 
 python -m gpu_server.benchmarks.void.model_page --random-weights
 """
@@ -15,17 +17,17 @@ from pathlib import Path
 import diffusers
 import torch
 
-from gpu_server.benchmarks.void.flops import CodingFlop, StepFlop, flop_of
+from gpu_server.benchmarks.void.flops import StepFlop, VaeFlop, flop_of
 from gpu_server.benchmarks.void.model import (
     GPU_VARIANTS,
     NotMeasured,
     StepTime,
     Variant,
-    coding_time,
     limit_seconds,
     load_time,
     product_rate,
     step_times,
+    vae_time,
     variants_for,
 )
 from gpu_server.benchmarks.void.options import FULL_RUN, Size, add_arguments, run_size
@@ -41,12 +43,20 @@ _STEPS_HEAD = "| how | seconds a step | TFLOP/s | of the limit | first step | pe
 
 
 def this_device() -> torch.device:
+    """Return the GPU if there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def model_lines(models: Path, canvas: Size, frames: int, device: torch.device) -> Iterator[str]:
-    """Markdown, each line as soon as it is measured. What cannot be measured here says so."""
-    steps, coding = flop_of(models, canvas, frames)
+    """Yield the tables as Markdown, each line as soon as it is measured.
+
+    Args:
+        models: the models folder.
+        canvas: height and width in pixels.
+        frames: frames of the shot, before it is padded.
+        device: where the model computes.
+    """
+    steps, vae = flop_of(models, canvas, frames)
     rates = _rates(device)
     yield (
         f"\n{_device_name(device)}; torch {torch.__version__}, diffusers {diffusers.__version__}; {_size(canvas)},"
@@ -55,16 +65,16 @@ def model_lines(models: Path, canvas: Size, frames: int, device: torch.device) -
     )
     yield from _limit_lines(rates)
     yield from _step_lines(models, canvas, frames, device, steps, rates)
-    yield from _coding_lines(models, canvas, frames, device, coding)
+    yield from _vae_lines(models, canvas, frames, device, vae)
     yield from _load_lines(models, device)
 
 
 def full_size_lines() -> Iterator[str]:
-    """The tables of a GPU, where there is none."""
+    """Yield the tables of a GPU for a machine without one, without figures."""
     yield f"\n### On a GPU, weights of the published size, {_size(FULL_RUN[0])}, {FULL_RUN[1]} frames\n"
     yield _STEPS_HEAD
     yield from (f"| {variant} |" + f" {NOT_MEASURED} |" * 5 for variant in GPU_VARIANTS)
-    yield f"\n{_against(None)}"
+    yield f"\n{_ratio_line(None)}"
     yield f"Encode, decode, loading: {NOT_MEASURED}."
     yield (
         "\nTo measure them: `void-bridge bench void --random-weights`; or, the model alone, where torch, diffusers and"
@@ -74,15 +84,17 @@ def full_size_lines() -> Iterator[str]:
 
 
 def _device_name(device: torch.device) -> str:
+    """Return the name of the device."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
 
 
 def _size(canvas: Size) -> str:
-    return f"{canvas[0]}x{canvas[1]}"
+    """Return a canvas as WIDTHxHEIGHT."""
+    return f"{canvas[1]}x{canvas[0]}"
 
 
 def _rates(device: torch.device) -> Rates:
-    """By precision; one that the device or its libraries do not have is left out."""
+    """Return the limit of the device by precision, without those that the device or its libraries lack."""
     rates = {}
     for precision in ("float32", "bf16", "fp8"):
         with suppress(EngineError, RuntimeError):
@@ -91,6 +103,7 @@ def _rates(device: torch.device) -> Rates:
 
 
 def _limit_lines(rates: Rates) -> Iterator[str]:
+    """Yield the table of the device's limits."""
     yield "| limit: one large product of random matrices | TFLOP/s |\n|---|---|"
     for precision in ("float32", "bf16", "fp8"):
         yield f"| {precision} | {rates[precision] / 1e12:.4g} |" if precision in rates else _row(precision, 1)
@@ -99,6 +112,7 @@ def _limit_lines(rates: Rates) -> Iterator[str]:
 def _step_lines(
     models: Path, canvas: Size, frames: int, device: torch.device, flop: StepFlop, rates: Rates
 ) -> Iterator[str]:
+    """Yield the table of steps."""
     yield (
         "\nSteps of pass 1 without guidance, as the engine's loop takes them, median. The limit of a step: its linear"
         " layers at the limit of their precision, its attention at that of the wide type. First step: tables and"
@@ -114,10 +128,11 @@ def _step_lines(
             yield _failed_row(timed)
     if device.type == "cuda":
         fast, slow = (seconds.get(variant) for variant in _FASTER)
-        yield f"\n{_against(slow / fast if fast and slow else None)}"
+        yield f"\n{_ratio_line(slow / fast if fast and slow else None)}"
 
 
 def _step_row(timed: StepTime, flop: StepFlop, rates: Rates) -> str:
+    """Return the row of one variant."""
     precision = timed.variant.precision
     has_limit = precision != "fp8" or "fp8" in rates
     share = f"{limit_seconds(flop, precision, rates) / timed.seconds:.1%}" if has_limit else NOT_MEASURED
@@ -129,22 +144,26 @@ def _step_row(timed: StepTime, flop: StepFlop, rates: Rates) -> str:
 
 
 def _failed_row(failed: NotMeasured) -> str:
+    """Return the row of a variant that could not run."""
     return f"| {failed.variant} | {NOT_MEASURED}: {failed.reason} | | | | |"
 
 
 def _row(name: str, columns: int) -> str:
+    """Return a row without figures."""
     return f"| {name} |" + f" {NOT_MEASURED} |" * columns
 
 
-def _against(ratio: float | None) -> str:
-    told = NOT_MEASURED if ratio is None else f"{ratio:.2f} x"
-    return f"fp8 compiled against bf16 compiled, a step: {told} (at least 1.35 x). Of the limit: at least 60 %."
+def _ratio_line(ratio: float | None) -> str:
+    """Return the line that compares fp8 with bf16."""
+    text = NOT_MEASURED if ratio is None else f"{ratio:.2f} x"
+    return f"fp8 compiled against bf16 compiled, a step: {text} (at least 1.35 x). Of the limit: at least 60 %."
 
 
-def _coding_lines(models: Path, canvas: Size, frames: int, device: torch.device, flop: CodingFlop) -> Iterator[str]:
+def _vae_lines(models: Path, canvas: Size, frames: int, device: torch.device, flop: VaeFlop) -> Iterator[str]:
+    """Yield the table of the VAE."""
     yield "\n| autoencoder, whole shot | seconds | TFLOP | TFLOP/s |\n|---|---|---|---|"
     try:
-        timed = coding_time(models, canvas, frames, device)
+        timed = vae_time(models, canvas, frames, device)
     except torch.OutOfMemoryError:
         yield f"| | {NOT_MEASURED}: out of memory | | |"
         return
@@ -155,6 +174,7 @@ def _coding_lines(models: Path, canvas: Size, frames: int, device: torch.device,
 
 
 def _load_lines(models: Path, device: torch.device) -> Iterator[str]:
+    """Yield the table of loading times."""
     yield "\n| loading pass 1, tables for 30 steps included | cold | warm |\n|---|---|---|"
     for precision in dict.fromkeys(variant.precision for variant in variants_for(device)):
         try:
@@ -166,6 +186,7 @@ def _load_lines(models: Path, device: torch.device) -> Iterator[str]:
 
 
 def main(words: list[str] | None = None) -> int:
+    """Measure the model as the command line asks, and return the exit code."""
     program = "python -m gpu_server.benchmarks.void.model_page"
     parser = argparse.ArgumentParser(prog=program, description="Measures the model.")
     add_arguments(parser)
@@ -188,6 +209,7 @@ def main(words: list[str] | None = None) -> int:
 
 
 def _random_weights(folder: Path, device: torch.device) -> Path:
+    """Write random weights that suit the device, and return their folder."""
     model = FULL if device.type == "cuda" else TINY
     _say(f"{model.name}, {model.bytes / 1e9:.2g} GB in {folder}")
     model.write(folder)
@@ -195,6 +217,7 @@ def _random_weights(folder: Path, device: torch.device) -> Path:
 
 
 def _say(line: str) -> None:
+    """Print a line at once."""
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 

@@ -1,4 +1,4 @@
-"""Clips of things that keep their shape or morph, with everything about them drawn at random."""
+"""Clips of objects that keep their shape or morph, with random textures, outlines and motions."""
 
 from __future__ import annotations
 
@@ -12,25 +12,27 @@ from gpu_server.engines.base import Array, rng
 
 RIGID = ("translation", "rotation", "scale", "falling", "bouncing", "lighting", "grain", "articulated")
 MORPHING = ("deform", "dissolve")
-_TEXTURE = 192  # samples across a thing's own square [-1, 1] x [-1, 1], of which the outline takes the middle
+_TEXTURE = 192  # samples across an object's own square [-1.6, 1.6] x [-1.6, 1.6], in units of its radius
 
 
 @dataclass(frozen=True)
 class MorphClip:
-    """made, plate: shape [T, H, W, 3], display-encoded; morphs: what the check is to say."""
+    """A plate with an object, and a generated clip without it, in which another object moves or morphs.
+
+    Attributes:
+        kind: one of RIGID or MORPHING.
+        generated: shape [T, H, W, 3], display-encoded.
+        plate: shape [T, H, W, 3], display-encoded.
+    """
 
     kind: str
-    made: Array
+    generated: Array
     plate: Array
-
-    @property
-    def morphs(self) -> bool:
-        return self.kind in MORPHING
 
 
 @dataclass
-class _Thing:
-    """texture: shape [N, N, 3]; alpha: shape [N, N]; both over [-1.6, 1.6] in units of the radius."""
+class _Object:
+    """An object: texture, shape [N, N, 3], and alpha, shape [N, N], over [-1.6, 1.6] in units of the radius."""
 
     texture: Array
     alpha: Array
@@ -42,25 +44,32 @@ Motion = Callable[[float], Pose]
 
 
 def make_morph_clip(kind: str, seed: int, size: tuple[int, int] = (192, 336), frames: int = 28) -> MorphClip:
-    """One clip. kind: one of RIGID or MORPHING."""
+    """Draw a clip.
+
+    Args:
+        kind: one of RIGID or MORPHING.
+        seed: the same seed gives the same clip.
+        size: height and width in pixels.
+        frames: number of frames.
+    """
     draw = rng(seed, "morph", kind)
     height, width = size
     world = _texture(draw, (height * 2, width * 2))
     camera = _camera(draw, size)
     short = min(size)
     radius = float(draw.uniform(0.08, 0.19)) * short
-    thing = _thing(draw, radius)
+    obj = _object(draw, radius)
     motion = _motion(draw, kind, size, frames, radius)
-    render = _renderer(draw, kind, thing, frames)
-    extra = _thing(draw, float(draw.uniform(0.07, 0.12)) * short) if draw.random() < 0.35 else None
+    render = _renderer(draw, kind, obj, frames)
+    extra = _object(draw, float(draw.uniform(0.07, 0.12)) * short) if draw.random() < 0.35 else None
     extra_motion = _motion(draw, "translation", size, frames, extra.radius) if extra else None
-    removed = _thing(draw, float(draw.uniform(0.08, 0.2)) * short)
+    removed = _object(draw, float(draw.uniform(0.08, 0.2)) * short)
     removed_motion = _motion(
         draw, str(draw.choice(["translation", "falling", "rotation"])), size, frames, removed.radius
     )
     grain = float(draw.uniform(0.01, 0.04)) if kind == "grain" else float(draw.choice([0.0, 0.0, 0.006, 0.012]))
     blur = float(draw.choice([0.0, 0.0, 0.5]))
-    made, plate = [], []
+    generated, plate = [], []
     for t in range(frames):
         back = cv2.warpPerspective(world, camera(t), (width, height), flags=cv2.INTER_LINEAR)
         picture = back.copy()
@@ -69,19 +78,20 @@ def make_morph_clip(kind: str, seed: int, size: tuple[int, int] = (192, 336), fr
         picture = np.mean([render(t + part, picture, motion(t + part)) for part in _shutter(blur)], axis=0)
         original = _paint(back, removed.texture, removed.alpha, removed.radius, removed_motion(t))
         noise = rng(seed, "grain", t).normal(0, 1, back.shape).astype(np.float32)
-        made_noise = rng(seed, "made grain", t).normal(0, 1, back.shape).astype(np.float32)
+        generated_noise = rng(seed, "made grain", t).normal(0, 1, back.shape).astype(np.float32)
         differs = np.abs(picture - back).max(axis=2, keepdims=True) > 0.004
-        made.append(picture + grain * np.where(differs, made_noise, noise))
+        generated.append(picture + grain * np.where(differs, generated_noise, noise))
         plate.append(original + grain * noise)
-    return MorphClip(kind, np.stack(made).astype(np.float32), np.stack(plate).astype(np.float32))
+    return MorphClip(kind, np.stack(generated).astype(np.float32), np.stack(plate).astype(np.float32))
 
 
 def _shutter(blur: float) -> list[float]:
+    """Return the moments of a frame that motion blur averages."""
     return list(np.linspace(0, blur, 4)) if blur else [0.0]
 
 
 def _texture(draw: np.random.Generator, shape: tuple[int, int]) -> Array:
-    """Shape [h, w, 3]: blotches, stripes, checks, dots or lines in two or more colours, within [0.05, 0.95]."""
+    """Draw a texture, shape [h, w, 3], in [0.05, 0.95]: blotches, stripes, checks, dots or lines in several colours."""
     style = draw.integers(6)
     h, w = shape
     ys, xs = np.mgrid[:h, :w].astype(np.float32)
@@ -141,8 +151,8 @@ def _soft(distance: Array) -> Array:
     return np.clip(0.5 - distance / 0.04, 0, 1).astype(np.float32)
 
 
-def _thing(draw: np.random.Generator, radius: float) -> _Thing:
-    return _Thing(_texture(draw, (_TEXTURE, _TEXTURE)), _outline(draw), radius)
+def _object(draw: np.random.Generator, radius: float) -> _Object:
+    return _Object(_texture(draw, (_TEXTURE, _TEXTURE)), _outline(draw), radius)
 
 
 def _outline(draw: np.random.Generator) -> Array:
@@ -163,7 +173,10 @@ def _outline(draw: np.random.Generator) -> Array:
 
 
 def _camera(draw: np.random.Generator, size: tuple[int, int]) -> Callable[[float], Array]:
-    """Maps from the world, twice the picture's size, to the picture."""
+    """Draw a camera motion: a function of time that returns the map of the world to the picture, shape [3, 3].
+
+    The world has twice the picture's size.
+    """
     height, width = size
     kind = draw.integers(3)
     pan = draw.uniform(-1.5, 1.5, 2) * (kind > 0)
@@ -236,7 +249,7 @@ def _paint(
     return picture * (1 - cover) + colour * cover
 
 
-def _renderer(draw: np.random.Generator, kind: str, thing: _Thing, frames: int):
+def _renderer(draw: np.random.Generator, kind: str, obj: _Object, frames: int):
     if kind == "deform":
         bend = _deformation(draw, frames)
     elif kind == "dissolve":
@@ -247,22 +260,22 @@ def _renderer(draw: np.random.Generator, kind: str, thing: _Thing, frames: int):
         limbs = _limbs(draw, frames)
 
     def render(t: float, picture: Array, pose) -> Array:
-        texture, alpha = thing.texture, thing.alpha
+        texture, alpha = obj.texture, obj.alpha
         if kind == "articulated":
-            return limbs(t, picture, thing, pose)
+            return limbs(t, picture, obj, pose)
         if kind == "deform":
             texture, alpha = bend(t, texture, alpha)
         elif kind == "dissolve":
             texture = texture * (1 - blend(t)) + other * blend(t)
         elif kind == "lighting":
             texture = light(t, texture)
-        return _paint(picture, texture, alpha, thing.radius, pose)
+        return _paint(picture, texture, alpha, obj.radius, pose)
 
     return render
 
 
 def _deformation(draw: np.random.Generator, frames: int):
-    """A smooth field of displacements of 15 to 30 % of the radius that swings, or grows and stays."""
+    """Draw a smooth field of displacements of 15 to 30 % of the radius that swings, or grows and stays."""
     amount = draw.uniform(0.15, 0.3)
     fields = [
         np.stack([_blotches(draw, (_TEXTURE, _TEXTURE), (draw.uniform(0.22, 0.5),)) for _ in range(2)], -1)
@@ -287,12 +300,8 @@ def _deformation(draw: np.random.Generator, frames: int):
     return bend
 
 
-def _swell(draw: np.random.Generator) -> Array:
-    return _blotches(draw, (_TEXTURE, _TEXTURE), (draw.uniform(0.22, 0.5),))
-
-
 def _beyond_similarity(field: Array, x: Array, y: Array, inside: Array) -> Array:
-    """Without what a shift, a turn and a scale do; the longest displacement inside is 1."""
+    """Remove translation, rotation and scale from a field, so that its longest displacement inside is 1."""
     one, zero = np.ones_like(x), np.zeros_like(x)
     base = np.stack([np.stack([one, zero], -1), np.stack([zero, one], -1), np.stack([x, y], -1), np.stack([-y, x], -1)])
     inner = base[:, inside].reshape(4, -1)
@@ -321,7 +330,7 @@ def _light(draw: np.random.Generator, frames: int):
 
 
 def _limbs(draw: np.random.Generator, frames: int):
-    """A body with one to three arms that swing about their joints."""
+    """Draw a body with one to three arms that swing about their joints."""
     count = int(draw.integers(1, 4))
     x, y = _own_axes()
     body = _soft(np.maximum(np.abs(x) / draw.uniform(0.35, 0.6), np.abs(y) / draw.uniform(0.6, 0.9)) - 1)
@@ -334,14 +343,14 @@ def _limbs(draw: np.random.Generator, frames: int):
     ]
     textures = [_texture(draw, (_TEXTURE, _TEXTURE)) for _ in range(count)]
 
-    def limbs(t: float, picture: Array, thing: _Thing, pose) -> Array:
+    def limbs(t: float, picture: Array, obj: _Object, pose) -> Array:
         px, py, angle, scale = pose
-        picture = _paint(picture, thing.texture, body, thing.radius, pose)
+        picture = _paint(picture, obj.texture, body, obj.radius, pose)
         for (jx, jy), (rest, depth, period, phase), texture in zip(joints, swings, textures, strict=True):
-            c, s, r = np.cos(angle), np.sin(angle), thing.radius * scale
+            c, s, r = np.cos(angle), np.sin(angle), obj.radius * scale
             at = (px + r * (c * jx - s * jy), py + r * (s * jx + c * jy))
             turn = angle + rest + depth * np.sin(2 * np.pi * t / period + phase)
-            picture = _paint(picture, texture, arm, thing.radius, (*at, turn, scale))
+            picture = _paint(picture, texture, arm, obj.radius, (*at, turn, scale))
         return picture
 
     return limbs

@@ -1,4 +1,4 @@
-"""`void-bridge bench void`: the model alone, whole jobs, a queue, and what the loop costs."""
+"""The section of `void-bridge bench void`: the model alone, whole jobs, a queue, the cost of the denoising loop."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pathlib import Path
 
 import torch
 
-from gpu_server.benchmarks.shots import write_shot
-from gpu_server.benchmarks.void.jobs import QueueTime, removal_job, run_queue
-from gpu_server.benchmarks.void.loop import LATENTS, loop_ratios
-from gpu_server.benchmarks.void.model import fresh
+from gpu_server.benchmarks.shots import benchmark_job, write_shot
+from gpu_server.benchmarks.void.denoising_loop import LATENTS, loop_ratios
+from gpu_server.benchmarks.void.jobs import QueueTime, run_queue
+from gpu_server.benchmarks.void.model import empty_device
 from gpu_server.benchmarks.void.model_page import NOT_MEASURED, full_size_lines, model_lines, this_device
 from gpu_server.benchmarks.void.options import Size, run_size
 from gpu_server.engines.void.checkpoint.check import readiness_problem
@@ -30,7 +30,16 @@ QUEUE = 5
 
 @dataclass(frozen=True)
 class BenchmarkRun:
-    """plates: height and width of each. steps: of a job."""
+    """Settings of the jobs that are measured.
+
+    Attributes:
+        models: the models folder.
+        canvas: height and width of the model's frame in pixels.
+        frames: frames of a shot.
+        device: where the model computes.
+        plates: height and width in pixels of each plate.
+        steps: denoising steps of a job.
+    """
 
     models: Path
     canvas: Size
@@ -41,16 +50,24 @@ class BenchmarkRun:
 
 
 def void_lines(folder: Path, options: argparse.Namespace) -> Iterator[str]:
-    """Markdown. options: of `void_options`, and `pairs` of the loop."""
+    """Yield the section as Markdown, each line as soon as it is measured.
+
+    Args:
+        folder: where shots, weights and results are written.
+        options: those of `options.add_arguments`, and `pairs`: pairs of the denoising loop.
+
+    Raises:
+        UsageError: the models folder that was named cannot be used.
+    """
     device = this_device()
     on_gpu = device.type == "cuda"
     yield "## The VOID engine"
     models, weights = _models(folder, options, on_gpu)
-    missing = readiness_problem(models, (1,))
-    if missing and options.models:
-        raise UsageError(f"{options.models}: {missing}; see void-bridge models check")
-    if missing:
-        yield f"\n{NOT_MEASURED}: {missing}; give --models DIR or --random-weights."
+    problem = readiness_problem(models, (1,))
+    if problem and options.models:
+        raise UsageError(f"{options.models}: {problem}; see void-bridge models check")
+    if problem:
+        yield f"\n{NOT_MEASURED}: {problem}; give --models DIR or --random-weights."
     else:
         canvas, frames = run_size(options, on_gpu)
         run = BenchmarkRun(models, canvas, frames, device, (HD, UHD) if on_gpu else (SMALL,), 30 if on_gpu else 4)
@@ -64,7 +81,7 @@ def void_lines(folder: Path, options: argparse.Namespace) -> Iterator[str]:
 
 
 def _models(folder: Path, options: argparse.Namespace, on_gpu: bool) -> tuple[Path, str]:
-    """A models folder, and what lies in it."""
+    """Return a models folder, written if need be, and the name of its weights."""
     if options.models:
         return options.models, f"weights of {options.models}"
     if on_gpu and not options.random_weights:
@@ -79,6 +96,7 @@ def _models(folder: Path, options: argparse.Namespace, on_gpu: bool) -> tuple[Pa
 
 
 def _job_lines(run: BenchmarkRun, folder: Path) -> Iterator[str]:
+    """Yield the tables of whole jobs."""
     yield (
         f"\n### Jobs, EXR to EXR\n\nThrough a server: {run.frames} frames of half RGBA with a matte over a quarter,"
         f" pass 1, {run.steps} steps, canvas {run.canvas[1]}x{run.canvas[0]}. Cold: the worker's first job; libraries"
@@ -88,41 +106,48 @@ def _job_lines(run: BenchmarkRun, folder: Path) -> Iterator[str]:
         " least.\n"
     )
     yield "| plate | what | wall | busy | overlap | plan |\n|---|---|---|---|---|---|"
-    fresh(run.device)
-    told = []
+    empty_device(run.device)
+    stage_rows = []
     for height, width in run.plates:
-        for what, timed in _measured(run, folder / f"{width}", (height, width)):
+        for name, timed in _timed_queues(run, folder / f"{width}", (height, width)):
             overlap = f"{timed.overlap_s:.1f} s" if len(timed.jobs) > 1 else ""
             yield (
-                f"| {width}x{height} | {what} | {timed.wall_s:.1f} s | {timed.busy_share:.0%} | {overlap} |"
+                f"| {width}x{height} | {name} | {timed.wall_s:.1f} s | {timed.busy_share:.0%} | {overlap} |"
                 f" {timed.jobs[-1].plan} |"
             )
-            told.append(f"| {width}x{height} | {what} | {_stages(timed)} |")
+            stage_rows.append(f"| {width}x{height} | {name} | {_stage_seconds(timed)} |")
     yield "\n| plate | what | seconds by stage |\n|---|---|---|"
-    yield from told
+    yield from stage_rows
     yield "\nA queue keeps the device busy: at least 80 % on a GPU."
 
 
-def _measured(run: BenchmarkRun, folder: Path, size: Size) -> Iterator[tuple[str, QueueTime]]:
-    """A cold job, a warm one, and on the first plate a queue: the results of one at UHD would take 40 GB."""
+def _timed_queues(run: BenchmarkRun, folder: Path, size: Size) -> Iterator[tuple[str, QueueTime]]:
+    """Run a cold job, a warm one, and on the first plate a queue, whose results at UHD would take 40 GB."""
     rounds = [("cold", range(1, 2)), ("warm", range(2, 3)), (f"queue of {QUEUE}", range(3, 3 + QUEUE))]
     plate = write_shot(folder / "shot", run.frames, *size)
+    void = {
+        "engine": "void",
+        "prompt": "an empty room",
+        "passes": "1",
+        "canvas": f"{run.canvas[0]}x{run.canvas[1]}",
+        "steps": run.steps,
+    }
     with private_server(folder / "server", models=run.models) as server:
-        for what, seeds in rounds if size == run.plates[0] else rounds[:2]:
-            jobs = [
-                removal_job(plate, run.frames, folder / f"clean{seed}", run.canvas, run.steps, seed) for seed in seeds
-            ]
-            yield what, run_queue(server, jobs)
+        for name, seeds in rounds if size == run.plates[0] else rounds[:2]:
+            jobs = [benchmark_job(plate, run.frames, folder / f"clean{seed}", **void, seed=seed) for seed in seeds]
+            yield name, run_queue(server, jobs)
     shutil.rmtree(folder)
 
 
-def _stages(timed: QueueTime) -> str:
+def _stage_seconds(timed: QueueTime) -> str:
+    """Return the seconds of each stage, of all jobs together."""
     names = dict.fromkeys(stage for job in timed.jobs for stage in job.stages)
     totals = ((name, sum(job.stages.get(name, 0.0) for job in timed.jobs)) for name in names)
     return ", ".join(f"{name} {seconds:.2f}" for name, seconds in totals)
 
 
 def _loop_lines(folder: Path, pairs: int) -> Iterator[str]:
+    """Yield the table of the denoising loop."""
     models = folder / "loop"
     write_tiny(models)
     ratios = loop_ratios(models, pairs)

@@ -1,4 +1,4 @@
-"""Flow-warped noise: how long it takes, how white it stays, how well it follows."""
+"""Flow-warped noise: the time that it takes, and its whiteness."""
 
 from __future__ import annotations
 
@@ -24,7 +24,15 @@ FRAMES = 85
 
 @dataclass(frozen=True)
 class NoiseStatistics:
-    """Of one frame's noise. lag_x, lag_y: correlation with the next cell; between_channels: with the next channel."""
+    """Statistics of one frame's noise.
+
+    Attributes:
+        std: standard deviation.
+        kurtosis: kurtosis; 3 for a normal distribution.
+        lag_x: correlation with the next cell of a row.
+        lag_y: correlation with the next cell of a column.
+        between_channels: correlation with the next channel.
+    """
 
     std: float
     kurtosis: float
@@ -34,7 +42,7 @@ class NoiseStatistics:
 
 
 def statistics(noise: Array) -> NoiseStatistics:
-    """noise: shape [channels, h, w]."""
+    """Return the statistics of noise, shape [channels, h, w]."""
     centred = noise - noise.mean()
     variance = float(np.mean(centred**2))
 
@@ -51,7 +59,7 @@ def statistics(noise: Array) -> NoiseStatistics:
 
 
 def measure() -> dict[str, float | tuple[float, float]]:
-    """Seconds for 85 frames of 672x384, with and without the flow; lowest and highest of every frame's statistics."""
+    """Return seconds for 85 frames of 672x384, with and without the flow, and the extent of all frames' statistics."""
     pictures = _pictures(FRAMES)
     flow = DenseInverseSearch()
     flows_s = _seconds(lambda: list(flow_sequence(pictures, flow)))
@@ -72,7 +80,12 @@ def measure() -> dict[str, float | tuple[float, float]]:
 
 
 def tour(shape: Shape, frames: int) -> Iterator[Array]:
-    """As many flows: a pan, a zoom in, a zoom out, a rotation and a swirl, one after the other. Shape: in latents."""
+    """Yield the flows of a pan, a zoom in, a zoom out, a rotation and a swirl, one after the other.
+
+    Args:
+        shape: height and width in latents.
+        frames: number of flows.
+    """
     motions = (
         affine(shape, np.eye(2), (3.3, -1.2)),
         affine(shape, 1.03 * np.eye(2)),
@@ -85,46 +98,59 @@ def tour(shape: Shape, frames: int) -> Iterator[Array]:
 
 
 def affine(shape: Shape, matrix: ArrayLike, shift: tuple[float, float] = (0, 0)) -> Array:
-    """The flow of an affine motion about the canvas's centre. matrix: shape [2, 2], of (x, y); shift: pixels."""
-    place = _from_centre(shape)
-    return (place @ (np.asarray(matrix) - np.eye(2)).T + shift).astype(np.float32)
+    """Return the flow of an affine motion about the canvas's centre, shape [H, W, 2], in pixels.
+
+    Args:
+        shape: height and width in latents.
+        matrix: the linear part, shape [2, 2], of (x, y).
+        shift: the translation in pixels.
+    """
+    offsets = _from_centre(shape)
+    return (offsets @ (np.asarray(matrix) - np.eye(2)).T + shift).astype(np.float32)
 
 
 def swirl(shape: Shape, degrees: float) -> Array:
-    """A rotation by `degrees` at the centre, less further out."""
-    place = _from_centre(shape)
+    """Return the flow of a rotation by `degrees` at the centre that fades outwards, shape [H, W, 2], in pixels.
+
+    Args:
+        shape: height and width in latents.
+        degrees: the rotation at the centre.
+    """
+    offsets = _from_centre(shape)
     reach = shape[0] * CELL / 3
-    turned = np.exp(1j * np.deg2rad(degrees) * np.exp(-np.sum(place**2, axis=-1) / reach**2))
-    moved = (place[..., 0] + 1j * place[..., 1]) * (turned - 1)
+    turned = np.exp(1j * np.deg2rad(degrees) * np.exp(-np.sum(offsets**2, axis=-1) / reach**2))
+    moved = (offsets[..., 0] + 1j * offsets[..., 1]) * (turned - 1)
     return np.stack([moved.real, moved.imag], axis=-1).astype(np.float32)
 
 
 def turn(degrees: float) -> NDArray[np.float64]:
-    """Shape [2, 2]: clockwise as it is seen, y pointing down."""
+    """Return the matrix of a rotation, shape [2, 2]: clockwise on the screen, as y points down."""
     angle = np.deg2rad(degrees)
     return np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
 
 
 def _from_centre(shape: Shape) -> NDArray[np.float64]:
+    """Return the offset of each pixel from the canvas's centre, (x, y), shape [H, W, 2]."""
     height, width = (side * CELL for side in shape)
     rows, columns = np.mgrid[:height, :width].astype(np.float64)
     return np.stack([columns - (width - 1) / 2, rows - (height - 1) / 2], axis=-1)
 
 
 def _pictures(frames: int) -> list[Array]:
-    """A texture that turns, grows and passes by."""
+    """Return frames of a texture that rotates, grows and moves, shape [H, W, 3] each, in [0, 1]."""
     height, width = (side * CELL for side in SHAPE)
     spots = rng(1, "bench texture").random((2 * height, 2 * width, 3), np.float32)
     world = cv2.normalize(cv2.GaussianBlur(spots, (0, 0), 2), None, 0, 1, cv2.NORM_MINMAX)
     pictures = []
     for frame in range(frames):
-        place = cv2.getRotationMatrix2D((width, height), frame / 4, 1 + frame / 300)
-        place[:, 2] += frame - width / 2, frame / 3 - height / 2
-        pictures.append(cv2.warpAffine(world, place, (width, height), borderMode=cv2.BORDER_REFLECT))
+        motion = cv2.getRotationMatrix2D((width, height), frame / 4, 1 + frame / 300)
+        motion[:, 2] += frame - width / 2, frame / 3 - height / 2
+        pictures.append(cv2.warpAffine(world, motion, (width, height), borderMode=cv2.BORDER_REFLECT))
     return pictures
 
 
 def _seconds(work: Callable[[], object]) -> float:
+    """Return the seconds that a function takes."""
     began = time.perf_counter()
     work()
     return time.perf_counter() - began
