@@ -7,6 +7,12 @@ import pytest
 from tests.hosts.shots_on_disk import make_footage, point_hosts_at, propagate_server
 
 
+@pytest.fixture(autouse=True)
+def quick_polls(monkeypatch):
+    """Look for a farm's frames more often than a host does."""
+    monkeypatch.setattr("host_plugins.control.job_follower.DISK_POLL_S", 0.1)
+
+
 @pytest.fixture(scope="session")
 def server(tmp_path_factory):
     """A real server with the real propagate engine."""

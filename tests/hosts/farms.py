@@ -8,7 +8,6 @@ come when a test makes them.
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Any, Dict, List
@@ -16,11 +15,10 @@ from typing import Any, Dict, List
 import pytest
 
 from host_plugins.farm.processes import is_running
+from tests.hosts import fake_farm_command
 from tests.support.live_server import eventually
-from void_bridge.job import JobFile
-from void_bridge.sequence import Sequence
 
-JOB = "job-0123"
+JOB = fake_farm_command.JOB
 OPENJD_S = 240.0
 _REPOSITORY = Path(__file__).parents[2]
 needs_shell = pytest.mark.skipif(sys.platform == "win32", reason="the fake's executable is a script with a #! line")
@@ -34,7 +32,7 @@ class FakeFarm:
         self._folder = folder
         executable = folder / "python-of-a-fake-farm"
         path = f"import sys\nsys.path.insert(0, {str(_REPOSITORY)!r})\n"
-        run = f"from {__name__} import main\nmain({str(folder)!r})\n"
+        run = f"from {fake_farm_command.__name__} import main\nmain({str(folder)!r})\n"
         executable.write_text(f"#!{sys.executable}\n{path}{run}", "utf-8")
         executable.chmod(0o755)
         monkeypatch.setenv("VOID_BRIDGE_EXECUTABLE", str(executable))
@@ -69,36 +67,3 @@ def until_openjd_has_ended(farm_job: str) -> None:
     farm, number = farm_job.split()
     assert farm == "openjd"
     assert eventually(lambda: not is_running(int(number)), OPENJD_S), f"process {number} has not ended"
-
-
-def main(folder: str) -> None:
-    """What the executable does: called as Python would be, `-m void_bridge.cli WORDS`."""
-    words = sys.argv[3:]
-    if words[:2] != ["farm", "submit"]:
-        os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
-    with open(Path(folder) / "calls.jsonl", "a", encoding="utf-8") as calls:
-        calls.write(json.dumps(words[2:]) + "\n")
-    refusal = Path(folder) / "refusal.json"
-    if refusal.exists():
-        sys.stdout.write(json.dumps({"state": "failed", "error": json.loads(refusal.read_text("utf-8"))}) + "\n")
-        sys.exit(1)
-    jobs = [Path(word) for word in words[2:] if not word.startswith("--")]
-    farm = next(word.partition("=")[2] for word in words if word.startswith("--to="))
-    for job in jobs:
-        _note(job, farm)
-        if (Path(folder) / "makes_frames").exists():
-            os.spawnv(os.P_WAIT, sys.executable, [sys.executable, "-m", "void_bridge.cli", "remove", str(job)])
-    outputs = [JobFile.read(job).job.output for job in jobs]
-    answer = {"job": "", "state": "queued", "farm": farm, "farm_job": JOB, "output": outputs[0], "outputs": outputs}
-    sys.stdout.write(json.dumps(answer) + "\n")
-
-
-def _note(job_file: Path, farm: str) -> None:
-    """As the real command does, so that the job can be followed: one task for the shot."""
-    from host_plugins.farm.status_files import SubmissionRecord, write_submission
-
-    job = JobFile.read(job_file).job
-    folder = Path(Sequence.parse(job.output).folder)
-    write_submission(
-        folder, SubmissionRecord(farm, JOB, "fake", str(folder / "bundle"), folder.name, (str(job.frames),))
-    )

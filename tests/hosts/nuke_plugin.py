@@ -11,7 +11,7 @@ from typing import Any, Iterator, Tuple
 
 from tests.hosts.fake_nuke import FakeNuke
 
-_LEAVE_S = 5.0
+_LEAVE_S = 1.0
 FOLDER = Path(__file__).parents[2] / "host_plugins" / "nuke"
 
 

@@ -15,7 +15,7 @@ from void_bridge.pixels.box import Box
 from void_bridge.pixels.exr import ExrFrame, ExrPart, write_frame
 from void_bridge.sequence import Sequence
 
-HEIGHT, WIDTH = 96, 160
+HEIGHT, WIDTH = 48, 80  # small, since most tests wait for the engine
 FRAMES = range(1001, 1009)
 
 

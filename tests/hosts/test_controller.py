@@ -72,7 +72,7 @@ def controller(main):
     yield controller
     controller.stop()
     for id in controller.followed_ids():  # which would read their configuration in the next test's environment
-        controller.wait(id, 5.0)
+        controller.wait(id, 1.0)
 
 
 @pytest.fixture

@@ -71,9 +71,9 @@ def test_a_channel_that_is_not_there(comp, footage):
 
 
 def test_roto_of_another_size(comp):
-    comp.nuke.root()["format"].setValue("80 48 1 half")
+    comp.nuke.root()["format"].setValue("40 24 1 half")
     comp.node.setInput(1, comp.nuke.nodes.Constant(color=1.0))
-    refused(comp, "'remove' is 80x48, the plate 160x96; put a Reformat before it")
+    refused(comp, "'remove' is 40x24, the plate 80x48; put a Reformat before it")
 
 
 def test_a_script_that_was_never_saved(comp):

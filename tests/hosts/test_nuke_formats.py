@@ -31,7 +31,7 @@ def exported(comp, name):
     return read_frame(next(iter(sorted(folder.iterdir()))))
 
 
-@pytest.mark.parametrize("version", [14, 15, 16])
+@pytest.mark.parametrize("version", [14, 16])
 def test_other_versions_of_nuke(served, footage, tmp_path, version):
     with started(version=version) as (fake, plugin):
         comp = Comp(fake, plugin, footage, tmp_path)
