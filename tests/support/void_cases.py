@@ -18,7 +18,7 @@ from gpu_server.engines.void.checkpoint import loading
 from gpu_server.engines.void.conditioning import conditioning_latents, encode_mask, encode_plate
 from gpu_server.engines.void.denoise import Denoiser, DenoiseSettings, PlainDenoiser, Rotary, denoise, make_guidance
 from gpu_server.engines.void.latent_geometry import FRAMES_A_LATENT
-from gpu_server.engines.void.latent_windows import reference_windows, window_latents
+from gpu_server.engines.void.latent_windows import reference_windows
 from gpu_server.engines.void.text import prompt_embeddings
 from gpu_server.engines.void.vae import decode
 
@@ -100,7 +100,7 @@ def _stages(case: Case) -> Iterator[tuple[str, Tensor]]:
 
     latents = inputs["initial_latents"]
     overlap = settings["temporal_overlap_frames"] // FRAMES_A_LATENT
-    windows = reference_windows(latents.shape[1], window_latents(settings["window"]), overlap)
+    windows = reference_windows(latents.shape[1], _window_latents(settings["window"]), overlap)
     mask, plate = _conditioning(case.models, settings, inputs)
     yield "first_window_mask_latents", mask[:, windows[0].slice]
     yield "first_window_video_latents", plate[:, windows[0].slice]
@@ -147,3 +147,9 @@ class _Recorded:
         output = self._denoiser(hidden, prompt_embeds, timestep, rotary)
         self.outputs = self.outputs or [output]
         return output
+
+
+def _window_latents(frames: int) -> int:
+    """Return the latents of a window of so many frames, rounded down to an even number as in the reference."""
+    latents = 1 + (frames - 1) // FRAMES_A_LATENT
+    return max(2, latents - latents % 2)

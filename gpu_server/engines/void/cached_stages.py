@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gpu_server.engines.base import Context
+from gpu_server.engines.base import Array, Context
 from gpu_server.engines.void.cache import ContentCache, content_key
 from gpu_server.engines.void.conditioning import conditioning_latents, encode_mask, encode_plate
 from gpu_server.engines.void.denoise import DenoiseSettings, OnStep, denoise, guidance_scale, make_guidance
@@ -40,7 +40,6 @@ _STEPS_BETWEEN_PREVIEWS = 3
 """The fewest: a preview costs about 3 % of a step."""
 
 Chunk = TypeVar("Chunk", Tensor, NDArray[np.uint8])
-Frame = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -94,7 +93,7 @@ class CachedStages:
         count = self._inputs.timeline.latents
         return self._pass(1, lambda: initial_latents(self._job.seed, count, self._latent_size), "noise")
 
-    def pass_2(self, first: Latents, frames: Callable[[int], Frame]) -> Latents:
+    def pass_2(self, first: Latents, frames: Callable[[int], Array]) -> Latents:
         """Denoise pass 2 from noise that is warped along the flow of pass 1's result.
 
         Args:
@@ -174,10 +173,10 @@ class CachedStages:
         index = sampled[min(middle * FRAMES_A_LATENT, len(sampled) - 1)]
         self._context.preview(index, np.clip(np.nan_to_num(frame) * 255 + 0.5, 0, 255).astype(np.uint8))
 
-    def _warped_noise(self, frames: Callable[[int], Frame]) -> Tensor:
+    def _warped_noise(self, frames: Callable[[int], Array]) -> Tensor:
         timeline = self._inputs.timeline
 
-        def in_order() -> Iterator[Frame]:
+        def in_order() -> Iterator[Array]:
             for done, position in enumerate(timeline.order):
                 self._context.progress(VoidStage.FLOW, done, len(timeline.order))
                 yield frames(position)
@@ -250,7 +249,7 @@ class CachedStages:
         return chunk
 
 
-def _frames(chunks: Iterator[Tensor]) -> Iterator[Frame]:
+def _frames(chunks: Iterator[Tensor]) -> Iterator[Array]:
     """Split decoded chunks into frames: shape [H, W, 3], float32, black 0, white 1, unclipped."""
     for chunk in chunks:
         yield from ((chunk[0] + 1) / 2).permute(1, 2, 3, 0).numpy()

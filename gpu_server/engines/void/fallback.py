@@ -62,7 +62,9 @@ def with_fallback(
                 raise
             smaller = models.next_smaller_plan(request, plan)
             if smaller is None:
-                raise OutOfMemory(_too_small(plan)) from exc
+                raise OutOfMemory(
+                    f"out of memory with '{plan.name}', the smallest plan; free memory, or choose a smaller --canvas"
+                ) from exc
             warning, following = f"out of memory with '{plan.name}'; tried again with '{smaller.name}'", smaller
         # Not inside `except`: until it ends, the exception holds the tensors that were in use.
         log.warning(warning)
@@ -115,10 +117,6 @@ def _wider_plan(models: ModelManager, request: PlanRequest, plan: MemoryPlan, fa
         return models.plan(dataclasses.replace(request, precision=precision))
     except OutOfMemory as exc:
         raise NotFinite(f"{failure.message}; in {precision}, {exc.message}") from exc
-
-
-def _too_small(plan: MemoryPlan) -> str:
-    return f"out of memory with '{plan.name}', the smallest plan; free memory, or choose a smaller --canvas"
 
 
 def _first_line(exc: BaseException) -> str:

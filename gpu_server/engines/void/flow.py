@@ -10,9 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from gpu_server.engines.base import Array
 from void_bridge.errors import UsageError
-
-Array = NDArray[np.float32]
 
 _RAFT_MULTIPLE, _RAFT_LEAST_SIDE = 8, 128
 

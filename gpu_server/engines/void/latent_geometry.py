@@ -15,7 +15,6 @@ CELL = 8
 """Pixels of the canvas across one latent."""
 FRAMES_A_LATENT = 4
 WINDOW_LATENTS = 22
-WINDOW_FRAMES = 85
 OVERLAP_LATENTS = 4
 REFERENCE_SHORTEST = 85
 

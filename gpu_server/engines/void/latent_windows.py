@@ -9,12 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from gpu_server.engines.void.latent_geometry import FRAMES_A_LATENT, OVERLAP_LATENTS, WINDOW_LATENTS
+from gpu_server.engines.base import Array
+from gpu_server.engines.void.latent_geometry import OVERLAP_LATENTS, WINDOW_LATENTS
 from void_bridge.errors import UsageError
-
-Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -38,16 +36,6 @@ class LatentWindow:
     def slice(self) -> slice:
         """The slice of the latents' time axis."""
         return slice(self.start, self.stop)
-
-
-def window_latents(frames: int) -> int:
-    """Return the number of latents of a window of so many frames, rounded down to an even number as in the reference.
-
-    >>> window_latents(85), window_latents(29), window_latents(33)
-    (22, 8, 8)
-    """
-    latents = 1 + (frames - 1) // FRAMES_A_LATENT
-    return max(2, latents - latents % 2)
 
 
 def reference_windows(

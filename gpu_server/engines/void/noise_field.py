@@ -12,11 +12,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from gpu_server.engines.base import rng
+from gpu_server.engines.base import Array, rng
 from gpu_server.engines.void.latent_geometry import CELL, LATENT_CHANNELS
 from void_bridge.errors import SizeMismatch
 
-Array = NDArray[np.float32]
 Indices = NDArray[np.intp]
 Mask = NDArray[np.bool_]
 

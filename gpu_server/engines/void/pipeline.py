@@ -25,7 +25,9 @@ from void_bridge.pixels.box import Box
 
 log = logging.getLogger(__name__)
 
-_NO_BOX = Box(0, 0, 0, 0)
+FrameReader = Callable[[int], Array]
+"""A function that returns the frame at an index of the clip."""
+
 _LONGEST_QUOTE = 160
 
 
@@ -52,24 +54,14 @@ class VoidPipeline:
             NotFinite: if the model gave NaN or infinity, in a wider precision too.
         """
         self._models.begin_job()
-        masked = {index for index in self._clip.wanted if self._is_masked(index)}
-        if not masked:
-            return Generated(self._patches(_plate_patch))
-        self._warn_of_truncated_prompt()
-        files = with_fallback(self._models, self._request(), self._context, self._run)
-        generated, reconstruction = (self._at_clip_rate(each, masked, f"between{i}") for i, each in enumerate(files))
-
-        def patch(index: int) -> Patch:
-            if index not in masked:
-                return _plate_patch(index)
-            whole = Box(0, 0, self._clip.height, self._clip.width)
-            confidence = np.zeros(whole.shape, np.float32)
-            return Patch(index, whole, generated(index), confidence, reconstruction=reconstruction(index))
-
-        return Generated(self._patches(patch))
-
-    def _is_masked(self, index: int) -> bool:
-        return self._job.full_fill or not self._clip.matte_box("paste", index).empty
+        clip, full_fill = self._clip, self._job.full_fill
+        masked = {index for index in clip.wanted if full_fill or not clip.matte_box("paste", index).empty}
+        readers: list[FrameReader] = []
+        if masked:
+            self._warn_of_truncated_prompt()
+            files = with_fallback(self._models, self._request(), self._context, self._run)
+            readers = [self._at_clip_rate(each, masked, f"interpolated{i}") for i, each in enumerate(files)]
+        return Generated(self._patches(masked, readers))
 
     def _warn_of_truncated_prompt(self) -> None:
         if text := self._models.truncated_text(self._job.prompt):
@@ -139,7 +131,7 @@ class VoidPipeline:
             headers[f"weights{number}"] = self._models.pass_hash(number)
         self._context.warn(*self._models.notes())
 
-    def _at_clip_rate(self, files: FrameFiles, indices: set[int], folder: str) -> Callable[[int], Array]:
+    def _at_clip_rate(self, files: FrameFiles, indices: set[int], folder: str) -> FrameReader:
         """Return a reader of frames by index of the clip, which interpolates between the sampled frames.
 
         A flow that uses the device runs now, for the frames of `indices`, because the device is not ours once patches
@@ -161,12 +153,19 @@ class VoidPipeline:
             stored.put(index, frame(index))
         return lambda index: stored.get(index) if index in between else frame(index)
 
-    def _patches(self, patch: Callable[[int], Patch]) -> Iterator[Patch]:
+    def _patches(self, masked: set[int], readers: list[FrameReader]) -> Iterator[Patch]:
+        """Yield the patches of all wanted frames; those without a matte leave the plate as it is.
+
+        Args:
+            masked: the frames with a matte.
+            readers: of the generated frames and of the plate's reconstruction.
+        """
+        whole = Box(0, 0, self._clip.height, self._clip.width)
         for done, index in enumerate(self._clip.wanted):
             self._context.progress(VoidStage.DELIVER, done, len(self._clip.wanted))
-            yield patch(index)
-
-
-def _plate_patch(index: int) -> Patch:
-    """Return a patch that leaves the plate as it is."""
-    return Patch(index, _NO_BOX, np.zeros((0, 0, 3), np.float32), generated=False)
+            if index in masked:
+                generated, reconstruction = (read(index) for read in readers)
+                confidence = np.zeros(whole.shape, np.float32)
+                yield Patch(index, whole, generated, confidence, reconstruction=reconstruction)
+            else:
+                yield Patch(index, Box(0, 0, 0, 0), np.zeros((0, 0, 3), np.float32), generated=False)

@@ -8,14 +8,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice, pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 
+from gpu_server.engines.base import Array
 from gpu_server.engines.void.flow import Flow
 from gpu_server.engines.void.latent_geometry import FRAMES_A_LATENT, LATENT_CHANNELS
 from gpu_server.engines.void.noise_field import NoiseField
 from void_bridge.errors import InputError
-
-Array = NDArray[np.float32]
 
 _FLOWS_AHEAD = 3
 

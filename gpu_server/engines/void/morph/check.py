@@ -27,8 +27,6 @@ _REACH = 40  # frames to each side of a key frame
 _OBJECTS_A_KEY = 5
 _FEWEST_FRAMES = 3
 
-Progress = Callable[[int, int], None]
-
 
 @dataclass(frozen=True)
 class MorphCheck:
@@ -57,7 +55,7 @@ def check_morphing(
     plate: Callable[[int], Array],
     frames: int,
     flow: Flow,
-    on_frame: Progress | None = None,
+    on_frame: Callable[[int, int], None] | None = None,
 ) -> MorphCheck:
     """Check the result of a shot against its plate.
 

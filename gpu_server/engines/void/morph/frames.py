@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float32]
+from gpu_server.engines.base import Array
+
 Image = NDArray[np.uint8]  # shape [H, W, 3], display-encoded
 Mask = NDArray[np.bool_]
 Map = NDArray[np.float64]  # shape [3, 3], (x, y, 1) to (x, y, 1)
