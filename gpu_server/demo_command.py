@@ -1,4 +1,4 @@
-"""`void-bridge demo`: the whole loop on footage of its own, and what came of it in figures and a picture."""
+"""`void-bridge demo`: the whole loop on synthetic footage, with a report in figures and a contact sheet."""
 
 from __future__ import annotations
 
@@ -34,35 +34,44 @@ from void_bridge.sequence import Sequence
 
 FIRST_FRAME = 1001
 SPACE = "Linear Rec.709 (sRGB)"
-"""Of the built-in config: footage is made in these primaries."""
+"""A colour space of the built-in config: the footage is made in its primaries."""
 
 
 @dataclass(frozen=True)
 class DemoSequences:
-    """Sequences of the demo below one folder."""
+    """The sequences of the demo.
+
+    Attributes:
+        out: the folder that holds them.
+    """
 
     out: Path
 
     @property
     def plate(self) -> Sequence:
+        """The plate with the object."""
         return Sequence.parse(str(self.out / "plate" / "plate.####.exr"))
 
     @property
     def matte(self) -> Sequence:
+        """The mattes, as layers."""
         return Sequence.parse(str(self.out / "roto" / "roto.####.exr"))
 
     @property
     def result(self) -> Sequence:
+        """The clean plate."""
         return Sequence.parse(str(self.out / "clean" / "clean.####.exr"))
 
 
 def _configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
     parser.add_argument("--out", type=Path, default=Path("void_demo"), metavar="DIR", help="folder to make")
     parser.add_argument("--size", default="960x540", metavar="WIDTHxHEIGHT", help="size (default %(default)s)")
     parser.add_argument("--length", type=int, default=24, metavar="N", help="frames (default %(default)s)")
 
 
 def _run(args: argparse.Namespace) -> int:
+    """Make footage, remove its object through a server, and report on the result."""
     console = Console(stderr=True)
     width, height = Resolution.parse(args.size)
     scene = Scene("pan_zoom_rotation", height, width, args.length, seed=1)
@@ -84,6 +93,8 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _write_footage(scene: Scene, sequences: DemoSequences) -> None:
+    """Write plate and mattes as half EXR."""
+
     def write(index: int) -> None:
         frame = scene.frame(index)
         window = Box(0, 0, scene.height, scene.width)
@@ -99,32 +110,29 @@ def _write_footage(scene: Scene, sequences: DemoSequences) -> None:
 
 
 def _write(sequence: Sequence, index: int, channels: dict, window: Box, header: dict) -> None:
+    """Write one frame."""
     path = sequence.path(FIRST_FRAME + index)
     write_frame(ExrFrame((ExrPart(channels, window, window, header=dict(header)),)), path)
 
 
 def _half(plane: np.ndarray) -> np.ndarray:
+    """Return a plane, shape [H, W], as contiguous float16."""
     return np.ascontiguousarray(plane, dtype=np.float16)
 
 
 def _remove(sequences: DemoSequences) -> int:
+    """Run `void-bridge remove` against a server of the demo's own, and return its exit code."""
+    words = ["remove", str(sequences.plate), "-o", str(sequences.result), "--colorspace", SPACE]
+    words += ["--engine", "propagate"]
+    for role in ("remove", "affected"):
+        words += [f"--{role}", f"{sequences.matte}:void_bridge.{role}"]
     with private_server(sequences.out / "server") as server, _environment(server.config):
-        return command_line(
-            [
-                *("remove", str(sequences.plate), "-o", str(sequences.result)),
-                *(
-                    "--remove",
-                    f"{sequences.matte}:void_bridge.remove",
-                    "--affected",
-                    f"{sequences.matte}:void_bridge.affected",
-                ),
-                *("--colorspace", SPACE, "--engine", "propagate"),
-            ]
-        )
+        return command_line(words)
 
 
 @contextmanager
 def _environment(config: Config) -> Iterator[None]:
+    """Set the environment variables of a configuration."""
     before = dict(os.environ)
     os.environ.update(child_environment(config))
     try:
@@ -134,50 +142,43 @@ def _environment(config: Config) -> Iterator[None]:
         os.environ.update(before)
 
 
-@dataclass(frozen=True)
-class Scores:
-    """Of one frame, inside the matte: PSNR in dB of the result and of OpenCV's inpainting; pixels changed outside."""
-
-    result_db: float
-    inpainted_db: float
-    changed_outside: int
-
-
-def _scores(scene: Scene, sequences: DemoSequences, index: int) -> Scores:
+def _scores(scene: Scene, sequences: DemoSequences, index: int) -> tuple[float, float, int]:
+    """Return the PSNR of a frame inside the matte, that of OpenCV's inpainting, and the values changed outside."""
     frame = scene.frame(index)
     both = (sequences.plate, sequences.result)
     plate, result = (read_frame(sequence.path(FIRST_FRAME + index)).parts[0].channels for sequence in both)
-    rgb = _rgb(result)
-    weight = result["void_bridge.paste"]
     hole = np.maximum(frame.remove, frame.affected) > 0.01
     inpainted = picture_quality.inpainted(_rgb(plate), hole)
-    changed = sum(int(np.count_nonzero((plate[c] != result[c]) & (weight == 0))) for c in "RGBA")
-    return Scores(
-        picture_quality.psnr(rgb, frame.background, hole),
+    changed = sum(int(np.count_nonzero((plate[c] != result[c]) & (result["void_bridge.paste"] == 0))) for c in "RGBA")
+    return (
+        picture_quality.psnr(_rgb(result), frame.background, hole),
         picture_quality.psnr(inpainted, frame.background, hole),
         changed,
     )
 
 
 def _rgb(channels: dict[str, np.ndarray]) -> np.ndarray:
+    """Return the channels R, G and B as one picture, shape [H, W, 3], float32."""
     return np.stack([channels[c].astype(np.float32) for c in "RGB"], -1)
 
 
 def _report(scene: Scene, sequences: DemoSequences) -> str:
-    scores = [_scores(scene, sequences, index) for index in range(0, scene.frames, 4)]
-    ours, theirs = (np.mean([getattr(s, name) for s in scores]) for name in ("result_db", "inpainted_db"))
+    """Return the figures as Markdown."""
+    scores = (_scores(scene, sequences, index) for index in range(0, scene.frames, 4))
+    result_db, inpainted_db, changed = zip(*scores, strict=True)
     highlight = max(float(scene.frame(i).background.max()) for i in (0, scene.frames - 1))
     return (
         f"# VOID Bridge demo: {scene.frames} frames, {scene.width}x{scene.height}, camera {scene.camera}\n\n"
         "| inside the matte, against the known background | PSNR, display-encoded |\n|---|---|\n"
-        f"| void-bridge, engine propagate | {ours:.1f} dB |\n"
-        f"| OpenCV inpainting, frame by frame | {theirs:.1f} dB |\n\n"
-        f"Pixels of R, G, B or A changed where the paste matte is 0: {sum(s.changed_outside for s in scores)}.\n"
+        f"| void-bridge, engine propagate | {np.mean(result_db):.1f} dB |\n"
+        f"| OpenCV inpainting, frame by frame | {np.mean(inpainted_db):.1f} dB |\n\n"
+        f"Pixels of R, G, B or A changed where the paste matte is 0: {sum(changed)}.\n"
         f"Brightest background value: {highlight:.1f}. Every 4th frame was measured.\n"
     )
 
 
 def _write_sheet(scene: Scene, sequences: DemoSequences) -> None:
+    """Write the contact sheet: plate, mattes, result and background of four frames."""
     indices = [round(share * (scene.frames - 1)) for share in (0, 0.33, 0.67, 1)]
     rows: dict[str, list[np.ndarray]] = {"plate": [], "matte": [], "result": [], "background": []}
     for index in indices:

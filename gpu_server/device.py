@@ -1,4 +1,4 @@
-"""Which device this process works on, asked of the driver itself: a worker without a model engine loads no torch."""
+"""The GPUs of this machine, as the driver itself reports them: a worker without a model engine imports no torch."""
 
 from __future__ import annotations
 
@@ -10,36 +10,39 @@ _VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
 def claim_device(worker: int) -> str:
-    """Give the worker of this number one GPU, before anything opens it: "cuda:0", or "cpu" where there is none.
+    """Limit this process to one GPU and return its device: "cuda:0", or "cpu" without a GPU.
 
-    The GPUs of `CUDA_VISIBLE_DEVICES` are dealt out; with more workers than GPUs, some share one.
+    Call it before anything opens a GPU. With more workers than GPUs of `CUDA_VISIBLE_DEVICES`, some share one.
+
+    Args:
+        worker: the number of this process among the server's workers, from 0.
     """
-    places = visible_gpus()
-    if not places:
+    gpus = visible_gpus()
+    if not gpus:
         return "cpu"
-    os.environ[_VISIBLE] = places[worker % len(places)]
+    os.environ[_VISIBLE] = gpus[worker % len(gpus)]
     return "cuda:0"
 
 
 def visible_gpus() -> list[str]:
-    """The GPUs that this process may use, as `CUDA_VISIBLE_DEVICES` names them: of that list, those that are there.
+    """Return the GPUs that this process may use, by their names in `CUDA_VISIBLE_DEVICES`.
 
-    As CUDA reads it, the list ends at the first name that is none: "0,-1,1" shows one GPU.
+    The list ends at the first name that stands for no GPU, as CUDA reads it: "0,-1,1" shows one GPU.
     """
     count = gpu_count()
     listed = os.environ.get(_VISIBLE)
     if listed is None or not count:
         return [str(index) for index in range(count)]
-    places = []
-    for place in (name.strip() for name in listed.split(",")):
-        if not place or place.startswith("-") or (place.isdecimal() and int(place) >= count):
+    gpus = []
+    for name in (name.strip() for name in listed.split(",")):
+        if not name or name.startswith("-") or (name.isdecimal() and int(name) >= count):
             break
-        places.append(place)
-    return places
+        gpus.append(name)
+    return gpus
 
 
 def gpu_count() -> int:
-    """Of the machine, as NVIDIA's management library counts them, which opens no device. 0 without a driver."""
+    """Return the number of GPUs of the machine by NVIDIA's management library, which opens none; 0 without a driver."""
     try:
         library = ctypes.CDLL("nvml.dll" if sys.platform == "win32" else "libnvidia-ml.so.1")
     except OSError:

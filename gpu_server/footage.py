@@ -1,4 +1,4 @@
-"""Procedural footage whose clean background is known: for tests, `make bench` and `make demo`.
+"""Synthetic footage whose clean background is known: for tests, `make bench` and `make demo`.
 
     clip = make_clip(camera="pan_zoom_rotation", height=270, width=480, frames=24, seed=1)
     scene = Scene(camera="pan", height=2160, width=3840, frames=96, seed=1)
@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -28,11 +28,15 @@ _LANCZOS_FROM_FRAME = cv2.INTER_LANCZOS4 | cv2.WARP_INVERSE_MAP
 
 
 @dataclass(frozen=True)
-class Frame:
-    """One frame. Pictures: shape [H, W, 3], linear. Mattes: shape [H, W], in [0, 1], soft edged.
+class SyntheticFrame:
+    """One frame. Pictures have shape [H, W, 3] and are linear. Mattes have shape [H, W], in [0, 1], with soft edges.
 
-    background is the clean plate without grain, background_grained the same with the grain of `plate`.
-    remove covers the object, affected its shadow.
+    Attributes:
+        plate: the picture with the object, its shadow and grain.
+        background: the clean plate without grain.
+        background_grained: the clean plate with the grain of `plate`.
+        remove: the matte of the object.
+        affected: the matte of its shadow.
     """
 
     plate: Array
@@ -44,7 +48,16 @@ class Frame:
 
 @dataclass(frozen=True)
 class SyntheticFootage:
-    """A whole clip: as `Frame`, time in front. to_world: shape [T, 3, 3], pixel of a frame (x, y, 1) to the world's."""
+    """A whole clip: the pictures and mattes of `SyntheticFrame`, with time as the first axis.
+
+    Attributes:
+        plates: shape [T, H, W, 3].
+        backgrounds: shape [T, H, W, 3].
+        backgrounds_grained: shape [T, H, W, 3].
+        remove: shape [T, H, W].
+        affected: shape [T, H, W].
+        to_world: shape [T, 3, 3], maps a pixel of a frame (x, y, 1) to the world's.
+    """
 
     plates: Array
     backgrounds: Array
@@ -56,11 +69,19 @@ class SyntheticFootage:
 
 @dataclass(frozen=True)
 class Scene:
-    """Footage that is made frame by frame.
+    """Footage that is rendered frame by frame.
 
-    grain: strength; 1 is a fine-grained 35 mm stock, 0 none. parallax: how much faster a near layer moves than the
-    background, 0 for no such layer. exposure_drift: stops between first and last frame. object_size: height of the
-    object as a share of the frame's. still objects hide the same place all the time (with a static camera for ever).
+    Attributes:
+        camera: the camera's motion.
+        height: height in pixels.
+        width: width in pixels.
+        frames: number of frames.
+        seed: the same seed gives the same footage.
+        grain: strength of the grain; 1 is a fine-grained 35 mm stock, 0 none.
+        parallax: how much faster a near layer moves than the background; 0 for no such layer.
+        exposure_drift: stops between the first and the last frame.
+        object_motion: whether the object crosses the frame or stands still in it.
+        object_size: height of the object as a share of the frame's.
     """
 
     camera: Camera = "static"
@@ -74,17 +95,20 @@ class Scene:
     object_motion: ObjectMotion = "crossing"
     object_size: float = 0.42
 
-    def frame(self, index: int) -> Frame:
+    def frame(self, index: int) -> SyntheticFrame:
+        """Render a frame, counted from 0."""
         clean = self._background(index) * self._exposure(index)
         remove, affected, colour = self._object(index)
         shaded = clean * (1 - 0.55 * affected[..., None])
         alpha = np.clip(remove * 1.6 - 0.6, 0, 1)[..., None]  # the matte is drawn a little wider than the object
         dirty = shaded + alpha * (colour * self._exposure(index) - shaded)
         noise = self._grain(index)
-        return Frame(dirty + noise * _grain_std(dirty), clean, clean + noise * _grain_std(clean), remove, affected)
+        return SyntheticFrame(
+            dirty + noise * _grain_std(dirty), clean, clean + noise * _grain_std(clean), remove, affected
+        )
 
     def to_world(self, index: int) -> NDArray[np.float64]:
-        """Shape [3, 3]: (x, y, 1) of a frame to (x, y, 1) of the world picture."""
+        """Return the map of (x, y, 1) of a frame to (x, y, 1) of the world picture, shape [3, 3]."""
         zoom, angle, shift_x, shift_y = self._path(index)
         cos, sin = np.cos(angle) / zoom, np.sin(angle) / zoom
         centre = np.array([(self.width - 1) / 2, (self.height - 1) / 2])
@@ -93,7 +117,7 @@ class Scene:
         return np.vstack([np.hstack([turn, offset[:, None]]), [0, 0, 1]])
 
     def _path(self, index: int) -> tuple[float, float, float, float]:
-        """Magnification, angle in radians, shift of the centre in pixels."""
+        """Return magnification, angle in radians, and shift of the centre in pixels."""
         if self.camera == "static":
             return 1.0, 0.0, 0.0, 0.0
         done = index / max(1, self.frames - 1)
@@ -121,7 +145,7 @@ class Scene:
 
     @cached_property
     def _near(self) -> Array:
-        """Shape [h, w, 4]: posts and leaves, premultiplied, with alpha."""
+        """Posts and leaves, premultiplied, with alpha, shape [h, w, 4]."""
         return _paint_near_layer(self._world_shape, self.height, self.seed)
 
     @property
@@ -146,7 +170,7 @@ class Scene:
         return np.asarray(far * (1 - near[..., 3:]) + near[..., :3], np.float32)
 
     def _object(self, index: int) -> tuple[Array, Array, Array]:
-        """Matte [H, W], matte of its shadow [H, W], its colour [H, W, 3]."""
+        """Return the object's matte, shape [H, W], that of its shadow, and its colour, shape [H, W, 3]."""
         done = 0.5 if self.object_motion == "still" else index / max(1, self.frames - 1)
         half = self.object_size * self.height / 2
         x = self.width * (0.18 + 0.64 * done)
@@ -163,7 +187,7 @@ class Scene:
         return remove, shadow, colour.astype(np.float32)
 
     def _grain(self, index: int) -> Array:
-        """Shape [H, W, 3], unit variance, slightly soft, independent from frame to frame."""
+        """Return grain, shape [H, W, 3]: unit variance, slightly soft, independent from frame to frame."""
         shape = (self.height, self.width, 3)
         if not self.grain:
             return np.zeros(shape, np.float32)
@@ -172,28 +196,17 @@ class Scene:
         return soft * np.float32(self.grain / _retained_std(0.6))
 
 
-def make_clip(
-    camera: Camera = "static",
-    height: int = 270,
-    width: int = 480,
-    frames: int = 24,
-    seed: int = 1,
-    grain: float = 1.0,
-    parallax: float = 0.0,
-    exposure_drift: float = 0.0,
-    object_motion: ObjectMotion = "crossing",
-    object_size: float = 0.42,
-) -> SyntheticFootage:
-    """All frames of a `Scene`; its options are explained there."""
-    scene = Scene(camera, height, width, frames, seed, grain, parallax, exposure_drift, object_motion, object_size)
-    made = [scene.frame(i) for i in range(frames)]
+def make_clip(*arguments: Any, **options: Any) -> SyntheticFootage:
+    """Render all frames of a `Scene` of these arguments."""
+    scene = Scene(*arguments, **options)
+    frames = [scene.frame(i) for i in range(scene.frames)]
     return SyntheticFootage(
-        np.stack([f.plate for f in made]),
-        np.stack([f.background for f in made]),
-        np.stack([f.background_grained for f in made]),
-        np.stack([f.remove for f in made]),
-        np.stack([f.affected for f in made]),
-        np.stack([scene.to_world(i) for i in range(frames)]),
+        np.stack([f.plate for f in frames]),
+        np.stack([f.background for f in frames]),
+        np.stack([f.background_grained for f in frames]),
+        np.stack([f.remove for f in frames]),
+        np.stack([f.affected for f in frames]),
+        np.stack([scene.to_world(i) for i in range(scene.frames)]),
     )
 
 
@@ -202,7 +215,7 @@ def _grain_std(linear: Array) -> Array:
 
 
 def _retained_std(sigma: float) -> float:
-    """Standard deviation that white noise keeps through `cv2.GaussianBlur` of this sigma."""
+    """Return the standard deviation that white noise keeps through `cv2.GaussianBlur` of a sigma."""
     impulse = np.zeros((31, 31), np.float32)
     impulse[15, 15] = 1
     return float(np.sqrt(np.sum(cv2.GaussianBlur(impulse, (0, 0), sigma) ** 2)))
@@ -214,7 +227,7 @@ def _ellipse(dx: Array, dy: Array, radius_x: float, radius_y: float, softness: f
 
 
 def _noise(draw: np.random.Generator, shape: tuple[int, int], period: float) -> Array:
-    """Shape [h, w]: smooth noise of unit variance, one feature every `period` pixels."""
+    """Return smooth noise of unit variance, one feature every `period` pixels, shape [h, w]."""
     coarse = (int(np.ceil(shape[0] / period)) + 3, int(np.ceil(shape[1] / period)) + 3)
     field = draw.standard_normal(coarse, np.float32)
     full = cv2.resize(field, (shape[1], shape[0]), interpolation=cv2.INTER_CUBIC)
@@ -222,7 +235,7 @@ def _noise(draw: np.random.Generator, shape: tuple[int, int], period: float) -> 
 
 
 def _paint_world(shape: tuple[int, int], frame_height: int, seed: int) -> Array:
-    """Shape [h, w, 3], linear: wall of bricks, foliage, hard shapes, fine detail, lamps."""
+    """Return the world, shape [h, w, 3], linear: a wall of bricks, foliage, hard shapes, fine detail, lamps."""
     draw = rng(seed, "footage world")
     unit = frame_height / 270
     tone = np.full(shape, -1.6, np.float32)  # natural logarithm of the luminance

@@ -1,4 +1,4 @@
-"""A server for one purpose: `demo`, `bench` and tests start one, with a spool of its own, and end it."""
+"""A server with a spool of its own, which `demo`, `bench` and tests start and end."""
 
 from __future__ import annotations
 
@@ -18,7 +18,12 @@ STOP_S = 30.0
 
 @dataclass(frozen=True)
 class PrivateServer:
-    """config: what a client needs to reach it. process: the server; its workers are its children."""
+    """A running server.
+
+    Attributes:
+        config: the configuration by which a client reaches it.
+        process: the server; its workers are its children.
+    """
 
     config: Config
     process: subprocess.Popen[bytes]
@@ -26,13 +31,17 @@ class PrivateServer:
 
 @contextmanager
 def private_server(folder: Path, **settings: object) -> Iterator[PrivateServer]:
-    """A running `void-bridge serve` that keeps everything below `folder`.
+    """Run `void-bridge serve` with all its files below a folder, and end it when the block is left.
 
     Args:
-        settings: of void_bridge.config.Config, over those of the machine.
+        folder: the folder; it is made.
+        settings: settings of `void_bridge.config.Config` that replace those of the machine.
+
+    Yields:
+        The server.
 
     Raises:
-        NoServer: it ended, or did not come up; the log is named.
+        NoServer: the server ended, or did not come up; the message names its log.
     """
     places = {"spool": folder / "spool", "runtime_dir": folder / "run"}
     own = {**places, "connect": "", "autostart": False, "metrics_port": 0}
