@@ -9,7 +9,7 @@ import signal
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import zmq
@@ -78,34 +78,24 @@ class Server:
         self.settings = settings
         self._stop_reasons: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._keys = make_keys(settings)
-        self._spool = Spool(settings.spool)
-        self.logs = self._spool.logs
-        try:
-            self._journal = Journal(self._spool.journal_path)
-            try:
-                self._build(*recover(self._journal, self._spool))
-            except BaseException:
-                self._journal.close()
-                raise
-        except BaseException:
-            self._spool.close()
-            raise
+        with ExitStack() as opened:
+            self._build(opened)
+            self._opened = opened.pop_all()  # to be closed, the last one first, when the server ends
 
-    def _build(self, records: list[JobRecord], blob_index: BlobIndex) -> None:
+    def _build(self, opened: ExitStack) -> None:
         settings, counters = self.settings, Counters(self.settings.engines)
-        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self._authenticator = ClientAuthenticator(self._context, self._keys, counters.turned_away_keys.inc)
-        try:
-            control_listener, data_listener = self._listen(counters)
-            self._metrics = _metrics_port(settings)
-        except BaseException:
-            self._authenticator.stop()
-            self._context.destroy(linger=0)
-            raise
-        self._writer = JournalThread(self._journal)
+        self._spool = Spool(settings.spool)
+        opened.callback(self._spool.close)
+        self.logs = self._spool.logs
+        journal = Journal(self._spool.journal_path)
+        opened.callback(journal.close)
+        records, blob_index = recover(journal, self._spool)
+        control_listener, data_listener = self._listen(opened, counters)
+        self._writer = JournalThread(journal)
         self._pool = ThreadPoolExecutor(_POOL_THREADS, "pool")
         self._client_disks = ThreadPoolExecutor(_CLIENT_DISK_THREADS, "client-disks")
         mailbox, watchers = Mailbox(), Watchers()
+        opened.callback(mailbox.close)
         background = Background(self._client_disks, mailbox)
         store = self._store = JobStore(JobTable(), blob_index, self._writer, mailbox, watchers.changed, counters)
         self._dispatcher = Dispatcher(settings, store, self._spool, background, mailbox, watchers.previewed)
@@ -123,6 +113,7 @@ class Server:
             self._service.blob_stored,
             settings.upload_patience_s,
         )
+        opened.callback(self._data.mailbox.close)
         self._control = ControlLoop(
             control_listener,
             mailbox,
@@ -140,9 +131,16 @@ class Server:
         for record in records:
             store.admit(record)
 
-    def _listen(self, counters: Counters) -> tuple[Listener, Listener]:
-        """Bind the control socket where asked, and the data socket to the next port, or any if the first is any."""
+    def _listen(self, opened: ExitStack, counters: Counters) -> tuple[Listener, Listener]:
+        """Bind the port for metrics, the control socket where asked, and the data socket to the next port, or any."""
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        opened.callback(self._context.destroy, linger=200)
+        self._authenticator = ClientAuthenticator(self._context, self._keys, counters.turned_away_keys.inc)
+        opened.callback(self._authenticator.stop)
         settings = self.settings
+        self._metrics = _metrics_port(settings)
+        if self._metrics:
+            opened.callback(self._metrics.stop)
         host, port = split_bind(settings.bind)
         control, control_port = self._bind(host, port, HEADER_BYTES_MAX, ANSWERS_MAX)
         data, data_port = self._bind(host, port + 1 if port else None, PART_BYTES, 2 * WINDOW)
@@ -214,12 +212,7 @@ class Server:
         except BaseException:
             for path in self._connection_paths:
                 remove_connection(path, self._connection)
-            self._control.mailbox.close()
-            self._data.mailbox.close()
-            self._journal.close()
-            if self._metrics:
-                self._metrics.stop()
-            self._release()
+            self._opened.close()
             raise
         self._writer.start()
         self._control.start()
@@ -271,12 +264,7 @@ class Server:
         self._client_disks.shutdown()
         self._writer.stop()
         self._writer.join()
-        self._release()
-
-    def _release(self) -> None:
-        self._authenticator.stop()
-        self._context.destroy(linger=200)
-        self._spool.close()
+        self._opened.close()
 
     def _end_workers(self, patience_s: float) -> None:
         closed: queue.SimpleQueue[list[WorkerProcess]] = queue.SimpleQueue()

@@ -251,7 +251,7 @@ def _load(text: str) -> Job:
 
 
 Change = Callable[[Journal], Any]
-Committed = Callable[[Any, VoidBridgeError | None], None]
+Committed = Callable[[Any, VoidBridgeError | None], object]
 
 
 @dataclass(frozen=True)
