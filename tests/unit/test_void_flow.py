@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import types
 from concurrent.futures import ThreadPoolExecutor
 
 import cv2
@@ -90,3 +91,44 @@ def test_raft_without_torchvision_says_what_to_install(no_torchvision):
 
 def test_auto_is_dis_without_torchvision(no_torchvision):
     assert make_flow("auto").name == "dis"
+
+
+@pytest.fixture
+def stub_torchvision(monkeypatch, tmp_path):
+    """Provide a torchvision whose RAFT models return the mean of each image, and a folder for their weights."""
+    torch = pytest.importorskip("torch", reason="RAFT needs the extra [void]")
+
+    class Means(torch.nn.Module):
+        def forward(self, here, there):
+            assert here.shape == there.shape and here.shape[2] % 8 == here.shape[3] % 8 == 0
+            return [None, torch.stack([image[:, :, :128, :128].mean(dim=1) for image in (here, there)], dim=1)]
+
+    models = types.ModuleType("torchvision.models.optical_flow")
+    for size in ("large", "small"):
+        weights = types.SimpleNamespace(DEFAULT=types.SimpleNamespace(url=f"https://example.com/raft_{size}.pth"))
+        setattr(models, f"Raft_{size.capitalize()}_Weights", weights)
+        setattr(models, f"raft_{size}", Means)
+    package = types.ModuleType("torchvision.models")
+    package.optical_flow = models
+    monkeypatch.setitem(sys.modules, "torchvision", types.ModuleType("torchvision"))
+    monkeypatch.setitem(sys.modules, "torchvision.models", package)
+    monkeypatch.setitem(sys.modules, "torchvision.models.optical_flow", models)
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    (tmp_path / "checkpoints").mkdir()
+    return lambda size: torch.save({}, tmp_path / "checkpoints" / f"raft_{size}.pth")
+
+
+def test_raft_without_weights_says_where_to_put_them(stub_torchvision):
+    with pytest.raises(UsageError, match=r"raft_large.pth there, or use --flow dis"):
+        make_flow("raft")
+
+
+def test_raft_gives_a_flow_of_the_images_size_from_clipped_and_padded_images(stub_torchvision):
+    stub_torchvision("small")
+    flow = make_flow("auto")
+    here, there = np.full((100, 90, 3), 2.0, np.float32), np.full((100, 90, 3), np.nan, np.float32)
+    found = flow.between(here, there)
+    assert (flow.name, flow.uses_device) == ("raft", False)
+    assert found.shape == (100, 90, 2) and found.dtype == np.float32
+    assert (found == (1, -1)).all(), "2 is clipped to white, NaN is black; both are scaled to [-1, 1]"

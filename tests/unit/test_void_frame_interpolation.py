@@ -1,6 +1,6 @@
-from __future__ import annotations
+"""Interpolation between two frames along their flow."""
 
-from fractions import Fraction
+from __future__ import annotations
 
 import cv2
 import numpy as np
@@ -8,40 +8,9 @@ import pytest
 
 from gpu_server.engines.void.flow import make_flow
 from gpu_server.engines.void.frame_interpolation import interpolate_frame
-from gpu_server.engines.void.timeline import sampled_frames
 from tests.support.model_frames import code, wall
 
 HEIGHT, WIDTH, RADIUS = 192, 320, 40
-
-
-@pytest.mark.parametrize(
-    ("frames", "rate", "model_fps", "expected"),
-    [
-        (1, Fraction(24), "12", (0,)),
-        (2, Fraction(24), "12", (0, 1)),
-        (5, Fraction(24), "12", (0, 2, 4)),
-        (6, Fraction(24), "12", (0, 2, 5)),
-        (4, Fraction(24000, 1001), "12", (0, 2, 3)),
-        (11, Fraction(60), "12", (0, 5, 10)),
-        (4, Fraction(12), "12", (0, 1, 2, 3)),
-        (4, Fraction(10), "12", (0, 1, 2, 3)),
-        (4, Fraction(60), "native", (0, 1, 2, 3)),
-        (3, Fraction(1000), "12", (0, 2)),
-    ],
-)
-def test_sampled_frames_of_short_clips(frames, rate, model_fps, expected):
-    assert sampled_frames(frames, rate, model_fps) == expected
-
-
-@pytest.mark.parametrize("rate", [Fraction(24000, 1001), Fraction(24), Fraction(25), Fraction(30), Fraction(60)])
-@pytest.mark.parametrize("frames", [3, 10, 85, 86, 197, 1000])
-def test_the_first_and_last_frames_are_sampled_and_the_rest_evenly(frames, rate):
-    indices = sampled_frames(frames, rate, "12")
-    assert indices[0] == 0 and indices[-1] == frames - 1
-    steps = np.diff(indices)
-    assert steps.min() >= 1 and steps.max() - steps.min() <= 1
-    if frames > 20:
-        assert float(rate / 12) == pytest.approx(steps.mean(), rel=0.06)
 
 
 def scene(time: float, speed: float) -> tuple[np.ndarray, np.ndarray]:
