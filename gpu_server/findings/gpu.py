@@ -39,7 +39,7 @@ def gpu_findings() -> Iterator[Finding]:
 
 
 def _no_gpu_finding(exc: NvidiaSmiError) -> Finding:
-    """Return whether the tools, the driver or the card are missing."""
+    """Return the finding about missing tools, a missing driver or a missing card."""
     count = gpu_count()
     if count:
         detail = f"the driver has {count} GPU, but nvidia-smi is not on PATH: its state is unknown"

@@ -61,7 +61,7 @@ def _port_finding(name: str, host: str, port: int, variable: str, ours: dict[int
 
 
 def _bind(host: str, port: int) -> None:
-    """Bind as ZeroMQ does, which ports of connections that have just ended do not stop."""
+    """Bind with ZeroMQ's options, with which connections that have just ended do not keep a port."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         if socket.has_ipv6 and psutil.POSIX:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -102,7 +102,7 @@ def _listening(runtime_dir: Path) -> dict[int, int]:
 
 
 def _allow_list(config: Config) -> Finding:
-    """Return whether a server would accept the keys for an address that others can reach."""
+    """Return the finding about the keys that a server needs for an address that others can reach."""
     if not (config.keys / "server.key_secret").exists():
         detail = f"{config.bind} is open to other machines, and {config.keys} holds no server.key_secret"
         return Finding("allow-list", "bad", detail, "void-bridge keys new --server, or bind to tcp://127.0.0.1:*")

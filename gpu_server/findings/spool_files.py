@@ -52,7 +52,7 @@ def _foreign_files(spool: Path) -> Iterator[Finding]:
 
 
 def _lock_finding(config: Config) -> Finding | None:
-    """Return the process that keeps every server out: it holds the lock, and clients cannot find it."""
+    """Return the finding about the lock, which is bad if clients cannot find the process that holds it."""
     holders = _holders(config.spool / "lock")
     if not holders:
         return None

@@ -72,7 +72,7 @@ def _text(value: object) -> str | None:
 
 
 def torch_finding(cards: Sequence[Card]) -> Finding:
-    """Return whether the installed torch can use these cards."""
+    """Return the finding about torch: whether the installed one can use these cards."""
     try:
         build = installed_torch()
     except (OSError, ValueError, SyntaxError) as exc:

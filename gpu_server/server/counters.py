@@ -37,7 +37,7 @@ class Counters:
             "job_seconds", "Running time of jobs that are done, over all attempts.", "engine", JOB_SECONDS
         )
         self.answer_seconds = histogram(
-            "answer_seconds", "From taking a message to being through with it.", "socket", ANSWER_SECONDS
+            "answer_seconds", "Time from receiving a message to the end of its handling.", "socket", ANSWER_SECONDS
         )
         self.refused_messages = counter("refused_messages", "Errors sent, by code.", "socket", "code")
         self.shut_connections = counter("shut_connections", "Connections that the server ended.", "socket")

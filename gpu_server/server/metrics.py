@@ -77,7 +77,7 @@ def _worker_states(status: ServerStatus) -> dict[str, float]:
 METRICS = [
     StatusMetric("start_time_seconds", "When the server started, since the epoch.", lambda s: s.started),
     StatusMetric("resident_memory_bytes", "Memory of the server's process.", lambda s: s.resident_bytes),
-    StatusMetric("clients", "Clients heard of lately.", lambda s: s.clients),
+    StatusMetric("clients", "Clients heard lately.", lambda s: s.clients),
     StatusMetric("spool_bytes", "Inputs and results in the spool.", lambda s: s.spool.used_bytes),
     StatusMetric("spool_limit_bytes", "What the spool may hold; 0 is no limit.", lambda s: s.spool.limit_bytes),
     StatusMetric("spool_disk_free_bytes", "Free on the spool's disk.", lambda s: s.spool.free_bytes),
@@ -87,7 +87,7 @@ METRICS = [
         "How long ago the oldest queued job came; 0: none is queued.",
         lambda s: s.oldest_queued_s or 0.0,
     ),
-    StatusMetric("workers", "Places for worker processes, by state.", _worker_states, "state"),
+    StatusMetric("workers", "Worker processes, by state.", _worker_states, "state"),
     StatusMetric(
         "worker_resident_memory_bytes",
         "Memory of a worker's process.",

@@ -65,7 +65,7 @@ class Spool:
             _keep_private(file, self.root, 0o600)
 
     def close(self) -> None:
-        """Let another server use it."""
+        """Release the folder for another server."""
         self._lock.close()
 
     def blob_path(self, digest: str) -> Path:
