@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from gpu_server.worker.clips import StoredClip
 from void_bridge.job import MATTE_ROLES
-from void_bridge.pixels.arrays import Array
+from void_bridge.pixels.arrays import Array, spread_indices
 from void_bridge.pixels.box import Box
 from void_bridge.pixels.mattes import MattePlanes, PlaneRole
 from void_bridge.pixels.model_domain import from_model, highlight_ceiling, to_model
@@ -96,9 +96,8 @@ class FramedClip:
     @cached_property
     def shot_ceiling(self) -> Array:
         """The ceiling over the whole shot, shape of `around`."""
-        sampled = np.unique(np.linspace(0, len(self.stored.frames) - 1, _CEILING_SAMPLES).round().astype(int))
-        ceilings = (highlight_ceiling(self.stored.plate(int(i), self.around)) for i in sampled)
-        return reduce(np.maximum, ceilings)
+        sampled = spread_indices(len(self.stored.frames), _CEILING_SAMPLES)
+        return reduce(np.maximum, (highlight_ceiling(self.stored.plate(i, self.around)) for i in sampled))
 
     @cached_property
     def around(self) -> Box:

@@ -15,7 +15,7 @@ from gpu_server.engines.base import Patch, rng
 from gpu_server.worker.bounded_map import bounded_map
 from gpu_server.worker.model_clip import FramedClip
 from void_bridge.job import Job
-from void_bridge.pixels.arrays import Array
+from void_bridge.pixels.arrays import Array, spread_indices
 from void_bridge.pixels.box import Box
 from void_bridge.pixels.cut_off import CutOff, cut_off_warning, find_cut_off
 from void_bridge.pixels.grain import Grain
@@ -176,7 +176,6 @@ class PlateIntegrator:
         """The grain of the plate outside the mattes, from a few frames of the shot."""
         around = self.clip.around
         frames = len(self._stored.frames)
-        sampled = np.unique(np.linspace(0, max(0, frames - 2), _GRAIN_SAMPLES).round().astype(int))
 
         def pair(index: int) -> tuple[Array, Array | None, NDArray[np.bool_]]:
             valid = self._stored.matte("paste", index, around) == 0
@@ -185,4 +184,4 @@ class PlateIntegrator:
             valid &= self._stored.matte("paste", index + 1, around) == 0
             return self._stored.plate(index, around), self._stored.plate(index + 1, around), valid
 
-        return measure_grain((pair(int(index)) for index in sampled), self.clip.exposure)
+        return measure_grain(map(pair, spread_indices(max(1, frames - 1), _GRAIN_SAMPLES)), self.clip.exposure)

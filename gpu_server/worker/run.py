@@ -16,8 +16,6 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 from gpu_server.engines.base import Engine, Patch
 from gpu_server.engines.registry import Engines
 from gpu_server.logs import of_job
@@ -30,13 +28,12 @@ from gpu_server.worker.model_clip import FramedClip
 from gpu_server.worker.plate_integration import PlateIntegrator
 from void_bridge.errors import Cancelled, DeviceLost, InternalError, OutOfMemory, VoidBridgeError
 from void_bridge.job import Job
+from void_bridge.pixels.arrays import spread_indices
 from void_bridge.pixels.colour import check_colour
-from void_bridge.pixels.exposure import measure_exposure
+from void_bridge.pixels.exposure import EXPOSURE_SAMPLES, measure_exposure
 from void_bridge.pixels.shot import Shot
 
 log = logging.getLogger(__name__)
-
-EXPOSURE_SAMPLES = 5
 
 REAL_PIXELS = "propagate"
 REAL_SHARE = 0.5
@@ -179,8 +176,8 @@ def _resolve(job: Job, shot: Shot, engine: Engine) -> Job:
     check_colour(job.colour)
     exposure = job.colour.exposure
     if exposure is None:
-        sampled = np.linspace(0, len(shot.frames) - 1, EXPOSURE_SAMPLES).round().astype(int)
-        exposure = measure_exposure(shot.load(int(i)).rgb() for i in np.unique(sampled))
+        sampled = spread_indices(len(shot.frames), EXPOSURE_SAMPLES)
+        exposure = measure_exposure(shot.load(index).rgb() for index in sampled)
     return job.replace(engine=engine.name, colour=dataclasses.replace(job.colour, exposure=exposure))
 
 

@@ -17,8 +17,6 @@ from void_bridge.errors import UsageError
 from void_bridge.job import Colour, Job
 from void_bridge.sequence import Sequence
 
-EXPOSURE_SAMPLES = 5
-
 
 def plate_colour(space: Optional[str], base: Optional[Job], first_frame: Path, config: Config) -> Colour:
     """Return the plate's colour: the named space, else that of the job.json, of the plate's header, or of the config.
@@ -89,12 +87,13 @@ def _measured_exposure(plate: str, frames: tuple[int, ...]) -> float:
     """Return the exposure of a plate in stops, from frames at equal distances."""
     import numpy as np
 
-    from void_bridge.pixels.exposure import measure_exposure
+    from void_bridge.pixels.arrays import spread_indices
+    from void_bridge.pixels.exposure import EXPOSURE_SAMPLES, measure_exposure
     from void_bridge.pixels.exr import read_frame
     from void_bridge.pixels.exr_channels import rgb_names
 
     sequence = Sequence.parse(plate)
-    sampled = np.unique(np.linspace(0, len(frames) - 1, EXPOSURE_SAMPLES).round().astype(int))
+    sampled = spread_indices(len(frames), EXPOSURE_SAMPLES)
 
     def linear_rgb(path: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
         frame = read_frame(path)

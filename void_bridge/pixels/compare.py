@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from void_bridge.atomic import write_bytes
 from void_bridge.job import Colour, Job
-from void_bridge.pixels.arrays import Picture
+from void_bridge.pixels.arrays import Picture, spread_indices
 from void_bridge.pixels.box import Box
 from void_bridge.pixels.colour import to_display
 from void_bridge.pixels.contact_sheet import contact_sheet
@@ -94,8 +94,7 @@ def write_contact_sheet(job: Job, path: Path, view: ReviewView) -> None:
         MissingFrames, UnreadableFile, NoSuchChannel, ColourError, OutputError, DiskFull.
     """
     plates, results = Sequence.parse(job.plate), Sequence.parse(job.output)
-    places = np.unique(np.linspace(0, len(job.frames) - 1, _SHEET_COLUMNS).round().astype(int))
-    shown = [job.frames.frames[place] for place in places]
+    shown = [job.frames.frames[index] for index in spread_indices(len(job.frames), _SHEET_COLUMNS)]
     info = read_info(plates.path(shown[0])).picture
     size = _movie_size(info.display_window, info.pixel_aspect, _SHEET_TILE)
     rows = {

@@ -12,6 +12,9 @@ from void_bridge.pixels.arrays import Array
 NORMAL_LUMINANCE: Tuple[float, float] = (0.03, 0.4)
 LARGEST_CORRECTION_STOPS = 10.0
 
+EXPOSURE_SAMPLES = 5
+"""Frames of a shot that its exposure is measured on."""
+
 _REC709_WEIGHTS = np.array([0.2126, 0.7152, 0.0722], np.float32)
 _BLACK = 1e-5
 _SAMPLES_A_FRAME = 250_000

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from typing import Callable, Deque, Iterable, Iterator, Optional, Sequence, Tuple, TypeVar
+from itertools import chain, islice
+from typing import Any, Callable, Deque, Iterable, Iterator, Optional, Sequence, Tuple, TypeVar
 
 import cv2
 import numpy as np
@@ -158,22 +159,13 @@ def with_neighbours(items: Iterable[T], reach: int = REACH) -> Iterator[Tuple[Se
     >>> list(with_neighbours("abc", reach=1))
     [(['a', 'b'], 0), (['a', 'b', 'c'], 1), (['b', 'c'], 1)]
     """
-    window: Deque[T] = deque()
-    before = 0
-    for item in items:
+    padding = object()
+    window: Deque[Any] = deque([padding] * (2 * reach + 1), maxlen=2 * reach + 1)
+    for item in chain(items, [padding] * reach):
         window.append(item)
-        if len(window) > 2 * reach + 1:
-            window.popleft()
-            before -= 1
-        if len(window) > before + reach:
-            yield list(window), before
-            before += 1
-    while before < len(window):
-        while before > reach:
-            window.popleft()
-            before -= 1
-        yield list(window), before
-        before += 1
+        if window[reach] is not padding:
+            before = sum(one is not padding for one in islice(window, reach))
+            yield [one for one in window if one is not padding], before
 
 
 def integrate(

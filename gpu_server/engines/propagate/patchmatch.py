@@ -92,23 +92,26 @@ class Exemplars:
 
 
 class Field:
-    """A filling of one level's hole: its picture, and the match of each target. It starts with random matches.
+    """A filling of one level's hole: its picture, and the match of each target.
 
     Args:
         level: the level.
         rng: random numbers.
+        coarser: the filling of the level of half the resolution, whose matches are taken. None: random matches.
 
     Attributes:
         match: a source position for each target.
         cost: the squared distance of the two patches, and the penalty for overuse.
     """
 
-    def __init__(self, level: Exemplars, rng: np.random.Generator) -> None:
+    def __init__(self, level: Exemplars, rng: np.random.Generator, coarser: Field | None = None) -> None:
         self.level = level
         self._rng = rng
         self._pixels = level.pixels(level.picture)
         self._penalty = np.zeros(len(level.sources), np.float32)
         self.match = self._random_sources(len(level.targets))
+        if coarser:
+            self._take_matches(coarser)
         self.cost = np.zeros(len(level.targets), np.float32)
 
     @property
@@ -159,14 +162,15 @@ class Field:
         """Return row and column of one source pixel for each pixel of the hole, in raster order: shape [2, n]."""
         return np.stack(np.divmod(self._majority(), self.level.width)) - RADIUS
 
-    def pass_down(self, finer: Field) -> None:
-        """Start the level of twice the resolution from the matches of this one."""
-        y, x = (axis - RADIUS for axis in np.divmod(finer.level.targets, finer.level.width))
-        parent = self.level.number[(y // 2 + RADIUS) * self.level.width + x // 2 + RADIUS]
-        my, mx = (axis - RADIUS for axis in np.divmod(self.match[parent], self.level.width))
-        match = (my * 2 + y % 2 + RADIUS) * finer.level.width + mx * 2 + x % 2 + RADIUS
-        fits = (parent >= 0) & (finer.level.row.take(match, mode="clip") >= 0)
-        finer.match = np.where(fits, match, finer.match).astype(np.int32)
+    def _take_matches(self, coarser: Field) -> None:
+        """Take the matches of the level of half the resolution where their patches fit."""
+        above, level = coarser.level, self.level
+        y, x = (axis - RADIUS for axis in np.divmod(level.targets, level.width))
+        parent = above.number[(y // 2 + RADIUS) * above.width + x // 2 + RADIUS]
+        my, mx = (axis - RADIUS for axis in np.divmod(coarser.match[parent], above.width))
+        match = (my * 2 + y % 2 + RADIUS) * level.width + mx * 2 + x % 2 + RADIUS
+        fits = (parent >= 0) & (level.row.take(match, mode="clip") >= 0)
+        self.match = np.where(fits, match, self.match).astype(np.int32)
 
     def _paint(self, colour: Array) -> None:
         self._pixels[self.level.hole] = colour

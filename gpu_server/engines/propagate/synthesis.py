@@ -231,8 +231,7 @@ def _start(coarse_to_fine: list[Exemplars], random: np.random.Generator, scatter
 
 
 def _refine(coarse: Field, level: Exemplars, random: np.random.Generator) -> Field:
-    field = Field(level, random)
-    coarse.pass_down(field)
+    field = Field(level, random, coarse)
     field.copy()
     _improve(field, next(rounds for most, rounds in _ROUNDS if len(level.targets) <= most), _FALLOFF)
     return field
