@@ -6,7 +6,7 @@ import pytest
 
 from gpu_server.engines.base import Array, rng
 from gpu_server.engines.void.flow import make_flow
-from gpu_server.engines.void.morph.frames import ResultFrames, read_frames
+from gpu_server.engines.void.morph.frames import ResultFrames
 from gpu_server.engines.void.morph.objects import find_objects
 from gpu_server.engines.void.morph.patch_fit import ImageCrop, PatchGrid, PatchPoses, make_template
 from gpu_server.engines.void.morph.patches import PatchTracker
@@ -44,7 +44,7 @@ def test_an_affine_map_is_found_under_other_light() -> None:
 def _largest_stretch(pictures: list[Array]) -> float:
     """Return the largest stretch of the object on a grey ground, tracked from the first picture."""
     result, ground = ResultFrames(0), np.full((HEIGHT, WIDTH, 3), 0.5, np.float32)
-    list(read_frames(result, pictures.__getitem__, lambda _: ground, range(len(pictures))))
+    list(result.read(pictures.__getitem__, lambda _: ground, range(len(pictures))))
     target = find_objects(result, 0)[0]
     reference = make_reference_view(result, target)
     patches = PatchTracker(result, 0, reference)

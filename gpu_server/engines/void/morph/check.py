@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from gpu_server.engines.void.flow import Flow
-from gpu_server.engines.void.morph.frames import Array, ResultFrames, read_frames
+from gpu_server.engines.void.morph.frames import Array, ResultFrames
 from gpu_server.engines.void.morph.objects import MovingObject, find_objects
 from gpu_server.engines.void.morph.patches import PatchChange, PatchTracker
 from gpu_server.engines.void.morph.scoring import ObjectScore, combine_scores, score_track
@@ -75,7 +75,7 @@ def check_morphing(
     done = 0
     for run in runs:
         result = ResultFrames(run.start)
-        for _ in read_frames(result, generated, plate, run):
+        for _ in result.read(generated, plate, run):
             done += 1
             report(done, total)
         scores += _scores(result, flow, lambda share, done=done, run=run: report(done + int(share * len(run)), total))

@@ -50,30 +50,26 @@ class ResultFrames:
         """Return the camera's motion from one frame of the run to another."""
         return self.camera[there] @ np.linalg.inv(self.camera[here])
 
+    def read(self, generated: Callable[[int], Array], plate: Callable[[int], Array], frames: range) -> Iterator[int]:
+        """Append frames of a shot and yield each index after its frame was read.
 
-def read_frames(
-    result: ResultFrames, generated: Callable[[int], Array], plate: Callable[[int], Array], frames: range
-) -> Iterator[int]:
-    """Read frames of a shot, each once, and yield each index after its frame was read.
-
-    Args:
-        result: an empty run; the frames are appended.
-        generated: returns a frame of the result, shape [H, W, 3], display-encoded, about [0, 1].
-        plate: returns the same frame of the plate.
-        frames: indices of the frames.
-    """
-    last_plate: NDArray[np.uint8] | None = None
-    for i in frames:
-        image, original = _eight_bit(generated(i)), _eight_bit(plate(i))
-        changed, tolerance = _changes(image, original)
-        grey = cv2.cvtColor(original, cv2.COLOR_RGB2GRAY)
-        step = np.eye(3) if last_plate is None else _camera_step(last_plate, grey, ~(result.changed[-1] | changed))
-        result.camera.append(step @ result.camera[-1] if result.camera else np.eye(3))
-        result.images.append(image)
-        result.changed.append(changed)
-        result.tolerance = max(result.tolerance, tolerance)
-        last_plate = grey
-        yield i
+        Args:
+            generated: returns a frame of the result, shape [H, W, 3], display-encoded, about [0, 1].
+            plate: returns the same frame of the plate.
+            frames: indices of the frames in the shot.
+        """
+        last_plate: NDArray[np.uint8] | None = None
+        for i in frames:
+            image, original = _eight_bit(generated(i)), _eight_bit(plate(i))
+            changed, tolerance = _changes(image, original)
+            grey = cv2.cvtColor(original, cv2.COLOR_RGB2GRAY)
+            step = np.eye(3) if last_plate is None else _camera_step(last_plate, grey, ~(self.changed[-1] | changed))
+            self.camera.append(step @ self.camera[-1] if self.camera else np.eye(3))
+            self.images.append(image)
+            self.changed.append(changed)
+            self.tolerance = max(self.tolerance, tolerance)
+            last_plate = grey
+            yield i
 
 
 def blurred(image: Image) -> Array:
