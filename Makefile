@@ -7,6 +7,8 @@ FIND_PYTHON := for p in python3.11 python3.12 python3.13 python3; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; exit 0; }; done; \
 	echo "void-bridge needs Python 3.11 or later; install it, or call make PYTHON=/path/to/python3.11" >&2; exit 1
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+# Without a notice about the next version of mkdocs.
+MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 .PHONY: setup demo test check format docs bench torture clean
 
@@ -18,29 +20,31 @@ demo: $(VENV)/base.stamp
 test: $(VENV)/full.stamp
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-## make check: style, types, import rules, the oldest Python that hosts run
+## make check: style, types, import rules, the oldest Python that hosts run, dead links in the documentation
 check: $(VENV)/full.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/vermin --quiet --no-tips --eval-annotations --target=3.9- --violations void_bridge host_plugins
+	$(MKDOCS) --quiet
 
 format: $(VENV)/full.stamp
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-## make docs: what is written from the code: the options of a job, in docs/ and in the Lua script
+## make docs: the pages that are written from the code, then the site, in site/
 docs: $(VENV)/full.stamp
 	$(BIN)/python -m tools.write_options
+	$(MKDOCS)
 
-## make bench: the numbers of docs/benchmarks.md, as ratios in one run
+## make bench: the numbers of docs/reference/benchmarks.md, as ratios in one run
 bench: $(VENV)/full.stamp
-	$(BIN)/void-bridge bench --out docs/benchmarks.md
+	$(BIN)/void-bridge bench --out docs/reference/benchmarks.md
 
 ## make torture: kills at random moments, load and fuzzing for half an hour; writes what was counted into the page
 torture: $(VENV)/full.stamp
-	$(BIN)/python -m tests.torture --seconds 1800 --page docs/reliability.md
+	$(BIN)/python -m tests.torture --seconds 1800 --page docs/reference/reliability.md
 
 ## make setup: .venv with everything, torch included
 setup: $(VENV)/full.stamp
@@ -59,4 +63,4 @@ $(VENV)/full.stamp: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@ $(VENV)/base.stamp
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info demo_out
+	rm -rf $(VENV) build dist *.egg-info demo_out site

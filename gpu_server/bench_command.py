@@ -1,4 +1,4 @@
-"""`void-bridge bench`: all figures of docs/benchmarks.md that this machine can measure, as one page."""
+"""`void-bridge bench`: all figures of docs/reference/benchmarks.md that this machine can measure, as one page."""
 
 from __future__ import annotations
 
@@ -200,4 +200,4 @@ _SECTIONS: dict[str, Callable[[Path, argparse.Namespace], Iterator[str]]] = {
     "void": _void,
 }
 
-COMMAND = Command("bench", "measure the numbers of docs/benchmarks.md", _configure, _run)
+COMMAND = Command("bench", "measure speed and memory, and write the page of benchmarks", _configure, _run)

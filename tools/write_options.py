@@ -1,6 +1,6 @@
 """Writes the pages and the list that follow from the options of a job: `make docs`.
 
-These are docs/options.md, the list in the Lua script, and the rows of `Job` in docs/protocol.md.
+These are docs/reference/options.md, the list in the Lua script, and the rows of `Job` in docs/reference/protocol.md.
 `tests/unit/test_options.py` compares them with the code.
 """
 
@@ -17,8 +17,8 @@ from void_bridge.job import Job
 from void_bridge.options import GROUPS, Option, options_of
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGE = ROOT / "docs" / "options.md"
-PROTOCOL = ROOT / "docs" / "protocol.md"
+PAGE = ROOT / "docs" / "reference" / "options.md"
+PROTOCOL = ROOT / "docs" / "reference" / "protocol.md"
 LUA = ROOT / "host_plugins" / "resolve" / "scripts" / "VOID Remove (free edition).lua"
 LUA_LIST = re.compile(r"(?<=^-- Options: written by `make docs`\n).*?(?=^-- End of options$)", re.M | re.S)
 JOB_ROWS = re.compile(r"(?<=^### `Job`\n).*?(?=^### )", re.M | re.S)
@@ -44,7 +44,7 @@ TYPES = {
 
 
 def options_page(job: type[Job] = Job) -> str:
-    """Return docs/options.md."""
+    """Return docs/reference/options.md."""
     parts = [HEAD]
     for group in GROUPS:
         rows = [_row(each) for each in options_of(job) if each.group == group]
@@ -62,7 +62,7 @@ def lua_list(job: type[Job] = Job) -> str:
 
 
 def protocol_rows(section: str, job: type[Job] = Job) -> str:
-    """Return the section of `Job` in docs/protocol.md with a row for every option; their meanings stay.
+    """Return the section of `Job` in docs/reference/protocol.md with a row for every option; their meanings stay.
 
     Args:
         section: the section as it is.
@@ -79,7 +79,7 @@ def protocol_rows(section: str, job: type[Job] = Job) -> str:
 
 
 def _row(option: Option) -> str:
-    """Return the row of an option in docs/options.md."""
+    """Return the row of an option in docs/reference/options.md."""
     is_number = option.kind in ("integer", "number", "auto")
     values = option.expected if is_number else ", ".join(option.values) + (", ..." if option.is_open else "")
     word = flag_of(option) if option.values else f"{flag_of(option)} {metavar_of(option)}".replace("|", r"\|")
@@ -100,7 +100,7 @@ def _lua(spec: Option) -> str:
 
 
 def _type(option: Option) -> str:
-    """Return the type of an option's field as docs/protocol.md names it."""
+    """Return the type of an option's field as docs/reference/protocol.md names it."""
     if option.kind == "choice" and not option.is_open:
         return f"one of {', '.join(f'`{value}`' for value in option.values)}"
     return TYPES.get(option.kind, "text")

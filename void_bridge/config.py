@@ -71,7 +71,7 @@ class Config:
         resolve_output: site hook as `module:function` (hooks.py).
         before_submit: site hook as `module:function` (hooks.py).
         after_result: site hook as `module:function` (hooks.py).
-        farm: render manager that runs jobs (docs/farm.md).
+        farm: render manager that runs jobs (docs/wranglers/farm.md).
         farm_scratch: folder that farm workers see, for plates and mattes of hosts; empty means beside the results.
         farm_roots: folders that farm workers see; empty means that this is not checked.
         farm_command: command by which farm workers run void-bridge.

@@ -14,7 +14,7 @@
     │   └── DiskFull        disk_full
     ├── ServerError         server           the other side refused or failed
     │   ├── NoServer        no_server
-    │   ├── ProtocolError   protocol         a message that breaks docs/protocol.md
+    │   ├── ProtocolError   protocol         a message that breaks docs/reference/protocol.md
     │   ├── VersionMismatch version
     │   ├── Refused         refused          paths outside the roots, limits, keys
     │   └── UnknownJob      unknown_job
@@ -145,7 +145,7 @@ class NoServer(ServerError):
 
 
 class ProtocolError(ServerError):
-    """A message that breaks docs/protocol.md."""
+    """A message that breaks docs/reference/protocol.md."""
 
     code = "protocol"
 

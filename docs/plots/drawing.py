@@ -1,4 +1,4 @@
-"""Flat drawings of shots with their mattes, for docs/artists.md; recipes.py has the shots.
+"""Flat drawings of shots with their mattes, for docs/artists/removing.md; recipes.py has the shots.
 
 Everything is placed in units of the drawing: 150 across, 100 down, from the upper left corner.
 """

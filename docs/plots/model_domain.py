@@ -1,4 +1,4 @@
-"""Draw docs/images/model_domain.png and print the figures of docs/colour.md.
+"""Draw docs/images/model_domain.png and print the figures of docs/reference/colour.md.
 
 python docs/plots/model_domain.py
 """

@@ -1,4 +1,4 @@
-"""Print the figures of docs/precision.md: errors of precisions, attention and step caches, on random weights.
+"""Print the figures of docs/reference/precision.md: errors of precisions, attention and step caches, on random weights.
 
 python docs/plots/precision_errors.py
 """

@@ -1,4 +1,4 @@
-"""Draw the pictures of docs/artists.md: what the mattes mean, and the three recipes. They are drawings, not results.
+"""Draw the pictures of docs/artists/removing.md: the mattes, and the three recipes. They are drawings, not results.
 
 python docs/plots/recipes.py
 """

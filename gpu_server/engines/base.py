@@ -1,8 +1,8 @@
 """The engine interface: a small class that turns a clip into patches.
 
 An engine sees no files, no sockets and no colour management. The worker hands it a `Clip`, takes the patches of the
-`Generated` that it returns, and does the rest: integration into the plate, paste, headers, EXR. docs/extending.md has a
-worked example.
+`Generated` that it returns, and does the rest: integration into the plate, paste, headers, EXR.
+docs/contributing/extending.md has a worked example.
 """
 
 from __future__ import annotations
@@ -214,7 +214,7 @@ class Generated:
 
 
 class Engine(abc.ABC):
-    """A way of making clean frames. Subclass it and register it as an entry point (docs/extending.md).
+    """A way of making clean frames. Subclass it and register it as an entry point (docs/contributing/extending.md).
 
     A worker keeps one object of each engine and runs one job at a time on it, so that loaded models may stay.
 

@@ -86,7 +86,8 @@ def _card_findings(card: Card) -> Iterator[Finding]:
     yield _plan_finding(name, summary, card)
     if (0, 0) < card.capability < FP8_CAPABILITY:
         detail = f"{card.name} does not multiply 8-bit floats: they are widened where they are used (fp8-stored)"
-        fix = f"nothing, if that is enough; fp8 needs compute capability {_dotted(FP8_CAPABILITY)} (docs/precision.md)"
+        needed = f"fp8 needs compute capability {_dotted(FP8_CAPABILITY)} (docs/reference/precision.md)"
+        fix = f"nothing, if that is enough; {needed}"
         yield Finding(name, "note", detail, fix)
 
 

@@ -73,7 +73,7 @@ def _worker_states(status: ServerStatus) -> dict[str, float]:
     return {state: counts[state] for state in get_args(WorkerState)}
 
 
-# A new metric is one entry here, or in counters.py if it counts events; docs/operations.md names it.
+# A new metric is one entry here, or in counters.py if it counts events; docs/wranglers/operations.md names it.
 METRICS = [
     StatusMetric("start_time_seconds", "When the server started, since the epoch.", lambda s: s.started),
     StatusMetric("resident_memory_bytes", "Memory of the server's process.", lambda s: s.resident_bytes),

@@ -1,6 +1,6 @@
 """The hosts that are installed on a machine, their Pythons, and the folders in which they look for plug-ins.
 
-Folders and Pythons are as the vendors and their users describe them; docs/install.md lists what is unverified. A
+Folders and Pythons are as the vendors and their users describe them; docs/tds/plugins.md lists what is unverified. A
 `Machine` has a root, so that tests can pass a made-up tree.
 """
 

@@ -104,7 +104,7 @@ def panel_is_whole(fixture: NukeCheckFixture) -> str:
 def panel_looks_right(fixture: NukeCheckFixture) -> str:
     """Ask the artist whether the panel looks like its picture."""
     fixture.node.showControlPanel()
-    assert nuke.ask("Does the panel of VOIDRemove look like the picture in docs/nuke.md?"), "the answer was no"
+    assert nuke.ask("Does the panel of VOIDRemove look like the picture in docs/artists/nuke.md?"), "the answer was no"
     return "seen by a person"
 
 

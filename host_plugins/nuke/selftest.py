@@ -4,7 +4,8 @@
     void_bridge_nuke.selftest()
 
 It works in a group of its own that is deleted afterwards, writes below a temporary folder, submits one small job to a
-local server, and leaves a report to send back. host_checks.py holds the table; docs/nuke.md lists the same lines.
+local server, and leaves a report to send back. host_checks.py holds the table; docs/artists/nuke.md lists
+the same lines.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Statements about Fusion and Resolve that only they can verify, each with its check. docs/resolve.md lists them."""
+"""Statements about Fusion and Resolve that only they can verify, each with its check (docs/artists/resolve.md)."""
 
 from __future__ import annotations
 
@@ -271,7 +271,7 @@ def _window_looks_right(fixture: FusionCheckFixture) -> str:
     dispatcher.RunLoop()
     window.Hide()
     assert panel.settings() == Settings(), "the widgets do not give back what they were set to"
-    question = "Did it look like the picture in docs/resolve.md, and did its pages turn?"
+    question = "Did it look like the picture in docs/artists/resolve.md, and did its pages turn?"
     controls: Dict[int, Dict[Any, Any]] = {
         1: {1: "question", 2: "Text", "Name": "Self-test", "Default": question, "ReadOnly": True, "Lines": 2},
         2: {1: "answer", 2: "Dropdown", "Name": "answer", "Options": {1: "no", 2: "yes"}, "Default": 1},

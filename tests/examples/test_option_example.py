@@ -70,7 +70,7 @@ def test_files_and_messages_hold_it():
 def test_the_pages_and_the_lua_script_get_their_lines():
     assert options_page(SharpenedJob).count("--sharpen") == 1
     assert '{ name = "sharpen", flag = "--sharpen", label = "sharpen", default = 0.0 },' in lua_list(SharpenedJob)
-    page = (REPOSITORY / "docs/protocol.md").read_text(encoding="utf-8")
+    page = (REPOSITORY / "docs/reference/protocol.md").read_text(encoding="utf-8")
     section = page.partition("### `Job`\n")[2].partition("### ")[0]
     assert "| `sharpen` | float | `0.0` | sharpen the patch by so much |" in protocol_rows(section, SharpenedJob)
     assert len(protocol_rows(section, SharpenedJob).splitlines()) == len(section.splitlines()) + 1

@@ -12,7 +12,7 @@ from tests.hosts.fake_nuke.terminal import write_executable
 from tests.hosts.nuke_comp import LAST_S
 from tests.hosts.nuke_plugin import started
 
-PAGE = Path(__file__).parents[2] / "docs" / "nuke.md"
+PAGE = Path(__file__).parents[2] / "docs" / "artists" / "nuke.md"
 
 
 @pytest.fixture

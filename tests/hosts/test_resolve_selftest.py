@@ -16,7 +16,7 @@ from tests.hosts.shots_on_disk import point_hosts_at, propagate_server
 from void_bridge.pixels.box import Box
 from void_bridge.pixels.exr import write_simple
 
-PAGE = Path(__file__).parents[2] / "docs" / "resolve.md"
+PAGE = Path(__file__).parents[2] / "docs" / "artists" / "resolve.md"
 
 
 @pytest.fixture

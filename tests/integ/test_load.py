@@ -1,4 +1,4 @@
-"""Many clients and jobs at once. The long form is `make torture`; figures are in docs/reliability.md."""
+"""Many clients and jobs at once. The long form is `make torture`; figures are in docs/reference/reliability.md."""
 
 from __future__ import annotations
 

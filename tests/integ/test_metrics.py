@@ -155,7 +155,7 @@ def test_the_table_in_operations_md_is_the_page(tmp_path, served, port):
         name = family.name.removeprefix("void_bridge_") + ("_total" if family.type == "counter" else "")
         found[name] = (family.type, {label for sample in family.samples for label in sample.labels} - {"le"})
     gate.touch()
-    text = (REPOSITORY / "docs/operations.md").read_text(encoding="utf-8")
+    text = (REPOSITORY / "docs/wranglers/operations.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (`.*?`) \| (gauge|counter|histogram) \| (.*?) \|", text, re.M)
     documented = {
         name: (kind, set(re.findall(r"`(\w+)`", labels)))

@@ -154,7 +154,7 @@ def test_a_link_that_stays_inside_is_followed(client, roots):
 
 
 def test_a_hard_link_is_the_file_itself(client, roots, tmp_path):
-    """docs/security.md explains it: a user who may make one inside the roots could have read the file."""
+    """docs/reference/security.md explains it: a user who may make one inside the roots could have read the file."""
     os.link(tmp_path / "private" / "plate.1001.exr", roots / "plates" / "hard.exr")
     client.submit(submit_of(str(roots / "plates" / "hard.exr")))
 

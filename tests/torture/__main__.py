@@ -1,6 +1,6 @@
 """`make torture`: kills at random moments, load and fuzzing, for as long as asked; prints what was counted.
 
-python -m tests.torture [--seconds 1800] [--seed N] [--page docs/reliability.md]
+python -m tests.torture [--seconds 1800] [--seed N] [--page docs/reference/reliability.md]
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""docs/install.md is held against the code, and its examples are run."""
+"""docs/tds/plugins.md is held against the code, and its examples are run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from host_plugins.install.plugin_files import FOLDER
 from host_plugins.install.wheels import PLATFORMS
 from tests.support.commands import parsed_command
 
-PAGE = (Path(__file__).parents[2] / "docs" / "install.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "tds" / "plugins.md").read_text(encoding="utf-8")
 PYTHON_BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 COMMANDS = re.findall(r"^void-bridge install ([^#\n]*)", PAGE, re.MULTILINE)
 

@@ -1,4 +1,4 @@
-"""docs/protocol.md against the code: every message and field, its type and default, and nothing else."""
+"""docs/reference/protocol.md against the code: every message and field, its type and default, and nothing else."""
 
 import dataclasses
 import json
@@ -27,7 +27,7 @@ from void_bridge.protocol.messages import (
     WorkerStatus,
 )
 
-TEXT = (Path(__file__).resolve().parents[2] / "docs" / "protocol.md").read_text(encoding="utf-8")
+TEXT = (Path(__file__).resolve().parents[2] / "docs" / "reference" / "protocol.md").read_text(encoding="utf-8")
 VALUES = (InputFile, Failure, Progress, JobStatus, WorkerStatus, SpoolStatus, ResultFrame, Job, Colour, MatteSource)
 DOCUMENTED = {**MESSAGES, **{cls.__name__: cls for cls in VALUES}}
 _WORDS = {str: "text", int: "int", float: "float", bool: "bool", bytes: "bytes", object: "any", FrameRange: "text"}

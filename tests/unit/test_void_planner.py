@@ -20,7 +20,7 @@ from void_bridge.errors import InputError, OutOfMemory, UnreadableFile, UsageErr
 
 SPEC = full_size()
 NEW, OLD = (8, 9), (8, 6)
-DOCUMENT = Path(__file__).parents[2] / "docs" / "memory.md"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "tds" / "memory.md"
 
 
 def planned(gib, capability=NEW, host=None, **wishes):

@@ -1,4 +1,4 @@
-"""Colour through OpenColorIO: the space of a plate, and lossless conversions from there (docs/colour.md).
+"""Colour through OpenColorIO: the space of a plate, and lossless conversions from there (docs/reference/colour.md).
 
 Processors are cached and safe to use from any thread.
 """

@@ -1,4 +1,4 @@
-"""The plate's own detail in a model's picture, which is smaller and softer than the plate (docs/decisions/008).
+"""The plate's own detail in a model's picture, which is smaller and softer than the plate (decision 008).
 
 The model's picture is compared with the plate through the model's VAE and back, so that the error of the VAE alone
 counts for nothing. Three things can have happened to a pixel:

@@ -1,1 +1,1 @@
-"""The wire protocol: messages.py declares its messages, framing.py encodes them. docs/protocol.md is the authority."""
+"""The wire protocol: messages.py declares it, framing.py encodes it. docs/reference/protocol.md is the authority."""

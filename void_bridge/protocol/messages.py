@@ -1,4 +1,4 @@
-"""Every message of the protocol, as frozen dataclasses without I/O. docs/protocol.md explains them.
+"""Every message of the protocol, as frozen dataclasses without I/O. docs/reference/protocol.md explains them.
 
 A request carries a number that its answer repeats (framing.Envelope). To add a message, declare its dataclass here with
 its tag on the wire, `class Hello(Message, type="hello")`; that registers it. A new field has a default; a field never

@@ -3,7 +3,8 @@
 It follows the three rules of Go-with-the-Flow (R. Burgert and others, CVPR 2025): noise that is stretched is split and
 mixed with fresh noise, so that its parts are independent; noise that is squeezed is added up by area; every value stays
 N(0, 1). Here the noise is carried by particles that move at the canvas's resolution and are never rounded to a grid. A
-latent is the sum of the particles over it. docs/decisions/005-warped-noise.md has the reasons and the figures.
+latent is the sum of the particles over it. The reasons and the figures are in
+docs/contributing/decisions/005-warped-noise.md.
 """
 
 from __future__ import annotations

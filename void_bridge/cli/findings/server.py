@@ -54,7 +54,7 @@ def _answer(config: Config) -> Finding:
             return Finding("answer", "bad", exc.message, "start it there, or correct the address")
         return _no_local_server(config, exc)
     except VoidBridgeError as exc:
-        return Finding("answer", "bad", exc.message, "see docs/protocol.md and void-bridge keys new")
+        return Finding("answer", "bad", exc.message, "see docs/reference/protocol.md and void-bridge keys new")
     engines = ", ".join(server.engines)
     return Finding("answer", "ok", f"{server.server} on {server.host} in {seconds * 1000:.1f} ms, engines {engines}")
 

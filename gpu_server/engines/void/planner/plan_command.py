@@ -1,4 +1,4 @@
-"""`void-bridge models plan`: where each part of the model would lie, and its bytes; the table of docs/memory.md."""
+"""`void-bridge models plan`: where each part of the model would lie, and its bytes; the table of docs/tds/memory.md."""
 
 from __future__ import annotations
 
