@@ -1,6 +1,6 @@
-"""The same pixels tomorrow: what the engines make of a small shot is what they made when it was recorded.
+"""Golden results: the engines make the recorded pixels of a small shot.
 
-tests/golden/results/README.md says what may differ and how far. `UPDATE_GOLDEN=1` records anew.
+tests/golden/results/README.md says which differences are allowed. `UPDATE_GOLDEN=1` records anew.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _BYTES_MAX = 300_000
 
 @pytest.fixture(scope="module", autouse=True)
 def updated():
-    """Before anything is compared, the record is made anew if that is asked for."""
+    """Record anew before anything is compared, if `UPDATE_GOLDEN` is set."""
     if os.environ.get("UPDATE_GOLDEN"):
         golden.record("shot", **golden.made_shot())
 
@@ -38,7 +38,7 @@ def test_an_engine_makes_the_pixels_that_were_recorded(engine, tmp_path):
 
 @pytest.mark.parametrize("engine", OPTIONS)
 def test_a_record_differs_from_the_plate(engine):
-    """Else a drift of it could not be seen: what was pasted is far from the plate."""
+    """A drift of the engine could not be seen otherwise."""
     made = recorded(engine)
     before = recorded("shot")["plate"][made["pasted"]]
     assert len(before) > 500

@@ -1,4 +1,4 @@
-"""A model's frames on the plate, through a worker's run: with an engine that knows the truth, so that errors show."""
+"""A model's frames on the plate, through a worker's run, with an engine that is given the truth to show errors."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ KINDS = {
 
 @pytest.fixture(scope="module", params=KINDS, ids=KINDS)
 def kind(request, known, tmp_path_factory):
-    """Options of a job, and what it did: its last word, its frames, its messages."""
+    """Return options of a job, and its results: last message, frames, messages."""
     folder, options = tmp_path_factory.mktemp("whole"), KINDS[request.param]
     return options, *removed(known, folder, **options)
 
@@ -120,7 +120,7 @@ def rgb(result: ExrFrame, layer: str = "") -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory) -> Known:
-    """At a size where the canvas shows a wall's texture."""
+    """Return results at a size where the canvas shows a wall's texture."""
     footage = make_clip("pan", 2 * HEIGHT, 2 * WIDTH, 4, seed=4, object_size=0.3)
     return write_known(tmp_path_factory.mktemp("large"), footage)
 
@@ -137,7 +137,7 @@ def results(large, tmp_path_factory):
 
 
 def areas(known: Known, frame: int) -> dict[str, np.ndarray]:
-    """Object and shadow, and what is neither."""
+    """Return object and shadow, and the rest."""
     thing, shade = known.footage.remove[frame - FIRST] > 0.01, known.footage.affected[frame - FIRST] > 0.05
     return {"object": thing, "shadow": shade & ~thing, "outside": ~thing & (known.footage.affected[frame - FIRST] <= 0)}
 

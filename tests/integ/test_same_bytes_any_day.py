@@ -1,7 +1,7 @@
-"""What a job leaves behind says nothing of when it was made: byte for byte the same under another clock and locale.
+"""The files of a job do not depend on when it ran: they are byte for byte the same under another clock and locale.
 
 The wall clock of Python (server, client, worker) is moved by 400 days; libraries in C see the real one, some seconds
-later the second time. Time zone, locale, SOURCE_DATE_EPOCH and the seed of hashes are others too.
+later the second time. Time zone, locale, SOURCE_DATE_EPOCH and the seed of hashes differ, too.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SECONDS = ("seconds", "seconds_by_stage")
 
 @pytest.fixture(scope="module")
 def trees(tmp_path_factory):
-    """Path in the tree -> bytes, twice. Both are made in the same place, as a job names its files."""
+    """Return path -> bytes of two runs. Both are made in the same place, as a job names its files."""
     root = tmp_path_factory.mktemp("dated")
     site = root / "site"
     site.mkdir()

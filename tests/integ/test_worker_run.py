@@ -1,4 +1,4 @@
-"""One job from EXR to EXR, in this process: what a compositor is promised, whatever the engine."""
+"""One job from EXR to EXR, in this process: the promises to a compositor, for every engine."""
 
 from __future__ import annotations
 
@@ -229,7 +229,7 @@ def test_exposure_is_measured_once_and_reported(shot, tmp_path):
 
 
 def test_the_models_domain_and_back_is_half_float_rounding(tmp_path):
-    """On a canvas of the plate's own size nothing but colour happens, and colour is invertible."""
+    """At a canvas of the plate's own size nothing but colour happens, and colour is invertible."""
     plate, roto = write_plate(tmp_path, FRAMES, SHAPE), write_matte(tmp_path, FRAMES, HOLE)
     bright = read_frame(plate.path(1001)).parts[0]
     bright.channels["R"][24, 30], bright.channels["B"][24, 31] = 40.0, -0.25

@@ -1,4 +1,4 @@
-"""Clips in memory for engines, and what an engine makes of them."""
+"""Clips in memory for engines, and an engine's results on them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from void_bridge.job import Colour, Job, MatteSource
 
 
 def memory_job(frames: int, **options: object) -> Job:
-    """A job for a clip that lies in memory: its paths lead nowhere."""
+    """Return a job for a clip in memory; its paths do not exist."""
     return Job(
         plate="plate.####.exr",
         frames=FrameRange(range(1, frames + 1)),
@@ -27,7 +27,7 @@ def memory_job(frames: int, **options: object) -> Job:
 
 
 def paste_matte(footage: SyntheticFootage, feather_px: int = 4) -> Array:
-    """Shape [T, H, W]: full weight over both mattes, fading outward."""
+    """Return the paste matte, shape [T, H, W]: full weight over both mattes, fading outward."""
     touched = np.maximum(footage.remove, footage.affected) > 0.01
     away = [cv2.distanceTransform((~m).astype(np.uint8), cv2.DIST_L2, 5) for m in touched]
     return np.clip(1 - np.stack(away) / (feather_px + 1), 0, 1).astype(np.float32)
@@ -40,7 +40,13 @@ def footage_clip(footage: SyntheticFootage, **options: object) -> ArrayClip:
 
 @dataclass(frozen=True)
 class Outcome:
-    """patches: of the wanted frames. pasted: shape [T, H, W, 3], the plates with the patches pasted in."""
+    """The results of an engine on a clip.
+
+    Attributes:
+        patches: of the wanted frames.
+        pasted: shape [T, H, W, 3], the plates with the patches pasted in.
+        report: the job's report.
+    """
 
     patches: list[Patch]
     pasted: Array

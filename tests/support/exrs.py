@@ -17,7 +17,7 @@ PIXEL_TYPE_CODES = {UINT: 0, HALF: 1, FLOAT: 2}
 
 
 def plane(shape, dtype=HALF, seed=0):
-    """Any values that the type can hold: HDR, negatives, infinities and NaN among them."""
+    """Return any values that the type can hold: HDR, negatives, infinities and NaN among them."""
     rng = np.random.default_rng([seed, *shape, np.dtype(dtype).itemsize])
     if dtype == UINT:
         return rng.integers(0, 2**32, shape, dtype=UINT)
@@ -27,7 +27,7 @@ def plane(shape, dtype=HALF, seed=0):
 
 
 def planes(shape, **dtypes):
-    """Channels by name: planes((4, 5), R=HALF, Z=FLOAT)."""
+    """Return channels by name: planes((4, 5), R=HALF, Z=FLOAT)."""
     return {name: plane(shape, dtype, seed) for seed, (name, dtype) in enumerate(dtypes.items())}
 
 
@@ -36,7 +36,7 @@ def rgba(shape):
 
 
 def part(channels, name="", data_window=None, display_window=None, **header):
-    """An ExrPart; both windows start at (0, 0) unless given."""
+    """Return an ExrPart; both windows start at (0, 0) unless given."""
     height, width = next(iter(channels.values())).shape
     data_window = data_window or Box(0, 0, height, width)
     return ExrPart(channels, data_window, display_window or data_window, name, dict(header))
@@ -59,14 +59,14 @@ def assert_same_pixels(got: ExrFrame, expected: ExrFrame):
 
 
 def openexr_bytes(channels, **header) -> bytes:
-    """A file straight from OpenEXR, as it writes it by default where `header` does not say."""
+    """Return a file as OpenEXR writes it, with its defaults where `header` has none."""
     stream = io.BytesIO()
     OpenEXR.File({"compression": OpenEXR.ZIP_COMPRESSION, **header}, dict(channels)).write(stream)
     return stream.getvalue()
 
 
 def window(x0, y0, x1, y1):
-    """An EXR window attribute, corners inclusive."""
+    """Return an EXR window attribute, corners inclusive."""
     return np.array([x0, y0], np.int32), np.array([x1, y1], np.int32)
 
 
@@ -77,7 +77,7 @@ def tiles(x_size, y_size):
 
 
 def attributes(data: bytes):
-    """(parts, end): each part's attributes as name -> (type, bytes), and where the header ends."""
+    """Return each part's attributes as name -> (type, bytes), and where the header ends."""
     multipart, position, parts = struct.unpack_from("<I", data, 4)[0] & 0x1000, 8, []
     while True:
         found = {}
@@ -95,7 +95,7 @@ def attributes(data: bytes):
 
 
 def header_bytes(parts, version=2) -> bytes:
-    """A header alone, from the attributes of its parts."""
+    """Return a header alone, from the attributes of its parts."""
     data = struct.pack("<II", 20000630, version)
     for found in parts:
         for name, (kind, value) in found.items():
@@ -105,7 +105,7 @@ def header_bytes(parts, version=2) -> bytes:
 
 
 def with_attribute(data: bytes, name: str, kind: str, value: bytes) -> bytes:
-    """A one-part file with an attribute of any type and content put into its header."""
+    """Return a one-part file with an attribute of any type and content in its header."""
     (found,), end = attributes(data)
     header = header_bytes([dict(sorted({**found, name: (kind, value)}.items()))], struct.unpack_from("<I", data, 4)[0])
     first_chunk = struct.unpack_from("<Q", data, end)[0]
@@ -115,7 +115,7 @@ def with_attribute(data: bytes, name: str, kind: str, value: bytes) -> bytes:
 
 
 def bare_header(width, height, channels=(("R", HALF, 1),), version=2) -> bytes:
-    """The header of a file of one part, and nothing behind it. channels: (name, dtype, sampling)."""
+    """Return the header of a file of one part, with nothing behind it. Channels are (name, dtype, sampling)."""
     listed = b"".join(
         name.encode() + b"\0" + struct.pack("<iB3xii", PIXEL_TYPE_CODES[dtype], 0, step, step)
         for name, dtype, step in channels

@@ -1,4 +1,4 @@
-"""Golden results: a small shot, what two engines made of it once, and how far apart two results are.
+"""Golden results: a small shot, the recorded results of the engines, and the difference between two results.
 
 python -m tests.support.golden        print how far other builds and thread counts on this machine are from the record
 """
@@ -63,14 +63,14 @@ def record(name: str, **arrays: NDArray[np.generic]) -> None:
 
 
 def made_shot() -> dict[str, Half]:
-    """plate: shape [T, H, W, 3]; remove, affected: shape [T, H, W]. As the footage is made today."""
+    """Return today's footage: plate, shape [T, H, W, 3]; remove and affected, shape [T, H, W]."""
     made = [SCENE.frame(index) for index in range(len(FRAMES))]
     names = ("plate", "remove", "affected")
     return {name: np.stack([getattr(frame, name) for frame in made]).astype(np.float16) for name in names}
 
 
 def write_shot(shot: dict[str, Half], folder: Path) -> tuple[Sequence, Sequence]:
-    """The shot as EXR files: a plate, and its mattes in one sequence."""
+    """Write the shot as EXR files: a plate, and its mattes in one sequence."""
     plate, mattes = (Sequence.parse(str(folder / f"{name}.####.exr")) for name in ("plate", "mattes"))
     window = Box(0, 0, *shot["plate"].shape[1:3])
     for index, frame in enumerate(FRAMES):
@@ -88,7 +88,7 @@ def golden_job(engine: str, plate: Sequence, mattes: Sequence) -> Job:
 
 
 def made_by(engine: str, folder: Path) -> dict[str, NDArray[Any]]:
-    """What the engine makes of the recorded shot today.
+    """Return today's result of an engine on the recorded shot.
 
     Returns:
         pasted: shape [T, H, W], bool. rgb: shape [N, 3], half, those pixels frame by frame.
@@ -107,9 +107,12 @@ def made_by(engine: str, folder: Path) -> dict[str, NDArray[Any]]:
 
 @dataclass(frozen=True)
 class Apart:
-    """How far two results are apart, as a share of the brighter of a pixel and 0.05.
+    """The difference of two results, as a share of the brighter of a pixel and 0.05.
 
-    typical: root of the mean square; most: of 99 in 100 values the largest; largest: of all.
+    Attributes:
+        typical: root of the mean square.
+        most: of 99 in 100 values the largest.
+        largest: of all values.
     """
 
     typical: float
@@ -138,7 +141,7 @@ def _child(engine: str, out: Path) -> None:
 
 
 def elsewhere(engine: str, how: str) -> Half:
-    """The result of another process that is told to compute in another way."""
+    """Return the result of another process that computes in another way."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "result.npy"
         environment = {**os.environ, **ELSEWHERE[how]}

@@ -1,4 +1,4 @@
-"""Plates with a known truth, and what a video model with a VAE would have made of them."""
+"""Plates with a known truth, and the results of a stand-in for a video model with a VAE."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def shrunk(image: Array) -> Array:
 
 @lru_cache(maxsize=8)
 def wall(seed: int = 1, contrast: float = 0.35, finest: float = 2.2) -> Array:
-    """Texture of every size. Shape [*PLATE, 3], linear, around 0.2."""
+    """Return texture of every size: shape [*PLATE, 3], linear, around 0.2."""
     draw, tone = rng(seed, "wall"), np.zeros(PLATE, np.float32)
     for period, weight in ((90, 0.5), (30, 0.4), (12, 0.35), (5, 0.3), (finest, 0.25)):
         coarse = draw.standard_normal((int(PLATE[0] / period) + 3, int(PLATE[1] / period) + 3), np.float32)
@@ -41,7 +41,7 @@ def wall(seed: int = 1, contrast: float = 0.35, finest: float = 2.2) -> Array:
 
 
 def ellipse(y: float, x: float, height: float, width: float, softness: float) -> Array:
-    """Shape PLATE, in [0, 1]; half axes and softness in pixels."""
+    """Return an ellipse, shape PLATE, in [0, 1]; half axes and softness in pixels."""
     rows, columns = np.mgrid[: PLATE[0], : PLATE[1]].astype(np.float32)
     distance = (1 - np.hypot((rows - y) / height, (columns - x) / width)) * min(height, width)
     return np.clip(distance / softness + 0.5, 0, 1).astype(np.float32)
@@ -54,7 +54,7 @@ def grainy(clean: Array, *keys: object) -> Array:
 
 
 def through_vae(picture: Array, *keys: object, noise: float = 0.002, gain: Array | float = 1.0) -> Array:
-    """A plate as a VAE gives it back: shape [*CANVAS, 3], model domain, soft, with an error of its own."""
+    """Return a plate as a VAE gives it back: shape [*CANVAS, 3], model domain, soft, with an error of its own."""
     soft = cv2.GaussianBlur(code(shrunk(picture) * np.float32(gain)), (0, 0), 0.7)
     error = cv2.GaussianBlur(rng(6, "vae", *keys).standard_normal(soft.shape, np.float32), (0, 0), 1.0)
     return np.asarray(soft + noise * error / error.std(), np.float32)
@@ -62,9 +62,13 @@ def through_vae(picture: Array, *keys: object, noise: float = 0.002, gain: Array
 
 @dataclass(frozen=True)
 class Scene:
-    """dirty: with the object and what it did; truth: without, shape [*PLATE, 3], linear, no grain.
+    """A scene with and without its object.
 
-    zone: shape PLATE, where the object's doing is seen and the object isn't. quadmask: shape CANVAS.
+    Attributes:
+        dirty: with the object and its effects, shape [*PLATE, 3], linear, no grain.
+        truth: without them.
+        zone: shape PLATE: the object's effects, without the object.
+        quadmask: shape CANVAS.
     """
 
     dirty: Array
@@ -95,7 +99,7 @@ def _with_object(background: Array, truth: Array, doing: Array) -> Scene:
 
 @lru_cache(maxsize=8)
 def shadow(softness: float = 40, contrast: float = 0.35) -> Scene:
-    """A shadow of half the light, a little blue, on a textured wall."""
+    """Return a scene with a shadow of half the light, a little blue, on a textured wall."""
     shade = ellipse(220, 380, 80, 150, softness)
     clean = wall(1, contrast)
     return _with_object(clean * (1 - 0.55 * shade[..., None] * np.array([1, 0.95, 0.85], np.float32)), clean, shade)
@@ -103,7 +107,7 @@ def shadow(softness: float = 40, contrast: float = 0.35) -> Scene:
 
 @lru_cache(maxsize=8)
 def moved_away(textured: bool = True) -> Scene:
-    """A thing that leaves its place: only the wall is in the truth."""
+    """Return a scene whose thing has left its place: only the wall is in the truth."""
     thing, clean = ellipse(190, 420, 100, 70, 3), wall(1)
     look = wall(9, 0.4, 1.5) * np.array([1.6, 1, 0.5], np.float32) if textured else wall(9, 0.03) * np.float32(0.35)
     return _with_object(clean + thing[..., None] * (look - clean), clean, thing)
@@ -114,6 +118,6 @@ def fine(picture: Array) -> Array:
 
 
 def grain_of(frames: list[Array], where: np.ndarray) -> float:
-    """Standard deviation of the fine detail that differs between two frames, display-encoded."""
+    """Return the standard deviation of the fine detail that differs between two frames, display-encoded."""
     first, second = (code(np.maximum(frame, 0)) for frame in frames)
     return float(fine(first - second)[where].std() / np.sqrt(2))

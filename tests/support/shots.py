@@ -22,20 +22,20 @@ COLOUR = Colour("ACEScg", "ocio://cg-config-v2.2.0_aces-v1.3_ocio-v2.4", exposur
 
 
 def noise(shape, seed=0, scale=0.5):
-    """Shape [*shape], half: positive values around `scale`, some highlights."""
+    """Return half values of this shape: positive, around `scale`, with some highlights."""
     values = np.random.default_rng(seed).gamma(2.0, scale / 2, shape)
     return values.astype(np.float16)
 
 
 def disc(shape, centre, radius):
-    """Shape [H, W], half: 1 inside, with an edge of one pixel."""
+    """Return a disc, shape [H, W], half: 1 inside, with an edge of one pixel."""
     y, x = np.mgrid[: shape[0], : shape[1]]
     distance = np.hypot(y - centre[0], x - centre[1])
     return np.clip(radius + 0.5 - distance, 0, 1).astype(np.float16)
 
 
 def write_plate(folder: Path, frames, shape=(48, 64), data_window=None, display_window=None, extra=None, **header):
-    """A sequence `plate.####.exr` of RGBA half, and the channels of `extra`; every frame has pixels of its own."""
+    """Write a sequence `plate.####.exr` of RGBA half and the channels of `extra`; every frame has its own pixels."""
     sequence = Sequence.parse(str(folder / "plate.####.exr"))
     data_window = data_window or Box(0, 0, *shape)
     for frame in frames:
@@ -47,7 +47,7 @@ def write_plate(folder: Path, frames, shape=(48, 64), data_window=None, display_
 
 
 def write_matte(folder: Path, frames, matte, name="roto", channel="A", display_window=None, data_window=None):
-    """A sequence of one channel; `matte`: shape [H, W], or a function of the frame."""
+    """Write a sequence of one channel; `matte` has shape [H, W] or is a function of the frame."""
     sequence = Sequence.parse(str(folder / f"{name}.####.exr"))
     for frame in frames:
         plane = matte(frame) if callable(matte) else matte
@@ -65,16 +65,17 @@ def make_job(plate: Sequence, frames, remove: Sequence | None = None, **changes)
 
 
 def files_of(*sequences: Sequence):
-    """Every frame on disk, where it is: what a job with `path` transport sends along."""
+    """Return every frame on disk with its place, as a job with `path` transport sends them."""
     return {str(s.path(f)): str(s.path(f)) for s in sequences for f in s.frames_on_disk()}
 
 
 def run_job(
     job: Job, files, folder: Path, finished=(), cancelled=None, attempt=1, models=Path(), engines=None, freed=None
 ):
-    """Do a job in this process, as a worker does. Returns its last word and the decoded frames by number.
+    """Do a job in this process, as a worker does, and return its last message and the decoded frames by number.
 
-    freed: called with what was said until the device is free.
+    Args:
+        freed: called with the messages that were sent until the device is free.
     """
     said: queue.SimpleQueue = queue.SimpleQueue()
     frames_dir, scratch = folder / f"attempt-{attempt}", folder / "scratch"

@@ -20,7 +20,7 @@ def resolve(space: str | None = "ACEScg", config: str | None = None, header: dic
 
 @pytest.fixture
 def studio_config(tmp_path: Path) -> Path:
-    """A config as a studio keeps it: a file."""
+    """Return a config in a file, as a studio keeps it."""
     path = tmp_path / "config.ocio"
     path.write_text(ocio.Config.CreateFromFile(c.BUILTIN_CONFIG).serialize())
     return path
@@ -115,7 +115,7 @@ def test_linear_rec709_and_back_keeps_every_pixel(space: str) -> None:
 
 
 def test_the_matrix_to_rec709_is_the_known_one() -> None:
-    """ACEScg to linear Rec.709, Bradford-adapted: the first column as published with ACES."""
+    """Compare the first column of ACEScg to linear Rec.709, Bradford-adapted, with the one published with ACES."""
     red = c.to_linear_srgb(np.array([[1, 0, 0]], np.float32), resolve())
     np.testing.assert_allclose(red, [[1.70505, -0.13026, -0.02400]], atol=1e-5)
 

@@ -1,4 +1,4 @@
-"""Which channel is meant by what people write."""
+"""Channels found by the names that people write."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ def test_a_good_frame_is_read_after_a_bad_one():
 
 
 def test_flipped_bytes_never_bring_the_process_down():
-    """In a process of its own: a crash of the decoder must show as a failed test."""
+    """A process of its own decodes, so that a crash of the decoder shows as a failed test."""
     done = subprocess.run([sys.executable, "-m", MODULE], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.splitlines()[-1] == "all frames or errors"

@@ -1,4 +1,4 @@
-"""Headers: read without pixels, refused where they make no sense, passed on bit for bit."""
+"""Headers: read without pixels, refused if they are invalid, passed on bit for bit."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def info_of(data):
 
 
 def changed(name, value, data=None):
-    """A file's header with the value of one attribute replaced."""
+    """Return a file's header with the value of one attribute replaced."""
     parts, _ = attributes(data or bare_header(20, 10))
     parts[0][name] = (parts[0][name][0], value)
     return header_bytes(parts)
@@ -52,7 +52,7 @@ def tiled_header(x_size, y_size):
 
 
 def passed_on(kind, value):
-    """The attribute `x` after a file that has it went through us."""
+    """Return the attribute `x` after a file that has it was read and written."""
     plate = with_attribute(openexr_bytes(rgba(SHAPE)), "x", kind, value)
     (found,), _ = attributes(encode_frame(decode_frame(plate)))
     return found.get("x")
@@ -241,7 +241,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path, read):
     ],
 )
 def test_frames_that_are_not_read_are_refused_before_a_pixel_is(tmp_path, data, reason):
-    """There are no pixels behind these headers: whoever tried to decode them would say so."""
+    """There are no pixels behind these headers, so that decoding them would fail in another way."""
     path = write(tmp_path / "f.exr", data)
     assert read_info(path).parts
     with pytest.raises(UnreadableFile, match=f"f.exr {reason}"):

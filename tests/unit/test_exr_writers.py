@@ -21,7 +21,7 @@ def run(*command):
 
 @pytest.fixture
 def plate(tmp_path):
-    """(frame, path) of what a comp would send."""
+    """Return the frame and the path of a comp's file."""
     channels = {**rgba((60, 100)), **planes((60, 100), **{"depth.Z": FLOAT, "id": UINT})}
     written = part(channels, "", Box(-3, -4, 57, 96), Box(0, 0, 50, 90), owner="me", pixelAspectRatio=2.0)
     write_frame(frame(written), tmp_path / "plate.exr")

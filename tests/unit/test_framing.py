@@ -12,7 +12,7 @@ UHD = Box(0, 0, 2160, 3840)
 
 
 def ramp(height, width):
-    """Each pixel holds its own position: x, y and both mixed. Shape [h, w, 3]."""
+    """Return an image whose pixels hold their own position: x, y and both mixed. Shape [h, w, 3]."""
     y, x = np.indices((height, width), np.float32)
     return np.stack([x, y, 0.3 * x - 0.7 * y], axis=2)
 

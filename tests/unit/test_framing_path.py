@@ -1,4 +1,4 @@
-"""A crop that moves: what it holds, how calmly, and when it is better held."""
+"""A crop that moves: its content, its path, and when it is held instead."""
 
 import numpy as np
 import pytest
@@ -13,13 +13,13 @@ NOTHING = Box(0, 0, 0, 0)
 
 
 def mover(frames, begin=0, end=3700, top=1000, height=160, width=120):
-    """Around something that crosses at a constant speed."""
+    """Return boxes around an object that crosses at a constant speed."""
     lefts = np.linspace(begin, end, frames).round().astype(int).tolist()
     return [Box(top, left, top + height, left + width) for left in lefts]
 
 
 def hopping(drawn, reach):
-    """The same, up and down every 16 frames: too soon to be followed."""
+    """Return the same boxes, up and down every 16 frames: too fast to be followed."""
     return [box.moved(round(reach * np.sin(2 * np.pi * t / 16)), 0) for t, box in enumerate(drawn)]
 
 
@@ -170,7 +170,7 @@ def is_calm_and_inside(framings, raster, drawn, pixel_aspect):
 
 @pytest.mark.parametrize("frames", [1, 2, 3, 50, 1000])
 def test_the_path_is_the_best_one(frames):
-    """By the optimality conditions of the quadratic programme: no free frame pulls, none leans off its bound."""
+    """The optimality conditions of the quadratic programme hold: no free frame pulls, none leans off its bound."""
     rng = np.random.default_rng(frames)
     centred = np.cumsum(rng.normal(0, 20, (frames, 2)), axis=0)
     slack = rng.uniform(0, 60, (frames, 2))

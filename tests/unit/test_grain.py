@@ -97,7 +97,7 @@ def test_nothing_valid_means_no_grain():
 
 
 def scenery(seed: int, shift: float = 0.0) -> np.ndarray:
-    """Flat and textured parts, linear, with grain of 5 % and a camera that pans."""
+    """Return flat and textured parts, linear, with grain of 5 % and a camera that pans."""
     draw = np.random.default_rng(0)
     coarse = draw.standard_normal((24, 24), np.float32)
     texture = cv2.GaussianBlur(cv2.resize(coarse, (560, 560), interpolation=cv2.INTER_CUBIC), (0, 0), 2)
@@ -111,7 +111,7 @@ def scenery(seed: int, shift: float = 0.0) -> np.ndarray:
 
 
 def true_strength() -> float:
-    """0.05 of a value of 0.18, in the encoded domain."""
+    """Return 0.05 of a value of 0.18, in the encoded domain."""
     return 0.05 * 9 / 10 / np.log(51)
 
 

@@ -30,7 +30,7 @@ FLIPS = 4000 if os.environ.get("VOID_BRIDGE_LONG_TESTS") else 300
 
 
 def with_table(header: bytes, chunks: int, behind: bytes = bytes(64)) -> bytes:
-    """A header, and a table of chunks that all lie at one place."""
+    """Return a header, and a table of chunks that all lie at one place."""
     return header + struct.pack("<Q", len(header) + 8 * chunks) * chunks + behind
 
 
@@ -132,7 +132,7 @@ CHECKPOINTS: dict[str, tuple[bytes, str]] = {
 
 
 def refusals_of(files: dict[str, tuple[bytes, str]], read: Callable[[Path], object]) -> int:
-    """Files that were refused with the words expected. Raises AssertionError: another was not."""
+    """Return files that were refused with the expected words. Raises AssertionError if another was not."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "lies.bin"
         for name, (data, reason) in files.items():
@@ -148,7 +148,7 @@ def refusals_of(files: dict[str, tuple[bytes, str]], read: Callable[[Path], obje
 
 
 def flips(data: bytes, start: int, end: int, rng: np.random.Generator) -> tuple[int, int]:
-    """(read, refused) of copies with one bit flipped each, between two offsets."""
+    """Return how many copies with one flipped bit, between two offsets, were read, and how many refused."""
     counts = [0, 0]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "flipped.exr"
@@ -197,7 +197,7 @@ LIES_OF_A_PLATE: tuple[Callable[[bytes], bytes], ...] = (
 
 
 def worker_refusals() -> int:
-    """A job whose second frame lies fails with the reason; a good one runs in the same worker afterwards."""
+    """Run a job whose second frame has a false header; it fails with the reason, and a good one runs afterwards."""
     shape, frames = (48, 64), range(1001, 1004)
     hole, refused = disc(shape, (24, 30), 9), 0
     for lie in LIES_OF_A_PLATE:
@@ -246,7 +246,7 @@ def _child(kind: str) -> None:
 
 
 def peak_mb() -> int:
-    """The most that this process had resident. Linux counts what its parent had into ru_maxrss."""
+    """Return the largest resident memory of this process. Linux counts that of its parent into ru_maxrss."""
     status = Path("/proc/self/status")
     if status.exists():
         return int(next(line for line in status.read_text().splitlines() if line.startswith("VmHWM")).split()[1]) >> 10

@@ -18,7 +18,7 @@ RASTER = Box(-2, -3, 8, 9)
 
 
 def plane(height=40, width=60, **rectangles):
-    """Zeros, with rectangles (y0, x0, y1, x1) painted in: `v1` at 1, `v03` at 0.03, `v3` at 0.3."""
+    """Return zeros with rectangles (y0, x0, y1, x1) painted in: `v1` at 1, `v03` at 0.03, `v3` at 0.3."""
     result = np.zeros((height, width), np.float32)
     for name, box in rectangles.items():
         result[Box(*box).slices] = 1.0 if name == "v1" else float(f"0.{name[1:]}")

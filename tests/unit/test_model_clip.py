@@ -1,4 +1,4 @@
-"""A shot as a model sees it, and the way back to the plate: through real files, as a worker goes."""
+"""A shot as a model sees it, and the way back to the plate: through real files, as in a worker."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CANVAS = (48, 80)
 
 
 def pattern(pixel_aspect, canvas_pixel):
-    """Waves of a dozen canvas pixels, over the data window; every channel its own. Shape [H, W, 3], float32."""
+    """Return waves of a dozen canvas pixels over the data window, each channel its own: [H, W, 3], float32."""
     y, x = np.indices(WINDOW.shape, np.float64)
     x *= pixel_aspect
     turns = [(0.9, 0.4), (-0.3, 1.0), (0.7, -0.8)]
@@ -33,12 +33,17 @@ def pattern(pixel_aspect, canvas_pixel):
 
 
 def mover(height, width, step):
-    """What is drawn in a frame, in pixels of the format: it goes from left to right."""
+    """Return the matte's box in a frame, in pixels of the format: it moves from left to right."""
     return lambda frame: Box(60, 40, 60 + height, 40 + width).moved(0, step * (frame - FRAMES[0]))
 
 
 def framed(folder, plate, drawn, pixel_aspect=1.0, frames=FRAMES, **job):
-    """plate: shape [H, W, 3] of WINDOW, of a frame; drawn: a box or an empty one, of a frame."""
+    """Write a shot and return its framed clip.
+
+    Args:
+        plate: returns a frame's pixels, shape [H, W, 3] of WINDOW.
+        drawn: returns a frame's matte as a box, possibly empty.
+    """
     plates, roto = Sequence.parse(str(folder / "plate.####.exr")), Sequence.parse(str(folder / "roto.####.exr"))
     shared = {"display_window": FORMAT, "header": {"pixelAspectRatio": pixel_aspect}, "compression": "none"}
     for frame in frames:
@@ -55,12 +60,12 @@ def framed(folder, plate, drawn, pixel_aspect=1.0, frames=FRAMES, **job):
 
 
 def returned(clip, index):
-    """What a model that changes nothing gives back for a frame: linear, shape of `clip.inside(index)`."""
+    """Return a frame of a model that changes nothing: linear, shape of `clip.inside(index)`."""
     return clip.linear(clip.framings[index].from_canvas(clip.plate(index)))
 
 
 def displacement(moved, still):
-    """How far `moved` lies from `still`, in pixels down and across, by least squares on its slopes. [H, W, 3] each."""
+    """Return how far `moved` lies from `still`, in pixels down and across, by least squares on its slopes."""
     slopes = np.stack([*np.gradient(still, axis=(0, 1)), still - still.mean(), np.ones_like(still)], axis=-1)
     solution, *_ = np.linalg.lstsq(slopes.reshape(-1, 4), (moved - still).ravel(), rcond=None)
     return -solution[:2]

@@ -45,7 +45,7 @@ def test_a_curve_never_falls_and_mirrors_negatives(curve: Srgb | SrgbRolloff) ->
 
 
 def test_ordinary_values_look_as_srgb_does() -> None:
-    """Against the definition of IEC 61966-2-1, in double precision."""
+    """The definition of IEC 61966-2-1, in double precision, is the reference."""
     linear = np.linspace(0, 0.7, 1000)
     srgb = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
     np.testing.assert_allclose(SrgbRolloff().encode(linear.astype(np.float32)), srgb, atol=2e-7)

@@ -27,7 +27,7 @@ def matte(frame: int) -> np.ndarray:
 
 
 def deliver(folder, frames=FRAMES, with_paste=True) -> Sequence:
-    """Frames as a job leaves them: the plate's channels, and the paste matte besides."""
+    """Write frames as a job delivers them: the plate's channels, and the paste matte besides."""
     sequence = Sequence.parse(str(folder / "clean.####.exr"))
     for frame in frames:
         channels = {name: noise(SHAPE, [frame + 5, i]) for i, name in enumerate("RGBA")}
@@ -101,7 +101,7 @@ def test_the_delivered_frames_are_never_replaced(tmp_path):
 
 @pytest.fixture
 def job_file(tmp_path, monkeypatch):
-    """A finished job, and no server anywhere."""
+    """Return the job.json of a finished job, without any server."""
     monkeypatch.setenv("VOID_BRIDGE_RUNTIME_DIR", str(tmp_path / "run"))
     monkeypatch.setenv("VOID_BRIDGE_AUTOSTART", "false")
     plate = Sequence.parse(str(tmp_path / "plate.####.exr"))

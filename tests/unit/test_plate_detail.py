@@ -66,7 +66,7 @@ def looks_of(scene: Scene, gain: tuple[float, ...] = (1.0,), frames: int = FRAME
 
 @lru_cache(maxsize=8)
 def prepared(name: str, gain: tuple[float, ...] = (1.0,)) -> tuple[Scene, list, Grain]:
-    """A short clip: shadow, hard shadow, or a thing that moved away, textured or flat."""
+    """Return a short clip: shadow, hard shadow, or a thing that moved away, textured or flat."""
     make = {"shadow": shadow, "hard": lambda: shadow(8), "moved": moved_away, "flat": lambda: moved_away(False)}
     scene = make[name]()
     grain = measure_grain([(scene.plate(0), scene.plate(1), keep_area(scene))], 0.0)
@@ -81,7 +81,7 @@ def done(name: str, frame: int = 1, gain: tuple[float, ...] = (1.0,)) -> tuple[S
 
 
 def unchanged(scene: Scene) -> np.ndarray:
-    """Affected, but nothing happened here or near."""
+    """Return the affected pixels in which and near which nothing happened."""
     near = cv2.dilate(scene.zone.astype(np.uint8), np.ones((61, 61), np.uint8)) > 0
     thing = cv2.dilate((scene.quadmask < AFFECTED).astype(np.uint8), np.ones((17, 17), np.uint8)).astype(np.float32)
     return (enlarge((scene.quadmask == AFFECTED).astype(np.float32)) > 0.99) & ~near & (enlarge(thing) < 0.01)

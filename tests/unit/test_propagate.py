@@ -1,4 +1,4 @@
-"""The propagate engine as a compositor meets it: clean plates of footage whose background is known."""
+"""The propagate engine for a compositor: clean plates of footage whose background is known."""
 
 from __future__ import annotations
 
@@ -187,7 +187,7 @@ def test_excluded_pixels_are_never_carried(tmp_path):
 
 
 class StoppingContext(SilentContext):
-    """Cancels at the first progress of a stage, and counts the threads that then live."""
+    """A context that cancels at the first progress of a stage, and counts the threads that then live."""
 
     stage = ""
 

@@ -1,4 +1,4 @@
-"""Camera motion, what it leaves over, and who saw what."""
+"""Camera motion, residual flow, and the frames that show a hidden pixel."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ def hole() -> np.ndarray:
 
 
 def step(result: np.ndarray, target: np.ndarray) -> float:
-    """The largest mean difference, relative, just inside the border of what is pasted."""
+    """Return the largest mean difference, relative, just inside the border of the pasted area."""
     rim = hole() & ~(cv2.erode(hole().astype(np.uint8), np.ones((7, 7), np.uint8)) > 0)
     return float(np.abs(result[rim].mean(axis=0) / target[rim].mean(axis=0) - 1).max())
 

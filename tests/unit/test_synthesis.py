@@ -1,4 +1,4 @@
-"""Holes that nobody saw: texture and structure go on, and everything else stays as it was."""
+"""Holes that no frame shows: texture and structure go on, and everything else stays."""
 
 from __future__ import annotations
 
