@@ -1,4 +1,4 @@
-"""`void-bridge install`, with the real pip and made-up wheels (tests/support/made_wheels.py)."""
+"""`void-bridge install`, with the real pip and fake wheels (tests/support/fake_wheels.py)."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from host_plugins.install.command import COMMAND
 from host_plugins.install.hosts import Machine
 from host_plugins.install.init_file import LINE
 from tests.support.commands import run_command
+from tests.support.fake_wheels import make_wheelhouse
 from tests.support.live_server import eventually
-from tests.support.made_wheels import make_wheelhouse
 from void_bridge.connection import installation_id
 from void_bridge.errors import InputError, OutputError, UsageError
 

@@ -1,4 +1,4 @@
-"""The Pythons that hosts run, as far as they are on this machine, and real wheels for them."""
+"""The Pythons of hosts that are on this machine, and real wheels for them."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ HOST_PYTHONS = ("3.9", "3.10", "3.11", "3.12", "3.13")
 
 @functools.cache
 def host_python(version: str) -> Optional[str]:
-    """The absolute path of a Python of this version that really runs: on PATH, or one that pyenv has installed."""
+    """Return the path of a Python of this version that runs, from PATH or pyenv, or None."""
     return next((path for path in _candidates(version) if _runs(path, version)), None)
 
 
 def _candidates(version: str) -> list[str]:
-    on_path = shutil.which(f"python{version}")  # maybe a stand-in of pyenv's that refuses
+    on_path = shutil.which(f"python{version}")  # possibly a shim of pyenv that fails
     root = Path(os.environ.get("PYENV_ROOT", "") or Path.home() / ".pyenv")
     installed = sorted(root.glob(f"versions/{version}.*/bin/python{version}"))
     return [*([on_path] if on_path else []), *map(str, installed)]
@@ -37,12 +37,12 @@ def _runs(path: str, version: str) -> bool:
 
 
 def needed_python(version: str) -> str:
-    """The same; the test is skipped where there is none."""
+    """Return the path of a Python of this version, or skip the test."""
     return host_python(version) or pytest.skip(f"no Python {version} on PATH or in pyenv")
 
 
 def real_wheels(folder: Path, targets: tuple[tuple[str, str], ...]) -> Path:
-    """A folder of real wheels for pairs of Python and platform; the test is skipped where pip reaches no index."""
+    """Return a folder with wheels for pairs of Python and platform, or skip the test without a package index."""
     try:
         pure_wheels().download(folder)
     except InputError as exc:

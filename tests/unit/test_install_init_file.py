@@ -1,4 +1,4 @@
-"""The lines in Nuke's init.py: added once, and taken out without a trace."""
+"""The lines in Nuke's init.py are added once and removed completely."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def lines(path):
 
 
 @pytest.mark.parametrize("theirs", THEIRS)
-def test_lines_are_added_at_the_end_and_taken_out_again(path, theirs):
+def test_lines_are_appended_and_removed(path, theirs):
     path.write_bytes(theirs)
     assert add_block(path) == "added"
     assert path.read_bytes().startswith(theirs) and lines(path)[-2] == LINE
@@ -45,7 +45,7 @@ def test_lines_are_added_at_the_end_and_taken_out_again(path, theirs):
     assert path.read_bytes() == theirs
 
 
-def test_line_ends_stay_as_they_are(path):
+def test_line_ends_are_kept(path):
     path.write_bytes(b"import nuke\r\n")
     add_block(path)
     assert path.read_bytes().count(b"\n") == path.read_bytes().count(b"\r\n") == 5
@@ -59,7 +59,7 @@ def test_a_last_line_without_an_end_gets_one(path):
     assert path.read_bytes() == b"import nuke\n"
 
 
-def test_what_was_written_below_stays(path):
+def test_lines_below_are_kept(path):
     path.write_bytes(THEIRS[0])
     add_block(path)
     path.write_bytes(path.read_bytes() + b"nuke.pluginAddPath('./later')\n")
@@ -68,7 +68,7 @@ def test_what_was_written_below_stays(path):
 
 
 @pytest.mark.parametrize("theirs", BY_HAND)
-def test_a_file_that_names_the_folder_is_left_alone(path, theirs):
+def test_a_file_that_already_loads_the_folder_is_not_changed(path, theirs):
     path.write_bytes(theirs)
     assert has_line(path)
     assert add_block(path) == "there"
@@ -76,14 +76,14 @@ def test_a_file_that_names_the_folder_is_left_alone(path, theirs):
     assert path.read_bytes() == theirs
 
 
-def test_a_file_is_made_and_goes_again(path):
+def test_a_missing_file_is_written_and_removed(path):
     assert add_block(path) == "made"
     assert lines(path)[1:3] == ["import nuke", LINE]
     assert remove_block(path)
     assert not path.exists()
 
 
-def test_without_a_file_there_is_nothing_to_take_out(path):
+def test_without_a_file_nothing_is_removed(path):
     assert not has_line(path)
     assert not remove_block(path)
     assert not path.exists()
@@ -95,20 +95,20 @@ def test_the_lines_are_python(path):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links and modes of POSIX")
-def test_a_link_stays_one_and_its_file_as_private_as_it_was(path, tmp_path):
-    kept = tmp_path / "dotfiles" / "init.py"
-    kept.parent.mkdir()
-    kept.write_bytes(THEIRS[0])
-    kept.chmod(0o600)
-    path.symlink_to(kept)
+def test_a_link_stays_a_link_and_its_file_keeps_its_mode(path, tmp_path):
+    target = tmp_path / "dotfiles" / "init.py"
+    target.parent.mkdir()
+    target.write_bytes(THEIRS[0])
+    target.chmod(0o600)
+    path.symlink_to(target)
     add_block(path)
-    assert path.is_symlink() and has_line(kept)
-    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    assert path.is_symlink() and has_line(target)
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
     remove_block(path)
-    assert path.is_symlink() and kept.read_bytes() == THEIRS[0]
+    assert path.is_symlink() and target.read_bytes() == THEIRS[0]
 
 
-def test_a_file_that_cannot_be_read_is_named(path):
+def test_an_error_names_a_file_that_cannot_be_read(path):
     path.mkdir()
     with pytest.raises(OutputError, match=r"init\.py"):
         add_block(path)

@@ -1,4 +1,4 @@
-"""Which wheels a plug-in gets, and pip's failures in words."""
+"""The wheels of a plug-in, and error messages for pip's failures."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from host_plugins.compiled import compiled_folder, platform_name
 from host_plugins.install import wheels
 from host_plugins.install.hosts import NUKE_PYTHONS, RESOLVE_PYTHONS
 from host_plugins.install.wheels import PLATFORMS, compiled_wheels, pure_wheels
-from tests.support.made_wheels import make_wheelhouse
+from tests.support.fake_wheels import make_wheelhouse
 from void_bridge.errors import InputError, UsageError
 
 CONSTRAINTS = (Path(__file__).parents[2] / "constraints.txt").read_text().lower().split()
@@ -24,12 +24,12 @@ def test_a_folder_for_each_python_and_platform():
 
 
 @pytest.mark.skipif(sys.platform not in ("linux", "win32", "darwin"), reason="no host runs there")
-def test_this_platform_is_one_of_them():
+def test_this_platform_has_a_name():
     assert re.fullmatch(r"(linux|windows|macos)-\w+", platform_name())
 
 
 @pytest.mark.parametrize("python", [*NUKE_PYTHONS.values(), *RESOLVE_PYTHONS])
-def test_the_versions_are_those_that_the_tests_run_with(python):
+def test_the_pinned_versions_are_those_of_the_test_environment(python):
     """Python 3.9 alone gets an older msgpack: the tests run on a later Python."""
     pinned = [*pure_wheels().requirements, *compiled_wheels(python, "linux-x86_64").requirements]
     assert {pin.partition("==")[0] for pin in pinned} == {"fileseq", "tomli", "pyzmq", "msgpack"}
@@ -55,22 +55,24 @@ def test_a_missing_wheel_is_named(tmp_path):
             call(tmp_path / "out", wheelhouse)
 
 
-def test_pips_own_words_are_passed_on(tmp_path):
+def test_the_error_of_pip_is_part_of_the_message(tmp_path):
     wheelhouse = make_wheelhouse(tmp_path / "wheels")
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match=r"pip failed with fileseq==\S+ and tomli==\S+ for any Python: .*file"):
         pure_wheels().unpack(tmp_path / "file", wheelhouse)
 
 
-def test_a_python_without_pip_is_told(tmp_path, monkeypatch):
+def test_a_python_without_pip_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(wheels, "_PIP", (sys.executable, "-I", "-S", "-m", "pip"))
     with pytest.raises(UsageError, match=r"has no pip; .*ensurepip"):
         pure_wheels().unpack(tmp_path, tmp_path)
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)
-def test_each_platforms_wheels_lie_apart(tmp_path, platform):
+def test_each_platform_has_its_own_folder(tmp_path, platform):
     wheelhouse = make_wheelhouse(tmp_path / "wheels", platforms=tuple(PLATFORMS))
     compiled_wheels("3.11", platform).unpack(tmp_path / "out", wheelhouse)
-    made = (tmp_path / "out" / compiled_folder("3.11", platform) / "zmq/__init__.py").read_text()
-    assert {"linux-x86_64": "manylinux", "windows-x86_64": "win_amd64", "macos-universal2": "macosx"}[platform] in made
+    module = (tmp_path / "out" / compiled_folder("3.11", platform) / "zmq/__init__.py").read_text()
+    assert {"linux-x86_64": "manylinux", "windows-x86_64": "win_amd64", "macos-universal2": "macosx"}[
+        platform
+    ] in module

@@ -1,6 +1,6 @@
-"""Wheels made on the spot, with the names that `void-bridge install` asks for: no package index is needed.
+"""Fake wheels of the packages that `void-bridge install` downloads, so that tests need no package index.
 
-Their packages are empty stand-ins: they show which files go where, and never run.
+Their packages hold one constant, the wheel's tag, and are never imported.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ _MODULES = {"pyzmq": "zmq"}
 
 
 def make_wheelhouse(folder: Path, pythons=("3.11",), platforms=("linux-x86_64",)) -> Path:
+    """Write wheels of every package for some Pythons and platforms into a folder, and return it."""
     folder.mkdir(parents=True, exist_ok=True)
     for requirement in pure_wheels().requirements:
         make_wheel(folder, requirement, "py3-none-any")
@@ -31,10 +32,11 @@ def make_wheelhouse(folder: Path, pythons=("3.11",), platforms=("linux-x86_64",)
 
 
 def make_wheel(folder: Path, requirement: str, tag: str) -> Path:
+    """Write a wheel with a given tag and return its path."""
     name, _, version = requirement.partition("==")
     info, module = f"{name}-{version}.dist-info", _MODULES.get(name, name)
     files = {
-        f"{module}/__init__.py": f"MADE = {tag!r}\n",
+        f"{module}/__init__.py": f"TAG = {tag!r}\n",
         f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
         f"{info}/WHEEL": f"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: false\nTag: {tag}\n",
     }
