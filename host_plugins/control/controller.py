@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Callable, Dict, List, NamedTuple, Sequence, Tuple
 
 from host_plugins.control.error_messages import artist_message
-from host_plugins.control.job_follower import FarmStatusReader, JobFollower, OnState, config_of, no_farm_status
+from host_plugins.control.job_follower import FarmJobStatus, FarmStatusReader, JobFollower, OnState, config_of
 from host_plugins.control.request import Order
 from host_plugins.control.settings import Settings
 from host_plugins.control.state import JobState, Phase
@@ -70,7 +70,7 @@ class Controller:
         post: Post,
         on_state: OnState,
         interactive: bool = True,
-        farm_status: FarmStatusReader = no_farm_status,
+        farm_status: FarmStatusReader = lambda folder: FarmJobStatus(),
         on_engines: OnEngines = lambda engines: None,
     ) -> None:
         self._post, self._on_state, self._interactive, self._farm_status = post, on_state, interactive, farm_status

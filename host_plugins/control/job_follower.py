@@ -45,11 +45,6 @@ class FarmJobStatus(NamedTuple):
 FarmStatusReader = Callable[[Path], FarmJobStatus]  # takes the folder of a job's frames
 
 
-def no_farm_status(folder: Path) -> FarmJobStatus:
-    """Return an empty status, for hosts that submit to no farm."""
-    return FarmJobStatus()
-
-
 def config_of(settings: Settings, interactive: bool) -> Config:
     """Return the configuration with a node's own settings on top. Reads files: not for a host's main thread.
 

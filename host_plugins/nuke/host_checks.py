@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import queue
 import sys
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Callable, Tuple
 
@@ -88,84 +88,73 @@ def _sample(source: Any, pixel: Tuple[int, int], channel: str = "red") -> float:
     return float(source.sample(channel, pixel[0] + 0.5, pixel[1] + 0.5))
 
 
-def _require_equal(found: object, expected: object) -> str:
+def _assert_equal(found: object, expected: object) -> str:
     assert found == expected, f"got {found!r}, expected {expected!r}"
     return str(found)
 
 
-def panel_is_whole(fixture: NukeCheckFixture) -> str:
-    """Check that every setting has a knob with its tooltip."""
+def _panel_is_whole(fixture: NukeCheckFixture) -> str:
     for spec in setting_specs():
         knob = fixture.node[spec.name]
-        _require_equal(knob.tooltip(), spec.tip)
+        _assert_equal(knob.tooltip(), spec.tip)
     return f"{len(fixture.node.knobs())} knobs"
 
 
-def panel_looks_right(fixture: NukeCheckFixture) -> str:
-    """Ask the artist whether the panel looks like its picture."""
+def _panel_looks_right(fixture: NukeCheckFixture) -> str:
     fixture.node.showControlPanel()
     assert nuke.ask("Does the panel of VOIDRemove look like the picture in docs/artists/nuke.md?"), "the answer was no"
     return "seen by a person"
 
 
-def menu_is_there(fixture: NukeCheckFixture) -> str:
-    """Check that the node menu has the command."""
+def _menu_is_there(fixture: NukeCheckFixture) -> str:
     assert nuke.menu("Nodes").findItem("VOID/VOIDRemove") is not None, "no VOIDRemove in the node menu"
     return "Nodes > VOID > VOIDRemove"
 
 
-def inputs_are_named(fixture: NukeCheckFixture) -> str:
-    """Check the names and the order of the group's inputs."""
+def _inputs_are_named(fixture: NukeCheckFixture) -> str:
     found = sorted((int(each["number"].value()), each.name()) for each in nuke.allNodes("Input", group=fixture.node))
-    return _require_equal([name for _, name in found], list(inputs.INPUTS))
+    return _assert_equal([name for _, name in found], list(inputs.INPUTS))
 
 
-def create_is_one_undo(fixture: NukeCheckFixture) -> str:
-    """Check that one undo removes a created node."""
+def _create_is_one_undo(fixture: NukeCheckFixture) -> str:
     before = len(node.void_nodes())
     node.create()
     nuke.undo()
-    return _require_equal(len(node.void_nodes()), before)
+    return _assert_equal(len(node.void_nodes()), before)
 
 
-def plate_is_written_raw(fixture: NukeCheckFixture) -> str:
-    """Check values and depth of an exported plate."""
+def _plate_is_written_raw(fixture: NukeCheckFixture) -> str:
     read = _read(fixture, fixture.export().shot.plate)
     bits = str(read.metadata("input/bitsperchannel"))
     assert bits.startswith("16-bit half"), bits
-    return f"{_require_equal(_sample(read, LEFT), 2.5)}, {bits}"
+    return f"{_assert_equal(_sample(read, LEFT), 2.5)}, {bits}"
 
 
-def mattes_are_a_layer(fixture: NukeCheckFixture) -> str:
-    """Check the layer and the values of exported mattes."""
+def _mattes_are_a_layer(fixture: NukeCheckFixture) -> str:
     read = _read(fixture, fixture.export().shot.mattes["remove"].sequence)
     channel = f"{node.LAYER}.remove"
     assert channel in read.channels(), read.channels()
-    return _require_equal((_sample(read, LEFT, channel), _sample(read, RIGHT, channel)), (1.0, 0.0))
+    return _assert_equal((_sample(read, LEFT, channel), _sample(read, RIGHT, channel)), (1.0, 0.0))
 
 
-def nothing_is_left(fixture: NukeCheckFixture) -> str:
-    """Check that an export deletes its temporary nodes."""
+def _nothing_is_left(fixture: NukeCheckFixture) -> str:
     fixture.export()
-    return _require_equal([each.name() for each in nuke.allNodes("Write", group=fixture.node)], [])
+    return _assert_equal([each.name() for each in nuke.allNodes("Write", group=fixture.node)], [])
 
 
-def nothing_is_written_twice(fixture: NukeCheckFixture) -> str:
-    """Check that a finished export lacks no frame."""
+def _nothing_is_written_twice(fixture: NukeCheckFixture) -> str:
     fixture.export()
     again = plan_exports(fixture.node, panel.settings_of(fixture.node))[0]
-    return f"missing: {_require_equal(again.scan_missing(), {})}"
+    return f"missing: {_assert_equal(again.scan_missing(), {})}"
 
 
-def data_window_is_kept(fixture: NukeCheckFixture) -> str:
-    """Check the data window of exported mattes."""
+def _data_window_is_kept(fixture: NukeCheckFixture) -> str:
     read = _read(fixture, fixture.export().shot.mattes["remove"].sequence)
     window = [int(each) for each in read.metadata("exr/dataWindow")]
-    return _require_equal(window[2] - window[0] + 1 >= WIDTH // 2, True) + f" {window}"
+    return _assert_equal(window[2] - window[0] + 1 >= WIDTH // 2, True) + f" {window}"
 
 
-def proxy_is_turned_off(fixture: NukeCheckFixture) -> str:
-    """Check that an export in proxy mode is full size, and that proxy mode is on again afterwards."""
+def _proxy_is_turned_off(fixture: NukeCheckFixture) -> str:
     root = nuke.root()
     root["proxy"].setValue(True)
     try:
@@ -174,11 +163,10 @@ def proxy_is_turned_off(fixture: NukeCheckFixture) -> str:
         assert root["proxy"].value(), "proxy mode was not turned on again"
     finally:
         root["proxy"].setValue(False)
-    return _require_equal(read.width(), WIDTH)
+    return _assert_equal(read.width(), WIDTH)
 
 
-def cancel_is_reported(fixture: NukeCheckFixture) -> str:
-    """Ask the artist to cancel an export, and check that it raises Cancelled."""
+def _cancel_is_reported(fixture: NukeCheckFixture) -> str:
     nuke.message("A long export follows: press Cancel in its bar.")
     fixture.plate["softness"].setValue(0.002)
     export = plan_exports(fixture.node, panel.settings_of(fixture.node))[0]
@@ -189,8 +177,7 @@ def cancel_is_reported(fixture: NukeCheckFixture) -> str:
     raise AssertionError("the export ran to its end")
 
 
-def views_have_files_of_their_own(fixture: NukeCheckFixture) -> str:
-    """Check that `%V` in a path stands for the view."""
+def _views_have_files_of_their_own(fixture: NukeCheckFixture) -> str:
     write = nuke.nodes.Write(inputs=[fixture.plate], file_type="exr", create_directories=True)
     write["file"].setValue((fixture.folder / "views" / "%V" / "plate.####.exr").as_posix())
     view = nuke.views()[0]
@@ -199,15 +186,13 @@ def views_have_files_of_their_own(fixture: NukeCheckFixture) -> str:
     return f"views/{view}"
 
 
-def buttons_know_their_node(fixture: NukeCheckFixture) -> str:
-    """Check that nuke.thisNode() is the node in a button's code."""
+def _buttons_know_their_node(fixture: NukeCheckFixture) -> str:
     button: Any = fixture.node["cancel"]
     button.execute()
-    return _require_equal(fixture.node["status"].value(), "Nothing runs for this node.")
+    return _assert_equal(fixture.node["status"].value(), "Nothing runs for this node.")
 
 
-def digest_holds(fixture: NukeCheckFixture) -> str:
-    """Check which changes of a node change its digest."""
+def _digest_holds(fixture: NukeCheckFixture) -> str:
     sources = [fixture.plate]
     first = digest.digest_of(sources)
     fixture.plate.setXYpos(17, 17)
@@ -217,33 +202,30 @@ def digest_holds(fixture: NukeCheckFixture) -> str:
     return first
 
 
-def expressions_are_followed(fixture: NukeCheckFixture) -> str:
-    """Check that a node that is linked by expression counts as upstream."""
+def _expressions_are_followed(fixture: NukeCheckFixture) -> str:
     other = nuke.nodes.Grade()
     linked = _rectangle(1.0, WIDTH)
     linked["disable"].setExpression(f"{other.name()}.disable")
-    return _require_equal(other.fullName() in [each.fullName() for each in inputs.upstream([linked])], True)
+    return _assert_equal(other.fullName() in [each.fullName() for each in inputs.upstream([linked])], True)
 
 
-def result_lies_over_the_plate(fixture: NukeCheckFixture) -> str:
-    """Check the pixels of a shown result, inside and outside the matte."""
+def _result_lies_over_the_plate(fixture: NukeCheckFixture) -> str:
     fixture.show_result()
     seen = [_sample(fixture.node, pixel, channel) for pixel in (LEFT, RIGHT) for channel in ("red", "alpha")]
-    return _require_equal(seen, [9.0, 2.5, 2.5, 2.5])
+    return _assert_equal(seen, [9.0, 2.5, 2.5, 2.5])
 
 
-def unready_frames_show_the_plate(fixture: NukeCheckFixture) -> str:
-    """Check the pixels of a frame that is not ready."""
+def _unready_frames_show_the_plate(fixture: NukeCheckFixture) -> str:
     fixture.show_result()
     was = nuke.frame()
     nuke.frame(fixture.first + 1)
     try:
-        return _require_equal(_sample(fixture.node, LEFT), 2.5)
+        return _assert_equal(_sample(fixture.node, LEFT), 2.5)
     finally:
         nuke.frame(was)
 
 
-def render_refuses(fixture: NukeCheckFixture) -> str:
+def _render_refuses(fixture: NukeCheckFixture) -> str:
     """Check that a render refuses a frame outside the job and a stale result. Takes a licence for a second Nuke."""
     fixture.show_result()
     write = nuke.nodes.Write(inputs=[fixture.node], file_type="exr", create_directories=True)
@@ -259,16 +241,12 @@ def render_refuses(fixture: NukeCheckFixture) -> str:
 
 def _render_in_second_nuke(write: Any, frame: int) -> str:
     """Render one frame in a second Nuke and return its error message; empty if it rendered the frame."""
-    errors: queue.Queue[str] = queue.Queue()
-    SecondNuke([write], [[frame, frame, 1]], "main", False, errors.put)
-    try:
-        return errors.get(timeout=120)
-    except queue.Empty:
-        return "no answer"
+    error: Future[str] = Future()
+    SecondNuke([write], [[frame, frame, 1]], "main", False, error.set_result)
+    return error.result(timeout=120)
 
 
-def background_export_works(fixture: NukeCheckFixture) -> str:
-    """Check that a second Nuke writes a file."""
+def _background_export_works(fixture: NukeCheckFixture) -> str:
     write = nuke.nodes.Write(inputs=[fixture.plate], file_type="exr", create_directories=True)
     target = fixture.folder / "background"
     write["file"].setValue((target / "plate.####.exr").as_posix())
@@ -277,8 +255,7 @@ def background_export_works(fixture: NukeCheckFixture) -> str:
     return "written with a render licence"
 
 
-def copies_show_the_same(fixture: NukeCheckFixture) -> str:
-    """Check that a pasted copy has the same jobs."""
+def _copies_show_the_same(fixture: NukeCheckFixture) -> str:
     fixture.show_result()
     for each in nuke.selectedNodes():
         each.setSelected(False)
@@ -288,14 +265,13 @@ def copies_show_the_same(fixture: NukeCheckFixture) -> str:
     nuke.nodePaste(path)
     pasted = nuke.selectedNode()
     assert pasted.name() != fixture.node.name(), "the copy has the same name"
-    _require_equal(result.jobs_of(pasted), result.jobs_of(fixture.node))
+    _assert_equal(result.jobs_of(pasted), result.jobs_of(fixture.node))
     file = node.inside(pasted, "result")["file"].value()
     nuke.delete(pasted)
     return str(file)
 
 
-def changes_make_it_stale(fixture: NukeCheckFixture) -> str:
-    """Check that a changed setting and input make a result stale."""
+def _changes_make_it_stale(fixture: NukeCheckFixture) -> str:
     fixture.show_result()
     record_submitted(fixture.node, fingerprint(fixture.node))
     fixture.node["feather"].setValue(9)
@@ -303,41 +279,37 @@ def changes_make_it_stale(fixture: NukeCheckFixture) -> str:
     fresh = bool(fixture.node["void_bridge_fresh"].value())
     fixture.node.setInput(2, None)
     fixture.node["feather"].setValue(4)
-    return _require_equal(fresh, False)
+    return _assert_equal(fresh, False)
 
 
-def own_files_are_sent(fixture: NukeCheckFixture) -> str:
-    """Check that the files of a plain Read are sent as they are."""
+def _own_files_are_sent(fixture: NukeCheckFixture) -> str:
     read = _read(fixture, fixture.export().shot.plate)
     pattern, space = inputs.own_files(read, FrameRange([fixture.first]), "main")
     assert pattern, "a plain Read was not taken as it is"
     return f"{pattern} in {space}"
 
 
-def colour_is_found(fixture: NukeCheckFixture) -> str:
-    """Check that the script's OCIO config exists."""
+def _colour_is_found(fixture: NukeCheckFixture) -> str:
     space, config = colour.working_space()
     assert config.startswith("ocio://") or Path(config).is_file(), f"no config at {config}"
     return f"{space} of {config}"
 
 
-def packages_load(fixture: NukeCheckFixture) -> str:
-    """Import the compiled packages."""
+def _packages_load(fixture: NukeCheckFixture) -> str:
     import msgpack
     import zmq
 
     return f"pyzmq {zmq.__version__} from {zmq.__file__}, msgpack {msgpack.version}, {sys.version.split()[0]}"
 
 
-def read_only_takes_text(fixture: NukeCheckFixture) -> str:
-    """Check that a script can write into a read-only knob."""
+def _read_only_takes_text(fixture: NukeCheckFixture) -> str:
     fixture.node[panel.FARM_JOB].setValue("farm job-1")
     found = fixture.node[panel.FARM_JOB].value()
     assert found == "farm job-1", f"got {found!r}"
     return str(found)
 
 
-def saved_stays_saved(fixture: NukeCheckFixture) -> str:
+def _saved_stays_saved(fixture: NukeCheckFixture) -> str:
     """Check that an export does not mark the script as changed. The script itself is not saved."""
     root = nuke.root()
     had_changes = root.modified()
@@ -351,8 +323,7 @@ def saved_stays_saved(fixture: NukeCheckFixture) -> str:
     return "not modified"
 
 
-def dialog_gives_back(fixture: NukeCheckFixture) -> str:
-    """Ask the artist to leave the farm's dialog as it is, and check the values it returns."""
+def _dialog_gives_back(fixture: NukeCheckFixture) -> str:
     nuke.message("A dialog of the farm follows: leave it as it is, press OK.")
     expected = FarmSettings(shots=EVERY, farm=FARMS[2], pool="gpu", gpu_memory=0.0, comment="two words", comp=True)
     found = ask(expected, Config())
@@ -362,37 +333,37 @@ def dialog_gives_back(fixture: NukeCheckFixture) -> str:
 
 Check = Callable[[NukeCheckFixture], str]
 HOST_CHECKS: Tuple[Tuple[str, str, Check], ...] = (
-    ("packages", "the plug-in's packages load in Nuke's Python", packages_load),
-    ("menu", "VOIDRemove is in the node menu", menu_is_there),
-    ("panel", "every setting has a knob with its tooltip", panel_is_whole),
-    ("looks", "the panel looks like its picture", panel_looks_right),
-    ("inputs", "the group has the inputs plate, remove, affected and keep, in that order", inputs_are_named),
-    ("undo", "making a node is one step to undo", create_is_one_undo),
-    ("colour", "the working space and the OCIO config of the script are found", colour_is_found),
-    ("export", "a Write in the group writes the plate in half float, values as they are", plate_is_written_raw),
-    ("layer", "mattes are written as the layer void_bridge", mattes_are_a_layer),
-    ("window", "the data window of what is written is the bounding box", data_window_is_kept),
-    ("clean", "no temporary node is left after an export", nothing_is_left),
-    ("once", "what has not changed is not written again", nothing_is_written_twice),
-    ("proxy", "an export is full size in proxy mode, which comes back on", proxy_is_turned_off),
-    ("cancel", "an export that is cancelled in Nuke's bar says so", cancel_is_reported),
-    ("views", "%V in a path stands for the view", views_have_files_of_their_own),
-    ("button", "a button's code has its node as nuke.thisNode()", buttons_know_their_node),
-    ("digest", "moving a node changes no digest, changing a pixel does", digest_holds),
-    ("linked", "nodes that are linked by expression count as inputs", expressions_are_followed),
-    ("own files", "a plain EXR Read is sent as its own files", own_files_are_sent),
+    ("packages", "the plug-in's packages load in Nuke's Python", _packages_load),
+    ("menu", "VOIDRemove is in the node menu", _menu_is_there),
+    ("panel", "every setting has a knob with its tooltip", _panel_is_whole),
+    ("looks", "the panel looks like its picture", _panel_looks_right),
+    ("inputs", "the group has the inputs plate, remove, affected and keep, in that order", _inputs_are_named),
+    ("undo", "making a node is one step to undo", _create_is_one_undo),
+    ("colour", "the working space and the OCIO config of the script are found", _colour_is_found),
+    ("export", "a Write in the group writes the plate in half float, values as they are", _plate_is_written_raw),
+    ("layer", "mattes are written as the layer void_bridge", _mattes_are_a_layer),
+    ("window", "the data window of what is written is the bounding box", _data_window_is_kept),
+    ("clean", "no temporary node is left after an export", _nothing_is_left),
+    ("once", "what has not changed is not written again", _nothing_is_written_twice),
+    ("proxy", "an export is full size in proxy mode, which comes back on", _proxy_is_turned_off),
+    ("cancel", "an export that is cancelled in Nuke's bar says so", _cancel_is_reported),
+    ("views", "%V in a path stands for the view", _views_have_files_of_their_own),
+    ("button", "a button's code has its node as nuke.thisNode()", _buttons_know_their_node),
+    ("digest", "moving a node changes no digest, changing a pixel does", _digest_holds),
+    ("linked", "nodes that are linked by expression count as inputs", _expressions_are_followed),
+    ("own files", "a plain EXR Read is sent as its own files", _own_files_are_sent),
     (
         "keymix",
         "the result lies over the plate where it was pasted, and the plate's alpha stays",
-        result_lies_over_the_plate,
+        _result_lies_over_the_plate,
     ),
-    ("ready", "a frame that is not ready shows the plate in the interface", unready_frames_show_the_plate),
-    ("refuse", "a render refuses a frame that is not the job's, and a stale result", render_refuses),
-    ("stale", "a changed setting or input makes a result stale", changes_make_it_stale),
-    ("copy", "a pasted copy shows the same result", copies_show_the_same),
-    ("background", "a second Nuke renders the export", background_export_works),
-    ("read-only", "a read-only text knob takes what a script writes", read_only_takes_text),
-    ("saved", "an export leaves a saved script saved", saved_stays_saved),
-    ("farm", "the farm's dialog shows what was chosen last and gives it back", dialog_gives_back),
+    ("ready", "a frame that is not ready shows the plate in the interface", _unready_frames_show_the_plate),
+    ("refuse", "a render refuses a frame that is not the job's, and a stale result", _render_refuses),
+    ("stale", "a changed setting or input makes a result stale", _changes_make_it_stale),
+    ("copy", "a pasted copy shows the same result", _copies_show_the_same),
+    ("background", "a second Nuke renders the export", _background_export_works),
+    ("read-only", "a read-only text knob takes what a script writes", _read_only_takes_text),
+    ("saved", "an export leaves a saved script saved", _saved_stays_saved),
+    ("farm", "the farm's dialog shows what was chosen last and gives it back", _dialog_gives_back),
 )
 JOB_CHECK = HostCheck("job", "a job goes to a local server, and its news come on the main thread", lambda: "")

@@ -81,7 +81,7 @@ def server(tmp_path):
         yield
 
 
-def test_a_job_goes_out_and_its_frames_come_home(tmp_path, server, main, controller):
+def test_a_submitted_job_delivers_its_frames(tmp_path, server, main, controller):
     job = make_job(tmp_path)
     order = Order(job, Settings())
     first = controller.submit(order)
@@ -92,7 +92,7 @@ def test_a_job_goes_out_and_its_frames_come_home(tmp_path, server, main, control
         assert (tmp_path / "out" / f"clean.{frame}.exr").read_bytes() == expected(job, frame)
 
 
-def test_frames_are_told_as_they_land(tmp_path, server, main, controller):
+def test_frames_are_reported_as_they_are_written(tmp_path, server, main, controller):
     gate = tmp_path / "gate"
     order = Order(make_job(tmp_path, gate=str(gate), gate_at=1003), Settings())
     controller.submit(order)
@@ -134,7 +134,7 @@ def test_a_failed_job_says_why(tmp_path, server, main, controller):
     assert main.until_phase(order.id, "failed").line == "The GPU has too little memory; try a smaller canvas: too large"
 
 
-def test_an_input_that_is_not_there_fails_and_gives_its_version_back(tmp_path, server, main, controller):
+def test_a_missing_input_fails_the_job_and_removes_its_version(tmp_path, server, main, controller):
     job = make_job(tmp_path)
     (tmp_path / "out").mkdir()
     (tmp_path / "plate" / "plate.1003.exr").unlink()
@@ -144,13 +144,13 @@ def test_an_input_that_is_not_there_fails_and_gives_its_version_back(tmp_path, s
     assert not (tmp_path / "out").exists()
 
 
-def test_without_a_server_it_says_so(tmp_path, main, controller):
+def test_a_missing_server_is_reported(tmp_path, main, controller):
     order = Order(make_job(tmp_path), Settings())
     controller.submit(order)
     assert main.until_phase(order.id, "failed").line.startswith("No server answers")
 
 
-def test_a_server_of_another_version_is_told(tmp_path, server, main, controller, monkeypatch):
+def test_a_server_of_another_version_is_reported(tmp_path, server, main, controller, monkeypatch):
     monkeypatch.setattr("void_bridge.client.channel.PROTOCOL_VERSION", "9.0")
     order = Order(make_job(tmp_path), Settings())
     controller.submit(order)
@@ -158,7 +158,7 @@ def test_a_server_of_another_version_is_told(tmp_path, server, main, controller,
     assert line.startswith("The server is of another version") and "on both sides" in line
 
 
-def test_another_session_picks_a_job_up(tmp_path, server, main, controller):
+def test_another_session_follows_a_job(tmp_path, server, main, controller):
     gate = tmp_path / "gate"
     order = Order(make_job(tmp_path, gate=str(gate), gate_at=1003), Settings())
     controller.submit(order)
@@ -171,7 +171,7 @@ def test_another_session_picks_a_job_up(tmp_path, server, main, controller):
     assert later.until_phase(order.id, "done").ready == "1001-1004"
 
 
-def test_a_job_goes_on_over_a_server_that_starts_again(tmp_path, main, controller):
+def test_a_job_continues_after_its_server_restarts(tmp_path, main, controller):
     gate = tmp_path / "gate"
     with ServerProcess(settings(tmp_path)) as server:
         order = Order(make_job(tmp_path, gate=str(gate), gate_at=1003), Settings())
@@ -212,7 +212,7 @@ def test_jobs_for_the_farm_are_written_handed_over_together_and_waited_for(tmp_p
     controller.wait(orders[1].id, 5.0)
 
 
-def test_what_the_farm_refuses_is_told_of_every_job_and_their_files_are_left(tmp_path, main, controller):
+def test_a_refusal_of_the_farm_fails_every_job_and_keeps_its_files(tmp_path, main, controller):
     def to_farm(files):
         raise Refused("queue gpu is closed")
 
@@ -223,6 +223,18 @@ def test_what_the_farm_refuses_is_told_of_every_job_and_their_files_are_left(tmp
         state = main.until_phase(order.id, "failed")
         assert (state.line, state.farm) == ("The server refuses: queue gpu is closed", "")
     assert (tmp_path / "out" / "job.json").is_file() and (tmp_path / "other" / "job.json").is_file()
+
+
+def test_an_unexpected_error_fails_the_job_with_its_name(tmp_path, main, controller):
+    order = Order(make_job(tmp_path), Settings(where="farm"))
+    controller.submit_to_farm([order], lambda files: {}["x"])
+    assert main.until_phase(order.id, "failed").line.startswith("Unexpected error: KeyError")
+
+
+def test_a_job_whose_server_does_not_answer_is_lost(tmp_path, main, controller):
+    state = JobState("0123", "running", output=str(tmp_path / "out" / "clean.####.exr"), frames="1001-1004")
+    controller.follow(state, Settings())
+    assert main.until_phase(state.id, "lost").line.endswith("The job may go on there: Reload asks again")
 
 
 def test_a_site_may_move_the_output_of_a_job_for_the_farm(tmp_path, main, controller):
@@ -246,7 +258,7 @@ def test_a_job_for_the_farm_is_no_longer_waited_for_when_it_is_cancelled(tmp_pat
 
 
 def test_a_job_is_cancelled_while_it_is_handed_over(tmp_path, main, controller):
-    """The farm gets it all the same: what it is called there is said."""
+    """Check the message: the farm gets the job all the same, so its id there is named."""
     gate = threading.Event()
 
     def to_farm(files):
@@ -261,7 +273,7 @@ def test_a_job_is_cancelled_while_it_is_handed_over(tmp_path, main, controller):
 
 
 def test_a_farm_job_that_is_cancelled_as_the_waiting_begins_stays_cancelled(tmp_path, main):
-    """Its news are on their way, on a thread that takes over from the one that handed it over."""
+    """Cancel while a state is on its way, on a thread that takes over from the one that submitted."""
     asked, cancelled = threading.Event(), threading.Event()
 
     def news(folder):
@@ -288,7 +300,7 @@ def test_a_farm_job_that_is_cancelled_as_the_waiting_begins_stays_cancelled(tmp_
     assert main.last(order.id).phase == "cancelled"
 
 
-def test_a_session_that_ended_before_the_farm_answered_finds_out_from_disk(tmp_path, main):
+def test_a_session_that_ended_before_the_farm_answered_reads_the_status_from_disk(tmp_path, main):
     folder = tmp_path / "out"
     folder.mkdir()
     asked = []
@@ -327,7 +339,7 @@ def test_a_job_whose_node_is_gone_is_found_again(tmp_path, server, main, control
     assert (state.output, state.frames, job) == (order.job.output, "1001-1004", order.job)
 
 
-def test_questions_are_answered_in_words(tmp_path, server, main, controller):
+def test_questions_to_the_server_are_answered(tmp_path, server, main, controller):
     lines = []
     controller.check(Settings(), lines.append)
     main.until(lambda: len(lines) == 1)
@@ -336,7 +348,7 @@ def test_questions_are_answered_in_words(tmp_path, server, main, controller):
     assert "scripted" in lines[0] and lines[1].endswith("give their GPU memory back")
 
 
-def test_news_that_come_too_fast_leave_the_latest(tmp_path, main):
+def test_only_the_latest_of_many_states_is_delivered(tmp_path, main):
     controller = Controller(main.post, main.show)
 
     def flood() -> None:
