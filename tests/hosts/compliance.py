@@ -1,4 +1,4 @@
-"""What is promised whatever the host: scenarios over a `HostUnderTest`, run against every adapter.
+"""Scenarios that every host must pass, over a `HostUnderTest`.
 
 A new host: a class with these methods over its fake, and a line in test_compliance.HOSTS.
 """
@@ -62,7 +62,7 @@ def delivered(state: JobState, frame: int) -> np.ndarray:
     return np.stack([channels[name] for name in "RGB"], -1).astype(np.float32)
 
 
-def only_what_was_asked_for_changes(host: HostUnderTest) -> None:
+def only_the_pasted_area_changes(host: HostUnderTest) -> None:
     state = host.submit({"feather": 0}, is_done)
     assert state.ready == f"{FRAMES[0]}-{FRAMES[-1]}"
     for frame in FRAMES:
@@ -93,14 +93,14 @@ def every_submission_is_a_version(host: HostUnderTest) -> None:
     assert np.array_equal(host.shown(FRAMES[2]), delivered(second, FRAMES[2]))
 
 
-def tomorrow_the_comp_shows_its_job(host: HostUnderTest) -> None:
+def a_reopened_comp_shows_its_job(host: HostUnderTest) -> None:
     state = host.submit({}, is_done)
     again = host.reopen(is_done)
     assert (again.id, again.output, again.ready) == (state.id, state.output, state.ready)
     assert np.array_equal(host.shown(FRAMES[3]), delivered(state, FRAMES[3]))
 
 
-def a_job_goes_on_while_the_host_is_closed(host: HostUnderTest) -> None:
+def a_job_continues_while_the_host_is_closed(host: HostUnderTest) -> None:
     state = host.submit({}, lambda state: state.phase in ("queued", "running", "done"))
     again = host.reopen(is_done)
     assert again.id == state.id and np.array_equal(host.shown(FRAMES[5]), delivered(again, FRAMES[5]))
@@ -120,35 +120,35 @@ def a_job_for_the_farm_is_whole(host: HostUnderTest) -> None:
     assert host.left_over() == []
 
 
-def a_space_that_the_server_does_not_know_fails_in_words(host: HostUnderTest) -> None:
+def a_space_that_the_server_does_not_know_fails_the_job(host: HostUnderTest) -> None:
     state = host.submit({"colorspace": "ARRI Reveal"}, is_over)
     assert state.phase == "failed" and "The server cannot use this colour space" in state.line
 
 
-def nothing_to_remove_is_said(host: HostUnderTest) -> None:
+def missing_roto_is_reported(host: HostUnderTest) -> None:
     host.disconnect("roto")
     assert "remove" in host.refusal({}).lower()
     _nothing_happened(host)
 
 
-def no_plate_is_said(host: HostUnderTest) -> None:
+def a_missing_plate_is_reported(host: HostUnderTest) -> None:
     host.disconnect("plate")
     assert "plate" in host.refusal({}).lower()
     _nothing_happened(host)
 
 
-def a_range_that_cannot_be_read_is_said(host: HostUnderTest) -> None:
+def a_range_that_cannot_be_read_is_reported(host: HostUnderTest) -> None:
     assert "frame range" in host.refusal({"frames_from": "custom", "frames": "1001-"}).lower()
     _nothing_happened(host)
 
 
-def frames_outside_the_plate_are_said(host: HostUnderTest) -> None:
+def frames_outside_the_plate_are_reported(host: HostUnderTest) -> None:
     words = host.refusal({"frames_from": "custom", "frames": "1001-1020"})
     assert "1009-1020" in words, words
     _nothing_happened(host)
 
 
-def an_output_folder_that_is_a_file_is_said(host: HostUnderTest) -> None:
+def an_output_folder_that_is_a_file_is_reported(host: HostUnderTest) -> None:
     (host.folder / "taken").touch()
     assert "output folder" in host.refusal({"folder": str(host.folder / "taken")}).lower()
     _nothing_happened(host)
@@ -166,18 +166,18 @@ def _nothing_happened(host: HostUnderTest) -> None:
 
 
 SCENARIOS = (
-    only_what_was_asked_for_changes,
+    only_the_pasted_area_changes,
     the_panel_reaches_the_job,
     every_submission_is_a_version,
-    tomorrow_the_comp_shows_its_job,
-    a_job_goes_on_while_the_host_is_closed,
+    a_reopened_comp_shows_its_job,
+    a_job_continues_while_the_host_is_closed,
     a_job_is_cancelled,
     a_job_for_the_farm_is_whole,
-    a_space_that_the_server_does_not_know_fails_in_words,
-    nothing_to_remove_is_said,
-    no_plate_is_said,
-    a_range_that_cannot_be_read_is_said,
-    frames_outside_the_plate_are_said,
-    an_output_folder_that_is_a_file_is_said,
+    a_space_that_the_server_does_not_know_fails_the_job,
+    missing_roto_is_reported,
+    a_missing_plate_is_reported,
+    a_range_that_cannot_be_read_is_reported,
+    frames_outside_the_plate_are_reported,
+    an_output_folder_that_is_a_file_is_reported,
     a_render_that_breaks_leaves_nothing,
 )

@@ -15,14 +15,14 @@ def quick_polls(monkeypatch):
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory):
-    """A real server with the real propagate engine."""
+    """Start a real server with the real propagate engine."""
     with propagate_server(tmp_path_factory.mktemp("server")) as running:
         yield running
 
 
 @pytest.fixture
 def served(server, monkeypatch):
-    """Hosts of this test find that server, and start none."""
+    """Let the hosts of this test find that server, and start none."""
     point_hosts_at(server, monkeypatch)
     return server
 

@@ -25,7 +25,7 @@ needs_shell = pytest.mark.skipif(sys.platform == "win32", reason="the fake's exe
 
 
 class FakeFarm:
-    """Args: folder: for its executable and what it was told."""
+    """A fake of `void-bridge farm submit`. folder: holds its executable and its record of calls."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -38,11 +38,11 @@ class FakeFarm:
         monkeypatch.setenv("VOID_BRIDGE_EXECUTABLE", str(executable))
 
     def refuses(self, code: str, message: str) -> None:
-        """The next submissions fail."""
+        """Make the next submissions fail."""
         (self._folder / "refusal.json").write_text(json.dumps({"code": code, "message": message}), "utf-8")
 
     def makes_frames(self) -> None:
-        """The next submissions have their frames made at once, by the real `void-bridge remove`."""
+        """Render the frames of the next submissions at once, by the real `void-bridge remove`."""
         (self._folder / "makes_frames").touch()
 
     @property
@@ -52,7 +52,7 @@ class FakeFarm:
         return [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
 
     def options(self) -> Dict[str, Any]:
-        """Of the only submission: its job.json files under `jobs`, options by name, flags as True."""
+        """Return the options of the only submission by name, flags as True, and its job.json files under `jobs`."""
         (words,) = self.calls
         found: Dict[str, Any] = {"jobs": [word for word in words if not word.startswith("--")]}
         for word in words:
@@ -63,7 +63,7 @@ class FakeFarm:
 
 
 def until_openjd_has_ended(farm_job: str) -> None:
-    """Frames come before the last step and the end of the session's server. farm_job: `openjd <process>`."""
+    """Wait for the end of the job, which is later than its frames. farm_job: `openjd <process>`."""
     farm, number = farm_job.split()
     assert farm == "openjd"
     assert eventually(lambda: not is_running(int(number)), OPENJD_S), f"process {number} has not ended"

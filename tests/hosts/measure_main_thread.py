@@ -1,4 +1,4 @@
-"""How long the plug-in keeps Nuke's main thread, measured in the fake of Nuke: for numbers, not a test.
+"""A measurement of the time that the plug-in takes on Nuke's main thread, in the fake of Nuke. Not a test.
 
 python -m tests.hosts.measure_main_thread [frames] [other nodes]
 

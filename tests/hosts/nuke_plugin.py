@@ -17,7 +17,7 @@ FOLDER = Path(__file__).parents[2] / "host_plugins" / "nuke"
 
 @contextmanager
 def started(gui: bool = True, **options: Any) -> Iterator[Tuple[FakeNuke, ModuleType]]:
-    """A run of Nuke with the plug-in in it: the session, and the module `void_bridge_nuke`."""
+    """Start Nuke with the plug-in and yield the session and the module `void_bridge_nuke`."""
     with FakeNuke(gui=gui, **options) as fake:
         try:
             yield fake, load(fake)
@@ -26,7 +26,7 @@ def started(gui: bool = True, **options: Any) -> Iterator[Tuple[FakeNuke, Module
 
 
 def load(fake: FakeNuke) -> ModuleType:
-    """The plug-in, as Nuke loads it when it starts."""
+    """Load the plug-in as Nuke does when it starts."""
     _unload()
     sys.path.append(str(FOLDER / "plugin"))
     module = importlib.import_module("void_bridge_nuke")

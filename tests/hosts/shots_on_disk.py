@@ -1,4 +1,4 @@
-"""A shot on disk for tests of hosts, and a real server with the real propagate engine to send it to."""
+"""A shot on disk for tests of hosts, and a real server with the real propagate engine."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Footage:
 
 
 def make_footage(folder: Path, pixel_aspect: float = 1.0, overscan: int = 0, dtype: type = np.float16) -> Footage:
-    """A moving camera over texture, with an object that has a shadow.
+    """Write a moving camera over texture, with an object that has a shadow.
 
     Args:
         overscan: pixels of the data window beyond the display window, on each side.
@@ -64,13 +64,13 @@ def _plane(values: np.ndarray, dtype: type) -> np.ndarray:
 
 @contextmanager
 def propagate_server(folder: Path) -> Iterator[PrivateServer]:
-    """A real server; a host finds it through the variables of `point_hosts_at`."""
+    """Start a real server; a host finds it through the variables of `point_hosts_at`."""
     with private_server(folder) as server:
         yield server
 
 
 def point_hosts_at(server: PrivateServer, monkeypatch) -> None:
-    """As a site would: by variables that the plug-in's configuration reads."""
+    """Set the variables of the plug-in's configuration, as a site would."""
     monkeypatch.setenv("VOID_BRIDGE_RUNTIME_DIR", str(server.config.runtime_dir))
     monkeypatch.setenv("VOID_BRIDGE_SPOOL", str(server.config.spool))
     monkeypatch.setenv("VOID_BRIDGE_AUTOSTART", "false")

@@ -70,6 +70,6 @@ def test_an_error_of_the_command_is_raised_as_itself(tmp_path):
         run_command(Config(), ["compare", str(tmp_path / "nothing.json"), "-o", str(tmp_path / "a.mp4")])
 
 
-def test_no_python_to_run_it_with(tmp_path):
+def test_a_missing_python_is_reported(tmp_path):
     with pytest.raises(NoServer, match="no-python-here"):
         run_command(Config(executable=str(tmp_path / "no-python-here")), ["doctor"])

@@ -1,4 +1,4 @@
-"""What all hosts share and no server is needed for: settings, states, versions, jobs, words."""
+"""Values that all hosts share: settings, states, versions, jobs, messages."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_the_defaults_of_a_panel_make_the_job_that_the_command_line_makes():
     assert made == plain
 
 
-def test_every_setting_has_words_for_the_artist():
+def test_every_setting_has_a_label_and_a_tip():
     for spec in setting_specs():
         assert spec.label and spec.tip.endswith((".", "'.")) and spec.group, spec.name
         assert Settings()[spec.name] == spec.default
@@ -99,7 +99,7 @@ def test_a_job_that_cannot_be_made_says_why(settings, shot, error, words):
         make_job(settings, shot, "/out/clean.####.exr")
 
 
-def test_a_server_is_started_only_for_somebody_who_sits_there(monkeypatch):
+def test_a_server_is_started_only_for_an_artist(monkeypatch):
     monkeypatch.setenv("VOID_BRIDGE_AUTOSTART", "true")
     assert config_of(Settings(), interactive=True).autostart
     assert not config_of(Settings(), interactive=False).autostart
@@ -136,12 +136,12 @@ def test_a_state_survives_a_text_knob():
 
 
 @pytest.mark.parametrize("text", ["{", "[1]", '{"phase": "dancing"}', '{"id": 7}'])
-def test_a_state_that_is_none_is_refused(text):
+def test_a_text_that_is_no_state_is_refused(text):
     with pytest.raises(InputError):
         JobState.from_text(text)
 
 
-def test_news_are_expected_of_jobs_that_have_not_ended():
+def test_jobs_that_have_not_ended_are_alive():
     alive = {phase for phase in TILE_COLOURS if JobState("abc", phase).is_alive}
     assert alive == {"none", "sending", "queued", "running", "handed_over", "lost"}
     assert not JobState("", "running").is_alive
@@ -156,7 +156,7 @@ def test_versions_count_on_from_the_highest(tmp_path):
     assert version.pattern == f"{tmp_path.as_posix()}/sh010_v008/sh010_v008.####.exr"
 
 
-def test_two_that_ask_at_once_get_two_versions(tmp_path):
+def test_two_calls_at_once_get_two_versions(tmp_path):
     made = []
     threads = [threading.Thread(target=lambda: made.append(new_version(tmp_path / "void", "a").name)) for _ in range(8)]
     for thread in threads:
@@ -166,7 +166,7 @@ def test_two_that_ask_at_once_get_two_versions(tmp_path):
     assert sorted(made) == [f"a_v{number:03d}" for number in range(1, 9)]
 
 
-def test_an_abandoned_version_goes_unless_it_holds_something(tmp_path):
+def test_an_abandoned_version_is_removed_unless_it_holds_a_file(tmp_path):
     empty, used = new_version(tmp_path, "a"), new_version(tmp_path, "a")
     (used.folder / "frame").touch()
     empty.abandon()
@@ -195,7 +195,7 @@ def test_a_folder_that_is_a_file_is_named(tmp_path):
         new_version(tmp_path / "void", "a")
 
 
-def test_artists_read_no_options():
+def test_messages_for_artists_name_no_options():
     words = artist_message(errors.MissingFrames("missing 1005 of 1001-1005 in p: render them or give other --frames"))
     assert words == "Frames are missing on disk: missing 1005 of 1001-1005 in p: render them or set another frame range"
     for cls in errors.error_classes().values():

@@ -48,7 +48,7 @@ def constant(nuke, red, green=0.0, blue=0.0, alpha=1.0):
 
 
 def box_matte(fake):
-    """A Roto with a box of 3 x 3 pixels; `in_box` is its plane."""
+    """Return a Roto with a box of 3 x 3 pixels; `in_box` is its plane."""
     roto = fake.nuke.nodes.Roto()
     fake.draw(roto, lambda frame: (2, 1, 5, 4))
     return roto
@@ -504,7 +504,7 @@ class TestWrite:
 
 
 def make_comp(fake):
-    """A group with user knobs of many kinds, expressions and animation, between a Roto and a Viewer."""
+    """Create a group with user knobs of many kinds, expressions and animation, between a Roto and a Viewer."""
     nuke = fake.nuke
     roto = nuke.nodes.Roto(name="roto")
     fake.draw(roto, {1001: (2, 1, 5, 4)})

@@ -31,7 +31,7 @@ def test_the_subset_differs_from_another_scan(whole):
 
 
 def test_numbers_start_as_the_scans_do(whole):
-    """The first sample of a number in the scan is the node's own value."""
+    """Check the default of each number: the first sample in the scan is the node's own value."""
     numbers = ("Array_Knob", "WH_Knob", "BBox_Knob")
     for name, defaults in raw("nuke_extra.json")["defaults"].items():
         for knob, value in defaults.items() if name in whole else ():

@@ -25,7 +25,7 @@ def stub_modules() -> Iterator[ast.Module]:
 
 
 def parameters(function: ast.FunctionDef) -> Signature:
-    """Names of the positional parameters; None where the stub takes anything."""
+    """Return the names of the positional parameters; None if the stub takes anything."""
     arguments = function.args
     if arguments.vararg or arguments.kwarg:
         return None
@@ -56,7 +56,7 @@ class Stubs:
             self.names.update({target.id: [None] for target in targets if isinstance(target, ast.Name)})
 
     def method(self, owner: str, name: str) -> Optional[List[Signature]]:
-        """Its signatures, looked for in base classes too; None where it is nowhere."""
+        """Return the signatures of a method, also of base classes; None if there is none."""
         if owner not in self.classes:
             return None
         bases, methods = self.classes[owner]
@@ -81,7 +81,7 @@ def public(thing: object) -> Dict[str, object]:
 
 
 def fits(function: object, signatures: List[Signature]) -> bool:
-    """Whether one of the stub's forms has the fake's parameters at their places, as far as the shorter one goes."""
+    """Return whether one of the stub's forms has the fake's parameters at their places, up to the shorter one's end."""
     mine = [
         each.name
         for each in inspect.signature(function).parameters.values()  # type: ignore[arg-type]
@@ -144,10 +144,10 @@ def test_a_planted_name_is_found(nuke, stubs, planted):
 def test_a_planted_method_and_parameter_are_found(nuke, stubs):
     class Group(nuke.Group):
         def node(self, name):
-            """The vendor calls it `s`."""
+            """Take a parameter that the vendor calls `s`."""
 
         def nodez(self):
-            """The vendor has none."""
+            """Do nothing; the vendor has no such method."""
 
     nuke.Group = Group
     with pytest.raises(AssertionError):

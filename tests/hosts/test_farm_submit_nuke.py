@@ -1,5 +1,4 @@
-"""From the node to the farm and back, in the fake of Nuke; the farm is a fake but for the last test, which runs
-openjd-cli for real."""
+"""Submission of a node to a farm, in the fake of Nuke; the farm is a fake, but the last test runs openjd-cli."""
 
 from __future__ import annotations
 
@@ -119,7 +118,7 @@ def test_cancel_in_the_dialog_changes_nothing(comp, farm):
     assert {name: knob.value() for name, knob in comp.node.knobs().items()} == before
 
 
-def test_a_list_that_is_declined_gives_the_version_back(comp, farm):
+def test_declining_the_list_removes_the_version(comp, farm):
     submit(comp, {"farm": "opencue"}, False)
     assert versions(comp) == [] and farm.calls == [] and comp.node["void_bridge_state"].value() == ""
     assert read_sticky(comp.script, Config()) == FarmSettings(farm="opencue")
@@ -144,7 +143,7 @@ def test_a_sticky_file_that_cannot_be_read_is_no_error(comp, farm):
     assert comp.fake.panels[0].shown["farm"] == "openjd"
 
 
-def test_what_makes_no_sense_is_said_and_asked_again(comp, farm):
+def test_a_value_that_makes_no_sense_is_asked_for_again(comp, farm):
     said = submit(comp, {"pool or queue": "gpu", "priority": "high"}, {"priority": "60"}, True)
     assert said[1] == "Priority: got 'high', expected 0 to 100"
     assert (comp.fake.panels[1].shown["pool or queue"], comp.fake.panels[1].shown["priority"]) == ("gpu", "50")
@@ -179,7 +178,7 @@ def test_a_script_whose_nodes_are_all_disabled_has_nothing_to_submit(comp, farm)
     assert said.startswith("VOIDRemove1: Every VOIDRemove of this script is disabled") and farm.calls == []
 
 
-def test_what_is_wrong_with_another_node_is_said_with_its_name(comp, farm):
+def test_an_error_about_another_node_names_it(comp, farm):
     other = second_node(comp)
     other.setInput(1, None)
     other.setInput(2, None)
@@ -229,7 +228,7 @@ def test_what_the_farm_does_not_see_is_refused_before_anything_is_written(comp, 
     until_on_farm(comp)
 
 
-def test_a_farm_that_refuses(comp, farm):
+def test_a_refusal_of_the_farm_fails_the_job(comp, farm):
     farm.refuses("refused", "queue gpu is closed")
     submit(comp, {}, True)
     comp.fake.pump(lambda: comp.node["label"].value().startswith("failed"), LAST_S)
@@ -250,7 +249,7 @@ def test_the_states_of_the_tasks_come_into_the_line(comp, farm):
     assert comp.node["label"].value().startswith("handed over")
 
 
-def test_news_leave_a_saved_script_saved_so_that_the_next_shot_can_be_submitted(comp, farm):
+def test_states_leave_a_saved_script_saved_so_that_the_next_shot_can_be_submitted(comp, farm):
     submit(comp, {}, True)
     assert comp.nuke.root().modified(), "a new job is a change"
     comp.nuke.scriptSave()
@@ -277,7 +276,7 @@ def test_tomorrow_the_script_finds_its_farm_job(comp, farm):
     assert comp.node["farm_job"].value() == f"openjd {JOB}"
 
 
-def test_frames_may_come_from_anybody(comp, farm, served):
+def test_frames_may_come_from_another_process(comp, farm, served):
     from host_plugins.control.tools import run_command
 
     submit(comp, {}, True)
@@ -303,7 +302,7 @@ def test_the_comp_is_rendered_afterwards_with_the_new_version(comp, farm):
     assert V1 in text and "handed_over" in text, "the script was saved with what the farm is to render"
 
 
-def test_a_write_s_own_range_counts(comp, farm):
+def test_the_range_of_the_write_is_used(comp, farm):
     write = comp.nuke.nodes.Write(name="Final", inputs=[comp.node], file_type="exr")
     for name, value in (("use_limit", True), ("first", 1003), ("last", 1005)):
         write[name].setValue(value)
@@ -314,7 +313,7 @@ def test_a_write_s_own_range_counts(comp, farm):
 
 
 @pytest.mark.parametrize("name", ["Finale", ""])
-def test_a_write_that_is_not_there_is_said(comp, farm, name):
+def test_a_missing_write_is_reported(comp, farm, name):
     said = submit(comp, {"render this comp afterwards": True, "by the Write": name})
     assert said[-1].startswith(f"VOIDRemove1: Found no Write {name or 'in this script'}")
     assert farm.calls == [] and not (comp.folder / "void").exists()
@@ -352,7 +351,7 @@ def test_a_job_for_the_farm_is_cancelled(comp, farm):
     assert comp.status() == f"no longer waited for; stop it on the farm: openjd {JOB}"
 
 
-def test_a_terminal_asks_nobody_and_uses_what_stuck(comp, farm):
+def test_a_terminal_uses_the_last_settings_without_a_dialog(comp, farm):
     submit(comp, {"farm": "opencue", "pool or queue": "cpu", "render this comp afterwards": False}, False)
     farm.makes_frames()
     comp.nuke.scriptSave()
@@ -367,7 +366,7 @@ def test_a_terminal_asks_nobody_and_uses_what_stuck(comp, farm):
     assert farm.options()["pool"] == "cpu"
 
 
-def test_a_terminal_raises_what_the_farm_said(comp, farm):
+def test_a_terminal_raises_the_error_of_the_farm(comp, farm):
     from void_bridge.errors import VoidBridgeError
 
     farm.refuses("refused", "queue gpu is closed")
@@ -378,8 +377,7 @@ def test_a_terminal_raises_what_the_farm_said(comp, farm):
 
 
 def test_the_whole_way_through_openjd(comp):
-    """No fake farm: openjd-cli runs the bundle in the background, with a server of its own; frames are those of the
-    local server."""
+    """Run the bundle through openjd-cli, with a server of its own; the frames equal those of the local server."""
     pytest.importorskip("openjd.cli")
     comp.node["where"].setValue("local")
     comp.submit()

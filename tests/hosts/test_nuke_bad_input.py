@@ -1,4 +1,4 @@
-"""What goes wrong at a Nuke node: a message that an artist understands, the interface alive, no temporary node left."""
+"""Bad input at a Nuke node: the artist reads a message, the interface stays alive, no temporary node is left."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ def refused(comp, words: str) -> None:
 
 
 def script(comp, **does) -> None:
-    """What the scripted worker of these servers does with the job."""
+    """Tell the scripted worker how to treat the job."""
     comp.node["prompt"].setValue(json.dumps(does))
 
 
 @contextmanager
 def half_done(comp):
-    """A job that stands after two of eight frames until the file that this gives is made."""
+    """Submit a job that waits after two of eight frames until the file that is yielded exists."""
     gate = comp.folder / "gate"
     script(comp, gate=gate.as_posix(), gate_at=1003)
     with running(settings(comp.folder, roots=("/",))):
@@ -54,29 +54,29 @@ def half_done(comp):
         yield gate
 
 
-def test_no_plate(comp):
+def test_a_missing_plate_is_reported(comp):
     comp.node.setInput(0, None)
     refused(comp, "VOIDRemove1: No plate: connect it to the input 'plate'")
 
 
-def test_no_roto(comp):
+def test_missing_roto_is_reported(comp):
     comp.node.setInput(1, None)
     comp.node.setInput(2, None)
     refused(comp, "Nothing to remove: connect roto to the input 'remove'")
 
 
-def test_a_channel_that_is_not_there(comp, footage):
+def test_a_missing_channel_is_reported(comp, footage):
     comp.node.setInput(1, comp.nuke.nodes.Remove(inputs=[comp.roto], channels="alpha"))
     refused(comp, "has no channel alpha")
 
 
-def test_roto_of_another_size(comp):
+def test_roto_of_another_size_is_refused(comp):
     comp.nuke.root()["format"].setValue("40 24 1 half")
     comp.node.setInput(1, comp.nuke.nodes.Constant(color=1.0))
     refused(comp, "'remove' is 40x24, the plate 80x48; put a Reformat before it")
 
 
-def test_a_script_that_was_never_saved(comp):
+def test_a_script_that_was_never_saved_needs_an_output_folder(comp):
     comp.nuke.root()["name"].setValue("")
     refused(comp, "Save the script first, or set an output folder")
     comp.node["folder"].setValue(str(comp.folder / "elsewhere"))
@@ -86,13 +86,13 @@ def test_a_script_that_was_never_saved(comp):
     assert "elsewhere/untitled_VOIDRemove1_v001/" in comp.node.node("result")["file"].value()
 
 
-def test_an_output_folder_that_cannot_be_written(comp):
+def test_an_output_folder_that_cannot_be_written_is_refused(comp):
     (comp.folder / "taken").touch()
     comp.node["folder"].setValue(str(comp.folder / "taken"))
     refused(comp, "The output folder cannot be used")
 
 
-def test_an_expression_in_the_output_folder(comp):
+def test_an_expression_in_the_output_folder_is_evaluated(comp):
     comp.node["folder"].setValue("[file dirname [value root.name]]/by_expression")
     comp.press("submit")
     assert comp.fake.messages == []
@@ -110,7 +110,7 @@ def test_an_expression_in_the_output_folder(comp):
         ("views", "left", "views: got 'left', expected one of main"),
     ],
 )
-def test_a_knob_that_cannot_be_read(comp, knob, value, words):
+def test_a_knob_value_that_makes_no_sense_is_reported(comp, knob, value, words):
     comp.node["frames_from"].setValue("custom")
     comp.node["frames"].setValue("1001-1008")
     comp.node[knob].setValue(value)
@@ -118,12 +118,12 @@ def test_a_knob_that_cannot_be_read(comp, knob, value, words):
     assert len(comp.fake.messages) == 1 and words.lower() in comp.fake.messages[0].lower(), comp.fake.messages
 
 
-def test_a_plate_whose_frames_are_not_on_disk(comp, footage):
+def test_a_plate_whose_frames_are_not_on_disk_is_refused(comp, footage):
     comp.plate["last"].setValue(1012)
     refused(comp, "Frames are missing on disk: missing 1009-1012")
 
 
-def test_a_frame_that_nuke_cannot_render(comp):
+def test_a_frame_that_nuke_cannot_render_is_reported(comp):
     comp.node["own_files"].setValue(False)
     comp.fake.fail_execute_at(1004, "Read1: File truncated")
     refused(comp, "Nuke could not render the plate or the roto: Read1: File truncated")
@@ -141,13 +141,13 @@ def test_an_export_that_is_cancelled_goes_on_where_it_was(comp):
     assert not done & {each.frame for each in comp.fake.written if "plate" in each.path}
 
 
-def test_no_server(comp):
+def test_a_missing_server_fails_the_job(comp):
     comp.press("submit")
     comp.fake.pump(lambda: "failed" in comp.node["label"].value(), WAIT_S)
     assert "No server answers" in comp.status() and comp.fake.messages == []
 
 
-def test_a_job_that_fails_at_the_server(comp):
+def test_a_job_that_fails_at_the_server_shows_its_error(comp):
     script(comp, fail=["colour", "got working space ARRI, which is not in the config"])
     with running(settings(comp.folder, roots=("/",))):
         comp.press("submit")
@@ -201,7 +201,7 @@ def test_a_script_that_is_closed_and_opened_again_finds_its_running_job(comp):
     assert comp.node["void_bridge_ready"].getValueAt(1008) == 1
 
 
-def test_another_nuke_picks_a_running_job_up(comp):
+def test_another_nuke_follows_a_running_job(comp):
     with half_done(comp) as gate:
         comp.nuke.scriptSave()
         comp.fake.uninstall()

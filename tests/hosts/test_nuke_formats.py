@@ -26,13 +26,13 @@ def comp(served, footage, tmp_path):
 
 
 def exported(comp, name):
-    """The first frame of an export."""
+    """Return the first frame of an export."""
     (folder,) = comp.folder.glob(f"void/exports/{name}_*")
     return read_frame(next(iter(sorted(folder.iterdir()))))
 
 
 @pytest.mark.parametrize("version", [14, 16])
-def test_other_versions_of_nuke(served, footage, tmp_path, version):
+def test_other_versions_of_nuke_show_the_result(served, footage, tmp_path, version):
     with started(version=version) as (fake, plugin):
         comp = Comp(fake, plugin, footage, tmp_path)
         comp.submit()
@@ -84,7 +84,7 @@ def test_proxy_mode_changes_nothing_that_is_sent(comp):
     assert np.array_equal(comp.fake.render(comp.node, FRAME).rgb(), comp.delivered(V1, FRAME))
 
 
-def test_anamorphic_overscan_and_float(served, tmp_path):
+def test_anamorphic_overscan_and_float_plates_are_kept(served, tmp_path):
     footage = make_footage(tmp_path / "shot", pixel_aspect=2.0, overscan=6, dtype=np.float32)
     with started() as (fake, plugin):
         comp = Comp(fake, plugin, footage, tmp_path)
@@ -119,7 +119,7 @@ def test_the_plates_own_files_keep_their_colour_space(comp):
     assert job.colour.space == "ACEScg" and comp.node.node("result")["raw"].value()
 
 
-def test_a_space_that_the_servers_config_does_not_know(comp):
+def test_a_space_that_the_servers_config_does_not_know_fails_the_job(comp):
     comp.node["colorspace"].setValue("ARRI Reveal")
     comp.press("submit")
     comp.fake.pump(lambda: "failed" in comp.node["label"].value(), LAST_S)
@@ -127,7 +127,7 @@ def test_a_space_that_the_servers_config_does_not_know(comp):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the fake's executable is a shell script")
-def test_export_in_a_second_nuke(served, footage, tmp_path):
+def test_a_second_nuke_writes_the_export(served, footage, tmp_path):
     with started(executable=write_executable(tmp_path)) as (fake, plugin):
         comp = Comp(fake, plugin, footage, tmp_path)
         comp.node["own_files"].setValue(False)
@@ -166,7 +166,7 @@ def test_what_changes_during_a_background_export_makes_its_result_stale(served, 
         assert "stale" in comp.node["label"].value()
 
 
-def test_a_second_nuke_that_does_not_start(comp):
+def test_a_second_nuke_that_does_not_start_is_reported(comp):
     comp.node["background"].setValue("render licence (nuke_r)")
     comp.press("submit")
     assert "annot start /usr/local/Nuke17.0v1/Nuke17.0" in comp.fake.messages[0]

@@ -47,7 +47,7 @@ def test_a_plain_read_goes_out_as_it_is_and_the_result_lies_over_it(comp, footag
         assert shown.box == plate.box
 
 
-def test_what_is_behind_nodes_is_rendered_once_and_again_only_where_it_changed(comp):
+def test_inputs_behind_nodes_are_rendered_once_and_again_only_if_they_changed(comp):
     grade = comp.nuke.nodes.Grade(inputs=[comp.plate], multiply=0.5)
     comp.node.setInput(0, grade)
     comp.submit()
@@ -92,7 +92,7 @@ def test_settings_and_colour_reach_the_job(comp):
     assert sorted(path.name for path in exports.iterdir()) == [f"mattes.{frame}.exr" for frame in range(1001, 1007)]
 
 
-def test_roto_that_is_drawn_in_nuke(comp, footage):
+def test_roto_that_is_drawn_in_nuke_is_replaced(comp, footage):
     roto = comp.nuke.nodes.Roto(inputs=[comp.plate])
     boxes = {f: (x, HEIGHT - t, r, HEIGHT - y) for f, (x, y, r, t) in zip(FRAMES, footage.boxes, strict=True)}
     comp.fake.draw(roto, boxes)
@@ -106,7 +106,7 @@ def test_roto_that_is_drawn_in_nuke(comp, footage):
     )
 
 
-def test_roto_that_is_empty_is_told_in_the_report(comp):
+def test_empty_roto_is_named_in_the_report(comp):
     empty = comp.nuke.nodes.Roto()
     comp.fake.draw(empty, {})
     comp.node.setInput(1, empty)

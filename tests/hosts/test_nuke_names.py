@@ -18,7 +18,7 @@ FILES = sorted(PLUGIN.rglob("*.py"))
 
 @pytest.fixture(scope="module")
 def own_knobs():
-    """The knobs that the panel adds to its group."""
+    """Return the knobs that the panel adds to its group."""
     with started() as (_, void_bridge_nuke):
         yield set(void_bridge_nuke.create().knobs())
 

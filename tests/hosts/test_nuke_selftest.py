@@ -24,7 +24,7 @@ def fake_nuke(served, tmp_path, monkeypatch):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the fake's executable is a shell script")
-def test_every_claim_holds_in_the_fake(fake_nuke):
+def test_every_check_passes_in_the_fake(fake_nuke):
     fake, plugin = fake_nuke
     fake.answers[:] = [True, {}]
     fake.cancel_execute_at(200)
@@ -37,7 +37,7 @@ def test_every_claim_holds_in_the_fake(fake_nuke):
     assert fake.nuke.allNodes() == [] and str(path) in fake.messages[-1]
 
 
-def test_a_claim_that_does_not_hold_is_told_and_stops_no_other(fake_nuke, monkeypatch):
+def test_a_failed_check_is_reported_and_stops_no_other(fake_nuke, monkeypatch):
     fake, plugin = fake_nuke
     from host_plugins.nuke import selftest
 
@@ -50,7 +50,7 @@ def test_a_claim_that_does_not_hold_is_told_and_stops_no_other(fake_nuke, monkey
     assert "FAIL looks: " in report and "the answer was no" in report and "2 of 3 checks pass" in report
 
 
-def test_the_docs_list_the_claims_as_unverified():
+def test_the_docs_list_the_checks_as_unverified():
     with started() as (_, _plugin):
         from host_plugins.nuke.host_checks import HOST_CHECKS, JOB_CHECK
 

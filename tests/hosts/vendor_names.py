@@ -1,7 +1,7 @@
-"""What a plug-in names of Nuke (classes, knobs, values of enumerations), read from its source, against the data.
+"""The names of Nuke in a plug-in's source (classes, knobs, values of enumerations), checked against the vendor's data.
 
-It follows a variable to the class of the node that it was made as; where it can't, a knob has to be one of some class
-that the plug-in uses, of the root, or of the plug-in's own panel.
+The check follows a variable to the class of its node; where it cannot, a knob has to be one of some class that the
+plug-in uses, of the root, or of the plug-in's own panel.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _ARGUMENTS = {"name", "inputs", "xpos", "ypos"}  # that nuke.nodes.X(...) takes 
 
 @dataclass
 class Names:
-    """What one version of Nuke has. own: knobs that the plug-in itself adds."""
+    """The names of one version of Nuke. own: knobs that the plug-in itself adds."""
 
     version: int
     own: Set[str] = field(default_factory=set)
@@ -34,7 +34,7 @@ class Names:
 
 
 def faults(files: List[Path], names: Names) -> List[str]:
-    """One line for each name that Nuke doesn't have."""
+    """Return one line for each name that Nuke does not have."""
     trees = {file: ast.parse(file.read_text(encoding="utf-8")) for file in files}
     named = {name: cls for tree in trees.values() for name, cls in _named_nodes(tree)}
     used = {cls for tree in trees.values() for cls in _classes(tree) if names.has(cls)}
@@ -103,7 +103,7 @@ _NODE_VARIABLES = {"node", "group", "read", "write", "root", "plate", "source", 
 
 
 def _own_nodes(function: ast.AST) -> Iterator[ast.AST]:
-    """Those of a function, without the functions inside it."""
+    """Yield the nodes of a function, without the functions inside it."""
     for child in ast.iter_child_nodes(function):
         if not isinstance(child, ast.FunctionDef):
             yield child
@@ -131,7 +131,7 @@ def _class_of(node: ast.expr, variables: Dict[str, str], named: Dict[str, str]) 
 
 
 def _made_class(call: ast.Call) -> Optional[str]:
-    """`nuke.nodes.X(...)` makes an X."""
+    """Return the class of a call `nuke.nodes.X(...)`."""
     text = ast.unparse(call.func)
     return text.rpartition(".")[2] if text.startswith("nuke.nodes.") else None
 

@@ -22,12 +22,12 @@ WITH_VALUES = ("Enumeration_Knob", "Channel_Knob", "ChannelMask_Knob", "Pulldown
 
 
 def subset(whole: Dict[str, Any]) -> Dict[str, Any]:
-    """Class -> {"inputs": [min, max], "knobs": {name: type, or [type, values]}}."""
+    """Return class -> {"inputs": [min, max], "knobs": {name: type, or [type, values]}}."""
     return {name: {"inputs": whole[name]["inputs"], "knobs": _knobs(whole[name]["knobs"])} for name in CLASSES}
 
 
 def as_text(nodes: Dict[str, Any]) -> str:
-    """JSON with one line a knob."""
+    """Return JSON with one line a knob."""
     classes = (f"{json.dumps(name)}: {_class_text(spec)}" for name, spec in sorted(nodes.items()))
     return "{\n" + ",\n".join(classes) + "\n}\n"
 

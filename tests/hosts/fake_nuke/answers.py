@@ -1,4 +1,4 @@
-"""The methods with which a node tells about its image, its neighbours and its time."""
+"""The methods of a node about its image, its neighbours and its time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Answers(ApiObject):
     """Part of Node. Images are computed at the current frame and view unless a call names others."""
 
     def _live(self) -> Node:
-        """The node itself. Raises ValueError: it was deleted."""
+        """Return the node itself. Raises ValueError: it was deleted."""
         raise NotImplementedError
 
     def dependencies(self, mask: int = _ALL) -> List[Node]:
@@ -34,11 +34,11 @@ class Answers(ApiObject):
         return self.format().width()
 
     def sample(self, c: str, x: float, y: float, dx: float = 1, dy: float = 1) -> float:
-        """The pixel of a channel there; the fake does not average over dx and dy."""
+        """Return the pixel of a channel at a point; the fake does not average over dx and dy."""
         return questions.sample(self._live(), c, x, y)
 
     def metadata(self, *args: Any, **kwargs: Any) -> Any:
-        """`metadata()`, `metadata(key)`, `metadata(key, time, view)`, `metadata(time, view)`."""
+        """Return metadata: `metadata()`, `metadata(key)`, `metadata(key, time, view)`, `metadata(time, view)`."""
         return questions.metadata(self._live(), *args, **kwargs)
 
     def firstFrame(self) -> int:

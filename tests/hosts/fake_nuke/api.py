@@ -1,4 +1,4 @@
-"""What every object that scripts see has in common: it belongs to a session, and only the main thread may touch it."""
+"""The base of every object that scripts see: it belongs to a session, and only the main thread may touch it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _installed: List[FakeNuke] = []
 
 
 def current() -> FakeNuke:
-    """The session that `import nuke` gives now."""
+    """Return the session that `import nuke` gives now."""
     assert _installed, "no FakeNuke is installed: this object outlived its session"
     return _installed[-1]
 
@@ -25,7 +25,7 @@ def set_current(session: Optional[FakeNuke]) -> None:
 
 
 def guarded(call: Call, name: str) -> Call:
-    """`call`, refused on any thread but the main one."""
+    """Return `call`, refused on any thread but the main one."""
 
     @functools.wraps(call)
     def checked(*args: Any, **kwargs: Any) -> Any:
@@ -40,7 +40,7 @@ class ApiObject:
     something; `_private` ones are the fake's own."""
 
     def _check_alive(self) -> None:
-        """Raises ValueError: what the object stood for is gone."""
+        """Raise ValueError if the thing that the object stands for is deleted."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

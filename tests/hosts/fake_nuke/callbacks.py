@@ -1,6 +1,6 @@
-"""Callbacks: those of `nuke.addOnCreate` and its like, and the Python texts that nodes carry for the same occasions.
+"""Callbacks: those of `nuke.addOnCreate` and its like, and the Python texts of nodes for the same occasions.
 
-An exception in one is raised to whoever caused it (Nuke prints it and goes on): a test has to see it.
+An exception in one is raised to its cause (Nuke prints it and goes on), so that a test sees it.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class _Callback:
 
 @dataclass
 class Context:
-    """Where a script is: the group that it works in, and the node and knob of the callback that it runs for."""
+    """The context of a script: the group that it works in, and the node and knob of the callback that it runs for."""
 
     groups: List[Group] = field(default_factory=list)
     callers: List[Tuple[Node, Optional[Knob]]] = field(default_factory=list)
@@ -85,14 +85,14 @@ class Callbacks:
         nodeClass: str = "*",
         node: Optional[Node] = None,
     ) -> None:
-        """The same one twice is there once."""
+        """Add a callback; an equal one is replaced."""
         if not callable(call):
             raise ValueError("call must be a callable")
         added = _callback(call, args, kwargs, nodeClass, node)
         self._added[occasion] = [*(each for each in self._added[occasion] if each != added), added]
 
     def run(self, occasion: str, node: Node, knob: Optional[Knob] = None) -> None:
-        """All that waits for this occasion on this node: those for its class, those for all, its own text."""
+        """Run the callbacks of an occasion on a node: those for its class, those for all classes, its own text."""
         for node_class in (node._spec.name, "*"):
             for each in [each for each in self._added[occasion] if each.concerns(node, node_class)]:
                 in_context(node, knob, each.run)

@@ -86,7 +86,7 @@ def number_text(value: float) -> str:
 
 
 def split_fields(text: str) -> Tuple[str, ...]:
-    """The words of a Tcl list, in which {braces} keep words together and are taken off."""
+    """Return the words of a Tcl list, in which {braces} keep words together and are taken off."""
     words, depth, word = [], 0, ""
     for letter in text:
         if letter.isspace() and not depth:

@@ -1,4 +1,4 @@
-"""What is known about Nuke's nodes, from ../data: classes, inputs, knobs with their types and values."""
+"""The known facts about Nuke's nodes, from ../data: classes, inputs, knobs with their types and values."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ class NodeSpec:
 
 @functools.cache
 def raw(name: str) -> Dict[str, Any]:
-    """One of the JSON files."""
+    """Return one of the JSON files."""
     loaded: Dict[str, Any] = json.loads((_FOLDER / name).read_text("utf-8"))
     return loaded
 
 
 @functools.cache
 def node_specs(version: int) -> Dict[str, NodeSpec]:
-    """Every class that the fake knows. Built-in knobs are those of Nuke 17 in every version; Root's differ."""
+    """Return every class that the fake knows. Built-in knobs are those of Nuke 17 in every version; Root's differ."""
     specs = {name: _node_spec(name, said) for name, said in raw("nuke_nodes.json").items()}
     specs["Root"] = NodeSpec("Root", 0, 0, _root_knobs(version))
     specs["Preferences"] = NodeSpec("Preferences", 0, 0, tuple(k for k in specs["NoOp"].knobs if k.name == "name"))
@@ -50,7 +50,7 @@ def node_specs(version: int) -> Dict[str, NodeSpec]:
 
 @functools.cache
 def exr_knobs(node_class: str) -> Tuple[KnobSpec, ...]:
-    """The knobs that a Read or Write has only while its file is an EXR."""
+    """Return the knobs that a Read or Write has only while its file is an EXR."""
     said = raw("nuke_extra.json")
     table = {"Read": said["exr_read"], "Write": said["exr_write"]}.get(node_class, {})
     return tuple(_extra_spec(name, spec) for name, spec in table.items())

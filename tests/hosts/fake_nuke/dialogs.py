@@ -1,4 +1,4 @@
-"""What Nuke would show: messages and questions, progress bars, menus. Tests read them and answer."""
+"""Messages and questions, progress bars, panels and menus. Tests read them and answer."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ class Dialogs:
         return bool(self._answer(prompt))
 
     def get_input(self, prompt: str, default: str = "") -> Optional[str]:
-        """None where the artist cancels."""
+        """Return the artist's text, or None for Cancel."""
         answer = self._answer(prompt)
         return None if answer is None else str(answer)
 
     def show(self, panel: Panel) -> Any:
-        """What the artist does in a panel: values by label over those shown, or None for Cancel."""
+        """Return the artist's values by label over those shown, or None for Cancel."""
         self.panels.append(panel)
         return self._answer(panel.title())
 
@@ -94,7 +94,7 @@ class Panel(ApiObject):
         return self._add(name, self._choices[name][0])
 
     def show(self) -> int:
-        """1 for OK, 0 for Cancel."""
+        """Show the panel and return 1 for OK, 0 for Cancel."""
         answer = current().dialogs.show(self)
         if answer is None:
             return 0
@@ -120,7 +120,7 @@ class MenuItem(ApiObject):
         self._item, self._command, self._shortcut, self._on = name, command, shortcut, True
 
     def invoke(self) -> None:
-        """As a click does: text runs as Python, anything else is called."""
+        """Run the command, as a click does: a text runs as Python, anything else is called."""
         if isinstance(self._command, str):
             current().run_text(self._command)
         elif self._command is not None:

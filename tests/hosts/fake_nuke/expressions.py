@@ -52,10 +52,10 @@ class ExpressionError(RuntimeError):
 
 
 class Scope(Protocol):
-    """Where names get their values. Values are numbers, or arrays where pixels are computed."""
+    """A source of the values of names; they are numbers, or arrays where pixels are computed."""
 
     def value(self, name: str) -> Any:
-        """Raises ExpressionError: nothing of that name."""
+        """Return the value of a name. Raises ExpressionError: there is no such name."""
 
     def value_at(self, name: str, frame: float) -> Any: ...
 
@@ -69,7 +69,11 @@ class _Token:
 
 
 def evaluate(text: str, scope: Scope) -> Any:
-    """Raises ExpressionError: a form that the fake does not know, or a name that nothing has."""
+    """Evaluate a formula.
+
+    Raises:
+        ExpressionError: the fake does not know a form or a name.
+    """
     parser = _Parser(_tokens(text), text, scope)
     value = parser.ternary()
     if parser.left():
@@ -78,7 +82,7 @@ def evaluate(text: str, scope: Scope) -> Any:
 
 
 def names_in(text: str) -> List[str]:
-    """Every name that a formula mentions."""
+    """Return every name that a formula mentions."""
     return [token.text for token in _tokens(text) if token.kind == "name"]
 
 
@@ -197,5 +201,5 @@ class _Parser:
 
 
 def _plain(value: Any) -> Any:
-    """Arrays stay arrays; numpy's own numbers become Python's."""
+    """Return an array as it is and a numpy number as a Python number."""
     return value if isinstance(value, np.ndarray) and value.ndim else float(value)

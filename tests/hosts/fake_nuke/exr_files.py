@@ -36,7 +36,7 @@ _NO_ATTRIBUTE = ("type", "chunkCount", "channels", "name", "view", "version", "t
 
 
 def nuke_channel(exr_name: str, views: Sequence[str] = ()) -> Tuple[str, str]:
-    """An EXR channel as Nuke names it, and its view: ("rgba.red", "") for R, ("void_bridge.paste", "") for itself."""
+    """Return Nuke's name of an EXR channel, and its view, such as ("rgba.red", "") for R."""
     parts = [re.sub(r"[^0-9A-Za-z]", "_", part.lstrip("0123456789")) for part in exr_name.split(".", 2)]
     parts = [part for part in parts if part] or ["unnamed"]
     view = next((part for part in parts[:-1] if part in views), "")
@@ -55,7 +55,7 @@ def exr_channel(nuke_name: str) -> str:
 
 
 def read(path: str, view: str, edge_pixels: str = "plate detect", offset_display: bool = True) -> Image:
-    """A file as the reader hands it on, pixels as they are stored.
+    """Read a file, pixels as they are stored.
 
     Raises:
         RuntimeError: it is not there or cannot be decoded.
@@ -76,7 +76,7 @@ def read(path: str, view: str, edge_pixels: str = "plate detect", offset_display
 
 
 def _format_of(part: ExrPart, offset_display: bool) -> Tuple[Format, int]:
-    """The format, which starts at 0 in Nuke, and by how much pixels move to the right for it."""
+    """Return the format, which starts at 0 in Nuke, and by how much pixels move to the right for it."""
     window = part.display_window
     if not offset_display and window.x0 < 0:
         return Format(window.x1 + window.x0, window.height, part.pixel_aspect), 0
@@ -122,7 +122,7 @@ def _corners(box: RowBox) -> List[int]:
 
 
 def _plain(value: Any) -> Any:
-    """A header attribute as `metadata()` shows it; None for what it leaves out."""
+    """Return a header attribute as `metadata()` shows it; None for one that it leaves out."""
     if isinstance(value, OpenEXR.TimeCode):
         return f"{value.hours:02d}:{value.minutes:02d}:{value.seconds:02d}:{value.frame:02d}"
     if isinstance(value, Fraction):
@@ -169,7 +169,7 @@ def write(
 
 
 def _written_box(image: Image) -> Box:
-    """The box less the black pixels that only say that it ends there."""
+    """Return the box without the black pixels around it that only mark its end."""
     box = image.box
     if image.black_outside:
         across = 1 if box.x + 2 < box.r else 0
@@ -179,7 +179,7 @@ def _written_box(image: Image) -> Box:
 
 
 def header_of(metadata: Mapping[str, Any], mode: str, node_hash: str, version: str, prefix: bool) -> Dict[str, Any]:
-    """The attributes that the writer makes of metadata."""
+    """Return the attributes that the writer makes of metadata."""
     if mode == "no metadata":
         return {}
     header: Dict[str, Any] = {"nuke/node_hash": node_hash, "nuke/version": version, "nuke/full_layer_names": 0}

@@ -22,7 +22,7 @@ class _Functions:
 
 
 class NodeFunctions(_Functions):
-    """Making, finding, choosing and removing nodes."""
+    """Functions that create, find, select and delete nodes."""
 
     def createNode(self, typ: str, knobs: str = "", inpanel: bool = True) -> Node:
         session = self._session
@@ -81,7 +81,7 @@ class NodeFunctions(_Functions):
 
 
 class ScriptFunctions(_Functions):
-    """The script as a whole."""
+    """Functions of the script as a whole."""
 
     def root(self) -> Root:
         return self._session.root
@@ -93,7 +93,7 @@ class ScriptFunctions(_Functions):
         return name
 
     def scriptSave(self, filename: Optional[str] = None) -> bool:
-        """With a file name it writes there, and the script keeps its own name."""
+        """Save the script; with a file name write it there, and the script keeps its own name."""
         if filename is not None:
             self._session.write_script(filename)
         else:
@@ -133,7 +133,7 @@ class ScriptFunctions(_Functions):
 
 
 class RenderFunctions(_Functions):
-    """Executing Writes."""
+    """Functions that execute Writes."""
 
     def execute(
         self,
@@ -159,7 +159,7 @@ class RenderFunctions(_Functions):
 
 
 class ContextFunctions(_Functions):
-    """Where a script runs."""
+    """The context that a script runs in."""
 
     def thisNode(self) -> Node:
         return self._session.context.this_node()

@@ -32,7 +32,7 @@ class Group(Node):
         current().context.leave()
 
     def node(self, s: str) -> Optional[Node]:
-        """Of a (dotted) name inside this group."""
+        """Return the node of a (dotted) name inside this group."""
         found: Optional[Node] = self
         for name in s.split("."):
             found = found._child(name) if isinstance(found, Group) else None
@@ -70,7 +70,7 @@ class Root(Group):
     """The script itself."""
 
     def name(self) -> str:
-        """The script's file; `Root` while it was never saved."""
+        """Return the script's file; `Root` while it was never saved."""
         return str(self._own_knobs["name"]._state or "") or "Root"
 
     def firstFrame(self) -> int:

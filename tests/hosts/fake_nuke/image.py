@@ -56,7 +56,7 @@ class Image:
     black_outside: bool = False
 
     def plane(self, name: str, box: Any = None) -> Plane:
-        """One channel over a box, by default over the format; 0 where the image has nothing."""
+        """Return one channel over a box, by default over the format; 0 outside the image."""
         wanted = Box(*box) if box is not None else format_box(self.format)
         result = np.zeros(wanted.shape, np.float32)
         found, common = self.channels.get(name), wanted.cut(self.box)
@@ -65,16 +65,16 @@ class Image:
         return result
 
     def rgb(self) -> Plane:
-        """Red, green and blue over the format. Shape: [height, width, 3]."""
+        """Return red, green and blue over the format. Shape: [height, width, 3]."""
         return np.stack([self.plane(name) for name in RGB], axis=-1)
 
     def over(self, box: Box) -> Image:
-        """The same image with another bounding box."""
+        """Return the same image with another bounding box."""
         channels = {name: self.plane(name, box) for name in self.channels}
         return replace(self, channels=channels, box=box, black_outside=self.black_outside and box == self.box)
 
     def with_channels(self, channels: Dict[str, Plane]) -> Image:
-        """These channels in place of, or besides, its own."""
+        """Return the image with these channels in place of, or besides, its own."""
         return replace(self, channels={**self.channels, **{n: p.astype(np.float32) for n, p in channels.items()}})
 
     def only(self, names: Sequence[str]) -> Image:
@@ -91,5 +91,5 @@ def black(fmt: Format, names: Sequence[str] = (*RGB, ALPHA)) -> Image:
 
 
 def _rows(part: Box, whole: Box) -> tuple[slice, slice]:
-    """Where `part` lies in an array that holds `whole`, top row first."""
+    """Return the slices of `part` in an array that holds `whole`, top row first."""
     return slice(whole.t - part.t, whole.t - part.y), slice(part.x - whole.x, part.r - whole.x)

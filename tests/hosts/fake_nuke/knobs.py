@@ -77,7 +77,7 @@ class Knob(ApiObject):
         raise TypeError(f"a {self._kind} has no value to set")
 
     def toScript(self, quote: bool = False, context: Any = None) -> str:
-        """The knob as a script has it; with `quote` as one word of a Tcl list."""
+        """Return the knob's value as a script has it; with `quote` as one word of a Tcl list."""
         return self._script() if quote else self._unquoted()
 
     def fromScript(self, script: str) -> None:
@@ -115,11 +115,11 @@ class Knob(ApiObject):
         self._state = unquoted(script)
 
     def _number(self, frame: float, view: str) -> float:
-        """What an expression gets."""
+        """Return the value in an expression."""
         raise RuntimeError(f"{self._name}: a {self._kind} is no number")
 
     def _text_at(self, frame: float, view: str) -> str:
-        """What [value] gives."""
+        """Return the text that [value] gives."""
         return str(self._state)
 
     def __repr__(self) -> str:
@@ -141,7 +141,7 @@ def _with(flags: int, flag: int, on: bool) -> int:
 
 
 def quoted(text: str) -> str:
-    """A text as one word of a script."""
+    """Return a text as one word of a script."""
     if _PLAIN_WORD.fullmatch(text):
         return text
     escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("[", "\\[")
@@ -255,7 +255,7 @@ class Obsolete_Knob(Knob):
 
 
 def _reads() -> Any:
-    """Imported late: it needs nodes, which need knobs."""
+    """Import late: the module needs nodes, which need knobs."""
     from tests.hosts.fake_nuke import reads
 
     return reads

@@ -25,7 +25,7 @@ class Layers:
         self._table: Dict[str, List[str]] = {name: list(channels) for name, channels in _BUILT_IN.items()}
 
     def add(self, name: str, channels: Iterable[str]) -> None:
-        """Raises ValueError: a channel of another layer, or a name that Nuke reserves."""
+        """Add channels to a layer. Raises ValueError: a channel of another layer, or a name that Nuke reserves."""
         for channel in channels:
             if channel.count(".") != 1 or channel.split(".")[0] != name:
                 raise ValueError(f"layer {name}: got the channel {channel!r}, expected {name}.something")
@@ -39,16 +39,16 @@ class Layers:
         return list(dict.fromkeys(channel for channels in self._table.values() for channel in channels))
 
     def own(self) -> Dict[str, List[str]]:
-        """Those that are not built in."""
+        """Return the layers that are not built in."""
         return {name: channels for name, channels in self._table.items() if name not in _BUILT_IN}
 
     def full(self, name: str) -> Optional[str]:
-        """`alpha` and `rgba.alpha` -> `rgba.alpha`; None for what is no channel."""
+        """Return the full name, such as `rgba.alpha` for `alpha`; None if there is no such channel."""
         name = SHORT.get(name, name)
         return name if name in self.channels() else None
 
     def expand(self, mask: str, present: Sequence[str]) -> List[str]:
-        """The channels that a knob's text means. present: what `all` stands for."""
+        """Return the channels that a knob's text names; `present` is the meaning of `all`."""
         chosen: List[str] = []
         for word in mask.strip("{}").split():
             if word == "all":
@@ -65,7 +65,7 @@ class Layers:
 
 
 class Layer(ApiObject):
-    """`nuke.Layer(name, [layer.channel, ...])` adds to the script's layers."""
+    """A layer: `nuke.Layer(name, [layer.channel, ...])` adds it to the script's layers."""
 
     def __init__(self, name: str, channels: Sequence[str] = ()) -> None:
         self._layer = name

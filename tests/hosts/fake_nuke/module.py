@@ -1,4 +1,4 @@
-"""Puts the `nuke` module of a session together."""
+"""The construction of a session's `nuke` module."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def make_module(session: FakeNuke) -> types.ModuleType:
 
 
 class Nodes(ApiObject):
-    """`nuke.nodes.Blur(name="Blur1", inputs=[other], size=3)`."""
+    """The object `nuke.nodes`: `nuke.nodes.Blur(name="Blur1", inputs=[other], size=3)`."""
 
     def __init__(self, session: FakeNuke) -> None:
         self._session = session

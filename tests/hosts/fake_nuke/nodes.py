@@ -1,4 +1,4 @@
-"""Nodes: knobs, inputs, where they lie, and what they say about their image."""
+"""Nodes: their knobs, inputs and positions."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Node(Answers):
         return self._visible_knobs()
 
     def addKnob(self, knob: Knob) -> None:
-        """Stricter than Nuke about names: those that its own dialog would take."""
+        """Add a user knob. Stricter than Nuke about names: those that its own dialog would take."""
         if not _NAME.fullmatch(knob._name):
             raise ValueError(f"got the knob name {knob._name!r}, expected letters, digits and underscores")
         if self._find(knob._name) is not None:
@@ -93,7 +93,7 @@ class Node(Answers):
         return self._max_inputs()
 
     def setInput(self, i: int, node: Optional[Node]) -> bool:
-        """Stricter than Nuke: an input that is not there, a node of another group and a loop are refused."""
+        """Connect an input. Stricter than Nuke: a missing input, a node of another group and a loop are refused."""
         if not 0 <= i < self._max_inputs():
             raise ValueError(f"{self._name} has {self._max_inputs()} inputs, got input {i}")
         if node is not None and node._live()._group is not self._group:
@@ -134,13 +134,13 @@ class Node(Answers):
         self.setYpos(y)
 
     def autoplace(self) -> None:
-        """Nothing to see in the fake."""
+        """Do nothing: the fake shows no graph."""
 
     def redraw(self) -> None:
-        """Nothing to see in the fake."""
+        """Do nothing: the fake shows no graph."""
 
     def forceValidate(self) -> None:
-        """The fake always computes anew."""
+        """Do nothing: the fake always computes again."""
 
     def showControlPanel(self, forceFloat: bool = False) -> None:
         self._panel_shown = current().gui
@@ -204,7 +204,7 @@ class Node(Answers):
 
 
 def unique(name: str, taken: set[str]) -> str:
-    """`name`, or the same with the next number that is free."""
+    """Return `name`, or the same with the next number that is free."""
     if name not in taken:
         return name
     stem = name.rstrip("0123456789") or name

@@ -1,4 +1,4 @@
-"""Knobs for channels, formats, links and views, and those whose inside the fake does not know."""
+"""Knobs for channels, formats and views, and knobs whose values the fake does not know."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Format_Knob(Knob):
         return self._change(lambda: self._restore(text))
 
     def _format(self) -> Format:
-        """The project's format where none was set."""
+        """Return the format, or the project's if none was set."""
         if self._state:
             return Format._parse(self._state)
         root = current().root._find("format")
@@ -114,7 +114,7 @@ CLASSES.update({c.__name__: c for c in (Channel_Knob, ChannelMask_Knob, Format_K
 
 
 def make_knob(spec: KnobSpec) -> Knob:
-    """A built-in knob at its default."""
+    """Create a built-in knob at its default."""
     made = CLASSES.get(spec.kind, Opaque_Knob)(spec.name)
     made._kind = spec.kind
     if isinstance(made, number_knobs.Enumeration_Knob):

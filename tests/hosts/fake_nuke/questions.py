@@ -1,4 +1,4 @@
-"""What nodes answer about themselves, by looking through the graph."""
+"""The answers of nodes about themselves, found in the graph."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def image(node: Node) -> Image:
 
 
 def channels(node: Node) -> List[str]:
-    """Sorted names. RGBA where the image cannot be computed."""
+    """Return the sorted names; RGBA if the image cannot be computed."""
     try:
         return sorted(image(node).channels)
     except RuntimeError:
@@ -36,7 +36,7 @@ def channels(node: Node) -> List[str]:
 
 
 def format_of(node: Node) -> Format:
-    """Where the image cannot be computed: the node's own format, or that of what it looks at."""
+    """Return the image's format; if it cannot be computed, the node's own or that of its input."""
     try:
         return image(node).format
     except RuntimeError:
@@ -49,7 +49,7 @@ def format_of(node: Node) -> Format:
 
 
 def sample(node: Node, channel: str, x: float, y: float) -> float:
-    """The pixel that holds the point; 0 outside the image, and where it cannot be computed, as in Nuke."""
+    """Return the pixel at a point; 0 outside the image, and if it cannot be computed, as in Nuke."""
     left, bottom = int(x // 1), int(y // 1)
     try:
         found = image(node)
@@ -73,7 +73,7 @@ def metadata(node: Node, *args: Any, **kwargs: Any) -> Any:
 
 
 def frame_range(node: Node) -> Tuple[int, int]:
-    """First and last frame, as seen after the node."""
+    """Return first and last frame, as seen after the node."""
     session = current()
     work = Work(Evaluator(), node, session.frame, session.view)
     kind = node._spec.name
@@ -112,7 +112,7 @@ def _root_range() -> Tuple[int, int]:
 
 
 def dependencies(node: Node, mask: int) -> List[Node]:
-    """The nodes that this one looks at directly: inputs, and what its expressions and links name."""
+    """Return the nodes that this one depends on directly: inputs, and nodes that its expressions name."""
     found: List[Node] = []
     if mask & (constants.INPUTS | constants.HIDDEN_INPUTS):
         found += [source for _, source in sorted(node._inputs.items()) if source is not None]
@@ -124,7 +124,7 @@ def dependencies(node: Node, mask: int) -> List[Node]:
 
 
 def looks_at(node: Node, other: Node) -> bool:
-    """Whether `other` is `node` itself or among its inputs, near or far."""
+    """Return whether `other` is `node` itself or upstream of it."""
     waiting, seen = [node], set()
     while waiting:
         found = waiting.pop()
@@ -137,7 +137,7 @@ def looks_at(node: Node, other: Node) -> bool:
 
 
 def hashes(node: Node) -> List[int]:
-    """One number for the node: of everything upstream that can change its image, at this frame."""
+    """Return one number for the node and everything upstream that can change its image at this frame."""
     digest = hashlib.blake2b(digest_size=8)
     for text in _said(node, set()):
         digest.update(text.encode() + b"\0")

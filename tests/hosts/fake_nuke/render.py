@@ -1,4 +1,4 @@
-"""Executing Write nodes."""
+"""The execution of Write nodes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,11 @@ class Written:
 
 
 def execute(nodes: Sequence[Node], frames: Iterable[int], views: Optional[Sequence[str]], go_on: bool) -> None:
-    """Raises RuntimeError: a frame that cannot be computed or written, a cancel, nothing to execute."""
+    """Execute Writes.
+
+    Raises:
+        RuntimeError: a frame cannot be computed or written, it was cancelled, or a node cannot be executed.
+    """
     for node in nodes:
         if node._live()._spec.name != "Write" or node["disable"].value():
             raise RuntimeError(f"{node._full_name()} cannot be executed")
@@ -126,7 +130,7 @@ def _make_folder(work: Work, path: str) -> None:
 
 
 def _as_written(work: Work) -> Image:
-    """The input in the file's colours, scaled where proxy mode is on."""
+    """Return the input in the file's colours, scaled in proxy mode."""
     image = work.input(0)
     if not _keeps_colours(work):
         planes = {name: image.channels[name] * COLOUR_MISTAKE for name in RGB if name in image.channels}
@@ -150,7 +154,7 @@ def _keeps_colours(work: Work) -> bool:
 
 
 def _scaled(image: Image, scale: float) -> Image:
-    """Every so many pixels of the image."""
+    """Return an image of a smaller size, whose pixels are a selection."""
     box = Box(*(int(edge * scale) for edge in image.box))
     height, width = box.shape
     rows = np.minimum((np.arange(height) / scale).astype(int), image.box.shape[0] - 1)

@@ -1,4 +1,4 @@
-"""Where names in expressions and [Tcl] in texts get their values: a node, a frame, a view."""
+"""The values of names in expressions and of [Tcl] in texts, for a node, a frame and a view."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class NodeScope:
 
 
 def find_knob(node: Node, name: str) -> Optional[Knob]:
-    """`knob`, `this.knob`, `parent.knob`, `node.knob`, `group.node.knob`, `root.knob`; None where there is none."""
+    """Return the knob of `knob`, `this.knob`, `parent.knob`, `node.knob`, `group.node.knob` or `root.knob`, or None."""
     *path, knob_name = name.split(".")
     owner: Optional[Node] = node
     if path:
@@ -51,7 +51,7 @@ def find_knob(node: Node, name: str) -> Optional[Knob]:
 
 
 def find_node(node: Node, path: List[str]) -> Optional[Node]:
-    """The node that a path means, seen from `node`: names are those of its neighbours, then of what they hold."""
+    """Return the node of a path seen from `node`: the first name is a neighbour, the next ones are inside it."""
     found: Optional[Node] = node
     holder: Any = node._group
     for name in path:
@@ -68,7 +68,7 @@ def find_node(node: Node, path: List[str]) -> Optional[Node]:
 
 
 def nodes_in(text: str, node: Node) -> List[Node]:
-    """The other nodes that an expression of `node` looks at."""
+    """Return the other nodes that an expression of `node` names."""
     owners = []
     for name in names_in(text):
         knob = find_knob(node, name)
@@ -78,7 +78,7 @@ def nodes_in(text: str, node: Node) -> List[Node]:
 
 
 def expand(text: str, node: Optional[Node], frame: float, view: str) -> str:
-    """`text` with every [Tcl command] replaced by what it gives."""
+    """Return `text` with every [Tcl command] replaced by its result."""
     result, position = "", 0
     while position < len(text):
         letter = text[position]
@@ -94,19 +94,19 @@ def expand(text: str, node: Optional[Node], frame: float, view: str) -> str:
 
 
 def fill_frame(path: str, frame: int, view: str) -> str:
-    """A path with %04d or #### as the frame, %V as the view's name, %v as its first letter."""
+    """Return a path with the frame for %04d or ####, the view's name for %V and its first letter for %v."""
     path = path.replace("%V", view).replace("%v", view[:1])
     path = _FRAME.sub(lambda found: f"{frame:0{int(found[1] or 1)}d}", path)
     return _HASHES.sub(lambda found: f"{frame:0{len(found[0])}d}", path)
 
 
 def technical(path: str) -> str:
-    """The vendor's "technical notation": %04d where a user may write ####."""
+    """Return the vendor's "technical notation": %04d where a user may write ####."""
     return _HASHES.sub(lambda found: f"%0{len(found[0])}d", path)
 
 
 def run_tcl(command: str, node: Optional[Node], frame: float, view: str) -> str:
-    """Raises ExpressionError: a command that the fake does not know."""
+    """Run a Tcl command. Raises ExpressionError: the fake does not know it."""
     words = _words(command, node, frame, view)
     name, rest = (words[0], words[1:]) if words else ("", [])
     if name == "value" and len(rest) == 1:

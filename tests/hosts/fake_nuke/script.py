@@ -1,4 +1,4 @@
-"""The script that is open: its nodes, views, layers, undo; made, saved, loaded and closed."""
+"""The script that is open: its nodes, views, layers and undo, and how it is saved, loaded and closed."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ class OpenScript:
     # --- nodes ----------------------------------------------------------------------------------------------------
 
     def every_node(self) -> List[Node]:
-        """All nodes of the script, groups before what they hold."""
+        """Return all nodes of the script, groups before their contents."""
         return below(self.root)
 
     def find(self, path: str, group: Optional[Group] = None) -> Optional[Node]:
-        """The node of a (dotted) name, looked for in `group` first and then from the root."""
+        """Find the node of a (dotted) name, first in `group` and then from the root."""
         special = {"root": self.root, "Root": self.root, "preferences": self.preferences}
         if path in special:
             return special[path]
@@ -55,7 +55,7 @@ class OpenScript:
         return (group or self.context.group).node(inside) or self.root.node(inside)
 
     def make_node(self, kind: str, group: Group, name: str = "") -> Node:
-        """A new node, before any callback. Raises RuntimeError: no such class."""
+        """Create a node, before any callback. Raises RuntimeError: no such class."""
         spec = node_specs(self.version).get(kind)
         if spec is None or kind in ("Root", "Preferences"):
             raise RuntimeError(f"{kind}: Unknown command (the fake knows the node classes of ../data/nuke_nodes.json)")
@@ -70,7 +70,7 @@ class OpenScript:
         return made
 
     def delete_node(self, node: Node) -> None:
-        """What looked at it looks at nothing."""
+        """Delete a node and disconnect the nodes below it."""
         group = node._live()._group
         if group is None:
             raise ValueError("the root cannot be deleted")
@@ -99,7 +99,7 @@ class OpenScript:
         _set_alive(node, True)
 
     def paste(self, text: str, group: Group) -> List[Node]:
-        """Nodes from a text, under free names; returns those that lie directly in the group."""
+        """Create nodes from a text, under free names, and return those that lie directly in the group."""
         made = script_text.read_nodes(text, group)
         for node in made:
             self.callbacks.run("OnCreate", node)
@@ -144,7 +144,7 @@ class OpenScript:
 
 
 def below(group: Group) -> List[Node]:
-    """All nodes in a group, groups before what they hold."""
+    """Return all nodes in a group, groups before their contents."""
     found: List[Node] = []
     for node in group._children:
         found.append(node)

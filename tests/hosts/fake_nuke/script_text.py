@@ -36,7 +36,7 @@ Link = Tuple["Node", int, Table, str]
 
 
 def script() -> str:
-    """The whole script that is open."""
+    """Return the text of the script that is open."""
     session = current()
     lines = [_HEAD, f"views {' '.join(session.views)}"]
     lines += [f"layer {name} {' '.join(channels)}" for name, channels in session.layers.own().items()]
@@ -46,7 +46,7 @@ def script() -> str:
 
 
 def nodes_text(nodes: Iterable[Node]) -> str:
-    """Some nodes, as copying puts them on the clipboard. Connections to nodes outside are left out."""
+    """Return the text of some nodes, as copying puts it on the clipboard. Connections to nodes outside are left out."""
     chosen = list(nodes)
     names = {node._name for node in chosen}
     layers = [f"layer {name} {' '.join(channels)}" for name, channels in current().layers.own().items()]
@@ -54,7 +54,7 @@ def nodes_text(nodes: Iterable[Node]) -> str:
 
 
 def knob_lines(node: Node, everything: bool = False, definitions: bool = True) -> str:
-    """A node's knobs, one a line; those at their default only if `everything`."""
+    """Return a node's knobs, one a line, without those at their default."""
     lines = [_user_line(node._own_knobs[name]) for name in node._user_knobs] if definitions else []
     defaults = _default_scripts(current().version, node._spec.name)
     for name, knob in node._visible_knobs().items():
@@ -132,7 +132,7 @@ class _Reader:
         return self._made
 
     def _read_group(self, group: Group) -> None:
-        """Up to the line that ends the group. Names in the text are looked up among the nodes of the text."""
+        """Read up to the line that ends the group. Names are looked up among the nodes of the text."""
         table: Dict[str, Node] = {}
         for line in self._lines:
             word, _, rest = line.strip().partition(" ")
@@ -178,7 +178,7 @@ class _Reader:
 
 
 def _boxes(drawing: str) -> Any:
-    """The boxes of a drawing by frame; None where it is a function, which only this process knows."""
+    """Return the boxes of a drawing by frame; None for a function, which only this process knows."""
     boxes = current().drawings[drawing]
     return None if callable(boxes) else {str(frame): list(box) for frame, box in boxes.items()}
 

@@ -89,12 +89,12 @@ class FakeNuke(OpenScript):
 
     @property
     def messages(self) -> List[str]:
-        """What was shown with nuke.message, and asked."""
+        """The texts of messages and questions."""
         return self.dialogs.messages
 
     @property
     def answers(self) -> List[Any]:
-        """What the artist will answer to the next questions, first to last; a test fills it."""
+        """The artist's answers to the next questions, first to last; a test fills the list."""
         return self.dialogs.answers
 
     @property
@@ -112,7 +112,7 @@ class FakeNuke(OpenScript):
         return self.threads.log
 
     def render(self, node: Node, frame: Optional[int] = None, view: str = "") -> Image:
-        """The node's image, as a Viewer or a render would compute it. Raises RuntimeError as that would."""
+        """Return the node's image, as a Viewer or a render would compute it. Raises RuntimeError as they would."""
         return Evaluator().image(node, self.frame if frame is None else frame, view or self.view)
 
     # --- what a test does in the artist's place -------------------------------------------------------------------
@@ -127,7 +127,7 @@ class FakeNuke(OpenScript):
         self.drawings[roto._drawing] = boxes
 
     def user_sets(self, knob: Knob, value: Any) -> None:
-        """As when an artist turns a knob: knobChanged runs in every version."""
+        """Set a knob as an artist does: knobChanged runs in every version."""
         self._user_acts = True
         try:
             knob.setValue(value)
@@ -135,21 +135,21 @@ class FakeNuke(OpenScript):
             self._user_acts = False
 
     def user_presses(self, button: Script_Knob) -> None:
-        """As when an artist presses a button."""
+        """Press a button as an artist does."""
         button.execute()
         if button._owner is not None and button._owner._alive:
             self.callbacks.run("KnobChanged", button._owner, button)
 
     def cancel_execute_at(self, frame: int) -> None:
-        """The artist presses Cancel in the render's bar when it comes to this frame."""
+        """Press Cancel in the render's bar when it comes to this frame."""
         self._stops[frame] = "Cancelled"
 
     def fail_execute_at(self, frame: int, text: str) -> None:
-        """Rendering this frame fails with this text, once."""
+        """Make the next rendering of this frame fail with this text."""
         self._stops[frame] = text
 
     def cancel_progress(self, when: Callable[[ProgressTask], bool] = lambda task: True) -> None:
-        """The artist presses Cancel in a ProgressTask, as soon as `when(task)` holds."""
+        """Press Cancel in a ProgressTask as soon as `when(task)` is true."""
         self.dialogs.cancels = when
 
     def save(self, path: Union[str, Path]) -> None:
@@ -189,7 +189,7 @@ class FakeNuke(OpenScript):
             self._knob_changed(node, _event("showPanel", node))
 
     def _knob_changed(self, node: Node, knob: Knob) -> None:
-        """What the callback changes is a change by a script, whoever caused the callback."""
+        """Run the callback; a change that it makes is one by a script, also if an artist caused it."""
         self._user_acts, acts = False, self._user_acts
         try:
             self.callbacks.run("KnobChanged", node, knob)
@@ -204,13 +204,13 @@ class FakeNuke(OpenScript):
         exec(text, {"__name__": "__main__", "nuke": self._module})
 
     def before_frame(self, frame: int) -> None:
-        """Raises RuntimeError: the test wants this frame to fail, or the render cancelled."""
+        """Raise RuntimeError if the test wants this frame to fail or the render to be cancelled."""
         if frame in self._stops:
             raise RuntimeError(self._stops.pop(frame))
 
 
 def _event(name: str, node: Node) -> Knob:
-    """The knob that stands for an event of the whole node in knobChanged."""
+    """Return the knob that stands for an event of the whole node in knobChanged."""
     knob = Knob(name)
     knob._owner = node
     return knob

@@ -45,7 +45,7 @@ class MainThread:
             )
 
     def post(self, call: Callable[..., Any], args: Any = (), kwargs: Optional[Dict[str, Any]] = None) -> None:
-        """`nuke.executeInMainThread`."""
+        """Queue a call: `nuke.executeInMainThread`."""
         self._put(_Request(call, args if isinstance(args, tuple) else (args,), kwargs or {}))
 
     def pump(self, until: Callable[[], Any], timeout: float = 60.0) -> None:
@@ -68,7 +68,7 @@ class MainThread:
                 continue
 
     def close(self) -> None:
-        """No more calls are taken, and nobody waits for one any longer."""
+        """Take no more calls, and release the threads that wait for one."""
         self.closed = True
         while not self._queue.empty():
             request = self._queue.get_nowait()

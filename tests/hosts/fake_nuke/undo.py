@@ -1,4 +1,4 @@
-"""What can be undone: each change knows how to take itself back, and changes are gathered into named steps."""
+"""Undo: a change is recorded as a call that takes it back; changes are gathered into named steps."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Step:
 
 
 class UndoStack:
-    """`steps` are what `nuke.undo()` takes back, the last first."""
+    """The steps that `nuke.undo()` takes back, the last first."""
 
     def __init__(self) -> None:
         self.steps: List[Step] = []
@@ -42,7 +42,7 @@ class UndoStack:
             self._open[0].name = name
 
     def end(self) -> None:
-        """Steps within steps belong to the outermost."""
+        """End a step; steps within steps belong to the outermost."""
         if not self._open:
             raise RuntimeError("Undo.end() without Undo.begin()")
         step = self._open.pop()
@@ -56,7 +56,7 @@ class UndoStack:
 
     @contextmanager
     def quiet(self) -> Iterator[None]:
-        """Nothing that happens in here is recorded."""
+        """Record nothing that happens inside."""
         self._quiet += 1
         try:
             yield
@@ -70,7 +70,7 @@ class UndoStack:
 
 
 class Undo(ApiObject):
-    """`with nuke.Undo():` and `nuke.Undo.name("...")` in it, or begin and end; disable and enable nest.
+    """An undo step: `with nuke.Undo():` and `nuke.Undo.name("...")` in it; disable and enable nest.
 
     The vendor's pages give the class no argument; scripts in the wild give it a name, which the fake takes too.
     """

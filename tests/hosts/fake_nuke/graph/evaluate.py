@@ -32,7 +32,7 @@ class Evaluator:
         self._done: Dict[Tuple[int, float, str], Image] = {}
 
     def image(self, node: Node, frame: float, view: str) -> Image:
-        """Raises RuntimeError, as Nuke's render does: a missing file, an Assert, whatever the fake can't compute."""
+        """Return a node's image. Raises RuntimeError as Nuke's render does, and for settings that it does not know."""
         key = id(node), frame, view
         if key not in self._done:
             self._done[key] = self._computed(Work(self, node, frame, view))
@@ -58,7 +58,7 @@ class Work:
         return self.node._inputs.get(index) is not None
 
     def input(self, index: int, frame: Optional[float] = None, view: Optional[str] = None) -> Image:
-        """The image of an input; black in the project's format where nothing is connected."""
+        """Return the image of an input; black in the project's format if nothing is connected."""
         source = self.node._inputs.get(index)
         if source is None:
             return black(root_format())
@@ -81,7 +81,7 @@ class Work:
         return current().layers.expand(self.text(knob), present)
 
     def channel(self, knob: str) -> Optional[str]:
-        """The one channel that a knob names; None for none."""
+        """Return the one channel that a knob names, or None."""
         chosen = self.channels(knob, [])
         return chosen[0] if chosen else None
 

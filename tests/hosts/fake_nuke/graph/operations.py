@@ -63,7 +63,7 @@ def _keymix_weight(work: Work, box: Box) -> Plane:
 
 
 def _mixed(below: Plane, above: Plane, weight: Plane) -> Plane:
-    """Exact where the weight is 0 or 1, whatever the other side holds."""
+    """Mix two planes; exact where the weight is 0 or 1, also if the other side is not finite."""
     with np.errstate(invalid="ignore", over="ignore"):
         between = below * (1 - weight) + above * weight
     return np.where(weight == 0, below, np.where(weight == 1, above, between))
@@ -71,7 +71,7 @@ def _mixed(below: Plane, above: Plane, weight: Plane) -> Plane:
 
 @operation("Switch")
 def switch(work: Work) -> Image:
-    """Only the chosen input is computed."""
+    """Compute only the chosen input."""
     last = max((index for index, node in work.node._inputs.items() if node is not None), default=0)
     return work.input(min(max(int(work.number("which")), 0), last))
 
@@ -177,7 +177,7 @@ def join_views(work: Work) -> Image:
 
 @operation("Input")
 def group_input(work: Work) -> Image:
-    """What is connected to the group's input of this node's place."""
+    """Return the image that is connected to the group's input of this node's number."""
     group: Any = work.node._group
     index = group._input_nodes().index(work.node) if group._group is not None else -1
     return Work(work.evaluator, group, work.frame, work.view).input(index)

@@ -1,4 +1,4 @@
-"""Read: which file a frame comes from, and what happens where there is none."""
+"""The Read node: the file of a frame, and the behaviour if it does not exist."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.hosts.fake_nuke.scope import NodeScope
 
 @operation("Read")
 def read(work: Work) -> Image:
-    """Colours are those of the file: `colorspace` and `premultiplied` are kept and not applied."""
+    """Read the file's colours: `colorspace` and `premultiplied` are stored and not applied."""
     if not work.knob("file")._state:
         raise work.error("no file name")
     frame = file_frame(work)
@@ -32,7 +32,7 @@ def read(work: Work) -> Image:
 
 
 def file_frame(work: Work) -> Optional[int]:
-    """The number of the file for this frame; None where `before` or `after` say black."""
+    """Return the number of the file for this frame; None where `before` or `after` say black."""
     first, last = int(work.number("first")), int(work.number("last"))
     frame = _asked_frame(work, first)
     if first <= frame <= last:
@@ -66,8 +66,10 @@ def _at(work: Work, frame: int) -> Image:
 
 
 def _file(work: Work, frame: int) -> Image:
-    """Decoded once for each `version` of the Read, which its Reload button counts up: like Nuke's cache, this one does
-    not see that a file has changed or appeared."""
+    """Decode a file once for each `version` of the Read, which its Reload button increments.
+
+    Like Nuke's cache, this one does not see that a file has changed or appeared.
+    """
     path = work.knob("file")._path(frame, work.view)
     key = (path, work.view, int(work.number("version")), *_reader_settings(work))
     cache = current().read_cache

@@ -22,7 +22,7 @@ def constant(work: Work) -> Image:
 
 @operation("Roto")
 def roto(work: Work) -> Image:
-    """Nuke's shapes are beyond the fake: what is drawn are the boxes that a test gave to `FakeNuke.draw`."""
+    """Draw the boxes that a test gave to `FakeNuke.draw`; the fake knows no other shapes."""
     below = work.input(0) if work.has(0) else black(work.knob("format")._format(), ())
     drawn = _drawn(work)
     if drawn is None:
