@@ -108,7 +108,7 @@ class Dialogs:
 
     def show_picture(self, path: str) -> None:
         """Show the path of a PNG in the next dialog."""
-        self._messages.append(f"The preview lies at {path}")
+        self._messages.append(f"The preview is {path}")
 
     def show_engines(self, engines: Tuple[str, ...]) -> None:
         """Offer the engines of a server that answered, in the next dialog."""
@@ -139,7 +139,7 @@ class Dialogs:
         while self.host.is_alive() and not condition():
             if self.comp.GetData(STOP):
                 self.comp.SetData(STOP, None)
-                self._print("no longer waiting; run the script again to look after the job")
+                self._print("no longer waiting; run the script again to see the job")
                 return
             self.session.drain(POLL_S)
 
@@ -160,7 +160,7 @@ class Dialogs:
 
 def controls(comp: Composition, state: DialogState, messages: str, specs: Tuple[Option, ...]) -> Dict[int, Control]:
     """Return the controls of the dialog: messages, the action, the tools, and every setting under its own name."""
-    found: List[Control] = [notice("notes", "Said", messages)] if messages else []
+    found: List[Control] = [notice("notes", "message", messages)] if messages else []
     actions = [name for name, _ in ACTIONS]
     found.append(dropdown("action", "do", [text for _, text in ACTIONS], actions.index(state.action)))
     plates, mattes = [NONE, *plate_names(comp)], [NONE, *matte_names(comp)]
@@ -168,7 +168,7 @@ def controls(comp: Composition, state: DialogState, messages: str, specs: Tuple[
     for role in ROLES:
         found.append(dropdown(f"tool_{role}", role, mattes, _index(mattes, state.choice.mattes.get(role, ""))))
         is_inverted = int(role in state.choice.inverted)
-        label = f"{role} is drawn the other way"
+        label = f"invert {role}"
         found.append({1: f"invert_{role}", 2: "Checkbox", "Name": label, "Default": is_inverted})
     found += [control(spec, state.settings[spec.name]) for spec in specs]
     found.append(dropdown("depth", "written as", list(DEPTHS), DEPTHS.index(state.depth)))

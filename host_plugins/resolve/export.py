@@ -190,14 +190,14 @@ def version_stem(comp: Composition, plate: Operator) -> str:
 
 
 def _colourspace(settings: Settings) -> str:
-    """Return the plate's colour space, which Fusion does not tell a script and which is never assumed.
+    """Return the plate's colour space, which scripts cannot ask Fusion for and which is never assumed.
 
     Raises:
         ColourError: the artist has not named it.
     """
     if not settings.colorspace:
         raise ColourError(
-            f"the plate's colour space has to be said, {COLOURSPACE_EXAMPLES}; write it into 'colour space'"
+            f"the plate's colour space is not known; write its name into 'colour space', {COLOURSPACE_EXAMPLES}"
         )
     return settings.colorspace
 

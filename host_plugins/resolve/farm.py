@@ -225,7 +225,7 @@ def ask_farm_settings(comp: Composition, settings: FarmSettings, config: Config)
     specs = farm_specs(config, "this plate", "every plate with a remembered choice")
     error = ""
     while True:
-        controls = [notice("notes", "Said", error)] if error else []
+        controls = [notice("notes", "message", error)] if error else []
         controls += [control(spec, getattr(settings, spec.name)) for spec in specs]
         answer = comp.AskUser(TITLE, numbered(controls))
         if answer is None:

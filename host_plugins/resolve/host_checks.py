@@ -189,7 +189,7 @@ def _ui_manager_exists(fixture: FusionCheckFixture) -> str:
 
 def _dialog_answers(fixture: FusionCheckFixture) -> str:
     controls: Dict[int, Dict[Any, Any]] = {
-        1: {1: "said", 2: "Text", "Name": "Self-test", "Default": "Press OK.", "ReadOnly": True, "Lines": 1},
+        1: {1: "message", 2: "Text", "Name": "Self-test", "Default": "Press OK.", "ReadOnly": True, "Lines": 1},
         2: {1: "menu", 2: "Dropdown", "Name": "menu", "Options": {1: "a", 2: "b", 3: "c"}, "Default": 1},
         3: {1: "number", 2: "Screw", "Name": "number", "Default": 4, "Integer": True, "Min": 0, "Max": 9},
         4: {1: "flag", 2: "Checkbox", "Name": "flag", "Default": 1},
@@ -228,7 +228,7 @@ def _timer_ticks(fixture: FusionCheckFixture) -> str:
     options = {"ID": TIMER_WINDOW, "WindowTitle": f"{TITLE} Self-test", "Geometry": [300, 300, 360, 120]}
     window = dispatcher.AddWindow(options, [ui.VGroup({"Spacing": 6}, row)])
     timer = ui.Timer({"ID": "void_selftest", "Interval": 100})
-    assert timer is not None, "ui.Timer made none"
+    assert timer is not None, "ui.Timer returned none"
     senders: List[str] = []
 
     def tick(event: Any) -> None:

@@ -92,7 +92,7 @@ BUTTONS: Tuple[PanelButton, ...] = (
         "preview", "Preview", "Show this frame through the colour space above, with the mattes as the model sees them."
     ),
     PanelButton("cancel", "Cancel", "Stop this plate's job. Finished frames stay on disk."),
-    PanelButton("reload", "Reload", "Ask again how the job stands, and show finished frames again."),
+    PanelButton("reload", "Reload", "Ask for the job's state again, and show finished frames again."),
     PanelButton("compare", "Compare", "Make a movie: before, after, wipe."),
     PanelButton("open_folder", "Open folder", "Show the folder of the result."),
     PanelButton("check_server", "Check", "Say which server answers and what it can do.", "server"),
@@ -100,7 +100,7 @@ BUTTONS: Tuple[PanelButton, ...] = (
     PanelButton(
         "find_jobs",
         "Find jobs...",
-        "Show a job of the server beside this plate: one whose comp is gone, say.",
+        "Show a job of the server for this plate, for example one whose comp is lost.",
         "server",
     ),
 )
@@ -344,7 +344,7 @@ class FusionSession:
 
         def on_paste_matte(path: str, error: str) -> None:
             if error:
-                self.view.show_message(f"The result is there, its paste matte is not: {error}")
+                self.view.show_message(f"The result is shown, but its paste matte could not be written: {error}")
             elif self.host.is_alive() and state.id == jobs_of(self.comp).get(token, JobState()).id:
                 self._place_loader(token, state, path, PASTE)
 

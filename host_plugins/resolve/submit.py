@@ -55,7 +55,7 @@ class PreparedShot:
 
 
 class FusionSubmission:
-    """The way from a choice of tools to a job whose plate and mattes are on disk.
+    """The export of plates and mattes for jobs, one at a time.
 
     Args:
         comp: the composition.
@@ -77,7 +77,7 @@ class FusionSubmission:
     def check_not_waiting(self) -> None:
         """Raise UsageError if an export waits for the artist to render it."""
         if self._waiting is not None:
-            raise UsageError("an export waits for Render All Savers already; let it finish, or cancel it")
+            raise UsageError("an export already waits for Render All Savers; let it finish, or cancel it")
 
     def start(
         self, choice: ToolChoice, settings: Settings, depth: str = DEPTHS[0], exports: Optional[Path] = None
@@ -172,5 +172,7 @@ def preview_job(comp: Composition, choice: ToolChoice, settings: Settings) -> Tu
     finally:
         export.close()
     if not is_complete:
-        raise InputError("Fusion rendered nothing for this script, so there is no preview; Submit says what to do")
+        raise InputError(
+            "Fusion rendered nothing for this script, so there is no preview; Submit shows how to render by hand"
+        )
     return job, frame, folder / f"preview.{frame:04d}.png"

@@ -24,9 +24,9 @@ SIZE = [120, 60, 560, 980]
 PAGES: Tuple[Page, ...] = ("remove", "server")
 PICTURE_WIDTH = 520
 TICK_MS = 200
-FARM_JOB_TIP = "Who has a job that was submitted to a farm: the farm, and its number for the job, to be copied."
-_STILL_SENDING = "Frames are still on their way to the server; Close once more stops that."
-_STILL_SUBMITTING = "The farm has not answered yet; Close once more does not wait for that."
+FARM_JOB_TIP = "The farm that has the job, and the farm's id for it, to be copied."
+_STILL_SENDING = "Frames are still on their way to the server; press Close again to stop sending them."
+_STILL_SUBMITTING = "The farm has not answered yet; press Close again to close without its answer."
 
 Element = Any  # a widget that is not in a window yet: AddWindow takes it
 TOOL_TIPS = {
@@ -101,7 +101,7 @@ def _row(ui: UIManager, spec: Option) -> Element:
         return _labelled(ui, spec.label, spin_box({**options, "Minimum": spec.low, "Maximum": spec.high}))
     if spec.kind == "lines":
         return _labelled(ui, spec.label, ui.TextEdit({**options, "MaximumSize": [4096, 60]}))
-    hint = f"has to be said, {COLOURSPACE_EXAMPLES}" if spec.name == "colorspace" else ""
+    hint = f"required, {COLOURSPACE_EXAMPLES}" if spec.name == "colorspace" else ""
     line = ui.LineEdit({**options, "PlaceholderText": hint})
     if spec.kind in ("folder", "file"):
         return _labelled(ui, spec.label, line, ui.Button({"ID": f"browse_{spec.name}", "Text": "...", "Weight": 0}))

@@ -63,7 +63,7 @@ def choose_range(frames: str):
 @pytest.mark.parametrize(
     ("change", "error"),
     [
-        (lambda user: user.type("colorspace", ""), f"colour space has to be said, {COLOURSPACE_EXAMPLES}"),
+        (lambda user: user.type("colorspace", ""), f"write its name into 'colour space', {COLOURSPACE_EXAMPLES}"),
         (lambda user: [user.choose(f"tool_{role}", "(none)") for role in ("remove", "affected")], "Nothing to remove"),
         (lambda user: user.choose("tool_plate", "(none)"), "No plate: choose the tool"),
         (lambda user: user.choose("tool_remove", "plate"), "Plate is the plate; choose another tool for 'remove'"),
@@ -196,7 +196,7 @@ def test_waiting_for_render_all_savers_can_be_cancelled(shot):
     def steps(user):
         shot.submit(user)
         user.click("submit")
-        assert "waits for Render All Savers already" in user.text("status")
+        assert "already waits for Render All Savers" in user.text("status")
         user.click("cancel")
         assert user.text("status") == "The export was cancelled."
         assert_restored(shot)

@@ -72,14 +72,14 @@ def test_an_error_is_in_the_next_dialog_with_the_values_that_were_typed(shot):
     second, third = shot.fake.dialogs[1][1], shot.fake.dialogs[2][1]
     assert second["notes"]["Default"].startswith("Exposure: got 'bright'")
     assert (second["feather"]["Default"], second["exposure"]["Default"]) == (7, "bright")
-    assert "colour space has to be said" in third["notes"]["Default"]
+    assert "colour space is not known" in third["notes"]["Default"]
 
 
 def test_the_next_dialog_says_where_the_preview_is(shot):
     run_dialogs(shot, submission(action=ACTION["preview"]), None)
     notes = shot.fake.dialogs[1][1]["notes"]["Default"]
     (picture,) = (shot.folder / "void" / "exports" / "sh010_comp_plate_preview").glob("*.png")
-    assert notes == f"The preview lies at {picture}"
+    assert notes == f"The preview is {picture}"
 
 
 def test_the_answers_of_the_server_are_printed(shot):

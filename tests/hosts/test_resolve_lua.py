@@ -144,7 +144,7 @@ def test_an_error_of_the_server_is_shown(shot):
 @pytest.mark.parametrize(
     ("answer", "error"),
     [
-        ({"colorspace": " "}, "colour space has to be said"),
+        ({"colorspace": " "}, "colour space is not known"),
         ({"remove": "(none)", "affected": "(none)"}, "nothing to remove"),
         ({"remove": "plate"}, "plate is the plate; choose another tool for 'remove'"),
         ({"first": "now"}, "cannot read the frame range"),

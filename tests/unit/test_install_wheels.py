@@ -73,6 +73,5 @@ def test_each_platform_has_its_own_folder(tmp_path, platform):
     wheelhouse = make_wheelhouse(tmp_path / "wheels", platforms=tuple(PLATFORMS))
     compiled_wheels("3.11", platform).unpack(tmp_path / "out", wheelhouse)
     module = (tmp_path / "out" / compiled_folder("3.11", platform) / "zmq/__init__.py").read_text()
-    assert {"linux-x86_64": "manylinux", "windows-x86_64": "win_amd64", "macos-universal2": "macosx"}[
-        platform
-    ] in module
+    tags = {"linux-x86_64": "manylinux", "windows-x86_64": "win_amd64", "macos-universal2": "macosx"}
+    assert tags[platform] in module

@@ -233,7 +233,7 @@ local function ask_job()
     dropdown("remove", "remove", mattes, #mattes > 1 and 1 or 0),
     dropdown("affected", "affected", mattes),
     dropdown("keep", "keep", mattes),
-    text("colorspace", "colour space (has to be said, such as ACEScg)", comp:GetData("void_bridge_lua.space")),
+    text("colorspace", "colour space (required, such as ACEScg)", comp:GetData("void_bridge_lua.space")),
     text("first", "first frame", tostring(math.floor(attrs.COMPN_RenderStart))),
     text("last", "last frame", tostring(math.floor(attrs.COMPN_RenderEnd))),
     { "folder", Name = "output folder", "PathBrowse", Default = saved and saved .. "/void" or "" },
@@ -260,7 +260,7 @@ local function input_error(job)
   if not (job.mattes.remove or job.mattes.affected) then
     return "nothing to remove: choose a mask for 'remove' (or 'affected')"
   end
-  if job.space == "" then return "the plate's colour space has to be said; write it into 'colour space'" end
+  if job.space == "" then return "the plate's colour space is not known; write its name into 'colour space'" end
   if not (job.first and job.last and job.first <= job.last) then
     return "cannot read the frame range; write two numbers"
   end
