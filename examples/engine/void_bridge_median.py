@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from gpu_server.engines.base import Clip, Context, Engine, EngineStage, Generated, Patch
+from void_bridge.pixels.arrays import spread_indices
 
 SAMPLES = 25
 """Frames that a median is taken of at most, spread over the shot."""
@@ -31,7 +32,7 @@ class MedianEngine(Engine):
         return Generated(self._patches(clip, context))
 
     def _patches(self, clip: Clip, context: Context) -> Iterator[Patch]:
-        sampled = np.unique(np.linspace(0, len(clip.frames) - 1, SAMPLES).round().astype(int))
+        sampled = spread_indices(len(clip.frames), SAMPLES)
         for done, index in enumerate(clip.wanted):
             context.progress(MedianStage.FILL, done, len(clip.wanted))
             box = clip.matte_box("paste", index)
@@ -39,8 +40,8 @@ class MedianEngine(Engine):
             if box.empty:
                 yield Patch(index, box, plate, generated=False)
                 continue
-            plates = np.stack([clip.plate(int(i), box) for i in sampled])
-            hidden = np.stack([clip.matte("paste", int(i), box) > 0 for i in sampled])
+            plates = np.stack([clip.plate(i, box) for i in sampled])
+            hidden = np.stack([clip.matte("paste", i, box) > 0 for i in sampled])
             median = np.ma.median(np.ma.masked_array(plates, np.repeat(hidden[..., None], 3, axis=-1)), axis=0)
             shown = ~hidden.all(axis=0)  # pixels that no frame shows stay the plate's
             rgb = np.where(shown[..., None], np.ma.getdata(median), plate)

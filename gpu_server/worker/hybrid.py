@@ -53,34 +53,34 @@ def mix_fills(model: Iterable[Patch], real: Iterable[Patch], clip: Clip, total: 
         clip: the plate and its mattes.
         total: receives the weights of each frame.
     """
-    pairs = ((mine, other, _real_weight(mine, other, clip)) for mine, other in zip(model, real, strict=True))
+    pairs = ((fill, found, _real_weight(fill, found, clip)) for fill, found in zip(model, real, strict=True))
     for window, at in with_neighbours(pairs, _NEIGHBOURS):
-        generated, found, weight = window[at]
-        if not (generated.generated and found.generated):
-            yield generated
+        fill, found, weight = window[at]
+        if not (fill.generated and found.generated):
+            yield fill
             continue
-        weight = np.minimum(weight, _mean_weight(window, generated.box))
-        paste = clip.matte("paste", generated.index, generated.box)
+        weight = np.minimum(weight, _mean_weight(window, fill.box))
+        paste = clip.matte("paste", fill.index, fill.box)
         total.real += float((weight * paste).sum())
         total.pasted += float(paste.sum())
-        yield _blend(generated, found, weight, paste, clip)
+        yield _blend(fill, found, weight, paste, clip)
 
 
-def _real_weight(generated: Patch, found: Patch, clip: Clip) -> Array:
+def _real_weight(fill: Patch, real: Patch, clip: Clip) -> Array:
     """Return the weight of real pixels over the model's box: 1 where another frame shows an unaffected place.
 
     It fades out inside the area and lies in [0, 1].
     """
-    confidence = np.zeros(generated.box.shape, np.float32)
-    if generated.box.empty:
+    confidence = np.zeros(fill.box.shape, np.float32)
+    if fill.box.empty:
         return confidence
-    shared = generated.box & found.box
-    if not shared.empty and found.confidence is not None:
-        confidence[shared.relative_to(generated.box).slices] = found.confidence[shared.relative_to(found.box).slices]
+    shared = fill.box & real.box
+    if not shared.empty and real.confidence is not None:
+        confidence[shared.relative_to(fill.box).slices] = real.confidence[shared.relative_to(real.box).slices]
     low, high = _SEEN
     weight = np.clip((confidence - low) / (high - low), 0, 1)
-    weight[clip.matte("paste", generated.index, generated.box) <= 0] = 1  # the plate's own pixels are real
-    weight[clip.matte("affected", generated.index, generated.box) > 0] = 0
+    weight[clip.matte("paste", fill.index, fill.box) <= 0] = 1  # the plate's own pixels are real
+    weight[clip.matte("affected", fill.index, fill.box) > 0] = 0
     return _fade_inside(weight, max(1, round(clip.height / _SOFT_LINES)))
 
 
@@ -96,31 +96,31 @@ def _fade_inside(weight: Array, pixels: int) -> Array:
 def _mean_weight(window: Sequence[tuple[Patch, Patch, Array]], box: Box) -> Array:
     """Return the mean weight of a frame and its neighbours over `box`, of those that cover a pixel."""
     total, count = np.zeros(box.shape, np.float32), np.zeros(box.shape, np.float32)
-    for generated, _, weight in window:
-        shared = box & generated.box
+    for fill, _, weight in window:
+        shared = box & fill.box
         if shared.empty:
             continue
         here = shared.relative_to(box).slices
-        total[here] += weight[shared.relative_to(generated.box).slices]
+        total[here] += weight[shared.relative_to(fill.box).slices]
         count[here] += 1
     return np.asarray(total / np.maximum(count, 1), np.float32)
 
 
-def _blend(generated: Patch, found: Patch, weight: Array, paste: Array, clip: Clip) -> Patch:
+def _blend(fill: Patch, real: Patch, weight: Array, paste: Array, clip: Clip) -> Patch:
     """Blend the real pixels into the model's patch by their weight."""
-    plate = clip.plate(generated.index, generated.box)
-    real, confidence = plate.copy(), np.zeros(generated.box.shape, np.float32)
-    shared = generated.box & found.box
-    here, there = shared.relative_to(generated.box).slices, shared.relative_to(found.box).slices
+    plate = clip.plate(fill.index, fill.box)
+    real_rgb, confidence = plate.copy(), np.zeros(fill.box.shape, np.float32)
+    shared = fill.box & real.box
+    here, there = shared.relative_to(fill.box).slices, shared.relative_to(real.box).slices
     inside = paste[here] > 0
-    real[here] = np.where(inside[..., None], found.rgb[there], real[here])
-    if found.confidence is not None:
-        confidence[here] = found.confidence[there]
-    plate_share = np.zeros_like(weight) if generated.confidence is None else generated.confidence
-    matched = _matched(generated.rgb, real, (weight > _SURE) | (paste <= 0))
-    own = generated.rgb + (1 - plate_share)[..., None] * (matched - generated.rgb)
-    rgb = own + weight[..., None] * (real - own)
-    return dataclasses.replace(generated, rgb=rgb, confidence=plate_share + weight * (confidence - plate_share))
+    real_rgb[here] = np.where(inside[..., None], real.rgb[there], real_rgb[here])
+    if real.confidence is not None:
+        confidence[here] = real.confidence[there]
+    plate_share = np.zeros_like(weight) if fill.confidence is None else fill.confidence
+    matched = _matched(fill.rgb, real_rgb, (weight > _SURE) | (paste <= 0))
+    own = fill.rgb + (1 - plate_share)[..., None] * (matched - fill.rgb)
+    rgb = own + weight[..., None] * (real_rgb - own)
+    return dataclasses.replace(fill, rgb=rgb, confidence=plate_share + weight * (confidence - plate_share))
 
 
 def _matched(generated: Array, real: Array, agreed: NDArray[np.bool_]) -> Array:
