@@ -17,12 +17,12 @@ It holds what the plug-in and its tests use, and no more. To be verified in Nuke
 works in, the effect of deleting a node on those below it, texts of errors.
 
 session, script        FakeNuke, a run of Nuke with its handles for tests, and the script that is open in it
-module, functions, dialog_functions    the `nuke` module
+module, functions      the `nuke` module
 nodes, answers, groups    nodes and their answers, which questions finds in the graph
 knobs, array_knobs, number_knobs, other_knobs, layers, formats    the values of nodes
 expressions, scope, curves    values that depend on other values and on time
 graph, image           images, computed with numpy
-exr_files, reads, render    from files and to files
+exr_files, render      from files and to files
 script_text            saving, loading, copying
 threads, callbacks, undo, dialogs    the application around it
 terminal               the same as `nuke -t`, in a process of its own

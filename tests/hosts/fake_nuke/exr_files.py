@@ -178,31 +178,12 @@ def _written_box(image: Image) -> Box:
     return box
 
 
-def header_of(metadata: Mapping[str, Any], mode: str, node_hash: str, version: str, prefix: bool) -> Dict[str, Any]:
-    """Return the attributes that the writer makes of metadata."""
-    if mode == "no metadata":
-        return {}
+def header_of(metadata: Mapping[str, Any], node_hash: str, version: str) -> Dict[str, Any]:
+    """Return the attributes that the writer makes of metadata, at its default setting."""
     header: Dict[str, Any] = {"nuke/node_hash": node_hash, "nuke/version": version, "nuke/full_layer_names": 0}
     found = re.fullmatch(r"(\d\d):(\d\d):(\d\d):(\d\d)", str(metadata.get("input/timecode", "")))
     if found:
         header["timeCode"] = OpenEXR.TimeCode(*(int(number) for number in found.groups()), *[0] * 14)
     if metadata.get("input/frame_rate"):
         header["framesPerSecond"] = Fraction(metadata["input/frame_rate"]).limit_denominator(1001)
-    if mode == "default metadata":
-        return header
-    for key, value in metadata.items():
-        name = _attribute_name(key, mode, prefix)
-        if name and name not in header and isinstance(value, (str, int, float)):
-            header[name] = value
     return header
-
-
-def _attribute_name(key: str, mode: str, prefix: bool) -> str:
-    if key.startswith("exr/"):
-        name = key[len("exr/") :]
-        return (
-            "" if name in ("dataWindow", "displayWindow", "compression", "pixelAspectRatio", *_NO_ATTRIBUTE) else name
-        )
-    if mode == "default metadata and exr/*" or (key.startswith("input/") and mode != "all metadata"):
-        return ""
-    return f"nuke/{key}" if prefix and not key.startswith("nuke/") else key

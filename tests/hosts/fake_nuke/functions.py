@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, List, Optional, Sequence
 
 from tests.hosts.fake_nuke import constants, render, script_text
+from tests.hosts.fake_nuke.dialogs import Menu
 from tests.hosts.fake_nuke.groups import Group, Root
 from tests.hosts.fake_nuke.knobs import Knob
 from tests.hosts.fake_nuke.nodes import Node
@@ -169,3 +170,24 @@ class ContextFunctions(_Functions):
 
     def thisGroup(self) -> Group:
         return self._session.context.group
+
+
+class DialogFunctions(_Functions):
+    """Functions that show something or install into the interface."""
+
+    def menu(self, name: str) -> Menu:
+        if not self._session.gui:
+            raise RuntimeError(f"menu {name}: there are no menus in nuke -t")
+        return self._session.menus.setdefault(name, Menu(name))
+
+    def message(self, prompt: str) -> None:
+        self._session.dialogs.message(prompt)
+
+    def ask(self, prompt: str) -> bool:
+        return self._session.dialogs.ask(prompt)
+
+    def getInput(self, prompt: str, default: str = "") -> Optional[str]:
+        return self._session.dialogs.get_input(prompt, default)
+
+    def tprint(self, *args: Any, sep: str = " ", end: str = "\n", file: Any = None) -> None:
+        self._session.dialogs.printed.append(sep.join(str(arg) for arg in args))

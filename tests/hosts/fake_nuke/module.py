@@ -8,10 +8,15 @@ from typing import TYPE_CHECKING, Any, Callable, Dict
 from tests.hosts.fake_nuke import constants
 from tests.hosts.fake_nuke.api import ApiObject, guarded
 from tests.hosts.fake_nuke.callbacks import OCCASIONS
-from tests.hosts.fake_nuke.dialog_functions import DialogFunctions
 from tests.hosts.fake_nuke.dialogs import Menu, MenuItem, Panel, ProgressTask
 from tests.hosts.fake_nuke.formats import Format
-from tests.hosts.fake_nuke.functions import ContextFunctions, NodeFunctions, RenderFunctions, ScriptFunctions
+from tests.hosts.fake_nuke.functions import (
+    ContextFunctions,
+    DialogFunctions,
+    NodeFunctions,
+    RenderFunctions,
+    ScriptFunctions,
+)
 from tests.hosts.fake_nuke.groups import Gizmo, Group, Root, Viewer
 from tests.hosts.fake_nuke.knobs import Knob
 from tests.hosts.fake_nuke.layers import Layer

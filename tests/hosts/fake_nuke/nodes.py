@@ -113,10 +113,6 @@ class Node(Answers):
     def setSelected(self, selected: bool) -> None:
         self["selected"].setValue(bool(selected))
 
-    def selectOnly(self) -> None:
-        for node in current().context.group._children:
-            node.setSelected(node is self)
-
     def xpos(self) -> int:
         return int(self._own_knobs["xpos"]._number(0, ""))
 
@@ -132,15 +128,6 @@ class Node(Answers):
     def setXYpos(self, x: int, y: int) -> None:
         self.setXpos(x)
         self.setYpos(y)
-
-    def autoplace(self) -> None:
-        """Do nothing: the fake shows no graph."""
-
-    def redraw(self) -> None:
-        """Do nothing: the fake shows no graph."""
-
-    def forceValidate(self) -> None:
-        """Do nothing: the fake always computes again."""
 
     def showControlPanel(self, forceFloat: bool = False) -> None:
         self._panel_shown = current().gui
@@ -197,10 +184,6 @@ class Node(Answers):
         del self._own_knobs[knob._name]
         self._user_knobs.remove(knob._name)
         knob._owner = None
-
-    def _put_back(self, knob: Knob) -> None:
-        self._attach(knob, self._own_knobs)
-        self._user_knobs.append(knob._name)
 
 
 def unique(name: str, taken: set[str]) -> str:

@@ -94,9 +94,8 @@ def _write_file(node: Node, frame: int, path: str, views: List[str]) -> None:
     _require_exr(hero, path)
     _make_folder(hero, path)
     names = hero.channels("channels", sorted(images[0].channels))
-    mode, prefix = hero.text("metadata"), not hero.flag("noprefix")
-    node_hash = f"{questions.hashes(node)[0]:x}" if hero.flag("write_hash") else ""
-    header = exr_files.header_of(images[0].metadata, mode, node_hash, current().version_string, prefix)
+    hero.require("metadata", "default metadata")
+    header = exr_files.header_of(images[0].metadata, f"{questions.hashes(node)[0]:x}", current().version_string)
     if len(views) > 1:
         header["multiView"] = views
     float32 = hero.text("datatype") == "32 bit float"
