@@ -20,10 +20,12 @@ demo: $(VENV)/base.stamp
 test: $(VENV)/full.stamp
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-## make check: style, types, import rules, the oldest Python that hosts run, dead links in the documentation
+## make check: style, docstrings, names, types, import rules, the oldest Python that hosts run, dead links
 check: $(VENV)/full.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/python tools/check_docstrings.py
+	$(BIN)/python tools/check_names.py
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/vermin --quiet --no-tips --eval-annotations --target=3.9- --violations void_bridge host_plugins

@@ -1,7 +1,7 @@
 """Checks the first words of docstrings. Part of `make check`, beside ruff's pydocstyle rules.
 
-A function starts with a verb of `verbs.txt`, a class with a noun phrase, a property with either. Words that make a
-reader guess the subject ("What ...", "nobody") are refused everywhere. Usage: `check_docstrings.py [PATH ...]`.
+A function starts with a verb of `verbs.txt`, a class with a noun phrase, a property with either. First words such as
+"What" or "Where", and pronouns without a subject, are refused everywhere. Usage: `check_docstrings.py [PATH ...]`.
 """
 
 from __future__ import annotations
