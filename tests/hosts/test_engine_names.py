@@ -64,6 +64,18 @@ def test_nuke_says_which_engines_the_server_has_where_it_lacks_the_chosen_one(co
     assert "nknown engine 'acme', this server has auto, passthrough, propagate, roundtrip, void" in comp.status()
 
 
+def test_a_node_of_an_older_version_lacks_the_knobs_of_newer_options(comp):
+    from host_plugins.nuke.panel import settings_of
+
+    lines = comp.script.read_text().splitlines(keepends=True)
+    comp.script.write_text("".join(line for line in lines if "model_fps" not in line))
+    comp.fake.close_script()
+    comp.fake.open(comp.script)
+    node = comp.nuke.toNode("VOIDRemove1")
+    assert node.knob("model_fps") is None
+    assert settings_of(node)["model_fps"] == "native" and settings_of(node)["engine"] == "propagate"
+
+
 def test_the_window_of_fusion_offers_the_engines_of_the_server_and_remembers_the_choice(served, footage, tmp_path):
     shot = FusionShot(footage, tmp_path)
 

@@ -9,12 +9,14 @@ import pytest
 
 from tests.support.shots import write_matte, write_plate
 from void_bridge.cli.job_options import add_job_options, job_from_arguments
+from void_bridge.cli.main import main
 from void_bridge.client.inputs import input_paths, possible_output_frames
 from void_bridge.config import Config
 from void_bridge.errors import (
     ColourError,
     InputError,
     MissingFrames,
+    NoServer,
     NoSuchChannel,
     OutputError,
     SizeMismatch,
@@ -74,6 +76,13 @@ def test_every_option_reaches_the_job(shot):
     assert (job.passes, job.fill, job.seed, job.threshold, job.condition_dilate) == ("2", "hybrid", 9, 0.25, 3)
     assert (job.dilate, job.feather, job.paste, job.grain, job.canvas) == (2, 0, "snapped", False, "192x336")
     assert (job.confidence, job.colour.exposure, job.colour.space) == (True, -1.5, "ACEScg")
+
+
+def test_a_given_canvas_is_said_in_words(shot, capsys, monkeypatch):
+    monkeypatch.setenv("VOID_BRIDGE_RUNTIME_DIR", str(shot / "run"))
+    words = ["remove", "plate/plate.####.exr", "-o", "out", *ROTO, "--canvas", "336x192", "--no-autostart"]
+    assert main(words) == NoServer.exit_code
+    assert "canvas 336 wide and 192 high" in capsys.readouterr().err
 
 
 def test_frames_default_to_those_on_disk(shot):

@@ -99,6 +99,11 @@ def test_text_that_is_no_value_is_refused(name, text):
         OPTIONS[name].parse(text)
 
 
+def test_a_canvas_in_the_old_order_is_the_same_canvas(caplog):
+    assert OPTIONS["canvas"].parse("384x672") == "384x672"
+    assert "the old order" in caplog.text
+
+
 def test_settings_keep_what_is_not_at_its_default():
     settings = settings_from({"steps": 30, "seed": 3, "engine": "acme", "folder": "/out"})
     assert dict(settings.job) == {"seed": 3, "engine": "acme"}
