@@ -65,6 +65,8 @@ class Limb:
 
 @dataclass(frozen=True)
 class Disc:
+    """A filled circle."""
+
     centre: Point
     radius: float
 
@@ -73,20 +75,29 @@ Shape = Area | Limb | Disc
 
 
 def sheet(colour: Colour) -> Picture:
+    """Return a picture of one colour, shape [H, W, 3]."""
     return np.full((HEIGHT * SCALE, WIDTH * SCALE, 3), colour, np.uint8)
 
 
 def rectangle(left: float, top: float, right: float, bottom: float) -> Area:
+    """Return a rectangle by its sides."""
     return Area(((left, top), (right, top), (right, bottom), (left, bottom)))
 
 
 def oval(x: float, y: float, across: float, down: float) -> Area:
+    """Return an ellipse by its centre and its two radii."""
     turns = np.linspace(0, 2 * math.pi, 48, endpoint=False)
     return Area(tuple((x + across * math.cos(t), y + down * math.sin(t)) for t in turns))
 
 
 def paint(picture: NDArray[np.uint8], colour: Sequence[int], *shapes: Shape) -> None:
-    """Fill shapes, in place. picture: shape [H, W, 3] or [H, W]."""
+    """Fill shapes of a picture in place.
+
+    Args:
+        picture: shape [H, W, 3] or [H, W].
+        colour: three values, or one.
+        shapes: the shapes.
+    """
     for shape in shapes:
         if isinstance(shape, Area):
             cv2.fillPoly(picture, [_fixed(shape.points)], colour, cv2.LINE_AA, _SHIFT)
@@ -99,43 +110,56 @@ def paint(picture: NDArray[np.uint8], colour: Sequence[int], *shapes: Shape) -> 
 
 
 def matte(*shapes: Shape) -> Plane:
-    """What shapes cover: shape [H, W], in [0, 1]."""
+    """Return the area that shapes cover, shape [H, W], in [0, 1]."""
     covered = np.zeros((HEIGHT * SCALE, WIDTH * SCALE), np.uint8)
     paint(covered, (255,), *shapes)
     return np.asarray(covered / np.float32(255), np.float32)
 
 
 def generous(plane: Plane, units: float) -> Plane:
-    """A matte grown by so much: drawn with room around it."""
+    """Return a matte that is grown by a distance, as if it were drawn with room around it."""
     size = 2 * round(units * SCALE) + 1
     return np.asarray(cv2.dilate(plane, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))), np.float32)
 
 
 def rim(plane: Plane, units: float = 0.5) -> Plane:
-    """A line around what a matte covers."""
+    """Return a line around the area that a matte covers."""
     return generous(plane, units) - plane
 
 
 def moved(plane: Plane, right: float) -> Plane:
+    """Return a matte that is moved to the right."""
     return _warped(plane, [[1, 0, right * SCALE], [0, 1, 0]])
 
 
 def laid_down(plane: Plane, floor: float, aside: float, down: float) -> Plane:
-    """What stands on a floor, laid on it from its feet: a shadow, or a reflection where aside is 0.
+    """Lay the matte of an object that stands on a floor down onto it: a shadow, or a reflection if `aside` is 0.
 
-    aside, down: units that one unit of height goes to the right and down.
+    Args:
+        plane: the object's matte, shape [H, W].
+        floor: the height of its feet.
+        aside: units to the right for each unit of height.
+        down: units down for each unit of height.
     """
     y = floor * SCALE
     return _warped(plane, [[1, -aside, aside * y], [0, -down, (1 + down) * y]])
 
 
 def _warped(plane: Plane, matrix: list[list[float]]) -> Plane:
+    """Return a matte under an affine map, shape [2, 3], of pixels."""
     size = (plane.shape[1], plane.shape[0])
     return np.asarray(cv2.warpAffine(plane, np.array(matrix, np.float64), size, flags=cv2.INTER_LINEAR), np.float32)
 
 
 def blend(picture: Picture, colour: Picture | Colour, plane: Plane, share: float) -> Picture:
-    """`share` of a colour, or of another picture, wherever a matte is."""
+    """Mix a share of a colour, or of another picture, into a picture inside a matte.
+
+    Args:
+        picture: shape [H, W, 3].
+        colour: the colour, or a picture of the same shape.
+        plane: the matte, shape [H, W], in [0, 1].
+        share: the share, in [0, 1].
+    """
     weight = (share * plane)[..., np.newaxis]
     mixed = picture * (1 - weight) + np.asarray(colour, np.float32) * weight
     return np.asarray(np.rint(mixed), np.uint8)
@@ -149,7 +173,16 @@ def with_mattes(
     dilate: int = 0,
     outlined: bool = False,
 ) -> Picture:
-    """As `Preview quadmask` shows it, without its legend. outlined: show what may change. dilate: in units."""
+    """Draw mattes over a picture as `Preview quadmask` does, without its legend.
+
+    Args:
+        picture: shape [H, W, 3].
+        remove: the matte of the object.
+        affected: the matte of its effects.
+        keep: the matte of the foreground.
+        dilate: growth of the paste matte, in units.
+        outlined: whether to outline the paste matte.
+    """
     below = picture.shape[0] // _LEGEND_SHARE
     planes = [None if each is None else np.pad(each, ((0, below), (0, 0))) for each in (remove, affected, keep)]
     taller = np.pad(picture, ((0, below), (0, 0), (0, 0)))
@@ -159,7 +192,7 @@ def with_mattes(
 
 
 def person(x: float, floor: float, height: float) -> list[Shape]:
-    """Somebody who stands and faces us; arms are for the caller."""
+    """Return a person who stands and faces the camera, without arms."""
     shoulder, hip, wide = floor - 0.79 * height, floor - 0.47 * height, 0.1 * height
     shapes: list[Shape] = [
         Disc((x, floor - 0.925 * height), 0.075 * height),
@@ -175,33 +208,33 @@ def person(x: float, floor: float, height: float) -> list[Shape]:
 
 
 def walker(x: float, floor: float, height: float, step: float) -> list[Shape]:
-    """Somebody from the side, with a step of so many units to the right, or to the left where it is negative."""
-    way = math.copysign(1, step)
+    """Return a walking person from the side; a positive step goes to the right, a negative one to the left."""
+    direction = math.copysign(1, step)
     shoulder, hip, thick = floor - 0.78 * height, floor - 0.48 * height, 0.1 * height
     shapes: list[Shape] = [
-        Disc((x + way * 0.03 * height, floor - 0.925 * height), 0.075 * height),
-        Limb(((x + way * 0.015 * height, floor - 0.87 * height), (x, shoulder)), 0.6 * thick),
+        Disc((x + direction * 0.03 * height, floor - 0.925 * height), 0.075 * height),
+        Limb(((x + direction * 0.015 * height, floor - 0.87 * height), (x, shoulder)), 0.6 * thick),
         Limb(((x, shoulder), (x, hip)), 1.5 * thick),
     ]
     for side in (-1, 1):
         foot = (x + side * step / 2, floor - 0.02 * height)
-        knee = (x + side * step / 4 + way * 0.03 * height, floor - 0.26 * height)
+        knee = (x + side * step / 4 + direction * 0.03 * height, floor - 0.26 * height)
         shapes.append(Limb(((x, hip), knee, foot), thick))
-        shapes.append(Limb((foot, (foot[0] + way * 0.06 * height, foot[1])), 0.6 * thick))
-        hand = (x - side * step * 0.42 + way * 0.04 * height, floor - 0.47 * height)
-        elbow = (x - side * step * 0.32 - way * 0.02 * height, floor - 0.6 * height)
+        shapes.append(Limb((foot, (foot[0] + direction * 0.06 * height, foot[1])), 0.6 * thick))
+        hand = (x - side * step * 0.42 + direction * 0.04 * height, floor - 0.47 * height)
+        elbow = (x - side * step * 0.32 - direction * 0.02 * height, floor - 0.6 * height)
         shapes.append(Limb(((x, shoulder + 0.01 * height), elbow, hand), 0.65 * thick))
     return shapes
 
 
 def turned(points: Iterable[Point], x: float, y: float, degrees: float, size: float) -> tuple[Point, ...]:
-    """Points around (0, 0), sized, turned clockwise and moved to (x, y)."""
+    """Return points around (0, 0) scaled, rotated clockwise and moved to (x, y)."""
     c, s = math.cos(math.radians(degrees)) * size, math.sin(math.radians(degrees)) * size
     return tuple((x + px * c - py * s, y + px * s + py * c) for px, py in points)
 
 
 class Page:
-    """A picture for the docs: panels of a size, texts between them. All in pixels, from the upper left corner."""
+    """A picture for the documentation: panels, with texts between them. Positions are pixels from the upper left."""
 
     def __init__(self, width: int, height: int) -> None:
         plt.rcParams.update({"font.size": 11, "font.family": "DejaVu Sans", "text.color": INK})
@@ -209,10 +242,10 @@ class Page:
         self.figure: Figure = plt.figure(figsize=(width / 100, height / 100), dpi=100, facecolor=PAPER)
 
     def panel(self, picture: Picture, left: int, top: int, width: int) -> Axes:
-        """A picture at its place. Its axes are in units of the drawing."""
+        """Add a picture and return its axes, which are in units of the drawing."""
         height = width * HEIGHT // WIDTH
-        place = (left / self.width, 1 - (top + height) / self.height, width / self.width, height / self.height)
-        axes = self.figure.add_axes(place)
+        rect = (left / self.width, 1 - (top + height) / self.height, width / self.width, height / self.height)
+        axes = self.figure.add_axes(rect)
         small = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
         axes.imshow(small, extent=(0, WIDTH, HEIGHT, 0), interpolation="none", aspect="auto")
         axes.set(xticks=[], yticks=[], xlim=(0, WIDTH), ylim=(HEIGHT, 0))
@@ -221,21 +254,24 @@ class Page:
         return axes
 
     def text(self, text: str, left: float, top: float, **style: Any) -> None:
-        place = (left / self.width, 1 - top / self.height)
-        self.figure.text(*place, text, **{"ha": "left", "va": "top", **style})
+        """Add a text; `style` goes to matplotlib."""
+        position = (left / self.width, 1 - top / self.height)
+        self.figure.text(*position, text, **{"ha": "left", "va": "top", **style})
 
     def legend(self, entries: Iterable[tuple[str, Colour]], left: float, top: float) -> None:
+        """Add a legend in one line."""
         for label, colour in entries:
-            place = (left / self.width, 1 - (top + 15) / self.height)
+            corner = (left / self.width, 1 - (top + 15) / self.height)
             fill, edge = (tuple(each / 255 for each in colour), INK if colour == (255, 255, 255) else "none")
             size = (15 / self.width, 15 / self.height)
             self.figure.patches.append(
-                Rectangle(place, *size, facecolor=fill, edgecolor=edge, transform=self.figure.transFigure)
+                Rectangle(corner, *size, facecolor=fill, edgecolor=edge, transform=self.figure.transFigure)
             )
             self.text(label, left + 22, top, fontsize=11)
             left += 22 + 8 * len(label) + 30
 
     def save(self, name: str) -> None:
+        """Write the picture as PNG of 256 colours."""
         IMAGES.mkdir(exist_ok=True)
         drawn = io.BytesIO()
         self.figure.savefig(drawn)
@@ -245,7 +281,7 @@ class Page:
 
 
 def callout(axes: Axes, text: str, at: Point, to: Point | None = None) -> None:
-    """Words on a white label, with a line to what they are about."""
+    """Add a text on a white label, with an arrow to the place that it describes."""
     box = {"boxstyle": "round,pad=0.35", "facecolor": "white", "edgecolor": "none"}
     axes.text(*at, text, ha="center", va="center", fontsize=10, bbox=box, zorder=5)
     if to is not None:
@@ -254,7 +290,7 @@ def callout(axes: Axes, text: str, at: Point, to: Point | None = None) -> None:
 
 
 def arrow(page: Page, source: Axes, at: Point, goal: Axes, to: Point) -> None:
-    """From a place in one panel to one in another."""
+    """Add an arrow from a place in one panel to a place in another."""
     page.figure.add_artist(
         ConnectionPatch(
             at,

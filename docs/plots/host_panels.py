@@ -1,4 +1,4 @@
-"""Pictures of the Nuke panel and of the Fusion window, drawn from what the plug-ins build: no screenshots.
+"""Pictures of the Nuke panel and of the Fusion window, drawn from the knobs that the plug-ins build: no screenshots.
 
 python -m docs.plots.host_panels          from the repository's root; Nuke is the fake of the tests
 """
@@ -26,7 +26,13 @@ BOLD = ImageFont.truetype(str(FONTS / "DejaVuSans-Bold.ttf"), 13)
 
 @dataclass(frozen=True)
 class Widget:
-    """kind: field, choice, number, flag, button, text, heading."""
+    """A widget of a panel.
+
+    Attributes:
+        kind: field, lines, choice, number, flag, button, text or heading.
+        text: its value.
+        label: its label.
+    """
 
     kind: str
     text: str = ""
@@ -35,11 +41,19 @@ class Widget:
 
 @dataclass
 class Row:
+    """Widgets side by side."""
+
     widgets: list[Widget] = field(default_factory=list)
 
 
 def draw_panel(title: str, pages: dict[str, list[Row]], path: Path) -> None:
-    """The pages of a panel side by side, each under its tab."""
+    """Draw the pages of a panel side by side, each under its tab.
+
+    Args:
+        title: the panel's title.
+        pages: the rows of each page, by its tab's name.
+        path: the PNG file.
+    """
     height = PAD * 2 + ROW * 2 + max(sum(_height(row) for row in rows) for rows in pages.values())
     picture = Image.new("RGB", (WIDTH * len(pages), height), BACK)
     pen = ImageDraw.Draw(picture)
@@ -80,7 +94,7 @@ def _row(pen: ImageDraw.ImageDraw, row: Row, left: int, top: int) -> None:
 
 
 def _widget(pen: ImageDraw.ImageDraw, widget: Widget, x: int, top: int, right: int) -> int:
-    """Draws one; returns where the next begins."""
+    """Draw a widget and return where the next one begins."""
     bottom = top + ROW - 5
     if widget.kind in ("heading", "text"):
         pen.text(
@@ -131,7 +145,7 @@ _NUKE_KINDS = {
 
 
 def nuke_pages() -> dict[str, list[Row]]:
-    """The knobs that a new node has, in their order."""
+    """Return the knobs of a new node, in their order, by page."""
     from tests.hosts.nuke_plugin import started
 
     with started() as (fake, plugin):
@@ -172,7 +186,7 @@ def _nuke_widget(knob: Any) -> Widget:
 
 
 class Recorder:
-    """Stands where Fusion's UI manager would: notes what is made, as (kind, options, children)."""
+    """A stand-in for Fusion's UI manager that returns each element as (kind, options, children)."""
 
     def __getattr__(self, kind: str) -> Any:
         return lambda options, children=(): (kind, options, list(children))
@@ -183,7 +197,7 @@ _FUSION_KINDS |= {"ComboBox": "choice", "CheckBox": "flag", "Button": "button", 
 
 
 def fusion_pages() -> dict[str, list[Row]]:
-    """The window's pages, with the settings' defaults in them."""
+    """Return the window's pages, with the settings' defaults as values."""
     from host_plugins.resolve.window import PAGES, elements
 
     found: dict[str, list[Row]] = {}
@@ -212,18 +226,18 @@ def _fusion_widget(element: Any, label: str) -> Widget:
     from host_plugins.control.settings import setting_specs
 
     kind, options, _ = element
-    drawn, text = _FUSION_KINDS[kind], str(options.get("Text", ""))
+    widget_kind, text = _FUSION_KINDS[kind], str(options.get("Text", ""))
     heading = re.fullmatch(r"<b>(.+)</b>", text)
     if heading:
         return Widget("heading", heading[1])
     spec = next((spec for spec in setting_specs() if spec.name == options.get("ID")), None)
-    if drawn == "flag":
-        return Widget(drawn, "on" if spec and spec.default else "", text)
-    if drawn in ("button", "text"):
-        return Widget(drawn, text, text)
+    if widget_kind == "flag":
+        return Widget(widget_kind, "on" if spec and spec.default else "", text)
+    if widget_kind in ("button", "text"):
+        return Widget(widget_kind, text, text)
     hint = str(options.get("PlaceholderText", ""))
-    shown = str(dict(spec.choices).get(str(spec.default), spec.default)) if spec else ""
-    return Widget(drawn, shown or hint, label)
+    value = str(dict(spec.choices).get(str(spec.default), spec.default)) if spec else ""
+    return Widget(widget_kind, value or hint, label)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ SPACES = ("Linear Rec.709 (sRGB)", "ACEScg", "ACES2065-1", "Linear Rec.2020", "L
 
 
 def draw() -> None:
+    """Draw the three plots."""
     plt.rcParams.update({"font.size": 10, "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": MUTED})
     figure, (ordinary, stops, cost) = plt.subplots(1, 3, figsize=(14, 4.6), layout="constrained")
     _ordinary(ordinary)
@@ -80,7 +81,7 @@ def _stops(axes: Axes) -> None:
 
 
 def _cost(axes: Axes) -> None:
-    """How far off the light is where the model is off by one 8-bit step."""
+    """Draw the error of the light for an error of the model of one 8-bit step."""
     linear = np.exp2(np.linspace(-6, 11, 2000)).astype(np.float32)
     for name, colour, dashes in (("srgb", SRGB, (0, (4, 2))), ("srgb-rolloff", ROLLOFF, "solid")):
         code = CURVES[name].encode(linear).astype(np.float64) + 1 / 255
@@ -95,7 +96,7 @@ def _cost(axes: Axes) -> None:
 
 
 def round_trips() -> None:
-    """Half floats from 2^-12 to 1000 in size, a third of the channels negative."""
+    """Print the errors of round trips of half floats from 2^-12 to 1000 in size, a third of the channels negative."""
     rng = np.random.default_rng(0)
     brightness = np.exp2(rng.uniform(-12, np.log2(1000), (1_000_000, 1)))
     halves = (brightness * rng.uniform(-0.5, 1, (1_000_000, 3))).astype(np.float16)

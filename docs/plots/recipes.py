@@ -45,11 +45,12 @@ MAY_CHANGE = ("may change", WHITE)
 
 
 def columns() -> list[int]:
+    """Return the left sides of three panels."""
     return [LEFT + i * (PANEL + GAP) for i in range(3)]
 
 
 def two_rows(moments: list[str], upper: str, lower: str) -> tuple[Page, list[int], list[int]]:
-    """A page of two rows and three moments. Returns it, the panels' lefts and the rows' tops."""
+    """Return a page of two rows and three moments, the panels' left sides and the rows' tops."""
     height = PANEL * HEIGHT // WIDTH
     tops = [66, 66 + height + 40]
     page = Page(PAGE, tops[1] + height + 50)
@@ -66,6 +67,7 @@ FLOOR, STANDS = 84.0, 66.0
 
 
 def room() -> Picture:
+    """Return the empty room."""
     picture = sheet((214, 206, 192))
     paint(picture, (160, 124, 92), rectangle(0, 70, WIDTH, HEIGHT))
     paint(picture, (196, 187, 172), rectangle(0, 68, WIDTH, 70))
@@ -87,7 +89,7 @@ Coloured = tuple[Colour, Shape]
 
 
 def guitar(x: float, y: float, degrees: float) -> list[Coloured]:
-    """Its neck points to the right where degrees is 0."""
+    """Return a guitar; its neck points to the right at 0 degrees."""
 
     def disc(along: float, radius: float) -> Disc:
         return Disc(turned([(along, 0)], x, y, degrees, 1)[0], radius)
@@ -101,7 +103,7 @@ def guitar(x: float, y: float, degrees: float) -> list[Coloured]:
 
 
 def player(x: float) -> list[Shape]:
-    """Somebody with both hands on a guitar."""
+    """Return a person with both hands on a guitar; the arms come last."""
     neck, body = (x + 17, FLOOR - 38), (x - 4, FLOOR - 31)
     arms = [
         Limb(((x + 5, FLOOR - 49), (x + 13, FLOOR - 42), neck), 4),
@@ -111,10 +113,12 @@ def player(x: float) -> list[Shape]:
 
 
 def held_guitar(x: float) -> list[Coloured]:
+    """Return the guitar in the hands of a player."""
     return guitar(x - 1, FLOOR - 32, -18)
 
 
 def holding_plate(x: float) -> Picture:
+    """Return the plate with the player."""
     picture = room()
     picture = blend(picture, (40, 30, 24), matte(oval(x, FLOOR, 20, 3.4)), 0.45)
     paint(picture, BODY, *player(x)[:-2])
@@ -125,17 +129,18 @@ def holding_plate(x: float) -> Picture:
 
 
 def holding_remove(x: float) -> Plane:
-    """The person without what is held: the hands in front of it are the person's."""
-    body, thing, arms = matte(*player(x)[:-2]), matte(*(s for _, s in held_guitar(x))), matte(*player(x)[-2:])
-    return np.asarray(np.maximum(body * (1 - thing), arms), np.float32)
+    """Return the matte of the player without the guitar; the hands in front of it belong to the player."""
+    body, guitar_matte, arms = matte(*player(x)[:-2]), matte(*(s for _, s in held_guitar(x))), matte(*player(x)[-2:])
+    return np.asarray(np.maximum(body * (1 - guitar_matte), arms), np.float32)
 
 
 def holding_affected() -> Plane:
-    """The guitar, its way down, where it lands, the shadow: one generous shape that stays for the shot."""
+    """Return one generous matte for the shot: the guitar, its fall, its landing, the shadow."""
     return generous(matte(Area(((54, 48), (92, 38), (104, 66), (112, 83), (48, 83), (50, 62)))), 9)
 
 
 def landed(x: float, y: float, degrees: float) -> Picture:
+    """Return the result: the guitar without its player."""
     picture = room()
     if y > 70:
         picture = blend(picture, (40, 30, 24), matte(oval(x + 8, y + 6, 26, 2.6)), 0.45)
@@ -145,6 +150,7 @@ def landed(x: float, y: float, degrees: float) -> Picture:
 
 
 def draw_holding() -> None:
+    """Draw the recipe of a person who holds something."""
     page, lefts, tops = two_rows(
         ["start · 1001", "moving · 1008", "landed, and after · 1020"],
         "the plate with its mattes: the person holds the guitar all the time; the white line is where it ought to be",
@@ -152,9 +158,9 @@ def draw_holding() -> None:
     )
     upper, lower = [], []
     for left, x, at in zip(lefts, (66, 68, 65), ((65, 52, -18), (70, 66, 16), (70, 82, -3)), strict=True):
-        shown = with_mattes(holding_plate(x), holding_remove(x), holding_affected())
+        preview = with_mattes(holding_plate(x), holding_remove(x), holding_affected())
         ought = rim(matte(*(shape for _, shape in guitar(*at))), 0.7)
-        upper.append(page.panel(blend(shown, WHITE, ought, 1), left, tops[0], PANEL))
+        upper.append(page.panel(blend(preview, WHITE, ought, 1), left, tops[0], PANEL))
         lower.append(page.panel(landed(*at), left, tops[1], PANEL))
     callout(upper[0], "where it STARTS:\nthe guitar, and\nthe hands on it", (125, 22), (88, 44))
     callout(upper[1], "where it MOVES:\nthe whole way down", (122, 22), (96, 62))
@@ -170,6 +176,7 @@ POLISHED = 66.0
 
 
 def hall() -> Picture:
+    """Return the empty hall."""
     picture = sheet((222, 216, 206))
     for x in (16, 62, 108):
         paint(picture, (190, 206, 216), rectangle(x, 10, x + 26, 44))
@@ -184,18 +191,20 @@ def hall() -> Picture:
 
 
 def shadow_parts(x: float) -> tuple[Plane, Plane, Plane]:
-    """Somebody, the shadow to the right, the reflection below."""
+    """Return the mattes of a person, of the shadow to the right, and of the reflection below."""
     body = matte(*walker(60, POLISHED, 50, -17))
     laid = body, laid_down(body, POLISHED, 0.95, 0.45), laid_down(body, POLISHED, 0, 0.55)
     return moved(laid[0], x - 60), moved(laid[1], x - 60), moved(laid[2], x - 60)
 
 
 def shadow_plate(body: Plane, shadow: Plane, mirrored: Plane) -> Picture:
+    """Return the plate with a person, a shadow and a reflection."""
     picture = blend(hall(), (34, 32, 40), shadow, 0.55)
     return blend(blend(picture, BODY, mirrored, 0.4), BODY, body, 1)
 
 
 def draw_shadow() -> None:
+    """Draw the recipe of a shadow and a reflection."""
     page, lefts, tops = two_rows(
         ["start · 1001", "moving · 1020", "after · 1044, the person has left"],
         "the plate with its mattes",
@@ -222,7 +231,7 @@ MODEL, RELIT = (150, 90, 200), (70, 150, 230)
 
 
 def sources(parts: tuple[Plane, Plane, Plane], drawn: Plane) -> Picture:
-    """The clean hall, tinted by where its pixels come from; the outline of what was drawn."""
+    """Return the clean hall, tinted by the source of its pixels, with the outline of the drawn matte."""
     body, shadow, mirrored = parts
     picture = blend(hall(), RELIT, np.maximum(shadow, mirrored) * (1 - body), 0.45)
     picture = blend(picture, MODEL, body, 0.5)
@@ -236,6 +245,7 @@ DOOR, POSTER = rectangle(19, 24, 49, 82), rectangle(81, 25, 115, 69)
 
 
 def street() -> Picture:
+    """Return the empty street."""
     picture = sheet((176, 104, 84))
     for row in range(20):
         for x in range(-12, 160, 12):
@@ -254,11 +264,12 @@ def street() -> Picture:
 
 
 def passer_by(x: float) -> tuple[Plane, Plane]:
-    """Somebody and the shadow at the feet."""
+    """Return the mattes of a person and of the shadow at the feet."""
     return matte(*walker(x, STREET, 62, 20)), matte(oval(x + 1, STREET, 17, 2.6))
 
 
 def draw_passer_by() -> None:
+    """Draw the recipe of a passer-by in front of a locked-off camera."""
     page, lefts, tops = two_rows(
         ["start · 1001, hides the door", "moving · 1014, hides the poster", "after · 1026, nearly gone"],
         "the plate with its mattes; the camera does not move",
@@ -268,8 +279,8 @@ def draw_passer_by() -> None:
     for left, x, free in zip(lefts, (36.0, 98.0, 148.0), ((), (DOOR,), (POSTER,)), strict=True):
         body, drawn = passer_by(x)[0], generous(passer_by(x)[1], 2)
         plate = blend(blend(street(), (30, 30, 34), passer_by(x)[1], 0.5), FRONT, body, 1)
-        shown = with_mattes(plate, body, drawn, dilate=2, outlined=True)
-        upper.append(page.panel(blend(shown, WHITE, rim(matte(*free), 0.6), 1), left, tops[0], PANEL))
+        preview = with_mattes(plate, body, drawn, dilate=2, outlined=True)
+        upper.append(page.panel(blend(preview, WHITE, rim(matte(*free), 0.6), 1), left, tops[0], PANEL))
         hole = generous(np.maximum(body, drawn), 2)
         lower.append(page.panel(blend(street(), WHITE, rim(hole), 1), left, tops[1], PANEL))
     callout(upper[0], "roto to the pixel, then dilate:\nthe white line is what may change", (104, 12), (47, 40))
@@ -285,14 +296,15 @@ def draw_passer_by() -> None:
 # --- what the mattes mean ---------------------------------------------------------------------------------------------
 
 
-def somebody_near(x: float) -> list[Shape]:
+def foreground_person(x: float) -> list[Shape]:
+    """Return a person who stands close to the camera."""
     arms = [Limb(((x + side * 9, 40), (x + side * 14, 66), (x + side * 12, 88)), 6) for side in (-1, 1)]
     return [*person(x, 116, 102), *arms]
 
 
 def draw_mattes() -> None:
-    """The first recipe's shot with somebody in front, one matte after the other."""
-    plate, front = holding_plate(STANDS), matte(*somebody_near(112))
+    """Draw the first recipe's shot with a person in front, one matte after the other."""
+    plate, front = holding_plate(STANDS), matte(*foreground_person(112))
     plate = blend(plate, FRONT, front, 1)
     remove, affected = holding_remove(STANDS), holding_affected()
     panels = (
