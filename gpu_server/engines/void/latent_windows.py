@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from gpu_server.engines.base import Array
 from gpu_server.engines.void.latent_geometry import OVERLAP_LATENTS, WINDOW_LATENTS
 from void_bridge.errors import UsageError
 
@@ -85,7 +85,7 @@ def equal_windows(
     return tuple(LatentWindow(max(0, min(start, latents - window)), min(start + window, latents)) for start in starts)
 
 
-def blend_weights(windows: Sequence[LatentWindow]) -> list[Array]:
+def blend_weights(windows: Sequence[LatentWindow]) -> list[NDArray[np.float32]]:
     """Return the blend weights of each window, shape [count], float32, in (0, 1].
 
     Weights rise over the latents shared with the window before and fall over those shared with the next. The ramps are
