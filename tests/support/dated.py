@@ -29,7 +29,7 @@ time.time = lambda: _real() + _shift
 
 
 def main(folder: Path) -> None:
-    """Below `made`: the output of a job, a comparison, a contact sheet, quadmasks and previews, a farm bundle."""
+    """Make a result, a comparison, a contact sheet, quadmasks and previews, and a farm bundle below `made`."""
     made = folder / "made"
     plate, mattes = golden.write_shot(golden.made_shot(), made / "shot")
     job = golden.golden_job("propagate", plate, mattes).replace(

@@ -27,7 +27,18 @@ NEVER = 10**9
 
 
 class FullDisk:
-    """`number`: what it fails with, ENOSPC or EROFS. `writes`: how many were tried; `failed`: how many were refused."""
+    """A simulated disk below some folders.
+
+    Args:
+        folders: the folders.
+        full_at: number of the write from which on it is full.
+        number: errno with which writes fail, ENOSPC or EROFS.
+
+    Attributes:
+        writes: number of writes that were tried.
+        failed: number of writes that were refused.
+        refused: names of the refused writes.
+    """
 
     def __init__(self, folders: tuple[Path, ...], full_at: int = NEVER, number: int = errno.ENOSPC) -> None:
         self._folders = tuple(str(folder) for folder in folders)
@@ -36,7 +47,7 @@ class FullDisk:
         self.fill(full_at)
 
     def fill(self, full_at: int, for_writes: int = NEVER) -> None:
-        """Be full from the `full_at`-th write on, counted from here, for so many writes."""
+        """Refuse `for_writes` writes from the `full_at`-th on, counted from here."""
         with self._lock:
             self.writes, self.failed, self._full = 0, 0, range(full_at, full_at + for_writes)
             self.refused: list[str] = []
@@ -195,7 +206,7 @@ def _patches(disk: FullDisk) -> dict[str, Callable[..., Any]]:
 
 @contextmanager
 def small_disk(folder: Path, size: str = "4m", *options: str) -> Iterator[Path]:
-    """A file system of its own, in memory. Skips where this user may not mount."""
+    """Mount a small file system in memory. Skips where this user may not mount."""
     folder.mkdir(parents=True)
     mount = ["mount", "-t", "tmpfs", "-o", ",".join((f"size={size}", "mode=700", *options)), "tmpfs", str(folder)]
     if sys.platform != "linux" or subprocess.run(mount, capture_output=True, check=False).returncode:

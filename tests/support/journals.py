@@ -63,7 +63,7 @@ class Writer:
     def add(
         self, id: str, state: str, made: list[tuple[int, int]] | None = None, fetched: bool = False, **facts: Any
     ) -> None:
-        """made: attempt and number of each published frame."""
+        """Add a job; `made` has attempt and number of each published frame."""
         by_path, user, priority = id == "by-path", facts.pop("user", "ann"), facts.pop("priority", 50)
         read = inputs(id, by_path)
         files = {item.path: item.path for item in read} if by_path else {}
@@ -82,7 +82,7 @@ class Writer:
 
 
 def write(path: Path) -> None:
-    """A journal of the version of the code."""
+    """Write a journal of the version of the code."""
     journal = Journal(path)
     writer = Writer(journal)
     writer.add(

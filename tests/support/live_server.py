@@ -47,7 +47,7 @@ T = TypeVar("T")
 
 
 def eventually(probe: Callable[[], T], deadline_s: float = DEADLINE_S) -> T:
-    """What `probe` returns, as soon as that is true of anything."""
+    """Call `probe` until its result is true, and return that."""
     end = time.monotonic() + deadline_s
     while not (found := probe()):
         assert time.monotonic() < end, "it did not come about in time"
@@ -68,7 +68,7 @@ def settings(tmp_path: Path, **changes: Any) -> ServerSettings:
 
 @contextmanager
 def running(settings: ServerSettings):
-    """A server in this process."""
+    """Run a server in this process."""
     server = Server(settings)
     server.start()
     try:
@@ -202,7 +202,7 @@ class Client:
         return self.control.ask(submit)
 
     def put(self, data: bytes, digest: str = "") -> Any:
-        """The last answer to a blob's parts."""
+        """Put a blob in parts, and return the last answer."""
         digest = digest or digest_of(data)
         for offset in range(0, max(len(data), 1), PART_BYTES):
             answer = self.data.ask(Put(digest, len(data), offset), data[offset : offset + PART_BYTES])
@@ -223,7 +223,7 @@ class Client:
         return self.control.ask(Cancel(job_id)).status
 
     def reaches(self, job_id: str, *states: str) -> JobStatus:
-        """The job's status once it is in one of these states."""
+        """Wait until a job is in one of these states, and return its status."""
 
         def probe() -> JobStatus | None:
             status = self.status(job_id)
@@ -255,7 +255,7 @@ def digest_of(data: bytes) -> str:
 
 
 def make_plate(folder: Path, frames: str = "1001-1004", size: int = 3000) -> str:
-    """Files of bytes that look random and differ; returns their pattern."""
+    """Write files of bytes that look random and differ, and return their pattern."""
     folder.mkdir(parents=True, exist_ok=True)
     for frame in FrameRange.parse(frames):
         seed = hashlib.blake2b(str(frame).encode()).digest()
@@ -273,7 +273,7 @@ def make_submit(
     priority: int = 50,
     **script: Any,
 ) -> Submit:
-    """A job over a plate of `make_plate`; `script` goes to the scripted worker."""
+    """Return a job over a plate of `make_plate`; `script` goes to the scripted worker."""
     range_ = FrameRange.parse(frames)
     job = Job(
         plate=plate,

@@ -27,7 +27,7 @@ ANSWER_S = 30.0
 
 @cache
 def python_for_all() -> str:
-    """A Python that every user may run with this one's packages; empty: there is none, or this is not root."""
+    """Return a Python that every user may run with this one's packages; empty if there is none, or this is not root."""
     if sys.platform == "win32" or os.getuid() != 0:
         return ""
     for python in (sys.executable, f"/usr/bin/python{sys.version_info[0]}.{sys.version_info[1]}"):
@@ -55,7 +55,7 @@ def _as(user: int, home: Path, **variables: object) -> dict[str, Any]:
 
 
 class User:
-    """Somebody with a home that all may enter, so that nothing but the product keeps others out."""
+    """A user with a home that all may enter, so that the product alone keeps others out."""
 
     def __init__(self, user: int, home: Path) -> None:
         self.id, self.home = user, home
@@ -68,21 +68,21 @@ class User:
         return subprocess.Popen(command, stdin=subprocess.DEVNULL, **pipes, **_as(self.id, self.home, **variables))
 
     def does(self, code: str, *words: object, **variables: object) -> Any:
-        """What `code` prints last, as JSON."""
+        """Run `code`, and return the JSON that it prints last."""
         process = self.start(code, *words, **variables)
         told, said = _ended(process)
         assert process.returncode == 0, said
         return json.loads(told.splitlines()[-1])
 
     def runs(self, *words: str, **variables: object) -> tuple[int, str]:
-        """A command line: its exit code and all that it said."""
+        """Run a command line, and return its exit code and output."""
         process = self.start("from void_bridge.cli.main import main; raise SystemExit(main())", *words, **variables)
         told, said = _ended(process)
         return process.returncode, told + said
 
 
 def _ended(process: subprocess.Popen[str]) -> tuple[str, str]:
-    """What a process said; one that goes on for long is ended."""
+    """Return the output of a process, which is ended if it runs for long."""
     try:
         return process.communicate(timeout=ANSWER_S)
     except subprocess.TimeoutExpired:
@@ -92,7 +92,7 @@ def _ended(process: subprocess.Popen[str]) -> tuple[str, str]:
 
 @contextmanager
 def two_users() -> Iterator[tuple[User, User, Path]]:
-    """Anna, Bob, and a folder like /tmp that both may write to."""
+    """Make Anna, Bob, and a folder like /tmp that both may write to."""
     base = Path(tempfile.mkdtemp(prefix="void-users-"))
     try:
         base.chmod(0o755)
