@@ -181,6 +181,39 @@ def test_a_change_that_fails_leaves_nothing_and_does_not_touch_its_neighbours(jo
     assert isinstance(outcomes["half"][1], InternalError)
 
 
+def test_a_barrier_comes_after_the_changes_before_it_are_durable(path, writer):
+    seen, done = [], threading.Event()
+    for i in range(300):
+        writer.do(lambda journal, i=i: journal.add_blob(str(i), i))
+
+    def look():
+        other = Journal(path)
+        seen.append(len(other.blobs()))
+        other.close()
+        done.set()
+
+    writer.barrier(look)
+    assert done.wait(30) and seen == [300]
+
+
+def test_a_barrier_comes_after_a_change_that_failed(writer):
+    order, done = [], threading.Event()
+
+    def refuse(journal):
+        raise Refused("no")
+
+    writer.do(refuse, lambda _, error: order.append(error.code))
+    writer.barrier(lambda: (order.append("barrier"), done.set()))
+    assert done.wait(10) and order == ["refused", "barrier"]
+
+
+def test_a_barrier_alone_writes_nothing(journal, writer, monkeypatch):
+    monkeypatch.setattr(journal, "begin", lambda: pytest.fail("nothing is to be written"))
+    done = threading.Event()
+    writer.barrier(done.set)
+    assert done.wait(10)
+
+
 def test_our_own_errors_come_through(writer):
     def refuse(journal):
         raise Refused("no")
