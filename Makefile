@@ -37,7 +37,7 @@ format: $(VENV)/full.stamp
 
 ## make docs: the pages that are written from the code, then the site, in site/
 docs: $(VENV)/full.stamp
-	$(BIN)/python -m tools.write_options
+	$(BIN)/python -m tools.write_pages
 	$(MKDOCS)
 
 ## make bench: the numbers of docs/reference/benchmarks.md, as ratios in one run

@@ -13,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import getpass
+import math
 import os
 import sys
 from dataclasses import dataclass, field
@@ -27,7 +28,11 @@ PREFIX = "VOID_BRIDGE_"
 BUILTIN_CONFIG = "ocio://studio-config-v2.2.0_aces-v1.3_ocio-v2.4"  # of plates without another one
 FILE_NAME = "config.toml"
 _TYPO = 0.8  # a variable this similar to a key is a misspelt key; others belong to other tools
-_NOT_KEYS = {"CONFIG", "SITE_CONFIG", "DEBUG"}
+OTHER_VARIABLES = {
+    "CONFIG": "Path of the user file.",
+    "SITE_CONFIG": "Path of the site file.",
+    "DEBUG": "`1`: print the traceback of an error.",
+}
 _BOOLEANS = {
     word: value for value, words in ((True, "1 true yes on"), (False, "0 false no off")) for word in words.split()
 }
@@ -41,80 +46,92 @@ def login_name() -> str:
         return "unknown"
 
 
+def _setting(default: Any, help: str, group: str, limits: Tuple[float, float] = (-math.inf, math.inf)) -> Any:
+    """Return a field of `Config`.
+
+    Args:
+        default: the value if no source gives one, or a function that returns it.
+        help: one line for the documentation.
+        group: the heading of the documentation that the setting stands under.
+        limits: the least and the largest number.
+    """
+    kind = "default_factory" if callable(default) else "default"
+    return field(metadata={"help": help, "group": group, "limits": limits}, **{kind: default})
+
+
+_ANY = (0, 1e9)
+
+
 @dataclass(frozen=True)
 class Config:
-    """Every setting. Folders are absolute paths; times are in seconds.
+    """Every setting, each with its help. Folders are absolute paths; times are in seconds."""
 
-    Attributes:
-        connect: URL of the server to use; empty means the local one.
-        bind: URL that `serve` listens on.
-        spool: folder of the server's inputs and results.
-        runtime_dir: folder of connection files.
-        keys: folder of the certificates that `keys new` makes.
-        models: folder of model weights.
-        executable: Python that starts a local server; empty means the recorded one (installation.py), else this one.
-        workers: number of worker processes.
-        threads: threads of a worker; 0 means one for each core.
-        roots: folders that `path` transport may read.
-        path_map: `FROM=TO` entries (pathmap.py).
-        ocio: OCIO config of plates; empty means $OCIO, else the built-in one.
-        user: name under which jobs are submitted.
-        priority: priority of jobs, 0 to 100; the highest runs first.
-        spool_limit_gb: size of the spool above which ended jobs with fetched results are removed; 0 means none.
-        idle_free_s: idle time after which a server that a client started releases its device memory.
-        idle_exit_s: idle time after which a server that a client started ends.
-        hang_s: time without progress after which a worker counts as hung.
-        metrics_port: port on 127.0.0.1 of the server's Prometheus metrics; 0 means none.
-        transport: how the files of a job reach the server.
-        autostart: whether a client may start a local server.
-        log_format: format of a server's log lines.
-        resolve_output: site hook as `module:function` (hooks.py).
-        before_submit: site hook as `module:function` (hooks.py).
-        after_result: site hook as `module:function` (hooks.py).
-        farm: render manager that runs jobs (docs/wranglers/farm.md).
-        farm_scratch: folder that farm workers see, for plates and mattes of hosts; empty means beside the results.
-        farm_roots: folders that farm workers see; empty means that this is not checked.
-        farm_command: command by which farm workers run void-bridge.
-    """
-
-    connect: str = ""
-    bind: str = "tcp://127.0.0.1:*"
-    spool: Path = field(default_factory=lambda: state_dir() / "spool")
-    runtime_dir: Path = field(default_factory=runtime_dir)
-    keys: Path = field(default_factory=lambda: config_dir() / "keys")
-    models: Path = field(default_factory=lambda: data_dir() / "models")
-    executable: str = ""
-    workers: int = 1
-    threads: int = 0
-    roots: Tuple[str, ...] = ()
-    path_map: Tuple[str, ...] = ()
-    ocio: str = ""
-    user: str = field(default_factory=login_name)
-    priority: int = 50
-    spool_limit_gb: float = 50.0
-    idle_free_s: float = 120.0
-    idle_exit_s: float = 1800.0
-    hang_s: float = 600.0
-    metrics_port: int = 0
-    transport: Literal["auto", "inline", "path"] = "auto"
-    autostart: bool = True
-    log_format: Literal["text", "json"] = "text"
-    resolve_output: str = ""
-    before_submit: str = ""
-    after_result: str = ""
-    farm: str = ""
-    farm_scratch: str = ""
-    farm_roots: Tuple[str, ...] = ()
-    farm_command: str = "void-bridge"
+    connect: str = _setting("", "URL of the server to use. Empty: the local server.", "Client")
+    bind: str = _setting("tcp://127.0.0.1:*", "URL that the server listens on.", "Server")
+    spool: Path = _setting(lambda: state_dir() / "spool", "Folder of the server's inputs and results.", "Server")
+    runtime_dir: Path = _setting(
+        runtime_dir, "Folder of connection files, by which clients find the local server.", "Client"
+    )
+    keys: Path = _setting(
+        lambda: config_dir() / "keys", "Folder of the keys that `void-bridge keys new` makes.", "Client"
+    )
+    models: Path = _setting(lambda: data_dir() / "models", "Folder of model weights.", "Server")
+    executable: str = _setting(
+        "", "Python that starts the local server. Empty: the Python that void-bridge was installed with.", "Client"
+    )
+    workers: int = _setting(1, "Number of worker processes.", "Server", (1, 64))
+    threads: int = _setting(0, "Threads of each worker. 0: one for each core.", "Server", (0, 1024))
+    roots: Tuple[str, ...] = _setting(
+        (),
+        "Folders whose files the server may read by path. Empty: all on a local server, none on a shared one.",
+        "Server",
+    )
+    path_map: Tuple[str, ...] = _setting(
+        (), "`FROM=TO` pairs: the name of a folder on other machines, and on this machine.", "Client"
+    )
+    ocio: str = _setting("", "OCIO config of plates. Empty: `$OCIO`, else the built-in config.", "Jobs")
+    user: str = _setting(login_name, "Name under which jobs are submitted.", "Jobs")
+    priority: int = _setting(50, "Priority of jobs. The highest runs first.", "Jobs", (0, 100))
+    spool_limit_gb: float = _setting(
+        50.0,
+        "Size of the spool in GB. Above it, the server removes ended jobs whose results were fetched. 0: no limit.",
+        "Server",
+        _ANY,
+    )
+    idle_free_s: float = _setting(
+        120.0, "Idle seconds after which a server that a client started releases its GPU memory.", "Server", _ANY
+    )
+    idle_exit_s: float = _setting(
+        1800.0, "Idle seconds after which a server that a client started ends.", "Server", _ANY
+    )
+    hang_s: float = _setting(600.0, "Seconds without progress after which a worker is replaced.", "Server", (1, 1e9))
+    metrics_port: int = _setting(
+        0, "Port on 127.0.0.1 of the server's Prometheus metrics. 0: none.", "Server", (0, 65535)
+    )
+    transport: Literal["auto", "inline", "path"] = _setting(
+        "auto", "How frames reach the server: `inline` sends the files, `path` their names; `auto` chooses.", "Jobs"
+    )
+    autostart: bool = _setting(True, "Start a local server if none runs.", "Client")
+    log_format: Literal["text", "json"] = _setting("text", "Format of the server's log lines.", "Server")
+    resolve_output: str = _setting("", "Hook that names the output of a job.", "Hooks")
+    before_submit: str = _setting("", "Hook that changes or refuses a job before it is submitted.", "Hooks")
+    after_result: str = _setting("", "Hook that is called when all frames of a job are on disk.", "Hooks")
+    farm: str = _setting("", "Farm that `void-bridge farm submit` sends jobs to.", "Farm")
+    farm_scratch: str = _setting(
+        "",
+        "Folder that farm workers see, for plates and mattes that hosts export. Empty: next to the results.",
+        "Farm",
+    )
+    farm_roots: Tuple[str, ...] = _setting(
+        (), "Folders that farm workers see. A job that uses another folder is refused. Empty: no check.", "Farm"
+    )
+    farm_command: str = _setting("void-bridge", "Command by which farm workers run void-bridge.", "Farm")
 
     def __post_init__(self) -> None:
-        _check_range("workers", self.workers, 1, 64)
-        _check_range("threads", self.threads, 0, 1024)
-        _check_range("priority", self.priority, 0, 100)
-        for name in ("spool_limit_gb", "idle_free_s", "idle_exit_s"):
-            _check_range(name, getattr(self, name), 0, 1e9)
-        _check_range("hang_s", self.hang_s, 1, 1e9)
-        _check_range("metrics_port", self.metrics_port, 0, 65535)
+        for spec in dataclasses.fields(self):
+            value, (low, high) = getattr(self, spec.name), spec.metadata["limits"]
+            if isinstance(value, (int, float)) and not low <= value <= high:
+                raise ConfigError(f"got {spec.name} {value:g}, expected {low:g} to {high:g}")
 
     def replace(self, **changes: object) -> Config:
         """Return a copy with other values."""
@@ -226,7 +243,7 @@ def _environment_layers() -> Iterator[_Layer]:
     names = _hints()
     for variable in sorted(os.environ):
         name = variable[len(PREFIX) :]
-        if not variable.startswith(PREFIX) or name in _NOT_KEYS:
+        if not variable.startswith(PREFIX) or name in OTHER_VARIABLES:
             continue
         if name.lower() in names:
             yield _layer(variable, {name.lower(): _from_text(names[name.lower()], os.environ[variable])})
@@ -290,9 +307,3 @@ def _check_lock(name: str, value: Any, site: _Layer, layer: _Layer) -> None:
         raise ConfigError(
             f"{name} is locked to {str(fixed)!r} by the {site.source}; got {str(value)!r} from {layer.source}"
         )
-
-
-def _check_range(name: str, value: float, low: float, high: float) -> None:
-    """Raise ConfigError if a value is out of its range."""
-    if not low <= value <= high:
-        raise ConfigError(f"got {name} {value:g}, expected {low:g} to {high:g}")

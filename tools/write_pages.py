@@ -1,0 +1,24 @@
+"""Writes every page and list that follows from the code: `make docs`. tests/unit/test_pages.py compares them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from tools import write_configuration, write_errors, write_options
+
+PAGES: dict[Path, Callable[[], str]] = {
+    write_configuration.PAGE: write_configuration.configuration_page,
+    write_errors.PAGE: write_errors.errors_page,
+}
+
+
+def main() -> None:
+    """Write all of them."""
+    for path, page in PAGES.items():
+        path.write_text(page(), encoding="utf-8")
+    write_options.main()
+
+
+if __name__ == "__main__":
+    main()
