@@ -17,7 +17,7 @@ from void_bridge.client.formatting import duration_text, report_lines, status_te
 from void_bridge.client.frame_writer import FrameWriter
 from void_bridge.client.output import output_folder
 from void_bridge.config import Config, load
-from void_bridge.errors import Cancelled, NoServer, VoidBridgeError, error_from_code
+from void_bridge.errors import Cancelled, NoServer, VoidBridgeError
 from void_bridge.frames import FrameRange
 from void_bridge.job import JOB_FILE_NAME
 from void_bridge.protocol.messages import FINAL_STATES, JobStatus
@@ -193,7 +193,7 @@ class JobFollower:
         lines = tuple(report_lines(client.result(status.id).report))
         warnings = "; look at the warnings" if any(line.startswith("warning") for line in lines) else ""
         done = f"{status.frames_done} frames in {duration_text(status.seconds)} by {status.engine}{warnings}"
-        failure = artist_message(error_from_code(status.error.code, status.error.message)) if status.error else "failed"
+        failure = artist_message(status.error.to_error()) if status.error else "failed"
         line = {"done": done, "cancelled": "cancelled"}.get(status.state, failure)
         self.update(phase=status.state, line=line, ready=str(frames_ready(self.state)), report=lines)
 

@@ -18,7 +18,7 @@ from void_bridge.client.formatting import status_text, step_text
 from void_bridge.client.frame_writer import FrameWriter
 from void_bridge.client.output import output_folder
 from void_bridge.config import Config
-from void_bridge.errors import Cancelled, NoServer, UsageError, VoidBridgeError, error_from_code
+from void_bridge.errors import Cancelled, NoServer, UsageError, VoidBridgeError
 from void_bridge.frames import FrameRange
 from void_bridge.job import Job
 from void_bridge.pathmap import PathMap
@@ -115,7 +115,7 @@ def _make(client: Client, job: Job, there: int, progress: TaskProgress, stop: th
     if last.state == "cancelled":
         raise Cancelled(f"cancelled; {there + last.frames_done} of {there + last.frames} frames are finished and kept")
     if last.error:
-        raise error_from_code(last.error.code, last.error.message)
+        raise last.error.to_error()
     write_task_report(output_folder(job), progress.frames, client.result(id))
     progress.report(100, f"{there + last.frames_done} frames, {last.engine}")
 

@@ -36,7 +36,7 @@ from tests.support.shots import disc, files_of, run_job, write_matte, write_plat
 from tests.support.shots import make_job as make_shot_job
 from void_bridge.atomic import TEMPORARY_SUFFIX
 from void_bridge.client import Client, connect
-from void_bridge.errors import DiskFull, OutputError, VoidBridgeError, error_from_code
+from void_bridge.errors import DiskFull, OutputError, VoidBridgeError
 from void_bridge.frames import FrameRange
 from void_bridge.job import Colour, Job, MatteSource
 from void_bridge.protocol.messages import FINAL_STATES
@@ -64,7 +64,7 @@ def outcome(client: Client, job: Job, transport: str = "inline") -> VoidBridgeEr
         id = client.submit(job, transport=transport).id
         status = eventually(lambda: (told := client.status(id)).state in FINAL_STATES and told)
         if status.error:
-            raise error_from_code(status.error.code, status.error.message)
+            raise status.error.to_error()
         client.fetch(id)
         return status.state
     except VoidBridgeError as exc:

@@ -19,7 +19,7 @@ import zmq
 from gpu_server.server.app import Server
 from gpu_server.server.settings import ServerSettings
 from void_bridge.connection import Connection, connection_path, read_connection
-from void_bridge.errors import NoServer, error_from_code
+from void_bridge.errors import NoServer
 from void_bridge.frames import FrameRange
 from void_bridge.job import Colour, Job, MatteSource, new_job_id
 from void_bridge.protocol.framing import PART_BYTES, Envelope, decode, encode
@@ -164,7 +164,7 @@ class Peer:
                 self.events.append(came)
         envelope = self._answers.pop(number)
         if isinstance(envelope.message, ErrorReply):
-            raise error_from_code(envelope.message.code, envelope.message.message)
+            raise envelope.message.to_error()
         return envelope
 
     def ask(self, message: Message, *buffers: bytes) -> Any:
