@@ -19,14 +19,14 @@ from torch import Tensor
 from gpu_server.engines.base import Array, Context
 from gpu_server.engines.void.cache import ContentCache, content_key
 from gpu_server.engines.void.conditioning import conditioning_latents, encode_mask, encode_plate
-from gpu_server.engines.void.denoise import DenoiseSettings, OnStep, denoise, guidance_scale, make_guidance
+from gpu_server.engines.void.denoise import DenoiseSettings, OnStep, denoise, make_guidance
 from gpu_server.engines.void.flow import Flow
 from gpu_server.engines.void.latent_geometry import FRAMES_A_LATENT, latent_shape
 from gpu_server.engines.void.latent_windows import equal_windows
 from gpu_server.engines.void.model_inputs import ModelInputs
 from gpu_server.engines.void.model_manager import ModelManager
 from gpu_server.engines.void.noise import initial_latents, plate_noise
-from gpu_server.engines.void.planner.plan import MemoryPlan
+from gpu_server.engines.void.planner.plan import MemoryPlan, guidance_scale
 from gpu_server.engines.void.stages import VoidStage
 from gpu_server.engines.void.vae import decode, encode
 from gpu_server.engines.void.warped_noise import flow_sequence, warped_noise

@@ -24,9 +24,6 @@ Rotary = tuple[Tensor, Tensor]
 Scheduler = CogVideoXDDIMScheduler | DDIMScheduler
 OnStep = Callable[[int, int, Tensor], None]
 
-GUIDANCE_SCALES = {1: 1.0, 2: 6.0}
-"""Default guidance scale of each pass. 1 means no guidance."""
-
 _PATCH = 2
 """Latents across a token of the transformer, in time, height and width alike."""
 
@@ -119,11 +116,6 @@ class Guidance:
             return output.float()
         negative, positive = output.float().chunk(2)
         return negative + self.scale * (positive - negative)
-
-
-def guidance_scale(wanted: float | None, pass_number: int) -> float:
-    """Return the guidance scale of a pass: the job's own, or the default of the pass."""
-    return GUIDANCE_SCALES[pass_number] if wanted is None else wanted
 
 
 def make_guidance(prompt: Tensor, negative: Tensor | None, scale: float) -> Guidance:

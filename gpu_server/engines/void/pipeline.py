@@ -10,14 +10,13 @@ import numpy as np
 
 from gpu_server.engines.base import Array, Context, Generated, ModelClip, Patch
 from gpu_server.engines.void.cached_stages import CachedStages
-from gpu_server.engines.void.denoise import guidance_scale
 from gpu_server.engines.void.fallback import with_fallback
 from gpu_server.engines.void.flow import CancellableFlow, make_flow
 from gpu_server.engines.void.frame_interpolation import interpolate_frame
 from gpu_server.engines.void.model_inputs import ModelInputs
 from gpu_server.engines.void.model_manager import ModelManager
 from gpu_server.engines.void.morph.check import check_morphing
-from gpu_server.engines.void.planner.plan import MemoryPlan, PlanRequest
+from gpu_server.engines.void.planner.plan import MemoryPlan, PlanRequest, guidance_scale
 from gpu_server.engines.void.stages import VoidStage
 from gpu_server.engines.void.timeline import make_timeline
 from gpu_server.frame_files import FrameFiles

@@ -9,8 +9,7 @@ from typing import Literal
 from gpu_server.engines.void.planner.parts import plan_parts
 from gpu_server.engines.void.planner.plan import PHASES, MemoryPlan, Phase, PlanRequest
 from gpu_server.engines.void.planner.spec import ModelSpec
-from gpu_server.engines.void.planner.weight_bytes import is_narrow
-from gpu_server.engines.void.precision.layers import FP8_CAPABILITY
+from gpu_server.engines.void.precision.layers import FP8_CAPABILITY, is_narrow
 from void_bridge.errors import OutOfMemory, UsageError
 from void_bridge.options import Precision
 
@@ -233,7 +232,8 @@ def _nothing_fits(
 ) -> str:
     """Return the message for a machine that no plan fits."""
     plan, lack = refused[-1]
-    start = f"no plan for {request.canvas[1]}x{request.canvas[0]} fits" + f": of '{plan.name}', the smallest, {lack}"
+    size = f"{request.canvas[1]}x{request.canvas[0]}"
+    start = f"no plan for {size} fits: of '{plan.name}', the smallest, {lack}"
     if request.precision != "auto":
         for other in all_plans(spec, replace(request, precision="auto"), memory):
             if not memory.lacks(other):

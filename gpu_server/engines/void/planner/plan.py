@@ -18,6 +18,14 @@ Place = Literal["device", "host", "disk", "-"]
 
 Basis = Literal["exact", "estimate"]
 
+GUIDANCE_SCALES = {1: 1.0, 2: 6.0}
+"""Default guidance scale of each pass. 1 means no guidance."""
+
+
+def guidance_scale(wanted: float | None, pass_number: int) -> float:
+    """Return the guidance scale of a pass: the job's own, or the default of the pass."""
+    return GUIDANCE_SCALES[pass_number] if wanted is None else wanted
+
 
 @dataclass(frozen=True)
 class PlanRequest:

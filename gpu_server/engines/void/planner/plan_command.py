@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from gpu_server.engines.void.planner.memory_plans import GIB, AvailableMemory, choose_plan, next_smaller_plan
-from gpu_server.engines.void.planner.plan import PHASES, MemoryPlan, PlanRequest
+from gpu_server.engines.void.planner.plan import PHASES, MemoryPlan, PlanRequest, guidance_scale
 from gpu_server.engines.void.planner.spec import full_size, read_spec
 from void_bridge.cli.console import CommandOutcome
 from void_bridge.errors import UsageError
@@ -72,7 +72,7 @@ def _request(arguments: argparse.Namespace) -> PlanRequest:
         canvas=Resolution.parse_canvas(arguments.canvas).shape,
         frames=arguments.frames,
         passes=passes,
-        guided=2 in passes,
+        guided=guidance_scale(None, passes[-1]) > 1,
         steps=arguments.steps,
         precision=arguments.precision,
     )

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from gpu_server.engines.void.planner.spec import TransformerSizes
+from gpu_server.engines.void.precision.layers import is_narrow
 from void_bridge.options import Precision
 
 ELEMENT_BYTES: dict[Precision, int] = {"float32": 4, "bf16": 2, "fp8": 2, "fp8-stored": 2}
 """Bytes of an element that is no narrow weight: of the other parameters, and of activations."""
 
 _SCALE_BYTES = 4
-
-
-def is_narrow(precision: Precision) -> bool:
-    """Return whether a precision stores 8-bit weights."""
-    return precision in ("fp8", "fp8-stored")
 
 
 def narrow_bytes(sizes: TransformerSizes, precision: Precision) -> int:

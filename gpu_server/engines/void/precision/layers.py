@@ -26,6 +26,11 @@ _ROLES: tuple[tuple[Role, re.Pattern[str]], ...] = (
 )
 
 
+def is_narrow(precision: str) -> bool:
+    """Return whether a precision stores 8-bit weights."""
+    return precision in ("fp8", "fp8-stored")
+
+
 def role_of(module: str) -> Role:
     """Return the role of a module that has weights, by its name in the transformer.
 

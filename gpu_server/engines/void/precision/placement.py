@@ -16,7 +16,7 @@ from torch import Tensor
 from gpu_server.engines.void.checkpoint.loading import load_transformer
 from gpu_server.engines.void.precision.adaln import AdaLNTable
 from gpu_server.engines.void.precision.float8 import check_float8_device, float8_linear, narrow_weight
-from gpu_server.engines.void.precision.layers import check_name, role_of, split_name
+from gpu_server.engines.void.precision.layers import check_name, is_narrow, role_of, split_name
 from void_bridge.options import PRECISIONS
 
 OFFLOADS = ("none", "blocks")
@@ -74,7 +74,7 @@ class TensorPlacement:
             return torch.empty_like(tensor, device="meta")
         offloaded = self.offload == "blocks" and name.startswith("transformer_blocks.")
         home = self._in_host_memory if offloaded else self._on_device
-        if role == "narrow" and parameter == "weight" and self.precision.startswith("fp8"):
+        if role == "narrow" and parameter == "weight" and is_narrow(self.precision):
             weight, scale = narrow_weight(tensor.to(self.device))
             self.scales[module] = home(scale)
             return home(weight)
