@@ -34,14 +34,21 @@ class Counters:
         self.jobs_ended = counter("jobs_ended", "Jobs that ended, by final state.", "state")
         self.frames = counter("frames", "Frames published.")
         self.job_seconds = histogram(
-            "job_seconds", "Running time of jobs that are done, over all attempts.", "engine", JOB_SECONDS
+            "job_seconds",
+            "Running time of jobs that are done, over all attempts; `other`: an engine that this server does not have.",
+            "engine",
+            JOB_SECONDS,
         )
         self.answer_seconds = histogram(
             "answer_seconds", "Time from receiving a message to the end of its handling.", "socket", ANSWER_SECONDS
         )
         self.refused_messages = counter("refused_messages", "Errors sent, by code.", "socket", "code")
-        self.shut_connections = counter("shut_connections", "Connections that the server ended.", "socket")
-        self.turned_away_keys = counter("turned_away_keys", "Handshakes with a key that is not let in.")
+        self.shut_connections = counter(
+            "shut_connections",
+            "Connections that the server ended: too many without a handshake, or too much memory.",
+            "socket",
+        )
+        self.turned_away_keys = counter("turned_away_keys", "Handshakes with a key that is not on the list.")
         for state in FINAL_STATES:  # a count that is there from the start, so that its increase can be seen
             self.jobs_ended.labels(state)
         for socket in _SOCKETS:

@@ -73,18 +73,22 @@ def _worker_states(status: ServerStatus) -> dict[str, float]:
     return {state: counts[state] for state in get_args(WorkerState)}
 
 
-# A new metric is one entry here, or in counters.py if it counts events; docs/wranglers/operations.md names it.
+# A new metric is one entry here, or in counters.py if it counts events; `make docs` writes it into the reference.
 METRICS = [
-    StatusMetric("start_time_seconds", "When the server started, since the epoch.", lambda s: s.started),
+    StatusMetric("start_time_seconds", "Start of the server, in seconds since 1970.", lambda s: s.started),
     StatusMetric("resident_memory_bytes", "Memory of the server's process.", lambda s: s.resident_bytes),
-    StatusMetric("clients", "Clients heard lately.", lambda s: s.clients),
-    StatusMetric("spool_bytes", "Inputs and results in the spool.", lambda s: s.spool.used_bytes),
-    StatusMetric("spool_limit_bytes", "What the spool may hold; 0 is no limit.", lambda s: s.spool.limit_bytes),
-    StatusMetric("spool_disk_free_bytes", "Free on the spool's disk.", lambda s: s.spool.free_bytes),
+    StatusMetric("clients", "Clients heard in the last 30 seconds.", lambda s: s.clients),
+    StatusMetric("spool_bytes", "Size of the inputs and results in the spool.", lambda s: s.spool.used_bytes),
+    StatusMetric("spool_limit_bytes", "Largest size of the spool; 0: no limit.", lambda s: s.spool.limit_bytes),
+    StatusMetric(
+        "spool_disk_free_bytes",
+        "Free space on the spool's disk; missing while the disk has not answered for 30 seconds.",
+        lambda s: s.spool.free_bytes,
+    ),
     StatusMetric("jobs", "Jobs that the server knows, by state.", lambda s: s.jobs, "state"),
     StatusMetric(
         "oldest_queued_job_age_seconds",
-        "How long ago the oldest queued job came; 0: none is queued.",
+        "Age of the oldest queued job; 0: none is queued.",
         lambda s: s.oldest_queued_s or 0.0,
     ),
     StatusMetric("workers", "Worker processes, by state.", _worker_states, "state"),
@@ -96,13 +100,13 @@ METRICS = [
     ),
     StatusMetric(
         "worker_silent_seconds",
-        "Since the last message of a worker with a job.",
+        "Time since the last message of a worker that has a job.",
         lambda s: {str(w.index): w.silent_s or 0.0 for w in s.workers if w.state == "running"},
         "worker",
     ),
     StatusMetric(
         "worker_losses",
-        "Processes that ended unasked or had to be killed.",
+        "Worker processes that ended by themselves or had to be killed.",
         lambda s: {str(worker.index): worker.losses for worker in s.workers},
         "worker",
         is_counter=True,

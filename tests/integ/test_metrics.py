@@ -142,7 +142,7 @@ def test_the_rules_for_names_are_kept(served, port):
         assert not any(word in family.name for word in ("_ms", "_mb", "_kb"))
 
 
-def test_the_table_in_operations_md_is_the_page(tmp_path, served, port):
+def test_the_reference_has_every_metric_of_the_page(tmp_path, served, port):
     """Every metric has a value on the page; names, kinds and labels are compared."""
     _, client = served
     plate, gate = make_plate(tmp_path / "plate"), tmp_path / "gate"
@@ -155,7 +155,7 @@ def test_the_table_in_operations_md_is_the_page(tmp_path, served, port):
         name = family.name.removeprefix("void_bridge_") + ("_total" if family.type == "counter" else "")
         found[name] = (family.type, {label for sample in family.samples for label in sample.labels} - {"le"})
     gate.touch()
-    text = (REPOSITORY / "docs/wranglers/operations.md").read_text(encoding="utf-8")
+    text = (REPOSITORY / "docs/reference/metrics.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (`.*?`) \| (gauge|counter|histogram) \| (.*?) \|", text, re.M)
     documented = {
         name: (kind, set(re.findall(r"`(\w+)`", labels)))

@@ -63,7 +63,7 @@ def _run(words: List[str], outcome: CommandOutcome) -> int:
     name = next((word for word in words if not word.startswith("-")), "")
     if name and name not in commands:
         raise UsageError(f"unknown command {name!r}{nearest(name, commands)}; see void-bridge --help")
-    parser = _parser([commands[name]] if name else list(commands.values()), skip_missing=not name)
+    parser = command_parser([commands[name]] if name else list(commands.values()), skip_missing=not name)
     try:
         arguments = parser.parse_args(words)
     except SystemExit as exc:  # after --help and --version
@@ -82,11 +82,11 @@ def _print_completions(commands: Dict[str, EntryPoint]) -> int:
     line = os.environ["COMP_LINE"]
     os.environ["COMP_LINE"] = line.replace("#", "@")  # argcomplete would read `plate.####.exr` as a comment
     name = next((word for word in line.split() if word in commands), "")
-    autocomplete(_parser([commands[name]] if name else list(commands.values()), skip_missing=True))
+    autocomplete(command_parser([commands[name]] if name else list(commands.values()), skip_missing=True))
     return 0
 
 
-def _parser(entries: List[EntryPoint], skip_missing: bool) -> argparse.ArgumentParser:
+def command_parser(entries: List[EntryPoint], skip_missing: bool) -> argparse.ArgumentParser:
     """Return a parser of the given commands alone, so that a command does not import the others.
 
     Args:
