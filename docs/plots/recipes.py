@@ -221,9 +221,9 @@ def draw_shadow() -> None:
     callout(upper[1], "no gap at the feet:\nthe mattes overlap", (116, 40), (58, 65))
     callout(upper[2], "the person is gone,\nthe shadow is not: go on drawing", (94, 92), (20, 82))
     callout(lower[0], "behind the person:\nthe model's pixels", (56, 46), (101, 40))
-    callout(lower[1], "under the shadow:\nyour plate, relight", (122, 40), (82, 80))
+    callout(lower[1], "under the shadow:\nyour plate, relit", (122, 40), (82, 80))
     callout(lower[2], "drawn, but nothing changed there:\nyour plate, bit for bit", (94, 92), (36, 88.5))
-    page.legend([*LEGEND[:3], ("the model's pixels", MODEL), ("your plate, relight", RELIT)], LEFT, page.height - 32)
+    page.legend([*LEGEND[:3], ("the model's pixels", MODEL), ("your plate, relit", RELIT)], LEFT, page.height - 32)
     page.save("recipe_shadow.png")
 
 

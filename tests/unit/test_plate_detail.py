@@ -129,8 +129,8 @@ def test_grain_is_that_of_the_plate_everywhere(name):
     pair = [end.rgb for end in ends]
     outside = grain_of(pair, keep_area(scene))
     made = scene.zone & (frame.plate_share < 0.02)
-    relight = scene.zone & (frame.plate_share > 0.98)
-    for where in (scene.zone, made, relight):
+    relit = scene.zone & (frame.plate_share > 0.98)
+    for where in (scene.zone, made, relit):
         if where.sum() > 2000:
             assert 0.8 < grain_of(pair, where) / outside < 1.25
     assert grain_of(

@@ -35,7 +35,7 @@ class SourceAlignment:
         gain: shape [3], linear.
         offset: shape [gh, gw, 3], encoded, over `box` on the colour grid; added after the gain.
         mismatch: encoded: how different source and target still are around the hole.
-        sharpness: in [0, 1].
+        sharpness: share of the target's detail that the source resolves, in [0, 1].
     """
 
     source: int
