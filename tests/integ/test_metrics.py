@@ -180,6 +180,15 @@ def test_a_request_by_another_host_name_is_refused(served, port):
     assert get(port, "/metrics?x=1")[0] == 200
 
 
+def test_no_other_site_may_read_the_page(served, port):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    connection.request("GET", "/metrics", headers={"Origin": "https://elsewhere.example"})
+    answer = connection.getresponse()
+    assert answer.status == 200
+    assert not [name for name, _ in answer.getheaders() if name.lower().startswith("access-control-")]
+    connection.close()
+
+
 def test_there_is_one_page_and_one_method(served, port):
     assert get(port, "/")[0] == get(port, "/metrics/../etc")[0] == get(port, "/<b>")[0] == 404
     assert get(port, method="POST")[0] == get(port, method="DELETE")[0] == 405
