@@ -20,11 +20,11 @@ from gpu_server.benchmarks.void import options as void_options
 from gpu_server.device import gpu_count
 from gpu_server.footage import Camera
 from gpu_server.private_server import private_server
-from void_bridge import __version__
 from void_bridge.atomic import write_bytes
 from void_bridge.cli.command import Command
 from void_bridge.errors import UsageError
 from void_bridge.processes import available_cores
+from void_bridge.version import __version__
 
 SHORT_FRAMES, LONG_FRAMES = 24, 96
 CAMERAS: tuple[Camera, ...] = ("static", "pan", "pan_zoom_rotation")

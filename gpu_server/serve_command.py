@@ -8,11 +8,11 @@ import sys
 from gpu_server.logs import ServerLogs
 from gpu_server.server.app import run
 from gpu_server.server.settings import ServerSettings
-from void_bridge import __version__
 from void_bridge.cli.command import Command
 from void_bridge.config import load
 from void_bridge.connection import installation_id
 from void_bridge.errors import VersionMismatch
+from void_bridge.version import __version__
 
 
 def _configure(parser: argparse.ArgumentParser) -> None:

@@ -1,3 +1,5 @@
 """VOID Bridge: the part that hosts, command line and server share."""
 
-__version__ = "0.1.0"
+from void_bridge.version import __version__
+
+__all__ = ["__version__"]

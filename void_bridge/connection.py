@@ -18,13 +18,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Optional
 
-import void_bridge
 from void_bridge import installation
 from void_bridge.atomic import write_bytes
 from void_bridge.config import login_name
 from void_bridge.errors import NoServer, Refused, map_write_errors
 from void_bridge.real_paths import read_small_file
 from void_bridge.typed import from_plain, to_plain
+from void_bridge.version import __version__
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,8 @@ def installation_id() -> str:
     record = installation.recorded_installation()
     if record:
         return record.installation
-    package = Path(void_bridge.__file__).resolve().parent
-    parts = (os.path.realpath(sys.prefix), str(package), void_bridge.__version__)
+    package = Path(__file__).resolve().parent
+    parts = (os.path.realpath(sys.prefix), str(package), __version__)
     return hashlib.blake2b("\n".join(parts).encode(), digest_size=6).hexdigest()
 
 

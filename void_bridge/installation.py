@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
-import void_bridge
 from void_bridge.errors import ConfigError
 from void_bridge.typed import from_plain
 
@@ -39,7 +38,7 @@ def recorded_installation() -> Optional[Installation]:
     Raises:
         ConfigError: there is a record that cannot be read.
     """
-    return read_installation(Path(void_bridge.__file__).resolve().parents[1])
+    return read_installation(Path(__file__).resolve().parents[1])
 
 
 def read_installation(folder: Path) -> Optional[Installation]:

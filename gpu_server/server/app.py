@@ -32,7 +32,6 @@ from gpu_server.server.sockets import Clients, Listener
 from gpu_server.server.spool import Spool
 from gpu_server.server.watchers import Watchers
 from gpu_server.server.worker_process import WorkerProcess
-from void_bridge import __version__
 from void_bridge.connection import (
     Connection,
     connection_path,
@@ -44,6 +43,7 @@ from void_bridge.connection import (
 from void_bridge.errors import Refused
 from void_bridge.protocol.framing import HEADER_BYTES_MAX, PART_BYTES
 from void_bridge.protocol.messages import PROTOCOL_VERSION, Welcome
+from void_bridge.version import __version__
 
 log = logging.getLogger(__name__)
 

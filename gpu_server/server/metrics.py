@@ -24,9 +24,9 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 from prometheus_client import CollectorRegistry, make_wsgi_app
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 
-from void_bridge import __version__
 from void_bridge.errors import Refused
 from void_bridge.protocol.messages import ServerStatus, WorkerState
+from void_bridge.version import __version__
 
 log = logging.getLogger(__name__)
 

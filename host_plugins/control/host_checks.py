@@ -12,7 +12,7 @@ import traceback
 from dataclasses import dataclass
 from typing import Callable, List, Sequence
 
-from void_bridge import __version__
+from void_bridge.version import __version__
 
 
 @dataclass(frozen=True)

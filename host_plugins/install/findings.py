@@ -10,11 +10,11 @@ from host_plugins.install.hosts import HOSTS, InstalledHost, Machine, default_fo
 from host_plugins.install.init_file import has_line
 from host_plugins.install.manifest import FILE_NAME, Manifest, is_intact, read_manifest
 from host_plugins.install.plugin_files import FOLDER
-from void_bridge import __version__
 from void_bridge.cli.findings import Finding
 from void_bridge.connection import installation_id
 from void_bridge.errors import VoidBridgeError
 from void_bridge.installation import Installation, read_installation
+from void_bridge.version import __version__
 
 Problem = Tuple[str, str]
 

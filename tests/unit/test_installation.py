@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-import void_bridge
 from tests.support.client_jobs import config_for
+from void_bridge import installation
 from void_bridge.client.launch import server_python
 from void_bridge.connection import connection_path, installation_id
 from void_bridge.errors import ConfigError, NoServer
@@ -21,7 +21,7 @@ RECORD = {"executable": str(Path(sys.executable).with_name("python-of-the-record
 @pytest.fixture
 def record(tmp_path, monkeypatch):
     """Return a function that writes a record beside the package that runs, as it seems."""
-    monkeypatch.setattr(void_bridge, "__file__", str(tmp_path / "python" / "void_bridge" / "__init__.py"))
+    monkeypatch.setattr(installation, "__file__", str(tmp_path / "python" / "void_bridge" / "installation.py"))
     (tmp_path / "python").mkdir()
     path = tmp_path / "python" / FILE_NAME
 

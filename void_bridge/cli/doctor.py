@@ -7,7 +7,6 @@ import functools
 from pathlib import Path
 from typing import Callable, Iterable, Iterator, List, Optional, Tuple
 
-from void_bridge import __version__
 from void_bridge.cli.command import Command
 from void_bridge.cli.findings import (
     Finding,
@@ -24,6 +23,7 @@ from void_bridge.cli.server_options import add_server_options, load_config
 from void_bridge.config import Config, load
 from void_bridge.errors import VoidBridgeError
 from void_bridge.typed import to_plain
+from void_bridge.version import __version__
 
 _STALLED_SPOOL = "its disk stalls: mend it, or set VOID_BRIDGE_SPOOL to a local one"
 _STALLED = "its disk stalls: mend it, or use a local folder"

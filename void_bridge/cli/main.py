@@ -12,12 +12,12 @@ import traceback
 from importlib.metadata import EntryPoint
 from typing import Dict, List, Optional, Sequence
 
-from void_bridge import __version__
 from void_bridge.cli.command import Command, Parser
 from void_bridge.cli.console import CommandOutcome, printable, say
 from void_bridge.entry_points import find_entry_points
 from void_bridge.errors import Cancelled, InternalError, UsageError, VoidBridgeError
 from void_bridge.typed import nearest
+from void_bridge.version import __version__
 
 GROUP = "void_bridge.commands"
 _DEBUG = "VOID_BRIDGE_DEBUG"

@@ -18,7 +18,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Callable, Iterator, List, Set, Tuple
 
-from void_bridge import __version__
 from void_bridge.atomic import write_bytes
 from void_bridge.cli.command import Command
 from void_bridge.cli.doctor import collect_findings
@@ -28,6 +27,7 @@ from void_bridge.config import Config, LoadedConfig, load
 from void_bridge.entry_points import find_entry_points
 from void_bridge.errors import OutputError, VoidBridgeError
 from void_bridge.typed import to_plain
+from void_bridge.version import __version__
 
 GROUP = "void_bridge.report"
 JOBS = 100

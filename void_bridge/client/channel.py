@@ -9,12 +9,12 @@ from typing import Any, Deque, Optional, Sequence
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
-from void_bridge import __version__
 from void_bridge.client.endpoint import Endpoint
 from void_bridge.connection import host_identity
 from void_bridge.errors import NoServer, ProtocolError, Refused, VersionMismatch
 from void_bridge.protocol.framing import Envelope, decode, encode
 from void_bridge.protocol.messages import PROTOCOL_VERSION, ErrorReply, Hello, Message, Welcome
+from void_bridge.version import __version__
 
 ANSWER_S = 15.0
 _HEARTBEAT_S = 2
