@@ -1,1 +1,1 @@
-"""Units and recipes by which a system starts a server: files to copy, nothing to import."""
+"""Units and recipes with which a system starts a server: files to copy, without a module to import."""
