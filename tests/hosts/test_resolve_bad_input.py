@@ -11,7 +11,7 @@ import signal
 
 import pytest
 
-from host_plugins.resolve.comp_data import SHOT
+from host_plugins.resolve.comp_data import CHOICE, JOBS, SETTINGS, SHOT
 from host_plugins.resolve.export import COLOURSPACE_EXAMPLES, RENDER_YOURSELF, disable_savers
 from host_plugins.resolve.remove import run, script
 from tests.hosts.fake_fusion.comp import read_text
@@ -219,6 +219,27 @@ def test_buttons_without_a_job_say_so(shot):
             assert error in user.text("status")
         user.click("open_folder")
         assert "is not there (yet)" in user.text("status")
+
+    shot.run_window(steps)
+
+
+def test_without_a_server_no_jobs_are_found(shot):
+    def steps(user):
+        user.click("find_jobs")
+        user.until(lambda: "No server answers" in user.text("status"))
+
+    shot.run_window(steps)
+
+
+def test_data_that_cannot_be_read_is_ignored(shot):
+    plate = shot.comp.tool("plate")
+    plate.SetData(SHOT, "s1")
+    plate.SetData(CHOICE, "[")
+    plate.SetData(SETTINGS, '{"seed": "many"}')
+    shot.comp.SetData(JOBS, '{"s1": "no state"}')
+
+    def steps(user):
+        assert user.text("status") == "No job yet." and user.item("seed").Value == 0
 
     shot.run_window(steps)
 

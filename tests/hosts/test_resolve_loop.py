@@ -161,6 +161,20 @@ def test_reload_shows_the_frames_again(finished):
     finished.run_window(steps)
 
 
+def test_frames_that_are_gone_are_not_shown(finished, tmp_path):
+    version = finished.folder / "void" / V1
+    version.rename(tmp_path / V1)
+
+    def steps(user):
+        user.click("reload")
+        assert f"frames are not at {finished.state().output} any more" in user.text("status")
+
+    try:
+        finished.run_window(steps)
+    finally:
+        (tmp_path / V1).rename(version)
+
+
 def test_a_job_whose_composition_is_lost_is_found_again(finished, tmp_path):
     id = finished.state().id
     other = FusionShot(finished.footage, tmp_path)
