@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from tools import write_commands, write_configuration, write_errors, write_metrics, write_options
+from tools import draw_architecture, write_commands, write_configuration, write_errors, write_metrics, write_options
 
 PAGES: dict[Path, Callable[[], str]] = {
+    draw_architecture.PAGE: draw_architecture.architecture_svg,
     write_commands.PAGE: write_commands.commands_page,
     write_configuration.PAGE: write_configuration.configuration_page,
     write_errors.PAGE: write_errors.errors_page,
