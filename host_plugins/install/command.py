@@ -111,11 +111,11 @@ def _uninstall(arguments: argparse.Namespace, root: Path) -> int:
     is_line_out = arguments.host == "nuke" and remove_block(root / "init.py")
     state = "removed" if removed.count or is_line_out else "unchanged"
     lines = [f"removed {removed.count} files from {folder}" if removed.count else f"nothing is installed at {folder}"]
-    lines += [f"left, for it is not as it was installed: {path}" for path in removed.left]
+    lines += [f"left, because it was changed or void-bridge did not put it there: {path}" for path in removed.left]
     if is_line_out:
-        lines.append(f"took the line out of {root / 'init.py'}")
+        lines.append(f"removed the line from {root / 'init.py'}")
     elif arguments.host == "nuke" and has_line(root / "init.py"):
-        lines.append(f"{root / 'init.py'} still names it, in a line that void-bridge did not write; take it out")
+        lines.append(f"{root / 'init.py'} still names it, in a line that void-bridge did not write; remove that line")
     left = [str(path) for path in removed.left]
     outcome: CommandOutcome = arguments.outcome
     outcome.set_without_job(host=arguments.host, state=state, folder=str(folder), files=removed.count, left=left)
@@ -150,7 +150,7 @@ def _server_lines(build: PluginBuild) -> List[str]:
     assert build.installation
     lines = [f"it starts its server with {build.installation.executable}"]
     if sys.version_info < (3, 11) or not find_spec("OpenEXR"):
-        lines.append("which cannot run one: it takes Python 3.11 or later and pip install 'void-bridge[server]'")
+        lines.append("which cannot run a server: that needs Python 3.11 or later and pip install 'void-bridge[server]'")
     return lines
 
 

@@ -172,7 +172,7 @@ def current_installation() -> Installation:
     environment = child_environment(load().config)
     done = subprocess.run(command, capture_output=True, env=environment, cwd=executable.parent, text=True)
     if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        last = (done.stderr.strip().splitlines() or ["it printed nothing"])[-1]
         raise InputError(f"{executable} does not find void-bridge by itself: {last}; install it there with pip")
     name, version = json.loads(done.stdout)
     return Installation(str(executable), name, version)

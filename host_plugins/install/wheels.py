@@ -90,7 +90,7 @@ class WheelSet:
 
 def _reason(output: str) -> str:
     """Return the last error in pip's output, or its last line."""
-    lines = output.strip().splitlines() or ["it said nothing"]
+    lines = output.strip().splitlines() or ["it printed nothing"]
     errors = [line for line in lines if line.startswith("ERROR:") and not line.startswith("ERROR: Exception")]
     return (errors or lines)[-1].replace("ERROR: ", "")[:300]
 

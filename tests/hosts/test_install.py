@@ -169,7 +169,7 @@ def test_the_line_in_init_py_is_written_on_request_and_removed(install, installe
     assert LINE in (home / ".nuke/init.py").read_text()
     output = install("nuke", "--uninstall")
     assert files(home / ".nuke") == {"init.py": b"import nuke\n"}
-    assert "removed" in output and "took the line out" in output
+    assert "removed" in output and "removed the line" in output
     assert "nothing is installed" in install("nuke", "--uninstall")
 
 
