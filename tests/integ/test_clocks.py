@@ -56,8 +56,8 @@ JUMPS = pytest.mark.parametrize("days", [400.0, -400.0])
 @JUMPS
 def test_a_job_that_runs_while_the_clock_jumps_is_neither_hung_nor_gone(tmp_path, clock, gates, days):
     """Hang detection, the grace of a cancel, an upload's patience and a silent client's deadline are all far away."""
-    told = settings(tmp_path, autostarted=True, idle_free_s=60.0, idle_exit_s=60.0)
-    with running(told) as server, Client.of(server.settings) as client:
+    chosen = settings(tmp_path, autostarted=True, idle_free_s=60.0, idle_exit_s=60.0)
+    with running(chosen) as server, Client.of(server.settings) as client:
         submit = make_submit(make_plate(tmp_path / "plate"), gate=str(gates[0]), gate_at=1003)
         half_sent = make_submit(make_plate(tmp_path / "other", "1001", PART_BYTES + 9), frames="1001")
         client.submit(half_sent)
@@ -93,8 +93,8 @@ def ticks_pass(server, count=3):
 
 @JUMPS
 def test_a_cancel_is_still_kept_after_a_jump(tmp_path, clock, gates, days):
-    told = settings(tmp_path, cancel_grace_cpu_s=0.2)
-    with running(told) as server, Client.of(server.settings) as client:
+    chosen = settings(tmp_path, cancel_grace_cpu_s=0.2)
+    with running(chosen) as server, Client.of(server.settings) as client:
         submit = make_submit(make_plate(tmp_path / "plate"), gate=str(gates[0]), gate_at=1002, stubborn=True)
         client.upload(submit)
         eventually(lambda: client.status(submit.id).frames_done == 1)

@@ -62,7 +62,7 @@ def outcome(client: Client, job: Job, transport: str = "inline") -> VoidBridgeEr
     """Return the state or error of a whole job: submitted inline, awaited, fetched."""
     try:
         id = client.submit(job, transport=transport).id
-        status = eventually(lambda: (told := client.status(id)).state in FINAL_STATES and told)
+        status = eventually(lambda: (latest := client.status(id)).state in FINAL_STATES and latest)
         if status.error:
             raise status.error.to_error()
         client.fetch(id)
@@ -84,15 +84,15 @@ def check_frames(client: Client, job_id: str) -> None:
         assert digest_of(Path(frame.path).read_bytes()) == frame.digest
 
 
-def check_journal(spool: Path, told: dict[str, tuple[str, int, int]]) -> None:
-    """Check that the journal of an ended server has the state, attempt and frames that it told clients."""
+def check_journal(spool: Path, shown: dict[str, tuple[str, int, int]]) -> None:
+    """Check that the journal of an ended server has the state, attempt and frames that clients saw."""
     with closing(sqlite3.connect(spool / "journal.sqlite")) as db:
         assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         assert db.execute("PRAGMA foreign_key_check").fetchall() == []
         known = {digest for (digest,) in db.execute("SELECT digest FROM blobs")}
         count = "(SELECT count(*) FROM frames WHERE job = id)"
         found = {id: tuple(rest) for id, *rest in db.execute(f"SELECT id, state, attempt, {count} FROM jobs")}
-    assert found == told
+    assert found == shown
     assert {path.name for path in (spool / "blobs").glob("*/*")} == known
 
 
@@ -109,13 +109,13 @@ def test_the_server_lives_through_a_full_disk_at_every_write_of_a_job(tmp_path, 
     with simulated(disk, monkeypatch), running(settings(tmp_path, roots=())), connect(config_for(tmp_path)) as client:
         for number in itertools.count(1, 1 if LONG or for_writes == 1 else 4):
             disk.fill(number, for_writes)
-            told = outcome(client, scripted_job(tmp_path, number))
+            ended = outcome(client, scripted_job(tmp_path, number))
             assert client.ping() < 10
             disk.make_room()
-            assert isinstance(told, DiskFull) or told == "done", (number, told, disk.refused)
+            assert isinstance(ended, DiskFull) or ended == "done", (number, ended, disk.refused)
             if not disk.failed:
                 break
-            failed, ends = failed + 1, ends + Counter([str(getattr(told, "code", told))])
+            failed, ends = failed + 1, ends + Counter([str(getattr(ended, "code", ended))])
             assert outcome(client, scripted_job(tmp_path, 1000 + number)) == "done", (number, disk.refused)
         eventually(lambda: not list((tmp_path / "spool/incoming").iterdir()))
         told_jobs = {job.id: (job.state, job.attempt, job.frames_done) for job in client.jobs(1000)}
@@ -129,19 +129,19 @@ def test_the_server_lives_through_a_full_disk_at_every_write_of_a_job(tmp_path, 
 
 def test_an_attempt_whose_number_cannot_be_kept_does_not_run(tmp_path, monkeypatch):
     """Otherwise the next attempt after a restart would have the same number, and empty this one's folder."""
-    disk, mailbox, told = FullDisk((tmp_path,)), Mailbox(), []
+    disk, mailbox, steps = FullDisk((tmp_path,)), Mailbox(), []
     with simulated(disk, monkeypatch):
         writer = JournalThread(Journal(tmp_path / "journal.sqlite"))
         store = JobStore(JobTable(), BlobIndex(), writer, mailbox, lambda job_id: None, Counters())
         record = JobRecord("job", scripted_job(tmp_path, 1), (), "path")
         writer.do(lambda journal: journal.add_job(record))
         writer.start()
-        store.barrier(lambda: told.append("queued"))
-        eventually(lambda: (mailbox.run(), told)[1])
+        store.barrier(lambda: steps.append("queued"))
+        eventually(lambda: (mailbox.run(), steps)[1])
         store.admit(record)
         disk.fill(1, 1)
-        store.begin(record, lambda: told.append("begun"))
-        eventually(lambda: (mailbox.run(), len(told) > 1)[1])
+        store.begin(record, lambda: steps.append("begun"))
+        eventually(lambda: (mailbox.run(), len(steps) > 1)[1])
         writer.stop()
         writer.join()
     mailbox.close()
@@ -184,15 +184,15 @@ def test_a_client_lives_through_a_full_disk_at_every_write_of_its_output(tmp_pat
         for number in itertools.count(1):
             job = scripted_job(tmp_path, number)
             disk.fill(number)
-            told = outcome(client, job, transport)
+            ended = outcome(client, job, transport)
             disk.make_room()
-            assert isinstance(told, DiskFull) or told == "done", (number, told, disk.refused)
+            assert isinstance(ended, DiskFull) or ended == "done", (number, ended, disk.refused)
             folder = Path(job.output).parent
-            check_output(job, whole=told == "done")
+            check_output(job, whole=ended == "done")
             if not disk.failed:
                 break
             failed += 1
-            assert not isinstance(told, DiskFull) or f"out-{number}" in str(told)
+            assert not isinstance(ended, DiskFull) or f"out-{number}" in str(ended)
             assert outcome(client, job, transport) == "done", (number, disk.refused)
             check_output(job, whole=True)
             assert len(list(folder.iterdir())) == len(FRAMES) + 2
@@ -261,12 +261,12 @@ def test_a_small_disk_runs_out_at_any_point_of_a_job(tmp_path, headrooms):
             assert outcome(client, real_job(tmp_path, -1)) == "done"
             for number, kilobytes in enumerate(headrooms):
                 ballast = take_room(spool, kilobytes * 1024)
-                told = outcome(client, real_job(tmp_path, number))
+                ended = outcome(client, real_job(tmp_path, number))
                 assert client.ping() < 10
                 ballast.unlink()
-                assert isinstance(told, DiskFull) or told == "done", (kilobytes, told)
-                assert told == "done" or str(spool) in str(told) or "the server's spool" in str(told)
-                ends[str(getattr(told, "code", told))] += 1
+                assert isinstance(ended, DiskFull) or ended == "done", (kilobytes, ended)
+                assert ended == "done" or str(spool) in str(ended) or "the server's spool" in str(ended)
+                ends[str(getattr(ended, "code", ended))] += 1
                 assert outcome(client, real_job(tmp_path, 1000 + number)) == "done", kilobytes
             eventually(lambda: not list((spool / "incoming").iterdir()))
             told_jobs = {job.id: (job.state, job.attempt, job.frames_done) for job in client.jobs(1000)}
@@ -290,9 +290,9 @@ def test_a_client_whose_disk_is_full_keeps_what_is_whole_and_goes_on(tmp_path):
             Path(job.plate.replace("####", str(frame))).write_bytes(os.urandom(90_000))
         with connect(config_for(tmp_path)) as client:
             ballast = take_room(out, 130_000)
-            told = outcome(client, job)
-            assert isinstance(told, DiskFull), told
-            assert "clean.1002.exr" in str(told)
+            ended = outcome(client, job)
+            assert isinstance(ended, DiskFull), ended
+            assert "clean.1002.exr" in str(ended)
             assert sorted(path.name for path in out.iterdir()) == ["ballast", "clean.1001.exr", "job.json"]
             check_output(job, whole=False)
             ballast.unlink()
@@ -352,10 +352,10 @@ def test_a_spool_that_becomes_read_only_fails_jobs_and_says_so(tmp_path, monkeyp
         assert outcome(client, scripted_job(tmp_path, 0)) == "done"
         for number in range(1, disk.writes + 1, 1 if LONG else 5):
             disk.fill(number)
-            told = outcome(client, scripted_job(tmp_path, number))
+            ended = outcome(client, scripted_job(tmp_path, number))
             disk.make_room()
-            assert told == "done" or type(told) is OutputError, (number, told)
-            assert told == "done" or "spool" in str(told)
+            assert ended == "done" or type(ended) is OutputError, (number, ended)
+            assert ended == "done" or "spool" in str(ended)
             assert client.ping() < 10
             assert outcome(client, scripted_job(tmp_path, 1000 + number)) == "done"
 

@@ -19,8 +19,8 @@ def logged(tmp_path_factory):
     folder = tmp_path_factory.mktemp("logged")
     plate = make_plate(folder / "plates")
     gate = str(folder / "never")
-    told = settings(folder, workers=2, cancel_grace_cpu_s=0.3)
-    with ServerProcess(told, "json") as server, Client.of(told) as client:
+    chosen = settings(folder, workers=2, cancel_grace_cpu_s=0.3)
+    with ServerProcess(chosen, "json") as server, Client.of(chosen) as client:
         jobs = {
             "done": make_submit(
                 plate, user='anna\n{"level": "CRITICAL", "message": "forged"}', say="words\nof a library"
@@ -40,7 +40,7 @@ def logged(tmp_path_factory):
         client.cancel(jobs["cancelled"].id)
         assert server.terminate() == 0
         text = server.log_path.read_text()
-        assert (told.spool / "logs" / "server.log").read_text() == text
+        assert (chosen.spool / "logs" / "server.log").read_text() == text
     return [json.loads(line) for line in text.splitlines()], {state: submit.id for state, submit in jobs.items()}
 
 
@@ -57,18 +57,18 @@ def test_every_line_is_about_a_job_or_about_the_server(logged):
 
 
 def test_a_job_can_be_followed_from_end_to_end(logged):
-    told = messages_of(logged, "done")
-    assert told[0].startswith("submitted by anna") and "attempt 1 starts on worker-" in told[1]
-    assert {"words", "of a library"} < set(told), "which may be read after the end"
-    assert len([message for message in told if message.startswith("done in ")]) == 1
+    messages = messages_of(logged, "done")
+    assert messages[0].startswith("submitted by anna") and "attempt 1 starts on worker-" in messages[1]
+    assert {"words", "of a library"} < set(messages), "which may be read after the end"
+    assert len([message for message in messages if message.startswith("done in ")]) == 1
     assert messages_of(logged, "failed")[-1] == "failed: the model\\nhas no weights"
     assert messages_of(logged, "cancelled")[-1] == "cancelled"
 
 
 def test_lost_workers_are_in_the_log_of_their_job(logged):
-    told = messages_of(logged, "lost")
-    assert sum("its worker ended with exit code -9" in message for message in told) == 3
-    assert "failed: the worker ended with exit code -9, at 3 attempts" in told[-1]
+    messages = messages_of(logged, "lost")
+    assert sum("its worker ended with exit code -9" in message for message in messages) == 3
+    assert "failed: the worker ended with exit code -9, at 3 attempts" in messages[-1]
 
 
 def test_a_line_cannot_be_forged(logged):
@@ -85,9 +85,9 @@ def test_records_of_a_worker_name_it(logged):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
 def test_a_crash_of_the_interpreter_leaves_its_stack(tmp_path):
-    told = settings(tmp_path, worker_command=REAL_WORKER)
-    with ServerProcess(told) as server:
-        log = told.spool / "logs" / "server.log"
+    chosen = settings(tmp_path, worker_command=REAL_WORKER)
+    with ServerProcess(chosen) as server:
+        log = chosen.spool / "logs" / "server.log"
         eventually(lambda: "worker-0 is ready" in log.read_text())
         [worker] = psutil.Process(server.process.pid).children()
         worker.send_signal(signal.SIGABRT)
@@ -95,5 +95,5 @@ def test_a_crash_of_the_interpreter_leaves_its_stack(tmp_path):
         assert "worker-0: Fatal Python error: Aborted" in log.read_text()
         server.process.send_signal(signal.SIGABRT)
         server.process.wait()
-        crash = (told.spool / "logs" / "crash.log").read_text()
+        crash = (chosen.spool / "logs" / "crash.log").read_text()
         assert "Fatal Python error: Aborted" in crash and "in wait" in crash

@@ -87,8 +87,8 @@ def test_its_options_are_those_of_our_command_line():
     assert program == "%h/.local/bin/void-bridge" and command == COMMAND.name
     parser = Parser()
     COMMAND.configure(parser)
-    told = parser.parse_args(options)
-    assert not told.autostarted, "a server that is started so does not leave when it is idle"
+    parsed = parser.parse_args(options)
+    assert not parsed.autostarted, "a server that is started so does not leave when it is idle"
 
 
 @pytest.fixture

@@ -135,7 +135,7 @@ def test_a_pipe_in_the_place_of_an_input_is_refused_and_not_opened(tmp_path):
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc to see that the worker waits in open()")
 def test_a_worker_that_waits_for_a_disk_is_ended_after_a_cancel_and_replaced(tmp_path):
     """The plate becomes a pipe without a writer, after the server has checked it and before the worker opens it."""
-    told = settings(
+    chosen = settings(
         tmp_path,
         worker_command=(sys.executable, "-m", "gpu_server.worker"),
         engines=("passthrough",),
@@ -144,7 +144,7 @@ def test_a_worker_that_waits_for_a_disk_is_ended_after_a_cancel_and_replaced(tmp
     plate = write_plate(tmp_path / "plate", range(1001, 1005), (32, 40))
     roto = write_matte(tmp_path / "plate", range(1001, 1005), disc((32, 40), (16, 20), 6))
     job = make_shot_job(plate, range(1001, 1005), roto).replace(output=str(tmp_path / "out/clean.####.exr"))
-    with running(told) as server, connect(config_for(tmp_path, transport="path")) as client:
+    with running(chosen) as server, connect(config_for(tmp_path, transport="path")) as client:
         eventually(lambda: server._dispatcher.slots[0].ready)
         (worker,) = worker_processes()
         worker.send_signal(signal.SIGSTOP)
@@ -165,8 +165,8 @@ def test_a_worker_that_waits_for_a_disk_is_ended_after_a_cancel_and_replaced(tmp
 
 
 def test_a_worker_that_is_frozen_holds_up_no_answer_and_no_cancel(tmp_path, gate):
-    told = settings(tmp_path, cancel_grace_cpu_s=0.3)
-    with running(told) as server, Client.of(server.settings) as client:
+    chosen = settings(tmp_path, cancel_grace_cpu_s=0.3)
+    with running(chosen) as server, Client.of(server.settings) as client:
         submit = make_submit(make_plate(tmp_path / "plate"), gate=str(gate), gate_at=1002)
         client.upload(submit)
         eventually(lambda: client.status(submit.id).frames_done == 1)

@@ -228,10 +228,10 @@ def said_by_worker(act):
 
 def logged_again(text, caplog, jobs=()):
     with caplog.at_level(logging.DEBUG):
-        told = [
+        messages = [
             message for line in text.rstrip("\n").split("\n") for message in log_worker_line("worker-0", line, jobs)
         ]
-    assert [record.getMessage() for record in caplog.records] == told
+    assert [record.getMessage() for record in caplog.records] == messages
     lines = [TextLines().format(record).split("\n")[0] for record in caplog.records]
     return [LINE.fullmatch(line) for line in lines], caplog.records
 

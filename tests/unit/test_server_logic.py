@@ -157,11 +157,11 @@ def present(_):
 def test_many_changes_are_one_event_and_five_a_second_at_most():
     watchers = Watchers()
     watchers.add("job", b"c", False, now=0.0)
-    told = 0
+    events = 0
     for step in range(1000):
         watchers.changed("job")
-        told += len(watchers.due(step / 100, present))
-    assert 40 <= told <= 50
+        events += len(watchers.due(step / 100, present))
+    assert 40 <= events <= 50
 
 
 def test_there_is_no_event_without_a_change():
