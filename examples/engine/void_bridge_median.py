@@ -36,10 +36,10 @@ class MedianEngine(Engine):
         for done, index in enumerate(clip.wanted):
             context.progress(MedianStage.FILL, done, len(clip.wanted))
             box = clip.matte_box("paste", index)
-            plate = clip.plate(index, box)
             if box.empty:
-                yield Patch(index, box, plate, generated=False)
+                yield Patch.unchanged(index)
                 continue
+            plate = clip.plate(index, box)
             plates = np.stack([clip.plate(i, box) for i in sampled])
             hidden = np.stack([clip.matte("paste", i, box) > 0 for i in sampled])
             median = np.ma.median(np.ma.masked_array(plates, np.repeat(hidden[..., None], 3, axis=-1)), axis=0)

@@ -106,6 +106,11 @@ class Patch:
     full: Array | None = None
     generated: bool = True
 
+    @staticmethod
+    def unchanged(index: int) -> Patch:
+        """Return the patch of a frame that stays the plate."""
+        return Patch(index, Box(0, 0, 0, 0), np.zeros((0, 0, 3), np.float32), generated=False)
+
 
 class Context(Protocol):
     """The services of the worker for a running engine.

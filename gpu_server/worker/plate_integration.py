@@ -33,8 +33,6 @@ from void_bridge.pixels.plate_grain import measure_grain
 
 MeasuredPatch = tuple[Patch, CanvasMeasurement | None]
 
-NOTHING = Box(0, 0, 0, 0)
-
 _GRAIN_SAMPLES = 4
 _MARGIN_PX = 8  # of the plate, around the pasted pixels
 _BYTES_A_PIXEL = 100  # of the crop, while a frame is integrated
@@ -102,7 +100,7 @@ class PlateIntegrator:
         """Return the patch of one frame on the plate."""
         patch, measurement = window[at]
         if measurement is None or self._needed(patch.index).empty:
-            return Patch(self.clip.stored_index(patch.index), NOTHING, patch.rgb[:0, :0], generated=False)
+            return Patch.unchanged(self.clip.stored_index(patch.index))
         measurements = [one for _, one in window if one is not None]
         return self._integrate(patch, measurements, sum(one is not None for _, one in window[:at]))
 
@@ -159,7 +157,7 @@ class PlateIntegrator:
         if self._job.full_fill:
             return inside
         pasted = self._stored.matte_box("paste", self.clip.stored_index(index)) & inside
-        return NOTHING if pasted.empty else pasted.grown(_MARGIN_PX) & inside
+        return pasted if pasted.empty else pasted.grown(_MARGIN_PX) & inside
 
     def _confidence(self, patch: Patch, enlarge: Resize, done: IntegratedFrame) -> Array:
         """Return the confidence: 1 for the plate's own pixels, the engine's for the model's."""

@@ -63,7 +63,7 @@ class OracleEngine(Engine):
         for index in clip.wanted:
             context.progress(OracleStage.GENERATE, index, len(clip.frames))
             if clip.matte_box("paste", index).empty and not context.job.full_fill:
-                yield Patch(index, Box(0, 0, 0, 0), np.zeros((0, 0, 3), np.float32), generated=False)
+                yield Patch.unchanged(index)
                 continue
             frame = clip.frames[index]
             clean = self._truth(frame)[clip.inside(index).slices]

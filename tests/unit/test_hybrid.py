@@ -117,7 +117,7 @@ def test_confidence_that_comes_and_goes_does_not_flicker():
 
 
 def test_frames_without_real_pixels_are_the_models():
-    nothing = [Patch(i, Box(0, 0, 0, 0), np.zeros((0, 0, 3), np.float32), generated=False) for i in range(FRAMES)]
+    nothing = [Patch.unchanged(index) for index in range(FRAMES)]
     share_total = RealShare()
     patches = list(mix_fills(model_patches(), nothing, clip(), share_total))
     for patch, made in zip(patches, model_patches(), strict=True):

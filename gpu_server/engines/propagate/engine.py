@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as StillRunning
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import partial
 from threading import Event
@@ -54,7 +54,7 @@ class PropagateEngine(Engine):
         return Generated(self._patches(clip, context))
 
     def _patches(self, clip: Clip, context: Context) -> Iterator[Patch]:
-        with _one_thread_per_call(), _pool(clip) as pool:
+        with _one_thread_per_call(), closing(_Pool(clip)) as pool:
             yield from _Run(clip, context, pool).patches()
 
 
@@ -69,7 +69,7 @@ class _Run:
         survey = make_survey(self.clip, self.context)
         if all(survey.boxes[i].empty for i in self.clip.wanted):
             self.context.report.update(seen_share=0.0, synthesised_share=0.0)
-            yield from (_empty_patch(i) for i in self.clip.wanted)
+            yield from map(Patch.unchanged, self.clip.wanted)
             return
         frames = range(survey.frames)
         camera = solve_camera(survey, self.context)
@@ -121,7 +121,7 @@ class _Run:
         filled_holes = self._each(PropagateStage.FILL, fill, self.clip.wanted)
         for done, (index, filled) in enumerate(zip(self.clip.wanted, filled_holes, strict=True)):
             if filled is None:
-                yield _empty_patch(index)
+                yield Patch.unchanged(index)
                 continue
             if done % _PREVIEW_EVERY == 0:
                 self.context.preview(index, preview(encode(filled.rgb, self.clip.exposure)))
@@ -188,16 +188,13 @@ def _nearest(mask: Mask, x: Array, y: Array) -> Mask:
     return cv2.remap(mask.astype(np.uint8), x, y, cv2.INTER_NEAREST, borderValue=0) > 0
 
 
-def _empty_patch(index: int) -> Patch:
-    return Patch(index, Box(0, 0, 0, 0), np.zeros((0, 0, 3), np.float32), np.zeros((0, 0), np.float32), generated=False)
-
-
 class _Pool:
     """A thread pool whose work stops at its next safe point once the job has ended."""
 
-    def __init__(self, workers: int) -> None:
-        self.workers = workers
-        self._threads = ThreadPoolExecutor(workers, thread_name_prefix="propagate")
+    def __init__(self, clip: Clip) -> None:
+        by_memory = _FRAME_BYTES_IN_FLIGHT // (clip.height * clip.width * 16)
+        self.workers = int(np.clip(by_memory, 2, min(8, os.cpu_count() or 2)))
+        self._threads = ThreadPoolExecutor(self.workers, thread_name_prefix="propagate")
         self._ended = Event()
 
     def submit(self, work: Callable[..., R], *arguments: object) -> Future[R]:
@@ -223,16 +220,6 @@ class _Pool:
         """Let the work stop, and wait for it."""
         self._ended.set()
         self._threads.shutdown(wait=True, cancel_futures=True)
-
-
-@contextmanager
-def _pool(clip: Clip) -> Iterator[_Pool]:
-    frame_bytes = clip.height * clip.width * 16
-    pool = _Pool(int(np.clip(_FRAME_BYTES_IN_FLIGHT // frame_bytes, 2, min(8, os.cpu_count() or 2))))
-    try:
-        yield pool
-    finally:
-        pool.close()
 
 
 @contextmanager

@@ -167,4 +167,4 @@ class VoidPipeline:
                 confidence = np.zeros(whole.shape, np.float32)
                 yield Patch(index, whole, generated, confidence, reconstruction=reconstruction)
             else:
-                yield Patch(index, Box(0, 0, 0, 0), np.zeros((0, 0, 3), np.float32), generated=False)
+                yield Patch.unchanged(index)
