@@ -14,7 +14,6 @@ from host_plugins.farm.shot_list import read_shot_list
 from host_plugins.farm.shots import CUTTABLE_ENGINES
 from host_plugins.farm.status import run_status
 from host_plugins.farm.submission import JobToSubmit, PreparedSubmission, prepare, submit, submit_bundle
-from void_bridge.cli.checks import checked_job
 from void_bridge.cli.command import Command
 from void_bridge.cli.console import say
 from void_bridge.cli.job_options import job_from_words
@@ -22,6 +21,7 @@ from void_bridge.cli.server_options import add_server_options, find_job_file, lo
 from void_bridge.config import Config
 from void_bridge.errors import Cancelled, InputError, UsageError
 from void_bridge.frames import FrameRange
+from void_bridge.job_request import checked_job
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

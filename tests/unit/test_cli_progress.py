@@ -7,11 +7,11 @@ from rich.console import Console
 
 from void_bridge.cli.jobs import jobs_table
 from void_bridge.cli.progress import ProgressView, progress_view
-from void_bridge.cli.server_options import parse_job_id
 from void_bridge.client.formatting import duration_text, report_lines, status_text, step_text
 from void_bridge.errors import InputError, UsageError
 from void_bridge.frames import FrameRange
 from void_bridge.job import Colour, Job, JobFile, MatteSource
+from void_bridge.job_request import parse_job_id
 from void_bridge.protocol.messages import JobStatus, Progress
 
 

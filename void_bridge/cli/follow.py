@@ -1,4 +1,4 @@
-"""Following a job until it ends: show its progress and write frames as they are published."""
+"""The end of a job that a command follows: asking the server to cancel it, and its summary."""
 
 from __future__ import annotations
 
@@ -6,33 +6,11 @@ import os
 from typing import Optional
 
 from void_bridge.cli.console import CommandOutcome, say
-from void_bridge.cli.progress import ProgressView
 from void_bridge.client import Client
 from void_bridge.client.formatting import duration_text, report_lines
 from void_bridge.client.frame_writer import FrameWriter
 from void_bridge.errors import Cancelled, VoidBridgeError
-from void_bridge.protocol.messages import FINAL_STATES, JobStatus
-
-
-def follow(client: Client, id: str, view: ProgressView, writer: Optional[FrameWriter] = None) -> JobStatus:
-    """Show a job until it ends and return its last status.
-
-    Args:
-        client: the client.
-        id: the job.
-        view: shows the progress.
-        writer: writes every published frame, if given.
-    """
-    status = client.status(id)
-    for event in client.watch(id):
-        if isinstance(event, JobStatus):
-            status = event
-            view.show(status)
-            if writer is not None and status.state not in FINAL_STATES:
-                writer.fetch_published(status.frames_done)
-    if writer is not None and status.frames_done:
-        writer.finish()
-    return status
+from void_bridge.protocol.messages import JobStatus
 
 
 def ask_to_cancel(client: Client, id: str) -> None:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import os
-from pathlib import Path
-from typing import Any, Dict, List, Optional, Type
+from typing import Any, Dict, List, Mapping, Type
 
 from void_bridge.cli.command import Parser
 from void_bridge.config import Config
-from void_bridge.errors import MissingFrames, UsageError
+from void_bridge.errors import UsageError
 from void_bridge.frames import FrameRange
-from void_bridge.job import MATTE_OPTIONS, Job, JobFile, MatteSource
+from void_bridge.job import MATTE_OPTIONS, Job, MatteSource
+from void_bridge.job_request import make_job, read_plate
 from void_bridge.options import GROUPS, Option, options_of
-from void_bridge.sequence import Sequence, output_sequence
 
 _GROUP_HELP = {
     "mattes": "SEQ[:[layer.]channel]; without a channel the only one, else A, else R",
@@ -78,28 +76,21 @@ def _add_option(group: argparse._ArgumentGroup, option: Option) -> None:
 
 
 def job_from_arguments(arguments: argparse.Namespace, config: Config, job: Type[Job] = Job) -> Job:
-    """Return the job that options ask for.
+    """Return the job that options ask for, with every check that needs no server.
 
     PLATE may be a job.json, whose values stand where no option says otherwise; its paths are read from where it lies.
-    Everything that can be checked without a server has been checked: see `checks.checked_job`.
 
     Raises:
         UsageError: an option that makes no sense.
         InputError: a file that cannot be read.
         OutputError: the plate would be overwritten.
     """
-    from void_bridge.cli.checks import checked_job, plate_colour
-
     values = _values(arguments, job)
-    base = _base_job(arguments.plate)
-    plate = Sequence.parse(base.plate if base else arguments.plate).absolute()
-    values.update(_mattes(arguments, base))
-    values["plate"] = plate.pattern
-    values["frames"] = _frames(arguments.frames, base, plate)
-    values["output"] = _output(arguments.output, base, plate, config)
-    colour = plate_colour(arguments.colorspace, base, plate.path(values["frames"].first), config)
-    values["colour"] = dataclasses.replace(colour, exposure=values.pop("exposure", colour.exposure))
-    return checked_job(base.replace(**values) if base else job(**values))
+    plate = read_plate(arguments.plate)
+    values.update(_mattes(arguments, plate.mattes if isinstance(plate, Job) else {}))
+    frames = FrameRange.parse(arguments.frames) if arguments.frames else None
+    output, colour = arguments.output, arguments.colorspace
+    return make_job(plate, values, config, output=output, frames=frames, colour=colour, job=job)
 
 
 def job_from_words(words: List[str], config: Config) -> Job:
@@ -115,60 +106,15 @@ def _values(arguments: argparse.Namespace, job: Type[Job]) -> Dict[str, Any]:
     return {each.name: each.parse("on" if text is True else text) for each, text in texts.items() if text is not None}
 
 
-def _base_job(argument: str) -> Optional[Job]:
-    if not argument.lower().endswith(".json"):
-        return None
-    path = Path(argument)
-    job = JobFile.read(path).job
-    mattes = {
-        role: dataclasses.replace(matte, sequence=_from(path.parent, matte.sequence))
-        for role, matte in job.mattes.items()
-    }
-    output = _from(path.parent, job.output) if job.output else ""
-    return job.replace(plate=_from(path.parent, job.plate), output=output, **mattes)
-
-
-def _from(folder: Path, pattern: str) -> str:
-    """Return a pattern of a job.json as seen from here; a path from the root of any platform stays as it is."""
-    if Path(pattern).is_absolute() or pattern[1:2] == ":" or pattern.startswith("\\\\"):
-        return pattern
-    return os.path.normpath(os.path.join(folder.absolute(), pattern))  # noqa: PTH118  a pattern is no path
-
-
-def _mattes(arguments: argparse.Namespace, base: Optional[Job]) -> Dict[str, Optional[MatteSource]]:
-    """Return the mattes of the options; a quadmask takes the place of a job.json's mattes, and the other way round."""
-    given: Dict[str, Optional[MatteSource]] = {}
+def _mattes(arguments: argparse.Namespace, own: Mapping[str, MatteSource]) -> Dict[str, MatteSource]:
+    """Return the mattes of the options, and those of a job.json that an option inverts."""
+    given: Dict[str, MatteSource] = {}
     for role in MATTE_OPTIONS:
         text, invert = getattr(arguments, role), bool(getattr(arguments, f"invert_{role}"))
-        own = getattr(base, role) if base else None
         if text:
-            source = MatteSource.from_argument(text, invert)
-            given[role] = dataclasses.replace(source, sequence=Sequence.parse(source.sequence).absolute().pattern)
-        elif invert and own:
-            given[role] = dataclasses.replace(own, invert=not own.invert)
+            given[role] = MatteSource.from_argument(text, invert)
+        elif invert and role in own:
+            given[role] = dataclasses.replace(own[role], invert=not own[role].invert)
         elif invert:
             raise UsageError(f"got --invert-{role} without --{role}")
-    if given.get("quadmask") and not (given.get("remove") or given.get("affected")):
-        given.update(remove=None, affected=None)
-    elif given.get("remove") or given.get("affected"):
-        given.setdefault("quadmask", None)
     return given
-
-
-def _frames(text: Optional[str], base: Optional[Job], plate: Sequence) -> FrameRange:
-    if text:
-        return FrameRange.parse(text)
-    found = base.frames if base else plate.frames_in_name or plate.frames_on_disk()
-    if not found:
-        raise MissingFrames(f"found no frames of {plate}; expected files such as {plate.path(1001).name} there")
-    return found
-
-
-def _output(text: Optional[str], base: Optional[Job], plate: Sequence, config: Config) -> str:
-    if text:
-        return output_sequence(text, plate).absolute().pattern
-    if base and base.output:
-        return base.output
-    if config.resolve_output:
-        return ""  # the site's hook says where
-    raise UsageError("got no output; give -o name.####.exr or -o FOLDER")

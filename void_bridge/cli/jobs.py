@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import os
 from pathlib import Path
 from typing import Optional
@@ -14,16 +13,18 @@ from rich.text import Text
 
 from void_bridge.cli.command import Command
 from void_bridge.cli.console import print_result, printable
-from void_bridge.cli.follow import follow, summarise
+from void_bridge.cli.follow import summarise
 from void_bridge.cli.progress import progress_view
-from void_bridge.cli.server_options import add_job_argument, add_server_options, load_config, open_client, parse_job_id
+from void_bridge.cli.server_options import add_job_argument, add_server_options, load_config, open_client
 from void_bridge.client.formatting import duration_text, job_cells, status_text
-from void_bridge.client.frame_writer import FrameWriter
+from void_bridge.client.frame_writer import FrameWriter, follow
+from void_bridge.client.output import fetch_output
 from void_bridge.errors import UsageError
 from void_bridge.job import Job, JobFile
+from void_bridge.job_request import parse_job_id
 from void_bridge.pathmap import PathMap
 from void_bridge.protocol.messages import JobStatus
-from void_bridge.sequence import Sequence, output_sequence
+from void_bridge.sequence import Sequence
 from void_bridge.typed import to_plain
 
 _WIDE = 110
@@ -45,7 +46,7 @@ def run_watch(arguments: argparse.Namespace) -> int:
     """Show a job until it ends."""
     with open_client(load_config(arguments)) as client:
         with progress_view() as view:
-            status = follow(client, parse_job_id(arguments.job), view)
+            status = follow(client, parse_job_id(arguments.job), view.show)
         return summarise(client, status, None, arguments.outcome)
 
 
@@ -84,13 +85,13 @@ def run_fetch(arguments: argparse.Namespace) -> int:
     config = load_config(arguments)
     with open_client(config) as client:
         id = parse_job_id(arguments.job)
-        output = _output(arguments.output, client.result(id).job) if arguments.output else None
+        output = fetch_output(arguments.output, client.result(id).job) if arguments.output else None
         writer = FrameWriter(client, id, output, arguments.overwrite)
         if arguments.no_wait:
             writer.finish()
             return _summarise_so_far(client.status(id), writer, arguments)
         with progress_view() as view:
-            status = follow(client, id, view, writer)
+            status = follow(client, id, view.show, writer)
         code = summarise(client, status, writer, arguments.outcome)
         arguments.outcome.set(**({"output": output} if output else {}))
         if paste and code == 0:
@@ -139,14 +140,6 @@ def _summarise_so_far(status: JobStatus, writer: FrameWriter, arguments: argpars
     arguments.outcome.set(frames=len(writer.paths), output=str(writer.paths[0].parent) if writer.paths else "")
     arguments.outcome.summary(f"{len(writer.paths)} of {status.frames} frames are here; the job is {status.state}")
     return 0
-
-
-def _output(argument: str, job: Job) -> str:
-    """Return the pattern of -o. In a folder, the files have the names of the job's own output."""
-    if argument.lower().endswith(".exr"):
-        return output_sequence(argument, Sequence.parse(job.plate)).absolute().pattern
-    own = Sequence.parse(job.output)
-    return dataclasses.replace(own, folder=os.path.join(argument, "")).absolute().pattern  # noqa: PTH118
 
 
 def configure_jobs(parser: argparse.ArgumentParser) -> None:

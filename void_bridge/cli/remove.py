@@ -7,12 +7,12 @@ from typing import Optional
 
 from void_bridge.cli.command import Command
 from void_bridge.cli.console import say
-from void_bridge.cli.follow import ask_to_cancel, follow, summarise
+from void_bridge.cli.follow import ask_to_cancel, summarise
 from void_bridge.cli.job_options import add_job_options, job_from_arguments
 from void_bridge.cli.progress import ProgressView, progress_view
 from void_bridge.cli.server_options import add_server_options, load_config, open_client
 from void_bridge.client import Client
-from void_bridge.client.frame_writer import FrameWriter
+from void_bridge.client.frame_writer import FrameWriter, follow
 from void_bridge.config import Config
 from void_bridge.job import Job
 from void_bridge.protocol.messages import JobStatus
@@ -43,7 +43,7 @@ def run_remove(arguments: argparse.Namespace) -> int:
                 status = _submit(client, job, arguments, view)
                 id = status.id
                 writer = FrameWriter(client, id, None, arguments.overwrite)
-                status = follow(client, id, view, writer)
+                status = follow(client, id, view.show, writer)
         except KeyboardInterrupt:
             if id is not None:
                 ask_to_cancel(client, id)

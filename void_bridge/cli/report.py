@@ -21,11 +21,12 @@ from typing import Any, Callable, Iterator, List, Set, Tuple
 from void_bridge.atomic import write_bytes
 from void_bridge.cli.command import Command
 from void_bridge.cli.doctor import collect_findings
-from void_bridge.cli.server_options import add_server_options, open_client, parse_job_id
+from void_bridge.cli.server_options import add_server_options, open_client
 from void_bridge.client import Client
 from void_bridge.config import Config, LoadedConfig, load
 from void_bridge.entry_points import find_entry_points
 from void_bridge.errors import OutputError, VoidBridgeError
+from void_bridge.job_request import parse_job_id
 from void_bridge.typed import to_plain
 from void_bridge.version import __version__
 

@@ -9,7 +9,6 @@ from typing import Any, Optional
 from void_bridge.cli.console import say
 from void_bridge.client import Client, connect
 from void_bridge.config import Config, load
-from void_bridge.errors import UsageError
 from void_bridge.job import JOB_FILE_NAME, Job, JobFile
 
 
@@ -34,17 +33,6 @@ def load_config(arguments: argparse.Namespace, **more: Any) -> Config:
 def open_client(config: Config) -> Client:
     """Return a client whose notices are printed. Raises NoServer, VersionMismatch, Refused."""
     return connect(config, notice=say)
-
-
-def parse_job_id(text: str) -> str:
-    """Return the id in the argument JOB. Raises UsageError, InputError for a job.json without one."""
-    path = Path(text)
-    if not text.lower().endswith(".json") and not path.is_file():
-        return text
-    found = JobFile.read(path).id
-    if not found:
-        raise UsageError(f"{path} has not been submitted; use void-bridge remove {path}")
-    return found
 
 
 def find_job_file(text: str) -> Optional[Path]:

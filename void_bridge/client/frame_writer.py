@@ -1,13 +1,14 @@
-"""Fetching frames in the background while a job is watched."""
+"""Following a job to its end, with its frames fetched in the background."""
 
 from __future__ import annotations
 
 import threading
 from pathlib import Path
-from typing import List, Optional
+from typing import Callable, List, Optional
 
 from void_bridge.client.client import Client, ignore_frame
 from void_bridge.client.fetch import OnFrame
+from void_bridge.protocol.messages import FINAL_STATES, JobStatus
 
 
 class FrameWriter:
@@ -65,3 +66,26 @@ class FrameWriter:
         """Raise the error of the last fetch, if any."""
         if self._failure is not None:
             raise self._failure
+
+
+def follow(
+    client: Client, id: str, show: Callable[[JobStatus], None], writer: Optional[FrameWriter] = None
+) -> JobStatus:
+    """Watch a job until it ends and return its last status.
+
+    Args:
+        client: the client.
+        id: the job.
+        show: called with each status.
+        writer: writes every published frame, if given.
+    """
+    status = client.status(id)
+    for event in client.watch(id):
+        if isinstance(event, JobStatus):
+            status = event
+            show(status)
+            if writer is not None and status.state not in FINAL_STATES:
+                writer.fetch_published(status.frames_done)
+    if writer is not None and status.frames_done:
+        writer.finish()
+    return status

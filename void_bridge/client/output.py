@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import uuid
 from pathlib import Path
@@ -12,7 +13,7 @@ from void_bridge.client.inputs import file_digest, possible_output_frames
 from void_bridge.errors import InputError, OutputError, map_write_errors
 from void_bridge.job import JOB_FILE_NAME, Job, JobFile
 from void_bridge.protocol.messages import Result, ResultFrame
-from void_bridge.sequence import Sequence
+from void_bridge.sequence import Sequence, output_sequence
 from void_bridge.typed import to_plain
 
 REPORT_FILE_NAME = "report.json"
@@ -21,6 +22,22 @@ REPORT_FILE_NAME = "report.json"
 def output_folder(job: Job) -> Path:
     """Return the folder that a job writes to."""
     return Path(str(Sequence.parse(job.output).path(job.frames.first))).parent
+
+
+def fetch_output(argument: str, job: Job) -> str:
+    """Return the pattern to fetch a job's frames to.
+
+    Args:
+        argument: a pattern that ends in .exr, or a folder, in which the files have the names of the job's own output.
+        job: the job.
+
+    Raises:
+        UsageError: the pattern cannot be read, or is one file for a sequence of frames.
+    """
+    if argument.lower().endswith(".exr"):
+        return output_sequence(argument, Sequence.parse(job.plate)).absolute().pattern
+    own = Sequence.parse(job.output)
+    return dataclasses.replace(own, folder=os.path.join(argument, "")).absolute().pattern  # noqa: PTH118
 
 
 def existing_job_file(job: Job, unreadable_is_none: bool = False) -> Optional[JobFile]:
