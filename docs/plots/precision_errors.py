@@ -19,7 +19,7 @@ from gpu_server.engines.void.denoise import Denoiser, DenoiseSettings, denoise, 
 from gpu_server.engines.void.latent_windows import LatentWindow
 from gpu_server.engines.void.precision.attention import KERNELS, available_attention
 from gpu_server.engines.void.precision.denoiser import OptimisedDenoiser, build_denoiser
-from gpu_server.engines.void.precision.float8 import float8_linear, narrow_weight
+from gpu_server.engines.void.precision.float8 import float8_linear, quantise_weight
 from gpu_server.engines.void.precision.placement import place_transformer
 from gpu_server.engines.void.precision.step_cache import StepCache
 from gpu_server.engines.void.random_checkpoints.tiny import write_tiny
@@ -51,7 +51,7 @@ def linears() -> None:
     for inputs, outputs in WIDTHS:
         weight = (torch.randn(outputs, inputs) * inputs**-0.5).bfloat16()
         values = torch.randn(64, inputs).bfloat16()
-        narrow, scale = narrow_weight(weight)
+        narrow, scale = quantise_weight(weight)
         wide, plain = F.linear(values.float(), weight.float()), F.linear(values, weight)
         results = [float8_linear(narrow, scale, None, computed=computed)(values) for computed in (False, True)]
         errors = [error(result, expected) for result in results for expected in (wide, plain)]

@@ -1,4 +1,4 @@
-"""`void-bridge bench`: what it takes."""
+"""`void-bridge bench`: its options."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from void_bridge.cli.main import main
 
 
-def test_a_models_folder_that_holds_none_is_refused_and_no_page_is_written(tmp_path, capsys):
+def test_a_folder_without_models_is_refused_and_no_page_is_written(tmp_path, capsys):
     page = tmp_path / "page.md"
     assert main(["bench", "void", "--models", str(tmp_path), "--out", str(page)]) == 2
     assert str(tmp_path) in capsys.readouterr().err
@@ -23,7 +23,7 @@ def test_a_models_folder_that_holds_none_is_refused_and_no_page_is_written(tmp_p
         (["void", "--frames", "none"], "none"),
     ],
 )
-def test_wrong_words_are_refused(words, named, capsys):
+def test_wrong_options_are_refused(words, named, capsys):
     assert main(["bench", *words]) == 2
     assert named in capsys.readouterr().err
 

@@ -1,4 +1,4 @@
-"""The bench of the VOID engine: what it counts, what it says of what it cannot measure, what it needs to run."""
+"""The benchmarks of the VOID engine: their counts, what they cannot measure, and the packages that they need."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def test_a_long_shot_counts_every_window():
     assert step_flop(TINY.transformer, SIZE, 197).total == 3 * step_flop(TINY.transformer, SIZE, 85).total
 
 
-def test_the_autoencoder_of_the_published_model():
-    """diffusers' own decoding makes 88 frames of 85, which are 421.7 TFLOP; a frame of ours is about as much."""
+def test_operations_of_the_published_autoencoder_are_known():
+    """diffusers' own decoding makes 88 frames of 85, which are 421.7 TFLOP; a frame of ours takes about as many."""
     assert encode_flop(FULL_VAE_CONFIG, (384, 672), 85) == pytest.approx(192.0e12, rel=0.001)
     assert decode_flop(FULL_VAE_CONFIG, (384, 672), 13) == pytest.approx(421.7e12 * 13 / 88, rel=0.02)
 
@@ -72,7 +72,7 @@ def test_a_variant_that_cannot_run_says_why_and_the_next_one_runs(models):
     assert isinstance(right, StepTime) and right.seconds > 0
 
 
-def test_the_limit_of_a_step_gives_attention_the_rate_of_the_wide_type():
+def test_the_limit_of_a_step_gives_attention_the_rate_of_its_activations():
     rates = {"float32": 1.0, "bf16": 10.0, "fp8": 20.0}
     flop = StepFlop(products=200, attention=100)
     assert limit_seconds(flop, "bf16", rates) == limit_seconds(flop, "fp8-stored", rates) == 30
@@ -95,7 +95,7 @@ def test_the_loop_is_compared_with_the_same_calls(models):
     assert len(ratios) == 2 and min(ratios) > 0
 
 
-def test_nothing_is_claimed_of_a_gpu_that_is_not_there():
+def test_without_a_gpu_its_figures_are_not_measured():
     rows = [line for line in full_size_lines() if line.startswith("| ") and "sdpa" in line]
     assert len(rows) == 7
     assert all(row.count("not measured") == 5 for row in rows)
@@ -109,7 +109,7 @@ def test_a_queue_is_busy_while_the_model_computes():
     assert QueueTime(20.0, (job, job)).overlap_s == 0
 
 
-def test_the_model_is_measured_where_torch_and_diffusers_are_all_there_is():
+def test_the_model_is_measured_with_torch_and_diffusers_alone():
     absent = "zmq msgpack fileseq rich OpenEXR PyOpenColorIO cv2 av psutil sentencepiece google.protobuf accelerate"
     script = (
         "import sys\n"
@@ -125,7 +125,7 @@ def test_the_model_is_measured_where_torch_and_diffusers_are_all_there_is():
 
 
 @pytest.mark.parametrize("words", [["--size", "384"], ["--size", "380x672"], ["--frames", "0"], ["--frames", "-1"]])
-def test_a_size_that_the_model_does_not_take_is_refused(words, capsys):
+def test_a_wrong_size_is_refused(words, capsys):
     from gpu_server.benchmarks.void.model_page import main
 
     with pytest.raises(SystemExit) as exits:

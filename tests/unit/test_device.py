@@ -45,12 +45,12 @@ def claims(folder, *cases):
     return [tuple(answer) for answer in json.loads(done.stdout)]
 
 
-def test_gpus_are_dealt_out_to_workers(tmp_path):
+def test_each_worker_gets_one_gpu(tmp_path):
     cases = [(2, worker, {}) for worker in range(3)]
     assert claims(tmp_path, *cases) == [("cuda:0", "0", ["0"]), ("cuda:0", "1", ["1"]), ("cuda:0", "0", ["0"])]
 
 
-def test_what_is_visible_is_what_cuda_sees(tmp_path):
+def test_visible_gpus_are_those_that_cuda_sees(tmp_path):
     listed = ["1", "3,2", "GPU-5ebe9f43,1", "0,-1,1", "-1", "", "9", " 1 , 0 "]
     answers = claims(tmp_path, *((4, 1, {"CUDA_VISIBLE_DEVICES": names}) for names in listed))
     given = [visible for _, visible, _ in answers]

@@ -9,7 +9,7 @@ from gpu_server.footage import Scene, make_clip
 SMALL = {"height": 90, "width": 160, "frames": 4}
 
 
-def test_ranges_of_a_plate_are_scene_referred():
+def test_a_plate_has_scene_referred_values():
     footage = make_clip(camera="pan", **{**SMALL, "height": 180, "width": 320})
     assert footage.plates.dtype == np.float32 and footage.plates.shape == (4, 180, 320, 3)
     assert footage.plates.max() > 10
@@ -24,7 +24,7 @@ def test_plate_is_the_grained_background_where_the_mattes_are_0():
     assert np.abs(footage.plates - footage.backgrounds_grained)[footage.remove > 0.9].mean() > 0.05
 
 
-def test_a_frame_made_alone_is_that_of_the_clip():
+def test_a_frame_rendered_alone_is_that_of_the_clip():
     footage = make_clip(camera="pan", seed=5, **SMALL)
     frame = Scene(camera="pan", seed=5, **SMALL).frame(2)
     np.testing.assert_array_equal(frame.plate, footage.plates[2])
@@ -42,7 +42,7 @@ def test_to_world_is_the_true_motion():
     assert apart.mean() < 0.01 < 0.1 * still.mean() * 10
 
 
-def test_grain_is_new_in_every_frame():
+def test_grain_differs_from_frame_to_frame():
     footage = make_clip(**SMALL)
     grain = footage.backgrounds_grained - footage.backgrounds
     likeness = np.corrcoef(grain[0].ravel(), grain[1].ravel())[0, 1]

@@ -78,7 +78,7 @@ def run(*words: object, endpoint: str = "") -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
 
 
-def test_init_tiny_then_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_tiny_checkpoint_passes_the_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "models"
     assert main(["models", "init-tiny", str(folder), "--seed", "3"]) == 0
     assert main(["models", "check", str(folder)]) == 0
@@ -104,7 +104,9 @@ def test_check_loads_no_model_library(tiny: Path) -> None:
     assert subprocess.run(command, capture_output=True, timeout=60).returncode == 0
 
 
-def test_check_of_a_damaged_folder(tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_check_of_a_damaged_folder_says_what_to_get(
+    tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = Path(shutil.copytree(tiny, tmp_path / "models"))
     (folder / "void_pass2.safetensors").unlink()
     assert main(["models", "check", str(folder)]) == 1
@@ -114,7 +116,7 @@ def test_check_of_a_damaged_folder(tiny: Path, tmp_path: Path, capsys: pytest.Ca
     assert main(["models", "check", str(folder), "--passes", "1"]) == 0
 
 
-def test_check_as_json_and_of_the_configured_folder(
+def test_the_check_prints_json_and_takes_the_configured_folder(
     tiny: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("VOID_BRIDGE_MODELS", str(tiny))
@@ -124,7 +126,7 @@ def test_check_as_json_and_of_the_configured_folder(
     assert {"part", "state", "detail", "fix", "licence", "size", "path"} <= printed["parts"][0].keys()
 
 
-def test_fetch_brings_what_is_needed_and_nothing_else(published: Published, tmp_path: Path) -> None:
+def test_fetch_downloads_the_needed_files_alone(published: Published, tmp_path: Path) -> None:
     folder = tmp_path / "models"
     done = run("fetch", folder, "--json", endpoint=published.server.endpoint)
     assert done.returncode == 0, done.stderr
@@ -150,7 +152,7 @@ def test_fetch_brings_what_is_needed_and_nothing_else(published: Published, tmp_
     assert set(published.server.ranges) == {"void_pass1.safetensors", "transformer/diffusion_pytorch_model.safetensors"}
 
 
-def test_fetch_offline_names_what_and_where(tmp_path: Path) -> None:
+def test_fetch_offline_names_the_files_and_their_places(tmp_path: Path) -> None:
     done = run("fetch", tmp_path / "models", endpoint="http://127.0.0.1:9")
     assert done.returncode == NoServer.exit_code
     assert "cannot reach http://127.0.0.1:9" in done.stderr and BASE in done.stderr and PASSES in done.stderr
@@ -158,7 +160,7 @@ def test_fetch_offline_names_what_and_where(tmp_path: Path) -> None:
     assert not (tmp_path / "models").exists()
 
 
-def test_fetch_of_another_repository_or_revision(published: Published, tmp_path: Path) -> None:
+def test_an_unknown_repository_or_revision_is_named(published: Published, tmp_path: Path) -> None:
     for words, answer in (
         (("--passes-repo", "nobody/nothing"), "has no repository nobody/nothing"),
         (("--revision", "v9"), "has no revision v9"),
@@ -172,7 +174,7 @@ def wanted(folder: Path, name: str) -> RemoteFile:
     return next(file for file in files if file.target.name == name)
 
 
-def test_a_download_goes_on_where_it_stopped(published: Published, tmp_path: Path) -> None:
+def test_a_download_resumes_where_it_stopped(published: Published, tmp_path: Path) -> None:
     file = wanted(tmp_path / "models", "void_pass1.safetensors")
     whole = (published.passes / "void_pass1.safetensors").read_bytes()
     file.partial.parent.mkdir(parents=True)
@@ -185,7 +187,7 @@ def test_a_download_goes_on_where_it_stopped(published: Published, tmp_path: Pat
     assert len(published.server.ranges["void_pass1.safetensors"]) == 1
 
 
-def test_a_part_of_an_older_file_is_not_gone_on_with(published: Published, tmp_path: Path) -> None:
+def test_a_partial_download_of_an_older_file_is_not_resumed(published: Published, tmp_path: Path) -> None:
     older = wanted(tmp_path / "models", "void_pass1.safetensors")
     older.partial.parent.mkdir(parents=True)
     older.partial.write_bytes(b"of another revision")
@@ -196,7 +198,7 @@ def test_a_part_of_an_older_file_is_not_gone_on_with(published: Published, tmp_p
     assert file.target.read_bytes() == (published.passes / "void_pass1.safetensors").read_bytes()
 
 
-def test_what_comes_wrong_is_dropped(published: Published, tmp_path: Path) -> None:
+def test_a_download_with_a_wrong_checksum_is_removed(published: Published, tmp_path: Path) -> None:
     published.server.sha256_lies = True
     file = wanted(tmp_path / "models", "void_pass2.safetensors")
     with pytest.raises(InputError, match="another checksum"):
@@ -210,13 +212,13 @@ def test_a_repository_that_lacks_a_file_is_named(published: Published, tmp_path:
         wanted_files(Hub(), tmp_path)
 
 
-def test_a_name_that_leads_outside_is_refused(published: Published, tmp_path: Path) -> None:
+def test_a_path_that_leads_outside_the_folder_is_refused(published: Published, tmp_path: Path) -> None:
     published.server.extra_name = "tokenizer/../../../outside.json"
     with pytest.raises(OutputError, match="outside"):
         wanted_files(Hub(), tmp_path / "models")
 
 
-def test_a_disk_that_is_too_small_is_named_first(tmp_path: Path) -> None:
+def test_a_disk_that_is_too_small_is_named_before_any_download(tmp_path: Path) -> None:
     huge = RemoteFile(PASSES, HubFile("void_pass1.safetensors", 1 << 60, "etag", ""), tmp_path / "a/x")
     with pytest.raises(DiskFull, match="GB free"):
         check_disk([huge], tmp_path / "a")

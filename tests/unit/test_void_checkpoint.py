@@ -75,7 +75,7 @@ def write_zeros(path: Path, shapes: Shapes, dtype: safetensors_writer.Stored = "
     safetensors_writer.write_tensors(path, shapes, dtype, lambda name: [bytes(size * parameters({name: shapes[name]}))])
 
 
-def test_a_whole_folder_is_whole(tiny: Path) -> None:
+def test_a_whole_folder_passes_the_check(tiny: Path) -> None:
     findings = check_parts(tiny)
     parts = ["transformer", "base weights", "vae", "text_encoder", "tokenizer", "scheduler", "pass 1", "pass 2"]
     assert [found.part for found in findings] == parts
@@ -94,7 +94,7 @@ def test_a_nested_base_is_found(own: Path) -> None:
     assert readiness_problem(own, (1, 2)) == ""
 
 
-def test_an_empty_folder_says_what_to_get_and_where(tmp_path: Path) -> None:
+def test_the_check_of_an_empty_folder_says_what_to_get_and_where(tmp_path: Path) -> None:
     findings = check_parts(tmp_path)
     assert [found.state for found in findings] == ["missing", "unneeded", *["missing"] * 6]
     assert f"get {PASS_1} of netflix/void-model into {tmp_path}" in findings[-2].fix
@@ -102,7 +102,7 @@ def test_an_empty_folder_says_what_to_get_and_where(tmp_path: Path) -> None:
     assert "models fetch" in readiness_problem(tmp_path / "nowhere", (1,))
 
 
-def test_a_folder_that_cannot_be_looked_into_is_named(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     folder = tmp_path / ("x" * 300)
     with pytest.raises(UnreadableFile, match="cannot look into"):
         check_parts(folder)
@@ -124,7 +124,7 @@ def test_a_folder_that_cannot_be_looked_into_is_named(tmp_path: Path) -> None:
         ("void_pass2.safetensors", "pass 2"),
     ],
 )
-def test_what_is_missing_cut_or_not_it_is_named(own: Path, file: str, part: str) -> None:
+def test_a_part_that_is_missing_or_damaged_is_named(own: Path, file: str, part: str) -> None:
     path = own / file
     whole = path.read_bytes()
     for wrong in (None, b"", whole[: len(whole) // 2], b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n"):
@@ -138,7 +138,7 @@ def test_what_is_missing_cut_or_not_it_is_named(own: Path, file: str, part: str)
     assert readiness_problem(own, (1, 2)) == ""
 
 
-def test_a_pass_that_is_not_wanted_is_not_asked_for(own: Path) -> None:
+def test_an_unwanted_pass_may_be_missing(own: Path) -> None:
     (own / "void_pass2.safetensors").unlink()
     assert readiness_problem(own, (1,)) == ""
     assert readiness_problem(own, (1, 2)).startswith("pass 2")
@@ -157,13 +157,13 @@ def test_a_pass_that_is_not_wanted_is_not_asked_for(own: Path) -> None:
         (b"\0" * 4000, "not a safetensors"),
     ],
 )
-def test_what_is_no_safetensors_file_is_told_apart(tmp_path: Path, start: bytes, what: str) -> None:
+def test_other_kinds_of_files_are_named(tmp_path: Path, start: bytes, what: str) -> None:
     (tmp_path / "x.safetensors").write_bytes(start)
     with pytest.raises(UnreadableFile, match=rf"x\.safetensors.*{what}"):
         read_header(tmp_path / "x.safetensors")
 
 
-def test_any_length_of_header_is_read(tmp_path: Path) -> None:
+def test_a_header_of_any_length_is_read(tmp_path: Path) -> None:
     """Also one whose first byte looks like the beginning of a web page or a pickle."""
     for extra in range(256):
         text = json.dumps({"a": {"dtype": "U8", "shape": [2], "data_offsets": [0, 2]}}).encode() + b" " * extra
@@ -192,7 +192,7 @@ def test_a_header_that_contradicts_itself_is_refused(tmp_path: Path, entry: dict
         read_header(tmp_path / "x")
 
 
-def test_bytes_too_many_are_refused(own: Path) -> None:
+def test_a_file_with_too_many_bytes_is_refused(own: Path) -> None:
     with (own / PASS_1).open("ab") as out:
         out.write(b"more")
     assert "4 bytes more" in finding(own, "pass 1").detail
@@ -242,7 +242,7 @@ def test_a_missing_an_extra_and_a_misshapen_tensor_are_named(own: Path, file: st
     assert f"{name} has shape [1, " in finding(own, part).detail
 
 
-def test_another_config_is_seen(own: Path) -> None:
+def test_another_configuration_is_refused(own: Path) -> None:
     path = own / "transformer/config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "num_layers": 3}))
     assert "lacks transformer_blocks.2." in finding(own, "pass 1").detail
@@ -254,7 +254,7 @@ def test_another_config_is_seen(own: Path) -> None:
     assert "not JSON" in finding(own, "transformer").detail
 
 
-def test_parts_that_do_not_fit_each_other_are_seen(own: Path) -> None:
+def test_parts_that_do_not_fit_each_other_are_refused(own: Path) -> None:
     path = own / "text_encoder/config.json"
     path.write_text(json.dumps({**TEXT_ENCODER, "d_model": 32}))
     assert "width 32, the transformer takes 24" in finding(own, "text_encoder").detail
@@ -262,13 +262,13 @@ def test_parts_that_do_not_fit_each_other_are_seen(own: Path) -> None:
     assert "the text encoder knows 100" in finding(own, "tokenizer").detail
 
 
-def test_another_scheduler_is_seen(own: Path) -> None:
+def test_another_scheduler_is_refused(own: Path) -> None:
     path = own / "scheduler/scheduler_config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "prediction_type": "epsilon"}))
     assert "prediction_type 'epsilon', expected 'v_prediction'" in finding(own, "scheduler").detail
 
 
-def test_33_channels_are_adapted_and_need_the_base(own: Path) -> None:
+def test_a_pass_of_33_channels_is_adapted_and_needs_the_base(own: Path) -> None:
     shapes = transformer_shapes(TRANSFORMER, 33)
     write_zeros(own / PASS_1, shapes)
     assert finding(own, "pass 1").state == "adapted" and readiness_problem(own, (1, 2)) == ""
@@ -279,12 +279,12 @@ def test_33_channels_are_adapted_and_need_the_base(own: Path) -> None:
     assert f"{PATCH_WEIGHT} has shape [128, 200]" in finding(own, "pass 1").detail
 
 
-def test_the_base_weights_are_needed_for_nothing_else(own: Path) -> None:
+def test_passes_of_48_channels_do_not_need_the_base(own: Path) -> None:
     (own / BASE_WEIGHTS).unlink()
     assert finding(own, "base weights").state == "unneeded" and readiness_problem(own, (1, 2)) == ""
 
 
-def test_a_prefix_is_taken_off_and_other_names_are_refused(own: Path) -> None:
+def test_a_known_prefix_is_removed_and_other_names_are_refused(own: Path) -> None:
     whole = (own / PASS_1).read_bytes()
     rename = "model.diffusion_model.{}"
     change(own / PASS_1, lambda header: [header.update({rename.format(n): header.pop(n)}) for n in list(header)])
@@ -298,7 +298,7 @@ def test_a_prefix_is_taken_off_and_other_names_are_refused(own: Path) -> None:
     assert f"get {PASS_1} of netflix/void-model" in found.fix
 
 
-def test_a_renamed_file_is_pointed_out(own: Path) -> None:
+def test_a_renamed_file_is_recognised(own: Path) -> None:
     (own / PASS_1).rename(own / "my_void_bf16.safetensors")
     assert "my_void_bf16.safetensors holds such a transformer" in finding(own, "pass 1").detail
 
@@ -330,7 +330,7 @@ def test_shards_are_checked_against_their_index(own: Path) -> None:
     assert "names no shards" in finding(own, "text_encoder").detail
 
 
-def test_the_full_size_is_recognised_from_its_header(own: Path) -> None:
+def test_the_published_size_is_recognised_from_its_header(own: Path) -> None:
     """A sparse file of the published size: 11.14 GB of which the disk holds the header."""
     shapes = transformer_shapes(FULL_CONFIG, 48)
     (own / "transformer/config.json").write_text(json.dumps(FULL_CONFIG))
@@ -372,7 +372,7 @@ def test_bf16_is_rounded_to_nearest_even() -> None:
         assert torch.equal(got, tensor.bfloat16())
 
 
-def test_a_hash_names_the_content_alone(tiny: Path, own: Path) -> None:
+def test_a_hash_depends_on_the_content_alone(tiny: Path, own: Path) -> None:
     parts = ("pass 1", "pass 2", "transformer", "vae", "text_encoder", "tokenizer", "scheduler")
     hashes = {part: weights_hash(tiny, part) for part in parts}
     assert len(set(hashes.values())) == len(parts)
@@ -396,7 +396,7 @@ def test_a_hash_differs_when_any_tensor_differs(own: Path, monkeypatch: pytest.M
     assert len(seen) == len(tensors) + 1
 
 
-def test_a_hash_knows_what_a_narrow_pass_takes_from_the_base(own: Path) -> None:
+def test_the_hash_of_a_pass_of_33_channels_includes_the_base(own: Path) -> None:
     wide = weights_hash(own, "pass 1")
     write_zeros(own / BASE_WEIGHTS, transformer_shapes(TRANSFORMER, 33), "F32")
     assert weights_hash(own, "pass 1") == wide

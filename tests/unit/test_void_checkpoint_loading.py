@@ -64,14 +64,14 @@ def rewritten(path: Path, change: Callable[[dict[str, torch.Tensor]], dict[str, 
     save_file(change(tensors), path)
 
 
-def test_full_size_is_the_published_one() -> None:
+def test_expected_shapes_of_the_transformer_are_those_of_diffusers() -> None:
     wanted = transformer_shapes(FULL_CONFIG, 48)
     assert shapes(loading.empty_transformer(FULL_CONFIG)) == wanted
     assert (len(wanted), parameters(wanted)) == (FULL_TENSORS, FULL_PARAMETERS)
     assert wanted[PATCH_WEIGHT] == (3072, 384)
 
 
-def test_full_size_of_the_neighbours() -> None:
+def test_expected_shapes_of_vae_and_text_encoder_are_those_of_the_libraries() -> None:
     with torch.device("meta"):
         vae = AutoencoderKLCogVideoX.from_config(FULL_VAE_CONFIG)
         text = T5EncoderModel(T5Config(**FULL_TEXT_CONFIG))
@@ -82,21 +82,21 @@ def test_full_size_of_the_neighbours() -> None:
 
 
 @pytest.mark.parametrize("number", [1, 2])
-def test_transformer_is_bit_for_bit_the_library_s(tiny: Path, number: int) -> None:
+def test_a_loaded_transformer_is_bit_for_bit_the_librarys(tiny: Path, number: int) -> None:
     config = json.loads((tiny / "transformer/config.json").read_text())
     wanted = CogVideoXTransformer3DModel.from_config({**config, "in_channels": 48}).to(torch.bfloat16)
     wanted.load_state_dict(load_file(tiny / f"void_pass{number}.safetensors"))
     assert_same(loading.load_transformer(tiny, number), wanted)
 
 
-def test_neighbours_are_bit_for_bit_the_libraries(tiny: Path) -> None:
+def test_a_loaded_vae_and_text_encoder_are_bit_for_bit_the_libraries(tiny: Path) -> None:
     assert_same(loading.load_vae(tiny), AutoencoderKLCogVideoX.from_pretrained(tiny / "vae"))
     text = loading.load_text_encoder(tiny)
     assert_same(text, T5EncoderModel.from_pretrained(tiny / "text_encoder"))
     assert text.encoder.embed_tokens.weight is text.shared.weight
 
 
-def test_nothing_is_left_without_values(tiny: Path) -> None:
+def test_every_tensor_has_values(tiny: Path) -> None:
     models = (loading.load_transformer(tiny, 1), loading.load_vae(tiny), loading.load_text_encoder(tiny))
     for model in models:
         assert not model.training
@@ -127,7 +127,7 @@ def test_place_sees_every_tensor_once_and_decides(tiny: Path) -> None:
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float64}
 
 
-def test_tiny_models_stay_tame(tiny: Path) -> None:
+def test_tiny_models_keep_the_variance_of_their_input(tiny: Path) -> None:
     vae = loading.load_vae(tiny)
     video = torch.linspace(-1, 1, 48).expand(1, 3, 9, 32, 48)
     tokens = loading.load_tokenizer(tiny)("A cup falls on the table.", padding="max_length", max_length=226)
@@ -145,7 +145,7 @@ def test_tiny_models_stay_tame(tiny: Path) -> None:
     assert output.shape == (1, 4, 16, 4, 6)
 
 
-def test_scheduler_is_the_reference_s(tiny: Path) -> None:
+def test_the_scheduler_is_that_of_the_reference(tiny: Path) -> None:
     config = loading.load_scheduler(tiny).config
     assert (config.prediction_type, config.timestep_spacing) == ("v_prediction", "trailing")
     assert config.rescale_betas_zero_snr and config.snr_shift_scale == 1.0
@@ -170,13 +170,13 @@ def test_a_base_of_48_channels_gives_its_own_middle() -> None:
 
 
 @pytest.mark.parametrize("prefix", ["model.diffusion_model.", "transformer."])
-def test_a_prefix_of_another_tool_is_taken_off(own: Path, prefix: str) -> None:
+def test_a_prefix_of_another_tool_is_removed(own: Path, prefix: str) -> None:
     wanted = loading.load_transformer(own, 1)
     rewritten(own / "void_pass1.safetensors", lambda tensors: {prefix + name: t for name, t in tensors.items()})
     assert_same(loading.load_transformer(own, 1), wanted)
 
 
-def test_shards_and_a_nested_base(own: Path) -> None:
+def test_shards_of_a_nested_base_are_loaded(own: Path) -> None:
     wanted = loading.load_text_encoder(own)
     nested = own / BASE_NAME
     nested.mkdir()

@@ -68,7 +68,7 @@ def small_growth(folder: Path, place: str) -> int:
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_the_peak_is_one_copy(tmp_path: Path, place: str) -> None:
+def test_loading_holds_one_copy_at_its_peak(tmp_path: Path, place: str) -> None:
     """In a process of its own: what another test has let go of would be taken again, and not be seen."""
     size = written(tmp_path, SMALL)
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as fresh:
@@ -79,7 +79,7 @@ def test_the_peak_is_one_copy(tmp_path: Path, place: str) -> None:
 @pytest.mark.skipif(not FULL_SIZE, reason="a manual test: set VOID_BRIDGE_FULL_SIZE_DIR to a folder with 12 GB free")
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("place", PLACES)
-def test_the_peak_at_full_size(place: str) -> None:
+def test_loading_holds_one_copy_at_full_size(place: str) -> None:
     folder = Path(FULL_SIZE)
     try:
         size = written(folder, FULL_CONFIG)

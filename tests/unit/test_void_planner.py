@@ -29,7 +29,7 @@ def planned(gib, capability=NEW, host=None, **wishes):
 
 @pytest.mark.parametrize("gib", [*CARDS_GIB, 10, 20, 141])
 @pytest.mark.parametrize("capability", [OLD, NEW])
-def test_what_is_chosen_fits_and_nothing_wider_does(gib, capability):
+def test_the_chosen_plan_is_the_widest_that_fits(gib, capability):
     room = AvailableMemory(gib * GIB, capability)
     plan = choose_plan(SPEC, PlanRequest(), room)
     assert max(plan.peaks.values()) < gib * GIB * 0.95 - GIB / 2 + 1
@@ -38,19 +38,19 @@ def test_what_is_chosen_fits_and_nothing_wider_does(gib, capability):
     assert all(max(plan.peaks.values()) > room.usable for plan in wider)
 
 
-def test_more_memory_never_gives_a_lower_rung():
+def test_more_memory_never_gives_a_smaller_plan():
     names = [plan.name for plan in all_plans(SPEC, PlanRequest(), AvailableMemory(0, NEW))]
     places = [names.index(planned(gib).name) for gib in (4, *CARDS_GIB)]
     assert places == sorted(places, reverse=True)
 
 
-def test_every_rung_has_a_name_of_its_own():
+def test_every_plan_has_a_name_of_its_own():
     for room in (AvailableMemory(0, NEW), AvailableMemory(0, OLD), AvailableMemory(None)):
         names = [plan.name for plan in all_plans(SPEC, PlanRequest(), room)]
         assert len(set(names)) == len(names)
 
 
-def test_known_cards():
+def test_common_cards_get_the_documented_plans():
     assert planned(80).passes_kept == 2 and planned(80).precision == "bf16" and planned(80).text_encoder == "device"
     assert planned(24).transformer == "device" and planned(24).passes_kept == 1
     assert planned(16).transformer == "swapped" and planned(16).vae_rows is None
@@ -59,7 +59,7 @@ def test_known_cards():
     assert planned(4).transformer == "blocks"
 
 
-def test_host_memory_counts_what_left_the_gpu():
+def test_host_memory_counts_parts_that_left_the_gpu():
     swapped, kept = planned(16), planned(24)
     weights = sum(part.bytes for part in swapped.parts if part.name in ("attention and feed-forward", "VAE"))
     assert swapped.host_peaks["text"] - kept.host_peaks["text"] >= weights
@@ -73,7 +73,7 @@ def test_too_little_host_memory_rules_a_plan_out():
         planned(16, host=GIB)
 
 
-def test_computed_fp8_needs_the_gpu_for_it():
+def test_fp8_needs_a_gpu_that_multiplies_it():
     assert planned(8, NEW).precision == "fp8"
     assert planned(24, NEW, precision="fp8").precision == "fp8"
     with pytest.raises(UsageError, match=r"8\.6.*fp8-stored"):
@@ -92,13 +92,13 @@ def test_a_named_precision_that_does_not_fit_says_what_does():
         planned(16, precision="float32", host=16 * GIB)
 
 
-def test_nothing_fits():
+def test_where_no_plan_fits_the_smallest_ones_need_is_named():
     with pytest.raises(OutOfMemory, match=r"decode takes .* GiB of 0\.\d of GPU memory.*--canvas"):
         planned(1)
 
 
 @pytest.mark.parametrize("phase", PHASES)
-def test_after_out_of_memory_each_rung_takes_less_there(phase):
+def test_after_out_of_memory_each_smaller_plan_takes_less_in_that_phase(phase):
     room = AvailableMemory(24 * GIB, NEW)
     plan = choose_plan(SPEC, PlanRequest(), room)
     walked = [plan]
@@ -112,29 +112,29 @@ def test_after_out_of_memory_each_rung_takes_less_there(phase):
     )
 
 
-def test_after_out_of_memory_somewhere_the_peak_falls():
+def test_after_out_of_memory_in_an_unknown_phase_the_peak_falls():
     room = AvailableMemory(24 * GIB, NEW)
     plan = choose_plan(SPEC, PlanRequest(), room)
     below = next_smaller_plan(SPEC, PlanRequest(), room, plan)
     assert max(below.peaks.values()) < max(plan.peaks.values())
 
 
-def test_the_last_rung_has_none_below():
+def test_the_smallest_plan_has_no_smaller_one():
     room = AvailableMemory(24 * GIB, NEW)
     assert next_smaller_plan(SPEC, PlanRequest(), room, all_plans(SPEC, PlanRequest(), room)[-1]) is None
 
 
-def test_without_a_gpu():
+def test_plans_without_a_gpu_take_no_gpu_memory():
     wide = choose_plan(SPEC, PlanRequest(), AvailableMemory(None, host=64 * GIB))
     assert (wide.device, wide.precision, wide.text_encoder) == ("cpu", "float32", "cpu")
     assert not any(wide.peaks.values())
-    narrow = choose_plan(SPEC, PlanRequest(), AvailableMemory(None, host=16 * GIB))
-    assert narrow.precision == "bf16" and max(narrow.host_peaks.values()) < 16 * GIB
-    below = next_smaller_plan(SPEC, PlanRequest(), AvailableMemory(None, host=16 * GIB), narrow, "decode")
-    assert below.host_peaks["decode"] < narrow.host_peaks["decode"]
+    smaller = choose_plan(SPEC, PlanRequest(), AvailableMemory(None, host=16 * GIB))
+    assert smaller.precision == "bf16" and max(smaller.host_peaks.values()) < 16 * GIB
+    below = next_smaller_plan(SPEC, PlanRequest(), AvailableMemory(None, host=16 * GIB), smaller, "decode")
+    assert below.host_peaks["decode"] < smaller.host_peaks["decode"]
 
 
-def test_guidance_costs_a_second_half():
+def test_guidance_takes_memory_for_a_second_half():
     once, twice = planned(16, guided=False), planned(16)
     assert once.guidance == "together" and once.peaks["denoise"] < twice.peaks["denoise"]
     assert all(
@@ -149,7 +149,7 @@ def test_a_longer_shot_runs_in_windows():
     assert planned(80, frames=5).peaks["denoise"] < window.peaks["denoise"]
 
 
-def test_a_request_that_cannot_be():
+def test_a_request_out_of_range_is_refused():
     for wrong in ({"canvas": (100, 672)}, {"frames": 0}, {"steps": 0}, {"precision": "int4"}):
         with pytest.raises(UsageError):
             PlanRequest(**wrong)
@@ -161,7 +161,7 @@ def test_reasons_name_each_kind_of_wider_plan_once():
     assert any("bf16" in line for line in lines)
 
 
-def test_the_vae_gives_up_numbers_last():
+def test_only_the_smallest_plans_change_the_vaes_numbers():
     plans = all_plans(SPEC, PlanRequest(), AvailableMemory(0, NEW))
     assert [plan.vae_latents_at_once for plan in plans] == sorted((p.vae_latents_at_once for p in plans), reverse=True)
     assert planned(6).vae_saving == {"rows": 16, "parked": True, "latents_at_once": 2}
@@ -180,7 +180,7 @@ def test_sizes_come_from_the_models_folder(tmp_path):
         (tmp_path / part).mkdir()
         (tmp_path / part / "config.json").write_text(json.dumps(config))
     spec = read_spec(tmp_path)
-    assert spec.transformer.narrow * 42 == SPEC.transformer.narrow * layers
+    assert spec.transformer.quantised * 42 == SPEC.transformer.quantised * layers
     assert (spec.vae, spec.text) == (SPEC.vae, SPEC.text)
     (tmp_path / "transformer" / "config.json").write_text(json.dumps({"num_layers": 2}))
     with pytest.raises(InputError):
@@ -200,14 +200,14 @@ def run_command(*words):
     return code
 
 
-def test_command_prints_bytes_and_places(capsys):
+def test_the_command_prints_bytes_and_places(capsys):
     assert run_command("--vram", "16") == 0
     out = capsys.readouterr().out
     assert "9,512,681,472" in out and "swapped" in out and "after an out-of-memory error: " in out
     assert "not 'bf16, transformer kept" in out
 
 
-def test_command_as_json(capsys):
+def test_the_command_prints_json(capsys):
     assert run_command("--vram", "24", "--json") == 0
     said = json.loads(capsys.readouterr().out)
     assert said["plan"]["precision"] == "bf16" and said["plan"]["peaks"]["decode"] <= said["usable"]
@@ -228,7 +228,7 @@ def test_command_as_json(capsys):
         ("--vram", "16", "--capability", "new"),
     ],
 )
-def test_command_refuses(words):
+def test_the_command_refuses_wrong_options(words):
     with pytest.raises(UsageError):
         run_command(*words)
 
@@ -241,7 +241,7 @@ def test_every_line_of_a_table_sums_up():
         assert f"{plan.peaks[phase] / GIB:.2f}" in text
 
 
-def test_the_document_holds_the_cards_of_today():
+def test_the_documented_table_of_cards_is_current():
     text = DOCUMENT.read_text()
     assert text.partition("<!-- cards -->\n")[2].partition("\n<!-- /cards -->")[0] == card_table()
 
@@ -251,6 +251,6 @@ def test_planning_loads_no_torch():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_attention_is_handed_on():
+def test_the_plan_names_the_requested_attention():
     assert replace(planned(16), parts=()).attention == "sdpa"
     assert planned(16, attention="sage").attention == "sage"

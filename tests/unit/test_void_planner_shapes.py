@@ -41,11 +41,11 @@ def built(cls, config, dtype):
 
 
 def converted(precision, layers=42):
-    """The transformer as a plan has it: narrow linears in 8 bits, AdaLN linears still there."""
+    """Return the transformer as a plan has it: quantised linears in 8 bits, AdaLN linears still there."""
     config = {**FULL_CONFIG, "in_channels": 48, "num_layers": layers}
     transformer = built(CogVideoXTransformer3DModel, config, DTYPES[precision])
     for name, module in list(transformer.named_modules()):
-        if precision.startswith("fp8") and isinstance(module, torch.nn.Linear) and role_of(name) == "narrow":
+        if precision.startswith("fp8") and isinstance(module, torch.nn.Linear) and role_of(name) == "quantised":
             weight = torch.empty(module.weight.shape, dtype=torch.float8_e4m3fn, device="meta")
             scale = torch.empty(weight.shape[0], 1, device="meta")
             transformer.set_submodule(name, float8_linear(weight, scale, module.bias, computed=precision == "fp8"))
@@ -73,7 +73,7 @@ def table(transformer, steps, dtype):
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp8", "fp8-stored", "float32"])
-def test_a_16_gib_plan_holds_what_the_model_holds(precision):
+def test_the_bytes_of_a_16_gib_plan_are_those_of_the_model(precision):
     request, room = PlanRequest(precision=precision), AvailableMemory(16 * GIB, (8, 9))
     plan = choose_plan(SPEC, request, room)
     dtype = DTYPES[precision]
@@ -96,9 +96,9 @@ def test_a_16_gib_plan_holds_what_the_model_holds(precision):
     assert sum(in_host.values()) == whole["transformer"] + outputs + whole["vae"] + whole["text"]
 
 
-def test_counts_of_the_published_model():
+def test_parameter_counts_are_those_of_the_published_model():
     sizes = SPEC.transformer
-    assert (sizes.parameters, sizes.narrow) == (5_571_462_784, 4_756_340_736)
+    assert (sizes.parameters, sizes.quantised) == (5_571_462_784, 4_756_340_736)
     assert sizes.table == 794_271_744 + 6144 * 513
     assert (SPEC.text.parameters, SPEC.vae.parameters) == (4_762_310_656, 215_583_907)
 
@@ -163,7 +163,7 @@ VAES = [(FULL_VAE_CONFIG, SPEC.vae), (SMALL, VaeSizes((8, 8, 16, 16), 1, 16, 3, 
 
 @pytest.mark.parametrize("rows", [None, 32])
 @pytest.mark.parametrize(("config", "sizes"), VAES, ids=["published", "small"])
-def test_vae_estimates(config, sizes, rows):
+def test_vae_estimates_are_within_3_percent_of_the_peak(config, sizes, rows):
     vae = built(AutoencoderKLCogVideoX, config, torch.bfloat16)
     decoded = peak_of(lambda: through(vae, vae.decoder, [(1, 16, count, 16, 44) for count in (1, 2, 2)], rows))
     estimate = banded_vae_memory.decode_elements(sizes, (16, 44), (1, 2, 2), rows).peak
@@ -174,7 +174,7 @@ def test_vae_estimates(config, sizes, rows):
         assert 2 * estimate == pytest.approx(encoded, rel=0.03)
 
 
-def test_parked_is_what_is_not_kept():
+def test_parked_elements_are_those_that_are_not_kept():
     kept = banded_vae_memory.decode_elements(SPEC.vae, (48, 84), (1, 2, 2), 16, False)
     parked = banded_vae_memory.decode_elements(SPEC.vae, (48, 84), (1, 2, 2), 16, True)
     assert kept.kept < parked.kept + parked.parked < 1.02 * kept.kept
@@ -183,7 +183,7 @@ def test_parked_is_what_is_not_kept():
 
 @pytest.mark.parametrize("precision", ["bf16", "fp8", "fp8-stored", "float32"])
 @pytest.mark.parametrize("batch", [1, 2])
-def test_transformer_estimates(precision, batch):
+def test_transformer_estimates_are_close_to_the_peak(precision, batch):
     transformer = converted(precision, layers=2)
     transformer.set_attn_processor(VoidAttention(lambda query, key, value: torch.empty_like(query)))
     dtype = DTYPES[precision]
@@ -199,7 +199,7 @@ def test_transformer_estimates(precision, batch):
 
 
 @pytest.mark.parametrize("precision", ["bf16", "float32"])
-def test_text_estimates(precision):
+def test_text_encoder_estimates_are_close_to_the_peak(precision):
     encoder = built(T5EncoderModel, {**FULL_TEXT_CONFIG, "num_layers": 1}, DTYPES[precision])
     peak = peak_of(lambda: encoder(torch.empty(1, 226, dtype=torch.long)))
     assert 1 <= activations.text_bytes(SPEC.text, 226, precision) / peak <= 1.2

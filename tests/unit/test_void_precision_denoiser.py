@@ -91,7 +91,7 @@ def error(got, expected) -> float:
 
 
 @pytest.mark.parametrize("offload", ["none", "blocks"])
-def test_in_float32_it_is_the_plain_transformer(models, offload):
+def test_in_float32_the_denoiser_gives_the_plain_transformers_result(models, offload):
     expected, denoiser = plain(models), build_denoiser(models, 1, precision="float32", device="cpu", offload=offload)
     denoiser.start(STEPS)
     for timestep in STEPS:
@@ -103,7 +103,7 @@ def test_in_float32_it_is_the_plain_transformer(models, offload):
 @pytest.mark.parametrize(
     ("precision", "least", "most"), [("bf16", 0, 5e-3), ("fp8-stored", 1e-3, 0.03), ("fp8", 1e-3, 0.03)]
 )
-def test_narrower_precisions_are_near_bfloat16(models, precision, least, most, offload):
+def test_8_bit_precisions_are_near_bfloat16(models, precision, least, most, offload):
     given = inputs(1)
     hidden, prompt, turn = given
     expected = plain(models, torch.bfloat16)(hidden.bfloat16(), prompt.bfloat16(), 666, turn)
@@ -113,7 +113,7 @@ def test_narrower_precisions_are_near_bfloat16(models, precision, least, most, o
     assert got.dtype == torch.float32 and least <= error(got, expected) <= most
 
 
-def test_the_narrow_layers_are_those_of_the_list_and_nothing_is_left_unplaced(models):
+def test_the_quantised_layers_are_those_of_the_list_and_every_tensor_is_placed(models):
     for precision, kind in (("bf16", nn.Linear), ("fp8-stored", StoredFloat8Linear), ("fp8", Float8Linear)):
         transformer, _ = place_transformer(models, 1, precision, CPU)
         block = transformer.transformer_blocks[1]
@@ -124,19 +124,19 @@ def test_the_narrow_layers_are_those_of_the_list_and_nothing_is_left_unplaced(mo
         assert not any(parameter.is_meta for parameter in transformer.parameters())
 
 
-def test_weights_of_the_adaln_linears_leave_and_narrow_ones_halve(models):
+def test_adaln_weights_take_no_memory_and_quantised_ones_half(models):
     held = {
         precision: build_denoiser(models, 1, precision=precision, device="cpu").bytes for precision in ("bf16", "fp8")
     }
     whole = sum(parameter.nbytes for parameter in load_transformer(models, 1).bfloat16().parameters())
     adaln = 2 * (4 * (768 * 32 + 768) + 256 * 32 + 256)
-    narrow = 2 * (4 * 128 * 128 + 2 * 128 * 512)
+    quantised = 2 * (4 * 128 * 128 + 2 * 128 * 512)
     scales = 4 * 2 * (4 * 128 + 512 + 128)
     row = 2 * (4 * 768 + 256)
-    assert held == {"bf16": whole - adaln + row, "fp8": whole - adaln - narrow + scales + row}
+    assert held == {"bf16": whole - adaln + row, "fp8": whole - adaln - quantised + scales + row}
 
 
-def test_every_row_of_the_table_is_what_the_linears_give(models):
+def test_every_row_of_the_table_is_the_output_of_the_linears(models):
     transformer = load_transformer(models, 1, lambda _, tensor: tensor.float())
     embedding = transformer.time_embedding(transformer.time_proj(torch.tensor(STEPS)))
     linears = {
@@ -154,7 +154,7 @@ def test_every_row_of_the_table_is_what_the_linears_give(models):
             assert got.shape[0] == 2 and (got - rows[row]).abs().max() < 1e-6
 
 
-def test_weights_are_read_again_only_for_another_schedule(models):
+def test_adaln_weights_are_read_again_only_for_another_schedule(models):
     placement, asked = TensorPlacement("float32", CPU), []
     transformer = load_transformer(models, 1, placement)
 
@@ -177,14 +177,14 @@ def test_a_second_schedule_gives_what_a_fresh_denoiser_gives(models):
     assert torch.equal(call(denoiser, inputs(1), 100), call(fresh, inputs(1), 100))
 
 
-def test_a_timestep_that_was_not_announced_is_refused(models):
+def test_a_timestep_outside_the_schedule_is_refused(models):
     denoiser = build_denoiser(models, 1, precision="float32", device="cpu")
     denoiser.start(STEPS)
     with pytest.raises(InternalError, match="998"):
         call(denoiser, inputs(1), 998)
 
 
-def test_the_passes_differ(models):
+def test_the_two_passes_give_different_results(models):
     outputs = []
     for number in (1, 2):
         denoiser = build_denoiser(models, number, precision="fp8", device="cpu")
@@ -193,7 +193,7 @@ def test_the_passes_differ(models):
     assert error(*outputs) > 0.1
 
 
-def test_nan_comes_through(models):
+def test_nan_in_the_input_shows_in_the_output(models):
     denoiser = build_denoiser(models, 1, precision="fp8", device="cpu")
     denoiser.start(STEPS)
     hidden, prompt, turn = inputs(1)
@@ -223,7 +223,7 @@ def test_a_call_reads_nothing_back_from_the_device(models):
         assert ("aten._local_scalar_dense.default" in recorded.names) == reads
 
 
-def test_weights_move_and_the_results_stay(models):
+def test_results_stay_the_same_after_weights_are_moved(models):
     denoiser = cached(models)
     first = run(denoiser, (1,))[1]
     denoiser.to(CPU)
@@ -234,7 +234,7 @@ def test_weights_move_and_the_results_stay(models):
 
 
 @pytest.mark.parametrize("name", [name for name in available_attention() if not KERNELS[name].cuda])
-def test_attention_of_every_name_is_torchs_own(models, name):
+def test_every_attention_kernel_gives_torchs_result(models, name):
     given = inputs(1, batch=2)
     denoiser = build_denoiser(models, 1, precision="float32", device="cpu", attention=name)
     denoiser.start(STEPS)
@@ -256,7 +256,7 @@ def test_the_kernel_that_was_asked_for_is_the_one_that_runs(models):
     assert shapes == [(1, 226 + 12, 2, 64)] * 2
 
 
-def test_a_kernel_that_refuses_is_named_beside_the_others(models, monkeypatch):
+def test_the_error_of_a_kernel_that_refuses_names_the_others(models, monkeypatch):
     """Torch has cuDNN's attention on CUDA alone."""
     refusing = AttentionKernel(_torch_product(torch.nn.attention.SDPBackend.CUDNN_ATTENTION))
     monkeypatch.setitem(KERNELS, "sdpa-cudnn", refusing)
@@ -264,7 +264,7 @@ def test_a_kernel_that_refuses_is_named_beside_the_others(models, monkeypatch):
         build_denoiser(models, 1, precision="float32", device="cpu", attention="sdpa-cudnn")
 
 
-def test_names_that_cannot_be_had_are_refused_before_anything_is_read(tmp_path):
+def test_unavailable_names_are_refused_before_any_file_is_read(tmp_path):
     missing = next(name for name in KERNELS if name not in available_attention())
     cases = (
         (UsageError, {"attention": "fast"}),
@@ -291,14 +291,14 @@ def run(denoiser: OptimisedDenoiser, seeds: tuple[int, ...]) -> dict[int, list[t
     return outputs
 
 
-def test_a_threshold_of_nothing_leaves_nothing_out(models):
+def test_at_a_threshold_of_zero_no_step_is_skipped(models):
     exact = build_denoiser(models, 1, precision="float32", device="cpu")
     for got, expected in zip(run(cached(models, 0.0), (1,))[1], run(exact, (1,))[1], strict=True):
         assert torch.equal(got, expected)
 
 
 @pytest.mark.parametrize("halves", ["together", "one by one"])
-def test_a_guided_loop_over_two_windows_at_a_threshold_of_nothing_is_the_loop_without(models, halves):
+def test_at_a_threshold_of_zero_a_guided_loop_over_two_windows_is_exact(models, halves):
     start, told = initial_latents(3, 6, (4, 6)), torch.zeros(1, 6, 32, 4, 6)
     guidance = make_guidance(torch.ones(1, 226, 24), torch.zeros(1, 226, 24), 6.0)
     results = []
@@ -320,7 +320,7 @@ def test_windows_and_jobs_do_not_see_each_others_steps(models):
     assert error(alone[1][1], exact[1]) > 1e-3
 
 
-def test_both_halves_of_guidance_go_on_from_their_own(models):
+def test_both_halves_of_guidance_have_their_own_cache_state(models):
     hidden, prompt, turn = inputs(5, batch=2)
     together, apart = cached(models), cached(models)
     together.start(STEPS)
@@ -331,7 +331,7 @@ def test_both_halves_of_guidance_go_on_from_their_own(models):
         assert (torch.cat(halves) - both).abs().max() < 1e-5
 
 
-def test_a_window_of_another_shape_starts_anew(models):
+def test_a_window_of_another_shape_starts_without_cache_state(models):
     exact, denoiser = build_denoiser(models, 1, precision="float32", device="cpu"), cached(models)
     exact.start(STEPS)
     denoiser.start(STEPS)
@@ -340,14 +340,14 @@ def test_a_window_of_another_shape_starts_anew(models):
     assert torch.equal(call(denoiser, given, 666), call(exact, given, 666))
 
 
-def test_one_block_leaves_nothing_to_leave_out(models):
+def test_a_step_cache_for_a_transformer_of_one_block_is_refused(models):
     transformer = load_transformer(models, 1)
     transformer.transformer_blocks = transformer.transformer_blocks[:1]
     with pytest.raises(UsageError, match="one block"):
         StepCache(transformer, "first-block")
 
 
-def test_after_a_rest_steps_are_computed_again(models):
+def test_after_release_every_block_is_computed_again(models):
     exact, denoiser = build_denoiser(models, 1, precision="float32", device="cpu"), cached(models)
     exact.start(STEPS)
     denoiser.start(STEPS)
@@ -381,7 +381,7 @@ def test_all_blocks_and_steps_share_one_graph(models, compiler, offload):
     assert compiler["stats"]["unique_graphs"] == 1 and not compiler["graph_break"]
 
 
-def test_what_cannot_be_compiled_runs_as_it_is_and_says_so(models, compiler):
+def test_a_block_that_cannot_be_compiled_runs_uncompiled_with_a_note(models, compiler):
     def broken(graph, example_inputs):
         raise RuntimeError("no such compiler")
 
@@ -393,7 +393,7 @@ def test_what_cannot_be_compiled_runs_as_it_is_and_says_so(models, compiler):
     assert len(denoiser.notes) == 1 and "no such compiler" in denoiser.notes[0]
 
 
-def test_errors_of_the_model_itself_are_not_taken_for_the_compilers(models, compiler):
+def test_errors_of_the_model_are_not_treated_as_compiler_errors(models, compiler):
     transformer, table = place_transformer(models, 1, "float32", CPU)
     blocks = CompiledBlocks(transformer, backend="eager")
     denoiser = OptimisedDenoiser(transformer, table, StepCache(transformer, "off"), blocks)
@@ -405,7 +405,7 @@ def test_errors_of_the_model_itself_are_not_taken_for_the_compilers(models, comp
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp8"])
-def test_another_number_of_steps_compiles_nothing_again(models, compiler, precision):
+def test_another_number_of_steps_does_not_compile_again(models, compiler, precision):
     transformer, table = place_transformer(models, 1, precision, CPU)
     blocks = CompiledBlocks(transformer, backend="eager")
     denoiser = OptimisedDenoiser(transformer, table, StepCache(transformer, "off"), blocks)
@@ -430,7 +430,7 @@ class TwoProducts(nn.Module):
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.script_method:DeprecationWarning")  # torch's own, on import
-def test_what_is_compiled_is_kept_in_a_folder(models, compiler, tmp_path, monkeypatch):
+def test_compiled_code_is_kept_in_a_folder(models, compiler, tmp_path, monkeypatch):
     for variable in ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR"):
         monkeypatch.setenv(variable, os.devnull)
     build_denoiser(models, 1, precision="float32", device="cpu", compiled=True, compile_cache=tmp_path)

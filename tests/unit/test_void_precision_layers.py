@@ -1,4 +1,4 @@
-"""Narrow linears, and which layers may be narrow."""
+"""8-bit linears, and the layers that become 8-bit ones."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ import torch.nn.functional as F  # noqa: E402
 from gpu_server.engines.void.checkpoint.loading import empty_transformer  # noqa: E402
 from gpu_server.engines.void.checkpoint.tensor_shapes import FULL_CONFIG  # noqa: E402
 from gpu_server.engines.void.precision.float8 import (  # noqa: E402
-    NARROW,
+    FLOAT8,
     Float8Linear,
     StoredFloat8Linear,
     _product,
     _product_of_older_torch,
     check_float8_device,
     float8_linear,
-    narrow_rows,
-    narrow_weight,
+    quantise_rows,
+    quantise_weight,
     row_wise_product,
 )
 from gpu_server.engines.void.precision.layers import check_name, role_of, split_name  # noqa: E402
@@ -42,27 +42,27 @@ def error(got, expected) -> float:
 
 def linear(draw, outputs: int, inputs: int, *, computed: bool):
     weight, bias = draw(outputs, inputs) * inputs**-0.5, draw(outputs)
-    return float8_linear(*narrow_weight(weight), bias, computed=computed), weight, bias
+    return float8_linear(*quantise_weight(weight), bias, computed=computed), weight, bias
 
 
-def test_every_layer_of_the_full_model_has_a_role_and_most_weights_are_narrow():
+def test_every_layer_of_the_full_model_has_a_role_and_most_weights_are_quantised():
     sizes: Counter[str] = Counter()
     for name, parameter in empty_transformer(FULL_CONFIG).named_parameters():
         module, kind = split_name(name)
         sizes[role_of(module), kind == "weight" and parameter.ndim == 2] += parameter.numel()
-    assert sizes["narrow", True] == 4_756_340_736
+    assert sizes["quantised", True] == 4_756_340_736
     assert sizes["table", True] + sizes["table", False] == 794_271_744 + 6144 * 513
-    assert sizes["wide", True] + sizes["wide", False] < 20_000_000
+    assert sizes["full", True] + sizes["full", False] < 20_000_000
     assert sum(sizes.values()) == 5_571_462_784
 
 
 @pytest.mark.parametrize("name", ["transformer_blocks.0.attn1.add_q_proj", "ofs_embedding.linear_1", "proj", ""])
-def test_a_layer_that_nobody_named_stops_the_load(name):
+def test_an_unknown_layer_stops_the_load(name):
     with pytest.raises(EngineError, match=f"'{name}'"):
         role_of(name)
 
 
-def test_an_unknown_name_is_answered_with_the_known_ones():
+def test_an_unknown_name_is_refused_with_the_known_ones():
     with pytest.raises(UsageError, match=r"'fp4'.*float32, bf16, fp8-stored, fp8"):
         check_name("precision", "fp4", PRECISIONS)
 
@@ -74,29 +74,29 @@ def test_errors_are_those_of_three_bits_of_mantissa(draw, computed, least, most)
     assert least < error(layer(values) - bias, F.linear(values, weight)) < most
 
 
-def test_computed_and_stored_stand_for_the_same_weight(draw):
+def test_computed_and_stored_layers_have_the_same_weight(draw):
     layer, _, bias = linear(draw, 32, 64, computed=True)
     values = draw(7, 64)
-    narrow, scale = narrow_rows(values)
-    assert error(layer(values), StoredFloat8Linear(layer.weight, layer.scale, bias)(narrow.float() * scale)) < 0.003
+    quantised, scale = quantise_rows(values)
+    assert error(layer(values), StoredFloat8Linear(layer.weight, layer.scale, bias)(quantised.float() * scale)) < 0.003
 
 
-def test_torchs_older_product_gives_the_same(draw):
+def test_the_product_of_an_older_torch_gives_the_same_result(draw):
     assert row_wise_product is _product
-    narrow, scale = narrow_rows(draw(7, 64))
-    given = (narrow, scale, *narrow_weight(draw(32, 64)), draw(32).bfloat16())
+    quantised, scale = quantise_rows(draw(7, 64))
+    given = (quantised, scale, *quantise_weight(draw(32, 64)), draw(32).bfloat16())
     assert torch.equal(_product_of_older_torch(*given), _product(*given))
 
 
 def test_widening_a_stored_weight_to_bfloat16_is_exact(draw):
     layer, _, _ = linear(draw, 32, 64, computed=False)
-    assert torch.equal(layer.wide_weight(torch.bfloat16).float(), layer.wide_weight(torch.float32))
+    assert torch.equal(layer.widened_weight(torch.bfloat16).float(), layer.widened_weight(torch.float32))
 
 
-def test_the_type_and_shape_of_the_input_come_back(draw):
+def test_the_output_has_the_type_and_shape_of_the_input(draw):
     for computed in (False, True):
         layer, _, _ = linear(draw, 48, 32, computed=computed)
-        assert layer.weight.dtype == NARROW
+        assert layer.weight.dtype == FLOAT8
         for dtype in (torch.float32, torch.bfloat16):
             got = layer(draw(2, 3, 32).to(dtype))
             assert got.shape == (2, 3, 48) and got.dtype == dtype
@@ -114,7 +114,7 @@ def test_an_outlier_neither_saturates_nor_reaches_other_rows(draw):
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
 @pytest.mark.parametrize("computed", [False, True])
-def test_what_is_not_finite_stays_visible_in_its_row_alone(draw, bad, computed):
+def test_a_value_that_is_not_finite_shows_in_its_row_alone(draw, bad, computed):
     layer, _, _ = linear(draw, 32, 64, computed=computed)
     values = draw(4, 64)
     values[1, 7] = bad
@@ -126,13 +126,13 @@ def test_what_is_not_finite_stays_visible_in_its_row_alone(draw, bad, computed):
 def test_zeros_give_the_bias_and_a_zero_row_of_weights_too(draw, computed):
     weight, bias = draw(32, 64), draw(32).bfloat16().float()
     weight[4] = 0
-    layer = float8_linear(*narrow_weight(weight), bias, computed=computed)
+    layer = float8_linear(*quantise_weight(weight), bias, computed=computed)
     assert torch.equal(layer(torch.zeros(3, 64)), bias.expand(3, -1))
     assert torch.equal(layer(draw(3, 64))[:, 4], bias[4].expand(3))
 
 
 @pytest.mark.parametrize("computed", [False, True])
-def test_no_tokens_give_no_tokens(draw, computed):
+def test_an_empty_batch_gives_an_empty_result(draw, computed):
     layer, _, _ = linear(draw, 32, 64, computed=computed)
     assert layer(torch.empty(2, 0, 64)).shape == (2, 0, 32)
 
@@ -140,11 +140,11 @@ def test_no_tokens_give_no_tokens(draw, computed):
 @pytest.mark.parametrize("magnitude", [1e-30, 1e-6, 1.0, 1e6, 1e30])
 def test_weights_of_any_magnitude_keep_their_precision(draw, magnitude):
     weight = draw(16, 64) * magnitude
-    narrow, scale = narrow_weight(weight)
-    assert error(narrow.double() * scale / magnitude, weight.double() / magnitude) < 0.03
+    quantised, scale = quantise_weight(weight)
+    assert error(quantised.double() * scale / magnitude, weight.double() / magnitude) < 0.03
 
 
-def test_sides_that_are_no_multiples_of_16_are_stored_narrow_and_computed_wide(draw):
+def test_a_weight_whose_sides_are_no_multiples_of_16_is_widened_for_the_product(draw):
     for outputs, inputs in ((24, 64), (64, 24)):
         layer, weight, bias = linear(draw, outputs, inputs, computed=True)
         assert type(layer) is StoredFloat8Linear
@@ -153,7 +153,7 @@ def test_sides_that_are_no_multiples_of_16_are_stored_narrow_and_computed_wide(d
     assert type(linear(draw, 32, 64, computed=True)[0]) is Float8Linear
 
 
-def test_a_device_without_eight_bit_products_is_refused():
+def test_a_device_without_8_bit_products_is_refused():
     check_float8_device(torch.device("cpu"))
     with pytest.raises(EngineError, match="fp8-stored"):
         check_float8_device(torch.device("meta"))

@@ -24,7 +24,12 @@ from gpu_server.engines.void.latent_geometry import LATENT_CHANNELS, latent_coun
 from gpu_server.engines.void.latent_windows import equal_windows
 from gpu_server.engines.void.planner.spec import TransformerSizes, read_spec
 from gpu_server.engines.void.precision.denoiser import OptimisedDenoiser, build_denoiser
-from gpu_server.engines.void.precision.float8 import check_float8_device, narrow_rows, narrow_weight, row_wise_product
+from gpu_server.engines.void.precision.float8 import (
+    check_float8_device,
+    quantise_rows,
+    quantise_weight,
+    row_wise_product,
+)
 from gpu_server.engines.void.vae import decode, encode
 from void_bridge.errors import EngineError, VoidBridgeError
 from void_bridge.options import PRECISIONS
@@ -282,21 +287,21 @@ def product_rate(precision: str, device: torch.device) -> float:
 def limit_seconds(flop: StepFlop, precision: str, rates: dict[str, float]) -> float:
     """Return the seconds of a step at the device's limit.
 
-    Linear layers run at the rate of their precision, attention at that of the wide type.
+    Linear layers run at the rate of their precision, attention at that of the activations' type.
 
     Args:
         flop: the operations of the step.
         precision: float32, bf16, fp8-stored or fp8.
         rates: results of `product_rate` by precision.
     """
-    wide = rates["float32" if precision == "float32" else "bf16"]
-    return flop.products / (rates["fp8"] if precision == "fp8" else wide) + flop.attention / wide
+    full = rates["float32" if precision == "float32" else "bf16"]
+    return flop.products / (rates["fp8"] if precision == "fp8" else full) + flop.attention / full
 
 
 def _float8_product(left: Tensor, right: Tensor) -> Callable[[], object]:
     """Return a function that multiplies two matrices, shape [S, S], in 8 bits."""
-    values, scale = narrow_rows(left)
-    weight, weight_scale = narrow_weight(right)
+    values, scale = quantise_rows(left)
+    weight, weight_scale = quantise_weight(right)
     return lambda: row_wise_product(values, scale, weight, weight_scale, None)
 
 

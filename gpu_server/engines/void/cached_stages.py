@@ -75,7 +75,9 @@ class CachedStages:
         self._models, self._plan, self._inputs, self._context = models, plan, inputs, context
         self._job, self._flow = context.job, flow
         self._cache = ContentCache(context.cache)
-        self._vae_key = content_key(models.weights_hash("vae"), models.build, plan.wide, plan.vae_saving)
+        self._vae_key = content_key(
+            models.weights_hash("vae"), models.build, plan.activation_precision, plan.vae_saving
+        )
         self._latent_size = latent_shape(inputs.size)
 
     def plate_latents(self) -> Latents:
@@ -191,7 +193,7 @@ class CachedStages:
             self._models.weights_hash("text_encoder"),
             self._models.build,
             self._plan.text_encoder,
-            self._plan.wide,
+            self._plan.activation_precision,
         )
 
         def compute() -> Tensor:
@@ -237,7 +239,7 @@ class CachedStages:
         return Latents(values, key)
 
     def _not_finite(self, name: str) -> NotFinite:
-        return NotFinite(f"{name}: the model gave NaN or infinity in {self._plan.wide}")
+        return NotFinite(f"{name}: the model gave NaN or infinity in {self._plan.activation_precision}")
 
     def _reporting(self, stage: VoidStage, read: Callable[[int, int], Chunk]) -> Callable[[int, int], Chunk]:
         """Return the same reader of frames start..stop-1, but reporting progress."""

@@ -168,7 +168,7 @@ class ModelManager:
     @contextmanager
     def vae(self, plan: MemoryPlan) -> Iterator[tuple[AutoencoderKLCogVideoX, MemorySaving]]:
         """Provide the autoencoder on the device, and how it saves memory; then offload it if the plan says so."""
-        dtype = _TYPES[plan.wide]
+        dtype = _TYPES[plan.activation_precision]
         self._offload_transformers(plan)
         if self._vae is None or self._vae.dtype != dtype:
             self._vae = None
@@ -198,7 +198,7 @@ class ModelManager:
             denoiser.to(self.device)
         runs = SequentialGuidance(denoiser) if plan.guidance == "one by one" else denoiser
         try:
-            yield LoadedPass(runs, self._spec.transformer.head_size, _TYPES[plan.wide])
+            yield LoadedPass(runs, self._spec.transformer.head_size, _TYPES[plan.activation_precision])
         finally:
             denoiser.release()
 
@@ -226,7 +226,7 @@ class ModelManager:
 
     def _embed(self, text: str, plan: MemoryPlan) -> Tensor:
         """Embed a prompt. The encoder is a local, so that it is garbage when this returns."""
-        device, dtype = self.device if plan.text_encoder == "device" else _CPU, _TYPES[plan.wide]
+        device, dtype = self.device if plan.text_encoder == "device" else _CPU, _TYPES[plan.activation_precision]
         encoder = load_text_encoder(self._folder, lambda _, tensor: tensor.to(device, dtype))
         return prompt_embeddings(load_tokenizer(self._folder), encoder, text)
 

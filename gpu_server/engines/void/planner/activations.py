@@ -48,15 +48,15 @@ def _rotation(sizes: TransformerSizes, tokens: int, element: int) -> int:
 def _feed_forward(sizes: TransformerSizes, states: int, precision: Precision, batch: int) -> int:
     """Return the bytes in the feed-forward layers; `states` are the bytes of one stream.
 
-    Held: the stream before and after attention, attention's result, the norm; the wide states twice. A stored 8-bit
-    weight is widened where it is used. A computed one has the wide states narrowed, through float32.
+    Held: the stream before and after attention, attention's result, the norm; the hidden states twice. A stored 8-bit
+    weight is widened where it is used. A computed one has the hidden states quantised, through float32.
     """
-    wide = states * sizes.feed_forward // sizes.width
+    hidden = states * sizes.feed_forward // sizes.width
     if precision == "fp8":
-        in_float = wide * _FLOAT_BYTES // ELEMENT_BYTES[precision]
-        return 4 * states + wide + in_float + wide // ELEMENT_BYTES[precision]
+        in_float = hidden * _FLOAT_BYTES // ELEMENT_BYTES[precision]
+        return 4 * states + hidden + in_float + hidden // ELEMENT_BYTES[precision]
     widened = 2 * sizes.feed_forward * sizes.width * ELEMENT_BYTES[precision] if precision == "fp8-stored" else 0
-    return max(4 * states + 2 * wide, 5 * states + wide + widened // batch)
+    return max(4 * states + 2 * hidden, 5 * states + hidden + widened // batch)
 
 
 def _inputs(sizes: TransformerSizes, latents: tuple[int, int, int], element: int) -> int:

@@ -9,7 +9,7 @@ from typing import Literal
 from gpu_server.engines.void.planner.parts import plan_parts
 from gpu_server.engines.void.planner.plan import PHASES, MemoryPlan, Phase, PlanRequest
 from gpu_server.engines.void.planner.spec import ModelSpec
-from gpu_server.engines.void.precision.layers import FP8_CAPABILITY, is_narrow
+from gpu_server.engines.void.precision.layers import FP8_CAPABILITY, is_float8
 from void_bridge.errors import OutOfMemory, UsageError
 from void_bridge.options import Precision
 
@@ -67,7 +67,7 @@ def all_plans(spec: ModelSpec, request: PlanRequest, memory: AvailableMemory) ->
     """Return every plan for a kind of device, the widest first.
 
     Savings that change no pixel come first: one pass's transformer at a time, swapped out while the VAE works, the
-    halves of a guided step one by one, T5 on the CPU, the VAE over bands. Then come narrow weights, then streamed
+    halves of a guided step one by one, T5 on the CPU, the VAE over bands. Then come 8-bit weights, then streamed
     blocks, then a VAE that sees less at once.
 
     Args:
@@ -201,7 +201,7 @@ def _reasons(plan: MemoryPlan, memory: AvailableMemory) -> Iterator[str]:
         )
     if plan.precision == "fp8":
         yield "8-bit weights, multiplied as such; compiled blocks take less than the estimate"
-    elif is_narrow(plan.precision):
+    elif is_float8(plan.precision):
         yield "8-bit weights, widened where they are used"
     if plan.transformer == "swapped":
         yield "the transformer leaves the GPU while T5 and the VAE work" if on_gpu else "one part is loaded at a time"

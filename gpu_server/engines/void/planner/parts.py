@@ -11,8 +11,8 @@ from gpu_server.engines.void.planner.spec import ModelSpec
 from gpu_server.engines.void.planner.weight_bytes import (
     ELEMENT_BYTES,
     blocks_bytes,
-    narrow_bytes,
     pinned_extra_bytes,
+    quantised_bytes,
     table_bytes,
 )
 
@@ -45,7 +45,7 @@ def _transformer(plan: MemoryPlan, spec: ModelSpec, request: PlanRequest) -> Ite
     streamed = plan.transformer == "blocks"
     idle = here if plan.transformer == "device" else _idle_place(plan)
     blocks = _places(denoise="host" if streamed else here, otherwise=idle)
-    yield PartBytes("attention and feed-forward", kept * narrow_bytes(sizes, precision), "exact", blocks)
+    yield PartBytes("attention and feed-forward", kept * quantised_bytes(sizes, precision), "exact", blocks)
     yield PartBytes("rest of the transformer", kept * sizes.rest * ELEMENT_BYTES[precision], "exact", blocks)
     if streamed:
         in_flight = _BLOCKS_IN_FLIGHT * blocks_bytes(sizes, precision) // sizes.layers
@@ -59,7 +59,7 @@ def _transformer(plan: MemoryPlan, spec: ModelSpec, request: PlanRequest) -> Ite
 
 def _neighbours(plan: MemoryPlan, spec: ModelSpec) -> Iterator[PartBytes]:
     """Yield the weights of the text encoder and the VAE."""
-    here, element = _active_place(plan), ELEMENT_BYTES[plan.wide]
+    here, element = _active_place(plan), ELEMENT_BYTES[plan.activation_precision]
     text = _places(text=_text_place(plan), otherwise="disk")
     yield PartBytes("text encoder", spec.text.parameters * element, "exact", text)
     idle = here if plan.vae == "device" else _idle_place(plan)
@@ -74,12 +74,12 @@ def _activations(plan: MemoryPlan, spec: ModelSpec, request: PlanRequest) -> Ite
     work = activations.VaeWork(
         request.canvas, padded_length(request.frames), plan.vae_latents_at_once, plan.vae_rows, plan.vae_parked
     )
-    encode = activations.encode_bytes(spec.vae, work, plan.wide)
-    decode = activations.decode_bytes(spec.vae, work, plan.wide)
+    encode = activations.encode_bytes(spec.vae, work, plan.activation_precision)
+    decode = activations.decode_bytes(spec.vae, work, plan.activation_precision)
     denoise = activations.transformer_bytes(spec.transformer, request.window, batch, plan.precision)
     if plan.vae == "device":
-        denoise = max(denoise, activations.preview_bytes(spec.vae, work, plan.wide).peak)
-    text = activations.text_bytes(spec.text, spec.transformer.text_tokens, plan.wide)
+        denoise = max(denoise, activations.preview_bytes(spec.vae, work, plan.activation_precision).peak)
+    text = activations.text_bytes(spec.text, spec.transformer.text_tokens, plan.activation_precision)
     yield PartBytes("text: activations", text, "estimate", _places(text=_text_place(plan)))
     yield PartBytes("encode: activations", encode.peak, "estimate", _places(encode=here))
     yield PartBytes("denoise: activations", denoise, "estimate", _places(denoise=here))

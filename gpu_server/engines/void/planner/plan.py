@@ -150,8 +150,8 @@ class MemoryPlan:
         return {"rows": self.vae_rows, "parked": self.vae_parked, "latents_at_once": self.vae_latents_at_once}
 
     @property
-    def wide(self) -> Precision:
-        """The precision of the VAE and the text encoder, which have no narrow weights."""
+    def activation_precision(self) -> Precision:
+        """The precision of activations, and of the VAE and the text encoder, whose weights are not quantised."""
         return "float32" if self.precision == "float32" else "bf16"
 
     @property

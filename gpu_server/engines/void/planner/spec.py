@@ -36,7 +36,7 @@ class TransformerSizes:
         out_channels: channels of the predicted latents.
         text_width: channels of the prompt's embedding.
         text_tokens: tokens of the padded prompt.
-        narrow: parameters that 8 bits can hold: the weights of attention and feed-forward.
+        quantised: parameters that 8-bit precisions quantise: the weights of attention and feed-forward.
         scales: rows of these weights, which have a scale each.
         table: parameters of the AdaLN linears, whose outputs depend on the timestep alone.
         outputs: outputs of all AdaLN linears for one timestep.
@@ -52,7 +52,7 @@ class TransformerSizes:
     out_channels: int
     text_width: int
     text_tokens: int
-    narrow: int
+    quantised: int
     scales: int
     table: int
     outputs: int
@@ -67,7 +67,7 @@ class TransformerSizes:
     @property
     def parameters(self) -> int:
         """All parameters."""
-        return self.narrow + self.table + self.rest
+        return self.quantised + self.table + self.rest
 
     def tokens(self, latents: tuple[int, int, int]) -> int:
         """Return the tokens of a window, the prompt's included.
@@ -156,12 +156,12 @@ def _spec(transformer: Config, vae: Config, text: Config) -> ModelSpec:
 
 def _transformer(config: Config, shapes: Shapes) -> TransformerSizes:
     """Return the sizes of a transformer from its configuration and the shapes of its tensors."""
-    by_role: dict[str, Shapes] = {"narrow": {}, "table": {}, "wide": {}}
+    by_role: dict[str, Shapes] = {"quantised": {}, "table": {}, "full": {}}
     for name, shape in shapes.items():
         module, kind = split_name(name)
         role = role_of(module)
-        by_role["wide" if role == "narrow" and kind == "bias" else role][name] = shape
-    rest = by_role["wide"]
+        by_role["full" if role == "quantised" and kind == "bias" else role][name] = shape
+    rest = by_role["full"]
     return TransformerSizes(
         width=config["num_attention_heads"] * config["attention_head_dim"],
         head_size=config["attention_head_dim"],
@@ -171,8 +171,8 @@ def _transformer(config: Config, shapes: Shapes) -> TransformerSizes:
         out_channels=config["out_channels"],
         text_width=config["text_embed_dim"],
         text_tokens=config["max_text_seq_length"],
-        narrow=parameters(by_role["narrow"]),
-        scales=_rows(by_role["narrow"].values()),
+        quantised=parameters(by_role["quantised"]),
+        scales=_rows(by_role["quantised"].values()),
         table=parameters(by_role["table"]),
         outputs=_rows(shape for shape in by_role["table"].values() if len(shape) == 2),
         rest=parameters(rest),

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from gpu_server.engines.void.planner.spec import TransformerSizes
-from gpu_server.engines.void.precision.layers import is_narrow
+from gpu_server.engines.void.precision.layers import is_float8
 from void_bridge.options import Precision
 
 ELEMENT_BYTES: dict[Precision, int] = {"float32": 4, "bf16": 2, "fp8": 2, "fp8-stored": 2}
-"""Bytes of an element that is no narrow weight: of the other parameters, and of activations."""
+"""Bytes of an element that is not quantised: of the other parameters, and of activations."""
 
 _SCALE_BYTES = 4
 
 
-def narrow_bytes(sizes: TransformerSizes, precision: Precision) -> int:
+def quantised_bytes(sizes: TransformerSizes, precision: Precision) -> int:
     """Return the bytes of the weights of attention and feed-forward, with their scales if they have any."""
-    if is_narrow(precision):
-        return sizes.narrow + sizes.scales * _SCALE_BYTES
-    return sizes.narrow * ELEMENT_BYTES[precision]
+    if is_float8(precision):
+        return sizes.quantised + sizes.scales * _SCALE_BYTES
+    return sizes.quantised * ELEMENT_BYTES[precision]
 
 
 def table_bytes(sizes: TransformerSizes, steps: int, precision: Precision) -> int:
@@ -26,18 +26,18 @@ def table_bytes(sizes: TransformerSizes, steps: int, precision: Precision) -> in
 
 def blocks_bytes(sizes: TransformerSizes, precision: Precision) -> int:
     """Return the bytes of all the transformer's blocks, without their AdaLN linears."""
-    return narrow_bytes(sizes, precision) + sizes.blocks_rest * ELEMENT_BYTES[precision]
+    return quantised_bytes(sizes, precision) + sizes.blocks_rest * ELEMENT_BYTES[precision]
 
 
 def pinned_extra_bytes(sizes: TransformerSizes, precision: Precision) -> int:
-    """Return the bytes that narrow weights take beyond their own size in pinned memory.
+    """Return the bytes that blocks' weights take beyond their own size in pinned memory.
 
     torch hands out pinned memory in powers of two.
     """
-    element = 1 if is_narrow(precision) else ELEMENT_BYTES[precision]
+    element = 1 if is_float8(precision) else ELEMENT_BYTES[precision]
     square = sizes.width**2 * element
     wide = sizes.width * sizes.feed_forward * element
-    return sizes.layers * (4 * power_of_two(square) + 2 * power_of_two(wide)) - sizes.narrow * element
+    return sizes.layers * (4 * power_of_two(square) + 2 * power_of_two(wide)) - sizes.quantised * element
 
 
 def power_of_two(count: int) -> int:

@@ -1,8 +1,9 @@
 """Linear layers whose weights are 8-bit floats (e4m3) with a scale for each row.
 
 `StoredFloat8Linear` widens its weight at every use: half the memory, the arithmetic of the activations.
-`Float8Linear` narrows its activations too, with a scale for each row of each call, and multiplies in 8 bits by torch's
-`scaled_mm` (in an older torch `_scaled_mm`), which runs on CPUs and on CUDA devices from compute capability 8.9.
+`Float8Linear` quantises its activations too, with a scale for each row of each call, and multiplies in 8 bits by
+torch's `scaled_mm` (in an older torch `_scaled_mm`), which runs on CPUs and on CUDA devices from compute capability
+8.9.
 
 e4m3 has 3 bits of mantissa and a largest value of 448; a cast of a larger value, infinity included, silently gives
 448. Scales are computed from the data itself, so that no value is larger, and a row that holds an infinity or a NaN
@@ -18,15 +19,15 @@ from torch import Tensor, nn
 from gpu_server.engines.void.precision.layers import FP8_CAPABILITY
 from void_bridge.errors import EngineError
 
-NARROW = torch.float8_e4m3fn
-LARGEST = torch.finfo(NARROW).max
+FLOAT8 = torch.float8_e4m3fn
+LARGEST = torch.finfo(FLOAT8).max
 SMALLEST_SCALE = 2.0**-100
 SIDE_MULTIPLE = 16
 """Both sides of a weight are multiples of this for CUDA's 8-bit product."""
 
 
-def narrow_rows(values: Tensor) -> tuple[Tensor, Tensor]:
-    """Convert rows to 8 bits and a scale each, so that `values` is about `narrow.float() * scale`.
+def quantise_rows(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Quantise rows to 8 bits and a scale each, so that `values` is about `quantised.float() * scale`.
 
     A row of zeros stays zeros. A row with an infinity or a NaN has a scale that is not finite, and so is any product
     with it.
@@ -35,14 +36,14 @@ def narrow_rows(values: Tensor) -> tuple[Tensor, Tensor]:
         values: shape [R, K], any float type.
 
     Returns:
-        The narrow values, shape [R, K], e4m3, and the scales, shape [R, 1], float32.
+        The 8-bit values, shape [R, K], e4m3, and the scales, shape [R, 1], float32.
     """
     scale = (values.abs().amax(-1, keepdim=True).float() / LARGEST).clamp(min=SMALLEST_SCALE)
-    return (values / scale).to(NARROW), scale
+    return (values / scale).to(FLOAT8), scale
 
 
-def narrow_weight(weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Convert a weight as `narrow_rows` does, with powers of two for scales, so that widening to bfloat16 is exact.
+def quantise_weight(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Quantise a weight as `quantise_rows` does, with powers of two for scales, so that widening to bfloat16 is exact.
 
     Rounding a scale up to a power of two costs no precision of a float, only a part of its range: at worst the
     smallest weights of a row, 2^-14 of the largest, lose a bit.
@@ -51,12 +52,12 @@ def narrow_weight(weight: Tensor) -> tuple[Tensor, Tensor]:
         weight: shape [N, K], any float type.
 
     Returns:
-        The narrow weight, shape [N, K], e4m3, and the scales, shape [N, 1], float32.
+        The 8-bit weight, shape [N, K], e4m3, and the scales, shape [N, 1], float32.
     """
-    wide = weight.float()
-    largest = wide.abs().amax(-1, keepdim=True).clamp(min=SMALLEST_SCALE)
+    values = weight.float()
+    largest = values.abs().amax(-1, keepdim=True).clamp(min=SMALLEST_SCALE)
     scale = torch.exp2(torch.ceil(torch.log2(largest / LARGEST)))
-    return (wide / scale).to(NARROW), scale
+    return (values / scale).to(FLOAT8), scale
 
 
 def _product(values: Tensor, scales: Tensor, weight: Tensor, weight_scales: Tensor, bias: Tensor | None) -> Tensor:
@@ -118,14 +119,14 @@ class StoredFloat8Linear(nn.Module):
         self.scale = nn.Parameter(scale, requires_grad=False)
         self.bias = None if bias is None else nn.Parameter(bias, requires_grad=False)
 
-    def wide_weight(self, dtype: torch.dtype) -> Tensor:
+    def widened_weight(self, dtype: torch.dtype) -> Tensor:
         """Return the weight in a wider type, shape [N, K]; exact in bfloat16 and wider."""
         return self.weight.to(dtype) * self.scale.to(dtype)
 
     def forward(self, values: Tensor) -> Tensor:
         """Apply the layer to `values`, shape [..., K], and return shape [..., N] in the same type."""
         bias = None if self.bias is None else self.bias.to(values.dtype)
-        return F.linear(values, self.wide_weight(values.dtype), bias)
+        return F.linear(values, self.widened_weight(values.dtype), bias)
 
     def extra_repr(self) -> str:
         """Return the sizes, as torch prints them for a linear layer."""
@@ -141,8 +142,8 @@ class Float8Linear(StoredFloat8Linear):
 
     def forward(self, values: Tensor) -> Tensor:
         """Apply the layer to `values`, shape [..., K], and return shape [..., N] in the same type, through bfloat16."""
-        narrow, scale = narrow_rows(values.flatten(0, -2))
-        product = row_wise_product(narrow, scale, self.weight, self.scale, self.bias)
+        quantised, scale = quantise_rows(values.flatten(0, -2))
+        product = row_wise_product(quantised, scale, self.weight, self.scale, self.bias)
         return product.unflatten(0, values.shape[:-1]).to(values.dtype)
 
 

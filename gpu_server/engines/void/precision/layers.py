@@ -1,7 +1,7 @@
-"""The role of each layer of the transformer: narrow, wide, or replaced by a table.
+"""The role of each layer of the transformer: quantised to 8 bits, kept at full precision, or replaced by a table.
 
 Every module of `CogVideoXTransformer3DModel` that has weights is named here. An unknown one stops the load, so that no
-layer is narrowed or left wide by accident.
+layer is quantised or left at full precision by accident.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from void_bridge.errors import EngineError, UsageError
 FP8_CAPABILITY = (8, 9)
 """Compute capability from which a GPU multiplies 8-bit floats."""
 
-Role = Literal["narrow", "wide", "table"]
+Role = Literal["quantised", "full", "table"]
 
 _BLOCK = r"transformer_blocks\.\d+\."
 _ROLES: tuple[tuple[Role, re.Pattern[str]], ...] = (
-    ("narrow", re.compile(_BLOCK + r"(attn1\.to_[qkv]|attn1\.to_out\.0|ff\.net\.0\.proj|ff\.net\.2)")),
+    ("quantised", re.compile(_BLOCK + r"(attn1\.to_[qkv]|attn1\.to_out\.0|ff\.net\.0\.proj|ff\.net\.2)")),
     ("table", re.compile(rf"{_BLOCK}norm[12]\.linear|norm_out\.linear")),
-    ("wide", re.compile(rf"{_BLOCK}(norm[12]\.norm|attn1\.norm_[qk])|norm_final|norm_out\.norm")),
-    ("wide", re.compile(r"patch_embed\.(proj|text_proj)|time_embedding\.linear_[12]|proj_out")),
+    ("full", re.compile(rf"{_BLOCK}(norm[12]\.norm|attn1\.norm_[qk])|norm_final|norm_out\.norm")),
+    ("full", re.compile(r"patch_embed\.(proj|text_proj)|time_embedding\.linear_[12]|proj_out")),
 )
 
 
-def is_narrow(precision: str) -> bool:
+def is_float8(precision: str) -> bool:
     """Return whether a precision stores 8-bit weights."""
     return precision in ("fp8", "fp8-stored")
 
@@ -34,11 +34,12 @@ def is_narrow(precision: str) -> bool:
 def role_of(module: str) -> Role:
     """Return the role of a module that has weights, by its name in the transformer.
 
-    narrow: attention projections and feed-forward, 4.76 B of 5.57 B parameters. table: the AdaLN linears, 0.79 B, whose
-    outputs depend on the timestep alone. wide: all others, which are small and near the input or the output.
+    quantised: attention projections and feed-forward, 4.76 B of 5.57 B parameters, which 8-bit precisions quantise.
+    table: the AdaLN linears, 0.79 B, whose outputs depend on the timestep alone. full: all others, which are small and
+    near the input or the output.
 
     >>> role_of("transformer_blocks.41.attn1.to_q"), role_of("proj_out"), role_of("norm_out.linear")
-    ('narrow', 'wide', 'table')
+    ('quantised', 'full', 'table')
 
     Raises:
         EngineError: the module is not known.

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from gpu_server.engines.void.checkpoint.loading import load_transformer
 from gpu_server.engines.void.precision.adaln import AdaLNTable
-from gpu_server.engines.void.precision.float8 import check_float8_device, float8_linear, narrow_weight
-from gpu_server.engines.void.precision.layers import check_name, is_narrow, role_of, split_name
+from gpu_server.engines.void.precision.float8 import check_float8_device, float8_linear, quantise_weight
+from gpu_server.engines.void.precision.layers import check_name, is_float8, role_of, split_name
 from void_bridge.options import PRECISIONS
 
 OFFLOADS = ("none", "blocks")
@@ -26,14 +26,14 @@ OFFLOADS = ("none", "blocks")
 class TensorPlacement:
     """A function that `load_transformer` calls with every tensor; see `PlaceTensor`.
 
-    The AdaLN linears stay in the mapped file; narrow weights are narrowed on the device.
+    The AdaLN linears stay in the mapped file; 8-bit weights are quantised on the device.
 
     Attributes:
         precision: float32, bf16, fp8-stored or fp8.
         device: where the transformer computes.
         offload: none, or blocks: the blocks lie in host memory.
         mapped: the tensors of the AdaLN linears by name, as they lie in the file.
-        scales: the scales of narrowed weights by module, shape [N, 1], float32.
+        scales: the scales of quantised weights by module, shape [N, 1], float32.
 
     Raises:
         UsageError: no precision or offload has this name.
@@ -61,7 +61,7 @@ class TensorPlacement:
             tensor: any shape, any float type.
 
         Returns:
-            The same shape: e4m3 if narrowed, else in the placement's type; empty, on the meta device, if it is of an
+            The same shape: e4m3 if quantised, else in the placement's type; empty, on the meta device, if it is of an
             AdaLN linear.
 
         Raises:
@@ -74,8 +74,8 @@ class TensorPlacement:
             return torch.empty_like(tensor, device="meta")
         offloaded = self.offload == "blocks" and name.startswith("transformer_blocks.")
         home = self._in_host_memory if offloaded else self._on_device
-        if role == "narrow" and parameter == "weight" and is_narrow(self.precision):
-            weight, scale = narrow_weight(tensor.to(self.device))
+        if role == "quantised" and parameter == "weight" and is_float8(self.precision):
+            weight, scale = quantise_weight(tensor.to(self.device))
             self.scales[module] = home(scale)
             return home(weight)
         return home(tensor.to(self.dtype))
@@ -90,11 +90,11 @@ class TensorPlacement:
         return here.pin_memory() if self.device.type == "cuda" else here
 
     def install(self, transformer: CogVideoXTransformer3DModel) -> None:
-        """Replace the linears whose weights were narrowed by 8-bit layers."""
+        """Replace the linears whose weights were quantised by 8-bit layers."""
         for name, scale in self.scales.items():
             linear = transformer.get_submodule(name)
-            narrow = float8_linear(linear.weight, scale, linear.bias, computed=self.precision == "fp8")
-            transformer.set_submodule(name, narrow)
+            quantised = float8_linear(linear.weight, scale, linear.bias, computed=self.precision == "fp8")
+            transformer.set_submodule(name, quantised)
 
 
 def place_transformer(
