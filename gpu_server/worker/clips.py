@@ -14,8 +14,8 @@ from typing import get_args
 import numpy as np
 
 from gpu_server.frame_files import FrameFiles
-from gpu_server.worker.bounded_map import bounded_map
 from gpu_server.worker.context import RunContext, WorkerStage
+from void_bridge.bounded_map import bounded_map
 from void_bridge.errors import MissingFrames
 from void_bridge.job import Job
 from void_bridge.pixels.arrays import Array

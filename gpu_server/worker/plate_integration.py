@@ -12,8 +12,8 @@ import psutil
 from numpy.typing import NDArray
 
 from gpu_server.engines.base import Patch, rng
-from gpu_server.worker.bounded_map import bounded_map
 from gpu_server.worker.model_clip import FramedClip
+from void_bridge.bounded_map import bounded_map
 from void_bridge.job import Job
 from void_bridge.pixels.arrays import Array, spread_indices
 from void_bridge.pixels.box import Box

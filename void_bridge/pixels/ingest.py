@@ -8,17 +8,17 @@ DIR/job.json                    if there is a quadmask; it delivers to DIR/clean
 from __future__ import annotations
 
 import json
-from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import count, zip_longest
 from pathlib import Path
-from typing import Any, Callable, Deque, Dict, Iterator, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, Optional, Tuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from void_bridge.bounded_map import bounded_map
 from void_bridge.errors import FrameRangeError, InputError, OutputError, SizeMismatch
 from void_bridge.frames import FrameRange
 from void_bridge.job import JOB_FILE_NAME, Colour, Job, JobFile, MatteSource
@@ -116,15 +116,9 @@ def ingest(
     written = []
     workers = min(4, available_cores())
     with ThreadPoolExecutor(workers) as pool:
-        running: Deque[Future[None]] = deque()
-        for number, pixels in _numbered(source, frames):
-            running.append(pool.submit(writer.write, number, pixels))
+        for number in bounded_map(pool, workers + 1, writer.write, _numbered(source, frames)):
             written.append(number)
-            if len(running) > workers:
-                running.popleft().result()
             on_frame(len(written), len(wanted) if wanted else 0)
-        for future in running:
-            future.result()
     absent = sorted(set(frames or ()) - set(written))
     if absent:
         raise FrameRangeError(f"got frames {FrameRange(absent)}, which {source.plate} doesn't have; its first is 1001")
@@ -160,8 +154,9 @@ class _FrameWriter:
     info: MovieInfo
     size: Size
 
-    def write(self, number: int, pixels: Pixels) -> None:
-        rgb, mask = pixels
+    def write(self, numbered: Tuple[int, Pixels]) -> int:
+        """Write a frame and return its number."""
+        number, (rgb, mask) = numbered
         linear = _resized(from_encoded_srgb(rgb, self.colour), self.size).astype(np.float16)
         header = {**self._header(), **interop_id(self.colour)}
         planes = {name: np.ascontiguousarray(linear[..., i]) for i, name in enumerate("RGB")}
@@ -170,6 +165,7 @@ class _FrameWriter:
             nearest = cv2.resize(mask, self.size, interpolation=cv2.INTER_NEAREST_EXACT)
             plane = (nearest / np.float32(255)).astype(np.float16)
             write_simple(_sequence(self.folder, "quadmask").path(number), {"Y": plane}, header=self._header())
+        return number
 
     def _header(self) -> Dict[str, Any]:
         stretch = (self.info.width / self.size[0]) / (self.info.height / self.size[1])

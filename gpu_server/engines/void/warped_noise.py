@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice, pairwise
 
 import numpy as np
@@ -13,6 +12,7 @@ from gpu_server.engines.base import Array
 from gpu_server.engines.void.flow import Flow
 from gpu_server.engines.void.latent_geometry import FRAMES_A_LATENT, LATENT_CHANNELS
 from gpu_server.engines.void.noise_field import NoiseField
+from void_bridge.bounded_map import bounded_map
 from void_bridge.errors import InputError
 
 _FLOWS_AHEAD = 3
@@ -74,14 +74,5 @@ def flow_sequence(frames: Iterable[Array], flow: Flow) -> Iterator[Array]:
         frames: shape [H, W, 3] each, as `Flow.between` takes them; read in order, on the caller's thread.
         flow: the optical flow to use.
     """
-    pending: deque[Future[Array]] = deque()
-    pool = ThreadPoolExecutor(1, "flow")
-    try:
-        for here, there in pairwise(frames):
-            pending.append(pool.submit(flow.between, here, there))
-            if len(pending) > _FLOWS_AHEAD:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
+    with ThreadPoolExecutor(1, "flow") as pool:
+        yield from bounded_map(pool, _FLOWS_AHEAD + 1, lambda pair: flow.between(*pair), pairwise(frames))

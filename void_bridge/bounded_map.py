@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from typing import Callable, Deque, Iterable, Iterator, TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -29,7 +28,7 @@ def bounded_map(
     ...     list(bounded_map(pool, 2, lambda n: n * n, range(5)))
     [0, 1, 4, 9, 16]
     """
-    running: deque[Future[Result]] = deque()
+    running: Deque[Future[Result]] = deque()
     try:
         for item in items:
             running.append(pool.submit(work, item))
