@@ -21,7 +21,7 @@ DRAWN = {
     "gpu_server": ("server", "worker", "engines", "findings", "benchmarks"),
     "host_plugins": ("nuke", "resolve", "install", "farm", "control"),
 }
-BASE = "void_bridge"
+BASE, API = "void_bridge", "void_bridge.api"
 BASE_NAME = "void_bridge: job, frames, sequences, options, configuration, errors"
 COLOURS = {"host_plugins": "#f4c95d", "void_bridge": "#7fd1c3", "gpu_server": "#b9a7f0"}
 INK, LINE = "#1b242c", "#8493a0"
@@ -35,7 +35,7 @@ class Box:
     """A package in the picture.
 
     Attributes:
-        name: its name; below `gpu_server`, commands and tools stand for the modules next to the packages.
+        name: its name; commands and tools of `gpu_server`, and api, are modules next to the packages.
         imports: the boxes that it imports.
         libraries: other libraries that it imports, those that few boxes import first.
         row: from 0 at the bottom.
@@ -85,16 +85,18 @@ def _boxes() -> dict[str, Box]:
     """Return the boxes by name, with what they import."""
     graph = grimp.build_graph(*COLUMNS, include_external_packages=True)
     boxes: dict[str, Box] = {}
+    beside = graph.find_children(BASE) - {f"{BASE}.{name}" for name in DRAWN[BASE]}
+    above = {module for module in beside if _is_above_base(graph, module)} | {BASE}
     libraries: dict[str, Counter[str]] = defaultdict(Counter)
     for module in sorted(graph.modules):
         if module.partition(".")[0] not in COLUMNS:
             continue
-        name = _box_name(module)
+        name = _box_name(module, above)
         box = boxes.setdefault(name, Box(name))
         for other in graph.find_modules_directly_imported_by(module):
             top = other.partition(".")[0]
             if top in COLUMNS:
-                box.imports |= {_box_name(other)} - {name}
+                box.imports |= {_box_name(other, above)} - {name}
             elif top not in sys.stdlib_module_names:
                 libraries[name][top] += 1
     spread = Counter(each for counts in libraries.values() for each in counts)
@@ -103,8 +105,20 @@ def _boxes() -> dict[str, Box]:
     return boxes
 
 
-def _box_name(module: str) -> str:
-    """Return the box that a module belongs to."""
+def _is_above_base(graph: grimp.ImportGraph, module: str) -> bool:
+    """Return whether a module next to the packages of `void_bridge` needs one of them."""
+    return any(graph.chain_exists(module, f"{BASE}.{name}", as_packages=True) for name in DRAWN[BASE])
+
+
+def _box_name(module: str, above: set[str]) -> str:
+    """Return the box that a module belongs to.
+
+    Args:
+        module: the module.
+        above: modules of `void_bridge` that need its packages.
+    """
+    if module in above:
+        return API
     top, *below = module.split(".")
     if below and below[0] in DRAWN[top]:
         is_engine = below[0] == "engines" and len(below) > 1 and below[1] in ("void", "propagate")

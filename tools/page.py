@@ -7,7 +7,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = ROOT / "docs" / "reference"
-NOTE = "*`make docs` writes this page from the code.*"
+NOTE = "<!-- `make docs` writes this page from the code. -->"
+
+
+def detail(*parts: str) -> str:
+    """Return a second line of a table's cell, in smaller letters, from the parts that are not empty."""
+    return f'<br><span class="detail">{"; ".join(filter(None, parts))}</span>'
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

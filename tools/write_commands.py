@@ -79,8 +79,7 @@ def _groups(parser: argparse.ArgumentParser) -> Iterator[str]:
         rows = [(_name(each), _help(parser, each)) for each in group._group_actions if each in arguments]
         title = {"positional arguments": "arguments"}.get(group.title or "", group.title or "")
         if rows:
-            yield f"\n{group.description}\n\n" if group.description else "\n"
-            yield table((title, ""), rows)
+            yield "\n" + table((title, _sentence(group.description or "")), rows)
 
 
 def _epilog(text: str) -> Iterator[str]:

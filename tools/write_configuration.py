@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 from unittest import mock
 
-from tools.page import NOTE, REFERENCE, ROOT, table
+from tools.page import NOTE, REFERENCE, ROOT, detail, table
 from void_bridge.config import OTHER_VARIABLES, PREFIX, Config
 
 PAGE = REFERENCE / "configuration.md"
@@ -120,8 +120,9 @@ def _group(name: str, text: str) -> str:
         if spec.metadata["group"] == name:
             kind = _kind(hints[spec.name], spec.metadata["limits"])
             key = f"`{spec.name}`<br>`{PREFIX}{spec.name.upper()}`"
-            rows.append((key, spec.metadata["help"], kind, defaults[spec.name]))
-    return f"\n### {name}\n\n{text}\n\n" + table(("key and variable", "meaning", "type", "default"), rows)
+            default = f"default {defaults[spec.name]}" if defaults[spec.name] else "no default"
+            rows.append((key, f"{spec.metadata['help']}{detail(kind, default)}"))
+    return f"\n### {name}\n\n{text}\n\n" + table(("key and variable", "meaning"), rows)
 
 
 def _kind(hint: Any, limits: tuple[float, float]) -> str:
@@ -130,7 +131,7 @@ def _kind(hint: Any, limits: tuple[float, float]) -> str:
         return ", ".join(f"`{value}`" for value in get_args(hint))
     low, high = limits
     if hint not in TYPES:
-        return "list of texts"
+        return "list"
     if low == -float("inf"):
         return TYPES[hint]
     return f"{TYPES[hint]}, {low:g} or more" if high >= 1e9 else f"{TYPES[hint]}, {low:g} to {high:g}"

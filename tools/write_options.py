@@ -9,31 +9,28 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from pathlib import Path
 
 from host_plugins.control.settings import matte_specs, setting_specs
+from tools.page import REFERENCE, ROOT, detail, table
 from void_bridge.cli.job_options import flag_of, metavar_of
 from void_bridge.job import Job
 from void_bridge.options import GROUPS, Option, options_of
 
-ROOT = Path(__file__).resolve().parents[1]
-PAGE = ROOT / "docs" / "reference" / "options.md"
-PROTOCOL = ROOT / "docs" / "reference" / "protocol.md"
+PAGE = REFERENCE / "options.md"
+PROTOCOL = REFERENCE / "protocol.md"
 LUA = ROOT / "host_plugins" / "resolve" / "scripts" / "VOID Remove (free edition).lua"
 LUA_LIST = re.compile(r"(?<=^-- Options: written by `make docs`\n).*?(?=^-- End of options$)", re.M | re.S)
 JOB_ROWS = re.compile(r"(?<=^### `Job`\n).*?(?=^### )", re.M | re.S)
 
 HEAD = """# Options of a job
 
-Written by `make docs` from the fields of `void_bridge.job.Job`, where each option is declared.
+<!-- `make docs` writes this page from the fields of `void_bridge.job.Job`, where each option is declared. -->
 
-The options stand behind `void-bridge remove`, `submit` and `quadmask`, beside PLATE, `-o`, `--frames` and
-`--colorspace`; in a shot list each is a column, named without its dashes; in a `job.json` each is a field, with `_` in
-place of `-`. The second column is the name in the panels of Nuke and of Fusion and Resolve, where seeds end at
-2147483647. Sizes are WIDTHxHEIGHT; `canvas` in a `job.json` alone is HEIGHTxWIDTH. Each matte has an option
-`--invert-...` for roto that is drawn the other way.
+These are options of `void-bridge remove`, `submit` and `quadmask`, next to PLATE, `-o`, `--frames` and `--colorspace`.
+In a shot list each option is a column, named without its dashes. In a `job.json` each is a field, with `_` in place of
+`-`. Sizes are WIDTHxHEIGHT; only the field `canvas` of a `job.json` is HEIGHTxWIDTH. Each matte has an option
+`--invert-...`, which inverts it. In the panels of Nuke, Fusion and Resolve seeds end at 2147483647.
 """
-TABLE = "| option | in panels | values | default | engines | meaning |\n|---|---|---|---|---|---|"
 TYPES = {
     "matte": "MatteSource or nil",
     "integer": "int",
@@ -49,7 +46,7 @@ def options_page(job: type[Job] = Job) -> str:
     for group in GROUPS:
         rows = [_row(each) for each in options_of(job) if each.group == group]
         if rows:
-            parts.append("\n".join([f"\n## {group}\n", TABLE, *rows, ""]))
+            parts.append(f"\n## {group}\n\n{table(('option', 'meaning'), rows)}")
     return "".join(parts)
 
 
@@ -78,14 +75,19 @@ def protocol_rows(section: str, job: type[Job] = Job) -> str:
     return before + "\n".join([*rows, "", ""])
 
 
-def _row(option: Option) -> str:
+def _row(option: Option) -> tuple[str, str]:
     """Return the row of an option in docs/reference/options.md."""
     is_number = option.kind in ("integer", "number", "auto")
     values = option.expected if is_number else ", ".join(option.values) + (", ..." if option.is_open else "")
-    word = flag_of(option) if option.values else f"{flag_of(option)} {metavar_of(option)}".replace("|", r"\|")
-    default = "" if option.kind == "matte" else option.text(option.default)
-    cells = (f"`{word}`", option.label, values, default, ", ".join(option.engines) or "all", option.help)
-    return f"| {' | '.join(cells)} |"
+    word = flag_of(option) if option.values else f"{flag_of(option)} {metavar_of(option)}"
+    default = option.text(option.default) if option.kind != "matte" else ""
+    parts = (
+        values,
+        f"default {default}" if default else "",
+        f"engine {', '.join(option.engines)}" if option.engines else "",
+        f"in panels *{option.label}*" if option.label else "",
+    )
+    return f"`{word}`", f"{option.help}{detail(*parts) if any(parts) else ''}"
 
 
 def _lua(spec: Option) -> str:

@@ -38,7 +38,8 @@ def test_the_example_prints_the_option_wherever_it_is_found():
         "--sharpen X           sharpen the patch by so much (default: 0)",
         "sharpen: a number from 0 to 2. Sharpen what the engine made; 0 leaves it as it is.",
         "job.sharpen is 0.5",
-        "| `--sharpen X` | sharpen | 0 to 2 | 0 | void | sharpen the patch by so much |",
+        "| `--sharpen X` | sharpen the patch by so much"
+        '<br><span class="detail">0 to 2; default 0; engine void; in panels *sharpen*</span> |',
     ]
 
 
