@@ -17,13 +17,10 @@ from gpu_server.worker.messages import FrameWritten, RunJob
 from void_bridge.atomic import write_bytes
 from void_bridge.job import Job
 from void_bridge.pixels.arrays import Array
-from void_bridge.pixels.composite import paste_into, to_half
+from void_bridge.pixels.composite import CONFIDENCE_CHANNEL, FULL_FILL_LAYER, PASTE_CHANNEL, paste_into, to_half
 from void_bridge.pixels.exr import ExrFrame, encode_frame
 from void_bridge.pixels.shot import ShotFrame
 
-PASTE_CHANNEL = "void_bridge.paste"
-CONFIDENCE_CHANNEL = "void_bridge.confidence"
-FULL_FILL_LAYER = "void_bridge_fill"
 WRITERS = 2
 
 HeaderValue = str | int | float

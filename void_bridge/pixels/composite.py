@@ -10,6 +10,11 @@ from numpy.typing import NDArray
 
 from void_bridge.pixels.mattes import matte_box
 
+PASTE_CHANNEL = "void_bridge.paste"
+CONFIDENCE_CHANNEL = "void_bridge.confidence"
+FULL_FILL_LAYER = "void_bridge_fill"
+"""Names in result frames: the channel of the paste matte, that of the confidence, the layer of the unmasked fill."""
+
 Stored = TypeVar("Stored", bound=np.generic)
 
 

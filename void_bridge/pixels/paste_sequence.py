@@ -11,11 +11,11 @@ from typing import Callable
 from void_bridge.atomic import write_bytes
 from void_bridge.errors import OutputError
 from void_bridge.frames import FrameRange
+from void_bridge.pixels.composite import PASTE_CHANNEL
 from void_bridge.pixels.exr import ExrFrame, ExrPart, encode_frame, read_frame
 from void_bridge.pixels.exr_channels import find_in_frame
 from void_bridge.sequence import Sequence
 
-PASTE_CHANNEL = "void_bridge.paste"
 _KEPT = ("pixelAspectRatio", "timeCode", "framesPerSecond")
 
 OnFrame = Callable[[int, int], None]

@@ -18,7 +18,6 @@ from void_bridge.pixels.box import Box
 from void_bridge.pixels.encoding import apply_gain
 
 _TILE = 320
-_RIM = 8  # pixels around a tile, for operations on neighbours
 _LIKE = 0.035  # encoded: how far sources may differ and still be mixed
 _LOWEST_WEIGHT = 1e-9
 _REACH_FRAMES = 12.0
