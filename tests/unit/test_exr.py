@@ -34,7 +34,6 @@ from void_bridge.pixels.exr import (
     decode_frame,
     encode_frame,
     read_frame,
-    set_threads,
     write_frame,
     write_simple,
 )
@@ -268,13 +267,3 @@ def test_a_window_attribute_of_the_same_name_does_not_win():
 def test_a_tile_description_on_scanlines_is_left_out():
     data = with_attribute(openexr_bytes(rgba(SHAPE)), "note", "tiledesc", bytes(9))
     assert_same_pixels(decode_frame(encode_frame(decode_frame(data))), frame(part(rgba(SHAPE))))
-
-
-def test_threads_are_set_for_the_process():
-    before = OpenEXR.global_thread_count()
-    try:
-        set_threads(2)
-        assert OpenEXR.global_thread_count() == 2
-        assert_same_pixels(round_trip(part(rgba((300, 20)))), frame(part(rgba((300, 20)))))
-    finally:
-        set_threads(before)

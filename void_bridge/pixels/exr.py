@@ -1,8 +1,7 @@
 """EXR frames, read and written with everything that a comp needs kept.
 
 Every channel of every part stays at its own pixel type; windows, pixel aspect, timecode, views and custom headers come
-through. Written files are lossless, also where the read file was not, and depend on the frame's content alone. OpenEXR
-decodes and encodes; `set_threads` sets its threads, once a process.
+through. Written files are lossless, also where the read file was not, and depend on the frame's content alone.
 
 Some things change: tiles keep their size but lose their levels below the top one; rationals are reduced (48/2 becomes
 24/1); text that is not UTF-8 is read as Latin-1 and written as UTF-8; the `pLinear` hint of channels, empty previews
@@ -87,11 +86,6 @@ class ExrFrame:
         part = self.parts[index]
         changed = replace(part, channels=channels, header={**part.header, **header})
         return ExrFrame((*self.parts[:index], changed, *self.parts[index + 1 :]))
-
-
-def set_threads(count: int) -> None:
-    """Let OpenEXR decode and encode with `count` threads in this whole process; 0 uses the caller's."""
-    OpenEXR.set_global_thread_count(count)
 
 
 def read_frame(path: Path) -> ExrFrame:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Dict, Iterable, Mapping, Protocol, Sequence, Tuple, TypeVar
+from typing import Dict, Iterable, Mapping, Protocol, Sequence, Tuple
 
 from void_bridge.errors import NoSuchChannel
 from void_bridge.typed import nearest
 
 Place = Tuple[int, str]  # index of the part, name of the channel in it
-T = TypeVar("T")
 
 _LONG_NAMES = {"red": "r", "green": "g", "blue": "b", "alpha": "a", "depth": "z"}
 _MAIN_LAYERS = ("", "rgba", "rgb")
@@ -27,29 +26,31 @@ class _Frame(Protocol):
     def parts(self) -> Sequence[_Part]: ...
 
 
-def find_channel(names: Iterable[str], wanted: str) -> str:
-    """Return the one of `names` that `wanted` means.
-
-    An empty `wanted` means the only channel, else A, else R. Otherwise the exact name wins; else the only name that is
-    equal apart from case, long names (alpha, red) and the layer rgba.
-
-    Raises:
-        NoSuchChannel: none or several match; the nearest names are offered.
-    """
-    return _find({name: name for name in names}, wanted, "the file")
-
-
 def find_in_frame(frame: _Frame, wanted: str, where: str = "the frame") -> Place:
-    """Find a channel over all parts of an ExrFrame or ExrInfo; see `find_channel`.
+    """Find a channel over all parts of an ExrFrame or ExrInfo.
 
-    A channel is known by its own name (the first part that has it wins) and by `part.channel`.
+    A channel is known by its own name (the first part that has it wins) and by `part.channel`. An empty `wanted` means
+    the only channel, else A, else R. Otherwise the exact name wins; else the only name that is equal apart from case,
+    long names (alpha, red) and the layer rgba.
 
     Args:
         frame: the frame.
         wanted: the channel.
         where: name of the frame in messages.
+
+    Raises:
+        NoSuchChannel: none or several match; the nearest names are offered.
     """
-    return _find(channel_places(frame), wanted, where)
+    places = channel_places(frame)
+    if not wanted:
+        return _default(places, where)
+    alike = _alike(places, wanted)
+    if len(set(alike.values())) == 1:
+        return next(iter(alike.values()))
+    if alike:
+        raise NoSuchChannel(f"channel {wanted!r} of {where} could be {' or '.join(alike)}; give one of them")
+    hint = nearest(wanted, places) or f"; it has {_listed(places)}"
+    raise NoSuchChannel(f"found no channel {wanted!r} in {where}{hint}")
 
 
 def channel_places(frame: _Frame) -> Dict[str, Place]:
@@ -103,19 +104,7 @@ def _rgb(channels: Iterable[str], layers: Sequence[str]) -> Tuple[str, str, str]
     return None
 
 
-def _find(places: Mapping[str, T], wanted: str, where: str) -> T:
-    if not wanted:
-        return _default(places, where)
-    alike = _alike(places, wanted)
-    if len(set(alike.values())) == 1:
-        return next(iter(alike.values()))
-    if alike:
-        raise NoSuchChannel(f"channel {wanted!r} of {where} could be {' or '.join(alike)}; give one of them")
-    hint = nearest(wanted, places) or f"; it has {_listed(places)}"
-    raise NoSuchChannel(f"found no channel {wanted!r} in {where}{hint}")
-
-
-def _default(places: Mapping[str, T], where: str) -> T:
+def _default(places: Mapping[str, Place], where: str) -> Place:
     if len(set(places.values())) == 1:
         return next(iter(places.values()))
     for name in ("A", "R"):
@@ -125,7 +114,7 @@ def _default(places: Mapping[str, T], where: str) -> T:
     raise NoSuchChannel(f"{where} has {_listed(places)}, but neither A nor R; name one, such as SEQ:layer.channel")
 
 
-def _alike(places: Mapping[str, T], wanted: str) -> Dict[str, T]:
+def _alike(places: Mapping[str, Place], wanted: str) -> Dict[str, Place]:
     if wanted in places:
         return {wanted: places[wanted]}
     return {name: place for name, place in places.items() if _key(name) == _key(wanted)}
