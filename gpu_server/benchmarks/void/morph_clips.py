@@ -41,6 +41,10 @@ class _Object:
 
 Pose = tuple[float, float, float, float]  # x, y, angle, scale
 Motion = Callable[[float], Pose]
+Renderer = Callable[[float, Array, Pose], Array]
+"""Paints an object at a time and pose over a picture, shape [H, W, 3]."""
+Change = Callable[[float, Array, Array], tuple[Array, Array]]
+"""Texture and alpha of an object at a time."""
 
 
 def make_morph_clip(kind: str, seed: int, size: tuple[int, int] = (192, 336), frames: int = 28) -> MorphClip:
@@ -91,43 +95,46 @@ def _shutter(blur: float) -> list[float]:
 
 
 def _texture(draw: np.random.Generator, shape: tuple[int, int]) -> Array:
-    """Draw a texture, shape [h, w, 3], in [0.05, 0.95]: blotches, stripes, checks, dots or lines in several colours."""
-    style = draw.integers(6)
-    h, w = shape
-    ys, xs = np.mgrid[:h, :w].astype(np.float32)
-    unit = min(h, w)
-    if style == 0:
-        field = _blotches(draw, shape, (0.02, 0.06, 0.15))
-    elif style == 1:
-        angle, period = draw.uniform(0, np.pi), unit * draw.uniform(0.08, 0.2)
-        field = np.sin(2 * np.pi * (xs * np.cos(angle) + ys * np.sin(angle)) / period) * 0.7
-        field = field + _blotches(draw, shape, (0.05,))
-    elif style == 2:
-        period = unit * draw.uniform(0.08, 0.18)
-        field = np.sign(np.sin(2 * np.pi * xs / period) * np.sin(2 * np.pi * ys / period))
-        field = field + 0.6 * _blotches(draw, shape, (0.08,))
-    elif style == 3:
-        field = np.zeros(shape, np.float32)
-        for _ in range(90):
-            centre = (int(draw.integers(w)), int(draw.integers(h)))
-            cv2.circle(
-                field, centre, int(unit * draw.uniform(0.015, 0.07)), float(draw.uniform(-1, 1)), -1, cv2.LINE_AA
-            )
-    elif style == 4:
-        field = _blotches(draw, shape, (0.1,))
-        for _ in range(50):
-            a, b = (tuple(int(v) for v in draw.integers(0, [w, h])) for _ in range(2))
-            cv2.line(
-                field, a, b, float(draw.uniform(-2, 2)), max(1, int(unit * draw.uniform(0.005, 0.03))), cv2.LINE_AA
-            )
-    else:
-        field = _blotches(draw, shape, (0.012, 0.03))
+    """Draw a texture in two colours and a tint, shape [h, w, 3], in [0.05, 0.95]."""
+    field = _pattern(draw, shape)
     colours = draw.uniform(0.1, 0.9, (2, 3))
     while np.abs(colours[0] - colours[1]).max() < 0.3:
         colours = draw.uniform(0.1, 0.9, (2, 3))
     mix = np.clip(0.5 + 0.4 * field, 0, 1)[..., None]
     tint = 0.08 * np.stack([_blotches(draw, shape, (0.1,)) for _ in range(3)], axis=-1)
     return np.clip(colours[0] * mix + colours[1] * (1 - mix) + tint, 0.05, 0.95).astype(np.float32)
+
+
+def _pattern(draw: np.random.Generator, shape: tuple[int, int]) -> Array:
+    """Draw blotches, stripes, checks, dots or lines, shape [h, w], about [-1, 1]."""
+    style = draw.integers(6)
+    h, w = shape
+    ys, xs = np.mgrid[:h, :w].astype(np.float32)
+    unit = min(h, w)
+    if style == 0:
+        return _blotches(draw, shape, (0.02, 0.06, 0.15))
+    if style == 1:
+        angle, period = draw.uniform(0, np.pi), unit * draw.uniform(0.08, 0.2)
+        stripes = np.sin(2 * np.pi * (xs * np.cos(angle) + ys * np.sin(angle)) / period) * 0.7
+        return stripes + _blotches(draw, shape, (0.05,))
+    if style == 2:
+        period = unit * draw.uniform(0.08, 0.18)
+        checks = np.sign(np.sin(2 * np.pi * xs / period) * np.sin(2 * np.pi * ys / period))
+        return checks + 0.6 * _blotches(draw, shape, (0.08,))
+    if style == 3:
+        dots = np.zeros(shape, np.float32)
+        for _ in range(90):
+            centre, size = (int(draw.integers(w)), int(draw.integers(h))), int(unit * draw.uniform(0.015, 0.07))
+            cv2.circle(dots, centre, size, float(draw.uniform(-1, 1)), -1, cv2.LINE_AA)
+        return dots
+    if style == 4:
+        lines = _blotches(draw, shape, (0.1,))
+        for _ in range(50):
+            a, b = (tuple(int(v) for v in draw.integers(0, [w, h])) for _ in range(2))
+            value, width = float(draw.uniform(-2, 2)), max(1, int(unit * draw.uniform(0.005, 0.03)))
+            cv2.line(lines, a, b, value, width, cv2.LINE_AA)
+        return lines
+    return _blotches(draw, shape, (0.012, 0.03))
 
 
 def _blotches(draw: np.random.Generator, shape: tuple[int, int], periods: tuple[float, ...]) -> Array:
@@ -217,7 +224,7 @@ def _thrown(draw: np.random.Generator, size: tuple[int, int], frames: int, radiu
     vx, x0 = draw.uniform(-0.3, 0.3) * width / frames, draw.uniform(0.35, 0.65) * width
     angle, spin, keeps = draw.uniform(0, 7), draw.uniform(-0.06, 0.06), draw.uniform(0.5, 0.8) if bounces else 0.0
 
-    def at(t: float) -> tuple[float, float, float, float]:
+    def at(t: float) -> Pose:
         y, speed, left = top, 0.0, max(t, 0.0)
         for _ in range(8):
             hit = (-speed + np.sqrt(speed**2 + 2 * gravity * max(floor - y, 0))) / gravity
@@ -232,9 +239,7 @@ def _thrown(draw: np.random.Generator, size: tuple[int, int], frames: int, radiu
     return at
 
 
-def _paint(
-    picture: Array, texture: Array, alpha: Array, radius: float, pose: tuple[float, float, float, float]
-) -> Array:
+def _paint(picture: Array, texture: Array, alpha: Array, radius: float, pose: Pose) -> Array:
     x, y, angle, scale = pose
     unit = radius * scale * 2 * _SPAN / (_TEXTURE - 1)
     c, s = np.cos(angle) * unit, np.sin(angle) * unit
@@ -249,32 +254,21 @@ def _paint(
     return picture * (1 - cover) + colour * cover
 
 
-def _renderer(draw: np.random.Generator, kind: str, obj: _Object, frames: int):
-    if kind == "deform":
-        bend = _deformation(draw, frames)
-    elif kind == "dissolve":
-        other, blend = _texture(draw, (_TEXTURE, _TEXTURE)), _blend(draw, frames)
-    elif kind == "lighting":
-        light = _light(draw, frames)
-    elif kind == "articulated":
+def _renderer(draw: np.random.Generator, kind: str, obj: _Object, frames: int) -> Renderer:
+    """Draw how an object of a kind changes, and return the function that paints it."""
+    if kind == "articulated":
         limbs = _limbs(draw, frames)
+        return lambda t, picture, pose: limbs(t, picture, obj, pose)
+    change = _CHANGES[kind](draw, frames) if kind in _CHANGES else lambda t, texture, alpha: (texture, alpha)
 
-    def render(t: float, picture: Array, pose) -> Array:
-        texture, alpha = obj.texture, obj.alpha
-        if kind == "articulated":
-            return limbs(t, picture, obj, pose)
-        if kind == "deform":
-            texture, alpha = bend(t, texture, alpha)
-        elif kind == "dissolve":
-            texture = texture * (1 - blend(t)) + other * blend(t)
-        elif kind == "lighting":
-            texture = light(t, texture)
+    def render(t: float, picture: Array, pose: Pose) -> Array:
+        texture, alpha = change(t, obj.texture, obj.alpha)
         return _paint(picture, texture, alpha, obj.radius, pose)
 
     return render
 
 
-def _deformation(draw: np.random.Generator, frames: int):
+def _deformation(draw: np.random.Generator, frames: int) -> Change:
     """Draw a smooth field of displacements of 15 to 30 % of the radius that swings, or grows and stays."""
     amount = draw.uniform(0.15, 0.3)
     fields = [
@@ -310,26 +304,42 @@ def _beyond_similarity(field: Array, x: Array, y: Array, inside: Array) -> Array
     return rest / np.linalg.norm(rest, axis=-1)[inside].max()
 
 
-def _blend(draw: np.random.Generator, frames: int) -> Callable[[float], float]:
+def _dissolve(draw: np.random.Generator, frames: int) -> Change:
+    """Draw a dissolve to another texture."""
+    other = _texture(draw, (_TEXTURE, _TEXTURE))
     start, length = frames * draw.uniform(0, 0.4), frames * draw.uniform(0.4, 0.8)
-    return lambda t: float(np.clip((t - start) / length, 0, 1))
+
+    def dissolve(t: float, texture: Array, alpha: Array) -> tuple[Array, Array]:
+        share = float(np.clip((t - start) / length, 0, 1))
+        return texture * (1 - share) + other * share, alpha
+
+    return dissolve
 
 
-def _light(draw: np.random.Generator, frames: int):
+def _lighting(draw: np.random.Generator, frames: int) -> Change:
+    """Draw a light whose strength, colour and direction swing."""
     depth, period, phase = draw.uniform(0.2, 0.55), frames * draw.uniform(0.4, 2), draw.uniform(0, 7)
     tint = 1 + draw.uniform(-0.15, 0.15, 3)
     gamma, slope, sweeps = draw.uniform(0.8, 1.2), draw.normal(0, 0.3, 2), draw.random() < 0.5
     x, y = _own_axes()
 
-    def light(t: float, texture: Array) -> Array:
+    def light(t: float, texture: Array, alpha: Array) -> tuple[Array, Array]:
         swing = 0.5 + 0.5 * np.sin(2 * np.pi * t / period + phase)
         gain = (1 - depth * swing) * (1 + (slope[0] * x + slope[1] * y) * swing * sweeps)[..., None]
-        return np.clip(texture ** (1 + (gamma - 1) * swing) * gain * (1 + (tint - 1) * swing), 0, 1).astype(np.float32)
+        lit = texture ** (1 + (gamma - 1) * swing) * gain * (1 + (tint - 1) * swing)
+        return np.clip(lit, 0, 1).astype(np.float32), alpha
 
     return light
 
 
-def _limbs(draw: np.random.Generator, frames: int):
+_CHANGES: dict[str, Callable[[np.random.Generator, int], Change]] = {
+    "deform": _deformation,
+    "dissolve": _dissolve,
+    "lighting": _lighting,
+}
+
+
+def _limbs(draw: np.random.Generator, frames: int) -> Callable[[float, Array, _Object, Pose], Array]:
     """Draw a body with one to three arms that swing about their joints."""
     count = int(draw.integers(1, 4))
     x, y = _own_axes()
@@ -343,7 +353,7 @@ def _limbs(draw: np.random.Generator, frames: int):
     ]
     textures = [_texture(draw, (_TEXTURE, _TEXTURE)) for _ in range(count)]
 
-    def limbs(t: float, picture: Array, obj: _Object, pose) -> Array:
+    def limbs(t: float, picture: Array, obj: _Object, pose: Pose) -> Array:
         px, py, angle, scale = pose
         picture = _paint(picture, obj.texture, body, obj.radius, pose)
         for (jx, jy), (rest, depth, period, phase), texture in zip(joints, swings, textures, strict=True):

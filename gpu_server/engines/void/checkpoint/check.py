@@ -31,7 +31,7 @@ from void_bridge.errors import InputError, UnreadableFile, VoidBridgeError
 
 State = Literal["ok", "adapted", "unneeded", "missing", "bad"]
 
-_NOT_COMPARED = "not compared: transformer/config.json is not as it should be"
+_NOT_COMPARED = "not compared: transformer/config.json is wrong"
 _SCHEDULER = {
     "prediction_type": "v_prediction",
     "timestep_spacing": "trailing",

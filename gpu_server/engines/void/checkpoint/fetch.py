@@ -34,7 +34,7 @@ from void_bridge.errors import DiskFull, InputError, NoServer, OutputError, Refu
 _TIMEOUT_S = 15.0
 _SPARE_BYTES = 1 << 30
 _ELSEWHERE = "fetch on a machine with a network and copy the folder"
-_AGAIN = "what came stays: run void-bridge models fetch again, and it goes on"
+_AGAIN = "the partial download is kept: run void-bridge models fetch again to resume it"
 
 
 @dataclass(frozen=True)
@@ -255,7 +255,7 @@ def _check_content(file: RemoteFile) -> None:
     if wrong:
         file.partial.unlink()
         raise InputError(
-            f"{file.hub_file.path} came with {wrong}, not as the hub lists it; it is dropped: fetch it again"
+            f"{file.hub_file.path} arrived with {wrong}, unlike the list of the hub; it is removed: fetch it again"
         )
 
 
