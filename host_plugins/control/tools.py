@@ -29,7 +29,7 @@ NO_WINDOW: Dict[str, Any] = {"creationflags": 0x08000000} if sys.platform == "wi
 OnOutcome = Callable[[str, str], None]  # a path and an error message, one of them empty
 
 
-class Tools:
+class PixelTools:
     """The tools of a host that need pixels.
 
     Args:

@@ -17,7 +17,7 @@ from host_plugins.control.controller import Controller
 from host_plugins.control.error_messages import artist_message
 from host_plugins.control.job_follower import OnState
 from host_plugins.control.state import JobState
-from host_plugins.control.tools import Tools
+from host_plugins.control.tools import PixelTools
 from host_plugins.farm.host_submission import news
 from host_plugins.nuke.background import SecondNuke
 from host_plugins.nuke.node import void_nodes
@@ -39,7 +39,7 @@ class NukeSession:
 
     def __init__(self) -> None:
         self.controller = Controller(on_main_thread, self.show, farm_status=news, on_engines=offer_engines)
-        self.tools = Tools(post=on_main_thread)
+        self.tools = PixelTools(post=on_main_thread)
         self.exports: Dict[str, SecondNuke] = {}
         self._listeners: Dict[str, OnState] = {}
 

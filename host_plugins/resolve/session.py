@@ -17,7 +17,7 @@ from host_plugins.control.error_messages import artist_message
 from host_plugins.control.job_follower import job_file
 from host_plugins.control.settings import Page, Settings
 from host_plugins.control.state import JobState
-from host_plugins.control.tools import Tools
+from host_plugins.control.tools import PixelTools
 from host_plugins.farm.host_submission import news
 from host_plugins.resolve.choice import ToolChoice, plate_tool
 from host_plugins.resolve.comp_data import (
@@ -123,7 +123,7 @@ class FusionSession:
         self.controller = Controller(self._queue.put, self._on_state, farm_status=news, on_engines=view.show_engines)
         self.submission = FusionSubmission(self.comp, self._on_prepared, view.show_message)
         self.farm = FusionFarmSubmission(host, self.submission, self.controller, self._save_job)
-        self._tools = Tools(self._queue.put)
+        self._tools = PixelTools(self._queue.put)
         self._on_placed = on_placed
         self._open_questions = 0
 

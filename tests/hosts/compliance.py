@@ -75,10 +75,10 @@ def only_the_pasted_area_changes(host: HostUnderTest) -> None:
 
 
 def the_panel_reaches_the_job(host: HostUnderTest) -> None:
-    asked = {"seed": 7, "dilate": 2, "feather": 1, "grain": False, "handles": 1, "prompt": "an empty wall"}
-    state = host.submit({**asked, "frames_from": "custom", "frames": "1003-1005"}, is_done)
+    settings = {"seed": 7, "dilate": 2, "feather": 1, "grain": False, "handles": 1, "prompt": "an empty wall"}
+    state = host.submit({**settings, "frames_from": "custom", "frames": "1003-1005"}, is_done)
     job = job_of(state)
-    assert {name: getattr(job, name) for name in asked} == asked
+    assert {name: getattr(job, name) for name in settings} == settings
     assert str(job.frames) == state.frames == state.ready == "1003-1005"
     assert sorted(job.mattes) == ["affected", "remove"]
 
@@ -143,8 +143,8 @@ def a_range_that_cannot_be_read_is_reported(host: HostUnderTest) -> None:
 
 
 def frames_outside_the_plate_are_reported(host: HostUnderTest) -> None:
-    words = host.refusal({"frames_from": "custom", "frames": "1001-1020"})
-    assert "1009-1020" in words, words
+    message = host.refusal({"frames_from": "custom", "frames": "1001-1020"})
+    assert "1009-1020" in message, message
     _nothing_happened(host)
 
 

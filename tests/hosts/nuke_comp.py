@@ -30,7 +30,8 @@ class Comp:
         self.plate = read_of(self.nuke, footage.plate)
         self.roto = read_of(self.nuke, footage.roto)
         self.shadow = read_of(self.nuke, footage.shadow)
-        self.node = plugin.create()
+        self.nuke.menu("Nodes").findItem("VOID/VOIDRemove").invoke()
+        self.node = self.nuke.toNode("VOIDRemove1")
         for index, source in enumerate((self.plate, self.roto, self.shadow)):
             self.node.setInput(index, source)
         self.node["engine"].setValue("propagate")

@@ -23,8 +23,8 @@ class NukeHost:
 
     def submit(self, settings, until):
         self._press(settings)
-        asked = 2 if settings.get("where") == "farm" else 0
-        assert len(self.comp.fake.messages) == asked, self.comp.fake.messages
+        questions = 2 if settings.get("where") == "farm" else 0
+        assert len(self.comp.fake.messages) == questions, self.comp.fake.messages
         self._wait(until)
         return self._state()
 
@@ -36,8 +36,8 @@ class NukeHost:
 
     def refusal(self, settings):
         self._press(settings)
-        (words,) = self.comp.fake.messages
-        return words
+        (message,) = self.comp.fake.messages
+        return message
 
     def reopen(self, until):
         self.comp.nuke.scriptSave()
@@ -121,15 +121,15 @@ class FusionHost:
         return self.shot.state()
 
     def refusal(self, settings):
-        said = []
+        messages = []
 
         def steps(user):
             self._fill(user, settings)
             user.click("submit")
-            said.append(user.text("status"))
+            messages.append(user.text("status"))
 
         self.shot.run_window(steps)
-        return said[0]
+        return messages[0]
 
     def reopen(self, until):
         self.shot.fake.reopen()

@@ -6,7 +6,7 @@ import cv2
 import pytest
 
 from host_plugins.control.settings import Settings
-from host_plugins.control.tools import Tools, run_command
+from host_plugins.control.tools import PixelTools, run_command
 from tests.hosts.test_controller import MainThread
 from tests.support.shots import disc, make_job, write_matte, write_plate
 from void_bridge.config import Config
@@ -29,17 +29,17 @@ def main(tmp_path, monkeypatch):
     return MainThread()
 
 
-def outcome_of(main, start):
-    outcomes = []
-    start(lambda path, words: outcomes.append((path, words)))
-    main.until(lambda: outcomes)
-    return outcomes[0]
+def result_of(main, start):
+    results = []
+    start(lambda path, error: results.append((path, error)))
+    main.until(lambda: results)
+    return results[0]
 
 
 def test_a_preview_shows_one_frame_with_its_mattes(tmp_path, job, main):
-    picture = tmp_path / "pictures" / "look.png"
-    path, words = outcome_of(main, lambda told: Tools(main.post).preview(job, 1002, picture, Settings(), told))
-    assert (path, words) == (picture.as_posix(), "")
+    picture = tmp_path / "pictures" / "preview.png"
+    path, error = result_of(main, lambda report: PixelTools(main.post).preview(job, 1002, picture, Settings(), report))
+    assert (path, error) == (picture.as_posix(), "")
     seen = cv2.imread(str(picture))
     assert seen.shape == (96, 160, 3)
     blue, _, red = seen[40, 70].astype(int)
@@ -48,9 +48,9 @@ def test_a_preview_shows_one_frame_with_its_mattes(tmp_path, job, main):
 
 
 def test_a_preview_without_its_frame_says_so(tmp_path, job, main):
-    picture = tmp_path / "look.png"
-    path, words = outcome_of(main, lambda told: Tools(main.post).preview(job, 1009, picture, Settings(), told))
-    assert path == "" and words.startswith("Frames are missing on disk: missing 1009")
+    picture = tmp_path / "preview.png"
+    path, error = result_of(main, lambda report: PixelTools(main.post).preview(job, 1009, picture, Settings(), report))
+    assert path == "" and error.startswith("Frames are missing on disk: missing 1009")
     assert not picture.exists()
 
 
@@ -61,8 +61,8 @@ def test_a_comparison_is_a_movie(tmp_path, job, main):
     for frame in FRAMES:
         (tmp_path / "out" / f"plate.{frame}.exr").rename(tmp_path / "out" / f"clean.{frame}.exr")
     movie = tmp_path / "out" / "out_compare.mp4"
-    path, words = outcome_of(main, lambda told: Tools(main.post).compare(job_file, Settings(), told))
-    assert (path, words) == (movie.as_posix(), "") and movie.stat().st_size > 1000
+    path, error = result_of(main, lambda report: PixelTools(main.post).compare(job_file, Settings(), report))
+    assert (path, error) == (movie.as_posix(), "") and movie.stat().st_size > 1000
 
 
 def test_an_error_of_the_command_is_raised_as_itself(tmp_path):

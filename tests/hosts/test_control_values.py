@@ -28,11 +28,11 @@ SHOT = ShotRequest(
 
 
 def test_the_defaults_of_a_panel_make_the_job_that_the_command_line_makes():
-    made = make_job(Settings(), SHOT, "/out/clean.####.exr")
+    job = make_job(Settings(), SHOT, "/out/clean.####.exr")
     plain = Job(
         SHOT.plate, SHOT.frames, "/out/clean.####.exr", Colour("scene_linear", "ocio://studio"), SHOT.mattes["remove"]
     )
-    assert made == plain
+    assert job == plain
 
 
 def test_every_setting_has_a_label_and_a_tip():
@@ -59,7 +59,7 @@ def test_settings_reach_the_job():
 
 
 @pytest.mark.parametrize(
-    ("values", "words"),
+    ("values", "message"),
     [
         ({"sed": 1}, "did you mean 'seed'"),
         ({"seed": -1}, "seed: got -1, expected 0 to"),
@@ -69,13 +69,13 @@ def test_settings_reach_the_job():
         ({"engine": ""}, "engine: got ''"),
     ],
 )
-def test_a_wrong_setting_is_named(values, words):
-    with pytest.raises(UsageError, match=words):
+def test_a_wrong_setting_is_named(values, message):
+    with pytest.raises(UsageError, match=message):
         settings_from(values)
 
 
 @pytest.mark.parametrize(
-    ("settings", "shot", "error", "words"),
+    ("settings", "shot", "error", "message"),
     [
         (Settings(), ShotRequest(SHOT.plate, SHOT.frames, "x", "ocio://studio"), UsageError, "nothing to remove"),
         (
@@ -94,8 +94,8 @@ def test_a_wrong_setting_is_named(values, words):
         ),
     ],
 )
-def test_a_job_that_cannot_be_made_says_why(settings, shot, error, words):
-    with pytest.raises(error, match=words):
+def test_a_job_that_cannot_be_made_says_why(settings, shot, error, message):
+    with pytest.raises(error, match=message):
         make_job(settings, shot, "/out/clean.####.exr")
 
 
@@ -157,13 +157,15 @@ def test_versions_count_on_from_the_highest(tmp_path):
 
 
 def test_two_calls_at_once_get_two_versions(tmp_path):
-    made = []
-    threads = [threading.Thread(target=lambda: made.append(new_version(tmp_path / "void", "a").name)) for _ in range(8)]
+    names = []
+    threads = [
+        threading.Thread(target=lambda: names.append(new_version(tmp_path / "void", "a").name)) for _ in range(8)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(made) == [f"a_v{number:03d}" for number in range(1, 9)]
+    assert sorted(names) == [f"a_v{number:03d}" for number in range(1, 9)]
 
 
 def test_an_abandoned_version_is_removed_unless_it_holds_a_file(tmp_path):
@@ -196,13 +198,13 @@ def test_a_folder_that_is_a_file_is_named(tmp_path):
 
 
 def test_messages_for_artists_name_no_options():
-    words = artist_message(errors.MissingFrames("missing 1005 of 1001-1005 in p: render them or give other --frames"))
-    assert words == "Frames are missing on disk: missing 1005 of 1001-1005 in p: render them or set another frame range"
+    text = artist_message(errors.MissingFrames("missing 1005 of 1001-1005 in p: render them or give other --frames"))
+    assert text == "Frames are missing on disk: missing 1005 of 1001-1005 in p: render them or set another frame range"
     for cls in errors.error_classes().values():
-        said = artist_message(
+        text = artist_message(
             cls("x; choose another place with -o, or give --overwrite, or --colorspace; see --no-autostart")
         )
-        assert "--" not in said and " -o" not in said
+        assert "--" not in text and " -o" not in text
 
 
 def test_an_unexpected_error_is_named():

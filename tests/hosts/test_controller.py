@@ -191,8 +191,8 @@ def test_jobs_for_the_farm_are_written_handed_over_together_and_waited_for(tmp_p
         given.append([JobFile.read(file) for file in files])
         return FarmHandover("deadline-cloud job-7")
 
-    told = {"line": "1 of 2 tasks done"}
-    controller = Controller(main.post, main.show, farm_status=lambda folder: FarmJobStatus("", told["line"]))
+    status = {"line": "1 of 2 tasks done"}
+    controller = Controller(main.post, main.show, farm_status=lambda folder: FarmJobStatus("", status["line"]))
     jobs = [make_job(tmp_path).replace(output=str(tmp_path / name / "clean.####.exr")) for name in ("out", "other")]
     orders = [Order(job, Settings(where="farm")) for job in jobs]
     states = controller.submit_to_farm(orders, to_farm)
@@ -205,7 +205,7 @@ def test_jobs_for_the_farm_are_written_handed_over_together_and_waited_for(tmp_p
     done = main.until_phase(orders[0].id, "done")
     assert (done.ready, done.farm) == ("1001-1004", "deadline-cloud job-7")
     assert main.last(orders[1].id).phase == "handed_over"
-    told["line"] = "1 of 2 tasks done, 1 failed: 1003-1004 on farm07: no server answers"
+    status["line"] = "1 of 2 tasks done, 1 failed: 1003-1004 on farm07: no server answers"
     main.until(lambda: "farm07: no server answers" in main.last(orders[1].id).line)
     assert main.last(orders[1].id).phase == "handed_over", "a farm may try again"
     controller.stop()

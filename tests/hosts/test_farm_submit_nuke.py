@@ -42,13 +42,13 @@ def farm_comp(fake, plugin, footage, folder) -> Comp:
 
 
 def submit(comp: Comp, *answers, node=None) -> list[str]:
-    """Press Submit and answer what comes. Returns what was shown and asked."""
+    """Press Submit and answer what comes. Return the messages and questions."""
     comp.fake.answers[:] = list(answers)
     comp.press("submit", node)
-    assert comp.fake.answers == [], f"nobody asked: {comp.fake.answers}"
-    said = list(comp.fake.messages)
+    assert comp.fake.answers == [], f"no question for: {comp.fake.answers}"
+    shown = list(comp.fake.messages)
     comp.fake.messages.clear()
-    return said
+    return shown
 
 
 def until_on_farm(comp: Comp, node=None) -> None:
@@ -72,8 +72,8 @@ def versions(comp: Comp) -> list[str]:
 
 
 def test_submit_asks_lists_and_hands_one_job_over(comp, farm):
-    asked = {"farm": "deadline-cloud", "pool or queue": "gpu", "priority": "80", "frames a task (0: whole shot)": "4"}
-    panel, listed = submit(comp, {**asked, "comment": "wire removal"}, True)
+    answers = {"farm": "deadline-cloud", "pool or queue": "gpu", "priority": "80", "frames a task (0: whole shot)": "4"}
+    panel, listed = submit(comp, {**answers, "comment": "wire removal"}, True)
     assert panel == "VOIDRemove: submit to the farm"
     assert (
         listed.startswith(f"1 shot, 2 tasks, for deadline-cloud, gpu {V1}: propagate, {RANGE}") or "2 tasks" in listed
@@ -144,8 +144,8 @@ def test_a_sticky_file_that_cannot_be_read_is_no_error(comp, farm):
 
 
 def test_a_value_that_makes_no_sense_is_asked_for_again(comp, farm):
-    said = submit(comp, {"pool or queue": "gpu", "priority": "high"}, {"priority": "60"}, True)
-    assert said[1] == "Priority: got 'high', expected 0 to 100"
+    shown = submit(comp, {"pool or queue": "gpu", "priority": "high"}, {"priority": "60"}, True)
+    assert shown[1] == "Priority: got 'high', expected 0 to 100"
     assert (comp.fake.panels[1].shown["pool or queue"], comp.fake.panels[1].shown["priority"]) == ("gpu", "50")
     until_on_farm(comp)
     assert (farm.options()["pool"], farm.options()["priority"]) == ("gpu", "60")
@@ -174,8 +174,8 @@ def test_every_node_of_the_script_is_one_job_of_the_farm(comp, farm):
 def test_a_script_whose_nodes_are_all_disabled_has_nothing_to_submit(comp, farm):
     comp.node["disable"].setValue(True)
     comp.nuke.scriptSave()
-    said = submit(comp, {"shots": "every VOIDRemove node"})[-1]
-    assert said.startswith("VOIDRemove1: Every VOIDRemove of this script is disabled") and farm.calls == []
+    shown = submit(comp, {"shots": "every VOIDRemove node"})[-1]
+    assert shown.startswith("VOIDRemove1: Every VOIDRemove of this script is disabled") and farm.calls == []
 
 
 def test_an_error_about_another_node_names_it(comp, farm):
@@ -183,8 +183,8 @@ def test_an_error_about_another_node_names_it(comp, farm):
     other.setInput(1, None)
     other.setInput(2, None)
     comp.nuke.scriptSave()
-    said = submit(comp, {"shots": "every VOIDRemove node"})
-    assert said[-1].startswith("VOIDRemove1: VOIDRemove2: nothing to remove")
+    shown = submit(comp, {"shots": "every VOIDRemove node"})
+    assert shown[-1].startswith("VOIDRemove1: VOIDRemove2: nothing to remove")
     assert farm.calls == [] and not list((comp.folder / "void").glob("*"))
 
 
@@ -192,8 +192,8 @@ def test_a_second_submission_while_the_first_is_there_asks(comp, farm):
     submit(comp, {}, True)
     until_on_farm(comp)
     comp.nuke.scriptSave()
-    said = submit(comp, {}, False)
-    assert said[-1] == "The last job of VOIDRemove1 is still running, and goes on. Submit another version?"
+    shown = submit(comp, {}, False)
+    assert shown[-1] == "The last job of VOIDRemove1 is still running, and goes on. Submit another version?"
     comp.nuke.scriptSave()
     submit(comp, {}, True, True)
     comp.fake.pump(lambda: len(farm.calls) == 2, LAST_S)
@@ -219,8 +219,8 @@ def test_what_the_farm_does_not_see_is_refused_before_anything_is_written(comp, 
     monkeypatch.setenv("VOID_BRIDGE_FARM_ROOTS", str(tmp_path / "elsewhere"))
     assert "choose an output folder that they see" in submit(comp, {})[-1]
     monkeypatch.setenv("VOID_BRIDGE_FARM_ROOTS", str(comp.folder / "void"))
-    (said,) = submit(comp, {})[1:]
-    assert 'turn "send the plate\'s own files" off' in said and "farm_scratch" in said
+    (shown,) = submit(comp, {})[1:]
+    assert 'turn "send the plate\'s own files" off' in shown and "farm_scratch" in shown
     assert farm.calls == [] and not list((comp.folder / "void").glob("*"))
     comp.node["own_files"].setValue(False)
     comp.nuke.scriptSave()
@@ -291,8 +291,8 @@ def test_the_comp_is_rendered_afterwards_with_the_new_version(comp, farm):
     write = comp.nuke.nodes.Write(name="Final", inputs=[comp.node], file_type="exr")
     write["file"].setValue((comp.folder / "final.####.exr").as_posix())
     comp.nuke.scriptSave()
-    asked = {"render this comp afterwards": True, "by the Write": "Final"}
-    _, listed = submit(comp, asked, True)
+    answers = {"render this comp afterwards": True, "by the Write": "Final"}
+    _, listed = submit(comp, answers, True)
     assert f"Then sh010_comp.nk is rendered: {RANGE}, Final." in listed
     until_on_farm(comp)
     options = farm.options()
@@ -314,8 +314,8 @@ def test_the_range_of_the_write_is_used(comp, farm):
 
 @pytest.mark.parametrize("name", ["Finale", ""])
 def test_a_missing_write_is_reported(comp, farm, name):
-    said = submit(comp, {"render this comp afterwards": True, "by the Write": name})
-    assert said[-1].startswith(f"VOIDRemove1: Found no Write {name or 'in this script'}")
+    shown = submit(comp, {"render this comp afterwards": True, "by the Write": name})
+    assert shown[-1].startswith(f"VOIDRemove1: Found no Write {name or 'in this script'}")
     assert farm.calls == [] and not (comp.folder / "void").exists()
 
 
@@ -327,8 +327,8 @@ def test_a_script_that_cannot_be_saved_is_not_submitted(comp, farm, monkeypatch)
         raise RuntimeError("Can't write: disk full")
 
     monkeypatch.setattr(comp.nuke, "scriptSave", full)
-    said = submit(comp, {"render this comp afterwards": True}, True)
-    assert "nothing was submitted: Can't write: disk full" in said[-1]
+    shown = submit(comp, {"render this comp afterwards": True}, True)
+    assert "nothing was submitted: Can't write: disk full" in shown[-1]
     assert comp.node["label"].value().startswith("failed") and versions(comp) == [] and farm.calls == []
 
 

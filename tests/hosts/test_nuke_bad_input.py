@@ -31,9 +31,9 @@ def comp(footage, tmp_path, monkeypatch):
         assert not comp.nuke.root()["proxy"].value()
 
 
-def refused(comp, words: str) -> None:
+def refused(comp, message: str) -> None:
     comp.press("submit")
-    assert len(comp.fake.messages) == 1 and words in comp.fake.messages[0], comp.fake.messages
+    assert len(comp.fake.messages) == 1 and message in comp.fake.messages[0], comp.fake.messages
     assert comp.node["void_bridge_state"].value() == ""
     assert not list(comp.folder.glob("void/*_v*"))
 
@@ -96,12 +96,12 @@ def test_an_expression_in_the_output_folder_is_evaluated(comp):
     comp.node["folder"].setValue("[file dirname [value root.name]]/by_expression")
     comp.press("submit")
     assert comp.fake.messages == []
-    made = comp.folder / "by_expression" / "sh010_comp_VOIDRemove1_v001"
-    assert str(made) in comp.node.node("result")["file"].value()
+    version = comp.folder / "by_expression" / "sh010_comp_VOIDRemove1_v001"
+    assert str(version) in comp.node.node("result")["file"].value()
 
 
 @pytest.mark.parametrize(
-    ("knob", "value", "words"),
+    ("knob", "value", "message"),
     [
         ("frames", "1001-", "cannot read frame range"),
         ("frames", "1100-1110", "lie outside the plate, which has 1001-1008"),
@@ -110,12 +110,12 @@ def test_an_expression_in_the_output_folder_is_evaluated(comp):
         ("views", "left", "views: got 'left', expected one of main"),
     ],
 )
-def test_a_knob_value_that_makes_no_sense_is_reported(comp, knob, value, words):
+def test_a_knob_value_that_makes_no_sense_is_reported(comp, knob, value, message):
     comp.node["frames_from"].setValue("custom")
     comp.node["frames"].setValue("1001-1008")
     comp.node[knob].setValue(value)
     comp.press("submit")
-    assert len(comp.fake.messages) == 1 and words.lower() in comp.fake.messages[0].lower(), comp.fake.messages
+    assert len(comp.fake.messages) == 1 and message.lower() in comp.fake.messages[0].lower(), comp.fake.messages
 
 
 def test_a_plate_whose_frames_are_not_on_disk_is_refused(comp, footage):

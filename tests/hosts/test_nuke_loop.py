@@ -220,7 +220,7 @@ def test_a_result_whose_server_is_gone_stays_done(comp, tmp_path, monkeypatch):
     comp.submit()
     controller = session().controller
     assert all(controller.wait(id, LAST_S) for id in controller.followed_ids())
-    monkeypatch.setenv("VOID_BRIDGE_RUNTIME_DIR", str(tmp_path / "nobody"))
+    monkeypatch.setenv("VOID_BRIDGE_RUNTIME_DIR", str(tmp_path / "elsewhere"))
     comp.press("reload")
     comp.fake.pump(lambda: "their server is gone" in comp.status(), LAST_S)
     assert comp.node["label"].value().startswith("done")
