@@ -79,7 +79,8 @@ def _groups(parser: argparse.ArgumentParser) -> Iterator[str]:
         rows = [(_name(each), _help(parser, each)) for each in group._group_actions if each in arguments]
         title = {"positional arguments": "arguments"}.get(group.title or "", group.title or "")
         if rows:
-            yield "\n" + table((title, _sentence(group.description or "")), rows)
+            note = f'<span class="detail">{_sentence(group.description)}</span>' if group.description else ""
+            yield "\n" + table((title, note), rows)
 
 
 def _epilog(text: str) -> Iterator[str]:

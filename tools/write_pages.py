@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from tools import draw_architecture, write_commands, write_configuration, write_errors, write_metrics, write_options
+from tools import (
+    draw_architecture,
+    write_commands,
+    write_configuration,
+    write_errors,
+    write_metrics,
+    write_options,
+    write_python,
+)
 
 PAGES: dict[Path, Callable[[], str]] = {
     draw_architecture.PAGE: draw_architecture.architecture_svg,
@@ -13,6 +21,7 @@ PAGES: dict[Path, Callable[[], str]] = {
     write_configuration.PAGE: write_configuration.configuration_page,
     write_errors.PAGE: write_errors.errors_page,
     write_metrics.PAGE: write_metrics.metrics_page,
+    write_python.PAGE: write_python.python_page,
 }
 
 
