@@ -103,17 +103,15 @@ def uses_background(node: nuke.Node) -> bool:
     return str(node["background"].value()) != BACKGROUND_CHOICES[0]
 
 
-def submit_orders(submission: NukeSubmission, controller: Controller) -> Jobs:
+def submit_orders(submission: NukeSubmission, controller: Controller) -> None:
     """Create a version, submit one order for each view, and let the node show the jobs.
 
     Raises:
         UsageError: no job can be made.
         OutputError: no version can be created.
     """
-    prepared = make_orders(submission)
-    jobs: Jobs = {view: controller.submit(order) for view, order in prepared.orders.items()}
-    show_jobs(submission, jobs)
-    return jobs
+    orders = make_orders(submission).orders
+    show_jobs(submission, {view: controller.submit(order) for view, order in orders.items()})
 
 
 def make_orders(submission: NukeSubmission) -> NukeOrders:

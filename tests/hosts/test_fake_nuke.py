@@ -118,7 +118,7 @@ class TestMainThread:
                 on_thread(lambda: fake.nuke.executeInMainThread(print))
             with pytest.raises(RuntimeError, match="no menus"):
                 fake.nuke.menu("Nodes")
-            with pytest.raises(AssertionError, match="nobody is there"):
+            with pytest.raises(AssertionError, match="there is no artist"):
                 fake.nuke.ask("Sure?")
 
     def test_import_nuke_gives_the_session_until_it_ends(self):

@@ -42,7 +42,7 @@ def raw(name: str) -> Dict[str, Any]:
 @functools.cache
 def node_specs(version: int) -> Dict[str, NodeSpec]:
     """Return every class that the fake knows. Built-in knobs are those of Nuke 17 in every version; Root's differ."""
-    specs = {name: _node_spec(name, said) for name, said in raw("nuke_nodes.json").items()}
+    specs = {name: _node_spec(name, facts) for name, facts in raw("nuke_nodes.json").items()}
     specs["Root"] = NodeSpec("Root", 0, 0, _root_knobs(version))
     specs["Preferences"] = NodeSpec("Preferences", 0, 0, tuple(k for k in specs["NoOp"].knobs if k.name == "name"))
     return specs
@@ -51,33 +51,33 @@ def node_specs(version: int) -> Dict[str, NodeSpec]:
 @functools.cache
 def exr_knobs(node_class: str) -> Tuple[KnobSpec, ...]:
     """Return the knobs that a Read or Write has only while its file is an EXR."""
-    said = raw("nuke_extra.json")
-    table = {"Read": said["exr_read"], "Write": said["exr_write"]}.get(node_class, {})
+    facts = raw("nuke_extra.json")
+    table = {"Read": facts["exr_read"], "Write": facts["exr_write"]}.get(node_class, {})
     return tuple(_extra_spec(name, spec) for name, spec in table.items())
 
 
 def _root_knobs(version: int) -> Tuple[KnobSpec, ...]:
-    said = raw("nuke_extra.json")
+    facts = raw("nuke_extra.json")
     common = [KnobSpec(name, kind) for name, kind in _LOOKS.items()]
-    own = [_extra_spec(name, spec) for name, spec in said["root"].items()]
-    configs = tuple(said["ocio_configs"][str(version)])
-    return (*common, *own, KnobSpec(said["ocio_config_knob"][str(version)], "Enumeration_Knob", configs))
+    own = [_extra_spec(name, spec) for name, spec in facts["root"].items()]
+    configs = tuple(facts["ocio_configs"][str(version)])
+    return (*common, *own, KnobSpec(facts["ocio_config_knob"][str(version)], "Enumeration_Knob", configs))
 
 
 _LOOKS = {"label": "Multiline_Eval_String_Knob", "knobChanged": "PythonKnob", "onCreate": "PythonKnob"}
 
 
-def _extra_spec(name: str, said: Dict[str, Any]) -> KnobSpec:
-    values = tuple(said.get("values", ()))
-    return KnobSpec(name, said["type"], values, said.get("default"), said.get("open", False))
+def _extra_spec(name: str, facts: Dict[str, Any]) -> KnobSpec:
+    values = tuple(facts.get("values", ()))
+    return KnobSpec(name, facts["type"], values, facts.get("default"), facts.get("open", False))
 
 
-def _node_spec(name: str, said: Dict[str, Any]) -> NodeSpec:
+def _node_spec(name: str, facts: Dict[str, Any]) -> NodeSpec:
     extra = raw("nuke_extra.json")
     defaults = {**extra["defaults"]["*"], **extra["defaults"].get(name, {})}
     knobs = []
-    for knob, spec in said["knobs"].items():
+    for knob, spec in facts["knobs"].items():
         kind, values = (spec, ()) if isinstance(spec, str) else (spec[0], tuple(str(value) for value in spec[1]))
         knobs.append(KnobSpec(knob, kind, values, defaults.get(knob), knob in extra["open_enumerations"]))
-    low, high = said["inputs"]
+    low, high = facts["inputs"]
     return NodeSpec(name, low, high, tuple(knobs))

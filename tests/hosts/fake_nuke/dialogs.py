@@ -38,7 +38,7 @@ class Dialogs:
     def _answer(self, prompt: str) -> Any:
         self.messages.append(_text(prompt))
         if not current().gui:
-            raise AssertionError(f"nobody is there to answer in nuke -t: {prompt}")
+            raise AssertionError(f"there is no artist to answer in nuke -t: {prompt}")
         if not self.answers:
             raise AssertionError(f"the test gave no answer to: {prompt}")
         return self.answers.pop(0)

@@ -101,7 +101,7 @@ def _planes(frame: ExrFrame, view: str) -> Dict[str, Plane]:
 
 def metadata_of(part: ExrPart, path: str) -> Dict[str, Any]:
     first = next(iter(part.channels.values()))
-    said: Dict[str, Any] = {
+    metadata: Dict[str, Any] = {
         "input/filename": path,
         "input/filereader": "exr",
         "input/width": part.display_window.width,
@@ -113,8 +113,8 @@ def metadata_of(part: ExrPart, path: str) -> Dict[str, Any]:
     for name, value in part.header.items():
         plain = _plain(value)
         if plain is not None and name not in _NO_ATTRIBUTE:
-            said[_RENAMED.get(name, name if name in _KEPT else f"exr/{name}")] = plain
-    return said
+            metadata[_RENAMED.get(name, name if name in _KEPT else f"exr/{name}")] = plain
+    return metadata
 
 
 def _corners(box: RowBox) -> List[int]:

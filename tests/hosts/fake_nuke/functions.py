@@ -75,10 +75,10 @@ class NodeFunctions(_Functions):
     def nodePaste(self, s: str) -> Optional[Node]:
         for node in self.selectedNodes():
             node.setSelected(False)
-        made = self._session.paste(Path(s).read_text("utf-8"), self._session.context.group)
-        for node in made:
+        nodes = self._session.paste(Path(s).read_text("utf-8"), self._session.context.group)
+        for node in nodes:
             node.setSelected(True)
-        return made[-1] if made else None
+        return nodes[-1] if nodes else None
 
 
 class ScriptFunctions(_Functions):
@@ -121,7 +121,7 @@ class ScriptFunctions(_Functions):
 
     def deleteView(self, s: str) -> None:
         self._session.views.remove(s)
-        if self._session.view == s:  # which nobody can look at any more
+        if self._session.view == s:
             self._session.view = self._session.views[0]
 
     def frame(self, f: Optional[int] = None) -> int:

@@ -54,8 +54,8 @@ class Group(Node):
     def _max_inputs(self) -> int:
         return len(self._input_nodes())
 
-    def _free_name(self, wanted: str) -> str:
-        return unique(wanted, {node._name for node in self._children})
+    def _free_name(self, name: str) -> str:
+        return unique(name, {node._name for node in self._children})
 
 
 class Gizmo(Group):

@@ -57,11 +57,11 @@ class Image:
 
     def plane(self, name: str, box: Any = None) -> Plane:
         """Return one channel over a box, by default over the format; 0 outside the image."""
-        wanted = Box(*box) if box is not None else format_box(self.format)
-        result = np.zeros(wanted.shape, np.float32)
-        found, common = self.channels.get(name), wanted.cut(self.box)
+        area = Box(*box) if box is not None else format_box(self.format)
+        result = np.zeros(area.shape, np.float32)
+        found, common = self.channels.get(name), area.cut(self.box)
         if found is not None and 0 not in common.shape:
-            result[_rows(common, wanted)] = found[_rows(common, self.box)]
+            result[_rows(common, area)] = found[_rows(common, self.box)]
         return result
 
     def rgb(self) -> Plane:

@@ -58,11 +58,11 @@ class Nodes(ApiObject):
         return guarded(lambda **knobs: self._make(item, knobs), f"nuke.nodes.{item}")
 
     def _make(self, kind: str, knobs: Dict[str, Any]) -> Node:
-        wanted = dict(knobs)
-        node = self._session.make_node(kind, self._session.context.group, wanted.pop("name", ""))
-        for index, source in enumerate(wanted.pop("inputs", ())):
+        values = dict(knobs)
+        node = self._session.make_node(kind, self._session.context.group, values.pop("name", ""))
+        for index, source in enumerate(values.pop("inputs", ())):
             node.setInput(index, source)
-        for name, value in wanted.items():
+        for name, value in values.items():
             node[name].setValue(value)
         self._session.callbacks.run("OnCreate", node)
         return node

@@ -98,7 +98,7 @@ class Node(Answers):
             raise ValueError(f"{self._name} has {self._max_inputs()} inputs, got input {i}")
         if node is not None and node._live()._group is not self._group:
             raise ValueError(f"{node._full_name()} lies in another group than {self._full_name()}")
-        if node is not None and questions.looks_at(node, self):
+        if node is not None and questions.depends_on(node, self):
             raise ValueError(f"{self._name} cannot have {node._name} as an input: it looks at it")
         before = self._inputs.get(i)
         self._inputs[i] = node

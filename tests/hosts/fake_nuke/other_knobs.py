@@ -115,21 +115,21 @@ CLASSES.update({c.__name__: c for c in (Channel_Knob, ChannelMask_Knob, Format_K
 
 def make_knob(spec: KnobSpec) -> Knob:
     """Create a built-in knob at its default."""
-    made = CLASSES.get(spec.kind, Opaque_Knob)(spec.name)
-    made._kind = spec.kind
-    if isinstance(made, number_knobs.Enumeration_Knob):
-        made._values_list, made._open = list(spec.values), spec.open
-    if isinstance(made, Channel_Knob):
-        made._state = spec.default or "none"
+    knob = CLASSES.get(spec.kind, Opaque_Knob)(spec.name)
+    knob._kind = spec.kind
+    if isinstance(knob, number_knobs.Enumeration_Knob):
+        knob._values_list, knob._open = list(spec.values), spec.open
+    if isinstance(knob, Channel_Knob):
+        knob._state = spec.default or "none"
     elif spec.default is not None:
-        _set_default(made, spec.default)
-    return made
+        _set_default(knob, spec.default)
+    return knob
 
 
-def _set_default(made: Knob, default: Any) -> None:
-    if isinstance(made, number_knobs.Enumeration_Knob):
-        made._state[0].constant = float(made._index(default))
-    elif isinstance(made, array_knobs.Array_Knob):
-        made._assign([float(number) for number in (default if isinstance(default, list) else [default])], -1, 0)
+def _set_default(knob: Knob, default: Any) -> None:
+    if isinstance(knob, number_knobs.Enumeration_Knob):
+        knob._state[0].constant = float(knob._index(default))
+    elif isinstance(knob, array_knobs.Array_Knob):
+        knob._assign([float(number) for number in (default if isinstance(default, list) else [default])], -1, 0)
     else:
-        made._load(quoted(default))
+        knob._load(quoted(default))

@@ -123,7 +123,7 @@ def dependencies(node: Node, mask: int) -> List[Node]:
     return list(dict.fromkeys(found))
 
 
-def looks_at(node: Node, other: Node) -> bool:
+def depends_on(node: Node, other: Node) -> bool:
     """Return whether `other` is `node` itself or upstream of it."""
     waiting, seen = [node], set()
     while waiting:

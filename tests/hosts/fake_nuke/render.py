@@ -75,13 +75,13 @@ def _execute_frame(node: Node, frame: int, views: Optional[Sequence[str]]) -> No
 
 def _write(node: Node, frame: int, views: Optional[Sequence[str]]) -> None:
     chosen: Any = node._own_knobs["views"]
-    wanted = list(views) if views is not None else chosen._chosen()
-    unknown = [view for view in wanted if view not in current().views]
+    chosen_views = list(views) if views is not None else chosen._chosen()
+    unknown = [view for view in chosen_views if view not in current().views]
     if unknown:
         raise RuntimeError(f"{node._full_name()}: no view {unknown[0]}")
     file: Any = node._own_knobs["file"]
     by_path: Dict[str, List[str]] = {}
-    for view in wanted:
+    for view in chosen_views:
         by_path.setdefault(file._path(frame, view), []).append(view)
     for path, its_views in by_path.items():
         _write_file(node, frame, path, its_views)

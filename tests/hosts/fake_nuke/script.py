@@ -59,15 +59,15 @@ class OpenScript:
         spec = node_specs(self.version).get(kind)
         if spec is None or kind in ("Root", "Preferences"):
             raise RuntimeError(f"{kind}: Unknown command (the fake knows the node classes of ../data/nuke_nodes.json)")
-        made = _NODE_CLASSES.get(kind, Node)(spec, group)
-        made._own_knobs["name"]._state = group._free_name(name or f"{kind.rstrip('0123456789')}1")
+        node = _NODE_CLASSES.get(kind, Node)(spec, group)
+        node._own_knobs["name"]._state = group._free_name(name or f"{kind.rstrip('0123456789')}1")
         if kind == "Input":
             taken = [int(node._own_knobs["number"]._number(0, "")) for node in group._input_nodes()]
-            made._own_knobs["number"]._state[0].constant = float(max(taken, default=-1) + 1)
-        group._children.append(made)
-        self.undo.record(lambda: self._detach(made))
+            node._own_knobs["number"]._state[0].constant = float(max(taken, default=-1) + 1)
+        group._children.append(node)
+        self.undo.record(lambda: self._detach(node))
         self.touched()
-        return made
+        return node
 
     def delete_node(self, node: Node) -> None:
         """Delete a node and disconnect the nodes below it."""
@@ -100,10 +100,10 @@ class OpenScript:
 
     def paste(self, text: str, group: Group) -> List[Node]:
         """Create nodes from a text, under free names, and return those that lie directly in the group."""
-        made = script_text.read_nodes(text, group)
-        for node in made:
+        nodes = script_text.read_nodes(text, group)
+        for node in nodes:
             self.callbacks.run("OnCreate", node)
-        return [node for node in made if node._group is group]
+        return [node for node in nodes if node._group is group]
 
     # --- files ----------------------------------------------------------------------------------------------------
 
@@ -121,10 +121,10 @@ class OpenScript:
         text = _read_text(path)
         self.clear_script()
         with self.undo.quiet():
-            made = script_text.read_script(text)
+            nodes = script_text.read_script(text)
             self.root._own_knobs["name"]._state = Path(path).as_posix()
             self.view = self.views[0]
-            for node in made:
+            for node in nodes:
                 self.callbacks.run("OnCreate", node)
             self.callbacks.run("OnScriptLoad", self.root)
         self.modified = False

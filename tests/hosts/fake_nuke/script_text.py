@@ -99,15 +99,15 @@ def _node_lines(node: Node, names: Optional[set[str]] = None) -> Iterator[str]:
 
 
 def _user_line(knob: Knob) -> str:
-    said: Dict[str, Any] = {"kind": knob._kind, "name": knob._name, "label": knob._label}
-    said.update(flags=knob._flags, tooltip=knob._hint)
+    facts: Dict[str, Any] = {"kind": knob._kind, "name": knob._name, "label": knob._label}
+    facts.update(flags=knob._flags, tooltip=knob._hint)
     if isinstance(knob, Enumeration_Knob):
-        said["values"] = knob._values_list
+        facts["values"] = knob._values_list
     elif isinstance(knob, Array_Knob):
-        said.update(size=len(knob._state), range=knob._range)
+        facts.update(size=len(knob._state), range=knob._range)
     elif isinstance(knob, Tab_Knob):
-        said["group"] = knob._group
-    return f"user {json.dumps(said)}"
+        facts["group"] = knob._group
+    return f"user {json.dumps(facts)}"
 
 
 @functools.cache
@@ -184,8 +184,8 @@ def _boxes(drawing: str) -> Any:
 
 
 def _read_drawing(node: Node, rest: str) -> None:
-    node._drawing, _, said = rest.partition(" ")
-    boxes = json.loads(said)
+    node._drawing, _, facts = rest.partition(" ")
+    boxes = json.loads(facts)
     if node._drawing not in current().drawings:
         if boxes is None:
             raise RuntimeError(
@@ -194,18 +194,18 @@ def _read_drawing(node: Node, rest: str) -> None:
         current().drawings[node._drawing] = {int(frame): tuple(box) for frame, box in boxes.items()}
 
 
-def _add_user_knob(node: Node, said: Dict[str, Any]) -> None:
-    if said["name"] in node._user_knobs:
+def _add_user_knob(node: Node, facts: Dict[str, Any]) -> None:
+    if facts["name"] in node._user_knobs:
         return
-    knob = CLASSES[said["kind"]](said["name"], said["label"])
-    knob._flags, knob._hint = said["flags"], said["tooltip"]
+    knob = CLASSES[facts["kind"]](facts["name"], facts["label"])
+    knob._flags, knob._hint = facts["flags"], facts["tooltip"]
     if isinstance(knob, Enumeration_Knob):
-        knob._values_list = list(said["values"])
+        knob._values_list = list(facts["values"])
     elif isinstance(knob, Array_Knob):
-        knob._state = [type(knob._state[0])() for _ in range(said["size"])]
-        knob._range = tuple(said["range"])
+        knob._state = [type(knob._state[0])() for _ in range(facts["size"])]
+        knob._range = tuple(facts["range"])
     elif isinstance(knob, Tab_Knob):
-        knob._group = said["group"]
+        knob._group = facts["group"]
     node._attach(knob, node._own_knobs)
     node._user_knobs.append(knob._name)
 

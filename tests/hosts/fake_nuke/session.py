@@ -21,7 +21,7 @@ from tests.hosts.fake_nuke.threads import LoggedCall, MainThread
 Rectangle = Tuple[int, int, int, int]
 Drawing = Union[Mapping[int, Rectangle], Callable[[int], Optional[Rectangle]]]
 VERSIONS = (14, 15, 16, 17)
-# From this version on knobChanged also hears of changes that scripts make.
+# From this version on knobChanged also runs for changes by scripts.
 HEARS_SCRIPTS = 17
 
 
