@@ -71,11 +71,9 @@ class ModelClip(Clip, Protocol):
     """A clip framed for a model: canvas size, display-like model domain, quadmask, a pre-roll frame at index 0.
 
     Attributes:
-        preroll: whether index 0 is a pre-roll.
         rate: frames a second.
     """
 
-    preroll: bool
     rate: Fraction
 
     def quadmask(self, index: int) -> NDArray[np.uint8]:
@@ -172,21 +170,6 @@ def rng(seed: int, *keys: object) -> np.random.Generator:
     return np.random.default_rng(int.from_bytes(digest, "little"))
 
 
-@dataclass(frozen=True)
-class EngineNeeds:
-    """The requirements of an engine.
-
-    Attributes:
-        modules: modules that must be installed.
-        gpu: whether it is of use with a GPU alone.
-        weights: whether it has weights.
-    """
-
-    modules: tuple[str, ...] = ()
-    gpu: bool = False
-    weights: bool = False
-
-
 class EngineStage(enum.StrEnum):
     """Base of the enumerations in which engines name their stages.
 
@@ -227,7 +210,7 @@ class Engine(abc.ABC):
         name: name in jobs and in the entry point.
         version: version in the headers of result frames.
         summary: one line for lists of engines.
-        needs: modules and hardware that the engine asks for.
+        modules: modules that must be installed.
         domain: "plate" engines get linear pixels at plate resolution, "model" engines a `ModelClip`.
         access: "stream" engines read each wanted frame once, in order; "random" ones read any frame at any time.
         stages: the stages that the engine reports.
@@ -236,7 +219,7 @@ class Engine(abc.ABC):
     name: ClassVar[str]
     version: ClassVar[str]
     summary: ClassVar[str]
-    needs: ClassVar[EngineNeeds] = EngineNeeds()
+    modules: ClassVar[tuple[str, ...]] = ()
     domain: ClassVar[Literal["plate", "model"]] = "plate"
     access: ClassVar[Literal["stream", "random"]] = "random"
     stages: ClassVar[type[EngineStage]] = EngineStage
@@ -248,7 +231,7 @@ class Engine(abc.ABC):
             models: folder of the weights.
             job: job to run; None when `auto` chooses an engine.
         """
-        absent = [name for name in self.needs.modules if importlib.util.find_spec(name) is None]
+        absent = [name for name in self.modules if importlib.util.find_spec(name) is None]
         return ", ".join(absent)
 
     @abc.abstractmethod

@@ -34,8 +34,6 @@ class FramedClip:
         framings: the framing of each index; the pre-roll has that of the frame that it repeats.
     """
 
-    preroll = True
-
     def __init__(self, stored: StoredClip, shot: Shot) -> None:
         self.stored, self._shot, self._colour = stored, shot, shot.job.colour
         delivered = stored.frames if shot.job.deliver_handles else shot.job.frames

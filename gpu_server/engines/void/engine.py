@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, cast
 
 from gpu_server.device import visible_gpus
-from gpu_server.engines.base import Clip, Context, Engine, EngineNeeds, EngineStage, Generated, ModelClip
+from gpu_server.engines.base import Clip, Context, Engine, EngineStage, Generated, ModelClip
 from gpu_server.engines.void.checkpoint.check import readiness_problem
 from gpu_server.engines.void.stages import VoidStage
 from void_bridge.job import Job
@@ -21,9 +21,7 @@ class VoidEngine(Engine):
     name: ClassVar[str] = "void"
     version: ClassVar[str] = "1"
     summary: ClassVar[str] = "the VOID video model, both passes; needs its weights, and a GPU to be of use"
-    needs: ClassVar[EngineNeeds] = EngineNeeds(
-        ("torch", "diffusers", "transformers", "sentencepiece"), gpu=True, weights=True
-    )
+    modules: ClassVar[tuple[str, ...]] = ("torch", "diffusers", "transformers", "sentencepiece")
     domain: ClassVar[Literal["plate", "model"]] = "model"
     stages: ClassVar[type[EngineStage]] = VoidStage
 
