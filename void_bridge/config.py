@@ -158,11 +158,12 @@ class _Layer(NamedTuple):
     values: Dict[str, Any]
 
 
-def load(overrides: Optional[Mapping[str, Any]] = None) -> LoadedConfig:
+def load(overrides: Optional[Mapping[str, Any]] = None, source: str = "command line") -> LoadedConfig:
     """Read the configuration from all sources.
 
     Args:
-        overrides: values from the command line or knobs; None counts as absent.
+        overrides: values from the command line, knobs or arguments; None counts as absent.
+        source: the name of their source, for messages.
 
     Raises:
         ConfigError: a file that cannot be read, an unknown key, a wrong value, an override of a locked value.
@@ -170,7 +171,7 @@ def load(overrides: Optional[Mapping[str, Any]] = None) -> LoadedConfig:
     site, locked = _site_layer()
     given = {name: value for name, value in (overrides or {}).items() if value is not None}
     user = _layer(f"user file {user_file()}", _read_toml(user_file()))
-    layers = [site, user, *_environment_layers(), _layer("command line", given)]
+    layers = [site, user, *_environment_layers(), _layer(source, given)]
     values: Dict[str, Any] = {}
     sources = {spec.name: "default" for spec in dataclasses.fields(Config)}
     for layer in layers:
@@ -180,6 +181,11 @@ def load(overrides: Optional[Mapping[str, Any]] = None) -> LoadedConfig:
                 continue
             values[name], sources[name] = value, layer.source
     return LoadedConfig(Config(**values), sources, frozenset(locked))
+
+
+def convert_settings(values: Mapping[str, Any], source: str) -> Dict[str, Any]:
+    """Return settings in the types of `Config`. Raises ConfigError, which names the source."""
+    return _layer(source, values).values
 
 
 def as_environment(config: Config) -> Dict[str, str]:

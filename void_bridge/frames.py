@@ -13,7 +13,7 @@ from fileseq.frameset import FrameSet
 
 from void_bridge.errors import FrameRangeError
 
-_MAX_FRAMES = 100_000  # more than an hour
+MAX_FRAMES = 100_000  # more than an hour
 _MAX_TEXT = 2**16
 _RANGE = re.compile(r"(-?\d{1,18})-(-?\d{1,18})(?:([xy:])(\d{1,18}))?")
 
@@ -49,8 +49,8 @@ class FrameRange:
             if re.search(r"\d\s+\d", stripped):  # which FrameSet reads as one number
                 raise ValueError("two numbers without a comma")
             frames = FrameSet(stripped)
-            if not 0 < len(frames) <= _MAX_FRAMES:
-                raise FrameRangeError(f"got {len(frames)} frames in {text[:80]!r}, expected 1 to {_MAX_FRAMES}")
+            if not 0 < len(frames) <= MAX_FRAMES:
+                raise FrameRangeError(f"got {len(frames)} frames in {text[:80]!r}, expected 1 to {MAX_FRAMES}")
             numbers = list(frames)
         except (FileSeqException, ValueError, ArithmeticError) as exc:
             raise FrameRangeError(
@@ -144,8 +144,8 @@ def _check_expansion(text: str) -> None:
         raise FrameRangeError(f"got fractions of frames in {text[:80]!r}, expected whole frame numbers")
     found = _RANGE.finditer(re.sub(r"\s", "", text))
     count = sum(_expanded_count(abs(int(m[2]) - int(m[1])), m[3], int(m[4] or 1)) for m in found)
-    if count > _MAX_FRAMES:
-        raise FrameRangeError(f"got {count} frames in {text[:80]!r}, expected 1 to {_MAX_FRAMES}")
+    if count > MAX_FRAMES:
+        raise FrameRangeError(f"got {count} frames in {text[:80]!r}, expected 1 to {MAX_FRAMES}")
 
 
 def _expanded_count(span: int, kind: Optional[str], step: int) -> int:

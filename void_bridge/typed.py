@@ -71,9 +71,9 @@ def from_plain(
     return cls(**values)
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Return `; did you mean 'x' or 'y'?`, or an empty text if no known name is near."""
-    close = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
+def nearest(name: str, known: Iterable[str], limit: int = 3) -> str:
+    """Return `; did you mean 'x' or 'y'?` with the nearest known names, or an empty text if none is near."""
+    close = difflib.get_close_matches(name, list(known), n=limit, cutoff=0.5)
     return f"; did you mean {' or '.join(repr(c) for c in close)}?" if close else ""
 
 

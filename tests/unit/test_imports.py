@@ -28,6 +28,8 @@ for module in modules:
     [
         ("void_bridge.client,void_bridge.config,void_bridge.job,void_bridge.protocol.framing", BLOCKED_PIXELS),
         ("void_bridge.sequence,void_bridge.hooks,void_bridge.pathmap,void_bridge.connection", BLOCKED_PIXELS),
+        ("void_bridge,void_bridge.api", BLOCKED_PIXELS),
+        ("void_bridge", ("zmq", "msgpack", "fileseq")),
         ("host_plugins", BLOCKED_PIXELS),
         ("gpu_server.server.app,gpu_server.serve_command", (*BLOCKED_MODELS, "numpy", "cv2")),
         ("gpu_server.worker.run,gpu_server.engines.propagate.engine", BLOCKED_MODELS),
