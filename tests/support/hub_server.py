@@ -1,4 +1,4 @@
-"""A hub of model files over real HTTP on loopback: lists repositories and serves files, or what follows in them."""
+"""A hub of model files over real HTTP on loopback: lists repositories and serves files, also from an offset."""
 
 from __future__ import annotations
 
@@ -14,9 +14,13 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 class HubServer(ThreadingHTTPServer):
-    """repositories: name to the folder that it serves. ranges: the Range headers that came, by file.
+    """A server of repositories.
 
-    sha256_lies: whether it lists other checksums than the files have. extra_name: of a file that it lists, too.
+    Attributes:
+        repositories: the folder of each repository, by its name.
+        ranges: the Range headers of requests, by file.
+        sha256_lies: whether it lists other checksums than the files have.
+        extra_name: the name of a file that it lists, too.
     """
 
     def __init__(self, repositories: dict[str, Path]) -> None:

@@ -47,7 +47,7 @@ def test_a_long_shot_counts_every_window():
 
 
 def test_operations_of_the_published_autoencoder_are_known():
-    """diffusers' own decoding makes 88 frames of 85, which are 421.7 TFLOP; a frame of ours takes about as many."""
+    """Compare with diffusers' own decoding: 421.7 TFLOP for the 88 frames that it makes of 85."""
     assert encode_flop(FULL_VAE_CONFIG, (384, 672), 85) == pytest.approx(192.0e12, rel=0.001)
     assert decode_flop(FULL_VAE_CONFIG, (384, 672), 13) == pytest.approx(421.7e12 * 13 / 88, rel=0.02)
 

@@ -1,4 +1,4 @@
-"""Which GPU a worker gets, with a management library that counts as many as the test says."""
+"""The GPU that a worker gets, with a fake management library that counts as many GPUs as the test says."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ print(json.dumps(answers))
 
 
 def claims(folder, *cases):
-    """What each case's worker is given, what it then sees, and which GPUs it may use."""
+    """Return, for each case, the device of its worker, the environment after the claim, and the visible GPUs."""
     if sys.platform != "linux" or COMPILER is None:
         pytest.skip("needs Linux and a C compiler")
     (folder / "nvml.c").write_text(LIBRARY)
     subprocess.run([COMPILER, "-shared", "-fPIC", "-o", folder / "libnvidia-ml.so.1", folder / "nvml.c"], check=True)
     environment = {**os.environ, "LD_LIBRARY_PATH": str(folder)}
-    told = [{"environment": {"GPUS": str(gpus), **more}, "worker": worker} for gpus, worker, more in cases]
+    queries = [{"environment": {"GPUS": str(gpus), **more}, "worker": worker} for gpus, worker, more in cases]
     done = subprocess.run(
-        [sys.executable, "-c", CLAIM, json.dumps(told)], env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "-c", CLAIM, json.dumps(queries)], env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     return [tuple(answer) for answer in json.loads(done.stdout)]

@@ -50,7 +50,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def published(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Published]:
-    """The tiny checkpoint, as the hub holds the published one, with the notes that it holds beside it."""
+    """Serve the tiny checkpoint as the hub serves the published one, with model cards."""
     base, passes = tmp_path / "hub/base", tmp_path / "hub/passes"
     shutil.copytree(tiny, base)
     passes.mkdir()
@@ -64,14 +64,14 @@ def published(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
 
 
 def point_to(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What HF_ENDPOINT does, for a hub client that is imported already."""
+    """Set the hub's address of a client that is imported already, as HF_ENDPOINT does at import."""
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", endpoint)
     template = endpoint + "/{repo_id}/resolve/{revision}/{filename}"
     monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", template)
 
 
 def run(*words: object, endpoint: str = "") -> subprocess.CompletedProcess[str]:
-    """The command in a process of its own, where the hub's address is read from the environment."""
+    """Run the command in a process of its own, which reads the hub's address from the environment."""
     code = "import sys; from void_bridge.cli.main import main; sys.exit(main())"
     environment = {**os.environ, "HF_ENDPOINT": endpoint, "HF_HUB_DISABLE_XET": "1"}
     command = [sys.executable, "-c", code, "models", *map(str, words)]

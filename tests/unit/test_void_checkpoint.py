@@ -1,4 +1,4 @@
-"""What is said about a models folder: whole, damaged, half there, repackaged; and what names its weights."""
+"""The check of models folders: whole, damaged, half downloaded, repackaged; and the hash of weights."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ def test_other_kinds_of_files_are_named(tmp_path: Path, start: bytes, what: str)
 
 
 def test_a_header_of_any_length_is_read(tmp_path: Path) -> None:
-    """Also one whose first byte looks like the beginning of a web page or a pickle."""
+    """Test lengths whose first byte is that of a web page or a pickle, too."""
     for extra in range(256):
         text = json.dumps({"a": {"dtype": "U8", "shape": [2], "data_offsets": [0, 2]}}).encode() + b" " * extra
         (tmp_path / "x").write_bytes(struct.pack("<Q", len(text)) + text + b"ab")
@@ -331,7 +331,7 @@ def test_shards_are_checked_against_their_index(own: Path) -> None:
 
 
 def test_the_published_size_is_recognised_from_its_header(own: Path) -> None:
-    """A sparse file of the published size: 11.14 GB of which the disk holds the header."""
+    """Check a sparse file of the published size: 11.14 GB, of which the disk holds the header."""
     shapes = transformer_shapes(FULL_CONFIG, 48)
     (own / "transformer/config.json").write_text(json.dumps(FULL_CONFIG))
     safetensors_writer.write_tensors(own / PASS_1, shapes, "BF16", lambda name: [])
@@ -383,7 +383,7 @@ def test_a_hash_depends_on_the_content_alone(tiny: Path, own: Path) -> None:
 
 @pytest.mark.parametrize("whole_bytes", [64 << 20, 1000])
 def test_a_hash_differs_when_any_tensor_differs(own: Path, monkeypatch: pytest.MonkeyPatch, whole_bytes: int) -> None:
-    """Whether the file is hashed whole or by samples."""
+    """Test files that are hashed whole, and by samples."""
     monkeypatch.setattr(identity, "_WHOLE_BYTES", whole_bytes)
     path = own / PASS_1
     whole, seen = path.read_bytes(), {weights_hash(own, "pass 1")}

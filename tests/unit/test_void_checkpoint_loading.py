@@ -1,4 +1,4 @@
-"""The models from their files: the same as the libraries load, without a second copy."""
+"""Loaded models are those that the libraries load, without a second copy."""
 
 from __future__ import annotations
 

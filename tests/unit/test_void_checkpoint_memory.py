@@ -34,7 +34,7 @@ pytestmark = pytest.mark.skipif(not PEAK.exists(), reason="only Linux tells the 
 
 
 def peak_growth(load: Callable[[], object]) -> int:
-    """Bytes by which the peak of this process's memory exceeds what it had before `load`."""
+    """Return the bytes by which the peak of this process's memory exceeds its level before `load`."""
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts from now
     before = read_bytes("VmRSS")
     kept = load()
@@ -69,7 +69,7 @@ def small_growth(folder: Path, place: str) -> int:
 
 @pytest.mark.parametrize("place", PLACES)
 def test_loading_holds_one_copy_at_its_peak(tmp_path: Path, place: str) -> None:
-    """In a process of its own: what another test has let go of would be taken again, and not be seen."""
+    """Run in a process of its own, as memory that other tests have freed would be reused unseen."""
     size = written(tmp_path, SMALL)
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as fresh:
         growth = fresh.submit(small_growth, tmp_path, place).result()

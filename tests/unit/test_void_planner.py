@@ -1,4 +1,4 @@
-"""Plans for the memory there is, without torch."""
+"""The choice of memory plans, without torch."""
 
 import argparse
 import json

@@ -1,4 +1,4 @@
-"""Plans against the published model itself, on the meta device: shapes without numbers, every tensor counted."""
+"""Memory plans against the published model on the meta device, with every tensor counted."""
 
 import weakref
 from functools import cache
@@ -31,7 +31,7 @@ TOKENS = 22 * 48 * 84 // 8
 
 
 def built(cls, config, dtype):
-    """A module on the meta device, from the values of a configuration that its class takes."""
+    """Return a module on the meta device, from the values of a configuration that its class accepts."""
     known = {key: value for key, value in config.items() if not key.startswith("_")}
     with torch.device("meta"):
         module = cls(T5Config(**known)) if cls is T5EncoderModel else cls(**known)
@@ -53,7 +53,7 @@ def converted(precision, layers=42):
 
 
 def held(module, left_out=()):
-    """Bytes of a module's parameters and buffers, but for those of some of its children."""
+    """Return the bytes of a module's parameters and buffers, without those of some of its children."""
     gone = {id(t) for name in left_out for t in module.get_submodule(name).parameters()}
     return sum(t.nbytes for t in (*module.parameters(), *module.buffers()) if id(t) not in gone)
 
@@ -67,7 +67,7 @@ def held_beside_the_transformer(dtype):
 
 
 def table(transformer, steps, dtype):
-    """Names of the AdaLN linears, and the bytes of their outputs at every step and at the current one."""
+    """Return the AdaLN linears' names, and the bytes of their outputs at every step and at the current one."""
     linears = {n: m for n, m in transformer.named_modules() if isinstance(m, torch.nn.Linear) and role_of(n) == "table"}
     return list(linears), sum(linear.out_features for linear in linears.values()) * (steps + 1) * dtype.itemsize
 
@@ -114,7 +114,7 @@ def test_streamed_blocks_are_counted_twice_at_most():
 
 
 class Alive(TorchDispatchMode):
-    """Bytes of all storages that operations allocate, and the most at once."""
+    """A count of the bytes of all storages that operations allocate, and its peak."""
 
     def __init__(self):
         super().__init__()

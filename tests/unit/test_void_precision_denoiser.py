@@ -1,4 +1,4 @@
-"""The optimised denoiser against diffusers' transformer as it is, on a tiny random checkpoint."""
+"""The optimised denoiser against diffusers' own transformer, on a tiny random checkpoint."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ from void_bridge.errors import EngineError, InternalError, UsageError  # noqa: E
 CPU = torch.device("cpu")
 STEPS = [999, 666, 333]
 ALWAYS = 1e9
-"""A threshold below which every step stays."""
+"""A threshold above every difference, so that every step is skipped."""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -66,7 +66,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def inputs(seed: int, batch: int = 1, latents: int = 4):
-    """hidden, prompt_embeds, and rotary for 2 x 3 tokens a latent pair."""
+    """Return hidden states, prompt embeddings, and rotary tables for 2 x 3 tokens of a latent pair."""
     generator = torch.Generator().manual_seed(seed)
     hidden = torch.randn(batch, latents, 48, 4, 6, generator=generator)
     return hidden, torch.randn(batch, 226, 24, generator=generator), rotary(64, latents // 2, 2, 3, CPU)
@@ -202,7 +202,7 @@ def test_nan_in_the_input_shows_in_the_output(models):
 
 
 class Recorded(TorchDispatchMode):
-    """The names of the operations that ran."""
+    """A record of the names of the operations that ran."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -257,7 +257,7 @@ def test_the_kernel_that_was_asked_for_is_the_one_that_runs(models):
 
 
 def test_the_error_of_a_kernel_that_refuses_names_the_others(models, monkeypatch):
-    """Torch has cuDNN's attention on CUDA alone."""
+    """Use cuDNN's attention, which torch has on CUDA alone."""
     refusing = AttentionKernel(_torch_product(torch.nn.attention.SDPBackend.CUDNN_ATTENTION))
     monkeypatch.setitem(KERNELS, "sdpa-cudnn", refusing)
     with pytest.raises(EngineError, match=r"'sdpa-cudnn' does not run on cpu in torch.float32.*64.*sdpa-math"):
@@ -282,7 +282,7 @@ def test_unavailable_names_are_refused_before_any_file_is_read(tmp_path):
 
 
 def run(denoiser: OptimisedDenoiser, seeds: tuple[int, ...]) -> dict[int, list[torch.Tensor]]:
-    """Windows by their seeds through all steps, in turn."""
+    """Run windows, by their seeds, in turn through all steps."""
     denoiser.start(STEPS)
     outputs: dict[int, list[torch.Tensor]] = {seed: [] for seed in seeds}
     for timestep in STEPS:
