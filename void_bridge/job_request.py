@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Dict, Mapping, Optional, Type, Union
 
@@ -134,7 +133,9 @@ def checked_job(job: Job) -> Job:
     if job.output:
         check_inputs_not_overwritten(job)
     frames = frames_read(job)
-    if not all(map(find_spec, ("numpy", "OpenEXR", "void_bridge.pixels"))):
+    try:
+        import void_bridge.pixels.exr  # noqa: F401
+    except ImportError:
         return job
     _check_headers(job)
     if job.colour.exposure is not None:

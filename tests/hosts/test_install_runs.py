@@ -69,6 +69,9 @@ if job:
         *_, last = client.watch(id)
         report["state"], report["error"] = last.state, last.error and last.error.message
         report["frames"] = [str(path) for path in client.fetch(id)]
+    import void_bridge
+    again = void_bridge.remove(job)
+    report["again"] = [again.id == id, again.state, str(again.frames)]
 print(json.dumps(report))
 """
 
@@ -143,6 +146,7 @@ def test_a_host_runs_a_job_on_a_server_of_the_recorded_python(version, nuke_plug
     assert report["modules"] == {"void_bridge_nuke": str(nuke_plugin / "void_bridge_nuke.py")}
     assert (report["server"], report["state"], report["error"], errors) == (installation_id(), "done", None, "")
     assert [read_frame(Path(path)).picture.data_window.shape for path in report["frames"]] == [(48, 64)] * len(FRAMES)
+    assert report["again"] == [True, "done", str(FrameRange(FRAMES))]
     server = psutil.Process(read_connection(connection_path(tmp_path / "run")).server_pid)
     assert server.cmdline()[0] == sys.executable
 
