@@ -41,7 +41,7 @@ def test_a_failed_check_is_reported_and_stops_no_other(fake_nuke, monkeypatch):
     fake, plugin = fake_nuke
     from host_plugins.nuke import selftest
 
-    few = [claim for claim in selftest.HOST_CHECKS if claim[0] in ("looks", "inputs")]
+    few = [check for check in selftest.HOST_CHECKS if check[0] in ("looks", "inputs")]
     monkeypatch.setattr(selftest, "HOST_CHECKS", few)
     fake.answers.append(False)
     path = Path(plugin.selftest())
@@ -54,7 +54,7 @@ def test_the_docs_list_the_checks_as_unverified():
     with started() as (_, _plugin):
         from host_plugins.nuke.host_checks import HOST_CHECKS, JOB_CHECK
 
-        claims = [what for _, what, _ in HOST_CHECKS] + [JOB_CHECK.statement]
+        statements = [statement for _, statement, _ in HOST_CHECKS] + [JOB_CHECK.statement]
     text = PAGE.read_text(encoding="utf-8")
     listed = text[text.index("<!-- self-test -->") : text.index("<!-- /self-test -->")]
-    assert [" ".join(line.split()) for line in re.findall(r"^- ((?:.|\n  )+)", listed, re.MULTILINE)] == claims
+    assert [" ".join(line.split()) for line in re.findall(r"^- ((?:.|\n  )+)", listed, re.MULTILINE)] == statements
