@@ -64,7 +64,10 @@ _ANY = (0, 1e9)
 
 @dataclass(frozen=True)
 class Config:
-    """Every setting, each with its help. Folders are absolute paths; times are in seconds."""
+    """Every setting, each with its help, which docs/reference/configuration.md shows.
+
+    Folders are absolute paths; times are in seconds.
+    """
 
     connect: str = _setting("", "URL of the server to use. Empty: the local server.", "Client")
     bind: str = _setting("tcp://127.0.0.1:*", "URL that the server listens on.", "Server")

@@ -23,8 +23,9 @@ class FrameRange:
 
     Frames are whole numbers, which may be negative; each is kept once, in ascending order. A range does not change.
 
-    >>> FrameRange.parse("1-9x2,4")
-    FrameRange('1,3-5,7,9')
+    Examples:
+        >>> FrameRange.parse("1-9x2,4")
+        FrameRange('1,3-5,7,9')
     """
 
     __slots__ = ("_frames",)

@@ -90,8 +90,8 @@ class Colour:
 class Job:
     """Everything that is asked for one shot. Pixel counts are of the plate; frame numbers are inclusive.
 
-    An option is declared here alone: the command line, the panels, the mapping from a panel to a job, the page
-    `docs/reference/options.md`, the Lua script and the checks come from these fields. The order is that of the wire.
+    The further fields are the options, which docs/reference/options.md shows. Each is declared here alone: the command
+    line, the panels, that page, the Lua script and the checks come from these fields. The order is that of the wire.
 
     Attributes:
         plate: pattern of the plate's files.

@@ -38,8 +38,9 @@ class Sequence:
         extension: the part of a name behind the frame number.
         frames_in_name: the frames that the pattern names itself; it matches the others, too.
 
-    >>> Sequence.parse("/p/plate.%04d.exr").path(-3).name
-    'plate.-003.exr'
+    Examples:
+        >>> Sequence.parse("/p/plate.%04d.exr").path(-3).name
+        'plate.-003.exr'
     """
 
     folder: str
