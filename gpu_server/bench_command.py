@@ -74,11 +74,11 @@ def _heading() -> str:
     memory_gib = psutil.virtual_memory().total / 2**30
     return (
         "# Benchmarks\n\n"
-        "Made by `make bench`; every figure comes from one run. Ratios are of interleaved pairs, median (lowest to"
-        " highest).\n\n"
+        "Written by `make bench`; every figure comes from one run. A ratio is the median of interleaved pairs, with the"
+        " lowest and the highest.\n\n"
         f"Machine: {_processor()}, {available_cores()} cores, {memory_gib:.0f} GiB, {platform.system()};"
         f" Python {platform.python_version()}, void-bridge {__version__}, {datetime.date.today()}."
-        + ("" if gpu_count() else " No GPU was there: what needs one is not measured.")
+        + ("" if gpu_count() else " No GPU was available: parts that need one are not measured.")
     )
 
 
@@ -102,10 +102,10 @@ def _loop(folder: Path, options: argparse.Namespace) -> Iterator[str]:
         answers = np.array(measurement.answers_s) * 1000
     yield "## The loop around an engine that changes nothing\n"
     yield f"3840x2160 half RGBA with grain, ZIP, {SHORT_FRAMES} frames, {available_cores()} threads, {pairs} pairs.\n"
-    yield "| what | got | at least |\n|---|---|---|"
-    yield f"| wall time over decode + encode by OpenEXR alone | {_ratio(measured)} | 1.25 x |"
+    yield "| measurement | result | required |\n|---|---|---|"
+    yield f"| wall time, relative to decoding and encoding with OpenEXR alone | {_ratio(measured)} | at most 1.25 x |"
     yield (
-        f"| control answers while the job runs, {len(answers)} asked | p50 {np.percentile(answers, 50):.1f} ms,"
+        f"| time of {len(answers)} control requests during the job | p50 {np.percentile(answers, 50):.1f} ms,"
         f" p99 {np.percentile(answers, 99):.1f} ms, longest {answers.max():.1f} ms | p99 under 100 ms |"
     )
 
@@ -126,9 +126,9 @@ def _memory(folder: Path, _: argparse.Namespace) -> Iterator[str]:
                 job = benchmark_job(plate, frames, folder / f"{engine}-{frames}", engine=engine, feather=0)
                 peaks[engine, frames] = measure_loop(server, job).peak_pss_bytes / 2**30
     yield "## Memory\n"
-    yield "3840x2160 half RGBA, a matte over a quarter; sum of PSS of client, server and worker at its peak.\n"
-    yield f"| engine | {SHORT_FRAMES} frames | {LONG_FRAMES} frames | ratio | at least |\n|---|---|---|---|---|"
-    for engine, bound in (("passthrough", "1.10 x, 3 GB"), ("propagate", "3 GB")):
+    yield "3840x2160 half RGBA, a matte over a quarter; peak of the summed PSS of client, server and worker.\n"
+    yield f"| engine | {SHORT_FRAMES} frames | {LONG_FRAMES} frames | ratio | required |\n|---|---|---|---|---|"
+    for engine, bound in (("passthrough", "at most 1.10 x, 3 GB"), ("propagate", "at most 3 GB")):
         short, long = peaks[engine, SHORT_FRAMES], peaks[engine, LONG_FRAMES]
         yield f"| {engine} | {short:.2f} GiB | {long:.2f} GiB | {long / short:.2f} x | {bound} |"
 
@@ -138,12 +138,12 @@ def _propagate(_: Path, __: argparse.Namespace) -> Iterator[str]:
     yield "## The propagate engine\n"
     yield (
         "960x540, 24 frames with grain and known background; PSNR of display-encoded values inside the matte against"
-        " the clean background; grain and flicker inside the matte over outside.\n"
+        " the clean background; grain and flicker inside the matte, relative to outside.\n"
     )
     yield "| camera | PSNR | over OpenCV inpainting | grain | flicker | seconds a frame |\n|---|---|---|---|---|---|"
     for camera in CAMERAS:
         yield _quality_row(measure_quality(camera))
-    yield "| at least | 36 / 34 / 32 dB | 16 dB | 0.8 to 1.25 | at most 1.25 | |"
+    yield "| required | 36 / 34 / 32 dB | 16 dB | 0.8 to 1.25 | at most 1.25 | |"
 
 
 def _quality_row(q: PropagateQuality) -> str:
@@ -161,8 +161,8 @@ def _noise(_: Path, __: argparse.Namespace) -> Iterator[str]:
 
     got = measure()
     yield "## Flow-warped noise\n"
-    yield "84 frames of pan, zoom, rotation and swirl, 48x84x16; every frame's lowest and highest.\n"
-    yield "| what | got | expected |\n|---|---|---|"
+    yield "84 frames of pan, zoom, rotation and swirl, 48x84x16; lowest and highest value of all frames.\n"
+    yield "| measurement | result | expected |\n|---|---|---|"
     for what, name, expected in (
         ("standard deviation", "std", "0.98 to 1.02"),
         ("kurtosis", "kurtosis", "2.9 to 3.1"),
@@ -180,7 +180,7 @@ def _morph(_: Path, __: argparse.Namespace) -> Iterator[str]:
     from gpu_server.benchmarks.void.morph_check import measure
 
     yield "## The morph check\n"
-    yield "Generated clips, textures and objects drawn at random; area under the ROC curve, at least 0.95 over all.\n"
+    yield "Generated clips, textures and objects drawn at random; area under the ROC curve. Required: 0.95 over all.\n"
     yield from (f"- {line}" for line in measure().lines())
 
 

@@ -39,7 +39,9 @@ Rates = dict[str, float]
 
 NOT_MEASURED = "not measured"
 _FASTER = Variant("fp8", compiled=True), Variant("bf16", compiled=True)
-_STEPS_HEAD = "| how | seconds a step | TFLOP/s | of the limit | first step | peak VRAM |\n|---|---|---|---|---|---|"
+_STEPS_HEAD = (
+    "| variant | seconds a step | TFLOP/s | of the limit | first step | peak VRAM |\n|---|---|---|---|---|---|"
+)
 
 
 def this_device() -> torch.device:
@@ -60,7 +62,7 @@ def model_lines(models: Path, canvas: Size, frames: int, device: torch.device) -
     rates = _rates(device)
     yield (
         f"\n{_device_name(device)}; torch {torch.__version__}, diffusers {diffusers.__version__}; {_size(canvas)},"
-        f" {frames} frames ({padded_length(frames)} with padding); a step is {steps.total / 1e12:.4g} TFLOP, of them"
+        f" {frames} frames ({padded_length(frames)} with padding); a step is {steps.total / 1e12:.4g} TFLOP, of which"
         f" {steps.attention / steps.total:.0%} attention.\n"
     )
     yield from _limit_lines(rates)
@@ -77,9 +79,9 @@ def full_size_lines() -> Iterator[str]:
     yield f"\n{_ratio_line(None)}"
     yield f"Encode, decode, loading: {NOT_MEASURED}."
     yield (
-        "\nTo measure them: `void-bridge bench void --random-weights`; or, the model alone, where torch, diffusers and"
-        " transformers are all there is, `python -m gpu_server.benchmarks.void.model_page --random-weights` (12 GB of"
-        " disk)."
+        "\nTo measure them: `void-bridge bench void --random-weights`. To measure only the model, with no more than"
+        " torch, diffusers and transformers installed: `python -m gpu_server.benchmarks.void.model_page"
+        " --random-weights` (12 GB of disk)."
     )
 
 
@@ -114,9 +116,9 @@ def _step_lines(
 ) -> Iterator[str]:
     """Yield the table of steps."""
     yield (
-        "\nSteps of pass 1 without guidance, as the engine's loop takes them, median. The limit of a step: its linear"
-        " layers at the limit of their precision, its attention at that of the wide type. First step: tables and"
-        " compilation included.\n"
+        "\nSteps of pass 1 without guidance, as the engine's loop runs them, median. The limit of a step: its linear"
+        " layers at the limit of their precision, its attention at that of float32 or bfloat16. First step: with"
+        " tables and compilation.\n"
     )
     yield _STEPS_HEAD
     seconds = {}
@@ -156,12 +158,12 @@ def _row(name: str, columns: int) -> str:
 def _ratio_line(ratio: float | None) -> str:
     """Return the line that compares fp8 with bf16."""
     text = NOT_MEASURED if ratio is None else f"{ratio:.2f} x"
-    return f"fp8 compiled against bf16 compiled, a step: {text} (at least 1.35 x). Of the limit: at least 60 %."
+    return f"fp8 compiled against bf16 compiled, a step: {text} (required: 1.35 x). Of the limit: required 60 %."
 
 
 def _vae_lines(models: Path, canvas: Size, frames: int, device: torch.device, flop: VaeFlop) -> Iterator[str]:
     """Yield the table of the VAE."""
-    yield "\n| autoencoder, whole shot | seconds | TFLOP | TFLOP/s |\n|---|---|---|---|"
+    yield "\n| VAE, whole shot | seconds | TFLOP | TFLOP/s |\n|---|---|---|---|"
     try:
         timed = vae_time(models, canvas, frames, device)
     except torch.OutOfMemoryError:
@@ -170,12 +172,12 @@ def _vae_lines(models: Path, canvas: Size, frames: int, device: torch.device, fl
     for name, seconds, count in (("encode", timed.encode_s, flop.encode), ("decode", timed.decode_s, flop.decode)):
         yield f"| {name} | {seconds:.3g} s | {count / 1e12:.4g} | {count / seconds / 1e12:.3g} |"
     if timed.peak_bytes:
-        yield f"\nPeak VRAM of the autoencoder: {timed.peak_bytes / 2**30:.1f} GiB."
+        yield f"\nPeak VRAM of the VAE: {timed.peak_bytes / 2**30:.1f} GiB."
 
 
 def _load_lines(models: Path, device: torch.device) -> Iterator[str]:
     """Yield the table of loading times."""
-    yield "\n| loading pass 1, tables for 30 steps included | cold | warm |\n|---|---|---|"
+    yield "\n| loading pass 1, with tables for 30 steps | cold | warm |\n|---|---|---|"
     for precision in dict.fromkeys(variant.precision for variant in variants_for(device)):
         try:
             timed = load_time(models, precision, device)

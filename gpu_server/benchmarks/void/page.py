@@ -100,12 +100,12 @@ def _job_lines(run: BenchmarkRun, folder: Path) -> Iterator[str]:
     yield (
         f"\n### Jobs, EXR to EXR\n\nThrough a server: {run.frames} frames of half RGBA with a matte over a quarter,"
         f" pass 1, {run.steps} steps, canvas {run.canvas[1]}x{run.canvas[0]}. Cold: the worker's first job; libraries"
-        " are loaded in its first stage. Warm: the same shot with another seed; the prompt, the mask and the plate's"
-        f" own latents are found in the cache. Queue: {QUEUE} more seeds. Busy: the share of the wall time in which the"
-        " model's stages ran. Overlap: how long one job's frames were still being written while the next one ran, at"
-        " least.\n"
+        " are loaded in its first stage. Warm: the same shot with another seed; the latents of prompt, mask and"
+        f" plate are in the cache. Queue: {QUEUE} more seeds. Busy: the share of the wall time in which the"
+        " model's stages ran. Overlap: the time in which one job's frames were written while the next job ran (a lower"
+        " bound).\n"
     )
-    yield "| plate | what | wall | busy | overlap | plan |\n|---|---|---|---|---|---|"
+    yield "| plate | run | wall | busy | overlap | plan |\n|---|---|---|---|---|---|"
     empty_device(run.device)
     stage_rows = []
     for height, width in run.plates:
@@ -116,9 +116,9 @@ def _job_lines(run: BenchmarkRun, folder: Path) -> Iterator[str]:
                 f" {timed.jobs[-1].plan} |"
             )
             stage_rows.append(f"| {width}x{height} | {name} | {_stage_seconds(timed)} |")
-    yield "\n| plate | what | seconds by stage |\n|---|---|---|"
+    yield "\n| plate | run | seconds by stage |\n|---|---|---|"
     yield from stage_rows
-    yield "\nA queue keeps the device busy: at least 80 % on a GPU."
+    yield "\nRequired of a queue on a GPU: busy for at least 80 %."
 
 
 def _timed_queues(run: BenchmarkRun, folder: Path, size: Size) -> Iterator[tuple[str, QueueTime]]:
@@ -151,10 +151,10 @@ def _loop_lines(folder: Path, pairs: int) -> Iterator[str]:
     models = folder / "loop"
     write_tiny(models)
     ratios = loop_ratios(models, pairs)
-    yield "\n### The denoising loop around the model's own calls\n"
+    yield "\n### Denoising loop\n"
     yield f"Tiny weights, {LATENTS[0]}x{LATENTS[1]}x{LATENTS[2]} latents, CPU, float32, {pairs} interleaved pairs.\n"
-    yield "| what | got | at most |\n|---|---|---|"
+    yield "| measurement | result | required |\n|---|---|---|"
     yield (
-        f"| wall time over the same model calls alone | {statistics.median(ratios):.3f} x ({min(ratios):.3f} to"
-        f" {max(ratios):.3f}) | 1.1 x |"
+        f"| wall time, relative to the same model calls alone | {statistics.median(ratios):.3f} x ({min(ratios):.3f} to"
+        f" {max(ratios):.3f}) | at most 1.1 x |"
     )
