@@ -12,6 +12,7 @@ from gpu_server.engines.void.checkpoint.layout import BASE_PARTS, PUBLISHED, VOI
 from gpu_server.engines.void.checkpoint.tensor_shapes import (
     FULL_CONFIG,
     FULL_PARAMETERS,
+    SCHEDULER_CONFIG,
     Config,
     parameters,
     text_encoder_shapes,
@@ -32,14 +33,15 @@ from void_bridge.errors import InputError, UnreadableFile, VoidBridgeError
 State = Literal["ok", "adapted", "unneeded", "missing", "bad"]
 
 _NOT_COMPARED = "not compared: transformer/config.json is wrong"
-_SCHEDULER = {
-    "prediction_type": "v_prediction",
-    "timestep_spacing": "trailing",
-    "rescale_betas_zero_snr": True,
-    "beta_start": 0.00085,
-    "beta_end": 0.012,
-    "beta_schedule": "scaled_linear",
-}
+_SCHEDULER_KEYS = (
+    "prediction_type",
+    "timestep_spacing",
+    "rescale_betas_zero_snr",
+    "beta_start",
+    "beta_end",
+    "beta_schedule",
+)
+"""The keys of the scheduler's configuration that must have the published values."""
 
 
 @dataclass(frozen=True)
@@ -260,9 +262,10 @@ class _PartChecks:
     def _check_scheduler(self) -> tuple[State, str, int]:
         """Check the scheduler's configuration."""
         config = self._config("scheduler")
-        for key, value in _SCHEDULER.items():
-            if config.get(key) != value:
-                raise InputError(f"scheduler_config.json has {key} {config.get(key)!r}, expected {value!r}")
+        for key in _SCHEDULER_KEYS:
+            got, expected = config.get(key), SCHEDULER_CONFIG[key]
+            if got != expected:
+                raise InputError(f"scheduler_config.json has {key} {got!r}, expected {expected!r}")
         return "ok", "v_prediction, trailing, zero SNR", 0
 
 

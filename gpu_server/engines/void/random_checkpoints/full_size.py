@@ -19,13 +19,14 @@ from gpu_server.engines.void.checkpoint.tensor_shapes import (
     FULL_CONFIG,
     FULL_TEXT_CONFIG,
     FULL_VAE_CONFIG,
+    SCHEDULER_CONFIG,
     Config,
     Shapes,
     text_encoder_shapes,
     transformer_shapes,
     vae_shapes,
 )
-from gpu_server.engines.void.random_checkpoints.configs import SCHEDULER, TRANSFORMER, VAE, as_json, is_scale
+from gpu_server.engines.void.random_checkpoints.configs import TRANSFORMER, VAE, as_json, is_scale
 from gpu_server.engines.void.random_checkpoints.safetensors_writer import Bytes, encoded, file_bytes, write_tensors
 from gpu_server.engines.void.random_checkpoints.tokenizer import write_tokenizer
 from void_bridge.atomic import write_bytes
@@ -75,7 +76,7 @@ class RandomModel:
         configs = {"transformer": self.transformer, "vae": self.vae, "text_encoder": FULL_TEXT_CONFIG}
         for part, config in configs.items():
             write_bytes(base / part / "config.json", as_json(config))
-        write_bytes(base / "scheduler" / "scheduler_config.json", as_json(SCHEDULER))
+        write_bytes(base / "scheduler" / "scheduler_config.json", as_json(SCHEDULER_CONFIG))
         for name, shapes in self.files.items():
             write_random(folder / name, shapes, seed)
 

@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from gpu_server.engines.base import rng
 from gpu_server.engines.void.checkpoint.layout import VOID_CHANNELS, WEIGHT_STEMS, pass_name
 from gpu_server.engines.void.checkpoint.tensor_shapes import (
+    SCHEDULER_CONFIG,
     Shapes,
     text_encoder_shapes,
     transformer_shapes,
     vae_shapes,
 )
 from gpu_server.engines.void.random_checkpoints.configs import (
-    SCHEDULER,
     TEXT_ENCODER,
     TRANSFORMER,
     VAE,
@@ -60,7 +60,7 @@ def write_tiny(folder: Path, seed: int = 0) -> None:
     for part, (config, shapes) in parts.items():
         write_bytes(folder / part / "config.json", as_json(config))
         _write_weights(folder / part / f"{WEIGHT_STEMS[part]}.safetensors", shapes, "F32", seed, part)
-    write_bytes(folder / "scheduler" / "scheduler_config.json", as_json(SCHEDULER))
+    write_bytes(folder / "scheduler" / "scheduler_config.json", as_json(SCHEDULER_CONFIG))
     write_tokenizer(folder / "tokenizer")
     shapes = transformer_shapes(TRANSFORMER, VOID_CHANNELS)
     for number in (1, 2):
