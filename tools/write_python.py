@@ -24,9 +24,63 @@ result = void_bridge.remove("plate.####.exr", "clean/", remove="roto.####.exr:A"
 print(result.frames, result.paths[0], result.report)
 ```
 
-The functions take the same values as the [command line](commands.md#remove), and have the same defaults. Sequences,
-mattes and frame ranges are text, or values of the classes below. A function that fails raises one of the
-[errors](errors.md).
+The functions do what the [commands](commands.md) of the same names do, with the same defaults: the server, the OCIO
+config and the site's hooks come from the [configuration](configuration.md), the colour space from the plate, and the
+exposure is measured. They are typed, and run on Python 3.9 and later.
+
+| function | command | returns |
+|---|---|---|
+| `remove` | `void-bridge remove` | the frames on disk and the report |
+| `submit` | `void-bridge submit` | the job's status, with its id |
+| `watch` | `void-bridge watch` | an iterator over the job's states |
+| `fetch` | `void-bridge fetch` | the frames on disk and the report |
+| `status`, `jobs`, `cancel` | the same | the status of a job, or of several |
+
+## Text or types
+
+| argument | text | types |
+|---|---|---|
+| `plate` | `"plate.####.exr"`, `"clean/job.json"` | `Path`, `Sequence`, `Job` |
+| `output` | `"clean/"`, `"clean.####.exr"` | `Path` |
+| `remove`, `affected`, `keep`, `exclude`, `quadmask` | `"roto.####.exr"`, `"roto.####.exr:layer.A"` | `Path`, `Sequence`, `MatteSource` |
+| `frames` | `"1001-1046"`, `"1-9x2,20"` | a number, a `range` or other numbers, `FrameRange` |
+| `colorspace` | `"ACEScg"` | `Colour`, with which no OpenColorIO is needed |
+| `job` of `watch`, `fetch`, `status`, `cancel` | an id, `"clean/job.json"` | `Path`, `JobStatus` |
+
+`MatteSource("roto.####.exr", "A", invert=True)` inverts a matte. All other [options of a job](options.md) are keywords
+of `remove` and `submit`, with `_` for `-`: `handles=8`, `condition_dilate=2`, `grain=False`, `exposure=None` for
+`auto`. Text is read as on the command line, so that `canvas="672x384"` is a width and a height.
+
+An argument of a wrong type raises `UsageError`, which names it, before a server is asked:
+
+```
+frames: got 3.5, expected a range such as '1001-1046', or whole numbers
+got an unknown option 'feater'; did you mean 'feather'?
+```
+
+## Progress, and cancelling
+
+`on_progress` is called with a `RemovalProgress` while files are hashed and sent, and then at most five times a second.
+`on_frame` is called with the number and the path of each frame that was written, possibly from another thread.
+Ctrl-C during `remove` cancels the job. So does an exception that a callback raises; `remove` then raises it again.
+During `fetch` and `watch` the job goes on.
+
+## Errors
+
+Each function raises a subclass of `void_bridge.VoidBridgeError`; [Errors](errors.md) lists them all. A job that failed
+raises the error that it failed with, such as `OutOfMemory`, and a cancelled one raises `Cancelled`. Frames that were
+finished before are on disk. Messages name the options of the command line: `-o` is `output`, and `--overwrite` is
+`overwrite=True`.
+
+```python
+from void_bridge.errors import NoServer, OutOfMemory
+```
+
+## Without numpy
+
+`import void_bridge` imports no other package, and the functions need none but those of the base install. To find the
+colour of a plate, and to measure its exposure, they need `void-bridge[server]`; inside a host, give `remove` a
+job.json, a `Job`, or a `Colour`.
 """
 MEMBERS_LEFT_OUT = "    options:\n      members: []\n"
 

@@ -166,7 +166,7 @@ def remove(
         frames: `"1001-1046"`, a number, numbers such as a `range`, or a `FrameRange`; default: those on disk.
         colorspace: the plate's colour space by name, or a `Colour`; default: as its header says, else scene_linear.
         on_progress: called with a `RemovalProgress`, also while files are hashed and sent.
-        on_frame: called with the number and path of each frame that was written, from a thread of its own.
+        on_frame: called with the number and path of each frame that was written, possibly from another thread.
         on_notice: called with a line of text when a server is started or does not answer.
         connect: URL of the server; default: as configured, else the local one.
         autostart: whether a local server may be started; default: as configured.
@@ -264,7 +264,7 @@ def fetch(
         output: a folder, or files such as `clean.####.exr`; default: as submitted.
         wait: wait for the job to end; otherwise take the frames that are there.
         on_progress: called with a `RemovalProgress`.
-        on_frame: called with the number and path of each frame that was written, from a thread of its own.
+        on_frame: called with the number and path of each frame that was written, possibly from another thread.
         on_notice: called with a line of text when a server is started or does not answer.
         connect: URL of the server; default: as configured, else the local one.
         autostart: whether a local server may be started; default: as configured.
