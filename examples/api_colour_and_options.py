@@ -1,6 +1,6 @@
-"""Types in place of text: a colour space, an inverted matte, handles, options, and the report.
+"""Colour space, inverted matte, handles, options and report.
 
-python examples/api_colour_and_options.py plate.####.exr holdout.####.exr clean.####.exr 1003-1006
+python examples/api_colour_and_options.py plate.####.exr holdout.####.exr clean/ 1003-1006
 """
 
 import sys
@@ -8,12 +8,12 @@ import sys
 from void_bridge import FrameRange, MatteSource, RemovalResult, Sequence, remove
 
 
-def remove_with_types(plate: str, holdout: str, output: str, frames: str) -> RemovalResult:
+def clean_plate(plate: str, holdout: str, output: str, frames: str) -> RemovalResult:
     """Remove the object that the holdout matte leaves out."""
     return remove(
         Sequence.parse(plate),
         output,
-        remove=MatteSource(holdout, channel="A", invert=True),  # the holdout is 0 on the object
+        remove=MatteSource(holdout, channel="A", invert=True),  # 0 is the object
         frames=FrameRange.parse(frames),
         colorspace="Linear Rec.709 (sRGB)",
         exposure=0.5,  # stops; None, the default, measures it
@@ -29,7 +29,7 @@ def remove_with_types(plate: str, holdout: str, output: str, frames: str) -> Rem
 
 def main(plate: str, holdout: str, output: str, frames: str) -> None:
     """Remove the object and print what the report says."""
-    result = remove_with_types(plate, holdout, output, frames)
+    result = clean_plate(plate, holdout, output, frames)
     print(f"{len(result.frames)} frames: {result.frames}")
     print(f"seen in other frames: {result.report['seen_share']:.0%}")
     for name, value in sorted(result.report.items()):

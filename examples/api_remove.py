@@ -11,19 +11,26 @@ import void_bridge
 def show(progress: void_bridge.RemovalProgress) -> None:
     """Print the progress over the last one."""
     steps = f" {progress.done} of {progress.total}" if progress.total else ""
-    left = "" if progress.seconds_left is None else f", {progress.seconds_left:.0f} s left"
-    line = f"{progress.stage}{steps}, {progress.frames_done} of {progress.frames} frames{left}"
-    print(f"\r{line:70}", end="", flush=True)
+    frames = f"{progress.frames_done} of {progress.frames} frames"
+    left = progress.seconds_left
+    estimate = "" if left is None else f", {left:.0f} s left"
+    print(f"\r{progress.stage + steps}, {frames}{estimate:20}", end="", flush=True)
 
 
 def main(plate: str, output: str, matte: str) -> int:
     """Remove what the matte shows and print where the frames are."""
     try:
-        result = void_bridge.remove(plate, output, remove=matte, engine="propagate", on_progress=show)
+        result = void_bridge.remove(
+            plate,
+            output,
+            remove=matte,
+            engine="propagate",
+            on_progress=show,
+        )
     except void_bridge.VoidBridgeError as error:
         print(f"\n{error}")
         return error.exit_code
-    print(f"\n{result.frames} in {result.output}, {result.seconds:.0f} s by {result.engine}")
+    print(f"\n{result.frames} in {result.output}, {result.seconds:.0f} s")
     for warning in result.warnings:
         print(f"warning: {warning}")
     return 0

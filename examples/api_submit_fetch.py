@@ -1,8 +1,9 @@
-"""Submit several shots, and fetch their frames later, also from another process.
+"""Submit several shots, and fetch their frames later.
 
 python examples/api_submit_fetch.py shots/ clean/
 
-Each folder in `shots/` is a shot: its plate is plate.####.exr, its matte the alpha of roto.####.exr.
+Each folder in `shots/` is a shot: its plate is plate.####.exr, and its matte is the
+alpha of roto.####.exr. `fetch_all` can run in another process, on another day.
 """
 
 import sys
@@ -13,25 +14,32 @@ import void_bridge
 
 def submit_all(shots: Path, out: Path) -> None:
     """Submit each shot and return when the server has all files."""
-    for shot in sorted(folder for folder in shots.iterdir() if folder.is_dir()):
-        plate, matte = shot / "plate.####.exr", f"{shot / 'roto.####.exr'}:A"
-        status = void_bridge.submit(plate, out / shot.name, remove=matte, engine="propagate", priority=20)
+    for shot in sorted(path for path in shots.iterdir() if path.is_dir()):
+        status = void_bridge.submit(
+            shot / "plate.####.exr",
+            out / shot.name,
+            remove=f"{shot / 'roto.####.exr'}:A",
+            engine="propagate",
+            priority=20,
+        )
         print(f"{shot.name} is job {status.id}, {status.frames} frames")
 
 
 def fetch_all(out: Path) -> int:
-    """Watch and fetch the jobs of all shots, and return the number of those that failed."""
+    """Watch and fetch the jobs of all shots, and return how many failed."""
     failed = 0
-    for job_file in sorted(out.glob("*/job.json")):  # submitted jobs, by whichever process
+    for job_file in sorted(out.glob("*/job.json")):  # each holds the id of its job
+        shot = job_file.parent.name
         for status in void_bridge.watch(job_file):
-            print(f"{job_file.parent.name} {status.state}, {status.frames_done} of {status.frames} frames")
+            frames = f"{status.frames_done} of {status.frames} frames"
+            print(f"{shot} {status.state}, {frames}")
         try:
             result = void_bridge.fetch(job_file)
         except void_bridge.VoidBridgeError as error:
-            print(f"{job_file.parent.name} failed: {error}")
+            print(f"{shot} failed: {error}")
             failed += 1
         else:
-            print(f"{job_file.parent.name} has {result.frames}, the first in {result.paths[0]}")
+            print(f"{shot} has {result.frames}, the first in {result.paths[0]}")
     return failed
 
 

@@ -42,12 +42,13 @@ exposure is measured. They are typed, and run on Python 3.9 and later.
 |---|---|---|
 | `plate` | `"plate.####.exr"`, `"clean/job.json"` | `Path`, `Sequence`, `Job` |
 | `output` | `"clean/"`, `"clean.####.exr"` | `Path` |
-| `remove`, `affected`, `keep`, `exclude`, `quadmask` | `"roto.####.exr"`, `"roto.####.exr:layer.A"` | `Path`, `Sequence`, `MatteSource` |
+| `remove` and the other mattes | `"roto.####.exr"`, `"roto.####.exr:layer.A"` | `Path`, `Sequence`, `MatteSource` |
 | `frames` | `"1001-1046"`, `"1-9x2,20"` | a number, a `range` or other numbers, `FrameRange` |
 | `colorspace` | `"ACEScg"` | `Colour`, with which no OpenColorIO is needed |
 | `job` of `watch`, `fetch`, `status`, `cancel` | an id, `"clean/job.json"` | `Path`, `JobStatus` |
 
-`MatteSource("roto.####.exr", "A", invert=True)` inverts a matte. All other [options of a job](options.md) are keywords
+The other mattes are `affected`, `keep`, `exclude` and `quadmask`. `MatteSource("roto.####.exr", "A", invert=True)`
+inverts a matte. All other [options of a job](options.md) are keywords
 of `remove` and `submit`, with `_` for `-`: `handles=8`, `condition_dilate=2`, `grain=False`, `exposure=None` for
 `auto`. Text is read as on the command line, so that `canvas="672x384"` is a width and a height.
 

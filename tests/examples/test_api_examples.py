@@ -56,7 +56,6 @@ def test_remove_shows_its_progress_and_says_where_the_frames_are(tmp_path, run, 
     assert len(progress) > 1 and progress[-1] == "done, 8 of 8 frames"
     (result,) = (line for line in lines if line.startswith("1001-1008"))
     assert result.startswith(f"1001-1008 in {tmp_path / 'clean' / 'plate_void.####.exr'}, ")
-    assert result.endswith("s by propagate")
     assert len(list((tmp_path / "clean").glob("plate_void.*.exr"))) == len(FRAMES)
 
 
