@@ -10,7 +10,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 # Without a notice about the next version of mkdocs.
 MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
-.PHONY: setup demo test check format docs bench torture clean
+.PHONY: setup demo test test-fast check format docs bench torture clean
 
 ## make demo: remove an object from footage of its own, through a real server (installs base and server, no torch)
 demo: $(VENV)/base.stamp
@@ -19,6 +19,10 @@ demo: $(VENV)/base.stamp
 ## make test: everything; what needs data that is not there skips, and says so
 test: $(VENV)/full.stamp
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+## make test-fast: a minute of tests while working: no torch, no integration, nothing slow
+test-fast: $(VENV)/full.stamp
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" tests/unit tests/hosts tests/golden
 
 ## make check: style, docstrings, names, types, import rules, the oldest Python that hosts run, dead links
 check: $(VENV)/full.stamp

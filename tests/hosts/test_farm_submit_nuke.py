@@ -18,7 +18,7 @@ from tests.hosts.shots_on_disk import FRAMES
 from void_bridge.config import Config
 from void_bridge.job import JobFile
 
-pytestmark = needs_shell
+pytestmark = [needs_shell, pytest.mark.slow]
 RANGE = f"{FRAMES[0]}-{FRAMES[-1]}"
 SECOND = "sh010_comp_VOIDRemove2_v001"
 

@@ -20,7 +20,7 @@ from void_bridge.config import Config
 from void_bridge.job import JobFile
 from void_bridge.pixels.exr import read_frame
 
-pytestmark = needs_shell
+pytestmark = [needs_shell, pytest.mark.slow]
 RANGE = f"{FRAMES[0]}-{FRAMES[-1]}"
 ON_FARM = f"openjd {JOB}"
 

@@ -23,6 +23,8 @@ from tests.support.live_server import eventually
 from void_bridge.connection import installation_id
 from void_bridge.errors import InputError, OutputError, UsageError
 
+pytestmark = pytest.mark.slow
+
 FOR_LINUX = ("--python", "3.11", "--platform", "linux-x86_64")
 SCRIPTS = {
     "VOID Remove.py": 'VOID_BRIDGE_HOME = ""\nprint(VOID_BRIDGE_HOME)\n',

@@ -29,6 +29,8 @@ from void_bridge.frames import FrameRange
 from void_bridge.job import Job, JobFile, MatteSource
 from void_bridge.pixels.exr import read_frame
 
+pytestmark = pytest.mark.slow
+
 FRAMES = range(1001, 1003)
 LONG = os.environ.get("VOID_BRIDGE_LONG_TESTS") == "1"
 BUNDLED = ("3.9", "3.10", "3.11", "3.12", "3.13") if LONG else ("3.9", "3.11")

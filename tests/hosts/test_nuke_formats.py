@@ -16,6 +16,8 @@ from void_bridge.pixels.box import Box
 from void_bridge.pixels.exr import read_frame
 from void_bridge.sequence import Sequence
 
+pytestmark = pytest.mark.slow
+
 FRAME = FRAMES[3]
 
 

@@ -14,6 +14,8 @@ from tests.hosts.shots_on_disk import FRAMES, HEIGHT
 from void_bridge.job import JobFile
 from void_bridge.pixels.exr import read_frame
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def nuke_run(served):

@@ -13,6 +13,8 @@ from tests.hosts.shots_on_disk import FRAMES, make_footage, point_hosts_at
 from void_bridge.job import JobFile
 from void_bridge.pixels.exr import read_frame
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def shot(served, footage, tmp_path):

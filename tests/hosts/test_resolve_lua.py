@@ -16,6 +16,8 @@ from tests.support.live_server import eventually, running, settings
 from void_bridge.job import JobFile
 from void_bridge.pixels.exr import read_frame
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = Path(__file__).parents[2] / "host_plugins" / "resolve" / "scripts" / "VOID Remove (free edition).lua"
 COMMAND = str(Path(sysconfig.get_path("scripts"), "void-bridge"))
 

@@ -6,6 +6,8 @@ import pytest
 
 from void_bridge.cli.main import main
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_folder_without_models_is_refused_and_no_page_is_written(tmp_path, capsys):
     page = tmp_path / "page.md"

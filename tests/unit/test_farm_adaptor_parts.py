@@ -18,6 +18,8 @@ from host_plugins.farm.adaptor.validation import check
 from tests.support.farm import BIN, Farm
 from void_bridge.errors import InternalError, UsageError
 
+pytestmark = pytest.mark.slow
+
 GOLDEN = Path(__file__).parents[1] / "golden/bundles/adaptor/expected/template.yaml"
 TASK = {"jobs": "/b/jobs", "shot": "sh010", "frames": "1001-1004"}
 

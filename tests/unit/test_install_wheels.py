@@ -15,6 +15,8 @@ from host_plugins.install.wheels import PLATFORMS, compiled_wheels, pure_wheels
 from tests.support.fake_wheels import make_wheelhouse
 from void_bridge.errors import InputError, UsageError
 
+pytestmark = pytest.mark.slow
+
 CONSTRAINTS = (Path(__file__).parents[2] / "constraints.txt").read_text().lower().split()
 
 

@@ -16,6 +16,8 @@ from gpu_server.footage import make_clip
 from tests.support.clips import Outcome, footage_clip, memory_job, outcome
 from void_bridge.errors import Cancelled
 
+pytestmark = pytest.mark.slow
+
 SIZE = {"height": 180, "width": 320}
 LEAST_DB = {"static": 36, "pan": 34, "pan_zoom_rotation": 32}
 

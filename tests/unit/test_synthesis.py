@@ -9,6 +9,8 @@ import pytest
 from gpu_server.engines.propagate.synthesis import synthesise
 from void_bridge.pixels.membrane import membrane, poisson
 
+pytestmark = pytest.mark.slow
+
 SIDE = 128
 
 

@@ -1,7 +1,7 @@
 """Loading takes no second copy in memory: the peak of the process against the size of the file.
 
 At full size by hand, with 12 GB of disk and 14 GB of memory to spare:
-VOID_BRIDGE_FULL_SIZE_DIR=/somewhere pytest tests/unit/test_void_checkpoint_memory.py
+VOID_BRIDGE_FULL_SIZE_DIR=/somewhere pytest tests/void/test_void_checkpoint_memory.py
 """
 
 from __future__ import annotations
