@@ -361,10 +361,10 @@ def test_after_release_every_block_is_computed_again(models):
 
 @pytest.fixture
 def compiler():
-    torch._dynamo.reset()
+    torch.compiler.reset()
     torch._dynamo.utils.counters.clear()
     yield torch._dynamo.utils.counters
-    torch._dynamo.reset()
+    torch.compiler.reset()
 
 
 @pytest.mark.parametrize("offload", ["none", "blocks"])
@@ -436,7 +436,7 @@ def test_compiled_code_is_kept_in_a_folder(models, compiler, tmp_path, monkeypat
     build_denoiser(models, 1, precision="float32", device="cpu", compiled=True, compile_cache=tmp_path)
     hits = []
     for _process in range(2):
-        torch._dynamo.reset()
+        torch.compiler.reset()
         small = TwoProducts()
         CompiledBlocks(small)
         for block in small.transformer_blocks:

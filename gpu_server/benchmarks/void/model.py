@@ -340,7 +340,7 @@ def _now(device: torch.device) -> float:
 
 def empty_device(device: torch.device) -> int:
     """Drop compiled graphs and free memory, and return the bytes of the device that are still allocated."""
-    torch._dynamo.reset()
+    torch.compiler.reset()
     gc.collect()
     if device.type != "cuda":
         return 0
