@@ -63,8 +63,8 @@ got an unknown option 'feater'; did you mean 'feather'?
 
 `on_progress` is called with a `RemovalProgress` while files are hashed and sent, and then at most five times a second.
 `on_frame` is called with the number and the path of each frame that was written, possibly from another thread.
-Ctrl-C during `remove` cancels the job. So does an exception that a callback raises; `remove` then raises it again.
-During `fetch` and `watch` the job goes on.
+Ctrl-C during `remove` cancels the job. So does an exception in a callback, unless it is a `VoidBridgeError` other than
+`Cancelled`; `remove` then raises it again. Ctrl-C during `fetch` or `watch` leaves the job alone.
 
 ## Errors
 

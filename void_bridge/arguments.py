@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import operator
 import os
-import reprlib
 from itertools import islice
 from numbers import Real
 from pathlib import Path
@@ -19,7 +18,7 @@ from void_bridge.options import Option, options_of
 from void_bridge.protocol.messages import JobStatus
 from void_bridge.resolution import Resolution
 from void_bridge.sequence import Sequence
-from void_bridge.typed import from_plain, nearest, to_plain
+from void_bridge.typed import from_plain, nearest, short_repr, to_plain
 
 PathArgument = Union[str, "os.PathLike[str]"]
 PlateArgument = Union[str, "os.PathLike[str]", Sequence, Job]
@@ -199,13 +198,13 @@ def _option(option: Option, value: object) -> object:
     elif option.kind == "choice" and _whole(value) is not None:
         value = str(value)
     if isinstance(value, str):
-        return option.parse(value)
-    is_real = isinstance(value, Real) and not isinstance(value, bool)
+        return option.parse(_unicode(option.name, value))
+    number = _number(value)
     accepted = {
         "flag": isinstance(value, bool),
         "integer": _whole(value) is not None,
-        "number": is_real,
-        "auto": is_real or value is None,
+        "number": number is not None,
+        "auto": number is not None or value is None,
     }
     if not accepted.get(option.kind):
         words = f"a whole number, {option.expected}" if option.kind == "integer" else option.expected
@@ -216,19 +215,37 @@ def _option(option: Option, value: object) -> object:
 def _path(name: str, value: object, expected: str) -> str:
     """Return a path as text. Raises UsageError."""
     path = os.fspath(value) if isinstance(value, (str, os.PathLike)) else None
-    if not isinstance(path, str) or not path:
+    if not isinstance(path, str) or not path or "\0" in path:
         raise _wrong(name, value, expected)
-    return path
+    return _unicode(name, path)
+
+
+def _unicode(name: str, text: str) -> str:
+    """Return text that a message can hold. Raises UsageError for halves of characters."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise _wrong(name, text, "text without half characters") from None
+    return text
 
 
 def _whole(value: Any) -> Optional[int]:
-    """Return a whole number, also one of numpy, or None for other values, True and False among them."""
+    """Return a whole number of 64 bits, also one of numpy, or None for other values, True and False among them."""
     try:
-        return None if isinstance(value, bool) else operator.index(value)
+        number = operator.index(value)
     except TypeError:
+        return None
+    return None if isinstance(value, bool) or not -(2**63) <= number < 2**63 else number
+
+
+def _number(value: object) -> Optional[float]:
+    """Return a number, also one of numpy, or None for other values, True and False among them."""
+    try:
+        return float(value) if isinstance(value, Real) and not isinstance(value, bool) else None
+    except OverflowError:
         return None
 
 
 def _wrong(name: str, value: object, expected: str) -> UsageError:
     """Return the error for an argument of a wrong type."""
-    return UsageError(f"{name}: got {reprlib.repr(value)}, expected {expected}")
+    return UsageError(f"{name}: got {short_repr(value)}, expected {expected}")

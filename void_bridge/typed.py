@@ -118,7 +118,7 @@ def _convert(hint: Any, value: Any, where: str, strict: bool, error: Type[VoidBr
 def _literal(allowed: Any, value: Any, where: str, error: Type[VoidBridgeError]) -> Any:
     if value in allowed and isinstance(value, (str, int)):
         return value
-    raise error(f"{where}: got {_short_repr(value)}, expected one of {', '.join(str(a) for a in allowed)}")
+    raise error(f"{where}: got {short_repr(value)}, expected one of {', '.join(str(a) for a in allowed)}")
 
 
 def _parsed(hint: Any, value: Any, where: str, error: Type[VoidBridgeError]) -> Any:
@@ -135,9 +135,9 @@ def _scalar(hint: Any, value: Any, where: str, error: Type[VoidBridgeError]) -> 
         raise error(f"{where}: got {value!r}, expected a whole number")
     checked = _expect(hint, value, where, error)
     if hint is str and not _is_unicode(checked):
-        raise error(f"{where}: got {_short_repr(value)}, expected text without half characters")
+        raise error(f"{where}: got {short_repr(value)}, expected text without half characters")
     if hint is int and not -_INT_LIMIT <= checked < _INT_LIMIT:
-        raise error(f"{where}: got {_short_repr(checked)}, which does not fit 64 bits")
+        raise error(f"{where}: got {short_repr(checked)}, which does not fit 64 bits")
     if hint is float and not math.isfinite(checked):
         raise error(f"{where}: got {value}, expected a finite number")
     return checked
@@ -167,7 +167,7 @@ def _expect(kind: Any, value: Any, where: str, error: Type[VoidBridgeError]) -> 
 
 
 def _kind(value: Any) -> str:
-    return f"{type(value).__name__} {_short_repr(value)}"
+    return f"{type(value).__name__} {short_repr(value)}"
 
 
 class _ShortRepr(reprlib.Repr):
@@ -181,6 +181,7 @@ class _ShortRepr(reprlib.Repr):
         return repr(x) if x.bit_length() < _DIGITS_MAX else f"a number of {x.bit_length()} bits"
 
 
-def _short_repr(value: Any) -> str:
+def short_repr(value: Any) -> str:
+    """Return a `repr` of at most 60 characters, also of values whose own would be huge or raise."""
     text = _ShortRepr().repr(value)
     return text if len(text) <= 60 else text[:57] + "..."

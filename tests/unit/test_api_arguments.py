@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
+import msgpack
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import void_bridge
 from tests.support.shots import COLOUR, write_matte, write_plate
@@ -27,9 +31,11 @@ from void_bridge.config import Config
 from void_bridge.errors import ConfigError, FrameRangeError, InputError, MissingFrames, UsageError
 from void_bridge.frames import FrameRange
 from void_bridge.job import Job, JobFile, MatteSource
+from void_bridge.options import options_of
 from void_bridge.protocol.messages import JobStatus
 from void_bridge.resolution import Resolution
 from void_bridge.sequence import Sequence
+from void_bridge.typed import from_plain, to_plain
 
 FRAMES = range(1001, 1005)
 ARGUMENTS = ("plate", "output", "frames", "colorspace", "priority")
@@ -239,6 +245,48 @@ def test_other_options_are_refused(option, value, message):
     with pytest.raises(UsageError) as caught:
         convert_options({option: value}, others=ARGUMENTS)
     assert message in str(caught.value)
+
+
+VALUES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.fractions(),
+    st.text(st.characters(exclude_categories=())),
+    st.binary(),
+    st.lists(st.integers(-5, 5) | st.text() | st.floats(), max_size=3),
+    st.dictionaries(st.text(), st.integers(), max_size=2),
+    st.sampled_from(
+        [10**5000, -(10**5000), Fraction(10**5000), 1j, object(), Path("a"), FrameRange([1]), "auto", "\0"]
+    ),
+)
+
+
+@given(name=st.sampled_from([each.name for each in options_of(Job)]), value=VALUES)
+def test_any_value_of_an_option_is_converted_or_refused(name, value):
+    try:
+        values = convert_options({name: value})
+        if not isinstance(values.get(name), MatteSource):
+            values["remove"] = MatteSource("roto.####.exr")
+        exposure = values.pop("exposure", None)
+        job = Job("p.####.exr", FrameRange([1]), "o.####.exr", replace(COLOUR, exposure=exposure), **values)
+        assert from_plain(Job, msgpack.unpackb(msgpack.packb(to_plain(job)))) == job
+    except UsageError as error:
+        assert error.message
+
+
+@given(value=VALUES)
+def test_any_frames_job_or_colour_are_converted_or_refused(value):
+    for convert in (convert_frames, convert_job_id, convert_output):
+        try:
+            convert(value)
+        except UsageError as error:
+            assert error.message
+    for arguments in ({"plate": value}, {"colorspace": value}, {"output": value}):
+        given = {"plate": "none.####.exr", "output": "out", "frames": 1, "colorspace": COLOUR, **arguments}
+        with pytest.raises((UsageError, InputError)):
+            convert_job(**given, options={"remove": "none.####.exr"}, config=Config())
 
 
 # --- the rest --------------------------------------------------------------------------------------
