@@ -144,6 +144,35 @@ def test_an_exception_in_on_frame_cancels_the_job(tmp_path, server, shot):
     assert state_of(tmp_path, server) in ("cancelled", "done")
 
 
+def test_an_interrupted_fetch_leaves_the_job_alone(tmp_path, server, shot):
+    def stop(progress: RemovalProgress) -> None:
+        raise KeyboardInterrupt
+
+    gate = tmp_path / "gate"
+    status = void_bridge.submit(**shot, config=server, prompt=script(gate=str(gate)))
+    with pytest.raises(KeyboardInterrupt):
+        void_bridge.fetch(status, config=server, on_progress=stop)
+    gate.touch()
+    assert void_bridge.fetch(status, config=server).state == "done"
+
+
+def test_a_frame_that_cannot_be_written_leaves_the_job_alone(tmp_path, server, shot):
+    other = tmp_path / "out" / "clean.1003.exr"
+
+    def hinder(frame, path):
+        if frame == 1001:
+            other.write_bytes(b"of another job")
+            gate.touch()
+
+    gate = tmp_path / "gate"
+    with pytest.raises(OutputError, match=r"clean\.1003\.exr is not frame 1003 of job"):
+        void_bridge.remove(**shot, config=server, prompt=script(gate=str(gate), gate_at=1002), on_frame=hinder)
+    *_, last = void_bridge.watch(tmp_path / "out" / "job.json", config=server)
+    assert last.state == "done"
+    other.unlink()
+    assert len(void_bridge.fetch(last, config=server).paths) == 4
+
+
 def test_a_cancelled_job_raises_cancelled(tmp_path, server, shot):
     status = void_bridge.submit(**shot, config=server, prompt=script(gate=str(tmp_path / "never")))
     canceller = threading.Timer(0, void_bridge.cancel, (status.id,), {"config": server})
