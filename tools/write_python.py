@@ -54,7 +54,7 @@ of `remove` and `submit`, with `_` for `-`: `handles=8`, `condition_dilate=2`, `
 
 An argument of a wrong type raises `UsageError`, which names it, before a server is asked:
 
-```
+```text
 frames: got 3.5, expected a range such as '1001-1046', or whole numbers
 got an unknown option 'feater'; did you mean 'feather'?
 ```

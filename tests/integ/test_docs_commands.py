@@ -143,6 +143,6 @@ def test_the_commands_of_a_page_run_as_printed(page, tmp_path, environment, foot
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_each_block_of_commands_says_whether_it_runs(page):
     unmarked = [block.place for block in blocks(page) if not block.mark]
-    assert not unmarked, "a comment before the block is missing: <!-- run -->, <!-- run: after demo --> or <!-- not run: why -->"
+    assert not unmarked, "expected <!-- run -->, <!-- run: after demo --> or <!-- not run: why --> before the block"
     unnamed = [place for fence, _, place in fences(page) if not fence["info"].strip()]
-    assert not unnamed, "name the language of these blocks: bash, text, python, toml, ..."
+    assert not unnamed, "expected the language of the block: bash, text, python, toml, ..."
