@@ -12,7 +12,7 @@ MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 .PHONY: setup demo test test-fast check format docs bench torture clean
 
-## make demo: remove an object from footage of its own, through a real server (installs base and server, no torch)
+## make demo: render a test shot, remove its object through a server, and measure the result (installs base and server, no torch)
 demo: $(VENV)/base.stamp
 	$(BIN)/void-bridge demo --out demo_out
 

@@ -37,11 +37,18 @@ def _configure(parser: argparse.ArgumentParser) -> None:
         nargs="*",
         choices=tuple(_SECTIONS),
         metavar="PART",
-        help=f"any of {', '.join(_SECTIONS)}; default: all",
+        help=f"parts to measure: {', '.join(_SECTIONS)} (default: all)",
     )
-    parser.add_argument("--out", type=Path, metavar="FILE", help="write the page here too (Markdown)")
-    parser.add_argument("--pairs", type=int, default=5, help="interleaved pairs of a loop (default %(default)s)")
-    parser.add_argument("--work", type=Path, metavar="DIR", help="where to work; takes 12 GB (default: temporary)")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="also write the page to this Markdown file")
+    parser.add_argument(
+        "--pairs",
+        type=int,
+        default=5,
+        help="interleaved pairs of runs that a ratio is measured from (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--work", type=Path, metavar="DIR", help="folder for temporary files, 12 GB (default: the system's)"
+    )
     void_options.add_arguments(parser.add_argument_group("void"))
 
 
@@ -200,4 +207,4 @@ _SECTIONS: dict[str, Callable[[Path, argparse.Namespace], Iterator[str]]] = {
     "void": _void,
 }
 
-COMMAND = Command("bench", "measure speed and memory, and write the page of benchmarks", _configure, _run)
+COMMAND = Command("bench", "measure speed and memory, and write the benchmarks page", _configure, _run)

@@ -65,9 +65,11 @@ class DemoSequences:
 
 def _configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    parser.add_argument("--out", type=Path, default=Path("void_demo"), metavar="DIR", help="folder to make")
-    parser.add_argument("--size", default="960x540", metavar="WIDTHxHEIGHT", help="size (default %(default)s)")
-    parser.add_argument("--length", type=int, default=24, metavar="N", help="frames (default %(default)s)")
+    parser.add_argument("--out", type=Path, default=Path("void_demo"), metavar="DIR", help="folder to create")
+    parser.add_argument(
+        "--size", default="960x540", metavar="WIDTHxHEIGHT", help="size of the footage (default: %(default)s)"
+    )
+    parser.add_argument("--length", type=int, default=24, metavar="N", help="number of frames (default: %(default)s)")
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -78,7 +80,7 @@ def _run(args: argparse.Namespace) -> int:
     sequences = DemoSequences(args.out.absolute())
     for folder in ("plate", "roto", "clean"):
         shutil.rmtree(sequences.out / folder, ignore_errors=True)
-    console.print(f"making {args.length} frames of {args.size} HDR footage in {sequences.out}")
+    console.print(f"rendering {args.length} frames of {args.size} HDR footage to {sequences.out}")
     _write_footage(scene, sequences)
     code = _remove(sequences)
     if code:
@@ -88,7 +90,7 @@ def _run(args: argparse.Namespace) -> int:
     (sequences.out / "report.md").write_text(report, encoding="utf-8")
     _write_sheet(scene, sequences)
     console.print(report, markup=False, highlight=False)
-    console.print(f"look at {sequences.out / 'contact_sheet.png'}", soft_wrap=True)
+    console.print(f"compare the frames in {sequences.out / 'contact_sheet.png'}", soft_wrap=True)
     return 0
 
 
@@ -194,4 +196,6 @@ def _write_sheet(scene: Scene, sequences: DemoSequences) -> None:
     cv2.imwrite(str(sequences.out / "contact_sheet.png"), sheet[:, :, ::-1])
 
 
-COMMAND = Command("demo", "remove an object from footage of its own, through a real server", _configure, _run)
+COMMAND = Command(
+    "demo", "render a test shot, remove its object through a server, and measure the result", _configure, _run
+)

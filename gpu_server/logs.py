@@ -232,7 +232,7 @@ class _Stream(logging.StreamHandler[IO[str]]):
 
 
 def _missing(count: int) -> logging.LogRecord:
-    words = f"{count} lines are missing here: they could not be written"
+    words = f"{count} log lines are missing here: they could not be written"
     return logging.LogRecord(__name__, logging.ERROR, "", 0, words, (), None)
 
 

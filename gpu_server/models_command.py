@@ -26,14 +26,14 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     """Add the actions and their options."""
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     for name, text, configure, run in (
-        ("check", "say what is there, whether it is whole, and what to get", _configure_check, _check),
-        ("fetch", "get the published weights from the hub", _configure_fetch, _fetch),
-        ("init-tiny", "write a tiny random checkpoint", _configure_init_tiny, _init_tiny),
-        ("plan", "say what of the model lies where on a GPU, with bytes", plan_command.configure, plan_command.run),
+        ("check", "check that the weights are complete, and list what is missing", _configure_check, _check),
+        ("fetch", "download the published weights from Hugging Face", _configure_fetch, _fetch),
+        ("init-tiny", "write a tiny checkpoint of random weights, for tests", _configure_init_tiny, _init_tiny),
+        ("plan", "show how the model would use the memory of a GPU", plan_command.configure, plan_command.run),
     ):
         child = actions.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
         configure(child)
-        child.add_argument("--json", action="store_true", help="print one line of JSON")
+        child.add_argument("--json", action="store_true", help="print one line of JSON on standard output")
         child.set_defaults(act=run)
 
 
@@ -45,10 +45,14 @@ def _run(arguments: argparse.Namespace) -> int:
 def _configure_check(parser: argparse.ArgumentParser) -> None:
     """Add the options of `check`, which `fetch` shares."""
     parser.add_argument(
-        "folder", nargs="?", type=Path, metavar="DIR", help="the models folder (default: models of the configuration)"
+        "folder", nargs="?", type=Path, metavar="DIR", help="the models folder (default: models in the configuration)"
     )
     parser.add_argument(
-        "--passes", type=int, choices=(1, 2), default=2, help="1: pass 1 alone; 2: both (default %(default)s)"
+        "--passes",
+        type=int,
+        choices=(1, 2),
+        default=2,
+        help="number of passes: 1, or 2 for both (default: %(default)s)",
     )
 
 
@@ -64,11 +68,21 @@ def _configure_fetch(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--base-weights",
         action="store_true",
-        help="the transformer of the base, too: 11 GB that only a checkpoint of 33 channels needs",
+        help="also download the transformer of the base: 11 GB, needed only by a checkpoint of 33 channels",
     )
-    parser.add_argument("--base-repo", default=BASE_REPOSITORY, metavar="REPO", help="default %(default)s")
-    parser.add_argument("--passes-repo", default=PASSES_REPOSITORY, metavar="REPO", help="default %(default)s")
-    parser.add_argument("--revision", metavar="REV", help="a branch, tag or commit of both (default: main)")
+    parser.add_argument(
+        "--base-repo",
+        default=BASE_REPOSITORY,
+        metavar="REPO",
+        help="repository of the base model (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--passes-repo",
+        default=PASSES_REPOSITORY,
+        metavar="REPO",
+        help="repository of the passes (default: %(default)s)",
+    )
+    parser.add_argument("--revision", metavar="REV", help="branch, tag or commit of both repositories (default: main)")
 
 
 def _fetch(arguments: argparse.Namespace) -> int:
@@ -76,22 +90,20 @@ def _fetch(arguments: argparse.Namespace) -> int:
     try:
         from gpu_server.engines.void.checkpoint.fetch import Hub, check_disk, fetch, wanted_files
     except ImportError as exc:
-        raise UsageError(f"fetching needs {exc.name}; install void-bridge[void]") from exc
+        raise UsageError(f"downloading needs {exc.name}; install void-bridge[void]") from exc
     folder = _models_folder(arguments)
     passes = range(1, arguments.passes + 1)
     hub, base, own = Hub(arguments.revision), arguments.base_repo, arguments.passes_repo
     try:
         files = wanted_files(hub, folder, passes, arguments.base_weights, base, own)
     except NoServer as exc:
-        by_hand = (
-            f"{base} belongs into {resolve(folder).base}, {', '.join(map(pass_name, passes))} of {own} into {folder}"
-        )
-        raise NoServer(f"{exc.message}; by hand: {by_hand}") from exc
+        by_hand = f"copy {base} to {resolve(folder).base}, and {', '.join(map(pass_name, passes))} of {own} to {folder}"
+        raise NoServer(f"{exc.message}; or without this command: {by_hand}") from exc
     missing = check_disk(files, folder)
-    say(f"{len(files)} files, {missing / 1e9:.2f} GB to come, into {folder}")
+    say(f"{len(files)} files, {missing / 1e9:.2f} GB to download, to {folder}")
     for file in (file for file in files if not file.is_there):
         size_gb = file.hub_file.size / 1e9
-        say(f"fetching {file.hub_file.path} ({size_gb:.2f} GB), {file.partial_bytes:,} bytes are there")
+        say(f"downloading {file.hub_file.path} ({size_gb:.2f} GB, {file.partial_bytes:,} bytes are already on disk)")
         fetch(hub, file)
     return _report(folder, check_parts(folder, passes), arguments, fetched_bytes=missing)
 
@@ -99,7 +111,12 @@ def _fetch(arguments: argparse.Namespace) -> int:
 def _configure_init_tiny(parser: argparse.ArgumentParser) -> None:
     """Add the options of `init-tiny`."""
     parser.add_argument("folder", type=Path, metavar="DIR", help="a new or empty folder")
-    parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same bytes (default %(default)s)")
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        help="seed of the weights; the same seed gives the same bytes (default: %(default)s)",
+    )
 
 
 def _init_tiny(arguments: argparse.Namespace) -> int:
@@ -111,7 +128,7 @@ def _init_tiny(arguments: argparse.Namespace) -> int:
     outcome: CommandOutcome = arguments.outcome
     outcome.set_without_job(folder=str(folder), seed=arguments.seed)
     outcome.summary(
-        f"wrote a tiny random checkpoint to {folder}: it removes nothing, but runs as the published one does"
+        f"wrote a tiny random checkpoint to {folder}: it runs as the published one does, but its results are noise"
     )
     return 0
 
@@ -134,7 +151,7 @@ def _report(folder: Path, parts: Sequence[CheckedPart], arguments: argparse.Name
 def _print_parts(folder: Path, parts: Sequence[CheckedPart]) -> None:
     """Print a table of the parts, then the files to get, then the licences."""
     console = Console()
-    table = Table("part", "state", "what is there", title=str(folder), title_justify="left", box=None, pad_edge=False)
+    table = Table("part", "state", "found", title=str(folder), title_justify="left", box=None, pad_edge=False)
     for part in parts:
         size = f", {part.size / 1e9:.2f} GB" if part.size >= 1e8 else ""
         table.add_row(Text(part.part), Text(part.state, _STYLES[part.state]), Text(part.detail + size))
@@ -147,7 +164,9 @@ def _print_parts(folder: Path, parts: Sequence[CheckedPart]) -> None:
         names = ", ".join(part.part for part in parts if part.licence == licence)
         console.print(f"licence of {names}: {licence}", markup=False, highlight=False, soft_wrap=True)
     if any(part.fix for part in parts):
-        say("void-bridge models fetch gets what is missing, and goes on where a download stopped")
+        say("void-bridge models fetch downloads the missing files, and resumes a download that stopped")
 
 
-COMMAND = Command("models", "check, fetch, make and plan for the weights of the void engine", _configure, _run)
+COMMAND = Command(
+    "models", "check, download or create the weights of the void engine, or plan its memory", _configure, _run
+)

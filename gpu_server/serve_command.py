@@ -16,12 +16,14 @@ from void_bridge.version import __version__
 
 
 def _configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--bind", metavar="URL", help="address to listen on; other than loopback needs keys")
-    parser.add_argument("--spool", metavar="DIR", help="folder for jobs in the making and their results")
-    parser.add_argument("--models", metavar="DIR", help="folder of model weights")
-    parser.add_argument("--workers", metavar="N", type=int, help="worker processes, one for each device")
-    parser.add_argument("--metrics-port", metavar="PORT", type=int, help="of 127.0.0.1, for Prometheus (default: none)")
-    parser.add_argument("--log-format", metavar="text|json", help="of the log's lines (default: text)")
+    parser.add_argument("--bind", metavar="URL", help="URL to listen on; an address other than loopback needs keys")
+    parser.add_argument("--spool", metavar="DIR", help="folder of the jobs' inputs and results")
+    parser.add_argument("--models", metavar="DIR", help="folder of the model weights")
+    parser.add_argument("--workers", metavar="N", type=int, help="number of worker processes, one for each device")
+    parser.add_argument(
+        "--metrics-port", metavar="PORT", type=int, help="port on 127.0.0.1 for Prometheus metrics (default: none)"
+    )
+    parser.add_argument("--log-format", metavar="text|json", help="format of the log lines (default: text)")
     parser.add_argument("--autostarted", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--installation", help=argparse.SUPPRESS)
 
@@ -45,9 +47,9 @@ def _check_installation(expected: str) -> None:
     """
     if installation_id() != expected:
         raise VersionMismatch(
-            "the plug-in was installed from another version or another place than this server's: run void-bridge "
+            "the plug-in was installed by another version or installation than this server's: run void-bridge "
             f"install nuke (or resolve) again; it expects {expected}, this is {installation_id()} ({__version__})"
         )
 
 
-COMMAND = Command("serve", "run a server that keeps its engines ready", _configure, _run)
+COMMAND = Command("serve", "run a server that processes jobs until it is stopped", _configure, _run)

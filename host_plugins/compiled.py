@@ -44,4 +44,4 @@ def add_packages(home: str) -> str:
             sys.path.append(folder)
     if compiled.is_dir() or find_spec("zmq"):
         return ""
-    return f"no packages for Python {python} on {platform_name()}; run void-bridge install with --python {python}"
+    return f"found no packages for Python {python} on {platform_name()}; run void-bridge install with --python {python}"

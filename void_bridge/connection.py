@@ -128,7 +128,7 @@ def make_private_folder(folder: Path) -> None:
     check_parent_folders(folder)
     facts = os.lstat(folder)
     if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != os.getuid():
-        raise Refused(f"{folder} is not a folder of this user's own; set VOID_BRIDGE_RUNTIME_DIR to one that is")
+        raise Refused(f"{folder} does not belong to this user; set VOID_BRIDGE_RUNTIME_DIR to a folder that does")
     if stat.S_IMODE(facts.st_mode) != 0o700:
         folder.chmod(0o700)
 
@@ -140,7 +140,7 @@ def check_parent_folders(folder: Path) -> None:
     for above in folder.resolve().parents:
         mode = above.stat().st_mode if above.exists() else 0
         if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
-            raise Refused(f"everybody can exchange {folder}, as {above} is open to all; chmod o-w that, or use another")
+            raise Refused(f"every user can replace {folder}, because {above} is writable for all; run chmod o-w on it")
 
 
 def _check_private(facts: os.stat_result, path: Path) -> None:

@@ -35,7 +35,7 @@ class FrameRange:
         object.__setattr__(self, "_frames", _compact(sorted(set(frames))))
 
     def __setattr__(self, name: str, value: object) -> None:
-        raise AttributeError("a FrameRange does not change; make another")
+        raise AttributeError("a FrameRange cannot be changed; create another")
 
     @classmethod
     def parse(cls, text: str) -> FrameRange:

@@ -79,9 +79,9 @@ class Colour:
         high=20,
         unit="stops",
         group="Colour",
-        help="stops that bring the plate to normal; auto measures them once",
+        help="stops that bring the plate to a normal exposure; auto: measure them once",
         label="exposure",
-        tip="Stops that bring the plate to normal for the model; auto measures them once.",
+        tip="Stops that bring the plate to a normal exposure for the model. auto: measure them once.",
         engines=("void",),
     )
 
@@ -107,56 +107,58 @@ class Job:
     output: str
     colour: Colour
     remove: Optional[MatteSource] = option(
-        None, kind="matte", group="Mattes", help="the object", label="remove", tip="The object."
+        None, kind="matte", group="Mattes", help="the object to remove", label="remove", tip="The object to remove."
     )
     affected: Optional[MatteSource] = option(
         None,
         kind="matte",
         group="Mattes",
-        help="where things are touched, and where they will go",
+        help="shadows, reflections, and the full path of anything that will move or fall",
         label="affected",
-        tip="Where things are touched, and where they will go: where they start, move and land.",
+        tip="Shadows, reflections, and the full path of anything that will move or fall.",
     )
     keep: Optional[MatteSource] = option(
         None,
         kind="matte",
         group="Mattes",
-        help="wins over everything, such as a foreground actor",
+        help="a foreground that must not change, such as an actor in front",
         label="keep",
-        tip="Wins over everything: a foreground actor.",
+        tip="A foreground that must not change, such as an actor in front.",
     )
-    exclude: Optional[MatteSource] = option(None, kind="matte", group="Mattes", help="never a source of pixels")
+    exclude: Optional[MatteSource] = option(
+        None, kind="matte", group="Mattes", help="pixels that must never be used as a source"
+    )
     quadmask: Optional[MatteSource] = option(
         None,
         kind="matte",
         group="Mattes",
-        help="one made mask (0 object, 63 overlap, 127 affected, 255 keep) in place of the mattes",
+        help="one mask with four values: 0 object, 63 overlap, 127 affected, 255 keep; replaces the mattes",
     )
     handles: int = option(
         0,
         high=10_000,
         group="Frames",
-        help="frames read beyond both ends, where there are any",
+        help="extra frames to read before and after the range, where the plate has them",
         label="handles",
-        tip="Frames read beyond both ends, where the plate has more than the range. They often show what the cut "
-        "hides. Not delivered.",
+        tip="Extra frames to read before and after the range, where the plate has them. They often show the background "
+        "that the object hides within the range. They are not delivered.",
     )
-    deliver_handles: bool = option(False, group="Frames", help="write the handles too")
+    deliver_handles: bool = option(False, group="Frames", help="also write the handles")
     engine: str = option(
         "auto",
         choices=tuple((name, name) for name in ("auto", "propagate", "void")),
         is_open=True,
         group="Engine",
-        help="auto, propagate, void, or another that the server has",
+        help="auto, propagate, void, or another engine of the server",
         label="engine",
-        tip="propagate: real pixels from the other frames, on any machine. void: the model, which also removes what "
-        "the object did to the scene; needs its weights and a GPU. auto: void where it can run.",
+        tip="propagate: fill with real pixels from other frames, on any machine. void: the model, which also removes "
+        "the object's effects on the scene; it needs its weights and a GPU. auto: void where it can run.",
     )
     prompt: str = option(
         "",
         kind="lines",
         group="Scene",
-        help="what is there once the object is gone",
+        help="describe the scene after the removal, such as 'an empty sofa in a living room'",
         label="Scene after removal",
         tip="What is there once the object is gone: 'an empty sofa in a living room'. Describe, don't command.",
         engines=("void",),
@@ -164,87 +166,91 @@ class Job:
     passes: Literal["auto", "1", "2"] = option(
         "auto",
         group="Engine",
-        help="passes of the void engine; auto: a second one where made-up things change their shape",
+        help="number of passes; auto: run a second one if generated objects change shape",
         label="passes",
-        tip="Of the void engine. auto: a second pass where made-up things change their shape.",
+        tip="Number of passes of the void engine. auto: run a second one if generated objects change shape.",
         engines=("void",),
     )
     fill: Literal["model", "hybrid"] = option(
         "model",
         group="Engine",
-        help="hybrid: real pixels where another frame saw them",
+        help="hybrid: use real pixels where another frame shows the background",
         label="fill",
-        tip="hybrid: real pixels where only the object hid the background and another frame saw it.",
+        tip="model: every pixel comes from the model. hybrid: real pixels where another frame shows the background.",
         engines=("void",),
     )
     seed: int = option(
         0,
         high=2**63 - 1,
         group="Engine",
-        help="of every draw; the same number gives the same pixels",
+        help="seed of the random numbers; the same seed gives the same pixels",
         label="seed",
-        tip="Another number, another take. The same number gives the same pixels.",
+        tip="Change the number for another take. The same number gives the same pixels.",
     )
     threshold: float = option(
         0.5,
         high=1,
         exclusive=True,
         group="Pixels",
-        help="where a matte counts for the engine",
+        help="lowest matte value that counts for the engine",
         engines=("void",),
     )
     condition_dilate: int = option(
-        0, high=1_000, unit="px", group="Pixels", help="grow the object for the engine alone", engines=("void",)
+        0, high=1_000, unit="px", group="Pixels", help="grow the remove matte for the engine only", engines=("void",)
     )
     dilate: int = option(
         0,
         high=1_000,
         unit="px",
         group="Pixels",
-        help="grow what may change, at full weight",
+        help="grow the paste matte, the area in which pixels may change, at full weight",
         label="dilate",
-        tip="Pixels of the plate by which what may change grows, at full weight.",
+        tip="Plate pixels by which the paste matte, the area in which pixels may change, grows at full weight.",
     )
     feather: int = option(
         4,
         high=1_000,
         unit="px",
         group="Pixels",
-        help="grow it further, fading out",
+        help="grow the paste matte further, and fade it out",
         label="feather",
-        tip="Pixels of the plate by which it grows further, fading out.",
+        tip="Plate pixels by which the paste matte grows further and fades out.",
     )
-    paste: Literal["drawn", "snapped"] = option("drawn", group="Pixels", help="what may change")
+    paste: Literal["drawn", "snapped"] = option(
+        "drawn",
+        group="Pixels",
+        help="area in which pixels may change; drawn: the mattes, snapped: also the blocks of the quadmask",
+    )
     grain: bool = option(
         True,
         group="Pixels",
-        help="regrain where interpolation took it",
+        help="restore the plate's grain where interpolation removed it",
         label="grain",
-        tip="Give the plate's grain back where interpolation took it.",
+        tip="Restore the plate's grain where interpolation removed it.",
     )
     canvas: str = option(
         "384x672",
         kind="size",
         group="Engine",
-        help="the model's frame, in multiples of 16",
+        help="size of the model's frame, in multiples of 16",
         label="canvas",
-        tip="Width x height of the picture that the model works on, multiples of 16, such as 672x384.",
+        tip="Width x height of the model's frame, in multiples of 16, such as 672x384.",
         engines=("void",),
     )
     framing: Literal["held", "moving"] = option(
         "held",
         group="Engine",
-        help="moving: the crop follows what is drawn",
+        help="held: one crop for the shot; moving: the crop follows the mattes",
         label="framing",
-        tip="The crop that the model sees: one for the shot, or one that follows what is drawn.",
+        tip="Crop that the model sees. held: one for the whole shot. moving: it follows the mattes.",
         engines=("void",),
     )
     confidence: bool = option(
         False,
         group="Pixels",
-        help="write a confidence channel",
+        help="write a confidence channel: 1 seen in another frame, 0 generated",
         label="confidence",
-        tip="Also deliver a channel: 1 seen in another frame, 0 made up.",
+        tip="Also write a confidence channel: 1 seen in another frame, 0 generated.",
     )
     steps: int = option(
         30,
@@ -253,7 +259,7 @@ class Job:
         group="Model",
         help="denoising steps of each pass",
         label="steps",
-        tip="Quality: denoising steps of each pass. Time grows with it.",
+        tip="Denoising steps of each pass. More steps take more time.",
         engines=("void",),
     )
     guidance: Optional[float] = option(
@@ -261,43 +267,48 @@ class Job:
         low=1,
         high=100,
         group="Model",
-        help="guidance scale, 1: none; auto: 1 in pass 1, 6 in pass 2",
+        help="guidance scale; 1: no guidance; auto: 1 in pass 1, 6 in pass 2",
         engines=("void",),
     )
     precision: Literal["auto", Precision] = option(
         "auto",
         group="Model",
-        help="how the model computes; auto takes what fits the device",
+        help="number format of the model; auto: one that fits the device",
         label="precision",
-        tip="Quality: how the model computes. auto takes what fits the GPU.",
+        tip="Number format of the model. auto: one that fits the GPU.",
         engines=("void",),
     )
     attention: str = option(
-        "sdpa", group="Model", help="sdpa, sdpa-cudnn, or another that is installed", engines=("void",)
+        "sdpa",
+        group="Model",
+        help="attention kernel: sdpa, sdpa-cudnn, or another that is installed",
+        engines=("void",),
     )
-    step_cache: str = option("off", group="Model", help="skip what hardly changes between steps", engines=("void",))
-    flow: Literal["auto", "dis", "raft"] = option("auto", group="Model", help="optical flow", engines=("void",))
+    step_cache: str = option(
+        "off", group="Model", help="skip blocks of the model that hardly change between steps", engines=("void",)
+    )
+    flow: Literal["auto", "dis", "raft"] = option("auto", group="Model", help="optical flow method", engines=("void",))
     model_fps: Literal["native", "12"] = option(
         "native",
         group="Model",
-        help="12: as in training; frames between by flow",
+        help="12: the frame rate of the training; frames between are interpolated by optical flow",
         label="model frame rate",
-        tip="12: the model sees twelve frames a second, the rate at which it learned how things fall; those between "
-        "are carried by flow.",
+        tip="12: the model sees 12 frames a second, the rate at which it learned how things fall. The frames between "
+        "are interpolated by optical flow.",
         engines=("void",),
     )
     pad: Literal["even", "reference"] = option(
         "even",
         group="Model",
-        help="fill a short shot up to a whole pair of latents, or to the reference's 85 frames",
+        help="pad a short shot to a whole pair of latents (even) or to 85 frames (reference)",
         engines=("void",),
     )
     full_fill: bool = option(
         False,
         group="Pixels",
-        help="write the unmasked fill as the layer void_bridge_fill",
+        help="write the engine's image without the paste matte as the layer void_bridge_fill",
         label="unmasked fill",
-        tip="Also deliver the engine's picture without the paste matte.",
+        tip="Also write the engine's image without the paste matte, as the layer void_bridge_fill.",
     )
     only: Optional[FrameRange] = None
 

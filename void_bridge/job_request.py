@@ -113,7 +113,7 @@ def plate_colour(space: Union[str, Colour, None], base: Optional[Job], first_fra
         from void_bridge.pixels.exr_header import read_info
     except ImportError as exc:
         raise UsageError(
-            f"cannot tell the plate's colour without {exc.name}; install void-bridge[server], or give a job.json"
+            f"cannot read the plate's colour space without {exc.name}; install void-bridge[server], or give a job.json"
         ) from exc
     ocio = config.ocio or (base.colour.config if base else None)
     colour = resolve_colour(space, ocio, header=read_info(first_frame).picture.attributes)

@@ -23,7 +23,7 @@ from void_bridge.connection import check_parent_folders
 from void_bridge.errors import Refused
 from void_bridge.real_paths import read_small_file
 
-_AGAIN = "remove it and make it again with void-bridge keys new"
+_AGAIN = "remove it and create it again with void-bridge keys new"
 _LINE = re.compile(r"""^\s*(public|secret)-key\s*=\s*["']?([0-9A-Za-z.\-:+=^!/*?&<>()\[\]{}@%$#]{40})["']?\s*$""", re.M)
 
 
@@ -45,7 +45,7 @@ def read_public(path: Path) -> str:
     """
     found = _read_keys(path, forbidden=0o022)
     if "secret" in found:
-        raise Refused(f"{path} holds a secret key, which nobody else should have; put the .key file there instead")
+        raise Refused(f"{path} holds a secret key, which must stay with its owner; put the .key file there instead")
     return found["public"]
 
 
@@ -71,13 +71,15 @@ def check_folder(folder: Path) -> None:
         real = folder.resolve(strict=True)
         facts = real.stat()
     except OSError as exc:
-        raise Refused(f"cannot read the folder of keys {folder}: {exc.strerror}; make it with keys new") from exc
+        raise Refused(
+            f"cannot read the folder of keys {folder}: {exc.strerror}; create it with void-bridge keys new"
+        ) from exc
     if not stat.S_ISDIR(facts.st_mode):
-        raise Refused(f"{folder} is not a folder; make one with void-bridge keys new")
+        raise Refused(f"{folder} is not a folder; create one with void-bridge keys new")
     if facts.st_uid not in (os.getuid(), 0):
         raise Refused(f"the folder of keys {folder} belongs to another user; use one of your own")
     if facts.st_mode & 0o022:
-        raise Refused(f"others can put keys into {folder}; look at what is there, then chmod go-w it")
+        raise Refused(f"others can put keys into {folder}; check its files, then run chmod go-w on it")
     check_parent_folders(folder)
 
 
@@ -98,8 +100,8 @@ def _read_keys(path: Path, forbidden: int) -> dict[str, str]:
         content = read_small_file(path, lambda facts: _check_owned(facts, path, forbidden))
     except OSError as exc:
         if exc.errno == errno.ELOOP:
-            raise Refused(f"key {path} is a link, whose target others may change; copy the file there") from exc
-        raise Refused(f"cannot read key {path}: {exc.strerror}; make it with void-bridge keys new") from exc
+            raise Refused(f"key {path} is a link, whose target others may change; copy the file instead") from exc
+        raise Refused(f"cannot read key {path}: {exc.strerror}; create it with void-bridge keys new") from exc
     found = {match[1]: match[2] for match in _LINE.finditer(content.decode("utf-8", "replace"))}
     if "public" not in found:
         raise Refused(f"cannot read key {path}: no public key in it; {_AGAIN}")
@@ -113,8 +115,10 @@ def _check_owned(facts: os.stat_result, path: Path, forbidden: int) -> None:
     if os.name == "nt":
         return
     if facts.st_uid not in (os.getuid(), 0):
-        raise Refused(f"key {path} belongs to another user; copy it, so that it is yours")
+        raise Refused(f"key {path} belongs to another user; copy it, so that you own it")
     if facts.st_mode & forbidden & 0o044:
-        raise Refused(f"others can read {path}; chmod 600 it, or remove it and make new keys with void-bridge keys new")
+        raise Refused(f"others can read {path}; run chmod 600 on it, or replace the keys with void-bridge keys new")
     if facts.st_mode & forbidden:
-        raise Refused(f"others can change {path}; compare its fingerprint (void-bridge keys list), then chmod 600 it")
+        raise Refused(
+            f"others can change {path}; compare its fingerprint (void-bridge keys list), then run chmod 600 on it"
+        )

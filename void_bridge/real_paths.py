@@ -46,4 +46,4 @@ def check_no_link(file: str, named: str) -> None:
         named: the path as the error message calls it.
     """
     if os.path.realpath(file) != file:
-        raise Refused(f"{named} has become a link since the job was submitted; submit it again")
+        raise Refused(f"{named} became a link after the job was submitted; submit it again")

@@ -54,7 +54,7 @@ class Resolution(NamedTuple):
         if size.width >= size.height or "w" in text:
             return size
         landscape = cls(size.height, size.width)
-        words = "%s: read %s as height x width, the old order; write %s, or %s for a portrait"
+        words = "%s: read %s in the old order, height x width; write %s, or %s for a portrait"
         log.warning(words, name, text, landscape, size.canvas_text())
         return landscape
 

@@ -126,7 +126,7 @@ class Sequence:
         missing = FrameRange(frame for frame in frames if frame not in on_disk)
         if not missing:
             return
-        found = f"the folder has {FrameRange(on_disk)}" if on_disk else "none of it is there"
+        found = f"the folder has {FrameRange(on_disk)}" if on_disk else "no frame of it is on disk"
         raise MissingFrames(f"missing {missing} of {frames} in {self}; {found}: render them or give other --frames")
 
     def frames_among(self, paths: Container[str]) -> Container[int]:

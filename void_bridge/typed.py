@@ -135,7 +135,7 @@ def _scalar(hint: Any, value: Any, where: str, error: Type[VoidBridgeError]) -> 
         raise error(f"{where}: got {value!r}, expected a whole number")
     checked = _expect(hint, value, where, error)
     if hint is str and not _is_unicode(checked):
-        raise error(f"{where}: got {short_repr(value)}, expected text without half characters")
+        raise error(f"{where}: got {short_repr(value)}, expected text without surrogate characters")
     if hint is int and not -_INT_LIMIT <= checked < _INT_LIMIT:
         raise error(f"{where}: got {short_repr(checked)}, which does not fit 64 bits")
     if hint is float and not math.isfinite(checked):

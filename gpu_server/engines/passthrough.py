@@ -27,7 +27,7 @@ class PassthroughEngine(Engine):
 
     name = "passthrough"
     version = "1"
-    summary = "returns the plate; for measuring the loop"
+    summary = "returns the plate unchanged; for measurements"
     access = "stream"
     stages = PassthroughStage
 
@@ -47,7 +47,7 @@ class RoundtripEngine(Engine):
 
     name = "roundtrip"
     version = "1"
-    summary = "returns the plate through the model's canvas and domain and back; for judging that way"
+    summary = "returns the plate through the model's canvas and colour domain; for judging their loss"
     domain = "model"
     stages = RoundtripStage
 

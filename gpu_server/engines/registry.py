@@ -46,7 +46,9 @@ class Engines:
             return next(engine for engine in known if not engine.missing(models))
         engine = self.named(job.engine)
         if missing := engine.missing(models, job):
-            raise EngineError(f"engine {job.engine} needs {missing}; or use --engine propagate, which needs no weights")
+            raise EngineError(
+                f"engine {job.engine} needs {missing}; or choose --engine propagate, which needs no weights"
+            )
         return engine
 
     def named(self, name: str) -> Engine:

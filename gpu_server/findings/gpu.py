@@ -21,7 +21,7 @@ from void_bridge.errors import OutOfMemory
 
 PCI = Path("/sys/bus/pci/devices")
 _NVIDIA, _DISPLAY = "0x10de", "0x03"
-_CPU_ONLY = "the propagate engine needs none; the void engine takes hours without"
+_CPU_ONLY = "the propagate engine needs no GPU; the void engine takes hours without one"
 
 
 def gpu_findings() -> Iterator[Finding]:
@@ -70,10 +70,12 @@ def _visibility_findings(found: Sequence[Card]) -> Iterator[Finding]:
         return
     first = listed.split(",")[0].strip()
     if not first or first.startswith("-") or (first.isdecimal() and int(first) >= len(found)):
-        detail = f"CUDA_VISIBLE_DEVICES={listed} hides every GPU from a server that is started from here"
-        yield Finding("gpu", "note", detail, "unset CUDA_VISIBLE_DEVICES, if that is not meant")
+        detail = f"CUDA_VISIBLE_DEVICES={listed} hides every GPU from a server started from here"
+        yield Finding("gpu", "note", detail, "unset CUDA_VISIBLE_DEVICES, unless you want this")
     else:
-        yield Finding("gpu", "ok", f"CUDA_VISIBLE_DEVICES={listed} is all that a server started from here sees")
+        yield Finding(
+            "gpu", "ok", f"CUDA_VISIBLE_DEVICES={listed} lists the only GPUs that a server started from here can use"
+        )
 
 
 def _card_findings(card: Card) -> Iterator[Finding]:
@@ -81,19 +83,19 @@ def _card_findings(card: Card) -> Iterator[Finding]:
     summary = f"{card.name}, driver {card.driver}, {_memory(card)}, compute capability {_dotted(card.capability)}"
     if card.mode == "Prohibited":
         fix = f"nvidia-smi -i {card.index} -c DEFAULT, as root"
-        yield Finding(name, "bad", f"{summary}; its compute mode is Prohibited: nothing may run on it", fix)
+        yield Finding(name, "bad", f"{summary}; its compute mode is Prohibited: no program may run on it", fix)
         return
     yield _plan_finding(name, summary, card)
     if (0, 0) < card.capability < FP8_CAPABILITY:
         detail = f"{card.name} does not multiply 8-bit floats: they are widened where they are used (fp8-stored)"
         needed = f"fp8 needs compute capability {_dotted(FP8_CAPABILITY)} (docs/reference/precision.md)"
-        fix = f"nothing, if that is enough; {needed}"
+        fix = f"if that is enough, nothing; {needed}"
         yield Finding(name, "note", detail, fix)
 
 
 def _plan_finding(name: str, summary: str, card: Card) -> Finding:
     if card.total is None:
-        return Finding(name, "ok", f"{summary}; what fits is decided when a job starts")
+        return Finding(name, "ok", f"{summary}; the memory plan is chosen when a job starts")
     free = max(0, card.total - card.used)
     host = int(psutil.virtual_memory().available)
     now, empty = _plan(free, card, host), _plan(card.total, card, host)
@@ -102,7 +104,9 @@ def _plan_finding(name: str, summary: str, card: Card) -> Finding:
         return Finding(name, "note", f"{summary}: too small for the void engine at 672x384", fix)
     if not empty:
         detail = f"{summary}; {host / GIB:.1f} GiB of free memory beside it are too little for the void engine"
-        return Finding(name, "note", detail, "close something; void-bridge models plan says what each part takes")
+        return Finding(
+            name, "note", detail, "close other programs; void-bridge models plan shows the memory of each part"
+        )
     if now != empty:
         detail = f"{summary}; now: {now or 'no room for the void engine'}; if it were empty: {empty}"
         return Finding(name, "note", detail, _make_room(card))
@@ -126,8 +130,8 @@ def _plan(free: int, card: Card, host: int | None) -> str:
 def _make_room(card: Card) -> str:
     found = sorted((one for one in gpu_processes() if one.uuid == card.uuid), key=lambda one: -one.used)
     if not found:
-        return "void-bridge free gives back what a server of ours holds; nvidia-smi shows who else does"
-    return f"void-bridge free, or end what holds it: {', '.join(_described(one) for one in found[:3])}"
+        return "void-bridge free releases the memory of our servers; nvidia-smi shows other programs"
+    return f"run void-bridge free, or end the processes that use it: {', '.join(_described(one) for one in found[:3])}"
 
 
 def _described(process: GpuProcess) -> str:

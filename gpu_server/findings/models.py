@@ -37,13 +37,13 @@ def model_findings(config: Config | None = None) -> Iterator[Finding]:
         yield from _room(folder, sum(PUBLISHED[part.part].gigabytes for part in missing))
     elif not broken:
         sizes = sum(part.size for part in parts) / 1e9
-        yield Finding("models", "ok", f"{folder}: both passes whole, {sizes:.2f} GB")
+        yield Finding("models", "ok", f"{folder}: both passes complete, {sizes:.2f} GB")
 
 
 def _lacking(folder: Path, parts: Sequence[Part], missing: Sequence[Part]) -> Finding:
     names = ", ".join(part.part for part in missing)
     if {part.part for part in missing} == {"pass 2"}:
-        detail = f"{folder}: pass 1 alone; pass 2 is not there, which --passes auto and 2 need"
+        detail = f"{folder}: pass 1 only; --passes auto and 2 also need pass 2"
         return Finding("models", "note", detail, _FETCH)
     there = [part.part for part in parts if part.is_whole and part.state != "unneeded"]
     detail = f"the void engine cannot run: {folder} lacks {names}"
@@ -55,4 +55,6 @@ def _room(folder: Path, needed_gb: float) -> Iterator[Finding]:
     free_gb = shutil.disk_usage(there).free / 1e9
     if free_gb < needed_gb:
         detail = f"what is missing takes {needed_gb:.1f} GB, and {there} has {free_gb:.1f} free"
-        yield Finding("models", "note", detail, "make room before you fetch it, or set VOID_BRIDGE_MODELS elsewhere")
+        yield Finding(
+            "models", "note", detail, "free some space first, or set VOID_BRIDGE_MODELS to a folder on another disk"
+        )

@@ -24,7 +24,7 @@ _KNOWN_ERRORS: tuple[tuple[str, int, str, str], ...] = (
     (
         "version mismatch",
         18,
-        "the driver was updated, and the old one is still loaded",
+        "the driver was updated, but the old version is still loaded",
         "restart this machine, so that the new driver is loaded",
     ),
     (
@@ -48,14 +48,14 @@ _KNOWN_ERRORS: tuple[tuple[str, int, str, str], ...] = (
     (
         "Unknown Error",
         999,
-        "the driver gives an unknown error; in a container its GPU was taken away",
-        "restart the container, else this machine",
+        "the driver reports an unknown error; a container may have lost its GPU",
+        "restart the container, or this machine",
     ),
     (
         "couldn't find libnvidia-ml",
         12,
-        "the driver's library (NVML) is not there",
-        "install the driver anew, library and kernel module of one version",
+        "the driver's library (NVML) is missing",
+        "reinstall the driver, so that library and kernel module have one version",
     ),
 )
 
@@ -127,7 +127,7 @@ def cards() -> list[Card]:
     if "No devices were found" in output:
         raise NvidiaSmiError(
             "the driver is loaded and finds no GPU",
-            "is the card powered and seen (lspci)? a container needs to be given its GPUs (--gpus all)",
+            "check that the card has power and lspci lists it; give a container its GPUs (--gpus all)",
             is_absent=True,
         )
     found = [_card(row) for row in _rows(output, len(_OLD_FIELDS))] if not code else []
@@ -166,9 +166,7 @@ def _query(subject: str, fields: Sequence[str]) -> tuple[int, str]:
             env={**os.environ, "LC_ALL": "C"},
         )
     except OSError as exc:
-        raise NvidiaSmiError(
-            f"cannot run {command[0]}: {exc.strerror or exc}", "install the NVIDIA driver anew"
-        ) from exc
+        raise NvidiaSmiError(f"cannot run {command[0]}: {exc.strerror or exc}", "reinstall the NVIDIA driver") from exc
     try:
         output, _ = process.communicate(timeout=LIMIT_S)
     except subprocess.TimeoutExpired:
@@ -176,8 +174,8 @@ def _query(subject: str, fields: Sequence[str]) -> tuple[int, str]:
         with suppress(subprocess.TimeoutExpired):  # one that waits for the kernel cannot even be killed
             process.communicate(timeout=1.0)
         raise NvidiaSmiError(
-            f"nvidia-smi does not answer in {LIMIT_S:g} s: the driver hangs, or starts up each time it is asked",
-            "see dmesg for lines with Xid and restart this machine; nvidia-persistenced keeps a driver loaded",
+            f"nvidia-smi does not answer in {LIMIT_S:g} s: the driver hangs, or is loaded anew for each call",
+            "look for Xid in dmesg and restart this machine; nvidia-persistenced keeps a driver loaded",
         ) from None
     return process.returncode, output
 
@@ -188,7 +186,7 @@ def _error_from(code: int, output: str) -> NvidiaSmiError:
         if words.lower() in output.lower() or code == number:
             return NvidiaSmiError(f"{problem} (nvidia-smi: {lines[0][:200] if lines else code})", fix)
     first = lines[0][:200] if lines else "nothing"
-    return NvidiaSmiError(f"nvidia-smi ended with {code} and said {first!r}", "run nvidia-smi; install the driver anew")
+    return NvidiaSmiError(f"nvidia-smi ended with {code} and said {first!r}", "run nvidia-smi; reinstall the driver")
 
 
 def _rows(output: str, least: int) -> list[list[str]]:

@@ -29,7 +29,7 @@ def port_findings(config: Config | None = None) -> Iterator[Finding]:
     try:
         host, port = split_bind(config.bind)
     except UsageError as exc:
-        yield Finding("port", "bad", exc.message, "correct bind; void-bridge config show")
+        yield Finding("port", "bad", exc.message, "correct bind; void-bridge config show prints it")
     else:
         yield _bind_finding(config, host, port, ours)
         if not is_loopback(config.bind):
@@ -49,7 +49,7 @@ def _bind_finding(config: Config, host: str, port: int | None, ours: dict[int, i
 
 def _port_finding(name: str, host: str, port: int, variable: str, ours: dict[int, int]) -> Finding:
     if port in ours:
-        return Finding(name, "ok", f"{host}:{port}: our own server listens there, process {ours[port]}")
+        return Finding(name, "ok", f"{host}:{port}: our own server listens on it, process {ours[port]}")
     shown = f"{host}:{port or '*'}"
     try:
         _bind(host, port)
@@ -70,9 +70,9 @@ def _bind(host: str, port: int) -> None:
 
 def _fix(exc: OSError, variable: str) -> str:
     if exc.errno == errno.EADDRINUSE:
-        return f"end what listens there, or set {variable} to another port"
+        return f"end the program that listens on it, or set {variable} to another port"
     if exc.errno == errno.EACCES:
-        return f"set {variable} to a port from 1024 on: lower ones are the system's"
+        return f"set {variable} to a port of 1024 or higher: the system reserves lower ones"
     return f"set {variable} to an address of this machine, or tcp://127.0.0.1:*"
 
 
@@ -110,8 +110,8 @@ def _allow_list(config: Config) -> Finding:
     try:
         names = read_clients(clients) if clients.exists() else {}
     except Refused as exc:
-        return Finding("allow-list", "bad", exc.message, "void-bridge keys list shows whose keys are no good")
+        return Finding("allow-list", "bad", exc.message, "void-bridge keys list shows which keys cannot be used")
     if not names:
-        detail = f"{config.bind} is open to other machines, and no client is on its list: the server does not start"
-        return Finding("allow-list", "bad", detail, "void-bridge keys allow NAME FILE, FILE being their client.key")
-    return Finding("allow-list", "ok", f"{len(names)} may come in: {', '.join(sorted(names.values()))}")
+        detail = f"{config.bind} is open to other machines, but the allow-list is empty: the server cannot start"
+        return Finding("allow-list", "bad", detail, "run void-bridge keys allow NAME FILE with a user's client.key")
+    return Finding("allow-list", "ok", f"{len(names)} may connect: {', '.join(sorted(names.values()))}")

@@ -33,7 +33,7 @@ def spool_file_findings(config: Config | None = None) -> Iterator[Finding]:
     if lock:
         yield lock
     elif not wrong:
-        yield Finding("spool files", "ok", "this user's own; no server uses the spool")
+        yield Finding("spool files", "ok", "owned by this user; no server uses the spool")
 
 
 def _foreign_files(spool: Path) -> Iterator[Finding]:
@@ -46,8 +46,8 @@ def _foreign_files(spool: Path) -> Iterator[Finding]:
             continue
         owners = {path.lstat().st_uid, path.stat().st_uid} - ours
         if owners:
-            detail = f"{path} belongs to another user ({owners.pop()}): no server starts with it"
-            fix = f"look at it, then rm -r {shlex.quote(str(path))}; or set VOID_BRIDGE_SPOOL to a folder of your own"
+            detail = f"{path} belongs to another user ({owners.pop()}): no server can use it"
+            fix = f"check it, then run rm -r {shlex.quote(str(path))}; or set VOID_BRIDGE_SPOOL to your own folder"
             yield Finding("spool files", "bad", detail, fix)
 
 
@@ -61,10 +61,7 @@ def _lock_finding(config: Config) -> Finding | None:
         return Finding("spool files", "ok", f"in use by the local server, process {known}")
     (pid, *_) = holders
     detail = f"process {pid} uses the spool, and no connection file in {config.runtime_dir} names it"
-    fix = (
-        f"end process {pid} if it is a server that no client finds; or is it one with another "
-        "VOID_BRIDGE_RUNTIME_DIR or XDG_RUNTIME_DIR?"
-    )
+    fix = f"end process {pid} if it is a lost server, or use its VOID_BRIDGE_RUNTIME_DIR or XDG_RUNTIME_DIR?"
     return Finding("spool files", "bad", detail, fix)
 
 

@@ -80,16 +80,16 @@ def torch_finding(cards: Sequence[Card]) -> Finding:
     if build is None:
         if cards:
             return Finding("torch", "note", "not installed: the void engine cannot use the GPU", _INSTALL)
-        return Finding("torch", "ok", "not installed; the void engine alone needs it")
+        return Finding("torch", "ok", "not installed; only the void engine needs it")
     if not cards:
         return Finding("torch", "ok", f"{build.version}, {f'for CUDA {build.cuda}' if build.cuda else 'for CPUs'}")
     return _fit_finding(build, cards)
 
 
 def _fit_finding(build: TorchBuild, cards: Sequence[Card]) -> Finding:
-    again = "install torch again, built for a CUDA that fits (its site's selector names the index)"
+    again = "reinstall torch for a CUDA version that fits (pytorch.org lists the index)"
     if build.hip:
-        return Finding("torch", "note", f"{build.version} is for AMD GPUs, which is untested", again)
+        return Finding("torch", "note", f"{build.version} is for AMD GPUs, which are untested", again)
     if not build.cuda:
         return Finding("torch", "bad", f"{build.version} is for CPUs: the void engine cannot use the GPU", again)
     detail, least = f"{build.version} for CUDA {build.cuda}", _LEAST_DRIVER.get(build.cuda_version[0], 0)
@@ -99,7 +99,7 @@ def _fit_finding(build: TorchBuild, cards: Sequence[Card]) -> Finding:
         return Finding("torch", "bad", wrong, f"update the driver to {least} or later, or {again}")
     for card in cards:
         if card.capability >= _BLACKWELL and build.cuda_version < (12, 8):
-            return Finding("torch", "bad", f"{detail} has nothing for {card.name}, which needs 12.8 or later", again)
+            return Finding("torch", "bad", f"{detail} does not support {card.name}, which needs 12.8 or later", again)
         if (0, 0) < card.capability < _TURING and build.cuda_version >= (13, 0):
-            return Finding("torch", "bad", f"{detail} has nothing for {card.name}, which needs CUDA 12", again)
+            return Finding("torch", "bad", f"{detail} does not support {card.name}, which needs CUDA 12", again)
     return Finding("torch", "ok", f"{detail}, which driver {cards[0].driver} can run")

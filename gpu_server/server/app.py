@@ -294,7 +294,7 @@ def _metrics_port(settings: ServerSettings) -> MetricsPort | None:
     except Refused as exc:
         if not settings.autostarted:
             raise
-        log.warning("no metrics: %s", exc)
+        log.warning("metrics are off: %s", exc)
         return None
 
 

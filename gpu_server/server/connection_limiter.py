@@ -78,10 +78,12 @@ class ConnectionLimiter:
         if taken <= self._memory_bytes:
             self._shut_known_at = now + _GRACE_S
         elif self._strangers:
-            log.warning("%d MB are taken: %d strangers are shut out", taken >> 20, len(self._strangers))
+            log.warning(
+                "%d MB are taken: connections of unknown clients are closed (%d)", taken >> 20, len(self._strangers)
+            )
             self._shut(list(self._strangers))
         elif self._known and now > self._shut_known_at:
-            log.warning("%d MB are taken: all %d connections are shut", taken >> 20, len(self._known))
+            log.warning("%d MB are taken: all connections are closed (%d)", taken >> 20, len(self._known))
             self._shut(list(self._known))
             self._shut_known_at = now + _PATIENCE_S
 

@@ -65,7 +65,7 @@ class ControlLoop(RouterLoop):
         Raises:
             ProtocolError: there is no handler for it.
         """
-        raise ProtocolError(f"got {message.type} on the control socket, where it is no request")
+        raise ProtocolError(f"got {message.type} on the control socket, which does not take it")
 
     @handle.register
     def _submit(self, message: protocol.Submit, request: ClientRequest) -> protocol.Submitted | None:
@@ -147,7 +147,7 @@ class ControlLoop(RouterLoop):
         if self._is_leaving or not self._settings.autostarted:
             return
         if now - self._last_work > self._settings.idle_free_s and any(slot.is_idle for slot in self.dispatcher.slots):
-            log.info("idle: giving the workers' memory back")
+            log.info("idle: releasing the workers' memory")
             self.dispatcher.free()
         last_used = max(self._last_work, self.clients.last_heard, self._data_clients.last_heard)
         if now - last_used > self._settings.idle_exit_s:

@@ -26,7 +26,7 @@ from void_bridge.protocol.messages import ErrorReply, Get, Message, Part, Put, P
 log = logging.getLogger(__name__)
 
 WINDOW = 8
-_BEGIN_AGAIN = ErrorReply.from_error(ProtocolError("this upload was given up; begin the blob anew, at offset 0"))
+_BEGIN_AGAIN = ErrorReply.from_error(ProtocolError("this upload was dropped; send the blob again from offset 0"))
 _IN_MEMORY_BYTES = 96 * 2**20  # parts received and not written yet, or read and not sent yet, of all clients together
 
 
@@ -102,7 +102,7 @@ class DataLoop(RouterLoop):
         Raises:
             ProtocolError: there is no handler for it.
         """
-        raise ProtocolError(f"got {message.type} on the data socket, where it is no request")
+        raise ProtocolError(f"got {message.type} on the data socket, which does not take it")
 
     # --- blobs in --------------------------------------------------------------------------------
 
@@ -274,7 +274,9 @@ def _check_whole(upload: Upload) -> None:
     with map_write_errors("the server's spool"):
         sync_file(upload.path)
     if upload.hasher.hexdigest() != upload.digest:
-        raise InputError(f"the bytes put as blob {upload.digest[:16]} are not its own; the file changed: submit again")
+        raise InputError(
+            f"the bytes put as blob {upload.digest[:16]} do not match its digest; the file has changed: submit again"
+        )
 
 
 def _read_part(frame: ResultFrame, offset: int) -> bytes:
@@ -284,5 +286,5 @@ def _read_part(frame: ResultFrame, offset: int) -> bytes:
             return handle.read(PART_BYTES)
     except OSError as exc:
         raise ServerError(
-            f"frame {frame.frame} has gone from the server's disk: {exc.strerror}; run the job again"
+            f"frame {frame.frame} is no longer on the server's disk: {exc.strerror}; run the job again"
         ) from exc

@@ -175,7 +175,7 @@ class Dispatcher:
         job_id, attempt = getattr(message, "id", ""), getattr(message, "attempt", 0)
         assignment = slot.assignments.get(job_id)
         if assignment is None or assignment.attempt != attempt:
-            log.debug("a late %s of attempt %s is ignored", message.type, attempt, extra=of_job(job_id))
+            log.debug("ignoring a late %s of attempt %s", message.type, attempt, extra=of_job(job_id))
             return
         assignment.last_message = time.monotonic()
         record = self._store.table.get(job_id)
@@ -280,7 +280,7 @@ class Dispatcher:
                 continue
             slot.hung = slot.late_jobs(now, self._settings.hang_s)
             for job_id in slot.hung:
-                log.warning("worker-%d is killed: no end or progress in time", slot.index, extra=of_job(job_id))
+                log.warning("killing worker-%d: it made no progress in time", slot.index, extra=of_job(job_id))
             if slot.hung or slot.is_late(now, self._settings.hang_s):
                 slot.process.kill()
 

@@ -35,12 +35,14 @@ def resolve_inputs(inputs: Iterable[InputFile], roots: Sequence[str], path_map: 
     """
     allowed = [os.path.realpath(root) for root in roots]
     if not allowed:
-        raise Refused("this server reads no paths of its clients; use --transport inline, or give it roots")
+        raise Refused(
+            "this server does not read its clients' paths; use --transport inline, or set roots on the server"
+        )
     files: dict[str, str] = {}
     for item in inputs:
         real = _real(path_map.to_local(item.path))
         if not any(is_within(real, root) for root in allowed):
-            raise Refused(f"{item.path} lies outside the folders that this server may read; use --transport inline")
+            raise Refused(f"{item.path} is outside the folders that this server may read; use --transport inline")
         files[item.path] = real
     check_unchanged(inputs, files)
     return files
@@ -67,7 +69,7 @@ def check_unchanged(inputs: Iterable[InputFile], files: Mapping[str, str]) -> No
             facts = Path(files[item.path]).stat()
         except FileNotFoundError:
             raise MissingFrames(
-                f"this server sees no file {item.path}; check its path map, or use --transport inline"
+                f"this server finds no file {item.path}; check its path_map, or use --transport inline"
             ) from None
         except OSError as exc:
             raise UnreadableFile(
@@ -97,7 +99,9 @@ def check_config(colour: Colour, roots: Sequence[str] = ()) -> None:
     except (OSError, ValueError, RuntimeError) as exc:
         raise ColourError(f"cannot read OCIO config {colour.config}: {exc}; name one that the server has") from exc
     if not colour.config_hash and not any(is_within(real, os.path.realpath(root)) for root in roots):
-        raise ColourError(f"got OCIO config {colour.config} without its hash, and outside what this server may read")
+        raise ColourError(
+            f"got OCIO config {colour.config} without its hash, outside the folders that this server may read"
+        )
     if not stat.S_ISREG(facts.st_mode) or facts.st_size > _CONFIG_BYTES_MAX:
         raise ColourError(f"{colour.config} is no OCIO config: it is not a file of up to {_CONFIG_BYTES_MAX >> 20} MB")
 

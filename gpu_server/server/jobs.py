@@ -121,7 +121,7 @@ class JobRecord:
             client=client,
         )
         if not record.delivered:
-            raise ProtocolError(f"job {submit.id} would deliver no frame; got only {submit.job.only}")
+            raise ProtocolError(f"job {submit.id} would deliver no frame; got only={submit.job.only}")
         return record
 
     @cached_property
@@ -300,7 +300,7 @@ def check_room_in_queue(record: JobRecord, active: list[JobRecord]) -> None:
     weight = record.weight + sum(other.weight for other in active)
     if len(active) >= _ACTIVE_MAX or weight > _WEIGHT_MAX:
         raise Refused(
-            f"{len(active)} jobs wait here, with this one of {weight} frames and files together; "
+            f"{len(active)} jobs are waiting, with this one of {weight} frames and files together; "
             f"expected at most {_ACTIVE_MAX} and {_WEIGHT_MAX}: submit again when some have ended"
         )
 

@@ -305,7 +305,7 @@ class JournalThread(threading.Thread):
             if batch or self._owed:
                 self._commit([*self._owed, *batch])
         if self._owed:
-            log.error("%d changes of the journal are lost, as there was no room for them", len(self._owed))
+            log.error("%d changes of the journal are lost, because the disk was full", len(self._owed))
         self._journal.close()
 
     def _next_batch(self) -> tuple[list[_Entry], bool]:
@@ -332,10 +332,10 @@ class JournalThread(threading.Thread):
             outcomes = [(None, error)] * len(batch)
             self._owed = [entry for entry in batch if entry.then is None and self._journal.is_broken]
             if self._owed and not had_owed:
-                log.error("%d changes of the journal wait for room: %s", len(self._owed), error)
+                log.error("%d changes of the journal wait for free disk space: %s", len(self._owed), error)
         else:
             if had_owed:
-                log.info("the changes of the journal that waited for room are in it now")
+                log.info("the waiting changes of the journal are now written")
         for entry, (result, failure) in zip(batch, outcomes, strict=True):
             if failure and entry.change and (entry.then or not self._owed):
                 log.error("a change of the journal failed: %s", failure)

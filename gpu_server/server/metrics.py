@@ -214,9 +214,9 @@ def _guarded(app: Callable[..., Iterable[bytes]]) -> Callable[..., Iterable[byte
 
     def guarded(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         if not _HOSTS.fullmatch(environ.get("HTTP_HOST", "")):
-            status, text = HTTPStatus.FORBIDDEN, f"ask for {_HOST} by that name"
+            status, text = HTTPStatus.FORBIDDEN, f"use the name {_HOST}"
         elif environ["PATH_INFO"] != "/metrics":
-            status, text = HTTPStatus.NOT_FOUND, "there is /metrics, and nothing else"
+            status, text = HTTPStatus.NOT_FOUND, "only /metrics exists"
         else:
             try:
                 return app(environ, start_response)

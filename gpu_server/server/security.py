@@ -63,7 +63,7 @@ def make_keys(settings: ServerSettings) -> Keys:
     check_folder(folder)
     pair = read_pair(certificate)
     names = read_clients(folder / "clients")
-    log.info("%d client keys let in from %s", len(names), folder)
+    log.info("%d client keys allowed, from %s", len(names), folder)
     return Keys(pair.public.encode(), pair.secret.encode(), client_public, client_secret, folder / "clients")
 
 
@@ -102,7 +102,7 @@ class AllowList:
             except FileNotFoundError:
                 state = ()
             except OSError as exc:
-                log.warning("cannot read %s: %s; the keys let in stay as they were", self._folder, exc.strerror)
+                log.warning("cannot read %s: %s; the allow-list stays as it was", self._folder, exc.strerror)
                 return
             if state != self._state:
                 before, self._names = self._names, {self._own: "this user", **_valid_clients(self._folder)}
@@ -114,14 +114,14 @@ class AllowList:
         """Log a key that is not on the list, once each, for as many as a log can bear."""
         if key not in self._strangers and len(self._strangers) < _STRANGERS_LOGGED_MAX:
             self._strangers.add(key)
-            log.warning("a client was turned away: its key %s is not on the list", fingerprint(key))
+            log.warning("refused a client: its key %s is not in the allow-list", fingerprint(key))
 
 
 def _log_changes(before: Mapping[str, str], after: Mapping[str, str]) -> None:
     for key in after.keys() - before.keys():
-        log.info("%s may come in now, key %s", after[key], fingerprint(key))
+        log.info("%s may connect now, key %s", after[key], fingerprint(key))
     for key in before.keys() - after.keys():
-        log.warning("%s may not come in any more, key %s", before[key], fingerprint(key))
+        log.warning("%s may no longer connect, key %s", before[key], fingerprint(key))
 
 
 def _state_of(folder: Path) -> object:
@@ -139,13 +139,13 @@ def _valid_clients(folder: Path) -> dict[str, str]:
         check_folder(folder)
         paths = sorted(folder.glob("*.key"))
     except (Refused, OSError) as exc:
-        log.warning("no key on the list is let in: %s", exc)
+        log.warning("no key of the allow-list can be used: %s", exc)
         return names
     for path in paths:
         try:
             names[read_public(path)] = path.stem
         except Refused as exc:
-            log.warning("a key on the list is not let in: %s", exc)
+            log.warning("a key of the allow-list cannot be used: %s", exc)
     return names
 
 
@@ -207,4 +207,4 @@ class ClientAuthenticator:
         try:
             self._list.refresh()
         except Exception:
-            log.exception("the list of keys cannot be followed")
+            log.exception("cannot follow changes of the allow-list")

@@ -48,7 +48,7 @@ class FreeSpace:
         try:
             self._bytes = shutil.disk_usage(self._folder).free
         except OSError as exc:
-            log.debug("cannot see how much is free: %s", exc)
+            log.debug("cannot read the free disk space: %s", exc)
         else:
             self._seen = time.monotonic()
 

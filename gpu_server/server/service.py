@@ -88,7 +88,7 @@ class JobService:
         known = self._store.table.get(submit.id) if submit.id in self._store.table else None
         same_id = known or (pending.record if pending else None)
         if same_id and not same_id.is_same(submit):
-            raise Refused(f"job id {submit.id} belongs to another job; leave the id out of job.json to submit anew")
+            raise Refused(f"job id {submit.id} belongs to another job; remove the id from job.json to submit a new job")
         if known:
             known.client = request.client
             return _submitted(known)
@@ -101,7 +101,7 @@ class JobService:
     def _accept(self, submit: Submit, request: ClientRequest) -> None:
         record = JobRecord.from_submit(submit, request.client, time.time())
         if self._is_closing:
-            raise Refused("this server is about to stop; submit again in a moment")
+            raise Refused("this server is stopping; submit again when it has restarted")
         self._check_engine(submit.job.engine)
         self._cancel_abandoned(submit.job.output)
         active = [*self._store.table.active(), *(pending.record for pending in self._pending.values())]
@@ -202,7 +202,7 @@ class JobService:
         record = self._pending.pop(pending.record.id).record
         record.move("cancelled")
         for request in pending.requests:
-            request.refuse(Cancelled(f"job {record.id} was cancelled before its files were looked at"))
+            request.refuse(Cancelled(f"job {record.id} was cancelled before its files were read"))
         return StatusReply(record.status())
 
     def result(self, job_id: str) -> Result:
@@ -235,7 +235,7 @@ class JobService:
         if left + needed > limit:
             raise DiskFull(
                 f"the job needs {needed / 1e9:.2f} GB and the server's spool holds {left / 1e9:.2f} of "
-                f"{limit / 1e9:.2f} GB in jobs that run or were not fetched; fetch those, or raise spool_limit_gb"
+                f"{limit / 1e9:.2f} GB in jobs that run or are not fetched; fetch them, or raise spool_limit_gb"
             )
 
     def keep_within_limit(self) -> None:

@@ -197,7 +197,7 @@ class RouterLoop(threading.Thread):
         try:
             self._router.send_multipart([client, *encode(Envelope(message, number, buffers))], zmq.NOBLOCK, copy=False)
         except zmq.Again:
-            log.debug("a client takes nothing; dropped %s", message.type)
+            log.debug("a client does not read its messages; dropped %s", message.type)
             return False
         except zmq.ZMQError as exc:
             if exc.errno != zmq.EHOSTUNREACH:
@@ -225,7 +225,7 @@ class RouterLoop(threading.Thread):
         try:
             if not is_allowed:  # libzmq has no way to end one client's connection
                 self.clients.forget(client)
-                raise Refused("this key is not on the server's list any more")
+                raise Refused("this key is no longer in the server's allow-list")
             envelope = decode(frames)
         except Exception as exc:
             ClientRequest(self, client, request_number(frames)).refuse(exc)

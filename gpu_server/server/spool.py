@@ -158,7 +158,10 @@ def _keep_private(path: Path, root: Path, mode: int) -> None:
         with suppress(OSError):  # some file systems have no modes
             path.chmod(mode)
         if stat.S_IMODE(path.stat().st_mode) & 0o077:
-            log.warning("others can enter %s, as its file system keeps no modes; give a --spool on another disk", path)
+            log.warning(
+                "others can open %s, because its file system stores no permissions; give a --spool on another disk",
+                path,
+            )
 
 
 def _size(path: Path | None) -> int:

@@ -120,8 +120,8 @@ class WorkerProcess:
                     self._jobs = [job for job in self._jobs if job != message.id]
                 self._on_message(message)
         except Exception as exc:
-            log.exception("%s: cannot understand what it sends", self.name)
-            self._tail.append(f"it sent bytes that are no message: {exc}")
+            log.exception("%s: cannot read its messages", self.name)
+            self._tail.append(f"it sent bytes that are not a message: {exc}")
             process.kill()
         self._outbox.put(None)
         exit_code = process.wait()

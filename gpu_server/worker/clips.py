@@ -44,7 +44,7 @@ def open_shot(job: Job, files: Mapping[str, str], by_path: bool = False) -> Shot
     def locate(sequence: Sequence, frame: int) -> Path:
         path = files.get(str(sequence.path(frame)))
         if path is None:
-            raise MissingFrames(f"frame {frame} of {sequence} did not come with the job; submit the job again")
+            raise MissingFrames(f"frame {frame} of {sequence} was not sent with the job; submit the job again")
         if by_path:
             check_no_link(path, path)
         return Path(path)

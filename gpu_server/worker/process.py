@@ -104,7 +104,7 @@ class WorkerLoop:
                 self._work.put(message)
             elif isinstance(message, CancelJob) and message.id in self._cancels:
                 self._cancels[message.id].set()
-        log.info("the server closed the pipe; leaving")
+        log.info("the server closed the pipe; ending")
         os._exit(0)
 
     def _run(self, command: RunJob, pool: ThreadPoolExecutor) -> None:

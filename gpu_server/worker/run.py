@@ -184,8 +184,8 @@ def _resolve(job: Job, shot: Shot, engine: Engine) -> Job:
 def _empty_matte(unchanged: int, count: int) -> str:
     """Return the warning about frames whose matte is empty."""
     if unchanged == count:
-        return "the matte is empty in every frame: the result is the plate"
-    return f"the matte is empty in {unchanged} of {count} frames, which stay the plate"
+        return "the matte is empty in every frame: the result equals the plate"
+    return f"the matte is empty in {unchanged} of {count} frames, which equal the plate"
 
 
 def _failure_from(exc: BaseException, job_id: str) -> VoidBridgeError:

@@ -50,7 +50,7 @@ ToFarm = Callable[[Sequence[Path]], FarmHandover]  # takes job.json files
 
 def handed_over_state(order: Order) -> JobState:
     """Return the first state of a job for a farm."""
-    return JobState(order.id, "handed_over", "being submitted", output=order.job.output, frames=str(order.job.frames))
+    return JobState(order.id, "handed_over", "submitting", output=order.job.output, frames=str(order.job.frames))
 
 
 class Controller:
@@ -135,13 +135,13 @@ class Controller:
             return
 
         def ask(client: Client) -> str:
-            return f"the server has been asked: {client.cancel(state.id).state}"
+            return f"the server was asked to cancel: {client.cancel(state.id).state}"
 
         self._ask(settings, ask, on_line)
 
     def free(self, settings: Settings, on_line: OnLine) -> None:
-        """Make idle workers give their GPU memory back."""
-        self._ask(settings, lambda client: f"{client.free()} idle workers give their GPU memory back", on_line)
+        """Make idle workers release their GPU memory."""
+        self._ask(settings, lambda client: f"{client.free()} idle workers release their GPU memory", on_line)
 
     def check(self, settings: Settings, on_line: OnLine) -> None:
         """Report which server answers, how fast, and its engines."""
@@ -237,7 +237,9 @@ class Controller:
             state = follower.state
         if state.is_alive:
             on_farm = f": {state.farm}" if state.farm else ""
-            self._publish(state.replace(phase="cancelled", line=f"no longer waited for; stop it on the farm{on_farm}"))
+            self._publish(
+                state.replace(phase="cancelled", line=f"no longer following the job; stop it at the farm{on_farm}")
+            )
 
     def _ask(self, settings: Settings, ask: Callable[[Client], str], on_line: OnLine) -> None:
         """Ask a running server on a thread, and pass the answer or the error message on to the main thread."""
@@ -251,7 +253,7 @@ class Controller:
             except VoidBridgeError as exc:
                 line = artist_message(exc)
             except Exception as exc:
-                log.exception("a question to the server failed")
+                log.exception("a request to the server failed")
                 line = artist_message(exc)
             self._post(lambda: on_line(line))
 

@@ -20,7 +20,7 @@ def show_folder(folder: Path) -> None:
         InputError: the folder does not exist, or no file manager can be started.
     """
     if not folder.is_dir():
-        raise InputError(f"{folder} is not there (yet)")
+        raise InputError(f"{folder} does not exist yet")
     if sys.platform == "win32":
         os.startfile(folder)
         return
@@ -28,5 +28,5 @@ def show_folder(folder: Path) -> None:
     try:
         process = subprocess.Popen([opener, str(folder)], env=child_environment(Config()), stderr=subprocess.DEVNULL)
     except OSError as exc:
-        raise InputError(f"cannot show {folder}: {exc.strerror or exc}; open it by hand") from exc
+        raise InputError(f"cannot show {folder}: {exc.strerror or exc}; open it in a file browser") from exc
     threading.Thread(target=process.wait, name="void-bridge-folder", daemon=True).start()  # else it stays a zombie

@@ -25,7 +25,7 @@ _OPTIONS = (
     (r"choose another place with -o", "choose another output folder"),
     (r"choose a writable place with -o", "choose an output folder that can be written"),
     (r"name (it|another|the plate's space) with --colorspace", "write it into 'colour space'"),
-    (r"start one with void-bridge serve", "turn 'start a local server' on, or ask whoever runs the server"),
+    (r"start one with void-bridge serve", "turn on 'start a local server', or ask the server's administrator"),
     (r"--(?:remove|affected|keep)\b", "the roto inputs"),
     (r", or give --overwrite", ""),
     (r"--([a-z]+)(?:-([a-z]+))?", r"\1 \2"),

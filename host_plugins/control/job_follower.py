@@ -139,16 +139,20 @@ class JobFollower:
         """Report a server that does not answer; the job is done all the same if its frames are all on disk."""
         ready = frames_ready(self.state)
         if set(FrameRange.parse(self.state.frames)) <= set(ready):
-            self.update(phase="done", ready=str(ready), line=f"{len(ready)} frames are here; their server is gone")
+            self.update(
+                phase="done", ready=str(ready), line=f"{len(ready)} frames are on disk; their server no longer answers"
+            )
         else:
-            self.update(phase="lost", line=f"{artist_message(error)}. The job may go on there: Reload asks again")
+            self.update(
+                phase="lost", line=f"{artist_message(error)}. The job may still run there: press Reload to check again"
+            )
 
     def _client(self) -> Client:
         config = config_of(self._settings, self._interactive)
         return connect(config, notice=lambda text: self.update(line=text))
 
     def _submit(self, order: Order) -> None:
-        self.update(phase="sending", line="looking for a server")
+        self.update(phase="sending", line="connecting to a server")
         with self._client() as client:
             client.submit(order.job, id=order.id, on_progress=self._on_progress)
             self.update(phase="queued", line="queued", output=client.result(order.id).job.output)
@@ -177,7 +181,7 @@ class JobFollower:
         if last is None:
             return
         if last.frames_done:
-            self.update(line="bringing the last frames home")
+            self.update(line="fetching the last frames")
             writer.finish()
         self._report_end(client, last)
 
@@ -191,7 +195,7 @@ class JobFollower:
 
     def _report_end(self, client: Client, status: JobStatus) -> None:
         lines = tuple(report_lines(client.result(status.id).report))
-        warnings = "; look at the warnings" if any(line.startswith("warning") for line in lines) else ""
+        warnings = "; read the warnings" if any(line.startswith("warning") for line in lines) else ""
         done = f"{status.frames_done} frames in {duration_text(status.seconds)} by {status.engine}{warnings}"
         failure = artist_message(status.error.to_error()) if status.error else "failed"
         line = {"done": done, "cancelled": "cancelled"}.get(status.state, failure)
@@ -210,7 +214,7 @@ class JobFollower:
 
     def _report_farm(self, status: FarmJobStatus, ready: str) -> None:
         farm = status.farm or self.state.farm
-        waiting = f"no farm has taken it yet; a wrangler can: void-bridge farm submit {job_file(self.state)}"
+        waiting = f"not submitted to a farm yet; a wrangler can run void-bridge farm submit {job_file(self.state)}"
         line = f"{farm}: {status.line or 'waits for frames'}" if farm else waiting
         self.update(farm=farm, ready=ready, line=line)
 

@@ -64,14 +64,14 @@ def make_job(settings: Settings, shot: ShotRequest, output: str, job: Type[Job] 
 
     Raises:
         UsageError: no matte, or an exposure or canvas that cannot be read.
-        ColourError: the plate's colour space is not known.
+        ColourError: the plate's colour space is unknown.
     """
     if not (shot.mattes.get("remove") or shot.mattes.get("affected")):
         raise UsageError("nothing to remove: connect roto to the input 'remove' (or 'affected')")
     config = settings.ocio_config or shot.config
     space = settings.colorspace or shot.space
     if not space:
-        raise ColourError("the plate's colour space is not known; write its name into 'colour space'")
+        raise ColourError("the plate's colour space is unknown; set 'colour space'")
     values: Dict[str, Any] = {
         each.name: each.parse(settings.job[each.name], each.label)
         for each in options_of(job)
@@ -97,7 +97,7 @@ def frames_to_read(frames: FrameRange, handles: int, plate: str, held: FrameRang
     has = set(held)
     outside = FrameRange(frame for frame in frames if frame not in has)
     if outside:
-        raise MissingFrames(f"{outside} of {frames} lie outside {plate}, which has {held}; change the range")
+        raise MissingFrames(f"{outside} of {frames} are outside {plate}, which has {held}; change the range")
     return frames.with_handles(handles, has)
 
 
@@ -108,7 +108,7 @@ def prompt_hint(prompt: str) -> str:
     "'remove' commands; describe what is there afterwards, such as 'an empty sofa'"
     """
     found = _COMMANDS.search(prompt)
-    return f"'{found[0]}' commands; describe what is there afterwards, such as 'an empty sofa'" if found else ""
+    return f"'{found[0]}' is a command; describe the scene after the removal, such as 'an empty sofa'" if found else ""
 
 
 def _hash(config: str) -> str:

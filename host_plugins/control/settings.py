@@ -35,58 +35,62 @@ class Settings:
     frames_from: str = option(
         "input",
         label="frame range",
-        tip="Which frames come out: those of the plate, those of the script, or the ones written behind.",
+        tip="Frames to deliver. input: the plate's. global: the script's frame range. custom: the range in 'frames'.",
         group="Frames",
         choices=(("input", "input"), ("global", "global"), ("custom", "custom")),
     )
-    frames: str = option("", label="frames", tip="For custom: 1001-1046, also 1-9x2 or -5--1,7.", group="Frames")
+    frames: str = option(
+        "", label="frames", tip="The range for custom, such as 1001-1046, 1-9x2 or -5--1,7.", group="Frames"
+    )
     colorspace: str = option(
         "",
         label="colour space",
-        tip="Of the plate, a name of the OCIO config. Empty: the working space of the script.",
+        tip="Colour space of the plate, a scene-linear one of the OCIO config. Empty: the script's working space.",
         group="Colour",
     )
     ocio_config: str = option(
         "",
         kind="file",
         label="OCIO config",
-        tip="File or ocio:// name as the server sees it. Empty: the one of the script.",
+        tip="OCIO config: a file or an ocio:// name that the server can read. Empty: the script's config.",
         group="Colour",
     )
     folder: str = option(
         "",
         kind="folder",
         label="output folder",
-        tip="Each submission makes a new version in it. Empty: the folder 'void' beside the script.",
+        tip="Folder of the results. Each submission adds a version. Empty: the folder 'void' next to the script.",
         group="Output",
     )
     where: str = option(
         "local",
         label="run on",
-        tip="this machine: a server is started if none runs. server: the address on the Server page. "
-        "farm: plate and roto are written and the shot is handed to a render manager; Submit asks for pool, priority "
-        "and so on first.",
+        tip="this machine: a local server, which is started if none runs. server: the address on the Server page. "
+        "farm: write plate and roto and submit the shot to a render manager; Submit first asks for the pool, the "
+        "priority and so on.",
         group="Run",
         choices=(("local", "this machine"), ("server", "server"), ("farm", "farm")),
     )
     address: str = option(
         "",
         label="address",
-        tip="Of a server on another machine, such as tcp://gpu1:5570. Empty: as configured.",
+        tip="Address of a server on another machine, such as tcp://gpu1:5570. Empty: the configured one.",
         group="Server",
     )
     transport: str = option(
         "auto",
         label="transport",
-        tip="How frames reach the server. path: it sees the same disks. inline: they are sent. auto: whichever fits.",
+        tip="How frames reach the server. path: it reads them from shared disks. inline: they are sent. auto: either.",
         group="Server",
         choices=(("auto", "auto"), ("path", "path"), ("inline", "inline")),
     )
-    priority: int = option(50, label="priority", tip="0 to 100, the highest goes first.", group="Server", high=100)
+    priority: int = option(
+        50, label="priority", tip="Priority of the job, 0 to 100. The highest runs first.", group="Server", high=100
+    )
     autostart: bool = option(
         True,
         label="start a local server",
-        tip="Start one on this machine when none answers.",
+        tip="Start a server on this machine if none answers.",
         group="Server",
     )
     job: Mapping[str, Any] = field(default_factory=dict)

@@ -121,7 +121,7 @@ def _json_output(output: str, errors: str) -> Dict[str, Any]:
         outcome = json.loads(lines[-1])
     except (IndexError, ValueError):
         last = errors.strip().splitlines()[-1:] or ["nothing"]
-        raise InternalError(f"void-bridge ended without an answer and said {last[0]}") from None
+        raise InternalError(f"void-bridge ended without an answer; its last line: {last[0]}") from None
     if "error" in outcome:
         raise error_from_code(outcome["error"].get("code", ""), outcome["error"].get("message", ""))
     return dict(outcome)

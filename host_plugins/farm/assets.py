@@ -83,8 +83,8 @@ def check_roots(paths: Iterable[str], roots: Sequence[str]) -> None:
     for path in paths:
         if not any(is_within(os.path.realpath(path), root) for root in allowed):
             raise InputError(
-                f"{path} lies outside what the farm's workers see ({', '.join(roots)}); put it there, or add its "
-                "folder to farm_roots"
+                f"{path} is outside the folders that the farm's workers see ({', '.join(roots)}); move it there, or "
+                "add its folder to farm_roots"
             )
 
 

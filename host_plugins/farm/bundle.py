@@ -102,7 +102,7 @@ def write_bundle(folder: Path, shots: Tuple[FarmShot, ...], assets: Assets, opti
     check_values(template, values)
     folder = folder.absolute()
     if folder.exists() and any(folder.iterdir()):
-        raise OutputError(f"{folder} is already there; choose another place with -o")
+        raise OutputError(f"{folder} already exists; choose another place with -o")
     making = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}{TEMPORARY_SUFFIX}")
     with map_write_errors(folder):
         try:
@@ -136,7 +136,7 @@ def read_bundle(folder: Path) -> Bundle:
         shots = bundle.shot_names()
     except (KeyError, TypeError) as exc:
         raise InputError(
-            f"{folder} is no bundle of void-bridge: {exc!r}; make it with void-bridge farm bundle"
+            f"{folder} is not a bundle of void-bridge: {exc!r}; write one with void-bridge farm bundle"
         ) from exc
     check_values(template, values)
     for shot in shots:
@@ -171,7 +171,7 @@ def shot_job(jobs: Path, shot: str) -> JobFile:
     if not path.is_file():
         there = sorted(each.stem for each in jobs.glob("*.json"))
         if not there:
-            raise InputError(f"{jobs} holds no jobs; has the bundle been moved without them?")
+            raise InputError(f"{jobs} has no jobs; move the bundle together with its jobs")
         raise InputError(f"no shot {shot!r} in {jobs}{nearest(shot, there)}")
     return JobFile.read(path)
 
@@ -201,9 +201,9 @@ def _load(path: Path) -> Dict[str, Any]:
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as exc:
-        raise InputError(f"cannot read {path}: {exc}; make the bundle again with void-bridge farm bundle") from exc
+        raise InputError(f"cannot read {path}: {exc}; write the bundle again with void-bridge farm bundle") from exc
     if not isinstance(data, dict):
-        raise InputError(f"cannot read {path}: got {type(data).__name__}, expected a table; make the bundle again")
+        raise InputError(f"cannot read {path}: got {type(data).__name__}, expected a table; write the bundle again")
     return data
 
 

@@ -71,7 +71,7 @@ def check_shot(
         report = write_report(folder, len(checked.frames))
         paths = [Sequence.parse(job.output).path(frame) for frame in checked.frames]
         hooks.announce_result(job, paths, report, config)
-        progress.report(100, f"{len(checked.frames)} frames are there")
+        progress.report(100, f"{len(checked.frames)} frames are on disk")
     return checked
 
 
@@ -88,7 +88,7 @@ class _Stages:
             Cancelled: the farm asked the task to stop.
         """
         if self._stop.is_set():
-            raise Cancelled("cancelled; the frames stay as they are")
+            raise Cancelled("cancelled; the frames were not changed")
         names = list(_SHARES)
         before = sum(_SHARES[name] for name in names[: names.index(stage)])
         self._progress.report(100 * (before + _SHARES[stage] * done / max(1, total)), f"{stage} {done} of {total}")
@@ -132,4 +132,6 @@ def _check_frames(job: Job, frames: FrameRange, stages: _Stages) -> None:
         engines.setdefault(str(part.header.get(_ENGINE, "none")), []).append(frame)
     if len(engines) > 1:
         found = "; ".join(f"{name}: {FrameRange(made)}" for name, made in engines.items())
-        raise InputError(f"the frames come from different engines ({found}); remove those of one and run again")
+        raise InputError(
+            f"the frames come from different engines ({found}); remove the frames of one engine and run its tasks again"
+        )

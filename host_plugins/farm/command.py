@@ -27,24 +27,24 @@ from void_bridge.job_request import checked_job
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the actions and options of `farm`."""
     actions = parser.add_subparsers(metavar="ACTION", required=True, parser_class=type(parser))
-    bundle = actions.add_parser("bundle", help="write a job bundle (Open Job Description)")
+    bundle = actions.add_parser("bundle", help="write a job bundle (Open Job Description) without submitting it")
     _add_jobs(bundle)
-    bundle.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="the folder to make")
+    bundle.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="folder of the bundle")
     _add_options(bundle)
     bundle.set_defaults(action=run_bundle)
-    send = actions.add_parser("submit", help="hand jobs, or a bundle, to a farm")
+    send = actions.add_parser("submit", help="submit jobs or a bundle to a farm")
     _add_jobs(send)
-    send.add_argument("--to", metavar="FARM", help=f"{', '.join(farm_names())} (default: as configured)")
+    send.add_argument("--to", metavar="FARM", help=f"farm: {', '.join(farm_names())} (default: from the configuration)")
     send.add_argument(
-        "-o", "--output", type=Path, metavar="DIR", help="the bundle's folder (default: beside the frames)"
+        "-o", "--output", type=Path, metavar="DIR", help="folder of the bundle (default: next to the frames)"
     )
-    send.add_argument("--overwrite", action="store_true", help="the outputs may hold other jobs' frames, which go")
-    send.add_argument("--list", action="store_true", help="list what would be sent, and send nothing")
-    send.add_argument("--detach", action="store_true", help="openjd: run it in the background")
+    send.add_argument("--overwrite", action="store_true", help="replace the frames of other jobs in the outputs")
+    send.add_argument("--list", action="store_true", help="list the files and tasks, and submit nothing")
+    send.add_argument("--detach", action="store_true", help="run the job in the background (openjd)")
     _add_options(send)
     send.set_defaults(action=run_submit)
-    status = actions.add_parser("status", help="say how the tasks of a job stand")
-    status.add_argument("job", metavar="JOB", help="the job.json beside the output, its folder, or a bundle")
+    status = actions.add_parser("status", help="show the status of a job's tasks")
+    status.add_argument("job", metavar="JOB", help="job.json next to the output, its folder, or a bundle")
     status.add_argument("--json", action="store_true", help="end with one line of JSON on standard output")
     status.set_defaults(action=run_status)
     worker_commands.add_actions(actions)
@@ -57,29 +57,39 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _add_jobs(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("jobs", nargs="*", metavar="JOB", help="a job.json, its folder, a job's id; or one bundle")
-    parser.add_argument("--shots", type=Path, metavar="CSV", help="a list of shots: a job a line")
-    parser.add_argument("--skip-broken", action="store_true", help="leave out lines of the list that are wrong")
+    parser.add_argument("jobs", nargs="*", metavar="JOB", help="a job.json, its folder, or a job id; or one bundle")
+    parser.add_argument("--shots", type=Path, metavar="CSV", help="list of shots, one job per line")
+    parser.add_argument("--skip-broken", action="store_true", help="skip lines of the list that have errors")
     add_server_options(parser)
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("farm")
-    group.add_argument("--name", default="", help="what the farm calls the job (default: its shots)")
-    group.add_argument("--pool", default="", metavar="NAME", help="pool, queue or tag, in the farm's own words")
-    group.add_argument("--priority", type=int, default=50, metavar="N", help="0 to 100 (default: 50)")
-    group.add_argument("--gpus", type=int, default=1, metavar="N", help="of a host for the void engine (default: 1)")
-    size = f"of each of them (default: {GPU_MEMORY_GB:g})"
+    group.add_argument("--name", default="", help="name of the job at the farm (default: the names of its shots)")
+    group.add_argument("--pool", default="", metavar="NAME", help="pool, queue or tag of the farm")
+    group.add_argument("--priority", type=int, default=50, metavar="N", help="priority, 0 to 100 (default: 50)")
+    group.add_argument(
+        "--gpus", type=int, default=1, metavar="N", help="GPUs of a host, for the void engine (default: 1)"
+    )
+    size = f"memory of each GPU (default: {GPU_MEMORY_GB:g})"
     group.add_argument("--gpu-memory", type=float, default=GPU_MEMORY_GB, metavar="GB", help=size)
-    group.add_argument("--memory", type=float, default=0.0, metavar="GB", help="of a host (default: any)")
-    group.add_argument("--chunk", type=int, default=0, metavar="N", help="frames a task, for propagate (default: all)")
-    group.add_argument("--comment", default="", metavar="TEXT")
-    group.add_argument("--depends-on", nargs="+", default=[], metavar="ID", help="jobs of that farm to wait for")
-    group.add_argument("--runner", choices=("command", "adaptor"), default="command", help="what tasks run")
-    group.add_argument("-p", "--parameter", action="append", default=[], metavar="NAME=VALUE", help="of the template")
-    group.add_argument("--then-comp", metavar="SCRIPT", help="render this Nuke script once the shots are done")
-    group.add_argument("--comp-frames", metavar="RANGE", help="of the script (default: those of the shots)")
-    group.add_argument("--comp-write", default="", metavar="NODE", help="its Write (default: all)")
+    group.add_argument("--memory", type=float, default=0.0, metavar="GB", help="memory of a host (default: any)")
+    group.add_argument(
+        "--chunk", type=int, default=0, metavar="N", help="frames per task, for the propagate engine (default: all)"
+    )
+    group.add_argument("--comment", default="", metavar="TEXT", help="comment that the render manager shows")
+    group.add_argument("--depends-on", nargs="+", default=[], metavar="ID", help="ids of farm jobs to wait for")
+    group.add_argument(
+        "--runner", choices=("command", "adaptor"), default="command", help="program that tasks run (default: command)"
+    )
+    group.add_argument(
+        "-p", "--parameter", action="append", default=[], metavar="NAME=VALUE", help="set a parameter of the template"
+    )
+    group.add_argument("--then-comp", metavar="SCRIPT", help="render this Nuke script after the shots")
+    group.add_argument(
+        "--comp-frames", metavar="RANGE", help="frames of the script to render (default: the frames of the shots)"
+    )
+    group.add_argument("--comp-write", default="", metavar="NODE", help="Write node to render (default: all)")
 
 
 def run_bundle(arguments: argparse.Namespace) -> int:
@@ -117,7 +127,7 @@ def run_submit(arguments: argparse.Namespace) -> int:
             return 0
         bundle, submitted = submit(prepared, options, farm, arguments.overwrite, arguments.output, say)
     if not farm.loads_once:
-        say(f"{farm.name} has no sessions: each task loads the model anew")
+        say(f"{farm.name} has no sessions: each task loads the model again")
     arguments.outcome.set(state=submitted.state, farm=farm.name, farm_job=submitted.id, bundle=str(bundle.folder))
     arguments.outcome.set(**({"files": list(submitted.files)} if submitted.files else {}))
     arguments.outcome.summary(f"{submitted.id} {submitted.words}".strip())
@@ -136,10 +146,11 @@ def _wanted(arguments: argparse.Namespace, config: Config) -> List[JobToSubmit]:
         listed = read_shot_list(arguments.shots, config)
         if listed.broken and not arguments.skip_broken:
             raise InputError(
-                f"{arguments.shots}: {'; '.join(listed.broken)}; nothing was sent: correct it, or give --skip-broken"
+                f"{arguments.shots}: {'; '.join(listed.broken)}; "
+                "nothing was submitted: correct the list, or give --skip-broken"
             )
         for line in listed.broken:
-            say(f"{arguments.shots}: {line}; left out")
+            say(f"{arguments.shots}: {line}; skipped")
         arguments.outcome.set(**({"skipped": list(listed.broken)} if listed.broken else {}))
         wanted += [JobToSubmit(job, name) for name, job in listed.jobs]
     return wanted
@@ -163,7 +174,9 @@ def _bundle_among(arguments: argparse.Namespace) -> Optional[Path]:
     if not bundles:
         return None
     if len(arguments.jobs) > 1 or arguments.shots or arguments.output or arguments.list or arguments.then_comp:
-        raise UsageError(f"{bundles[0]} is a bundle, which is submitted by itself as it is; leave the rest out")
+        raise UsageError(
+            f"{bundles[0]} is a bundle, which can only be submitted alone and without these options; remove them"
+        )
     return bundles[0]
 
 
@@ -205,7 +218,7 @@ def _comp(arguments: argparse.Namespace, wanted: List[JobToSubmit]) -> Optional[
         return None
     script = Path(arguments.then_comp)
     if not script.is_file():
-        raise InputError(f"--then-comp: there is no {script}; save the script first")
+        raise InputError(f"--then-comp: {script} does not exist; save the script first")
     frames = [frame for each in wanted for frame in each.job.frames]
     given = FrameRange.parse(arguments.comp_frames) if arguments.comp_frames else FrameRange(frames)
     return CompRender(str(script.absolute()), given, arguments.comp_write)
@@ -222,9 +235,11 @@ def _show(prepared: PreparedSubmission, options: FarmOptions, say: Say) -> None:
         many = len(shot.tasks)
         say(f"{shot.name}: frames {shot.frames}, {shot.job.engine}, {many} task{'s' if many > 1 else ''}")
         if options.chunk and shot.job.engine not in CUTTABLE_ENGINES:
-            say(f"{shot.name}: not cut into chunks: {shot.job.engine} needs the whole shot, or physics happens twice")
+            say(f"{shot.name}: --chunk is ignored: {shot.job.engine} needs the whole shot")
     for line in prepared.assets.lines():
         say(line)
 
 
-COMMAND = Command("farm", "send jobs to a render farm, and run its tasks", configure, run)
+COMMAND = Command(
+    "farm", "submit jobs to a render farm, show their status, and run tasks on its workers", configure, run
+)

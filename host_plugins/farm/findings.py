@@ -24,21 +24,21 @@ def farm_findings(config: Optional[Config] = None) -> Iterator[Finding]:
     yield _farm(config.farm)
     for root in config.farm_roots:
         if not os.access(root, os.R_OK | os.X_OK):
-            fix = "mount it, or correct farm_roots; void-bridge config show"
-            yield Finding("farm", "note", f"farm root {root} is not there, or closed to this user", fix)
+            fix = "mount it, or correct farm_roots; void-bridge config show prints them"
+            yield Finding("farm", "note", f"farm root {root} does not exist, or this user may not read it", fix)
     if config.farm_scratch:
         yield _scratch(Path(config.farm_scratch), config)
 
 
 def _farm(name: str) -> Finding:
     if not name:
-        return Finding("farm", "ok", "none is configured; void-bridge farm submit --to names one")
+        return Finding("farm", "ok", "no farm is configured; choose one with void-bridge farm submit --to")
     try:
         farm = farm_of(name)
         lacks = getattr(farm, "lacks", None)
         problem = str(lacks()) if callable(lacks) else ""
     except UsageError as exc:
-        return Finding("farm", "bad", exc.message, "correct farm; void-bridge config show")
+        return Finding("farm", "bad", exc.message, "correct farm; void-bridge config show prints it")
     except VoidBridgeError as exc:
         return Finding("farm", "bad", exc.message)
     if problem:
@@ -47,12 +47,12 @@ def _farm(name: str) -> Finding:
 
 
 def _scratch(folder: Path, config: Config) -> Finding:
-    fix = "make it, or set VOID_BRIDGE_FARM_SCRATCH to a folder that workers see and you can write"
+    fix = "create it, or set VOID_BRIDGE_FARM_SCRATCH to a folder that you can write and workers see"
     if not folder.is_absolute():
-        return Finding("farm scratch", "bad", f"{folder} is no absolute path", fix)
+        return Finding("farm scratch", "bad", f"{folder} is not an absolute path", fix)
     try:
         check_roots((str(folder),), config.farm_roots)
         try_folder(nearest_existing(folder))
     except (OutputError, InputError) as exc:
         return Finding("farm scratch", "bad", exc.message, fix)
-    return Finding("farm scratch", "ok", f"{folder} can be written")
+    return Finding("farm scratch", "ok", f"{folder} is writable")

@@ -25,8 +25,8 @@ from void_bridge.errors import InputError, UsageError
 from void_bridge.job import Job
 
 OUTPUT_OUTSIDE = "choose an output folder that they see"
-SCRATCH_OUTSIDE = "have farm_scratch set to a folder that they see, or choose an output folder there"
-CONFIG_OUTSIDE = "put the OCIO config where they see it"
+SCRATCH_OUTSIDE = "set farm_scratch to a folder that they see, or choose an output folder there"
+CONFIG_OUTSIDE = "move the OCIO config to a folder that they see"
 
 
 def exports_folder(config: Config, script: str) -> Optional[Path]:
@@ -52,7 +52,7 @@ def check_saved(file: str, is_modified: bool) -> Path:
         UsageError: the script was never saved, or has changed since.
     """
     if not Path(file).is_absolute():
-        raise UsageError("save the script first: a farm's job belongs to a script on disk")
+        raise UsageError("save the script first: a farm job needs a saved script")
     if is_modified:
         raise UsageError("the script has unsaved changes; save it, then submit to the farm")
     return Path(file)

@@ -69,8 +69,8 @@ def take_output_folder(job: Job, rules: PathMap) -> None:
         JobFile(job).write(output_folder(job) / JOB_FILE_NAME)
     elif mapped(held.job, rules) != job:
         raise OutputError(
-            f"{output_folder(job)} holds another job than this task's; has it been submitted again with other "
-            "settings? Submit to a new version, or with --overwrite"
+            f"{output_folder(job)} holds another job than this task's; after a change of settings, submit to a "
+            "new version, or with --overwrite"
         )
 
 
@@ -80,6 +80,6 @@ def _check_here(pattern: str, rules: PathMap) -> None:
         return
     known = ", ".join(elsewhere for elsewhere, _ in rules.entries) or "none"
     raise InputError(
-        f"{folder} is not there on {platform.node()}, and lies outside every mapped root ({known}); map it on this "
-        "worker, or put plate and mattes where the farm sees them"
+        f"{folder} does not exist on {platform.node()} and is outside every mapped root ({known}); map it on this "
+        "worker, or move plate and mattes to a folder that the farm sees"
     )

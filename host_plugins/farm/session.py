@@ -90,7 +90,7 @@ def stop(folder: Path, say: Callable[[str], None] = print) -> None:
     except (OSError, ValueError, KeyError):  # it never came up
         was_alive = False
     if not was_alive:
-        say("the session's server had ended by itself; its last words:")
+        say("the session's server had already ended; its last log lines:")
         for line in _last_words(own):
             say(f"  {line}")
     shutil.rmtree(own, ignore_errors=True)
@@ -109,8 +109,8 @@ def check_host(gpus: int, gpu_memory_gb: float) -> None:
     if len(fitting) < gpus:
         has = ", ".join(f"{memory:.0f} GB" for memory in found) or "none"
         raise EngineError(
-            f"no host for this task: it asks for {gpus} GPU with {gpu_memory_gb:g} GB, this one has {has}; send it to "
-            "a pool of hosts that fit, or submit with --gpu-memory or --gpus 0"
+            f"this host does not fit the task: it asks for {gpus} GPU with {gpu_memory_gb:g} GB, this one has {has}; "
+            "submit it to a pool of hosts that fit, or with another --gpu-memory or --gpus 0"
         )
 
 

@@ -43,41 +43,45 @@ class FarmSettings:
     shots: str = option(
         THIS,
         label="shots",
-        tip="What is submitted, as one job of the farm.",
+        tip="Shots to submit, as one farm job.",
         group="Farm",
         choices=((THIS, THIS), (EVERY, EVERY)),
     )
     farm: str = option(
         FARMS[0],
         label="farm",
-        tip="The render manager. openjd: the farm's job on this machine, in the background.",
+        tip="Render manager. openjd: run the farm job on this machine, in the background.",
         group="Farm",
         choices=tuple((name, name) for name in FARMS),
     )
-    pool: str = option("", label="pool or queue", tip="In the farm's own words. Empty: as it is set up.", group="Farm")
-    priority: int = option(50, label="priority", tip="0 to 100, the highest goes first.", group="Farm", high=100)
+    pool: str = option(
+        "", label="pool or queue", tip="Pool or queue of the farm. Empty: the farm's default.", group="Farm"
+    )
+    priority: int = option(
+        50, label="priority", tip="Priority of the job, 0 to 100. The highest runs first.", group="Farm", high=100
+    )
     gpu_memory: float = option(
         GPU_MEMORY_GB,
         label="GPU memory (GB, 0: no GPU)",
-        tip="Of a worker for void.",
+        tip="GPU memory that a worker must have for the void engine.",
         group="Farm",
         high=1024,
     )
     chunk: int = option(
         0,
-        label="frames a task (0: whole shot)",
-        tip="For engines whose shots can be cut; void's never are.",
+        label="frames per task (0: whole shot)",
+        tip="For engines that can split a shot. A shot of the void engine is never split.",
         group="Farm",
         high=1_000_000,
     )
-    comment: str = option("", label="comment", tip="Shown by the render manager.", group="Farm")
+    comment: str = option("", label="comment", tip="Comment that the render manager shows.", group="Farm")
     comp: bool = option(
         False,
         label="render this comp afterwards",
-        tip="The script is saved at once, so that the farm renders the new version.",
+        tip="Render this script on the farm after the shots. The script is saved with the new version first.",
         group="Comp",
     )
-    write: str = option("", label="by the Write", tip="Name of the Write node. Empty: all of them.", group="Comp")
+    write: str = option("", label="Write node", tip="Write node to render. Empty: all of them.", group="Comp")
 
     @property
     def gpus(self) -> int:
@@ -154,4 +158,4 @@ def write_sticky(script: Path, settings: FarmSettings) -> None:
     try:
         write_bytes(sticky_file(script), sticky_text(settings).encode())
     except (VoidBridgeError, OSError) as exc:
-        log.warning("the farm's settings are not kept: %s", exc)
+        log.warning("cannot store the farm's settings: %s", exc)

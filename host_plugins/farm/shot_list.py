@@ -90,7 +90,7 @@ def _check_columns(columns: List[str], path: Path) -> None:
         if name not in known:
             raise UsageError(f"{path}: unknown column {name!r}{nearest(name, known)}")
     if len(set(columns)) < len(columns):
-        raise UsageError(f"{path}: a column stands there twice; expected each once")
+        raise UsageError(f"{path}: a column appears twice; expected each once")
     if not {"job", "plate"} & set(columns):
         raise UsageError(f"{path}: got columns {', '.join(columns) or 'none'}, expected one called plate or job")
 

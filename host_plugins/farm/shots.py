@@ -108,7 +108,7 @@ def _check_names(shots: Tuple[FarmShot, ...]) -> None:
     for shot in shots:
         other = seen.setdefault(shot.name.casefold(), shot.name)
         if sum(each.name.casefold() == other.casefold() for each in shots) > 1:
-            raise UsageError(f"two shots are called {shot.name}; give each a name of its own in the column 'shot'")
+            raise UsageError(f"two shots are called {shot.name}; give each its own name in the column 'shot'")
 
 
 def _check_outputs(shots: Tuple[FarmShot, ...]) -> None:
@@ -120,4 +120,4 @@ def _check_outputs(shots: Tuple[FarmShot, ...]) -> None:
     for folder, sharing in folders.items():
         if len(sharing) > 1:
             names = " and ".join(shot.name for shot in sharing[:2])
-            raise OutputError(f"{names} would both write to {folder}; give each a folder of its own")
+            raise OutputError(f"{names} would both write to {folder}; give each its own folder")

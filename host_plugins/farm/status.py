@@ -77,7 +77,7 @@ def _asked(submission: SubmissionRecord) -> str:
     try:
         return farm_of(submission.farm).status(submission.id) if submission.id else ""
     except VoidBridgeError as exc:
-        return f"cannot be asked: {exc.message}"
+        return f"cannot be reached: {exc.message}"
 
 
 def _show(found: List[Found], farm_says: str) -> None:

@@ -69,14 +69,14 @@ def run_task(order: TaskOrder, config: Config, reporter: FarmReporter, stop: thr
     with TaskProgress(output_folder(job), str(frames), reporter).tracked() as progress:
         missing = missing_frames(job, frames)
         if not missing:
-            progress.report(100, f"all {len(frames)} frames are there already")
+            progress.report(100, f"all {len(frames)} frames already exist")
             return output_folder(job)
         part = job if missing == delivered_frames(job) else job.replace(only=missing)
         try:
             with connect(config, autostart=False, notice=reporter.status, patience_s=PATIENCE_S) as client:
                 _make(client, part, len(frames) - len(missing), progress, stop)
         except NoServer as exc:
-            raise NoServer(f"the session's server is gone: {exc}; run the task again in a new session") from exc
+            raise NoServer(f"the session's server has ended: {exc}; run the task again in a new session") from exc
     return output_folder(job)
 
 
@@ -103,7 +103,7 @@ def _frames(order: TaskOrder, job: Job) -> FrameRange:
 def _make(client: Client, job: Job, there: int, progress: TaskProgress, stop: threading.Event) -> None:
     def sending(stage: str, done: int, total: int) -> None:
         if stop.is_set():
-            raise Cancelled("cancelled before the job had begun")
+            raise Cancelled("cancelled before the job started")
         progress.report(0, step_text(stage, done, total))
 
     id = client.submit(job, claim=False, on_progress=sending).id

@@ -72,13 +72,13 @@ def _parameters(options: FarmOptions) -> List[Plain]:
         "name": "VoidBridge",
         "type": "STRING",
         "default": "void-bridge",
-        "description": "What the workers call void-bridge by: a name on their PATH, or a whole path.",
+        "description": "Command that runs void-bridge on the workers: a name on their PATH, or a full path.",
     }
     adaptor = {
         "name": "VoidBridgeAdaptor",
         "type": "STRING",
         "default": "void-bridge-adaptor",
-        "description": "What the workers call the adaptor by.",
+        "description": "Command that runs the adaptor on the workers.",
     }
     jobs = {
         "name": "Jobs",

@@ -27,27 +27,29 @@ from void_bridge.frames import FrameRange
 
 def add_actions(actions: Any) -> None:
     """Add these commands to `farm`."""
-    server = actions.add_parser("session", help="on a worker: start or stop the server of a session")
+    server = actions.add_parser("session", help="start or stop the server of a session (on a worker)")
     server.add_argument("what", choices=("start", "stop"))
-    server.add_argument("folder", type=Path, metavar="DIR", help="of the session")
+    server.add_argument("folder", type=Path, metavar="DIR", help="folder of the session")
     _add_host(server)
     _add_json(server)
     server.set_defaults(action=run_session)
-    task = actions.add_parser("task", help="on a worker: make the frames of one task")
+    task = actions.add_parser("task", help="process the frames of one task (on a worker)")
     _add_shot(task)
-    task.add_argument("--frames", metavar="RANGE", help="those that the task makes (default: all of the shot)")
-    task.add_argument("--task", type=int, metavar="N", help="the N-th task of --bundle, from 0")
+    task.add_argument("--frames", metavar="RANGE", help="frames of the task (default: all frames of the shot)")
+    task.add_argument("--task", type=int, metavar="N", help="number of the task in --bundle, from 0")
     task.add_argument("--own-session", action="store_true", help="start a server for this task alone")
     _add_host(task)
     task.set_defaults(action=run_task_command)
-    check = actions.add_parser("check", help="on a worker: check the frames of a shot; contact sheet, comparison")
+    check = actions.add_parser(
+        "check", help="check a shot's frames, and write a contact sheet and a comparison (on a worker)"
+    )
     _add_shot(check)
     check.set_defaults(action=run_check)
 
 
 def _add_host(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--gpus", type=int, default=0, metavar="N", help="that this host has to have")
-    parser.add_argument("--gpu-memory", type=float, default=0.0, metavar="GB", help="of each of them")
+    parser.add_argument("--gpus", type=int, default=0, metavar="N", help="GPUs that this host must have")
+    parser.add_argument("--gpu-memory", type=float, default=0.0, metavar="GB", help="memory that each GPU must have")
 
 
 def _add_json(parser: argparse.ArgumentParser) -> None:
@@ -56,12 +58,15 @@ def _add_json(parser: argparse.ArgumentParser) -> None:
 
 def _add_shot(parser: argparse.ArgumentParser) -> None:
     _add_json(parser)
-    parser.add_argument("--jobs", type=Path, metavar="DIR", help="folder with a job.json of each shot")
-    parser.add_argument("--bundle", type=Path, metavar="DIR", help="the bundle, instead of --jobs")
-    parser.add_argument("--shot", metavar="NAME")
-    parser.add_argument("--path-mapping", type=Path, metavar="FILE", help="Open Job Description's rules")
+    parser.add_argument("--jobs", type=Path, metavar="DIR", help="folder with one job.json per shot")
+    parser.add_argument("--bundle", type=Path, metavar="DIR", help="bundle, instead of --jobs")
+    parser.add_argument("--shot", metavar="NAME", help="name of the shot")
+    parser.add_argument("--path-mapping", type=Path, metavar="FILE", help="path mapping rules of Open Job Description")
     parser.add_argument(
-        "--lines", choices=tuple(REPORTERS), default="plain", help="how to tell the farm (default: plain)"
+        "--lines",
+        choices=tuple(REPORTERS),
+        default="plain",
+        help="format of the progress lines, as the farm reads them (default: plain)",
     )
 
 
@@ -119,7 +124,7 @@ def run_check(arguments: argparse.Namespace) -> int:
         shots = [arguments.shot] if arguments.shot else sorted(path.stem for path in jobs.glob("*.json"))
         for shot in shots:
             checked = check_shot(jobs, shot, rules, load({}).config, reporter, stop)
-            say(f"{shot}: {len(checked.frames)} frames are there; look at {checked.sheet} and {checked.movie}")
+            say(f"{shot}: {len(checked.frames)} frames are on disk; review {checked.sheet} and {checked.movie}")
     arguments.outcome.set(state="done", shots=shots)
     return 0
 
@@ -137,7 +142,9 @@ def _order(arguments: argparse.Namespace) -> TaskOrder:
 
 def _numbered(arguments: argparse.Namespace) -> Tuple[str, FrameRange]:
     if not arguments.bundle or arguments.shot or arguments.frames:
-        raise UsageError("--task N names a task of --bundle DIR, with its shot and frames; leave the others out")
+        raise UsageError(
+            "--task N already gives the shot and frames of a task of --bundle DIR; remove the other options"
+        )
     tasks = read_bundle(arguments.bundle).tasks()
     if not 0 <= arguments.task < len(tasks):
         raise UsageError(f"got task {arguments.task}, expected 0 to {len(tasks) - 1}")

@@ -28,20 +28,24 @@ from void_bridge.errors import UsageError
 
 
 def _configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("host", choices=HOSTS, help="whose plug-in")
+    parser.add_argument("host", choices=HOSTS, help="host of the plug-in")
     parser.add_argument(
-        "--dest", metavar="DIR", help=f"put the folder {FOLDER} there (default: ~/.nuke, or the user's Fusion folder)"
+        "--dest", metavar="DIR", help=f"parent of the folder {FOLDER} (default: ~/.nuke, or the user's Fusion folder)"
     )
-    parser.add_argument("--uninstall", action="store_true", help="remove what was installed there")
-    parser.add_argument("--edit-init", action="store_true", help="write the line into init.py beside that folder")
-    parser.add_argument("--bundle", metavar="DIR", help="make a folder for machines without a network instead")
+    parser.add_argument("--uninstall", action="store_true", help="remove the installed plug-in")
+    parser.add_argument(
+        "--edit-init", action="store_true", help="add the line that loads it to init.py next to that folder"
+    )
+    parser.add_argument(
+        "--bundle", metavar="DIR", help="write a folder for machines without a network, and install nothing"
+    )
     parser.add_argument(
         "--platform",
         metavar="NAME",
         nargs="+",
         action="extend",
         default=[],
-        help=f"with packages for {', '.join(PLATFORMS)} (default: this one)",
+        help=f"platforms to include packages for: {', '.join(PLATFORMS)} (default: this one)",
     )
     parser.add_argument(
         "--python",
@@ -49,9 +53,9 @@ def _configure(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         action="extend",
         default=[],
-        help="with packages for these Pythons (default: those of the hosts found here, else of all)",
+        help="Python versions to include packages for (default: those of the hosts on this machine, else all)",
     )
-    parser.add_argument("--find-links", metavar="DIR", help="take wheels from this folder and ask no package index")
+    parser.add_argument("--find-links", metavar="DIR", help="take wheels from this folder instead of a package index")
     parser.add_argument("--json", action="store_true", help="end with one line of JSON on standard output")
 
 
@@ -72,9 +76,9 @@ def _check(arguments: argparse.Namespace) -> None:
     if len(given) > 1:
         raise UsageError(f"--{given[0]} and --{given[1].replace('_', '-')} exclude each other; give one")
     if arguments.bundle and arguments.dest:
-        raise UsageError("--bundle DIR already says where; leave --dest out")
+        raise UsageError("--bundle DIR is already the folder; remove --dest")
     if arguments.edit_init and arguments.host != "nuke":
-        raise UsageError("--edit-init is for nuke; resolve needs no line")
+        raise UsageError("--edit-init is for nuke only; resolve needs no line in init.py")
     if arguments.find_links and not Path(arguments.find_links).is_dir():
         raise UsageError(f"--find-links: got {arguments.find_links!r}, expected a folder of wheels")
 
@@ -90,7 +94,7 @@ def _install(arguments: argparse.Namespace, machine: Machine, root: Path) -> int
     edited = add_block(root / "init.py") if arguments.edit_init else ""
     lines = [_change_line(change, folder, build), *_server_lines(build), *_next_steps(arguments.host, root, edited)]
     if arguments.host == "nuke" and (change.state != "unchanged" or edited in ("made", "added")):
-        lines.append("then start Nuke again: VOIDRemove is in the node menu, under VOID")
+        lines.append("then restart Nuke: VOIDRemove is in the node menu, under VOID")
     _report(arguments.outcome, lines, change, folder, build, line=LINE if arguments.host == "nuke" else "")
     return 0
 
@@ -100,7 +104,7 @@ def _bundle(arguments: argparse.Namespace) -> int:
     build = _build(arguments, [])
     change = make_bundle(folder, build, say)
     what = "nothing to change in" if change.state == "unchanged" else "made"
-    lines = [f"{what} {folder} ({_targets(build)})", f"{folder / 'README.txt'} says how to place it"]
+    lines = [f"{what} {folder} ({_targets(build)})", f"{folder / 'README.txt'} explains how to install it"]
     _report(arguments.outcome, lines, change, folder, build)
     return 0
 
@@ -130,7 +134,7 @@ def _build(arguments: argparse.Namespace, found: List[InstalledHost], **more: An
     pythons = tuple(dict.fromkeys(arguments.python or [host.python for host in found if host.python]))
     if not pythons:
         pythons = default_pythons(arguments.host)
-        why = "for any version" if arguments.bundle or found else f"no {arguments.host.title()} found here"
+        why = "any version" if arguments.bundle or found else f"no {arguments.host.title()} found here"
         say(f"{why}: packages for Python {', '.join(pythons)}")
     platforms = tuple(dict.fromkeys(arguments.platform)) or (platform_name(),)
     find_links = Path(arguments.find_links).absolute() if arguments.find_links else None
@@ -156,15 +160,15 @@ def _server_lines(build: PluginBuild) -> List[str]:
 
 def _next_steps(host: str, root: Path, edited: str) -> List[str]:
     if host == "resolve":
-        return ["Resolve lists the scripts under Workspace > Scripts, once it has been started again"]
+        return ["restart Resolve: the scripts are in the menu Workspace > Scripts"]
     init = root / "init.py"
     if edited or has_line(init):
         how = {"made": " (made)", "added": " (line added)"}.get(edited, "")
         return [f"{init} loads it{how}"]
     return [
-        f"add this line to {init}, or run this with --edit-init:",
+        f"add this line to {init}, or run this command with --edit-init:",
         f"    {LINE}",
-        f"a studio adds one folder to NUKE_PATH instead: {root / FOLDER}",
+        f"for a studio, add this folder to NUKE_PATH instead: {root / FOLDER}",
     ]
 
 
@@ -172,7 +176,9 @@ def _report(
     outcome: CommandOutcome, lines: List[str], change: FolderChange, folder: Path, build: PluginBuild, **more: object
 ) -> None:
     if change.changed:
-        lines.append(f"replaced files that were changed by hand: {', '.join(change.changed)}; kept in {change.kept}")
+        lines.append(
+            f"replaced files that were changed by hand: {', '.join(change.changed)}; the old files are in {change.kept}"
+        )
     executable = build.installation.executable if build.installation else ""
     facts: Dict[str, object] = {"host": build.host, "state": change.state, "folder": str(folder)}
     targets: Dict[str, Tuple[str, ...]] = {"pythons": build.pythons, "platforms": build.platforms}
@@ -180,4 +186,4 @@ def _report(
     outcome.summary("\n".join(lines))
 
 
-COMMAND = Command("install", "put the Nuke or Resolve plug-in where its host looks", _configure, _run)
+COMMAND = Command("install", "install or uninstall the plug-in for Nuke or Resolve", _configure, _run)

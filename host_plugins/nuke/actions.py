@@ -47,9 +47,9 @@ def submit(node: nuke.Node) -> None:
         submit_to_farm(node)
         return
     if node.fullName() in session().exports:
-        raise UsageError("a second Nuke is still writing plate and roto for this node; Cancel stops it")
+        raise UsageError("a second Nuke is still writing plate and roto for this node; press Cancel to stop it")
     if any(state.is_alive for state in jobs_of(node).values()) and not nuke.ask(
-        "This node's last job is still running, and goes on. Submit another version?"
+        "This node's last job is still running and will continue. Submit another version?"
     ):
         return
     submission = prepare(node)
@@ -71,7 +71,7 @@ def cancel(node: nuke.Node) -> None:
         return
     alive = [state for state in jobs_of(node).values() if state.is_alive]
     if not alive:
-        node["status"].setValue("Nothing runs for this node.")
+        node["status"].setValue("No job is running for this node.")
     for state in alive:
         session().controller.cancel(state, server_settings(node, state), _set_line(node, "status"))
 
@@ -119,9 +119,9 @@ def compare(node: nuke.Node) -> None:
         raise UsageError("there is no finished result to compare; submit first")
 
     def show(path: str, error: str) -> None:
-        node["status"].setValue(error or f"The comparison is {path}")
+        node["status"].setValue(error or f"The comparison was written to {path}")
 
-    node["status"].setValue("Making the comparison...")
+    node["status"].setValue("Writing the comparison...")
     session().tools.compare(job_file(state), settings_of(node), if_node_exists(node, show))
 
 
@@ -141,7 +141,7 @@ def check_server(node: nuke.Node) -> None:
 
 @report_errors
 def free_gpu(node: nuke.Node) -> None:
-    """Make idle workers give their GPU memory back."""
+    """Make idle workers release their GPU memory."""
     session().controller.free(settings_of(node), _set_line(node, "server_line"))
 
 
@@ -155,7 +155,7 @@ def find_jobs(node: nuke.Node) -> None:
             nuke.message(error or "The server has no jobs.")
             return
         lines = "\n".join(f"{each.id}  {each.state}  {each.frames_done}/{each.frames}  {each.user}" for each in found)
-        chosen = (nuke.getInput(f"Number of the job:\n{lines}", found[0].id) or "").strip()
+        chosen = (nuke.getInput(f"Job id:\n{lines}", found[0].id) or "").strip()
         if chosen:
             attach_job(node, chosen, settings)
 

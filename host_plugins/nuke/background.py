@@ -77,7 +77,7 @@ class SecondNuke:
         lines = self._process.communicate()[0].decode("utf-8", "replace").strip().splitlines() or ["nothing"]
         shutil.rmtree(self._folder, ignore_errors=True)
         code = self._process.returncode
-        error = "" if code == 0 else f"the second Nuke ended with code {code} and said: {lines[-1]}"
+        error = "" if code == 0 else f"the second Nuke ended with exit code {code}; its last line: {lines[-1]}"
         self._on_end("stopped" if self._stopped else error)
 
 

@@ -67,7 +67,7 @@ def _config() -> str:
         return str(custom.evaluate() or os.environ.get("OCIO", ""))
     found = next((path for path in _shipped(name) if path.is_file()), None)
     if found is None:
-        raise ColourError(f"cannot find Nuke's OCIO config {name}; write its file into 'OCIO config'")
+        raise ColourError(f"cannot find Nuke's OCIO config {name}; set 'OCIO config' to its file")
     return found.as_posix()
 
 

@@ -122,7 +122,7 @@ def write_export(group: nuke.Node, export: NukeExport) -> None:
             nuke.executeMultiple(tuple(writes), tuple(ranges(missing)), [export.view])
         except RuntimeError as exc:
             if "cancel" in str(exc).lower():
-                raise Cancelled("export cancelled; what was written is kept for the next time") from exc
+                raise Cancelled("export cancelled; the frames that were written are kept for the next export") from exc
             raise InputError(f"Nuke could not render the plate or the roto: {exc}") from exc
 
 

@@ -50,10 +50,8 @@ from void_bridge.errors import InputError, UsageError, VoidBridgeError
 from void_bridge.frames import FrameRange
 from void_bridge.options import Option
 
-OWN_FILES_OUTSIDE = (
-    'turn "send the plate\'s own files" off, so that the plate is written for the farm; farm_scratch says where'
-)
-_STILL_RUNNING = "The last job of {} is still running, and goes on. Submit another version?"
+OWN_FILES_OUTSIDE = 'turn off "send the plate\'s own files", so that the plate is written to farm_scratch for the farm'
+_STILL_RUNNING = "The last job of {} is still running and will continue. Submit another version?"
 
 
 def submit_to_farm(node: nuke.Node) -> None:
@@ -81,7 +79,7 @@ def submit_to_farm(node: nuke.Node) -> None:
 
 
 def ask(initial: FarmSettings, config: Config) -> Optional[FarmSettings]:
-    """Show the dialog, again with a message as long as a value makes no sense. Return None if it was cancelled."""
+    """Show the dialog, again with a message as long as a value is not valid. Return None if it was cancelled."""
     specs = farm_specs(config, "this node", "every VOIDRemove node", comp=True)
     while True:
         panel = nuke.Panel("VOIDRemove: submit to the farm")

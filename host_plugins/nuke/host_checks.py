@@ -189,7 +189,7 @@ def _views_have_files_of_their_own(fixture: NukeCheckFixture) -> str:
 def _buttons_know_their_node(fixture: NukeCheckFixture) -> str:
     button: Any = fixture.node["cancel"]
     button.execute()
-    return _assert_equal(fixture.node["status"].value(), "Nothing runs for this node.")
+    return _assert_equal(fixture.node["status"].value(), "No job is running for this node.")
 
 
 def _digest_holds(fixture: NukeCheckFixture) -> str:

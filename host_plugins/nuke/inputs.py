@@ -28,7 +28,7 @@ def plate_of(group: nuke.Node) -> nuke.Node:
     """
     plate = group.input(0)
     if plate is None:
-        raise UsageError("no plate: connect it to the input 'plate'")
+        raise UsageError("no plate: connect the plate to the input 'plate'")
     return plate
 
 

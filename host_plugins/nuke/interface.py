@@ -79,8 +79,8 @@ def _refusal(node: nuke.Node, frame: int) -> str:
     if shown == SHOW_CHOICES[0] or node["disable"].value():
         return ""
     if shown == SHOW_CHOICES[3]:
-        return "the quadmask overlay is shown, which is a still of one frame"
+        return "'show' is set to the quadmask overlay, a still of one frame"
     if not node["void_bridge_ready"].getValueAt(frame):
-        return f"the result does not have frame {frame} (yet)"
+        return f"the result does not have frame {frame} yet"
     fresh = node["void_bridge_fresh"].value() or node["use_stale"].value()
     return "" if fresh else "the result is stale"

@@ -46,18 +46,20 @@ class NodeButton(NamedTuple):
 
 BUTTONS = (
     NodeButton(
-        "submit", "Submit", "Write plate and roto, and hand the job over. Every submission is a new version.", True
+        "submit", "Submit", "Write plate and roto, and submit the job. Every submission is a new version.", True
     ),
     NodeButton("cancel", "Cancel", "Stop this node's job. Finished frames stay on disk."),
-    NodeButton("reload", "Reload", "Ask again how the job stands, and read finished frames again."),
-    NodeButton("preview", "Preview quadmask", "Show this frame's mattes as the model would get them.", True),
-    NodeButton("compare", "Compare", "Make a movie: before, after, wipe."),
+    NodeButton("reload", "Reload", "Update the job's status, and read the finished frames again."),
+    NodeButton("preview", "Preview quadmask", "Show the quadmask that the model would get for this frame.", True),
+    NodeButton("compare", "Compare", "Write a movie: before, after, and a wipe."),
     NodeButton("open_folder", "Open folder", "Show the folder of the result."),
 )
 SERVER_BUTTONS = (
-    NodeButton("check_server", "Check", "Say which server answers and what it can do.", True),
-    NodeButton("free_gpu", "Free GPU", "Have idle workers give their GPU memory back."),
-    NodeButton("find_jobs", "Find jobs...", "Show a job of the server in this node: one whose node was deleted, say."),
+    NodeButton("check_server", "Check", "Check which server answers, and list its engines.", True),
+    NodeButton("free_gpu", "Free GPU", "Release the GPU memory of idle workers."),
+    NodeButton(
+        "find_jobs", "Find jobs...", "Show a job of the server in this node, for example one whose node was deleted."
+    ),
 )
 
 
@@ -72,14 +74,14 @@ def add_panel(group: nuke.Node) -> None:
     group.addKnob(nuke.Tab_Knob("server_tab", "Server"))
     _add_settings(group, setting_specs("server"))
     _add_buttons(group, SERVER_BUTTONS)
-    _add(group, nuke.Text_Knob("server_line", "", " "), "What the server said last.")
+    _add(group, nuke.Text_Knob("server_line", "", " "), "Last answer of the server.")
 
 
 def settings_of(group: nuke.Node) -> Settings:
     """Return the values of the knobs. File knobs are evaluated, since they may contain expressions.
 
     Raises:
-        UsageError: a value makes no sense.
+        UsageError: a value is not valid.
     """
     existing = [spec for spec in setting_specs() if group.knob(spec.name)]  # an older version's node lacks newer knobs
     return settings_from({spec.name: _value(group[spec.name], spec) for spec in existing})
@@ -133,8 +135,8 @@ def _add_mattes(group: nuke.Node) -> None:
     _heading(group, "Mattes")
     for spec in matte_specs():
         knob = nuke.Channel_Knob(f"{spec.name}_channel", spec.label)
-        _add(group, knob, f"{spec.tip} The channel of its input.").setValue("alpha")
-        tip = f"'{spec.label}' is drawn the other way."
+        _add(group, knob, f"{spec.tip} Channel of the input '{spec.label}'.").setValue("alpha")
+        tip = f"Invert the {spec.label} matte."
         invert = _add(group, nuke.Boolean_Knob(f"{spec.name}_invert", "invert"), tip)
         invert.clearFlag(nuke.STARTLINE)
 
@@ -151,22 +153,27 @@ def _add_settings(group: nuke.Node, specs: Tuple[Option, ...]) -> None:
         if spec.default != "":
             knob.setValue(spec.default)
         if spec.name == "prompt":
-            _add(group, nuke.Text_Knob("prompt_hint", "", " "), "What the model makes of words like 'remove'.")
+            _add(group, nuke.Text_Knob("prompt_hint", "", " "), "Warning about words such as 'remove' in the prompt.")
 
 
 def _add_nuke_only(group: nuke.Node) -> None:
-    _add(group, nuke.String_Knob("views", "views"), "Views to do, one job each. Empty: the first.", nuke.STARTLINE)
-    own = "Send the plate's own EXR files where the input is a Read that shows them as they are. Off: always render."
+    _add(
+        group,
+        nuke.String_Knob("views", "views"),
+        "Views to process, one job each. Empty: the first view.",
+        nuke.STARTLINE,
+    )
+    own = "Send the plate's own EXR files if the input is a Read that does not change them. Off: always render."
     _add(group, nuke.Boolean_Knob("own_files", "send the plate's own files", True), own, nuke.STARTLINE)
     tip = (
-        "Render plate and roto in a second Nuke, so that this one stays free. It takes a licence of the kind that is "
-        "named here while it renders."
+        "Render plate and roto in a second Nuke, so that you can go on working. It uses a licence of the chosen kind "
+        "while it renders."
     )
     _add(group, nuke.Enumeration_Knob("background", "background export", list(BACKGROUND_CHOICES)), tip, nuke.STARTLINE)
     _heading(group, "Result")
-    shown = "What comes out of this node. A selected result with missing or stale frames is an error when rendered."
+    shown = "Image that this node outputs. If the result is selected, a render fails at missing or stale frames."
     _add(group, nuke.Enumeration_Knob("show", "show", list(SHOW_CHOICES)), shown)
-    stale = "Render the result although plate, roto or settings have changed since."
+    stale = "Render the result even if plate, roto or settings have changed since."
     _add(group, nuke.Boolean_Knob("use_stale", "use a stale result"), stale)
 
 
@@ -179,9 +186,9 @@ def _add_buttons(group: nuke.Node, buttons: Tuple[NodeButton, ...]) -> None:
 
 def _add_state(group: nuke.Node) -> None:
     """Add the knobs of status and report, and hidden knobs for the image path and the next session."""
-    _add(group, nuke.Text_Knob("status", "", "No job yet."), "How the job stands.", nuke.STARTLINE)
-    _add(group, nuke.Text_Knob("report", "", " "), "What a finished job says about itself.", nuke.STARTLINE)
-    tip = "Who has a job that was submitted to a farm: the farm, and its number for the job, for others to depend on."
+    _add(group, nuke.Text_Knob("status", "", "No job yet."), "Status of the job.", nuke.STARTLINE)
+    _add(group, nuke.Text_Knob("report", "", " "), "Report of the finished job, with its warnings.", nuke.STARTLINE)
+    tip = "Farm and farm job id of a job that was submitted to a farm, for other jobs to depend on."
     _add(group, nuke.String_Knob(FARM_JOB, "farm job"), tip, nuke.STARTLINE, nuke.READ_ONLY, nuke.NO_UNDO)
     hidden: List[Any] = [
         nuke.String_Knob(STATE),
@@ -192,7 +199,7 @@ def _add_state(group: nuke.Node) -> None:
         nuke.Boolean_Knob("void_bridge_fresh", "", True),
     ]
     for knob in hidden:
-        _add(group, knob, "Kept by VOIDRemove.", nuke.INVISIBLE, nuke.NO_UNDO)
+        _add(group, knob, "Internal data of VOIDRemove.", nuke.INVISIBLE, nuke.NO_UNDO)
 
 
 def _heading(group: nuke.Node, text: str) -> None:

@@ -42,7 +42,7 @@ def selftest() -> str:
             order = _job_order(fixture)
     finally:
         nuke.delete(group)
-    _write_report(folder, [*results, HostCheckResult(JOB_CHECK, False, "no news of the job yet", 0.0)])
+    _write_report(folder, [*results, HostCheckResult(JOB_CHECK, False, "no status of the job yet", 0.0)])
     _start_job(order, folder, results)
     return str(folder / REPORT)
 

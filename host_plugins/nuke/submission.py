@@ -143,7 +143,7 @@ def output_root(node: nuke.Node, settings: Settings) -> Path:
         return Path(settings.folder)
     script = nuke.root().name()
     if not Path(script).is_absolute():
-        raise UsageError("save the script first, or set an output folder: results go beside the script")
+        raise UsageError("save the script first, or set an output folder: results are written next to the script")
     return Path(script).parent / "void"
 
 
@@ -172,10 +172,10 @@ def _export_in_background(submission: NukeSubmission, on_done: Callable[[], None
     def finish(node: nuke.Node, error: str) -> None:
         session().exports.pop(node.fullName(), None)
         if error == "stopped":
-            raise Cancelled("export cancelled; what was written is kept for the next time")
+            raise Cancelled("export cancelled; the frames that were written are kept for the next export")
         left = export.scan_missing()
         if error or left:
-            raise InputError(error or f"the second Nuke left frames {all_frames(left)} out")
+            raise InputError(error or f"the second Nuke did not write frames {all_frames(left)}")
         _export_in_background(submission, on_done)
 
     def on_end(error: str) -> None:
@@ -184,7 +184,7 @@ def _export_in_background(submission: NukeSubmission, on_done: Callable[[], None
     with write_nodes(node, missing) as writes:
         interactive = str(node["background"].value()) == BACKGROUND_CHOICES[2]
         session().exports[node.fullName()] = SecondNuke(writes, ranges(missing), export.view, interactive, on_end)
-    node["status"].setValue("A second Nuke writes plate and roto...")
+    node["status"].setValue("A second Nuke is writing plate and roto...")
 
 
 def _orders(submission: NukeSubmission, version: Version) -> Dict[str, Order]:

@@ -62,10 +62,10 @@ def plate_tool(comp: Composition, choice: ToolChoice) -> Operator:
         UsageError: no plate is chosen, the tool is gone, or it makes no picture.
     """
     if not choice.plate:
-        raise UsageError("no plate: choose the tool whose picture is to be cleaned, or select it first")
+        raise UsageError("no plate: choose the tool whose image contains the object, or select it first")
     tool = _find_tool(comp, choice.plate, "the plate")
     if not is_image(tool):
-        raise UsageError(f"{choice.plate} makes no picture; choose another tool as the plate")
+        raise UsageError(f"{choice.plate} outputs no image; choose another tool as the plate")
     return tool
 
 
@@ -80,7 +80,7 @@ def matte_tools(comp: Composition, choice: ToolChoice) -> Dict[str, Operator]:
     tools = {role: _find_tool(comp, name, f"'{role}'") for role, name in choice.mattes.items() if name}
     for role, tool in tools.items():
         if not (is_mask(tool) or is_image(tool)):
-            raise UsageError(f"{tool.Name} for '{role}' is neither a mask nor a picture with an alpha; choose another")
+            raise UsageError(f"{tool.Name} for '{role}' is neither a mask nor an image with an alpha; choose another")
         if tool.Name == choice.plate:
             raise UsageError(f"{tool.Name} is the plate; choose another tool for '{role}'")
     return tools
@@ -99,5 +99,5 @@ def matte_names(comp: Composition) -> List[str]:
 def _find_tool(comp: Composition, name: str, purpose: str) -> Operator:
     tool = comp.FindTool(name)
     if tool is None:
-        raise UsageError(f"{name}, chosen for {purpose}, is not in this composition any more; choose another tool")
+        raise UsageError(f"{name}, chosen for {purpose}, is no longer in this composition; choose another tool")
     return tool

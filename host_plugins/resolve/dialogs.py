@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
 ACTIONS: Tuple[Tuple[str, str], ...] = (
     ("submit", "Submit, and wait for the result"),
-    ("leave", "Submit, and look later: run this script again"),
-    ("reload", "Wait for this plate's job, or show its result again"),
+    ("leave", "Submit, and do not wait: run this script again for the result"),
+    ("reload", "Wait for this plate's job, or show its result"),
     *((button.name, button.label) for button in BUTTONS if button.name not in ("submit", "reload")),
-    ("stop", "Stop waiting, in the other run of this script"),
+    ("stop", "Stop the run of this script that is waiting"),
 )
 POLL_S = 0.5
 
@@ -108,7 +108,7 @@ class Dialogs:
 
     def show_picture(self, path: str) -> None:
         """Show the path of a PNG in the next dialog."""
-        self._messages.append(f"The preview is {path}")
+        self._messages.append(f"The preview was written to {path}")
 
     def show_engines(self, engines: Tuple[str, ...]) -> None:
         """Offer the engines of a server that answered, in the next dialog."""
@@ -139,7 +139,7 @@ class Dialogs:
         while self.host.is_alive() and not condition():
             if self.comp.GetData(STOP):
                 self.comp.SetData(STOP, None)
-                self._print("no longer waiting; run the script again to see the job")
+                self._print("stopped waiting; run the script again to see the job")
                 return
             self.session.drain(POLL_S)
 

@@ -53,7 +53,7 @@ HALF, FLOAT, ZIP = 1, 2, 3  # values of OpenEXRFormat.Depth and OpenEXRFormat.Co
 QUIET = 524288  # RenderFlags: no dialog at the end of a render
 RENDER_YOURSELF = (
     "Fusion rendered nothing for this script. Choose Fusion > Render All Savers (in Fusion Studio: Render): "
-    "the script goes on as soon as the files are there."
+    "the script continues when the files are written."
 )
 
 
@@ -178,7 +178,7 @@ def output_root(comp: Composition, settings: Settings) -> Path:
         return Path(comp.MapPath(settings.folder))
     file = Path(str(comp.GetAttrs().get("COMPS_FileName") or ""))
     if not file.is_absolute():
-        raise UsageError("set an output folder, or save the composition first: results go beside it")
+        raise UsageError("set an output folder, or save the composition first: results are written next to it")
     return file.parent / "void"
 
 
@@ -196,9 +196,7 @@ def _colourspace(settings: Settings) -> str:
         ColourError: the artist has not named it.
     """
     if not settings.colorspace:
-        raise ColourError(
-            f"the plate's colour space is not known; write its name into 'colour space', {COLOURSPACE_EXAMPLES}"
-        )
+        raise ColourError(f"the plate's colour space is unknown; set 'colour space', {COLOURSPACE_EXAMPLES}")
     return settings.colorspace
 
 

@@ -143,7 +143,7 @@ class FusionFarmSubmission:
     def _confirm_and_submit(self, batch: _Batch) -> None:
         orders = [prepared.order for prepared in batch.exported]
         text = listing([order.job for order in orders], batch.settings, batch.config)
-        question = notice("list", "OK submits", text, lines=len(text.splitlines()))
+        question = notice("list", "press OK to submit", text, lines=len(text.splitlines()))
         if self._comp.AskUser(TITLE, numbered([question])) is None:
             raise Cancelled(NOTHING_SUBMITTED)
         self._batch = None  # from here on the farm reads the exports

@@ -95,7 +95,7 @@ def image_format(tool: Operator, frame: int) -> ImageFormat:
     output = tool.FindMainOutput(1)
     image = output.GetValue(frame) if output is not None else None
     if image is None:
-        raise InputError(f"{tool.Name} makes no picture at frame {frame}; check what is connected to it")
+        raise InputError(f"{tool.Name} outputs no image at frame {frame}; check what is connected to it")
     return ImageFormat(int(image.OriginalWidth), int(image.OriginalHeight), int(image.Depth) in FLOAT_DEPTHS)
 
 
@@ -140,7 +140,7 @@ def new_tool(comp: Composition, kind: str, position: Optional[Tuple[float, float
     x, y = position or (_AUTOMATIC, _AUTOMATIC)
     tool = comp.AddTool(kind, x, y)
     if tool is None:
-        raise InternalError(f"Fusion made no {kind}; is the composition locked by another script?")
+        raise InternalError(f"Fusion added no {kind}; check that no other script has locked the composition")
     return tool
 
 

@@ -85,18 +85,16 @@ class PanelButton(NamedTuple):
 
 
 BUTTONS: Tuple[PanelButton, ...] = (
+    PanelButton("submit", "Submit", "Render plate and mattes, and submit the job. Every submission is a new version."),
     PanelButton(
-        "submit", "Submit", "Render plate and mattes, and hand the job over. Every submission is a new version."
-    ),
-    PanelButton(
-        "preview", "Preview", "Show this frame through the colour space above, with the mattes as the model sees them."
+        "preview", "Preview", "Show this frame in the colour space above, with the mattes as the model sees them."
     ),
     PanelButton("cancel", "Cancel", "Stop this plate's job. Finished frames stay on disk."),
-    PanelButton("reload", "Reload", "Ask for the job's state again, and show finished frames again."),
-    PanelButton("compare", "Compare", "Make a movie: before, after, wipe."),
+    PanelButton("reload", "Reload", "Update the job's status, and show the finished frames again."),
+    PanelButton("compare", "Compare", "Write a movie: before, after, and a wipe."),
     PanelButton("open_folder", "Open folder", "Show the folder of the result."),
-    PanelButton("check_server", "Check", "Say which server answers and what it can do.", "server"),
-    PanelButton("free_gpu", "Free GPU", "Have idle workers give their GPU memory back.", "server"),
+    PanelButton("check_server", "Check", "Check which server answers, and list its engines.", "server"),
+    PanelButton("free_gpu", "Free GPU", "Release the GPU memory of idle workers.", "server"),
     PanelButton(
         "find_jobs",
         "Find jobs...",
@@ -206,7 +204,7 @@ class FusionSession:
             return
         state = jobs_of(self.comp).get(token, JobState())
         if not state.is_alive:
-            self.view.show_status("Nothing runs for this plate.")
+            self.view.show_status("No job is running for this plate.")
             return
         show = self.view.show_status
         # The job of a farm has no server that answers; the next state says that it was cancelled.
@@ -224,7 +222,7 @@ class FusionSession:
     def preview(self, choice: ToolChoice, settings: Settings) -> None:
         """Make a picture of one frame in the named colour space, with the mattes over it."""
         job, frame, picture = preview_job(self.comp, choice, settings)
-        self.view.show_status("Making the preview...")
+        self.view.show_status("Writing the preview...")
         self._tools.preview(job, frame, picture, settings, self._count_question(self._on_preview))
 
     def compare(self, token: str) -> None:
@@ -232,7 +230,7 @@ class FusionSession:
         state = self._job(token)
         if state.phase != "done":
             raise UsageError("there is no finished result to compare; submit first")
-        self.view.show_status("Making the comparison...")
+        self.view.show_status("Writing the comparison...")
         self._tools.compare(job_file(state), self._settings_for(token, state), self._count_question(self._on_movie))
 
     def open_folder(self, token: str, settings: Settings) -> None:
@@ -322,7 +320,7 @@ class FusionSession:
     def _check_frames(self) -> None:
         missing = self.submission.check_frames()
         if self.submission.is_waiting:
-            self.view.show_status(f"Waiting for Render All Savers: {missing} frames to come.")
+            self.view.show_status(f"Waiting for Render All Savers: {missing} frames are missing.")
         else:
             self.farm.export_next()
 
@@ -339,12 +337,12 @@ class FusionSession:
     def _show_result(self, token: str, state: JobState) -> None:
         """Show the frames in a Loader, and the paste matte in another once it has been written beside them."""
         if not Sequence.parse(state.output).path(FrameRange.parse(state.frames).first).is_file():
-            raise InputError(f"the frames are not at {state.output} any more; find the job again, or submit again")
+            raise InputError(f"the frames are no longer at {state.output}; find the job again, or submit again")
         self._place_loader(token, state, state.output)
 
         def on_paste_matte(path: str, error: str) -> None:
             if error:
-                self.view.show_message(f"The result is shown, but its paste matte could not be written: {error}")
+                self.view.show_message(f"The result is loaded, but its paste matte could not be written: {error}")
             elif self.host.is_alive() and state.id == jobs_of(self.comp).get(token, JobState()).id:
                 self._place_loader(token, state, path, PASTE)
 
@@ -371,10 +369,10 @@ class FusionSession:
             self.view.show_message(error)
             return
         self.view.show_picture(path)
-        self.view.show_status(f"The preview is {path}")
+        self.view.show_status(f"The preview was written to {path}")
 
     def _on_movie(self, path: str, error: str) -> None:
-        self.view.show_status(error or f"The comparison is {path}")
+        self.view.show_status(error or f"The comparison was written to {path}")
 
     def _job(self, token: str) -> JobState:
         state = jobs_of(self.comp).get(token)

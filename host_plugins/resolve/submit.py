@@ -77,7 +77,7 @@ class FusionSubmission:
     def check_not_waiting(self) -> None:
         """Raise UsageError if an export waits for the artist to render it."""
         if self._waiting is not None:
-            raise UsageError("an export already waits for Render All Savers; let it finish, or cancel it")
+            raise UsageError("an export is already waiting for Render All Savers; let it finish, or cancel it")
 
     def start(
         self, choice: ToolChoice, settings: Settings, depth: str = DEPTHS[0], exports: Optional[Path] = None

@@ -73,7 +73,7 @@ def clip_under_playhead(resolve: Resolve) -> Tuple[Project, TimelineItem]:
         raise UsageError("open a timeline first")
     item = timeline.GetCurrentVideoItem()
     if item is None:
-        raise UsageError("there is no clip under the playhead; move it onto the clip that is to be cleaned")
+        raise UsageError("there is no clip under the playhead; move it onto the clip that contains the object")
     return project, item
 
 
@@ -85,7 +85,7 @@ def composition_of(item: TimelineItem) -> Composition:
     """
     comp = item.GetFusionCompByIndex(1) if item.GetFusionCompCount() else item.AddFusionComp()
     if comp is None:
-        raise UsageError(f"Resolve makes no Fusion composition for {item.GetName()}; make one on the Fusion page")
+        raise UsageError(f"Resolve created no Fusion composition for {item.GetName()}; create one on the Fusion page")
     return comp
 
 
@@ -118,7 +118,7 @@ def media_pool_importer(project: Project, host: FusionHost) -> Callable[[JobStat
         imported.add(pattern)
         clips = project.GetMediaPool().ImportMedia([clip_info(pattern, FrameRange.parse(state.frames))])
         if not clips:
-            host.comp.Print(f"VOID Remove: Resolve did not import {pattern}; do it by hand in the media pool\n")
+            host.comp.Print(f"VOID Remove: Resolve did not import {pattern}; import it in the media pool\n")
 
     return import_files
 
@@ -160,7 +160,7 @@ def external_globals() -> Dict[str, Any]:
     api, lib = scripting_paths(os.environ, sys.platform)
     modules = Path(api) / "Modules"
     if not modules.is_dir():
-        raise InputError(f"found no {modules}; install Resolve Studio, or say where it is with {API}")
+        raise InputError(f"found no {modules}; install Resolve Studio, or set {API}")
     os.environ.setdefault(API, api)
     os.environ.setdefault(LIB, lib)
     if str(modules) not in sys.path:
@@ -168,7 +168,7 @@ def external_globals() -> Dict[str, Any]:
     try:
         bmd = importlib.import_module("DaVinciResolveScript")
     except ImportError as exc:
-        raise InputError(f"cannot load Resolve's module: {exc}; is {lib} for this Python?") from exc
+        raise InputError(f"cannot load Resolve's module: {exc}; check that {lib} is built for this Python") from exc
     resolve = bmd.scriptapp("Resolve")
     if resolve is None:
         raise InputError(

@@ -24,14 +24,14 @@ SIZE = [120, 60, 560, 980]
 PAGES: Tuple[Page, ...] = ("remove", "server")
 PICTURE_WIDTH = 520
 TICK_MS = 200
-FARM_JOB_TIP = "The farm that has the job, and the farm's id for it, to be copied."
-_STILL_SENDING = "Frames are still on their way to the server; press Close again to stop sending them."
+FARM_JOB_TIP = "Farm and farm job id of a job that was submitted to a farm; select it to copy it."
+_STILL_SENDING = "Frames are still being sent to the server; press Close again to stop sending them."
 _STILL_SUBMITTING = "The farm has not answered yet; press Close again to close without its answer."
 
 Element = Any  # a widget that is not in a window yet: AddWindow takes it
 TOOL_TIPS = {
-    "plate": "The tool whose picture is to be cleaned.",
-    **{spec.name: f"{spec.tip} A mask tool, or a picture whose alpha is the matte." for spec in matte_specs()},
+    "plate": "Tool whose image contains the object.",
+    **{spec.name: f"{spec.tip} Choose a mask tool, or an image whose alpha is the matte." for spec in matte_specs()},
 }
 
 
@@ -63,7 +63,7 @@ def _page(ui: UIManager, page: Page) -> List[Element]:
             rows.append(_heading(ui, group))
         rows.append(_row(ui, spec))
         if spec.name == "folder":
-            options = {"ID": "depth", "ToolTip": "Of the plate that is rendered: EXR half or float.", "Weight": 1}
+            options = {"ID": "depth", "ToolTip": "Pixel type of the plate's EXR files: half or float.", "Weight": 1}
             rows.append(_labelled(ui, "written as", ui.ComboBox(options)))
         if spec.name == "prompt":
             rows.append(ui.Label({"ID": "prompt_hint", "Text": "", "Weight": 0}))

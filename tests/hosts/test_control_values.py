@@ -90,7 +90,7 @@ def test_a_wrong_setting_is_named(values, message):
             Settings(),
             ShotRequest(SHOT.plate, SHOT.frames, "", "", SHOT.mattes),
             ColourError,
-            "colour space is not known",
+            "colour space is unknown",
         ),
     ],
 )
@@ -120,7 +120,7 @@ def test_orders_have_numbers_of_their_own():
 
 @pytest.mark.parametrize("prompt", ["remove the man", "a street without cars", "Erase her", "the dog is deleted"])
 def test_a_prompt_that_commands_gets_a_hint(prompt):
-    assert "describe what is there" in prompt_hint(prompt)
+    assert "describe the scene after the removal" in prompt_hint(prompt)
 
 
 @pytest.mark.parametrize("prompt", ["", "an empty sofa", "a remote beach, nobody there"])

@@ -234,7 +234,7 @@ def test_an_unexpected_error_fails_the_job_with_its_name(tmp_path, main, control
 def test_a_job_whose_server_does_not_answer_is_lost(tmp_path, main, controller):
     state = JobState("0123", "running", output=str(tmp_path / "out" / "clean.####.exr"), frames="1001-1004")
     controller.follow(state, Settings())
-    assert main.until_phase(state.id, "lost").line.endswith("The job may go on there: Reload asks again")
+    assert main.until_phase(state.id, "lost").line.endswith("The job may still run there: press Reload to check again")
 
 
 def test_a_site_may_move_the_output_of_a_job_for_the_farm(tmp_path, main, controller):
@@ -253,7 +253,7 @@ def test_a_job_for_the_farm_is_no_longer_waited_for_when_it_is_cancelled(tmp_pat
     (state,) = controller.submit_to_farm([order], lambda files: FarmHandover("opencue 5"))
     main.until(lambda: main.last(order.id).farm)
     controller.cancel(state, order.settings, lambda line: None)
-    assert main.until_phase(order.id, "cancelled").line == "no longer waited for; stop it on the farm: opencue 5"
+    assert main.until_phase(order.id, "cancelled").line == "no longer following the job; stop it at the farm: opencue 5"
     main.until(lambda: not controller.is_following(order.id))
 
 
@@ -269,7 +269,7 @@ def test_a_job_is_cancelled_while_it_is_handed_over(tmp_path, main, controller):
     (state,) = controller.submit_to_farm([order], to_farm)
     controller.cancel(state, order.settings, lambda line: None)
     gate.set()
-    assert main.until_phase(order.id, "cancelled").line == "no longer waited for; stop it on the farm: openjd 1"
+    assert main.until_phase(order.id, "cancelled").line == "no longer following the job; stop it at the farm: openjd 1"
 
 
 def test_a_farm_job_that_is_cancelled_as_the_waiting_begins_stays_cancelled(tmp_path, main):
@@ -315,7 +315,9 @@ def test_a_session_that_ended_before_the_farm_answered_reads_the_status_from_dis
     later.follow(remembered, order.settings)
     main.until(lambda: main.last(order.id).farm)
     first, last = main.states[order.id][0], main.last(order.id)
-    assert first.line == f"no farm has taken it yet; a wrangler can: void-bridge farm submit {folder / 'job.json'}"
+    assert (
+        first.line == f"not submitted to a farm yet; a wrangler can run void-bridge farm submit {folder / 'job.json'}"
+    )
     assert (last.farm, last.line) == ("deadline-cloud job-9", "deadline-cloud job-9: 0 of 2 tasks done")
     assert set(asked) == {folder}
     for frame in FRAMES:
@@ -345,7 +347,7 @@ def test_questions_to_the_server_are_answered(tmp_path, server, main, controller
     main.until(lambda: len(lines) == 1)
     controller.free(Settings(), lines.append)
     main.until(lambda: len(lines) == 2)
-    assert "scripted" in lines[0] and lines[1].endswith("give their GPU memory back")
+    assert "scripted" in lines[0] and lines[1].endswith("release their GPU memory")
 
 
 def test_only_the_latest_of_many_states_is_delivered(tmp_path, main):

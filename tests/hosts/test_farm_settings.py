@@ -66,7 +66,7 @@ def test_of_a_file_with_one_wrong_value_the_rest_is_kept(script):
 def test_a_folder_that_cannot_be_written_keeps_nobody_from_submitting(tmp_path, caplog):
     (tmp_path / "file").touch()
     write_sticky(tmp_path / "file" / "shot.nk", ASKED)
-    assert "the farm's settings are not kept" in caplog.text
+    assert "cannot store the farm's settings" in caplog.text
 
 
 def test_the_site_says_which_farm_comes_first_also_one_of_its_own(script):
@@ -185,7 +185,7 @@ def test_what_the_farm_does_not_see_is_said_with_what_to_do(tmp_path):
         said("out", "roto")
     with pytest.raises(InputError, match=f"do not see {roto}.*farm_scratch"):
         said("out", "plate")
-    with pytest.raises(InputError, match="put the OCIO config"):
+    with pytest.raises(InputError, match="move the OCIO config"):
         ours = job.colour.__class__("ACEScg", str(tmp_path / "ocio" / "config.ocio"))
         said("out", "plate", "roto", job=job.replace(colour=ours))
 

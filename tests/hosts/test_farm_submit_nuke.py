@@ -72,7 +72,12 @@ def versions(comp: Comp) -> list[str]:
 
 
 def test_submit_asks_lists_and_hands_one_job_over(comp, farm):
-    answers = {"farm": "deadline-cloud", "pool or queue": "gpu", "priority": "80", "frames a task (0: whole shot)": "4"}
+    answers = {
+        "farm": "deadline-cloud",
+        "pool or queue": "gpu",
+        "priority": "80",
+        "frames per task (0: whole shot)": "4",
+    }
     panel, listed = submit(comp, {**answers, "comment": "wire removal"}, True)
     assert panel == "VOIDRemove: submit to the farm"
     assert (
@@ -101,8 +106,8 @@ def test_the_panel_shows_every_setting_as_it_was_last_time(comp, farm):
     (first,) = comp.fake.panels
     assert first.shown == {
         **{"shots": "this node", "farm": "openjd", "pool or queue": "", "priority": "50", "comment": ""},
-        **{"GPU memory (GB, 0: no GPU)": "24", "frames a task (0: whole shot)": "0"},
-        **{"render this comp afterwards": False, "by the Write": ""},
+        **{"GPU memory (GB, 0: no GPU)": "24", "frames per task (0: whole shot)": "0"},
+        **{"render this comp afterwards": False, "Write node": ""},
     }
     comp.nuke.scriptSave()
     submit(comp, None)
@@ -193,7 +198,7 @@ def test_a_second_submission_while_the_first_is_there_asks(comp, farm):
     until_on_farm(comp)
     comp.nuke.scriptSave()
     shown = submit(comp, {}, False)
-    assert shown[-1] == "The last job of VOIDRemove1 is still running, and goes on. Submit another version?"
+    assert shown[-1] == "The last job of VOIDRemove1 is still running and will continue. Submit another version?"
     comp.nuke.scriptSave()
     submit(comp, {}, True, True)
     comp.fake.pump(lambda: len(farm.calls) == 2, LAST_S)
@@ -220,7 +225,7 @@ def test_what_the_farm_does_not_see_is_refused_before_anything_is_written(comp, 
     assert "choose an output folder that they see" in submit(comp, {})[-1]
     monkeypatch.setenv("VOID_BRIDGE_FARM_ROOTS", str(comp.folder / "void"))
     (shown,) = submit(comp, {})[1:]
-    assert 'turn "send the plate\'s own files" off' in shown and "farm_scratch" in shown
+    assert 'turn off "send the plate\'s own files"' in shown and "farm_scratch" in shown
     assert farm.calls == [] and not list((comp.folder / "void").glob("*"))
     comp.node["own_files"].setValue(False)
     comp.nuke.scriptSave()
@@ -291,7 +296,7 @@ def test_the_comp_is_rendered_afterwards_with_the_new_version(comp, farm):
     write = comp.nuke.nodes.Write(name="Final", inputs=[comp.node], file_type="exr")
     write["file"].setValue((comp.folder / "final.####.exr").as_posix())
     comp.nuke.scriptSave()
-    answers = {"render this comp afterwards": True, "by the Write": "Final"}
+    answers = {"render this comp afterwards": True, "Write node": "Final"}
     _, listed = submit(comp, answers, True)
     assert f"Then sh010_comp.nk is rendered: {RANGE}, Final." in listed
     until_on_farm(comp)
@@ -307,14 +312,14 @@ def test_the_range_of_the_write_is_used(comp, farm):
     for name, value in (("use_limit", True), ("first", 1003), ("last", 1005)):
         write[name].setValue(value)
     comp.nuke.scriptSave()
-    submit(comp, {"render this comp afterwards": True, "by the Write": "Final"}, True)
+    submit(comp, {"render this comp afterwards": True, "Write node": "Final"}, True)
     until_on_farm(comp)
     assert farm.options()["comp-frames"] == "1003-1005"
 
 
 @pytest.mark.parametrize("name", ["Finale", ""])
 def test_a_missing_write_is_reported(comp, farm, name):
-    shown = submit(comp, {"render this comp afterwards": True, "by the Write": name})
+    shown = submit(comp, {"render this comp afterwards": True, "Write node": name})
     assert shown[-1].startswith(f"VOIDRemove1: Found no Write {name or 'in this script'}")
     assert farm.calls == [] and not (comp.folder / "void").exists()
 
@@ -348,7 +353,7 @@ def test_a_job_for_the_farm_is_cancelled(comp, farm):
     until_on_farm(comp)
     comp.press("cancel")
     comp.fake.pump(lambda: "cancelled" in comp.node["label"].value(), LAST_S)
-    assert comp.status() == f"no longer waited for; stop it on the farm: openjd {JOB}"
+    assert comp.status() == f"no longer following the job; stop it at the farm: openjd {JOB}"
 
 
 def test_a_terminal_uses_the_last_settings_without_a_dialog(comp, farm):
@@ -383,7 +388,7 @@ def test_the_whole_way_through_openjd(comp):
     comp.submit()
     comp.node["where"].setValue("farm")
     comp.nuke.scriptSave()
-    submit(comp, {"GPU memory (GB, 0: no GPU)": "0", "frames a task (0: whole shot)": "3"}, True)
+    submit(comp, {"GPU memory (GB, 0: no GPU)": "0", "frames per task (0: whole shot)": "3"}, True)
     until_on_farm(comp)
     comp.fake.pump(lambda: V2 in comp.node["label"].value() and "done" in comp.node["label"].value(), OPENJD_S)
     until_openjd_has_ended(comp.node["farm_job"].value())

@@ -171,7 +171,7 @@ class FakeResolveVersion:
 def test_a_value_that_cannot_be_used_is_asked_for_again(shot, farm):
     submit(shot, {"pool": "gpu", "chunk": "many"}, {"chunk": "4"}, {})
     (_, again) = shot.fake.dialogs[1]
-    assert again["notes"]["Default"].startswith("Frames a task (0: whole shot): got 'many'")
+    assert again["notes"]["Default"].startswith("Frames per task (0: whole shot): got 'many'")
     assert again["pool"]["Default"] == "gpu"
     assert (farm.options()["pool"], farm.options()["chunk"]) == ("gpu", "4")
 
@@ -247,7 +247,7 @@ def test_folders_that_the_farm_does_not_see_are_refused_before_the_render(shot, 
     assert "choose an output folder that they see" in submit(shot, {}, then=at_once)
     monkeypatch.setenv("VOID_BRIDGE_FARM_ROOTS", str(shot.folder / "void"))
     monkeypatch.setenv("VOID_BRIDGE_FARM_SCRATCH", str(tmp_path / "unseen"))
-    assert "have farm_scratch set to a folder that they see" in submit(shot, {}, then=at_once)
+    assert "set farm_scratch to a folder that they see" in submit(shot, {}, then=at_once)
     assert farm.calls == [] and versions(shot) == [] and not (tmp_path / "unseen").exists()
 
 

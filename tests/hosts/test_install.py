@@ -299,7 +299,7 @@ def test_an_error_names_a_folder_that_cannot_be_written(install, tmp_path):
         (("nuke", "--python", "3"), "3.9 or later"),
         (("nuke", "--platform", "linux"), "linux-x86_64"),
         (("nuke", "--bundle", "b", "--uninstall"), "exclude"),
-        (("nuke", "--bundle", "b", "--dest", "d"), "leave --dest out"),
+        (("nuke", "--bundle", "b", "--dest", "d"), "remove --dest"),
         (("nuke", "--uninstall", "--edit-init"), "exclude"),
         (("resolve", "--edit-init"), "for nuke"),
         (("nuke", "--find-links", "nowhere"), "folder of wheels"),

@@ -56,7 +56,7 @@ def half_done(comp):
 
 def test_a_missing_plate_is_reported(comp):
     comp.node.setInput(0, None)
-    refused(comp, "VOIDRemove1: No plate: connect it to the input 'plate'")
+    refused(comp, "VOIDRemove1: No plate: connect the plate to the input 'plate'")
 
 
 def test_missing_roto_is_reported(comp):
@@ -104,7 +104,7 @@ def test_an_expression_in_the_output_folder_is_evaluated(comp):
     ("knob", "value", "message"),
     [
         ("frames", "1001-", "cannot read frame range"),
-        ("frames", "1100-1110", "lie outside the plate, which has 1001-1008"),
+        ("frames", "1100-1110", "are outside the plate, which has 1001-1008"),
         ("exposure", "bright", "exposure: got 'bright'"),
         ("canvas", "big", "canvas: got 'big'"),
         ("views", "left", "views: got 'left', expected one of main"),
@@ -216,7 +216,7 @@ def test_another_nuke_follows_a_running_job(comp):
 
 def test_a_job_is_cancelled_by_its_button(comp):
     comp.press("cancel")
-    assert comp.status() == "Nothing runs for this node."
+    assert comp.status() == "No job is running for this node."
     with half_done(comp):
         comp.press("cancel")
         comp.fake.pump(lambda: "cancelled" in comp.node["label"].value(), WAIT_S)
@@ -243,7 +243,7 @@ def test_another_submission_while_one_runs_is_asked_about(comp):
 
 def test_the_prompt_gets_a_hint_and_no_error(comp):
     comp.fake.user_sets(comp.node["prompt"], "remove the man")
-    assert "describe what is there" in comp.node["prompt_hint"].value()
+    assert "describe the scene after the removal" in comp.node["prompt_hint"].value()
     comp.fake.user_sets(comp.node["prompt"], "an empty sofa")
     assert comp.node["prompt_hint"].value() == " "
 

@@ -114,8 +114,8 @@ def test_empty_roto_is_named_in_the_report(comp):
     comp.node.setInput(1, empty)
     comp.node.setInput(2, None)
     comp.submit()
-    assert "look at the warnings" in comp.status()
-    assert "the matte is empty in every frame: the result is the plate" in comp.node["report"].value()
+    assert "read the warnings" in comp.status()
+    assert "the matte is empty in every frame: the result equals the plate" in comp.node["report"].value()
     assert np.array_equal(comp.fake.render(comp.node, FRAMES[0]).rgb(), comp.fake.render(comp.plate, FRAMES[0]).rgb())
 
 
@@ -141,7 +141,7 @@ def test_the_unmasked_fill_and_the_overlay_are_shown(comp):
 def test_the_comparison_is_a_movie_beside_the_frames(comp):
     comp.submit()
     comp.press("compare")
-    comp.fake.pump(lambda: "The comparison is" in comp.status(), LAST_S)
+    comp.fake.pump(lambda: "The comparison was written to" in comp.status(), LAST_S)
     assert (comp.folder / "void" / V1 / f"{V1}_compare.mp4").stat().st_size > 1000
 
 
@@ -210,7 +210,7 @@ def test_a_render_inside_the_interface_refuses_what_only_a_viewer_may_show(comp)
     with pytest.raises(RuntimeError, match="the result is stale"):
         comp.nuke.execute(write, 1001, 1001)
     comp.node["show"].setValue("quadmask overlay")
-    with pytest.raises(RuntimeError, match="the quadmask overlay is shown"):
+    with pytest.raises(RuntimeError, match="set to the quadmask overlay"):
         comp.nuke.execute(write, 1001, 1001)
     comp.node["show"].setValue("original")
     comp.nuke.execute(write, 1001, 1001)
@@ -224,7 +224,7 @@ def test_a_result_whose_server_is_gone_stays_done(comp, tmp_path, monkeypatch):
     assert all(controller.wait(id, LAST_S) for id in controller.followed_ids())
     monkeypatch.setenv("VOID_BRIDGE_RUNTIME_DIR", str(tmp_path / "elsewhere"))
     comp.press("reload")
-    comp.fake.pump(lambda: "their server is gone" in comp.status(), LAST_S)
+    comp.fake.pump(lambda: "their server no longer answers" in comp.status(), LAST_S)
     assert comp.node["label"].value().startswith("done")
 
 

@@ -29,8 +29,8 @@ def test_every_check_passes_in_the_fake(fake_nuke):
     fake.answers[:] = [True, {}]
     fake.cancel_execute_at(200)
     path = Path(plugin.selftest())
-    assert "no news of the job yet" in path.read_text()
-    fake.pump(lambda: "no news of the job yet" not in path.read_text(), LAST_S)
+    assert "no status of the job yet" in path.read_text()
+    fake.pump(lambda: "no status of the job yet" not in path.read_text(), LAST_S)
     report = path.read_text()
     assert "FAIL" not in report, report
     assert "29 of 29 checks pass" in report and "Nuke 17.0v1" in report
@@ -45,7 +45,7 @@ def test_a_failed_check_is_reported_and_stops_no_other(fake_nuke, monkeypatch):
     monkeypatch.setattr(selftest, "HOST_CHECKS", few)
     fake.answers.append(False)
     path = Path(plugin.selftest())
-    fake.pump(lambda: "no news of the job yet" not in path.read_text(), LAST_S)
+    fake.pump(lambda: "no status of the job yet" not in path.read_text(), LAST_S)
     report = path.read_text()
     assert "FAIL looks: " in report and "the answer was no" in report and "2 of 3 checks pass" in report
 

@@ -63,11 +63,11 @@ def choose_range(frames: str):
 @pytest.mark.parametrize(
     ("change", "error"),
     [
-        (lambda user: user.type("colorspace", ""), f"write its name into 'colour space', {COLOURSPACE_EXAMPLES}"),
+        (lambda user: user.type("colorspace", ""), f"set 'colour space', {COLOURSPACE_EXAMPLES}"),
         (lambda user: [user.choose(f"tool_{role}", "(none)") for role in ("remove", "affected")], "Nothing to remove"),
         (lambda user: user.choose("tool_plate", "(none)"), "No plate: choose the tool"),
         (lambda user: user.choose("tool_remove", "plate"), "Plate is the plate; choose another tool for 'remove'"),
-        (choose_range("1006-1012"), "Frames are missing on disk: 1009-1012 of 1006-1012 lie outside plate"),
+        (choose_range("1006-1012"), "Frames are missing on disk: 1009-1012 of 1006-1012 are outside plate"),
         (lambda user: user.type("exposure", "bright"), "Exposure: got 'bright'"),
     ],
     ids=["colour space", "no matte", "no plate", "plate as matte", "range", "exposure"],
@@ -87,7 +87,7 @@ def test_a_tool_that_was_deleted_while_the_window_was_open(shot):
         with shot.fake.building():
             shot.comp.remove(shot.comp.tool("roto"))
 
-    assert submit_error(shot, change).startswith("Roto, chosen for 'remove', is not in this composition any more")
+    assert submit_error(shot, change).startswith("Roto, chosen for 'remove', is no longer in this composition")
 
 
 def test_a_composition_that_was_never_saved(shot):
@@ -98,7 +98,7 @@ def test_a_composition_that_was_never_saved(shot):
 def test_a_plate_whose_files_are_gone(shot, tmp_path):
     with shot.fake.building():
         shot.comp.tool("plate").inputs["Clip"] = str(tmp_path / "gone" / "plate.1001.exr")
-    assert submit_error(shot).startswith("Plate makes no picture at frame 1001")
+    assert submit_error(shot).startswith("Plate outputs no image at frame 1001")
 
 
 @pytest.mark.skipif(os.geteuid() == 0 if hasattr(os, "geteuid") else False, reason="root may write everywhere")
@@ -163,7 +163,7 @@ def test_the_artist_can_render_by_hand_where_render_does_nothing(served_shot):
         shot.submit(user)
         assert RENDER_YOURSELF.partition(".")[0] in user.text("status")
         user.tick()
-        assert "Waiting for Render All Savers: 8 frames to come." in user.text("status")
+        assert "Waiting for Render All Savers: 8 frames are missing." in user.text("status")
         assert len(shot.savers()) == 2 + 3 + 2  # three Savers, and a Background for each of two masks
         shot.comp.is_rendering = True
         shot.comp.render_all_savers()
@@ -196,7 +196,7 @@ def test_waiting_for_render_all_savers_can_be_cancelled(shot):
     def steps(user):
         shot.submit(user)
         user.click("submit")
-        assert "already waits for Render All Savers" in user.text("status")
+        assert "already waiting for Render All Savers" in user.text("status")
         user.click("cancel")
         assert user.text("status") == "The export was cancelled."
         assert_restored(shot)
@@ -214,11 +214,11 @@ def test_closing_the_window_while_it_waits_leaves_nothing(shot):
 
 def test_buttons_without_a_job_say_so(shot):
     def steps(user):
-        for button, error in (("reload", "no job yet"), ("compare", "no job yet"), ("cancel", "Nothing runs")):
+        for button, error in (("reload", "no job yet"), ("compare", "no job yet"), ("cancel", "No job is running")):
             user.click(button)
             assert error in user.text("status")
         user.click("open_folder")
-        assert "is not there (yet)" in user.text("status")
+        assert "does not exist yet" in user.text("status")
 
     shot.run_window(steps)
 
@@ -311,7 +311,7 @@ def test_closing_while_frames_are_sent_asks_first(shot, tmp_path):
             def artist(user):
                 shot.submit(user)
                 user.click("close")
-                assert not user.dispatcher.is_over and "on their way to the server" in user.text("status")
+                assert not user.dispatcher.is_over and "still being sent to the server" in user.text("status")
                 user.click("close")
 
             shot.fake.user = artist

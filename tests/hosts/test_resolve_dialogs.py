@@ -52,7 +52,7 @@ def test_submit_and_wait(shot):
     job = JobFile.read(shot.folder / "void" / V1 / "job.json").job
     assert (job.feather, job.seed, str(job.frames), job.prompt) == (2, 7, "1002-1004", "remove the man")
     assert shot.shows_result()
-    assert any("'remove' commands; describe" in line for line in printed)
+    assert any("'remove' is a command; describe" in line for line in printed)
     assert any("3 frames in" in line for line in printed)
     assert len(printed) == len(set(printed)), "no line is repeated"
 
@@ -72,20 +72,20 @@ def test_an_error_is_in_the_next_dialog_with_the_values_that_were_typed(shot):
     second, third = shot.fake.dialogs[1][1], shot.fake.dialogs[2][1]
     assert second["notes"]["Default"].startswith("Exposure: got 'bright'")
     assert (second["feather"]["Default"], second["exposure"]["Default"]) == (7, "bright")
-    assert "colour space is not known" in third["notes"]["Default"]
+    assert "colour space is unknown" in third["notes"]["Default"]
 
 
 def test_the_next_dialog_says_where_the_preview_is(shot):
     run_dialogs(shot, submission(action=ACTION["preview"]), None)
     notes = shot.fake.dialogs[1][1]["notes"]["Default"]
     (picture,) = (shot.folder / "void" / "exports" / "sh010_comp_plate_preview").glob("*.png")
-    assert notes == f"The preview is {picture}"
+    assert notes == f"The preview was written to {picture}"
 
 
 def test_the_answers_of_the_server_are_printed(shot):
     printed = run_dialogs(shot, {"action": ACTION["check_server"]}, {"action": ACTION["free_gpu"]}, None)
     assert any("propagate" in line for line in printed)
-    assert any("give their GPU memory back" in line for line in printed)
+    assert any("release their GPU memory" in line for line in printed)
 
 
 def test_the_artist_can_render_by_hand_where_render_does_nothing(shot):
@@ -102,7 +102,7 @@ def test_another_run_of_the_script_stops_the_waiting(shot):
 
     shot.comp.waits = [None, lambda: shot.comp.SetData(STOP, 1)]
     printed = run_dialogs(shot, submission())
-    assert any("no longer waiting" in line for line in printed)
+    assert any("stopped waiting" in line for line in printed)
     assert shot.state().phase == "none" and STOP not in shot.comp.data
 
 

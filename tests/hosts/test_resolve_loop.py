@@ -169,7 +169,7 @@ def test_frames_that_are_gone_are_not_shown(finished, tmp_path):
 
     def steps(user):
         user.click("reload")
-        assert f"frames are not at {finished.state().output} any more" in user.text("status")
+        assert f"frames are no longer at {finished.state().output}" in user.text("status")
 
     try:
         finished.run_window(steps)
@@ -267,7 +267,7 @@ def test_the_server_is_checked_and_freed(shot):
         user.click("check_server")
         user.until(lambda: "propagate" in user.text("status"))
         user.click("free_gpu")
-        user.until(lambda: "give their GPU memory back" in user.text("status"))
+        user.until(lambda: "release their GPU memory" in user.text("status"))
 
     shot.run_window(steps)
 

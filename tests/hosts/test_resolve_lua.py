@@ -122,11 +122,11 @@ GATED = {"engine": "auto", "prompt": '{"gate": "/nowhere/at/all", "gate_at": 100
 def test_another_run_stops_the_waiting_and_cancels_the_job(held):
     held.lua.waits = [lambda: held.comp.SetData("void_bridge_lua.stop", 1)]
     run_script(held, submission(**GATED))
-    assert held.lua.printed[-1] == "VOID Remove: no longer waiting; the job goes on"
+    assert held.lua.printed[-1] == "VOID Remove: stopped waiting; the job continues"
     job = held.folder / "void" / V1
     eventually(lambda: (job / f"{V1}.1002.exr").exists())
 
-    run_script(held, {"action": "Stop waiting, in the other run"})
+    run_script(held, {"action": "Stop the run that is waiting"})
     assert held.comp.data["void_bridge_lua.stop"] == 1
     run_script(held, {"action": "Cancel the job"})
     eventually(lambda: (job / "ended.txt").exists())
@@ -146,13 +146,13 @@ def test_an_error_of_the_server_is_shown(shot):
 @pytest.mark.parametrize(
     ("answer", "error"),
     [
-        ({"colorspace": " "}, "colour space is not known"),
+        ({"colorspace": " "}, "colour space is unknown"),
         ({"remove": "(none)", "affected": "(none)"}, "nothing to remove"),
         ({"remove": "plate"}, "plate is the plate; choose another tool for 'remove'"),
         ({"first": "now"}, "cannot read the frame range"),
         ({"folder": ""}, "set an output folder"),
         ({"last": "1012"}, "Fusion could not render the plate or the mattes: it stopped before the end"),
-        ({"first": "2000", "last": "2001"}, "plate makes no picture at frame 2000"),
+        ({"first": "2000", "last": "2001"}, "plate outputs no image at frame 2000"),
     ],
 )
 def test_bad_input_is_refused(shot, answer, error):

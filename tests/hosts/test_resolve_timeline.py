@@ -163,5 +163,5 @@ def test_a_resolve_that_does_not_answer(resolve_module, capsys):
 
 def test_a_machine_without_resolve(tmp_path, monkeypatch):
     monkeypatch.setenv(timeline.API, str(tmp_path / "nowhere"))
-    with pytest.raises(InputError, match="install Resolve Studio, or say where it is with RESOLVE_SCRIPT_API"):
+    with pytest.raises(InputError, match="install Resolve Studio, or set RESOLVE_SCRIPT_API"):
         timeline.external_globals()

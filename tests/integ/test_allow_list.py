@@ -93,7 +93,7 @@ def is_refused(peer, message, *buffers):
     try:
         peer.ask(message, *buffers)
     except Refused as exc:
-        return "not on the server's list any more" in exc.message
+        return "no longer in the server's allow-list" in exc.message
     return False
 
 
@@ -184,8 +184,8 @@ def test_accepted_and_refused_clients_are_in_the_log(server, folder, bob, caplog
     assert not comes_in(server, folder, bob)
     name = fingerprint(read_pair(bob).public)
     lines = [record.getMessage() for record in caplog.records if name in record.getMessage()]
-    assert lines[0] == f"a client was turned away: its key {name} is not on the list"
-    assert lines[1:3] == [f"bob may come in now, key {name}", f"bob may not come in any more, key {name}"]
+    assert lines[0] == f"refused a client: its key {name} is not in the allow-list"
+    assert lines[1:3] == [f"bob may connect now, key {name}", f"bob may no longer connect, key {name}"]
     assert read_pair(bob).secret not in caplog.text
 
 

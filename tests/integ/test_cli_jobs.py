@@ -150,7 +150,7 @@ def test_a_job_is_submitted_watched_fetched_and_listed(tmp_path, server, shot):
     code, out, _ = run(tmp_path, "status", id, "--json")
     assert (code, json.loads(out)["state"], json.loads(out)["frames"]) == (0, "running", 1)
     code, out, _ = run(tmp_path, "fetch", id, "--no-wait", "-o", tmp_path / "early")
-    assert (code, out) == (0, "1 of 4 frames are here; the job is running\n")
+    assert (code, out) == (0, "1 of 4 frames are on disk; the job is running\n")
     assert (tmp_path / "early" / "clean.1001.exr").exists()
     gate.touch()
     code, out, _ = run(tmp_path, "watch", id, "--json")

@@ -193,7 +193,7 @@ def test_frames_that_belong_to_no_job_are_kept(tmp_path, client):
 def test_the_plate_is_never_an_output(tmp_path, client):
     job = make_job(tmp_path)
     (tmp_path / "link").symlink_to(tmp_path / "plate")
-    with pytest.raises(OutputError, match=r"plate.1001.exr is what the job reads"):
+    with pytest.raises(OutputError, match=r"plate.1001.exr is an input of the job"):
         client.submit(job.replace(output=str(tmp_path / "link" / "plate.%04d.exr")), overwrite=True)
 
 

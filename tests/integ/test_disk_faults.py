@@ -410,7 +410,7 @@ def test_an_attempt_folder_deleted_under_the_worker_costs_no_other_job(tmp_path)
         id = client.submit(scripted_job(tmp_path, 1, gate=str(gate), gate_at=1002)).id
         eventually(lambda: client.status(id).frames_done == 1)
         shutil.rmtree(tmp_path / "spool/jobs" / id / "attempt-1")
-        with pytest.raises(VoidBridgeError, match=r"has gone from the server's disk: .*; run the job again"):
+        with pytest.raises(VoidBridgeError, match=r"is no longer on the server's disk: .*; run the job again"):
             client.fetch(id)
         client.cancel(id)
         assert outcome(client, scripted_job(tmp_path, 2)) == "done"

@@ -102,7 +102,7 @@ def test_a_bundle_from_windows_runs_here_through_path_mapping_rules(farm, shot, 
     assert JobFile.read(path).job.plate == "P:\\Show ä\\show\\plate.####.exr"
     ran = openjd(farm, "run", tmp_path / "bundle/template.yaml")
     assert ran.returncode != 0
-    assert "lies outside every mapped root (none)" in ran.stdout
+    assert "is outside every mapped root (none)" in ran.stdout
     rules = rules_file(tmp_path / "rules.json", [("WINDOWS", "p:\\show Ä", str(tmp_path))])
     ran = openjd(farm, "run", tmp_path / "bundle/template.yaml", "--path-mapping-rules", f"file://{rules}")
     assert ran.returncode == 0, ran.stdout
@@ -122,7 +122,7 @@ def test_paths_that_the_farm_does_not_see_are_refused_at_submission(farm, shot, 
     farm.environment["VOID_BRIDGE_FARM_ROOTS"] = str(tmp_path / "out")
     ran = farm.run("farm", "submit", "--shots", shot, "--to", "openjd")
     assert (ran.code, ran.told["error"]["code"]) == (2, "input")
-    assert "lies outside what the farm's workers see" in ran.said
+    assert "is outside the folders that the farm's workers see" in ran.said
     assert not (tmp_path / "out").exists()
 
 
@@ -132,7 +132,7 @@ def test_a_task_starts_no_server_of_its_own(farm, shot, tmp_path):
     ended = farm.start(*task)
     output, _ = ended.communicate(timeout=60)
     assert ended.returncode == 3
-    assert output.startswith("openjd_fail: the session's server is gone")
+    assert output.startswith("openjd_fail: the session's server has ended")
     assert not farm.processes("serve")
     state = json.loads((tmp_path / "out/sh010/farm/1001-1006.json").read_text())
     assert state["state"] == "failed"

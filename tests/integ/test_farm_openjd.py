@@ -87,7 +87,7 @@ def test_the_bundle_passes_the_vendors_check_and_runs_one_task_of_it(farm, foota
     assert ran.returncode == 0, ran.stdout
     assert sorted(digests(tmp_path / "out/sh010")) == [1005, 1006, 1007, 1008]
     again = openjd(farm, "run", bundle / "template.yaml", *task)
-    assert "all 4 frames are there already" in again.stdout
+    assert "all 4 frames already exist" in again.stdout
 
 
 def test_a_void_shot_is_one_task_and_the_same_as_at_home(farm, tmp_path):
@@ -126,7 +126,7 @@ def test_a_task_that_fails_says_why_and_a_rerun_does_what_is_missing(farm, tmp_p
     ran = farm.run(*words)
     assert (ran.code, ran.told["state"]) == (0, "done"), ran.said
     assert {path: path.stat().st_mtime_ns for path in before} == before
-    assert ran.said.count("frames are there already") == 2
+    assert ran.said.count("frames already exist") == 2
 
 
 @pytest.fixture
@@ -171,7 +171,7 @@ def test_a_server_that_dies_fails_its_task_and_leaves_nothing(farm, tmp_path, lo
     assert (ran.code, ran.told["state"]) == (1, "failed")
     state = json.loads((out / "farm/1001-1024.json").read_text())
     assert state["state"] == "failed"
-    assert "the session's server is gone" in state["line"]
+    assert "the session's server has ended" in state["line"]
     assert "had ended" in ran.said, "the session tells the server's last words"
     kept = digests(out)
     ran = farm.run(*long_shot)

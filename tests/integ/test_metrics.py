@@ -165,7 +165,7 @@ def test_the_reference_has_every_metric_of_the_page(tmp_path, served, port):
     assert documented == found
 
 
-FORBIDDEN = (403, "ask for 127.0.0.1 by that name\n")
+FORBIDDEN = (403, "use the name 127.0.0.1\n")
 ELSEWHERE = ("evil.example", "127.0.0.1.evil.example", "evil.example:{port}", "", "127.0.0.1:9:9", "127.0.0.1, evil")
 
 

@@ -107,7 +107,7 @@ def test_a_server_of_another_version_ends_at_once_with_advice(plugin, tmp_path):
     record(plugin, installation="0123456789ab")
     code, message = asked(plugin, tmp_path)["error"]
     assert code == NoServer.code
-    assert "ended at once: void-bridge: the plug-in was installed from another version or another place" in message
+    assert "ended at once: void-bridge: the plug-in was installed by another version or installation" in message
     assert "void-bridge install nuke" in message and "0123456789ab" in message and installation_id() in message
     assert not list((tmp_path / "run").glob("local-*"))
 

@@ -129,7 +129,7 @@ def test_a_damaged_journal_does_not_stop_a_report(here, capsys, monkeypatch):
 def test_an_existing_report_is_not_overwritten(here, capsys):
     (here / "mine.zip").write_text("mine")
     assert main(["report", "-o", "mine.zip"]) == 2
-    assert "is there already" in capsys.readouterr().err
+    assert "already exists" in capsys.readouterr().err
     assert (here / "mine.zip").read_text() == "mine"
 
 

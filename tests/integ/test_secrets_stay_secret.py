@@ -79,7 +79,7 @@ def test_secrets_show_nowhere(tmp_path, folder, caplog, capfd):
         assert_nowhere(secrets, repr((server._keys, found, vars(server))).encode())
     said = "".join(capfd.readouterr())
     assert codes[4:6] == [0, 0] and 1 in codes, said  # some got through to the server, some failed
-    assert "a client was turned away" in caplog.text and "words of the worker" in caplog.text
+    assert "refused a client" in caplog.text and "words of the worker" in caplog.text
     assert_nowhere(secrets, said.encode() + caplog.text.encode())
     written = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     assert len(written) > 8

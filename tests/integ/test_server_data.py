@@ -47,7 +47,7 @@ def test_each_part_gives_its_credit_back_and_the_last_one_is_durable(served, wan
 
 def test_bytes_of_another_digest_are_refused_and_may_be_put_again(served, wanted, tmp_path):
     submit, data = wanted
-    with pytest.raises(InputError, match="not its own"):
+    with pytest.raises(InputError, match="do not match its digest"):
         served.put(bytes(len(data)), submit.inputs[0].digest)
     assert served.put(data, submit.inputs[0].digest).stored
     eventually(lambda: not incoming(tmp_path))

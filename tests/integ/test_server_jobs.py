@@ -217,7 +217,7 @@ def test_a_worker_that_talks_nonsense_is_ended(tmp_path, plate):
     with running(broken), Client.of(broken) as client:
         submit = make_submit(plate)
         client.upload(submit)
-        assert "no message" in client.reaches(submit.id, "failed").error.message
+        assert "not a message" in client.reaches(submit.id, "failed").error.message
 
 
 def test_a_worker_without_progress_is_killed_and_its_job_tried_again(tmp_path, plate):
@@ -365,7 +365,7 @@ def test_an_autostarted_server_starts_workers_for_jobs_and_ends_them_when_idle(t
         submit = make_submit(plate)
         client.upload(submit)
         client.reaches(submit.id, "done")
-        eventually(lambda: "giving the workers' memory back" in server.log_path.read_text())
+        eventually(lambda: "releasing the workers' memory" in server.log_path.read_text())
         eventually(lambda: "worker-0 has ended with exit code 0" in server.log_path.read_text())
 
 
@@ -389,7 +389,7 @@ def test_an_unfetched_result_is_kept_and_the_new_job_refused(tmp_path, plate):
         first = make_submit(plate)
         client.upload(first)
         client.reaches(first.id, "done")
-        with pytest.raises(Exception, match="fetch those") as caught:
+        with pytest.raises(Exception, match="fetch them") as caught:
             client.submit(make_submit(make_plate(tmp_path / "other", "1001-1004", size=8_000)))
         assert caught.value.code == "disk_full"
         assert client.status(first.id).state == "done"

@@ -151,7 +151,7 @@ def test_a_server_without_status_is_named_with_its_protocol(tmp_path, monkeypatc
             client.server_status()
         monkeypatch.setenv("VOID_BRIDGE_RUNTIME_DIR", str(config.runtime_dir))
         assert main(["top", "--once"]) == 0
-        assert "from before protocol 1.1" in capsys.readouterr().out
+        assert "older than protocol 1.1" in capsys.readouterr().out
 
 
 # --- void-bridge top ---------------------------------------------------------------------------------

@@ -127,7 +127,7 @@ def test_an_empty_matte_gives_the_plate_and_says_so(tmp_path):
     roto = write_matte(tmp_path, FRAMES, np.zeros(SHAPE, np.float16))
     job = make_job(plate, FRAMES, roto, engine="propagate")
     ended, written, _ = run_job(job, files_of(plate, roto), tmp_path)
-    assert ended.report["warnings"] == ["the matte is empty in every frame: the result is the plate"]
+    assert ended.report["warnings"] == ["the matte is empty in every frame: the result equals the plate"]
     for frame in FRAMES:
         before, after = read_frame(plate.path(frame)).parts[0], written[frame].parts[0]
         assert all(same_bits(before.channels[n], after.channels[n]) for n in "RGBA")

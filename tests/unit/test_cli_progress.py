@@ -77,7 +77,7 @@ def test_a_table_of_jobs_has_fewer_columns_on_a_narrow_terminal(width, columns):
 
 def test_a_report_becomes_lines_of_text():
     assert report_lines({"seen_share": 0.934, "synthesised_share": 0.066, "warnings": ["the matte is empty"]}) == [
-        "93.4% of the hidden pixels were seen in other frames, the rest is made up",
+        "93.4% of the hidden pixels were seen in other frames, the rest is generated",
         "warning: the matte is empty",
     ]
     assert report_lines({"seen_share": 0.0, "synthesised_share": 0.0}) == []

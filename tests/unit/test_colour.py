@@ -91,7 +91,7 @@ def test_a_config_that_cannot_be_read_is_named(config: str) -> None:
 def test_a_config_that_changed_since_the_job_was_made_is_refused(studio_config: Path) -> None:
     colour = resolve("ACEScg", str(studio_config))
     studio_config.write_text(studio_config.read_text() + "\n# edited\n")
-    with pytest.raises(ColourError, match="is not the config this job was made with"):
+    with pytest.raises(ColourError, match="is not the config that this job was submitted with"):
         c.check_colour(colour)
 
 

@@ -136,7 +136,7 @@ def test_an_unknown_view_is_refused_and_nothing_is_left(tmp_path: Path) -> None:
 def test_a_movie_is_not_overwritten_unasked(tmp_path: Path) -> None:
     job = make_job(tmp_path)
     movie = compare(job)
-    with pytest.raises(OutputError, match="already there"):
+    with pytest.raises(OutputError, match="already exists"):
         compare(job)
     assert compare(job, "--overwrite") == movie
 

@@ -93,7 +93,7 @@ def test_a_pipe_or_folder_is_refused_without_blocking(path, make):
 def test_a_folder_that_others_can_replace_is_refused(tmp_path):
     (tmp_path / "open").mkdir()
     (tmp_path / "open").chmod(0o777)
-    with pytest.raises(Refused, match="is open to all"):
+    with pytest.raises(Refused, match="is writable for all"):
         write_connection(connection_path(tmp_path / "open" / "run"), CONNECTION)
     (tmp_path / "open").chmod(0o1777)
     write_connection(connection_path(tmp_path / "open" / "run"), CONNECTION)

@@ -63,7 +63,7 @@ def test_a_bad_finding_fails_the_doctor_and_has_a_fix(home, capsys, monkeypatch)
     assert main(["doctor"]) == 1
     lines = capsys.readouterr().out.splitlines()
     (at,) = (number for number, line in enumerate(lines) if line.startswith("bad"))
-    assert lines[at].startswith("bad   executable   /nowhere/python, which is to start local servers, is no program")
+    assert lines[at].startswith("bad   executable   /nowhere/python, set to start local servers, is not a program")
     assert lines[at + 1].lstrip().startswith("-> set VOID_BRIDGE_EXECUTABLE")
 
 
@@ -108,8 +108,8 @@ def test_a_check_that_fails_is_a_finding_and_keeps_earlier_ones(error, state, wo
     [
         ((3, 11, 7), 64, "ok", ""),
         ((3, 9, 2), 64, "note", "a server needs Python 3.11 or later; clients run on this one"),
-        ((3, 14, 0), 64, "note", "tried up to Python 3.13: where a package has no wheel for this one, use 3.13"),
-        ((3, 11, 7), 32, "bad", "install a 64-bit Python: the packages of a server are made for no other"),
+        ((3, 14, 0), 64, "note", "tested up to Python 3.13: if a package has no wheel for this version, use 3.13"),
+        ((3, 11, 7), 32, "bad", "install a 64-bit Python: a server's packages need it"),
     ],
 )
 def test_an_unsupported_python_is_reported(version, bits, state, fix):
@@ -133,7 +133,12 @@ BROKEN = "raise ImportError('libGL.so.1: cannot open shared object file: No such
     ("module", "text", "words", "fix"),
     [
         ("cv2", BROKEN, "opencv-python-headless does not load: ImportError: libGL.so.1", "pip uninstall opencv-python"),
-        ("av", "import os; os._exit(132)", "av does not load: its process ended with 132", "--force-reinstall av"),
+        (
+            "av",
+            "import os; os._exit(132)",
+            "av does not load: its process ended with exit code 132",
+            "--force-reinstall av",
+        ),
     ],
 )
 def test_an_installed_package_that_cannot_be_imported_is_found(tmp_path, monkeypatch, module, text, words, fix):
@@ -152,7 +157,7 @@ def test_a_configured_python_that_exists_is_ok(home):
 def test_little_free_memory_is_a_note(monkeypatch):
     monkeypatch.setattr(machine, "_MEMORY_GB", 1e6)
     finding = found(machine.machine_findings(Config()), "memory")
-    assert finding.state == "note" and "close something" in finding.fix
+    assert finding.state == "note" and "close other programs" in finding.fix
 
 
 def test_a_missing_ocio_config_is_bad(tmp_path):
@@ -170,9 +175,9 @@ def runtime(config):
 
 def test_a_runtime_folder_of_this_user_is_ok(tmp_path):
     config = config_for(tmp_path)
-    assert runtime(config) == Finding("runtime", "ok", f"{config.runtime_dir}, made when it is needed")
+    assert runtime(config) == Finding("runtime", "ok", f"{config.runtime_dir}, created when it is needed")
     config.runtime_dir.mkdir(mode=0o700)
-    assert runtime(config) == Finding("runtime", "ok", f"{config.runtime_dir}, this user's alone")
+    assert runtime(config) == Finding("runtime", "ok", f"{config.runtime_dir}, readable by this user only")
 
 
 @posix
@@ -209,7 +214,7 @@ def test_a_runtime_folder_that_others_can_replace_is_bad(tmp_path):
     (tmp_path / "open").mkdir()
     (tmp_path / "open").chmod(0o777)
     finding = runtime(config_for(tmp_path / "open"))
-    assert finding.state == "bad" and f"as {tmp_path / 'open'} is open to all" in finding.detail
+    assert finding.state == "bad" and f"because {tmp_path / 'open'} is writable for all" in finding.detail
 
 
 def connection(pid, port=5570):
@@ -230,7 +235,7 @@ def test_a_connection_file_of_an_ended_server_is_a_note(tmp_path, ended):
     path = connection_path(config.runtime_dir)
     write_connection(path, connection(ended))
     finding = found(server.leftover_findings(config), "leftovers")
-    assert (finding.state, finding.detail) == ("note", f"{path} is of a server that has ended (process {ended})")
+    assert (finding.state, finding.detail) == ("note", f"{path} belongs to a server that has ended (process {ended})")
     assert finding.fix.startswith(f"rm {path}")
     assert found(server.server_findings(config), "answer").state == "ok"
 
@@ -261,8 +266,8 @@ def test_mapped_paths_and_roots_that_do_not_exist_are_notes(tmp_path):
     )
     bad, mapped, root = folders.path_findings(config)
     assert bad.state == "bad" and "expected FROM=TO" in bad.detail and "correct path_map" in bad.fix
-    assert mapped.state == "note" and "/nowhere is not there" in mapped.detail
-    assert root.state == "note" and "root /nor/this is not there" in root.detail and "correct roots" in root.fix
+    assert mapped.state == "note" and "/nowhere does not exist" in mapped.detail
+    assert root.state == "note" and "root /nor/this does not exist" in root.detail and "correct roots" in root.fix
     (well,) = folders.path_findings(config_for(tmp_path, path_map=(f"P:\\={tmp_path}",)))
     assert well == Finding("paths", "ok", "1 mapped, 0 roots")
 
@@ -303,7 +308,7 @@ def test_an_address_without_keys_is_bad(tmp_path):
         url = f"tcp://127.0.0.1:{other.getsockname()[1]}"
         config = config_for(tmp_path, connect=url, keys=tmp_path / "none")
         finding = found(server.server_findings(config), "answer")
-    assert finding.state == "bad" and "no keys for others'" in finding.detail
+    assert finding.state == "bad" and "no keys for other servers" in finding.detail
 
 
 def test_an_invalid_address_is_bad(tmp_path):

@@ -32,12 +32,12 @@ def spool_of(config, name):
 
 def test_a_trial_of_the_spool_leaves_no_files(tmp_path):
     spool = config_for(tmp_path).spool
-    assert "made when it is needed" in spool_of(config_for(tmp_path), "spool").detail
+    assert "created when it is needed" in spool_of(config_for(tmp_path), "spool").detail
     assert not spool.exists() and list(tmp_path.iterdir()) == []
     spool.mkdir()
     (spool / "blob").write_bytes(bytes(3_000_000))
     (kept, room) = (spool_of(config_for(tmp_path), name) for name in ("spool", "disk"))
-    assert kept.state == "ok" and kept.detail.startswith(f"{spool}: takes")
+    assert kept.state == "ok" and kept.detail.startswith(f"{spool}: can write")
     assert "the spool holds 0.0, limited to 50" in room.detail
     assert [path.name for path in spool.iterdir()] == ["blob"]
 
@@ -52,7 +52,7 @@ def test_a_spool_that_takes_long_to_count_is_no_stalled_disk(tmp_path, monkeypat
 def test_a_spool_that_is_a_file_is_bad(tmp_path):
     (tmp_path / "spool").touch()
     finding = spool_of(config_for(tmp_path), "spool")
-    assert finding.state == "bad" and "is no folder" in finding.detail and "remove it" in finding.fix
+    assert finding.state == "bad" and "is not a folder" in finding.detail and "remove it" in finding.fix
 
 
 @posix
@@ -77,7 +77,7 @@ def test_a_full_disk_is_bad(tmp_path):
     assert wrong.fix.startswith("the disk is full: remove something")
     assert found(finding, "disk").state == "bad" and found(finding, "disk").detail.startswith("0.0 GB free")
     kind = found(finding, "file system")
-    assert kind.state == "note" and kind.detail == f"the spool lies in memory: tmpfs at {spool}"
+    assert kind.state == "note" and kind.detail == f"the spool is in memory: tmpfs at {spool}"
 
 
 def test_a_disk_without_inodes_is_not_called_full(tmp_path):
@@ -89,8 +89,8 @@ def test_a_disk_without_inodes_is_not_called_full(tmp_path):
         for number in range(19):
             (spool / str(number)).touch()
         finding = list(disk.spool_findings(Config(spool=spool, runtime_dir=tmp_path)))
-    assert found(finding, "spool").state == "bad" and "takes no more files (inodes)" in found(finding, "spool").fix
-    assert found(finding, "files").state == "bad" and "takes 0 more files" in found(finding, "files").detail
+    assert found(finding, "spool").state == "bad" and "no room for more files (inodes)" in found(finding, "spool").fix
+    assert found(finding, "files").state == "bad" and "has room for only 0 more files" in found(finding, "files").detail
 
 
 def test_free_space_is_compared_with_a_shot_and_the_spool_limit(tmp_path, monkeypatch):
@@ -120,8 +120,8 @@ def test_a_disk_without_file_modes_is_a_note(tmp_path, monkeypatch):
     finding = spool_of(config_for(tmp_path), "spool")
     assert (
         finding.state == "note"
-        and "others on this machine can read" in finding.detail
-        and "keeps no modes" in finding.fix
+        and "other users of this machine can read" in finding.detail
+        and "stores no permissions" in finding.fix
     )
 
 
@@ -153,7 +153,7 @@ def test_a_spool_on_the_network_is_a_note(tmp_path, monkeypatch, kind):
     finding = spool_of(config_for(tmp_path).replace(spool=tmp_path / "on the nas" / "spool"), "file system")
     assert (finding.state, finding.detail) == (
         "note",
-        f"the spool lies on the network: {kind} at {tmp_path / 'on the nas'}",
+        f"the spool is on a network disk: {kind} at {tmp_path / 'on the nas'}",
     )
     assert "set VOID_BRIDGE_SPOOL" in finding.fix
     assert spool_of(config_for(tmp_path), "file system") == Finding("file system", "ok", "ext4 at /")

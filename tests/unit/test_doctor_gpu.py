@@ -111,8 +111,8 @@ def test_a_card_in_order_is_reported_with_its_plan(machine):
 def test_no_gpu_is_no_fault(machine):
     card, torch = gpu_findings()
     assert (card.name, card.state) == ("gpu", "note") and "nvidia-smi is not installed" in card.detail
-    assert "the propagate engine needs none" in card.fix
-    assert torch == Finding("torch", "ok", "not installed; the void engine alone needs it")
+    assert "the propagate engine needs no GPU" in card.fix
+    assert torch == Finding("torch", "ok", "not installed; only the void engine needs it")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the PCI bus is seen on Linux")
@@ -141,12 +141,12 @@ def test_a_driver_without_its_program_is_noted(machine, monkeypatch):
 @pytest.mark.parametrize(
     ("said", "code", "words", "fix"),
     [
-        (MISMATCH, 18, "the driver was updated, and the old one is still loaded", "restart this machine"),
+        (MISMATCH, 18, "the driver was updated, but the old version is still loaded", "restart this machine"),
         (NOT_LOADED, 9, "the NVIDIA driver is not loaded", "install the driver for this kernel"),
         (LOST, 15, "a GPU no longer answers the driver", "Xid"),
         ("Failed to initialize NVML: Insufficient Permissions", 4, "this user may not open the GPU", "to the group"),
-        ("Failed to initialize NVML: Unknown Error", 255, "in a container its GPU was taken away", "restart the cont"),
-        ("", 12, "the driver's library (NVML) is not there", "install the driver anew"),
+        ("Failed to initialize NVML: Unknown Error", 255, "a container may have lost its GPU", "restart the cont"),
+        ("", 12, "the driver's library (NVML) is missing", "reinstall the driver"),
         ("Segmentation fault", 139, "nvidia-smi ended with 139 and said 'Segmentation fault'", "run nvidia-smi"),
         ("", 0, "nvidia-smi ended with 0 and said 'nothing'", "run nvidia-smi"),
     ],
@@ -175,7 +175,7 @@ def test_a_program_that_cannot_be_run_is_bad(machine):
     machine.smi(ADA)
     (machine.programs / "nvidia-smi").write_text("#!/nowhere/sh\n")
     finding = found("gpu")
-    assert finding.state == "bad" and "cannot run" in finding.detail and "install the NVIDIA driver anew" in finding.fix
+    assert finding.state == "bad" and "cannot run" in finding.detail and "reinstall the NVIDIA driver" in finding.fix
 
 
 def test_an_old_driver_is_asked_without_compute_capability(machine):

@@ -48,9 +48,9 @@ def test_sound_keys_are_ok(folder):
 def test_missing_keys_matter_only_for_servers_on_other_machines(tmp_path):
     (alone,) = check(tmp_path / "none")
     (away,) = check(tmp_path / "none", "tcp://gpu1:5570")
-    assert alone.state == "ok" and "not needed on this machine alone" in alone.detail
+    assert alone.state == "ok" and "only needed for servers on other machines" in alone.detail
     assert away.state == "note" and "lacks client.key_secret and server.key" in away.detail
-    assert away.fix == "void-bridge keys new; server.key comes from whoever runs the server"
+    assert away.fix == "run void-bridge keys new, and get server.key from the server's administrator"
 
 
 def test_a_missing_server_key_is_named(folder):
@@ -90,7 +90,7 @@ def test_a_folder_below_one_that_is_open_to_all_is_bad(tmp_path):
     make_pair(tmp_path / "open" / "keys", "client")
     (tmp_path / "open").chmod(0o777)
     finding = bad_finding(tmp_path / "open" / "keys")
-    assert "is open to all" in finding.detail and "VOID_BRIDGE_KEYS" in finding.fix
+    assert "is writable for all" in finding.detail and "VOID_BRIDGE_KEYS" in finding.fix
 
 
 def test_keys_of_different_pairs_are_bad(folder):
@@ -98,7 +98,7 @@ def test_keys_of_different_pairs_are_bad(folder):
     finding = bad_finding(folder)
     assert finding.detail.startswith("client.key is not the public key of client.key_secret")
     assert fingerprint(read_pair(folder / "client.key_secret").public) in finding.detail
-    assert finding.fix.startswith(f"rm {folder / 'client.key_secret'}, then void-bridge keys new")
+    assert finding.fix.startswith(f"rm {folder / 'client.key_secret'}, then run void-bridge keys new")
 
 
 def test_a_secret_file_whose_keys_are_no_pair_is_bad(folder):
@@ -110,21 +110,24 @@ def test_a_secret_file_whose_keys_are_no_pair_is_bad(folder):
 
 def test_a_secret_on_the_allow_list_is_bad(folder):
     (folder / "clients" / "bob.key").write_bytes((folder / "client.key_secret").read_bytes())
-    assert "holds a secret key, which nobody else should have" in bad_finding(folder).detail
+    assert "holds a secret key, which must stay with its owner" in bad_finding(folder).detail
 
 
 def test_a_key_that_is_a_link_is_bad(folder, tmp_path):
     (folder / "server.key").rename(tmp_path / "server.key")
     (folder / "server.key").symlink_to(tmp_path / "server.key")
     finding = bad_finding(folder)
-    assert "is a link" in finding.detail and finding.fix == f"copy the file itself to {folder / 'server.key'}"
+    assert (
+        "is a link" in finding.detail
+        and finding.fix == f"replace the link {folder / 'server.key'} with a copy of the file"
+    )
 
 
 @needs_root
 def test_a_key_of_another_user_is_bad(folder):
     os.chown(folder / "server.key", 61001, 61001)
     finding = bad_finding(folder)
-    assert "belongs to another user" in finding.detail and finding.fix.startswith("copy it, so that it is yours")
+    assert "belongs to another user" in finding.detail and finding.fix.startswith("copy it, so that you own it")
 
 
 def test_findings_show_no_secret(folder):

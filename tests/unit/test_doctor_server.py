@@ -62,7 +62,7 @@ def test_a_port_of_another_program_is_bad(tmp_path, pair, which):
         finding = port_of(tmp_path, bind=f"tcp://127.0.0.1:{pair}")
     assert finding.state == "bad" and finding.detail.startswith(f"127.0.0.1:{pair + which}: Address already in use")
     assert f"process {os.getpid()}" in finding.detail
-    assert finding.fix == "end what listens there, or set VOID_BRIDGE_BIND to another port"
+    assert finding.fix == "end the program that listens on it, or set VOID_BRIDGE_BIND to another port"
 
 
 def test_a_port_of_our_own_server_is_in_order(tmp_path, pair):
@@ -71,7 +71,7 @@ def test_a_port_of_our_own_server_is_in_order(tmp_path, pair):
         finding = port_of(tmp_path, bind=bind)
     assert (finding.state, finding.detail) == (
         "ok",
-        f"127.0.0.1:{pair}: our own server listens there, process {os.getpid()}",
+        f"127.0.0.1:{pair}: our own server listens on it, process {os.getpid()}",
     )
 
 
@@ -111,11 +111,11 @@ def test_an_open_address_needs_keys_and_clients(tmp_path):
     assert finding.state == "bad" and finding.fix.startswith("void-bridge keys new --server")
     make_pair(tmp_path / "keys", "server")
     finding = list_of(tmp_path)
-    assert finding.state == "bad" and "no client is on its list" in finding.detail
-    assert finding.fix.startswith("void-bridge keys allow NAME FILE")
+    assert finding.state == "bad" and "the allow-list is empty" in finding.detail
+    assert finding.fix.startswith("run void-bridge keys allow NAME FILE")
     make_pair(tmp_path / "keys", "client")
     allow(tmp_path / "keys", "anna")
-    assert list_of(tmp_path) == Finding("allow-list", "ok", "1 may come in: anna")
+    assert list_of(tmp_path) == Finding("allow-list", "ok", "1 may connect: anna")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="modes are not looked at on Windows")
@@ -139,7 +139,7 @@ def test_an_unused_spool_is_in_order(tmp_path):
     assert list(spool_file_findings(config_for(tmp_path))) == []
     (tmp_path / "spool").mkdir()
     (finding,) = spool_file_findings(config_for(tmp_path))
-    assert finding == Finding("spool files", "ok", "this user's own; no server uses the spool")
+    assert finding == Finding("spool files", "ok", "owned by this user; no server uses the spool")
 
 
 @needs_root
@@ -160,7 +160,7 @@ def test_the_local_server_may_hold_the_lock(tmp_path):
         (finding,) = spool_file_findings(config_for(tmp_path))
     assert finding == Finding("spool files", "ok", f"in use by the local server, process {os.getpid()}")
     (finding,) = spool_file_findings(config_for(tmp_path))
-    assert finding.detail == "this user's own; no server uses the spool"
+    assert finding.detail == "owned by this user; no server uses the spool"
 
 
 HOLD = (
@@ -212,7 +212,7 @@ def models_of(tmp_path, folder):
 
 def test_whole_weights_are_in_order(tmp_path, whole):
     (finding,) = models_of(tmp_path, whole)
-    assert (finding.state, finding.detail.split(",")[0]) == ("ok", f"{whole}: both passes whole")
+    assert (finding.state, finding.detail.split(",")[0]) == ("ok", f"{whole}: both passes complete")
 
 
 def test_no_weights_is_no_fault(tmp_path):
@@ -224,7 +224,7 @@ def test_no_weights_is_no_fault(tmp_path):
 def test_pass_2_may_be_left_out(tmp_path, own):
     (own / "void_pass2.safetensors").unlink()
     finding = models_of(tmp_path, own)[0]
-    assert finding.state == "note" and "pass 1 alone" in finding.detail and finding.fix == "void-bridge models fetch"
+    assert finding.state == "note" and "pass 1 only" in finding.detail and finding.fix == "void-bridge models fetch"
 
 
 def test_a_missing_part_is_noted(tmp_path, own):
@@ -251,7 +251,7 @@ def test_too_little_room_for_missing_weights_is_noted(tmp_path):
         room.state == "note"
         and f"what is missing takes {models._ALL_GB:.1f} GB, and {disk} has 0.0 free" in room.detail
     )
-    assert "make room" in room.fix
+    assert "free some space" in room.fix
 
 
 # The farm
@@ -263,7 +263,7 @@ def farm_of(tmp_path, **changes):
 
 def test_no_farm_is_in_order(tmp_path):
     (finding,) = farm_of(tmp_path)
-    assert finding.state == "ok" and "none is configured" in finding.detail
+    assert finding.state == "ok" and "no farm is configured" in finding.detail
 
 
 def test_an_unknown_farm_is_reported_with_the_nearest(tmp_path):
@@ -308,11 +308,11 @@ def test_folders_for_workers_are_checked(tmp_path):
     roots = (str(tmp_path / "seen"), "/nowhere")
     finding = farm_of(tmp_path, farm_roots=roots, farm_scratch=str(tmp_path / "seen" / "scratch"))
     assert [(one.name, one.state) for one in finding] == [("farm", "ok"), ("farm", "note"), ("farm scratch", "ok")]
-    assert "farm root /nowhere is not there" in finding[1].detail and "correct farm_roots" in finding[1].fix
+    assert "farm root /nowhere does not exist" in finding[1].detail and "correct farm_roots" in finding[1].fix
     outside = farm_of(tmp_path, farm_roots=roots, farm_scratch=str(tmp_path / "other"))[-1]
-    assert outside.state == "bad" and "lies outside what the farm's workers see" in outside.detail
+    assert outside.state == "bad" and "is outside the folders that the farm's workers see" in outside.detail
     relative = farm_of(tmp_path, farm_scratch="scratch")[-1]
-    assert relative.state == "bad" and "is no absolute path" in relative.detail
+    assert relative.state == "bad" and "is not an absolute path" in relative.detail
     assert list((tmp_path / "seen").iterdir()) == []
 
 

@@ -144,7 +144,7 @@ def test_a_bundle_reads_back_wherever_it_lies(job, tmp_path):
 def test_a_bundle_overwrites_nothing_and_leaves_nothing_half_made(job, tmp_path):
     bundle_of(job, tmp_path / "bundle")
     before = sorted(tmp_path.rglob("*"))
-    with pytest.raises(OutputError, match="already there"):
+    with pytest.raises(OutputError, match="already exists"):
         bundle_of(job, tmp_path / "bundle")
     with pytest.raises(UsageError, match=r"unknown parameter 'VoidBrige'; did you mean 'VoidBridge'"):
         bundle_of(job, tmp_path / "other", parameters={"VoidBrige": "x"})
@@ -166,13 +166,13 @@ def test_a_bundle_that_lost_a_piece_says_which(job, tmp_path):
     with pytest.raises(InputError, match=r"no shot 'sh010'.*did you mean 'sh01'"):
         read_bundle(tmp_path / "bundle")
     (tmp_path / "bundle/jobs/sh01.json").unlink()
-    with pytest.raises(InputError, match="holds no jobs"):
+    with pytest.raises(InputError, match="has no jobs; move"):
         read_bundle(tmp_path / "bundle")
     (tmp_path / "bundle/template.yaml").write_text("{{{")
     with pytest.raises(InputError, match=r"cannot read .*template.yaml"):
         read_bundle(tmp_path / "bundle")
     (tmp_path / "bundle/template.yaml").write_text("name: x\n")
-    with pytest.raises(InputError, match="is no bundle of void-bridge"):
+    with pytest.raises(InputError, match="is not a bundle of void-bridge"):
         read_bundle(tmp_path / "bundle")
 
 
@@ -200,7 +200,7 @@ def test_paths_that_the_workers_do_not_see_are_refused(job, tmp_path):
     found = assets_of(plan_shots([("", job)], FarmOptions()))
     check_roots(found.paths, ())
     check_roots(found.paths, (str(tmp_path),))
-    with pytest.raises(InputError, match=r"out.a lies outside what the farm's workers see .*farm_roots"):
+    with pytest.raises(InputError, match=r"out.a is outside the folders that the farm's workers see .*farm_roots"):
         check_roots(found.paths, (str(tmp_path / "plates"),))
 
 
@@ -233,7 +233,7 @@ def test_a_submission_that_fails_leaves_nothing(job, tmp_path):
 def test_frames_that_no_job_claims_are_not_written_over(job, tmp_path):
     (tmp_path / "out/a").mkdir(parents=True)
     (tmp_path / "out/a/clean.1004.exr").write_bytes(b"somebody's")
-    with pytest.raises(OutputError, match="no job claims them"):
+    with pytest.raises(OutputError, match="belong to no job"):
         check_output_free_for(job, None, overwrite=False)
 
 
@@ -284,7 +284,7 @@ def test_a_path_outside_every_mapped_root_is_named_with_the_roots(job, tmp_path)
     (tmp_path / "jobs").mkdir()
     JobFile(job.replace(plate="Q:\\elsewhere\\plate.####.exr")).write(tmp_path / "jobs/sh010.json")
     with pytest.raises(
-        InputError, match=r"Q:\\elsewhere\\ is not there .* outside every mapped root \(P:\\show x, /mnt"
+        InputError, match=r"Q:\\elsewhere\\ does not exist .* outside every mapped root \(P:\\show x, /mnt"
     ):
         job_on_this_host(tmp_path / "jobs", "sh010", rules_to(tmp_path))
 
@@ -352,7 +352,7 @@ def test_a_line_may_name_a_job_file_and_change_it(job, tmp_path):
     [
         ("shot,plate,remov,output", "unknown column 'remov'; did you mean 'remove'"),
         ("shot,remove,output", "expected one called plate or job"),
-        ("plate,plate,output", "stands there twice"),
+        ("plate,plate,output", "appears twice"),
         ("", "expected one called plate or job"),
     ],
 )

@@ -90,7 +90,7 @@ def test_a_range_is_a_value():
     assert (2 in frames, 4 in frames) == (True, False)
     assert frames == FrameRange.parse("1-3") != FrameRange.parse("1-4")
     assert hash(frames) == hash(FrameRange.parse("1-3"))
-    with pytest.raises(AttributeError, match="make another"):
+    with pytest.raises(AttributeError, match="create another"):
         frames.first_frame = 7
 
 

@@ -55,10 +55,10 @@ EXRS: dict[str, tuple[bytes, str]] = {
     ),
     "one line of 2^27 pixels": (with_table(bare_header(2**27, 1), 1), "cannot decode"),
     "2^27 lines of one pixel": (bare_header(1, 2**27), "cannot decode"),
-    "a window that ends before it begins": (bare_header(-5, 4), "makes no sense"),
+    "a window that ends before it begins": (bare_header(-5, 4), "is not valid"),
     "a window beyond 30 bits": (
         with_attribute(GOOD, "dataWindow", "box2i", struct.pack("<4i", 0, 0, 2**31 - 1, 3)),
-        "makes no sense",
+        "is not valid",
     ),
     "a window of other pixels than it has": (
         with_attribute(GOOD, "dataWindow", "box2i", struct.pack("<4i", 0, 0, 4000, 4000)),
@@ -77,7 +77,7 @@ EXRS: dict[str, tuple[bytes, str]] = {
     "no channels": (with_attribute(GOOD, "channels", "chlist", b"\0"), "no channels"),
     "a pixel type that is none": (
         with_attribute(GOOD, "channels", "chlist", b"R\0" + struct.pack("<iB3xii", 9, 0, 1, 1) + b"\0"),
-        "makes no sense",
+        "is not valid",
     ),
     "deep pixels": (bare_header(8, 8, version=2 | 0x800), "deep pixels"),
     "subsampled": (bare_header(8, 8, [("Y", HALF, 1), ("RY", HALF, 2)]), "subsampling"),

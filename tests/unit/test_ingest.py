@@ -140,7 +140,7 @@ def test_a_quadmask_of_another_length_is_refused(sample: Path, tmp_path: Path) -
 def test_an_earlier_ingest_is_not_overwritten_unasked(sample: Path, tmp_path: Path) -> None:
     out = ingest(sample, tmp_path / "shot")
     before = (out / "plate" / "plate.1001.exr").read_bytes()
-    with pytest.raises(OutputError, match="already there"):
+    with pytest.raises(OutputError, match="already exists"):
         ingest(sample, out, "--size", "24x16")
     assert (out / "plate" / "plate.1001.exr").read_bytes() == before
     ingest(sample, out, "--size", "24x16", "--overwrite")

@@ -200,7 +200,7 @@ def test_a_file_without_room_is_no_fault_and_what_is_missing_is_counted(tmp_path
         log.info("there is room again")
         assert not written.getvalue()
     first, second = (tmp_path / "server.log").read_text().splitlines()
-    assert "5 lines are missing here" in first and "there is room again" in second
+    assert "5 log lines are missing here" in first and "there is room again" in second
 
 
 def test_logs_do_not_fill_the_disk(tmp_path, log, monkeypatch):

@@ -74,7 +74,7 @@ def test_other_files_stay_unless_told_otherwise(tmp_path, target):
     delivered = deliver(tmp_path / "out")
     target.path(1001).parent.mkdir()
     target.path(1001).write_bytes(b"somebody's")
-    with pytest.raises(OutputError, match="something else than this matte"):
+    with pytest.raises(OutputError, match="is not this matte"):
         write_paste_sequence(delivered, FRAMES, target)
     assert target.path(1001).read_bytes() == b"somebody's"
     write_paste_sequence(delivered, FRAMES, target, overwrite=True)

@@ -224,5 +224,5 @@ def test_the_warning_names_frames_and_place():
     cuts = {1001: CutOff(0.0, Box(0, 0, 0, 0)), 1002: CutOff(0.1, Box(1, 2, 3, 4)), 1003: CutOff(0.4, Box(5, 6, 7, 8))}
     line = cut_off_warning(cuts)
     assert line is not None
-    assert "frames 1002-1003" in line and "most in 1003, 40% of what changed besides the object, x 6-8, y 5-7" in line
+    assert "frames 1002-1003" in line and "most in 1003, 40% of the change outside the object, x 6-8, y 5-7" in line
     assert cut_off_warning({1001: cuts[1001]}) is None

@@ -68,7 +68,7 @@ def test_empty_mattes_are_reported(shot, capsys):
     for frame in FRAMES:
         write_simple(shot / f"empty.{frame}.exr", {"A": np.zeros(FORMAT.shape, np.float16)})
     assert run(shot, "--remove", roto(shot, "empty")) == 0
-    assert "nothing would change" in capsys.readouterr().out
+    assert "no pixel would change" in capsys.readouterr().out
     assert (written(shot, 1001) == 255).all()
 
 

@@ -34,7 +34,7 @@ def test_the_old_order_of_a_canvas_is_read_with_a_warning(caplog):
     assert Resolution.parse_canvas("384x672") == (672, 384)
     ((_, level, words),) = caplog.record_tuples
     assert level == logging.WARNING
-    assert words == "canvas: read 384x672 as height x width, the old order; write 672x384, or 384wx672h for a portrait"
+    assert words == "canvas: read 384x672 in the old order, height x width; write 672x384, or 384wx672h for a portrait"
 
 
 @pytest.mark.parametrize("text", ["100x100", "8x8", "672x380", "large"])

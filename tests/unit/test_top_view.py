@@ -117,13 +117,13 @@ def test_a_lost_server_is_a_warning_above_its_last_status():
 
 def test_an_older_server_shows_its_jobs():
     lines = drawn(TopView(WELCOME, None, (RUNS,)))
-    assert "before protocol 1.1" in " ".join(lines[:2])
+    assert "older than protocol 1.1" in " ".join(lines[:2])
     assert row(lines, RUNS.id)[1] == "running"
 
 
 def test_a_disk_that_does_not_answer_is_reported():
     lines = drawn(TopView(WELCOME, ServerStatus(0, 1, 1, 1, SpoolStatus(5_000, 0, None), {}), ()))
-    assert "spool 5 kB, its disk does not answer" in " ".join(lines)
+    assert "spool 5 kB, its disk does not respond" in " ".join(lines)
     assert "no jobs" in lines
 
 

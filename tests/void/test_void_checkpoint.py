@@ -289,7 +289,7 @@ def test_a_known_prefix_is_removed_and_other_names_are_refused(own: Path) -> Non
     rename = "model.diffusion_model.{}"
     change(own / PASS_1, lambda header: [header.update({rename.format(n): header.pop(n)}) for n in list(header)])
     found = finding(own, "pass 1")
-    assert found.state == "ok" and "begin with model.diffusion_model." in found.detail
+    assert found.state == "ok" and "the prefix model.diffusion_model. is removed" in found.detail
     (own / PASS_1).write_bytes(whole)
     for old, new in (("transformer_blocks.", "blocks."), ("attn1.to_", "self_attn."), (".weight", ".w")):
         change(own / PASS_1, lambda h, o=old, n=new: [h.update({k.replace(o, n): h.pop(k)}) for k in list(h)])

@@ -118,7 +118,7 @@ def test_out_of_memory_is_tried_again_on_a_smaller_plan_with_a_warning(removal, 
         ended, written, messages = removal(tmp_path, passes="2", steps=2)
     assert (ended.state, len(written)) == ("done", len(FRAMES)), ended.message
     (warning,) = [text for text in ended.report["warnings"] if "out of memory" in text]
-    assert warning.endswith(f"tried again with '{ended.report['plan']}'")
+    assert warning.endswith(f"repeated with '{ended.report['plan']}'")
     assert len(calls) == 2 + 2 + 2, "the first pass began again, once"
     assert stages(messages).count("trip") <= 2 * len(FRAMES)
 
@@ -172,7 +172,7 @@ def test_nan_in_a_narrow_precision_is_tried_again_in_a_wider_one(removal, overfl
     assert (ended.state, len(written)) == ("done", len(FRAMES)), ended.message
     assert ended.report["precision"] == "float32"
     (warning,) = [text for text in ended.report["warnings"] if "NaN" in text]
-    assert "pass 1, step 1 of 2" in warning and warning.endswith("done again in float32")
+    assert "pass 1, step 1 of 2" in warning and warning.endswith("repeated in float32")
     assert all(np.isfinite(frame.parts[0].channels["R"]).all() for frame in written.values())
 
 

@@ -15,12 +15,16 @@ from void_bridge.errors import OutputError, UsageError
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of the movie."""
     add_job_argument(parser)
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="MOVIE", help="the MP4 to write")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="MOVIE", help="MP4 file to write")
     parser.add_argument("--display", default="", metavar="NAME", help="OCIO display (default: the config's)")
     parser.add_argument("--view", default="", metavar="NAME", help="OCIO view (default: the display's)")
-    parser.add_argument("--exposure", type=float, default=0.0, metavar="STOPS", help="added before the view")
-    parser.add_argument("--width", type=int, default=1920, metavar="PX", help="of the movie, at most (default: 1920)")
-    parser.add_argument("--overwrite", action="store_true", help="replace MOVIE if it is there")
+    parser.add_argument(
+        "--exposure", type=float, default=0.0, metavar="STOPS", help="exposure, in stops, applied before the view"
+    )
+    parser.add_argument(
+        "--width", type=int, default=1920, metavar="PX", help="largest width of the movie, in pixels (default: 1920)"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace MOVIE if it exists")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -34,7 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.width < 64:
         raise UsageError(f"got width {arguments.width}, expected 64 or more")
     if movie.exists() and not arguments.overwrite:
-        raise OutputError(f"{movie} is already there; choose another name with -o, or give --overwrite")
+        raise OutputError(f"{movie} already exists; choose another name with -o, or give --overwrite")
     job = read_job(arguments.job, arguments)
     view = ReviewView(arguments.display, arguments.view, arguments.exposure, arguments.width)
     with progress_bar("compare") as on_frame:

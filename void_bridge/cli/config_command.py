@@ -13,8 +13,8 @@ from void_bridge.typed import to_plain
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the action `show`."""
     actions = parser.add_subparsers(dest="action", required=True, metavar="show")
-    show = actions.add_parser("show", help="print every setting and where it came from")
-    show.add_argument("--json", action="store_true", help="as one line of JSON")
+    show = actions.add_parser("show", help="print every setting and where its value comes from")
+    show.add_argument("--json", action="store_true", help="print one line of JSON on standard output")
 
 
 def run(arguments: argparse.Namespace) -> int:

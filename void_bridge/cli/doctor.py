@@ -25,20 +25,20 @@ from void_bridge.errors import VoidBridgeError
 from void_bridge.typed import to_plain
 from void_bridge.version import __version__
 
-_STALLED_SPOOL = "its disk stalls: mend it, or set VOID_BRIDGE_SPOOL to a local one"
-_STALLED = "its disk stalls: mend it, or use a local folder"
+_STALLED_SPOOL = "its disk does not respond: repair it, or set VOID_BRIDGE_SPOOL to a folder on a local disk"
+_STALLED = "its disk does not respond: repair it, or use a local folder"
 _SERVER_S = 20.0  # a server on another machine may take 15 to answer
 
 Check = Callable[[Config], Iterable[Finding]]
 _CHECKS: Tuple[Tuple[str, Check, str, float], ...] = (
     ("machine", machine.machine_findings, "", 5.0),
     ("spool", disk.spool_findings, _STALLED_SPOOL, 5.0),
-    ("colour", machine.colour_findings, "its config lies on a disk that stalls: see OCIO and VOID_BRIDGE_OCIO", 5.0),
+    ("colour", machine.colour_findings, "the config's disk does not respond: check OCIO and VOID_BRIDGE_OCIO", 5.0),
     ("runtime", folders.runtime_findings, "set VOID_BRIDGE_RUNTIME_DIR to a local folder", 5.0),
     ("leftovers", server.leftover_findings, _STALLED, 5.0),
-    ("keys", keys.key_findings, "keep keys on a local disk: VOID_BRIDGE_KEYS", 5.0),
+    ("keys", keys.key_findings, "set VOID_BRIDGE_KEYS to a folder on a local disk", 5.0),
     ("paths", folders.path_findings, _STALLED, 5.0),
-    ("answer", server.server_findings, "see its log", _SERVER_S),
+    ("answer", server.server_findings, "look at the server's log", _SERVER_S),
 )
 
 
@@ -69,7 +69,7 @@ def _findings(read_config: Callable[[], Config]) -> Iterator[Finding]:
         config = read_config()
     except VoidBridgeError as exc:
         known = exc.message
-        yield Finding("config", "bad", exc.message, "correct that value; void-bridge config show")
+        yield Finding("config", "bad", exc.message, "correct that value; void-bridge config show prints all of them")
     else:
         for name, check, fix, limit_s in _CHECKS:
             yield from run_check(name, functools.partial(check, config), fix, limit_s)
@@ -83,4 +83,4 @@ def _lines(finding: Finding) -> Iterator[str]:
         yield f"{'':<18} -> {finding.fix}"
 
 
-DOCTOR = Command("doctor", "check this machine and say what to put right", add_server_options, run)
+DOCTOR = Command("doctor", "check this machine and say how to fix each problem", add_server_options, run)

@@ -16,7 +16,7 @@ from void_bridge.protocol.messages import JobStatus
 def ask_to_cancel(client: Client, id: str) -> None:
     """Ask the server to cancel a job. A second Ctrl-C ends this process without waiting for the answer."""
     try:
-        say(f"asking the server to cancel job {id}; once more Ctrl-C leaves without waiting")
+        say(f"asking the server to cancel job {id}; press Ctrl-C again to quit without waiting")
         client.cancel(id)
     except VoidBridgeError as exc:
         say(f"void-bridge: {exc.message}")

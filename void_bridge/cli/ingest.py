@@ -19,13 +19,17 @@ from void_bridge.resolution import Resolution
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of the movie and the sequences."""
-    parser.add_argument("source", type=Path, metavar="FOLDER|VIDEO", help="a VOID sample folder or a movie")
+    parser.add_argument("source", type=Path, metavar="FOLDER|VIDEO", help="VOID sample folder, or movie")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="folder to write to")
-    parser.add_argument("--size", metavar="WIDTHxHEIGHT", help="resize, such as 1920x1080 (default: as the movie)")
-    parser.add_argument("--frames", metavar="RANGE", help="which frames; the movie's first is 1001 (default: all)")
-    parser.add_argument("--quadmask", type=Path, metavar="VIDEO", help="the quadmask that goes with the movie")
-    parser.add_argument("--colorspace", metavar="NAME", help="working space of the EXRs (default: scene_linear)")
-    parser.add_argument("--overwrite", action="store_true", help="replace what an earlier ingest left in DIR")
+    parser.add_argument(
+        "--size", metavar="WIDTHxHEIGHT", help="resize to this size, such as 1920x1080 (default: the movie's size)"
+    )
+    parser.add_argument(
+        "--frames", metavar="RANGE", help="frames to convert; the movie's first frame is 1001 (default: all)"
+    )
+    parser.add_argument("--quadmask", type=Path, metavar="VIDEO", help="quadmask movie that belongs to the movie")
+    parser.add_argument("--colorspace", metavar="NAME", help="colour space of the EXR files (default: scene_linear)")
+    parser.add_argument("--overwrite", action="store_true", help="replace the files of an earlier ingest in DIR")
     parser.add_argument("--json", action="store_true", help="end with one line of JSON on standard output")
 
 
@@ -65,4 +69,4 @@ def _summary(folder: Path, written: FrameRange, job_file: Optional[JobFile]) -> 
     return f"{folder}: frames {written}; no quadmask, so no job.json: give mattes to void-bridge remove"
 
 
-COMMAND = Command("ingest", "turn a movie or a VOID sample folder into EXR sequences and a job.json", configure, run)
+COMMAND = Command("ingest", "convert a movie or a VOID sample folder to EXR sequences and a job.json", configure, run)

@@ -15,16 +15,18 @@ from void_bridge.job_request import make_job, read_plate
 from void_bridge.options import GROUPS, Option, options_of
 
 _GROUP_HELP = {
-    "mattes": "SEQ[:[layer.]channel]; without a channel the only one, else A, else R",
-    "model": "how a model engine computes",
+    "mattes": "Each is SEQ[:[layer.]channel]. Without a channel: the only one, else A, else R.",
+    "model": "How the void engine computes.",
 }
 
 
 def add_job_options(parser: argparse.ArgumentParser, job: Type[Job] = Job) -> None:
     """Add PLATE and the options of a job. Those not given are None, so that a job.json's own values stand."""
-    parser.add_argument("plate", metavar="PLATE", help="sequence such as plate.####.exr, or a job.json")
-    parser.add_argument("-o", "--output", metavar="OUT", help="name.####.exr, or a folder")
-    parser.add_argument("--frames", metavar="RANGE", help="such as 1001-1046 (default: those on disk)")
+    parser.add_argument("plate", metavar="PLATE", help="the plate, a sequence such as plate.####.exr; or a job.json")
+    parser.add_argument("-o", "--output", metavar="OUT", help="frames to write, name.####.exr, or a folder")
+    parser.add_argument(
+        "--frames", metavar="RANGE", help="frames to deliver, such as 1001-1046 (default: all that are on disk)"
+    )
     groups: Dict[str, argparse._ArgumentGroup] = {}
     for option in sorted(options_of(job), key=lambda each: GROUPS.index(each.group)):
         title = option.group.lower()
@@ -32,7 +34,7 @@ def add_job_options(parser: argparse.ArgumentParser, job: Type[Job] = Job) -> No
             groups[title] = parser.add_argument_group(title, _GROUP_HELP.get(title))
         _add_option(groups[title], option)
     groups["colour"].add_argument(
-        "--colorspace", metavar="NAME", help="working space of the plate (default: scene_linear)"
+        "--colorspace", metavar="NAME", help="colour space of the plate, a scene-linear one (default: scene_linear)"
     )
 
 
@@ -71,7 +73,7 @@ def _add_option(group: argparse._ArgumentGroup, option: Option) -> None:
     else:
         group.add_argument(flag_of(option), metavar=metavar_of(option), help=help_of(option))
     if option.kind == "matte":
-        words = f"{option.name} is drawn the other way"
+        words = f"invert the {option.name} matte"
         group.add_argument(f"--invert-{option.name}", action="store_true", default=None, help=words)
 
 

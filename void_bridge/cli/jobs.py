@@ -62,13 +62,17 @@ def run_cancel(arguments: argparse.Namespace) -> int:
 def configure_fetch(parser: argparse.ArgumentParser) -> None:
     """Add the options of the output."""
     add_job_argument(parser)
-    parser.add_argument("-o", "--output", metavar="OUT", help="name.####.exr or a folder (default: as submitted)")
-    parser.add_argument("--overwrite", action="store_true", help="replace another job's frames in OUT")
-    parser.add_argument("--no-wait", action="store_true", help="take the frames that are there and leave")
+    parser.add_argument(
+        "-o", "--output", metavar="OUT", help="frames to write, name.####.exr, or a folder (default: as submitted)"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace the frames of another job in OUT")
+    parser.add_argument(
+        "--no-wait", action="store_true", help="fetch the frames that are finished, and do not wait for the others"
+    )
     parser.add_argument(
         "--paste-sequence",
         metavar="SEQ",
-        help="also write the paste matte as a sequence of its own, R, G, B and A, such as paste.####.exr",
+        help="also write the paste matte as a separate RGBA sequence, such as paste.####.exr",
     )
 
 
@@ -138,13 +142,15 @@ def _summarise_so_far(status: JobStatus, writer: FrameWriter, arguments: argpars
     """Print how many frames are on disk and return the exit code."""
     arguments.outcome.set_status(status)
     arguments.outcome.set(frames=len(writer.paths), output=str(writer.paths[0].parent) if writer.paths else "")
-    arguments.outcome.summary(f"{len(writer.paths)} of {status.frames} frames are here; the job is {status.state}")
+    arguments.outcome.summary(f"{len(writer.paths)} of {status.frames} frames are on disk; the job is {status.state}")
     return 0
 
 
 def configure_jobs(parser: argparse.ArgumentParser) -> None:
     """Add the options of the list."""
-    parser.add_argument("--limit", type=int, default=100, metavar="N", help="how many, the newest first (default 100)")
+    parser.add_argument(
+        "--limit", type=int, default=100, metavar="N", help="number of jobs, newest first (default: 100)"
+    )
     add_server_options(parser)
 
 
@@ -164,7 +170,7 @@ def run_free(arguments: argparse.Namespace) -> int:
     with open_client(load_config(arguments)) as client:
         workers = client.free()
     arguments.outcome.set_without_job(workers=workers)
-    arguments.outcome.summary(f"{workers} idle workers give their memory back")
+    arguments.outcome.summary(f"{workers} idle workers release their memory")
     return 0
 
 
@@ -198,9 +204,9 @@ def _line(status: JobStatus) -> str:
     return f"{status.id} {status_text(status)}, {status.engine}, {duration_text(status.seconds)}{reason}"
 
 
-STATUS = Command("status", "say how a job stands", add_job_argument, run_status)
-WATCH = Command("watch", "follow a job to its end", add_job_argument, run_watch)
+STATUS = Command("status", "show a job's status", add_job_argument, run_status)
+WATCH = Command("watch", "follow a job until it ends", add_job_argument, run_watch)
 CANCEL = Command("cancel", "cancel a job", add_job_argument, run_cancel)
-FETCH = Command("fetch", "bring a job's frames home, waiting for those to come", configure_fetch, run_fetch)
+FETCH = Command("fetch", "fetch a job's frames, and wait for those that are not finished", configure_fetch, run_fetch)
 JOBS = Command("jobs", "list the server's jobs", configure_jobs, run_jobs)
-FREE = Command("free", "have idle workers give their memory back", add_server_options, run_free)
+FREE = Command("free", "release the GPU memory of idle workers", add_server_options, run_free)

@@ -25,23 +25,27 @@ from void_bridge.errors import OutputError, Refused, UsageError, map_write_error
 from void_bridge.keyfiles import check_folder, fingerprint, read_public
 
 SERVER_SECRET = "server.key_secret"
-_SOON = "a running server follows at the next connection"
+_SOON = "a running server applies this at the next connection"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the actions and their options."""
     actions = parser.add_subparsers(dest="action", required=True, metavar="new|list|allow|revoke")
-    new = actions.add_parser("new", help="make this user's key pair, and with --server the server's")
-    new.add_argument("--server", action="store_true", help="this machine serves: make its pair, and let this user in")
-    new.add_argument("--name", metavar="NAME", help="of this user's key in the allow-list (default: the login name)")
-    list_action = actions.add_parser("list", help="show the keys that are here and who is let in")
-    allow_action = actions.add_parser("allow", help="let a client in, by the client.key of its user")
-    allow_action.add_argument("name", metavar="NAME", help="whose key it is")
-    allow_action.add_argument("file", metavar="FILE", type=Path, help="the client.key that this user has sent")
-    revoke = actions.add_parser("revoke", help="let a client in no more")
-    revoke.add_argument("name", metavar="NAME", help="as keys list shows it")
+    new = actions.add_parser("new", help="create this user's key pair; with --server, also the server's")
+    new.add_argument(
+        "--server", action="store_true", help="also create the server's key pair, and allow this user to connect"
+    )
+    new.add_argument(
+        "--name", metavar="NAME", help="name of this user's key in the allow-list (default: the login name)"
+    )
+    list_action = actions.add_parser("list", help="show the keys, and the clients that may connect")
+    allow_action = actions.add_parser("allow", help="allow a client to connect, by its client.key")
+    allow_action.add_argument("name", metavar="NAME", help="name for the client in the allow-list")
+    allow_action.add_argument("file", metavar="FILE", type=Path, help="the client.key that the client's user has sent")
+    revoke = actions.add_parser("revoke", help="stop allowing a client")
+    revoke.add_argument("name", metavar="NAME", help="name of the client, as keys list shows it")
     for action in (new, list_action, allow_action, revoke):
-        action.add_argument("--keys", metavar="DIR", help="folder of the keys (default: as configured)")
+        action.add_argument("--keys", metavar="DIR", help="folder of the keys (default: from the configuration)")
         action.add_argument("--json", action="store_true", help="end with one line of JSON on standard output")
 
 
@@ -59,10 +63,12 @@ def _new(folder: Path, arguments: argparse.Namespace) -> None:
     if arguments.server:
         made.append(make_pair(folder, Path(SERVER_CERTIFICATE).stem))
         allow(folder, name)
-        say(f"{name} may connect; let others in with void-bridge keys allow NAME FILE, FILE being their client.key,")
-        say(f"and give them {folder / SERVER_CERTIFICATE}; then start void-bridge serve")
+        say(f"{name} may connect; to allow others, run void-bridge keys allow NAME FILE with their client.key,")
+        say(f"send them {folder / SERVER_CERTIFICATE}, and start void-bridge serve")
     else:
-        say(f"give {folder / 'client.key'} to whoever runs the server, and put the server's server.key into {folder}")
+        say(
+            f"send {folder / 'client.key'} to the server's administrator, and put the server's server.key into {folder}"
+        )
     arguments.outcome.set_without_job(folder=str(folder), keys=[str(path) for path in made])
     arguments.outcome.summary("\n".join(str(path) for path in made))
 
@@ -75,7 +81,7 @@ def _list(folder: Path, arguments: argparse.Namespace) -> None:
     arguments.outcome.set_without_job(folder=str(folder), own=own, clients=clients, problems=problems)
     lines = [f"{folder}{'' if own or clients else ' holds no keys'}"]
     lines += [f"  {entry['name']:<24} {entry['fingerprint'] or entry['problem']}" for entry in own]
-    lines += ["may come in:"] if clients else []
+    lines += ["may connect:"] if clients else []
     lines += [f"  {entry['name']:<24} {entry['fingerprint'] or entry['problem']}" for entry in clients]
     arguments.outcome.summary("\n".join([*lines, *problems]))
 
@@ -85,7 +91,7 @@ def _allow(folder: Path, arguments: argparse.Namespace) -> None:
     name = _parse_name(arguments.name)
     allowed = allow(folder, name, arguments.file)
     arguments.outcome.set_without_job(folder=str(folder), name=name, fingerprint=allowed)
-    arguments.outcome.summary(f"{name} may come in with key {allowed}; {_SOON}")
+    arguments.outcome.summary(f"{name} may connect with key {allowed}; {_SOON}")
 
 
 def _revoke(folder: Path, arguments: argparse.Namespace) -> None:
@@ -93,12 +99,12 @@ def _revoke(folder: Path, arguments: argparse.Namespace) -> None:
     name = _parse_name(arguments.name)
     path = folder / "clients" / f"{name}.key"
     if not path.exists():
-        known = ", ".join(sorted(entry.stem for entry in path.parent.glob("*.key"))) or "nobody"
-        raise UsageError(f"got {name}, who is not let in; {known} may come in")
+        known = ", ".join(sorted(entry.stem for entry in path.parent.glob("*.key"))) or "no client"
+        raise UsageError(f"got {name}, which is not in the allow-list; it has {known}")
     with map_write_errors(path):
         path.unlink()
     arguments.outcome.set_without_job(folder=str(folder), name=name)
-    arguments.outcome.summary(f"{name} is no longer let in; a running server follows within seconds")
+    arguments.outcome.summary(f"{name} may no longer connect; a running server applies this within seconds")
 
 
 def make_pair(folder: Path, name: str) -> Path:
@@ -118,8 +124,8 @@ def make_pair(folder: Path, name: str) -> Path:
     secret = folder / f"{name}.key_secret"
     if secret.exists():
         if os.name != "nt" and secret.stat().st_mode & 0o077:
-            raise OutputError(f"others can read {secret}; chmod 600 it, or remove it and make new keys")
-        say(f"{secret} exists already and is kept")
+            raise OutputError(f"others can read {secret}; run chmod 600 on it, or remove it and create new keys")
+        say(f"{secret} already exists and is kept")
         return secret
     check_parent_folders(folder)
     with map_write_errors(folder):
@@ -161,20 +167,28 @@ def _read_sent_key(path: Path) -> str:
     try:
         public, secret = zmq.auth.load_certificate(str(path))
     except (OSError, ValueError) as exc:
-        raise Refused(f"cannot read key {path}: {exc}; expected the client.key that void-bridge keys new made") from exc
+        raise Refused(
+            f"cannot read key {path}: {exc}; expected the client.key that void-bridge keys new creates"
+        ) from exc
     if secret:
-        raise Refused(f"{path} holds a secret key, which must not leave its owner; have new keys made, take client.key")
+        raise Refused(
+            f"{path} holds a secret key, which its owner must not share; ask for new keys and their client.key"
+        )
     if len(public) != 40:
-        raise Refused(f"{path} holds no key; expected the client.key that void-bridge keys new made")
+        raise Refused(f"{path} holds no key; expected the client.key that void-bridge keys new creates")
     return public.decode("ascii", "replace")
 
 
 def _check_not_used(path: Path, theirs: str, name: str, public: str) -> None:
     """Raise Refused if an entry of the allow-list has the same name or the same key, but not both."""
     if path.stem == name and theirs != public:
-        raise Refused(f"{name} is let in with another key, {fingerprint(theirs)}; void-bridge keys revoke {name} first")
+        raise Refused(
+            f"{name} is allowed with another key, {fingerprint(theirs)}; first run void-bridge keys revoke {name}"
+        )
     if path.stem != name and theirs == public:
-        raise Refused(f"that key is already let in, as {path.stem}; to rename it, void-bridge keys revoke {path.stem}")
+        raise Refused(
+            f"that key is already allowed, as {path.stem}; to rename it, first run void-bridge keys revoke {path.stem}"
+        )
 
 
 def _entry(path: Path, name: str) -> Dict[str, str]:
@@ -202,4 +216,4 @@ def _parse_name(name: str) -> str:
     return name
 
 
-KEYS = Command("keys", "make keys for servers on other machines, and say who is let in", configure, run)
+KEYS = Command("keys", "create keys, and list or change which clients may connect to this server", configure, run)

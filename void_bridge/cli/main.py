@@ -51,7 +51,7 @@ def _run_reporting_errors(words: List[str], outcome: CommandOutcome) -> int:
     except BrokenPipeError:
         raise
     except Exception as exc:
-        defect = f"{type(exc).__name__}: {exc}; a defect: set {_DEBUG}=1 to see where"
+        defect = f"{type(exc).__name__}: {exc}; this is a bug: set {_DEBUG}=1 to see the traceback"
         return _report_error(InternalError(defect), outcome)
 
 
@@ -95,7 +95,7 @@ def command_parser(entries: List[EntryPoint], skip_missing: bool) -> argparse.Ar
     """
     parser = Parser(
         prog="void-bridge",
-        description="Remove an object, and what it did to the scene, from an EXR shot.",
+        description="Remove an object and its effects on the scene from an EXR shot.",
         epilog="void-bridge COMMAND --help shows a command's options.",
     )
     parser.add_argument("--version", action="version", version=f"void-bridge {__version__}")

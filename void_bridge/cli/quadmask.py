@@ -22,9 +22,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_job_options(parser)
     group = parser.add_argument_group("writing")
     group.add_argument(
-        "--preview", metavar="PNG|MP4", help="the mattes over the plate: all frames as MP4 or name.####.png, or one"
+        "--preview",
+        metavar="PNG|MP4",
+        help="image or movie of the mattes over the plate: an MP4, name.####.png, or one PNG",
     )
-    group.add_argument("--overwrite", action="store_true", help="replace frames and previews that are there")
+    group.add_argument("--overwrite", action="store_true", help="replace existing frames and previews")
     group.add_argument("--json", action="store_true", help="end with one line of JSON on standard output")
 
 
@@ -84,13 +86,13 @@ def _previews(argument: str, job: Job) -> Tuple[Preview, ...]:
 def _check_unused(previews: Tuple[Preview, ...]) -> None:
     for path, _ in previews:
         if path.exists():
-            raise OutputError(f"{path} is already there; choose another name, or give --overwrite")
+            raise OutputError(f"{path} already exists; choose another name, or give --overwrite")
 
 
 def _summary(shot: Shot) -> str:
     job, first = shot.job, shot.framings[0]
     if shot.region.empty:
-        return f"{job.output}: the mattes are empty in frames {job.frames}, so nothing would change"
+        return f"{job.output}: the mattes are empty in frames {job.frames}, so no pixel would change"
     positions = " to ".join(dict.fromkeys(f"{f.crop.x0},{f.crop.y0}" for f in (first, shot.framings[-1])))
     height, width = first.canvas
     return (

@@ -22,9 +22,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of both commands."""
     add_job_options(parser)
     group = parser.add_argument_group("running")
-    group.add_argument("--transport", choices=("auto", "inline", "path"), help="how files reach the server")
-    group.add_argument("--priority", type=int, metavar="N", help="0 to 100, the highest goes first (default: 50)")
-    group.add_argument("--overwrite", action="store_true", help="replace another job's frames in OUT")
+    group.add_argument(
+        "--transport", choices=("auto", "inline", "path"), help="how frames reach the server (default: auto)"
+    )
+    group.add_argument(
+        "--priority", type=int, metavar="N", help="priority of the job, 0 to 100; the highest runs first (default: 50)"
+    )
+    group.add_argument("--overwrite", action="store_true", help="replace the frames of another job in OUT")
     add_server_options(parser)
 
 
@@ -63,7 +67,7 @@ def run_submit(arguments: argparse.Namespace) -> int:
             status = _submit(client, job, arguments, view)
         arguments.outcome.set(output=client.result(status.id).job.output)
         arguments.outcome.summary(status.id)
-        say(f"job {status.id} is {status.state}; void-bridge fetch {status.id} brings its frames")
+        say(f"job {status.id} is {status.state}; void-bridge fetch {status.id} fetches its frames")
     return 0
 
 
@@ -84,5 +88,7 @@ def _submit(client: Client, job: Job, arguments: argparse.Namespace, view: Progr
     return status
 
 
-REMOVE = Command("remove", "remove an object from a shot: submit, watch, fetch", configure, run_remove)
-SUBMIT = Command("submit", "submit a job and leave; prints its id", configure, run_submit)
+REMOVE = Command(
+    "remove", "remove an object from a shot: submit a job, follow it, fetch its frames", configure, run_remove
+)
+SUBMIT = Command("submit", "submit a job, print its id, and return", configure, run_submit)

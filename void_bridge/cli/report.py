@@ -38,20 +38,22 @@ _HIDDEN = "(a key was here)"
 Part = Tuple[str, str]
 
 README = """\
-A report of void-bridge {version}, made {time} on {host}.
+A report of void-bridge {version}, written {time} on {host}.
 
 {parts}
 
-Not in it: keys, connection files, frames, previews, environment variables.
-In it: names of users, machines, jobs and files, prompts, and what the log says of them. Look through it before you
+It does not contain: keys, connection files, frames, previews, environment variables.
+It contains: names of users, machines, jobs and files; prompts; log lines about them. Read it before you share it.
 give it away.
 """
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the jobs and the output file."""
-    parser.add_argument("jobs", metavar="JOB", nargs="*", help="jobs to tell of in full: a number, or a job.json")
-    parser.add_argument("-o", "--output", metavar="FILE", help="default: void-bridge-report-TIME.zip, here")
+    parser.add_argument("jobs", metavar="JOB", nargs="*", help="jobs to include in full: an id or a job.json")
+    parser.add_argument(
+        "-o", "--output", metavar="FILE", help="ZIP file to write (default: void-bridge-report-TIME.zip in this folder)"
+    )
     add_server_options(parser)
 
 
@@ -61,13 +63,11 @@ def run(arguments: argparse.Namespace) -> int:
     jobs = [parse_job_id(text) for text in arguments.jobs]
     path = Path(arguments.output or time.strftime("void-bridge-report-%Y%m%d-%H%M%S.zip"))
     if path.exists():
-        raise OutputError(f"{path} is there already; give another name with -o")
+        raise OutputError(f"{path} already exists; give another name with -o")
     parts = list(_parts(loaded, jobs))
     write_bytes(path, pack_report(parts, find_secrets(loaded.config)), private=True)
     arguments.outcome.set_without_job(report=str(path.absolute()), parts=[name for name, _ in parts])
-    arguments.outcome.summary(
-        f"{path}: {len(parts)} parts, no keys, no pictures; look through it before you give it away"
-    )
+    arguments.outcome.summary(f"{path}: {len(parts)} parts, without keys or images; read it before you share it")
     return 0
 
 
@@ -163,5 +163,5 @@ def _settings(loaded: LoadedConfig) -> Any:
 
 
 COMMAND = Command(
-    "report", "collect logs and settings of a fault into one file, without keys or pictures", configure, run
+    "report", "pack logs and settings into one file for a bug report, without keys or images", configure, run
 )

@@ -14,14 +14,16 @@ from void_bridge.job import JOB_FILE_NAME, Job, JobFile
 
 def add_server_options(parser: argparse.ArgumentParser) -> None:
     """Add --connect, --no-autostart and --json."""
-    parser.add_argument("--connect", metavar="URL", help="server to use (default: the local one)")
-    parser.add_argument("--no-autostart", dest="autostart", action="store_false", default=None, help="start no server")
+    parser.add_argument("--connect", metavar="URL", help="server to use (default: the local server)")
+    parser.add_argument(
+        "--no-autostart", dest="autostart", action="store_false", default=None, help="do not start a local server"
+    )
     parser.add_argument("--json", action="store_true", help="end with one line of JSON on standard output")
 
 
 def add_job_argument(parser: argparse.ArgumentParser) -> None:
     """Add the argument JOB and the options of `add_server_options`."""
-    parser.add_argument("job", metavar="JOB", help="a job's id, or the job.json beside its output")
+    parser.add_argument("job", metavar="JOB", help="job id, or the job.json next to the output")
     add_server_options(parser)
 
 

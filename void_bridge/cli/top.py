@@ -25,8 +25,10 @@ _EVERY_S = 1.0
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add --limit and --once."""
-    parser.add_argument("--limit", type=int, default=100, metavar="N", help="how many jobs, the newest (default: 100)")
-    parser.add_argument("--once", action="store_true", help="one picture on standard output; needs no terminal")
+    parser.add_argument(
+        "--limit", type=int, default=100, metavar="N", help="number of jobs, newest first (default: 100)"
+    )
+    parser.add_argument("--once", action="store_true", help="print the view once, also without a terminal")
     add_server_options(parser)
 
 
@@ -87,9 +89,7 @@ def _show_live(client: Client, view: TopView, console: Console, limit: int) -> N
                 view, seen = fetch_view(client, limit), time.monotonic()
             except NoServer as exc:
                 ago = duration_text(time.monotonic() - seen)
-                view = replace(
-                    view, warnings=(f"waiting for the server, for {ago}; below is what it said last", str(exc))
-                )
+                view = replace(view, warnings=(f"waiting for the server for {ago}; below is its last answer", str(exc)))
 
 
 TOP = Command("top", "show the server, its workers and its jobs, live", configure, run)

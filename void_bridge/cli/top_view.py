@@ -82,7 +82,7 @@ def _lines(view: TopView, width: int) -> List[Text]:
             *_job_counts(status),
         ]
     else:
-        words += ["from before protocol 1.1, which has no server status"]
+        words += ["older than protocol 1.1, so without a server status"]
     lines = [Text(line) for line in _wrap(words, width)]
     return lines + [Text(line, style="bold red") for line in _wrap(view.warnings, width)]
 
@@ -90,7 +90,7 @@ def _lines(view: TopView, width: int) -> List[Text]:
 def _spool_text(spool: SpoolStatus) -> str:
     """Return the size of the spool and the free space on its disk."""
     limit = f" of {bytes_text(spool.limit_bytes)}" if spool.limit_bytes else ""
-    free = f"{bytes_text(spool.free_bytes)} free" if spool.free_bytes is not None else "its disk does not answer"
+    free = f"{bytes_text(spool.free_bytes)} free" if spool.free_bytes is not None else "its disk does not respond"
     return f"spool {bytes_text(spool.used_bytes)}{limit}, {free}"
 
 

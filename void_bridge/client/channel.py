@@ -139,7 +139,7 @@ class Channel:
         if recv_monitor_message(self._monitor)["event"] == _REFUSED:
             raise Refused(
                 f"the server at {self.endpoint.address} does not know this user's key; "
-                "give the .key file beside client.key_secret to whoever runs the server"
+                "send the .key file next to client.key_secret to the server's administrator"
             )
         raise NoServer(f"the connection to {self.endpoint.address} broke; is the server running?")
 

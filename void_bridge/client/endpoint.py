@@ -60,7 +60,7 @@ def _from_certificates(config: Config) -> Endpoint:
     server, client = config.keys / SERVER_CERTIFICATE, config.keys / CLIENT_CERTIFICATE
     if not (server.exists() and client.exists()):
         raise NoServer(
-            f"no server of this user at {config.connect}, and no keys for others' in {config.keys}; "
+            f"no server of this user at {config.connect}, and no keys for other servers in {config.keys}; "
             "start one with void-bridge serve, or copy server.key there and make a key with void-bridge keys new"
         )
     check_folder(config.keys)

@@ -88,7 +88,7 @@ class Fetcher:
     def _write(self, id: str, frame: ResultFrame, path: Path, overwrite: bool) -> None:
         """Write one frame. Raises OutputError if there is another file."""
         if path.exists() and not overwrite:
-            raise OutputError(f"{path} is not frame {frame.frame} of job {id}; move it away, or give --overwrite")
+            raise OutputError(f"{path} is not frame {frame.frame} of job {id}; move it, or give --overwrite")
 
         def transfer() -> None:
             with replacing(path) as temporary, open(temporary, "wb") as target:

@@ -62,7 +62,7 @@ def report_lines(report: Dict[str, object]) -> List[str]:
     lines = []
     seen = report.get("seen_share")
     if isinstance(seen, (int, float)) and report.get("synthesised_share") != seen:
-        lines.append(f"{seen:.1%} of the hidden pixels were seen in other frames, the rest is made up")
+        lines.append(f"{seen:.1%} of the hidden pixels were seen in other frames, the rest is generated")
     warnings = report.get("warnings")
     lines += [f"warning: {warning}" for warning in warnings] if isinstance(warnings, (list, tuple)) else []
     return lines

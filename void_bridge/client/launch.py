@@ -119,9 +119,9 @@ def wait_until_ready(process: subprocess.Popen[bytes], config: Config, before: i
     deadline = time.monotonic() + START_S
     while file_stamp(path) in (0, before):
         if process.poll() is not None:
-            raise NoServer(f"the server that was started ended at once: {_last_line(log)}; see {log}")
+            raise NoServer(f"the started server ended at once: {_last_line(log)}; see {log}")
         if time.monotonic() > deadline:
-            raise NoServer(f"the server that was started is not ready after {START_S:.0f} s; see {log}")
+            raise NoServer(f"the started server is not ready after {START_S:.0f} s; see {log}")
         time.sleep(_POLL_S)
 
 

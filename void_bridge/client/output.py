@@ -65,7 +65,7 @@ def check_inputs_not_overwritten(job: Job) -> None:
         clash = output.intersection(_real(path) for path in _paths(pattern, job))
         if clash:
             raise OutputError(
-                f"{min(clash)} is what the job reads and would be overwritten; choose another place with -o"
+                f"{min(clash)} is an input of the job and would be overwritten; choose another place with -o"
             )
 
 
@@ -74,7 +74,7 @@ def check_no_frames(job: Job) -> None:
     existing = existing_frames(job)
     if existing:
         raise OutputError(
-            f"{existing[0]} and {len(existing) - 1} more frames are there already and no job claims them; "
+            f"{existing[0]} and {len(existing) - 1} more frames already exist and belong to no job; "
             "choose another place with -o, or give --overwrite"
         )
 

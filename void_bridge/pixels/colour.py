@@ -211,7 +211,9 @@ def _config(name: str, config_hash: str) -> ocio.Config:
 
 def _refuse_changed(config: str, config_hash: str) -> None:
     if config_hash and _file_hash(config) != config_hash:
-        raise ColourError(f"{config} is not the config this job was made with; restore it, or submit the job again")
+        raise ColourError(
+            f"{config} is not the config that this job was submitted with; restore it, or submit the job again"
+        )
 
 
 def _file_hash(path: str) -> str:

@@ -66,7 +66,7 @@ def cut_off_warning(cuts: Mapping[int, CutOff]) -> Optional[str]:
     worst = max(notable, key=lambda frame: notable[frame].share)
     box, share = notable[worst].box, notable[worst].share
     return (
-        f"the model changed things beyond the mattes, which are not pasted: frames {FrameRange(notable)}; most in "
-        f"{worst}, {share:.0%} of what changed besides the object, x {box.x0}-{box.x1}, y {box.y0}-{box.y1}; "
-        "draw affected there"
+        f"the model also changed pixels outside the mattes, not pasted: frames {FrameRange(notable)}; most in "
+        f"{worst}, {share:.0%} of the change outside the object, x {box.x0}-{box.x1}, y {box.y0}-{box.y1}; "
+        "extend the affected matte there"
     )

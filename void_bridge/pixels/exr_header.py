@@ -126,7 +126,7 @@ def parse_info(stream: BinaryIO, name: str) -> ExrInfo:
                 reason = "it is empty" if not data else "its header is cut off"
                 raise UnreadableFile(f"cannot read {name}: {reason}; render or copy that file again") from None
         except (ValueError, LookupError, struct.error) as exc:
-            raise UnreadableFile(f"cannot read {name}: {exc}; expected a sound EXR file") from exc
+            raise UnreadableFile(f"cannot read {name}: {exc}; expected an intact EXR file") from exc
 
 
 class _Incomplete(Exception):
@@ -234,7 +234,7 @@ def _storage(declared: str, version: int) -> Storage:
 def _window(name: str, data: bytes) -> Box:
     x0, y0, x1, y1 = struct.unpack("<4i", data)
     if x1 < x0 or y1 < y0 or max(abs(value) for value in (x0, y0, x1, y1)) > _MAX_WINDOW:
-        raise ValueError(f"its {name} ({x0}, {y0})-({x1}, {y1}) makes no sense")
+        raise ValueError(f"its {name} ({x0}, {y0})-({x1}, {y1}) is not valid")
     return Box(y0, x0, y1 + 1, x1 + 1)
 
 
@@ -245,7 +245,7 @@ def _channels(data: bytes) -> Dict[str, ChannelInfo]:
         while name := cursor.text():
             kind, _, x_sampling, y_sampling = struct.unpack("<iB3xii", cursor.take(16))
             if not 0 <= kind < len(_PIXEL_TYPES) or x_sampling < 1 or y_sampling < 1:
-                raise ValueError(f"its channel {name!r} makes no sense")
+                raise ValueError(f"its channel {name!r} is not valid")
             channels[name] = ChannelInfo(_PIXEL_TYPES[kind], x_sampling, y_sampling)
     except _Incomplete:
         raise ValueError("its channel list is cut off") from None

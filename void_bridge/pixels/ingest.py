@@ -129,7 +129,7 @@ def ingest(
 def _refuse_used(folder: Path, overwrite: bool) -> None:
     used = [*folder.glob("plate/*.exr"), *folder.glob("quadmask/*.exr"), *folder.glob(JOB_FILE_NAME)]
     if used and not overwrite:
-        raise OutputError(f"{used[0]} is already there; choose another folder with -o, or give --overwrite")
+        raise OutputError(f"{used[0]} already exists; choose another folder with -o, or give --overwrite")
 
 
 def _numbered(source: IngestSource, frames: Optional[FrameRange]) -> Iterator[Tuple[int, Pixels]]:

@@ -108,7 +108,9 @@ def _frames(path: Path, indices: Optional[Collection[int]]) -> Iterator[av.Video
                 if indices is not None and count > max(indices):
                     return
         except av.FFmpegError as exc:
-            raise UnreadableFile(f"{path}: frame {count + 1} cannot be decoded: {exc.strerror}; copy it anew") from exc
+            raise UnreadableFile(
+                f"{path}: frame {count + 1} cannot be decoded: {exc.strerror}; copy the file again"
+            ) from exc
         if not count:
             raise UnreadableFile(f"{path} holds no frame; expected a movie")
 

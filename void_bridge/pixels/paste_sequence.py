@@ -70,5 +70,5 @@ def _write(path: Path, data: bytes, overwrite: bool) -> None:
     if path.exists() and not overwrite:
         if path.read_bytes() == data:
             return
-        raise OutputError(f"{path} is something else than this matte; choose another name, or give --overwrite")
+        raise OutputError(f"{path} is not this matte; choose another name, or give --overwrite")
     write_bytes(path, data)

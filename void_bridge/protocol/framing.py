@@ -50,7 +50,7 @@ def encode(envelope: Envelope) -> Sequence[Any]:
     if len(header) > HEADER_BYTES_MAX:
         raise ProtocolError(
             f"{envelope.message.type} would be {len(header)} bytes, expected at most {HEADER_BYTES_MAX}: "
-            "the job names too many files; give it fewer frames"
+            "the job names too many files; split it into jobs with fewer frames"
         )
     return [header, *envelope.buffers]
 

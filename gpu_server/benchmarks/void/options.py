@@ -21,10 +21,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--random-weights",
         action="store_true",
-        help="measure random weights: on a GPU of the published size (45 GB of disk with the jobs), else tiny ones",
+        help="measure random weights: of the published size on a GPU (45 GB of disk with the jobs), else tiny ones",
     )
-    parser.add_argument("--size", type=canvas_size, metavar="WIDTHxHEIGHT", help="canvas (default 672x384; CPU: 80x48)")
-    parser.add_argument("--frames", type=frame_count, metavar="N", help="length (default 85; on a CPU 13)")
+    parser.add_argument(
+        "--size", type=canvas_size, metavar="WIDTHxHEIGHT", help="canvas (default: 672x384; on a CPU 80x48)"
+    )
+    parser.add_argument("--frames", type=frame_count, metavar="N", help="number of frames (default: 85; on a CPU 13)")
 
 
 def canvas_size(text: str) -> Size:

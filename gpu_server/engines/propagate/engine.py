@@ -46,7 +46,7 @@ class PropagateEngine(Engine):
 
     name: ClassVar[str] = "propagate"
     version: ClassVar[str] = "1"
-    summary: ClassVar[str] = "real pixels from other frames of the shot; runs on any CPU, needs no weights"
+    summary: ClassVar[str] = "fills with real pixels from other frames of the shot; runs on any CPU without weights"
     stages: ClassVar[type[EngineStage]] = PropagateStage
 
     def generate(self, clip: Clip, context: Context) -> Generated:

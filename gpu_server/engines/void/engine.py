@@ -20,7 +20,7 @@ class VoidEngine(Engine):
 
     name: ClassVar[str] = "void"
     version: ClassVar[str] = "1"
-    summary: ClassVar[str] = "the VOID video model, both passes; needs its weights, and a GPU to be of use"
+    summary: ClassVar[str] = "runs both passes of the VOID video model; needs its weights, and in practice a GPU"
     modules: ClassVar[tuple[str, ...]] = ("torch", "diffusers", "transformers", "sentencepiece")
     domain: ClassVar[Literal["plate", "model"]] = "model"
     stages: ClassVar[type[EngineStage]] = VoidStage
@@ -31,7 +31,7 @@ class VoidEngine(Engine):
     def missing(self, models: Path, job: Job | None = None) -> str:
         """Return what the engine lacks on this machine; see `Engine.missing`."""
         if absent := super().missing(models, job):
-            return f"{absent}, which pip install 'void-bridge[void]' brings"
+            return f"{absent}; run pip install 'void-bridge[void]'"
         if job is None and not visible_gpus():
             return "a GPU"
         return readiness_problem(models, (1, 2) if job and job.passes == "2" else (1,))

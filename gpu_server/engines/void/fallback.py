@@ -56,7 +56,7 @@ def with_fallback(
                 raise
             following = _wider_plan(models, request, plan, exc)
             request, widened = dataclasses.replace(request, precision=following.precision), True
-            warning = f"{exc.message}; done again in {following.precision}"
+            warning = f"{exc.message}; repeated in {following.precision}"
         except Exception as exc:
             if not is_out_of_memory(exc):
                 raise
@@ -65,7 +65,7 @@ def with_fallback(
                 raise OutOfMemory(
                     f"out of memory with '{plan.name}', the smallest plan; free memory, or choose a smaller --canvas"
                 ) from exc
-            warning, following = f"out of memory with '{plan.name}'; tried again with '{smaller.name}'", smaller
+            warning, following = f"out of memory with '{plan.name}'; repeated with '{smaller.name}'", smaller
         # Not inside `except`: until it ends, the exception holds the tensors that were in use.
         log.warning(warning)
         context.warn(warning)

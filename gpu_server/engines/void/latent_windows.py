@@ -59,7 +59,9 @@ def reference_windows(
     starts = _starts(latents, window, overlap)
     windows = tuple(LatentWindow(start, min(start + window, latents)) for start in starts)
     if any(w.count % 2 for w in windows):
-        raise UsageError(f"got an overlap of {overlap} latents, which leaves an odd last window; give an even one")
+        raise UsageError(
+            f"got an overlap of {overlap} latents, which leaves a last window of odd length; give an even overlap"
+        )
     return windows
 
 

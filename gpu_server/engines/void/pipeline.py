@@ -66,7 +66,7 @@ class VoidPipeline:
         if text := self._models.truncated_text(self._job.prompt):
             if len(text) > _LONGEST_QUOTE:
                 text = f"{text[: _LONGEST_QUOTE // 2]} ... {text[-_LONGEST_QUOTE // 2 :]}"
-            self._context.warn(f"the prompt is over 226 tokens; the model does not read its end: {text!r}")
+            self._context.warn(f"the prompt is longer than 226 tokens; the model ignores its end: {text!r}")
 
     def _request(self) -> PlanRequest:
         passes = (1,) if self._job.passes == "1" or self._models.pass_problem(2) else (1, 2)
@@ -116,7 +116,9 @@ class VoidPipeline:
         self._context.report["morph"] = facts
         log.info("morph check: score %(score)s of %(threshold)s, worst frames %(worst_frames)s", facts)
         if check.morphs and (problem := self._models.pass_problem(2)):
-            self._context.warn(f"pass 1 morphs (score {check.score:.2f}), and pass 2 cannot follow: {problem}")
+            self._context.warn(
+                f"pass 1 changes the shape of objects (score {check.score:.2f}), and pass 2 cannot run: {problem}"
+            )
             return False
         return check.morphs
 

@@ -76,7 +76,7 @@ def _say_failure(exc: Exception, action: str) -> None:
     if _FAIL in text:  # the daemon has reported it
         return
     is_gone = action == "run" and (isinstance(exc, OSError) or "connection file" in text)
-    more = "the adaptor's daemon is gone; run the task again in a new session: " if is_gone else ""
+    more = "the adaptor's daemon has ended; run the task again in a new session: " if is_gone else ""
     _say(f"{_FAIL}{more}{_one_line(exc)}")
 
 

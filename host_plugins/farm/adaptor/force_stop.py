@@ -37,7 +37,7 @@ def force_stop(connection: Path, say: Say) -> None:
     if daemon is not None:
         _wait_or_kill(daemon, _EXIT_S if _answers(connection) else 0, say)
     elif folder.is_dir():
-        say("the adaptor's daemon had ended by itself")
+        say("the adaptor's daemon had already ended")
     else:
         say(f"nothing to stop: no daemon has the connection file {connection}")
     if folder.is_dir():
@@ -89,7 +89,7 @@ def _stop(frontend: Any) -> None:
 def _wait_or_kill(daemon: Any, timeout_s: float, say: Say) -> None:
     left = wait_until_ended([daemon], timeout_s)
     for process in left:
-        say("the adaptor's daemon does not answer; it is killed")
+        say("the adaptor's daemon does not answer; killing it")
         process.kill()
     wait_until_ended(left, _EXIT_S)
 

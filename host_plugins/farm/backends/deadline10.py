@@ -48,7 +48,9 @@ class Deadline10:
     """The back end `deadline10`. A job's id is the check's: once that has ended, every frame is there."""
 
     name: ClassVar[str] = "deadline10"
-    summary: ClassVar[str] = "Thinkbox Deadline 10: submission files, handed over where deadlinecommand is installed"
+    summary: ClassVar[str] = (
+        "Thinkbox Deadline 10: writes submission files, and submits them if deadlinecommand is installed"
+    )
     loads_once: ClassVar[bool] = False
 
     def submit(self, bundle: Bundle, options: FarmOptions, say: Say) -> FarmReceipt:
@@ -71,13 +73,17 @@ class Deadline10:
             if ids:
                 job = {**job, "JobDependencies": list(ids.values())[-1]}
             ids[name] = _submitted(command, _write(bundle, name, job, plugin), ids)
-            say(f"Deadline has the {name} as {ids[name]}")
+            say(f"Deadline job of the {name}: {ids[name]}")
         jobs_by_name = ", ".join(f"the {name} as {id}" for name, id in ids.items())
-        return FarmReceipt(ids[CHECK], f"Deadline has {jobs_by_name}{note}", files=files)
+        return FarmReceipt(ids[CHECK], f"submitted to Deadline: {jobs_by_name}{note}", files=files)
 
     def lacks(self) -> str:
         """Return a note that deadlinecommand is missing, or an empty string."""
-        return "" if _command() else "deadlinecommand is not on PATH: submission files are written, to be sent by hand"
+        return (
+            ""
+            if _command()
+            else "deadlinecommand is not on PATH: submission files are written, and must be submitted by hand"
+        )
 
     def status(self, id: str) -> str:
         """Return the counts of Deadline's task states; empty where deadlinecommand is not installed.
@@ -138,7 +144,7 @@ def _quoted(argument: str) -> str:
         UsageError: the argument holds quotes, which the plug-in cannot pass on.
     """
     if re.search('["\u201c\u201d]', argument) or argument.endswith("\\"):
-        raise UsageError(f"got {argument}; Deadline 10 cannot pass this on; choose a path without quotes with -o")
+        raise UsageError(f"got {argument}; Deadline 10 cannot pass on quotes; choose a path without them with -o")
     return argument if re.fullmatch(r"[\w.:,/<>+=@-]+", argument, re.ASCII) else f"<QUOTE>{argument}<QUOTE>"
 
 
@@ -174,7 +180,7 @@ def _submitted(command: str, files: Tuple[Path, Path], before: Mapping[str, str]
     for line in lines:
         if line.startswith("JobID=") and line[6:].strip():
             return line[6:].strip()
-    raise ServerError(f"deadlinecommand named no job; it said: {' '.join(lines[-4:])}{_already(before)}")
+    raise ServerError(f"deadlinecommand returned no job id; its output: {' '.join(lines[-4:])}{_already(before)}")
 
 
 def _run(command: Sequence[str], before: Mapping[str, str]) -> List[str]:
@@ -182,11 +188,11 @@ def _run(command: Sequence[str], before: Mapping[str, str]) -> List[str]:
         done = run_client(command, _TIMEOUT_S)
     except (OSError, subprocess.TimeoutExpired) as exc:
         raise NoServer(
-            f"deadlinecommand does not answer: {exc}; is the repository reachable?{_already(before)}"
+            f"deadlinecommand does not answer: {exc}; check that the repository is reachable{_already(before)}"
         ) from exc
     lines = [line.strip() for line in done.stdout.splitlines() if line.strip()]
     if done.returncode:
-        raise ServerError(f"Deadline refused: {' '.join(lines[-4:]) or 'nothing said'}{_already(before)}")
+        raise ServerError(f"Deadline refused the job: {' '.join(lines[-4:]) or 'nothing said'}{_already(before)}")
     return lines
 
 

@@ -38,7 +38,7 @@ class DeadlineCloud:
     """The back end `deadline-cloud`. Ids are `job-...` in the client's own queue, `queue-.../job-...` otherwise."""
 
     name: ClassVar[str] = "deadline-cloud"
-    summary: ClassVar[str] = "AWS Deadline Cloud, through the client `deadline`"
+    summary: ClassVar[str] = "AWS Deadline Cloud: submits through the client `deadline`"
     loads_once: ClassVar[bool] = True
 
     def submit(self, bundle: Bundle, options: FarmOptions, say: Say) -> FarmReceipt:
@@ -51,16 +51,16 @@ class DeadlineCloud:
         """
         if options.depends_on:
             raise UsageError(
-                "Deadline Cloud has no dependencies between jobs; leave --depends-on out. --then-comp puts the comp "
+                "Deadline Cloud has no dependencies between jobs; remove --depends-on. --then-comp puts the comp "
                 "into the same job, after the frames"
             )
         queue = _queue(options.pool)
         lines = _run([_client(), *_submit_arguments(bundle, options, queue)], say)
         found = [line for line in lines if _JOB.match(line)]
         if not found:
-            raise ServerError(f"the client of Deadline Cloud named no job; it said: {_last(lines)}")
+            raise ServerError(f"the client of Deadline Cloud returned no job id; its output: {_last(lines)}")
         id = f"{queue}/{found[-1]}" if queue else found[-1]
-        return FarmReceipt(id, f"Deadline Cloud has it as {found[-1]}" + (f" in {queue}" if queue else ""))
+        return FarmReceipt(id, f"Deadline Cloud job {found[-1]}" + (f" in {queue}" if queue else ""))
 
     def lacks(self) -> str:
         """Return the advice to install the client, or an empty string."""
@@ -105,7 +105,7 @@ def _folders(bundle: Bundle) -> Tuple[str, ...]:
         found = _yaml(path.read_text(encoding="utf-8"))["assetReferences"]
         files, outputs = found["inputs"]["filenames"], found["outputs"]["directories"]
     except (OSError, ValueError, KeyError, TypeError) as exc:
-        raise InputError(f"cannot read {path}: {exc}; make the bundle again with void-bridge farm bundle") from exc
+        raise InputError(f"cannot read {path}: {exc}; write the bundle again with void-bridge farm bundle") from exc
     return tuple(dict.fromkeys((*(os.path.dirname(file) for file in files), *outputs)))  # noqa: PTH120
 
 
@@ -134,7 +134,7 @@ def _run(command: Sequence[str], say: Callable[[str], None]) -> List[str]:
                 kept.append(line.strip())
                 say(line.strip())
     if process.returncode:
-        raise ServerError(f"Deadline Cloud did not take the job: {_last(kept)}")
+        raise ServerError(f"Deadline Cloud refused the job: {_last(kept)}")
     return list(kept)
 
 
@@ -145,11 +145,11 @@ def _answer(command: Sequence[str]) -> Dict[str, Any]:
         raise ServerError(f"the client of Deadline Cloud does not answer: {exc}") from exc
     lines = done.stdout.strip().splitlines()
     if done.returncode:
-        raise ServerError(f"Deadline Cloud cannot tell: {_last(lines)}")
+        raise ServerError(f"Deadline Cloud gave no status: {_last(lines)}")
     try:
         found = _yaml(done.stdout)
     except ValueError as exc:
-        raise ServerError(f"cannot read what the client of Deadline Cloud says: {exc}") from exc
+        raise ServerError(f"cannot read the output of the client of Deadline Cloud: {exc}") from exc
     return found
 
 

@@ -57,7 +57,7 @@ def parameter(bundle: Bundle, name: str) -> str:
             if not value:
                 raise UsageError(f"no value for parameter {name!r}; give it with --parameter {name}=VALUE")
             return str(bundle.folder / value) if each["type"] == "PATH" and not _is_absolute(value) else value
-    raise UsageError(f"the bundle has no parameter {name!r}; make it again with void-bridge farm bundle")
+    raise UsageError(f"the bundle has no parameter {name!r}; write it again with void-bridge farm bundle")
 
 
 def task_numbers(bundle: Bundle, shot: str) -> Tuple[int, ...]:
@@ -101,7 +101,7 @@ def refuse_adaptor(farm: str, options: FarmOptions) -> None:
         UsageError: the options ask for the adaptor.
     """
     if options.runner != "command":
-        raise UsageError(f"got --runner {options.runner}; {farm} has no sessions for it; leave --runner out")
+        raise UsageError(f"got --runner {options.runner}; {farm} has no sessions for it; remove --runner")
 
 
 def _filled(bundle: Bundle, text: str, frame: str) -> str:

@@ -45,7 +45,7 @@ class OpenCue:
     """The back end `opencue`. Ids are the names of jobs, such as `show-shot-user_void_sh010`."""
 
     name: ClassVar[str] = "opencue"
-    summary: ClassVar[str] = "OpenCue, through pyoutline; Cuebot as CUEBOT_HOSTS says"
+    summary: ClassVar[str] = "OpenCue: submits through pyoutline to the Cuebot in CUEBOT_HOSTS"
     loads_once: ClassVar[bool] = False
 
     def serialised(self, bundle: Bundle, options: FarmOptions) -> str:
@@ -77,7 +77,7 @@ class OpenCue:
             before = [_active(opencue, name) for name in options.depends_on]
             job = opencue.api.launchSpecAndWait(spec)[0]
             name = str(job.data.name)
-            say(f"Cuebot has it as {name}")
+            say(f"Cuebot job {name}")
             try:
                 _settle(job, before, options.comment)
             except (opencue.CueException, _grpc().RpcError) as exc:
@@ -85,7 +85,7 @@ class OpenCue:
                 raise ServerError(
                     f"{name} was launched, but then: {_said(exc)}; {stays}resume or kill it in CueGUI"
                 ) from exc
-        return FarmReceipt(name, f"OpenCue has it as {name}")
+        return FarmReceipt(name, f"OpenCue job {name}")
 
     def lacks(self) -> str:
         """Return which packages are missing, or an empty string."""
@@ -195,7 +195,9 @@ def _tags(pool: str) -> List[str]:
 
 def _check_positive(frames: str) -> None:
     if FrameRange.parse(frames).first < 0:
-        raise UsageError(f"got comp frames {frames}; OpenCue has no negative frames; give others with --comp-frames")
+        raise UsageError(
+            f"got comp frames {frames}; OpenCue has no negative frames; give other frames with --comp-frames"
+        )
 
 
 def _quoted(argument: str) -> str:
@@ -268,7 +270,7 @@ def _active(opencue: Any, name: str) -> Any:
     try:
         return opencue.api.findJob(name)
     except opencue.EntityNotFoundException as exc:
-        raise UsageError(f"OpenCue has no active job {name!r}; leave --depends-on out if it has finished") from exc
+        raise UsageError(f"OpenCue has no active job {name!r}; remove --depends-on if it has finished") from exc
 
 
 def _settle(job: Any, before: Sequence[Any], comment: str) -> None:

@@ -26,7 +26,7 @@ class OpenJobDescription:
     """The back end `openjd`. A job's id is the process id of openjd-cli."""
 
     name: ClassVar[str] = "openjd"
-    summary: ClassVar[str] = "this machine, through openjd-cli"
+    summary: ClassVar[str] = "this machine: runs the job through openjd-cli"
     loads_once: ClassVar[bool] = True
 
     def submit(self, bundle: Bundle, options: FarmOptions, say: Say) -> FarmReceipt:
@@ -36,7 +36,9 @@ class OpenJobDescription:
             UsageError: openjd-cli is not installed, or the job depends on others.
         """
         if options.depends_on:
-            raise UsageError("openjd runs a job here and now; run one after the other instead of --depends-on")
+            raise UsageError(
+                "openjd runs a job at once on this machine; submit jobs one after the other instead of --depends-on"
+            )
         lacks = self.lacks()
         if lacks:
             raise UsageError(lacks)
@@ -54,7 +56,7 @@ class OpenJobDescription:
 
     def status(self, id: str) -> str:
         """Return whether the job's process runs."""
-        return "runs here" if is_running(int(id)) else "has ended here"
+        return "runs on this machine" if is_running(int(id)) else "has ended on this machine"
 
 
 def _parameters(bundle: Bundle) -> str:
@@ -88,7 +90,7 @@ def _in_foreground(command: List[str], log: Path, say: Say) -> FarmReceipt:
     code = process.wait()
     id = str(process.pid)
     if interrupted:
-        return FarmReceipt(id, "the job was cancelled; submit it again to go on", "cancelled")
+        return FarmReceipt(id, "the job was cancelled; submit it again to continue", "cancelled")
     if code:
         return FarmReceipt(id, f"the job failed: {failure or f'openjd ended with {code}'}; its log is {log}", "failed")
     return FarmReceipt(id, f"the job is done; its log is {log}", "done")
@@ -98,7 +100,7 @@ def _in_background(command: List[str], log: Path) -> FarmReceipt:
     with map_write_errors(log), open(log, "ab") as kept:
         process = _start(command, stdout=kept, **_detached())
     _left_alone.append(process)
-    return FarmReceipt(str(process.pid), f"it runs in the background; its log is {log}")
+    return FarmReceipt(str(process.pid), f"the job runs in the background; its log is {log}")
 
 
 _left_alone: List[Any] = []  # kept, so that a job that outlives this process is no leak

@@ -27,7 +27,7 @@ local OPTIONS = {
   { name = "exposure", flag = "--exposure", label = "exposure", default = "auto" },
 }
 -- End of options
-local JOB_ACTIONS = { "Wait for the result", "Look later", "Stop waiting, in the other run", "Cancel the job" }
+local JOB_ACTIONS = { "Wait for the result", "Close", "Stop the run that is waiting", "Cancel the job" }
 local NONE = "(none)"
 local WINDOWS = package.config:sub(1, 1) == "\\"
 local QUIET = 524288 -- no dialog at the end of a render
@@ -225,7 +225,7 @@ local function ask_job()
   local plates, mattes, attrs = names(is_image), names(is_mask), comp:GetAttrs()
   for _, name in ipairs(plates) do mattes[#mattes + 1] = name end
   table.insert(mattes, 1, NONE)
-  if #plates == 0 then show_message("no plate: the composition has no tool that makes a picture") return nil end
+  if #plates == 0 then show_message("no plate: the composition has no tool that outputs an image") return nil end
   local active = comp.ActiveTool and comp.ActiveTool.Name
   local saved = (attrs.COMPS_FileName or ""):gsub("\\", "/"):match("^(.*)/")
   local controls = {
@@ -260,7 +260,7 @@ local function input_error(job)
   if not (job.mattes.remove or job.mattes.affected) then
     return "nothing to remove: choose a mask for 'remove' (or 'affected')"
   end
-  if job.space == "" then return "the plate's colour space is not known; write its name into 'colour space'" end
+  if job.space == "" then return "the plate's colour space is unknown; set 'colour space'" end
   if not (job.first and job.last and job.first <= job.last) then
     return "cannot read the frame range; write two numbers"
   end
@@ -294,7 +294,7 @@ end
 local function export(job, exports)
   local plate = comp:FindTool(job.plate)
   local image = plate:FindMainOutput(1):GetValue(job.first)
-  assert(image, job.plate .. " makes no picture at frame " .. job.first .. "; check what is connected to it")
+  assert(image, job.plate .. " outputs no image at frame " .. job.first .. "; check what is connected to it")
   local size = { image.OriginalWidth, image.OriginalHeight, false }
   undo_step(TITLE .. ": export", function()
     for _, saver in ipairs(tools("Saver")) do
@@ -448,11 +448,11 @@ end
 local function wait_for(folder, name)
   local ended = folder .. "/" .. name .. "/ended.txt"
   comp:SetData(STOP, nil)
-  print(TITLE .. ": waiting; to stop that, run this script again. How it goes: " .. folder .. "/" .. name .. "/log.txt")
+  print(TITLE .. ": waiting for the job; to stop waiting, run this script again. Log: " .. folder .. "/" .. name .. "/log.txt")
   while not read(ended) do
     if comp:GetData(STOP) then
       comp:SetData(STOP, nil)
-      return print(TITLE .. ": no longer waiting; the job goes on")
+      return print(TITLE .. ": stopped waiting; the job continues")
     end
     bmd.wait(1)
   end
@@ -463,7 +463,7 @@ local function start_job(folder, name, wait)
   clean_up()
   start_commands(folder, name)
   if wait then return wait_for(folder, name) end
-  print(TITLE .. ": the job runs. Run this script again for its result.")
+  print(TITLE .. ": the job is running. Run this script again for its result.")
 end
 
 -- Main --------------------------------------------------------------------------------------------------------------
@@ -505,8 +505,8 @@ local function check_frames(folder, name)
   local _, missing = count_frames(found, comp:GetData(FIRST), comp:GetData(LAST))
   if missing == 0 and not comp:IsRendering() then return start_job(folder, name, true) end
   local answer = comp:AskUser(TITLE, {
-    text("message", missing .. " frames are not there yet", "Fusion > Render All Savers makes them"),
-    dropdown("action", "do", { "Look again later", "Give up" }),
+    text("message", missing .. " frames are missing", "Choose Fusion > Render All Savers to render them"),
+    dropdown("action", "do", { "Close", "Cancel the submission" }),
   })
   if answer and answer.action == 1 then
     clean_up()
@@ -518,7 +518,7 @@ local function check_job(folder, name)
   if read(folder .. "/" .. name .. "/ended.txt") then return finish(folder, name) end
   local log = (read(folder .. "/" .. name .. "/log.txt") or ""):match("([^\r\n]*)[\r\n]*$")
   local answer = comp:AskUser(TITLE, {
-    text("message", "the job runs", log),
+    text("message", "the job is running", log),
     dropdown("action", "do", JOB_ACTIONS),
   })
   if not answer then return end

@@ -67,7 +67,9 @@ def run_check(
     thread.join(limit_s)
     so_far = list(found)
     if thread.is_alive():
-        so_far.append(Finding(name, "bad", f"does not answer in {limit_s:g} s", fix or "a disk or a driver stalls"))
+        so_far.append(
+            Finding(name, "bad", f"does not answer in {limit_s:g} s", fix or "a disk or a driver does not respond")
+        )
     return so_far
 
 
@@ -90,4 +92,4 @@ def _import_fix(exc: Exception) -> str:
     missing = (getattr(exc, "name", None) or "void_bridge").partition(".")[0]
     if missing in ("void_bridge", "gpu_server", "host_plugins"):
         return "install void-bridge again"
-    return "nothing, on a client; a server needs Python 3.11 or later and pip install 'void-bridge[server]'"
+    return "on a client, nothing; a server needs Python 3.11 or later and pip install 'void-bridge[server]'"

@@ -21,8 +21,8 @@ _FULL_GB = 1.0
 _FEW_FILES = 10_000
 _CLOCK_S = 5.0
 _COUNT_S = 1.5
-_ELSEWHERE = "set VOID_BRIDGE_SPOOL to a folder of your own on a local disk"
-_LARGER = "set VOID_BRIDGE_SPOOL to a larger disk"
+_ELSEWHERE = "set VOID_BRIDGE_SPOOL to your own folder on a local disk"
+_LARGER = "set VOID_BRIDGE_SPOOL to a folder on a larger disk"
 _TABLE = Path("/proc/self/mounts")
 _NETWORK = re.compile(
     r"^(nfs\d?|cifs|smb\w*|afpfs|afs|webdav|ncpfs|9p|ceph|glusterfs|lustre|gpfs|beegfs|panfs|wekafs|vastnfs|"
@@ -35,7 +35,7 @@ def spool_findings(config: Config) -> Iterator[Finding]:
     """Yield findings about the spool and its disk."""
     folder = nearest_existing(config.spool)
     if not folder.is_dir():
-        yield Finding("spool", "bad", f"{folder} is no folder", f"remove it, or {_ELSEWHERE}")
+        yield Finding("spool", "bad", f"{folder} is not a folder", f"remove it, or {_ELSEWHERE}")
         return
     try:
         trial = try_folder(folder)
@@ -52,10 +52,10 @@ def spool_findings(config: Config) -> Iterator[Finding]:
 def _spool(spool: Path, trial: FolderTrial) -> Finding:
     """Return whether the spool takes files that others cannot read."""
     if not trial.keeps_modes:
-        fix = f"{_ELSEWHERE}: this one keeps no modes"
-        return Finding("spool", "note", f"others on this machine can read what lies in {spool}", fix)
-    made = "" if spool.exists() else ", made when it is needed"
-    return Finding("spool", "ok", f"{spool}{made}: takes, syncs, locks, renames and removes files")
+        fix = f"{_ELSEWHERE}: this file system stores no permissions"
+        return Finding("spool", "note", f"other users of this machine can read the files in {spool}", fix)
+    made = "" if spool.exists() else ", created when it is needed"
+    return Finding("spool", "ok", f"{spool}{made}: can write, sync, lock, rename and remove files")
 
 
 def _clock(folder: Path, trial: FolderTrial) -> Finding:
@@ -64,7 +64,7 @@ def _clock(folder: Path, trial: FolderTrial) -> Finding:
     if difference_s > _CLOCK_S:
         relation = "ahead of" if trial.ahead_s > 0 else "behind"
         detail = f"the disk of {folder} is {difference_s:.0f} s {relation} this machine"
-        return Finding("clock", "note", detail, "have both set their clocks by the network (NTP)")
+        return Finding("clock", "note", detail, "set both clocks by network time (NTP)")
     return Finding("clock", "ok", "the spool's disk and this machine agree")
 
 
@@ -79,7 +79,7 @@ def _space(config: Config, folder: Path) -> Finding:
     if free_gb < _SHOT_GB:
         return Finding("disk", "note", detail, f"{_SHOT_GB:.0f} GB hold a UHD shot with its results; {_LARGER}")
     if not limit_gb:
-        return Finding("disk", "note", detail, "it may fill the disk: set VOID_BRIDGE_SPOOL_LIMIT_GB")
+        return Finding("disk", "note", detail, "jobs may fill the disk: set VOID_BRIDGE_SPOOL_LIMIT_GB")
     if is_all and held_gb + free_gb < limit_gb:
         fix = f"the disk is full before the limit is reached: set VOID_BRIDGE_SPOOL_LIMIT_GB to {held_gb + free_gb:.0f}"
         return Finding("disk", "note", detail, f"{fix} or less, or {_LARGER}")
@@ -112,14 +112,14 @@ def _inodes(folder: Path) -> Iterator[Finding]:
     """Yield a finding if the disk takes few further files."""
     left = _free_inodes(folder)
     if left is not None and left < _FEW_FILES:
-        detail = f"the disk of {folder} takes {left:,} more files (inodes), whatever their size"
+        detail = f"the disk of {folder} has room for only {left:,} more files (inodes)"
         yield Finding("files", "bad" if left < 100 else "note", detail, f"remove small files there, or {_LARGER}")
 
 
 def _full_disk_fix(folder: Path) -> str:
     """Return the fix for a full disk, or an empty string if it is not full."""
     if _free_inodes(folder) == 0:
-        return f"the disk takes no more files (inodes): remove small ones, or {_LARGER}"
+        return f"the disk has no room for more files (inodes): remove small files, or {_LARGER}"
     return f"the disk is full: remove something, or {_LARGER}" if shutil.disk_usage(folder).free == 0 else ""
 
 
@@ -129,12 +129,12 @@ def _file_system(folder: Path) -> Iterator[Finding]:
     if found is None:
         return
     if found.is_network:
-        detail = f"the spool lies on the network: {found.kind} at {found.at}"
-        fix = f"locks and syncs there are slower and less sure; {_ELSEWHERE}"
+        detail = f"the spool is on a network disk: {found.kind} at {found.at}"
+        fix = f"locks and syncs are slower and less reliable there; {_ELSEWHERE}"
         yield Finding("file system", "note", detail, fix)
     elif found.is_memory:
-        detail = f"the spool lies in memory: {found.kind} at {found.at}"
-        yield Finding("file system", "note", detail, f"jobs are lost with a restart of this machine; {_ELSEWHERE}")
+        detail = f"the spool is in memory: {found.kind} at {found.at}"
+        yield Finding("file system", "note", detail, f"a restart of this machine loses all jobs; {_ELSEWHERE}")
     else:
         yield Finding("file system", "ok", f"{found.kind} at {found.at}")
 

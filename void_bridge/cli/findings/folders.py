@@ -21,7 +21,7 @@ from void_bridge.pathmap import PathMap
 
 PREFIX = ".void-bridge-doctor-"
 _BYTES = 4096
-_ELSEWHERE = "set VOID_BRIDGE_RUNTIME_DIR to a folder of your own"
+_ELSEWHERE = "set VOID_BRIDGE_RUNTIME_DIR to your own folder"
 
 
 def runtime_findings(config: Config) -> Iterator[Finding]:
@@ -40,20 +40,20 @@ def _runtime(folder: Path) -> Finding:
     except (Refused, OutputError) as exc:
         return Finding("runtime", "bad", exc.message, _ELSEWHERE)
     if existing != folder:
-        return Finding("runtime", "ok", f"{folder}, made when it is needed")
+        return Finding("runtime", "ok", f"{folder}, created when it is needed")
     if os.name != "nt" and folder.stat().st_mode & 0o077:
-        fix = f"chmod 700 {shlex.quote(str(folder))}; the next server does so, too"
-        return Finding("runtime", "note", f"others can enter {folder}, where connection files lie", fix)
-    return Finding("runtime", "ok", f"{folder}, this user's alone")
+        fix = f"chmod 700 {shlex.quote(str(folder))}; the next server also does it"
+        return Finding("runtime", "note", f"other users can open {folder}, the folder of connection files", fix)
+    return Finding("runtime", "ok", f"{folder}, readable by this user only")
 
 
 def _check_owner(folder: Path) -> None:
     """Raise Refused if a path is not a folder of this user."""
     facts = folder.lstat()
     if not stat.S_ISDIR(facts.st_mode):
-        raise Refused(f"{folder} is a link or a file, expected a folder: no server starts")
+        raise Refused(f"{folder} is a link or a file, expected a folder: no server can start")
     if facts.st_uid != os.getuid():
-        raise Refused(f"{folder} belongs to another user ({facts.st_uid}): no server starts")
+        raise Refused(f"{folder} belongs to another user ({facts.st_uid}): no server can start")
 
 
 def path_findings(config: Config) -> Iterator[Finding]:
@@ -68,19 +68,21 @@ def _map_problems(config: Config) -> Iterator[Finding]:
         try:
             ((_, folder),) = PathMap.parse([text]).entries
         except VoidBridgeError as exc:
-            yield Finding("paths", "bad", exc.message, "correct path_map; void-bridge config show")
+            yield Finding("paths", "bad", exc.message, "correct path_map; void-bridge config show prints it")
             continue
         if not os.access(folder, os.R_OK | os.X_OK):
-            fix = "mount it, or correct path_map; void-bridge config show"
-            yield Finding("paths", "note", f"path_map {text}: {folder} is not there, or closed to this user", fix)
+            fix = "mount it, or correct path_map; void-bridge config show prints it prints it"
+            yield Finding(
+                "paths", "note", f"path_map {text}: {folder} does not exist, or this user may not read it", fix
+            )
 
 
 def _root_problems(config: Config) -> Iterator[Finding]:
     """Yield problems of the roots."""
     for root in config.roots:
         if not os.access(root, os.R_OK | os.X_OK):
-            fix = "mount it, or correct roots; void-bridge config show"
-            yield Finding("paths", "note", f"root {root} is not there, or closed to this user", fix)
+            fix = "mount it, or correct roots; void-bridge config show prints them"
+            yield Finding("paths", "note", f"root {root} does not exist, or this user may not read it", fix)
 
 
 class FolderTrial(NamedTuple):

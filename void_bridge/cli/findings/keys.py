@@ -30,9 +30,11 @@ def key_findings(config: Config) -> Iterator[Finding]:
 def _missing(config: Config, missing: List[str]) -> Finding:
     """Return the finding that keys are missing, which matters only for servers on other machines."""
     if config.connect:
-        fix = "void-bridge keys new; server.key comes from whoever runs the server"
+        fix = "run void-bridge keys new, and get server.key from the server's administrator"
         return Finding("keys", "note", f"{config.keys} lacks {' and '.join(missing)}", fix)
-    return Finding("keys", "ok", f"{config.keys} lacks {' and '.join(missing)}; not needed on this machine alone")
+    return Finding(
+        "keys", "ok", f"{config.keys} lacks {' and '.join(missing)}; only needed for servers on other machines"
+    )
 
 
 def _problems(folder: Path) -> Iterator[Finding]:
@@ -59,7 +61,7 @@ def _check_pair(secret: Path) -> None:
     if public != pair.public:
         raise Refused(
             f"{beside.name} is not the public key of {secret.name} (it has {fingerprint(public)}, that "
-            f"{fingerprint(pair.public)}): one of them comes from elsewhere"
+            f"{fingerprint(pair.public)}): one of them is from another pair"
         )
 
 
@@ -79,17 +81,17 @@ def _fix(path: Path) -> str:
     except OSError:
         return "void-bridge keys new"
     if path.is_symlink():
-        return f"copy the file itself to {name}"
+        return f"replace the link {name} with a copy of the file"
     if os.name != "nt" and facts.st_uid not in (os.getuid(), 0):
-        return f"copy it, so that it is yours: cp -p {name} {name}.mine && mv {name}.mine {name}"
+        return f"copy it, so that you own it: cp -p {name} {name}.mine && mv {name}.mine {name}"
     mode = _mode(path, facts.st_mode)
     if mode:
         return f"chmod {mode} {name}; others may have read or changed it: void-bridge keys list shows fingerprints"
     if path.is_dir():
-        return "keep the keys below a folder that is closed to others: VOID_BRIDGE_KEYS"
+        return "set VOID_BRIDGE_KEYS to a folder that other users cannot open"
     if path.name == SERVER_CERTIFICATE:
-        return "get server.key again from whoever runs the server"
-    return f"rm {name}, then void-bridge keys new, and have its .key let in again"
+        return "get server.key again from the server's administrator"
+    return f"rm {name}, then run void-bridge keys new, and have the new .key allowed on the server"
 
 
 def _mode(path: Path, mode: int) -> Optional[str]:

@@ -27,7 +27,7 @@ def _executable(path: str) -> Finding:
     if shutil.which(path):
         return Finding("executable", "ok", path)
     fix = "set VOID_BRIDGE_EXECUTABLE to the Python of the server's environment, or leave it empty"
-    return Finding("executable", "bad", f"{path}, which is to start local servers, is no program", fix)
+    return Finding("executable", "bad", f"{path}, set to start local servers, is not a program", fix)
 
 
 def _memory() -> Finding:
@@ -39,7 +39,7 @@ def _memory() -> Finding:
     memory = psutil.virtual_memory()
     detail = f"{memory.total / 1e9:.1f} GB, {memory.available / 1e9:.1f} free"
     if memory.available < _MEMORY_GB * 1e9:
-        fix = f"{_MEMORY_GB:.0f} GB free are enough for UHD; close something, or expect swapping"
+        fix = f"{_MEMORY_GB:.0f} GB free are enough for UHD; close other programs, or the machine may swap"
         return Finding("memory", "note", detail, fix)
     return Finding("memory", "ok", detail)
 
@@ -47,7 +47,7 @@ def _memory() -> Finding:
 def colour_findings(config: Config) -> Iterator[Finding]:
     """Yield the OCIO config and working space, or the reason that there is none."""
     if not find_spec("PyOpenColorIO"):
-        yield Finding("colour", "note", "no OpenColorIO here", "pip install 'void-bridge[server]'")
+        yield Finding("colour", "note", "OpenColorIO is not installed", "pip install 'void-bridge[server]'")
         return
     from void_bridge.pixels.colour import explain_colour
 

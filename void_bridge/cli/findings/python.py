@@ -46,12 +46,12 @@ def python_finding(version: Tuple[int, ...], bits: int) -> Finding:
     """Return whether a server and a client can run under a Python of this version and pointer width."""
     found = f"{'.'.join(map(str, version))} at {sys.executable}, {_environment()}"
     if bits < 64:
-        fix = "install a 64-bit Python: the packages of a server are made for no other"
+        fix = "install a 64-bit Python: a server's packages need it"
         return Finding("python", "bad", f"{found}, {bits}-bit", fix)
     if version[:2] < _SERVER_PYTHON:
         return Finding("python", "note", found, "a server needs Python 3.11 or later; clients run on this one")
     if version[:2] > _LAST_TRIED:
-        fix = "tried up to Python 3.13: where a package has no wheel for this one, use 3.13"
+        fix = "tested up to Python 3.13: if a package has no wheel for this version, use 3.13"
         return Finding("python", "note", found, fix)
     return Finding("python", "ok", found)
 
@@ -88,7 +88,7 @@ def _version(package: str) -> str:
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
-        return "(of another package)"
+        return "(from another package)"
 
 
 def _find_broken(modules: Sequence[str]) -> Tuple[str, str]:
@@ -102,7 +102,7 @@ def _find_broken(modules: Sequence[str]) -> Tuple[str, str]:
     if not done.returncode:
         return "", ""
     errors = done.stderr.strip().splitlines()
-    why = errors[-1][:300] if errors else f"its process ended with {done.returncode}"
+    why = errors[-1][:300] if errors else f"its process ended with exit code {done.returncode}"
     return modules[min(len(done.stdout.split()), len(modules) - 1)], why
 
 

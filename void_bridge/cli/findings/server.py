@@ -39,7 +39,7 @@ def _unreachable(url: str) -> Optional[Finding]:
     except socket.gaierror as exc:
         return Finding("answer", "bad", f"{url}: {exc.strerror}", "correct the name of the machine, or the DNS")
     except OSError as exc:
-        fix = "start void-bridge serve there, open the port in its firewall, or correct the address"
+        fix = "start void-bridge serve there, open the port in the firewall, or correct the address"
         return Finding("answer", "bad", f"{url}: {exc.strerror or 'no answer'}", fix)
     return None
 
@@ -68,7 +68,7 @@ def _no_local_server(config: Config, error: NoServer) -> Finding:
         found = None
     if found is None or is_stale(found, path):
         return Finding("answer", "ok", "no local server runs; one is started when it is needed")
-    fix = f"it hangs or is stopped: end process {found.server_pid}; what was finished is kept"
+    fix = f"it does not respond: end process {found.server_pid}; finished frames are kept"
     return Finding("answer", "bad", error.message, fix)
 
 
@@ -86,9 +86,11 @@ def leftover_findings(config: Config) -> Iterator[Finding]:
             problems.append(Finding("leftovers", "bad", exc.message, fix))
             continue
         if is_stale(connection, path):
-            detail = f"{path} is of a server that has ended (process {connection.server_pid})"
-            problems.append(Finding("leftovers", "note", detail, f"{fix}; a new server at that address writes over it"))
-    yield from problems or [Finding("leftovers", "ok", f"none; {len(paths)} connection files of servers that run")]
+            detail = f"{path} belongs to a server that has ended (process {connection.server_pid})"
+            problems.append(
+                Finding("leftovers", "note", detail, f"{fix}; or start a server at that address, which replaces it")
+            )
+    yield from problems or [Finding("leftovers", "ok", f"none; {len(paths)} connection files of running servers")]
 
 
 def is_stale(connection: Connection, path: Path) -> bool:

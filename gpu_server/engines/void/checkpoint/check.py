@@ -101,7 +101,7 @@ def readiness_problem(folder: Path, passes: Sequence[int]) -> str:
     """
     try:
         if not folder.is_dir():
-            return f"a models folder: {folder} is not there; run void-bridge models fetch, or set VOID_BRIDGE_MODELS"
+            return f"a models folder: {folder} does not exist; run void-bridge models fetch, or set VOID_BRIDGE_MODELS"
         parts = check_parts(folder, passes)
     except OSError as exc:
         return f"a models folder that can be read: cannot look into {folder}: {exc.strerror or exc}"
@@ -208,14 +208,16 @@ class _PartChecks:
                 break
         else:
             return
-        raise InputError(f"{path.name} is not there; {other.name} holds such a transformer: if it is that, rename it")
+        raise InputError(
+            f"{path.name} is not there; {other.name} holds such a transformer: if that is the file, rename it"
+        )
 
     def _base_weights(self, is_needed: bool) -> CheckedPart:
         """Return the state of the base's transformer, which may be absent unless a pass needs it."""
         checked = self._checked("base weights", self._check_base_weights)
         if checked.state != "missing" or is_needed or "half downloaded" in checked.detail:
             return checked
-        detail = "not there, and not needed: the passes bring every tensor of the transformer"
+        detail = "not found, and not needed: the passes contain every tensor of the transformer"
         return CheckedPart("base weights", "unneeded", checked.path, detail, "", checked.licence)
 
     def _check_base_weights(self) -> tuple[State, str, int]:
@@ -274,4 +276,4 @@ def _summary(weights: PartWeights) -> str:
     count = parameters({name: tensor.shape for name, tensor in weights.tensors.items()})
     words = f"{len(weights.tensors):,} tensors, {count:,} parameters, {weights.dtype}"
     words += ", the published size" if count == FULL_PARAMETERS else ""
-    return words + (f"; names begin with {weights.prefix}, which is taken off" if weights.prefix else "")
+    return words + (f"; the prefix {weights.prefix} is removed from names" if weights.prefix else "")

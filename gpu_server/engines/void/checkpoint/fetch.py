@@ -33,7 +33,7 @@ from void_bridge.errors import DiskFull, InputError, NoServer, OutputError, Refu
 
 _TIMEOUT_S = 15.0
 _SPARE_BYTES = 1 << 30
-_ELSEWHERE = "fetch on a machine with a network and copy the folder"
+_ELSEWHERE = "download on a machine with a network, and copy the folder"
 _AGAIN = "the partial download is kept: run void-bridge models fetch again to resume it"
 
 
@@ -115,7 +115,9 @@ class Hub:
                 f"{repository} asks for an agreement: accept it on {endpoint}, then run hf auth login"
             ) from exc
         except errors.RepositoryNotFoundError as exc:
-            raise UsageError(f"{endpoint} has no repository {repository}, or not for you; run hf auth login") from exc
+            raise UsageError(
+                f"{endpoint} has no repository {repository}, or you have no access; run hf auth login"
+            ) from exc
         except errors.HfHubHTTPError as exc:
             raise Refused(f"{endpoint} refused {repository}: {_reason(exc)}; try again later") from exc
         except (errors.HTTPError, ConnectionError, errors.HfUriError) as exc:
@@ -202,7 +204,7 @@ def check_disk(files: Sequence[RemoteFile], folder: Path) -> int:
     if missing and missing + _SPARE_BYTES > free:
         raise DiskFull(
             f"{folder} needs {(missing + _SPARE_BYTES) / 1e9:.1f} GB, the disk has {free / 1e9:.1f} GB free;"
-            " free some, or name a folder on a larger disk"
+            " free some space, or name a folder on a larger disk"
         )
     return missing
 
@@ -242,7 +244,7 @@ def _target(folder: Path, path: str) -> Path:
     """Return where a file of a repository belongs below `folder`. Raise OutputError if that could be outside it."""
     parts = PurePosixPath(path).parts
     if ".." in parts or PurePosixPath(path).is_absolute() or "\\" in path or ":" in path:
-        raise OutputError(f"the hub lists a file named {path!r}, which could lie outside {folder}; it is not fetched")
+        raise OutputError(f"the hub lists a file named {path!r}, which could be outside {folder}; it is not downloaded")
     return folder.joinpath(*parts)
 
 

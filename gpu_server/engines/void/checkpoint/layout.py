@@ -144,7 +144,7 @@ def weight_map(index: Path) -> dict[str, str]:
         isinstance(name, str) and Path(name).name == name and name not in ("", ".", "..") for name in found.values()
     )
     if not found or not plain:
-        raise UnreadableFile(f"{index} names no shards under weight_map; get that file again")
+        raise UnreadableFile(f"{index} names no shards under weight_map; download that file again")
     return dict(found)
 
 
@@ -164,9 +164,9 @@ def read_json(path: Path) -> dict[str, Any]:
     except OSError as exc:
         raise UnreadableFile(f"cannot read {path}: {exc.strerror or exc}") from exc
     except (ValueError, RecursionError) as exc:
-        raise UnreadableFile(f"{path} is not JSON; get that file again") from exc
+        raise UnreadableFile(f"{path} is not JSON; download that file again") from exc
     if not isinstance(found, dict):
-        raise UnreadableFile(f"{path} holds no JSON object; get that file again")
+        raise UnreadableFile(f"{path} holds no JSON object; download that file again")
     return found
 
 

@@ -87,25 +87,25 @@ def _length(path: Path, start: bytes, size: int) -> int:
         raise UnreadableFile(f"{path.name} {_foreign_kind(start, size)}")
     (length,) = struct.unpack("<Q", start[:_LENGTH_BYTES])
     if not 2 <= length <= _HEADER_LIMIT:
-        raise UnreadableFile(f"{path.name} is damaged: a header of {length:,} bytes; get it again")
+        raise UnreadableFile(f"{path.name} is damaged: a header of {length:,} bytes; download it again")
     if length > size - _LENGTH_BYTES:
-        raise UnreadableFile(f"{path.name} is cut short at {size:,} bytes, within its header; get it again")
+        raise UnreadableFile(f"{path.name} is cut short at {size:,} bytes, within its header; download it again")
     return int(length)
 
 
 def _foreign_kind(start: bytes, size: int) -> str:
     """Return what kind of file another file is, and what to do."""
     if not size:
-        return "is empty: its download never began; get it again"
+        return "is empty: its download did not start; download it again"
     if size <= _LENGTH_BYTES:
-        return f"is cut short at {size} bytes; get it again"
+        return f"is cut short at {size} bytes; download it again"
     if start.startswith(_LFS):
         return "is a git-lfs pointer, not the file; run git lfs pull, or download it"
     if start.lstrip().startswith(b"<"):
         return "is a web page, not the file; download it from its Files tab, signed in"
     if start.startswith((b"PK", b"\x80")):
-        return "is a pickle, not safetensors; get the published safetensors file"
-    return "is not a safetensors file, or damaged; get the published one again"
+        return "is a pickle, not safetensors; download the published safetensors file"
+    return "is not a safetensors file, or damaged; download the published one again"
 
 
 def _tensors(path: Path, text: bytes, data_begin: int) -> dict[str, TensorEntry]:
@@ -115,7 +115,7 @@ def _tensors(path: Path, text: bytes, data_begin: int) -> dict[str, TensorEntry]
         entries.pop("__metadata__", None)
         return {name: _tensor(name, entry, data_begin) for name, entry in entries.items()}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as exc:
-        raise UnreadableFile(f"{path.name} has a damaged header ({str(exc)[:120]}); get it again") from exc
+        raise UnreadableFile(f"{path.name} has a damaged header ({str(exc)[:120]}); download it again") from exc
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -143,12 +143,12 @@ def _check_offsets(path: Path, tensors: Iterable[TensorEntry], data_begin: int, 
     at = data_begin
     for tensor in sorted(tensors, key=lambda tensor: (tensor.begin, tensor.end)):
         if tensor.begin != at:
-            raise UnreadableFile(f"{path.name} has a damaged header: tensors overlap or leave gaps; get it again")
+            raise UnreadableFile(f"{path.name} has a damaged header: tensors overlap or leave gaps; download it again")
         at = tensor.end
     if size < at:
         share = math.floor(1000 * size / at) / 10
         raise UnreadableFile(
-            f"{path.name} holds {size:,} of {at:,} bytes ({share} %): the download stopped; get it again"
+            f"{path.name} holds {size:,} of {at:,} bytes ({share} %): the download stopped; download it again"
         )
     if size > at:
-        raise UnreadableFile(f"{path.name} holds {size - at:,} bytes more than its header says; get it again")
+        raise UnreadableFile(f"{path.name} holds {size - at:,} bytes more than its header says; download it again")

@@ -154,7 +154,7 @@ def _shapes(part: str, make: Callable[[], Named]) -> Shapes:
             raise ValueError(f"over {_MOST_TENSORS} tensors")
         return found
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as exc:
-        raise InputError(f"{part}/config.json is not of the published kind: {exc}; get that file again") from exc
+        raise InputError(f"{part}/config.json is not of the published kind: {exc}; download that file again") from exc
 
 
 def _transformer(config: Config, in_channels: int) -> Named:

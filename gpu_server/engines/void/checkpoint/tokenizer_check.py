@@ -46,9 +46,9 @@ def _count_pieces(data: bytes) -> int:
             pieces += key == 1 << 3 | _LENGTH_DELIMITED
             at = _skip_field(data, at, key & 7)
     except (IndexError, ValueError) as exc:
-        raise UnreadableFile("spiece.model is damaged or cut short; get it again") from exc
+        raise UnreadableFile("spiece.model is damaged or cut short; download it again") from exc
     if at != len(data) or not pieces:
-        raise UnreadableFile("spiece.model is empty, damaged or cut short; get it again")
+        raise UnreadableFile("spiece.model is empty, damaged or cut short; download it again")
     return pieces
 
 

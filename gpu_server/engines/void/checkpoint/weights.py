@@ -58,14 +58,16 @@ def read_weights(files: Sequence[Path], index: Path | None = None) -> PartWeight
     for name, header in headers.items():
         twice = tensors.keys() & header.tensors.keys()
         if twice:
-            raise UnreadableFile(f"{name} holds {min(twice)}, which another shard holds, too; get the shards again")
+            raise UnreadableFile(
+                f"{name} holds {min(twice)}, which another shard holds, too; download the shards again"
+            )
         tensors.update(header.tensors)
     if not tensors:
-        raise UnreadableFile(f"{files[0].name} holds no tensor; get it again")
+        raise UnreadableFile(f"{files[0].name} holds no tensor; download it again")
     if index is not None and index.exists() and len(files) > 1:
         for tensor, shard in weight_map(index).items():
             if tensor not in headers[shard].tensors:
-                raise UnreadableFile(f"{shard} lacks {tensor}, which {index.name} places there; get both again")
+                raise UnreadableFile(f"{shard} lacks {tensor}, which {index.name} places there; download both again")
     prefix = common_prefix(list(tensors))
     plain = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
     return PartWeights(plain, sum(header.size for header in headers.values()), prefix)
@@ -128,7 +130,7 @@ def check_tensors(
     for name, shape in shapes.items():
         if weights.tensors[name].shape != shape:
             got = list(weights.tensors[name].shape)
-            raise InputError(f"{file}: {name} has shape {got}, config.json asks for {list(shape)}; get both again")
+            raise InputError(f"{file}: {name} has shape {got}, config.json asks for {list(shape)}; download both again")
     _check_types(weights, file, types, wide)
 
 
@@ -140,11 +142,11 @@ def _check_names(weights: PartWeights, shapes: Shapes, file: str) -> None:
     if 2 * len(missing) > len(shapes):
         raise InputError(
             f"{file} has other names than the published ones ({_first_of(extra or weights.tensors)}): it is another"
-            " model, or repackaged for another tool; get the published file"
+            " model, or repackaged for another tool; download the published file"
         )
     words = [f"lacks {_first_of(missing)}"] if missing else []
     words += [f"holds {_first_of(extra)}, which config.json does not ask for"] if extra else []
-    raise InputError(f"{file} {' and '.join(words)}; get the published file again")
+    raise InputError(f"{file} {' and '.join(words)}; download the published file again")
 
 
 def _check_types(weights: PartWeights, file: str, types: Sequence[str], wide: str) -> None:
@@ -153,7 +155,7 @@ def _check_types(weights: PartWeights, file: str, types: Sequence[str], wide: st
     if usual not in types:
         raise InputError(
             f"{file} is stored as {usual}, expected {' or '.join(types)}: a quantised or converted copy;"
-            " get the published file, and let the engine choose its precision"
+            " download the published file, and let the engine choose its precision"
         )
     odd = [
         name
@@ -162,7 +164,9 @@ def _check_types(weights: PartWeights, file: str, types: Sequence[str], wide: st
     ]
     if odd:
         kind = weights.tensors[min(odd)].dtype
-        raise InputError(f"{file}: {_first_of(odd)} is {kind} where the rest is {usual}; get the published file again")
+        raise InputError(
+            f"{file}: {_first_of(odd)} is {kind} where the rest is {usual}; download the published file again"
+        )
 
 
 def _first_of(names: Collection[str]) -> str:
