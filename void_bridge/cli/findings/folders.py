@@ -71,7 +71,7 @@ def _map_problems(config: Config) -> Iterator[Finding]:
             yield Finding("paths", "bad", exc.message, "correct path_map; void-bridge config show prints it")
             continue
         if not os.access(folder, os.R_OK | os.X_OK):
-            fix = "mount it, or correct path_map; void-bridge config show prints it prints it"
+            fix = "mount it, or correct path_map; void-bridge config show prints it"
             yield Finding(
                 "paths", "note", f"path_map {text}: {folder} does not exist, or this user may not read it", fix
             )
