@@ -1,4 +1,4 @@
-"""Clips for video models: a shot framed, on the canvas, in the model domain, with a pre-roll; and the way back."""
+"""Clips for video models: a shot framed, on the canvas, in the model domain, with a pre-roll."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A shot as a model sees it, and the way back to the plate: through real files, as in a worker."""
+"""A shot as a model sees it, and its mapping back to the plate: through real files, as in a worker."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def displacement(moved, still):
     return -solution[:2]
 
 
-# --- the way back ----------------------------------------------------------------------------------
+# --- back to the plate ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("pixel_aspect", [1.0, 2.0])

@@ -147,7 +147,7 @@ def test_what_keep_hides_touches_no_cell():
     assert (make_quadmask(given, WHOLE) == KEEP).all()
 
 
-# --- framings and the way back ------------------------------------------------------------------
+# --- framings and their inverse ------------------------------------------------------------------
 
 
 def test_the_crop_is_what_counts():

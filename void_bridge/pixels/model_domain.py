@@ -1,6 +1,6 @@
-"""The model domain: the display-like picture that video models are trained on, and the exact way back.
+"""The model domain: the display-like picture that video models are trained on, and its exact inverse.
 
-    working space -> linear Rec.709 -> x 2^exposure -> curve -> about [0, 1], and the same way back
+    working space -> linear Rec.709 -> x 2^exposure -> curve -> about [0, 1], and the inverse of each step
 
 A curve is an odd function, so that negatives (colours outside Rec.709) survive as mirrored values. Nothing is clamped
 on the way: highlights lie a little above 1, and come back (docs/reference/colour.md).
