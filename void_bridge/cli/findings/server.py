@@ -49,14 +49,15 @@ def _answer(config: Config) -> Finding:
     try:
         with open_client(config) as client:
             seconds, server = client.ping(), client.server
+        pid = "" if config.connect else f", process {read_connection(connection_path(config.runtime_dir)).server_pid}"
     except NoServer as exc:
         if config.connect:
             return Finding("answer", "bad", exc.message, "start it there, or correct the address")
         return _no_local_server(config, exc)
     except VoidBridgeError as exc:
         return Finding("answer", "bad", exc.message, "see docs/reference/protocol.md and void-bridge keys new")
-    engines = ", ".join(server.engines)
-    return Finding("answer", "ok", f"{server.server} on {server.host} in {seconds * 1000:.1f} ms, engines {engines}")
+    about = f"{server.server} on {server.host}{pid}, in {seconds * 1000:.1f} ms, engines {', '.join(server.engines)}"
+    return Finding("answer", "ok", about)
 
 
 def _no_local_server(config: Config, error: NoServer) -> Finding:
