@@ -170,7 +170,7 @@ def test_a_frame_that_was_deleted_from_the_disk_is_an_error(served, wanted):
     served.put(data, submit.inputs[0].digest)
     served.reaches(submit.id, "done")
     Path(served.result_of(submit.id).frames[0].path).unlink()
-    with pytest.raises(Exception, match="has gone") as caught:
+    with pytest.raises(Exception, match="is no longer on") as caught:
         served.data.ask(Get(submit.id, 1, 0))
     assert caught.value.code == "server"
 
