@@ -21,7 +21,7 @@ from gpu_server.device import gpu_count
 from gpu_server.footage import Camera
 from gpu_server.private_server import private_server
 from void_bridge.atomic import write_bytes
-from void_bridge.cli.command import Command
+from void_bridge.cli.command import Command, add_json_option
 from void_bridge.errors import UsageError
 from void_bridge.processes import available_cores
 from void_bridge.version import __version__
@@ -49,6 +49,7 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--work", type=Path, metavar="DIR", help="folder for temporary files, 12 GB (default: the system's)"
     )
+    add_json_option(parser)
     void_options.add_arguments(parser.add_argument_group("void"))
 
 
@@ -67,6 +68,7 @@ def _run(args: argparse.Namespace) -> int:
     page = "\n\n".join(sections) + "\n"
     if args.out:
         write_bytes(args.out.absolute(), page.encode())
+    args.outcome.set_without_job(state="done", page=page)
     return 0
 
 
@@ -207,4 +209,10 @@ _SECTIONS: dict[str, Callable[[Path, argparse.Namespace], Iterator[str]]] = {
     "void": _void,
 }
 
-COMMAND = Command("bench", "measure speed and memory, and write the benchmarks page", _configure, _run)
+COMMAND = Command(
+    "bench",
+    "measure speed and memory, and write the benchmarks page",
+    _configure,
+    _run,
+    examples="void-bridge bench loop memory --out benchmarks.md",
+)

@@ -19,7 +19,7 @@ from rich.console import Console
 from gpu_server import picture_quality
 from gpu_server.footage import Scene
 from gpu_server.private_server import private_server
-from void_bridge.cli.command import Command
+from void_bridge.cli.command import Command, add_json_option
 from void_bridge.cli.main import main as command_line
 from void_bridge.client.launch import child_environment
 from void_bridge.config import Config
@@ -70,6 +70,7 @@ def _configure(parser: argparse.ArgumentParser) -> None:
         "--size", default="960x540", metavar="WIDTHxHEIGHT", help="size of the footage (default: %(default)s)"
     )
     parser.add_argument("--length", type=int, default=24, metavar="N", help="number of frames (default: %(default)s)")
+    add_json_option(parser)
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -91,6 +92,7 @@ def _run(args: argparse.Namespace) -> int:
     _write_sheet(scene, sequences)
     console.print(report, markup=False, highlight=False)
     console.print(f"compare the frames in {sequences.out / 'contact_sheet.png'}", soft_wrap=True)
+    args.outcome.set_without_job(state="done", folder=str(sequences.out), output=sequences.result.pattern)
     return 0
 
 

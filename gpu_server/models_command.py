@@ -13,7 +13,7 @@ from rich.text import Text
 from gpu_server.engines.void.checkpoint.check import CheckedPart, check_parts
 from gpu_server.engines.void.checkpoint.layout import BASE_REPOSITORY, PASSES_REPOSITORY, pass_name, resolve
 from gpu_server.engines.void.planner import plan_command
-from void_bridge.cli.command import Command
+from void_bridge.cli.command import Command, add_json_option
 from void_bridge.cli.console import CommandOutcome, say
 from void_bridge.config import load
 from void_bridge.errors import NoServer, UsageError
@@ -33,7 +33,7 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     ):
         child = actions.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
         configure(child)
-        child.add_argument("--json", action="store_true", help="print one line of JSON on standard output")
+        add_json_option(child)
         child.set_defaults(act=run)
 
 
@@ -168,5 +168,9 @@ def _print_parts(folder: Path, parts: Sequence[CheckedPart]) -> None:
 
 
 COMMAND = Command(
-    "models", "check, download or create the weights of the void engine, or plan its memory", _configure, _run
+    "models",
+    "check, download or create the weights of the void engine, or plan its memory",
+    _configure,
+    _run,
+    examples="void-bridge models fetch\nvoid-bridge models check",
 )

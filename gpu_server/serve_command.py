@@ -52,4 +52,10 @@ def _check_installation(expected: str) -> None:
         )
 
 
-COMMAND = Command("serve", "run a server that processes jobs until it is stopped", _configure, _run)
+COMMAND = Command(
+    "serve",
+    "run a server that processes jobs until it is stopped",
+    _configure,
+    _run,
+    examples="void-bridge serve --bind tcp://0.0.0.0:5570 --spool /scratch/void --metrics-port 9570",
+)

@@ -87,8 +87,9 @@ def _epilog(text: str) -> Iterator[str]:
     """Yield the text below a command's options: its indented lines are examples."""
     lines = [line for line in text.splitlines() if line.strip()]
     for is_example, block in groupby(lines, key=lambda line: line[:1].isspace()):
-        words = "\n".join(line.strip() for line in block)
-        yield f"\n```sh\n{words}\n```\n" if is_example else f"\n{words}\n"
+        words = "\n".join(line.removeprefix("  ") for line in block)
+        mark = "run: after demo" if "demo_out" in words else "not run: it needs files, keys or machines of a studio"
+        yield f"\n<!-- {mark} -->\n```sh\n{words}\n```\n" if is_example else f"\n{words}\n"
 
 
 def _name(action: argparse.Action) -> str:

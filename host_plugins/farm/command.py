@@ -14,7 +14,7 @@ from host_plugins.farm.shot_list import read_shot_list
 from host_plugins.farm.shots import CUTTABLE_ENGINES
 from host_plugins.farm.status import run_status
 from host_plugins.farm.submission import JobToSubmit, PreparedSubmission, prepare, submit, submit_bundle
-from void_bridge.cli.command import Command
+from void_bridge.cli.command import Command, add_json_option
 from void_bridge.cli.console import say
 from void_bridge.cli.job_options import job_from_words
 from void_bridge.cli.server_options import add_server_options, find_job_file, load_config, read_job
@@ -45,7 +45,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     send.set_defaults(action=run_submit)
     status = actions.add_parser("status", help="show the status of a job's tasks")
     status.add_argument("job", metavar="JOB", help="job.json next to the output, its folder, or a bundle")
-    status.add_argument("--json", action="store_true", help="end with one line of JSON on standard output")
+    add_json_option(status)
     status.set_defaults(action=run_status)
     worker_commands.add_actions(actions)
 
@@ -241,5 +241,9 @@ def _show(prepared: PreparedSubmission, options: FarmOptions, say: Say) -> None:
 
 
 COMMAND = Command(
-    "farm", "submit jobs to a render farm, show their status, and run tasks on its workers", configure, run
+    "farm",
+    "submit jobs to a render farm, show their status, and run tasks on its workers",
+    configure,
+    run,
+    examples="void-bridge farm submit job.json --to deadline-cloud --list\nvoid-bridge farm status job.json",
 )

@@ -19,6 +19,7 @@ from host_plugins.farm.check import check_shot
 from host_plugins.farm.job_paths import read_rules
 from host_plugins.farm.reporters import REPORTERS, OpenJobReporter, PlainReporter, reporter_for
 from host_plugins.farm.task import TaskOrder, run_task
+from void_bridge.cli.command import add_json_option
 from void_bridge.cli.console import say
 from void_bridge.config import load
 from void_bridge.errors import UsageError, VoidBridgeError
@@ -31,7 +32,7 @@ def add_actions(actions: Any) -> None:
     server.add_argument("what", choices=("start", "stop"))
     server.add_argument("folder", type=Path, metavar="DIR", help="folder of the session")
     _add_host(server)
-    _add_json(server)
+    add_json_option(server)
     server.set_defaults(action=run_session)
     task = actions.add_parser("task", help="process the frames of one task (on a worker)")
     _add_shot(task)
@@ -52,12 +53,8 @@ def _add_host(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--gpu-memory", type=float, default=0.0, metavar="GB", help="memory that each GPU must have")
 
 
-def _add_json(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="end with one line of JSON on standard output")
-
-
 def _add_shot(parser: argparse.ArgumentParser) -> None:
-    _add_json(parser)
+    add_json_option(parser)
     parser.add_argument("--jobs", type=Path, metavar="DIR", help="folder with one job.json per shot")
     parser.add_argument("--bundle", type=Path, metavar="DIR", help="bundle, instead of --jobs")
     parser.add_argument("--shot", metavar="NAME", help="name of the shot")
@@ -75,11 +72,13 @@ def run_session(arguments: argparse.Namespace) -> int:
     lines = OpenJobReporter(sys.stdout)
     if arguments.what == "stop":
         session.stop(arguments.folder, say)
+        arguments.outcome.set_without_job(state="stopped", folder=str(arguments.folder))
         return 0
     with report_failure(lines):
         config = session.start(arguments.folder, arguments.gpus, arguments.gpu_memory, say)
         for name, value in session.variables(config).items():
             lines.variable(name, value)
+    arguments.outcome.set_without_job(state="running", folder=str(arguments.folder))
     return 0
 
 

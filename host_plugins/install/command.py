@@ -22,7 +22,7 @@ from host_plugins.install.plugin_files import (
 )
 from host_plugins.install.plugin_folder import FolderChange, check_owner, remove_folder, replace_folder, staging
 from host_plugins.install.wheels import PLATFORMS
-from void_bridge.cli.command import Command
+from void_bridge.cli.command import Command, add_json_option
 from void_bridge.cli.console import CommandOutcome, say
 from void_bridge.errors import UsageError
 
@@ -56,7 +56,7 @@ def _configure(parser: argparse.ArgumentParser) -> None:
         help="Python versions to include packages for (default: those of the hosts on this machine, else all)",
     )
     parser.add_argument("--find-links", metavar="DIR", help="take wheels from this folder instead of a package index")
-    parser.add_argument("--json", action="store_true", help="end with one line of JSON on standard output")
+    add_json_option(parser)
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -186,4 +186,10 @@ def _report(
     outcome.summary("\n".join(lines))
 
 
-COMMAND = Command("install", "install or uninstall the plug-in for Nuke or Resolve", _configure, _run)
+COMMAND = Command(
+    "install",
+    "install or uninstall the plug-in for Nuke or Resolve",
+    _configure,
+    _run,
+    examples="void-bridge install nuke --edit-init\nvoid-bridge install nuke --uninstall",
+)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import argparse
 import json
 from importlib.metadata import EntryPoint
 
@@ -10,6 +11,7 @@ from void_bridge.cli import main as module
 from void_bridge.cli.command import Command
 from void_bridge.cli.console import say
 from void_bridge.cli.main import main
+from void_bridge.entry_points import find_entry_points
 from void_bridge.errors import DiskFull
 
 DESIGNED = (
@@ -59,9 +61,55 @@ def test_an_unknown_command_is_refused_with_the_nearest(capsys):
     assert capsys.readouterr().err.startswith("void-bridge: unknown command 'fetsch'; did you mean 'fetch'")
 
 
-def test_an_unknown_option_is_one_line(capsys):
-    assert main(["jobs", "--limits", "3"]) == 2
-    assert capsys.readouterr().err == "void-bridge: unrecognized arguments: --limits 3; see void-bridge --help\n"
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["jobs", "--limits", "3"], "unknown option --limits; did you mean '--limit'?; see void-bridge jobs --help"),
+        (["jobs", "--limits=3"], "unknown option --limits; did you mean '--limit'?; see void-bridge jobs --help"),
+        (["jobs", "--xyz"], "unknown option --xyz; see void-bridge jobs --help"),
+        (
+            ["config", "show", "--jsn"],
+            "unknown option --jsn; did you mean '--json'?; see void-bridge config show --help",
+        ),
+        (["jobs", "7"], "unrecognized arguments: 7; see void-bridge --help"),
+        (
+            ["keys", "alow"],
+            "argument new|list|allow|revoke: got 'alow', expected one of new, list, allow, revoke; "
+            "did you mean 'allow'?; see void-bridge keys --help",
+        ),
+    ],
+)
+def test_a_misspelt_word_is_one_line_with_the_nearest(words, message, capsys):
+    assert main(words) == 2
+    assert capsys.readouterr().err == f"void-bridge: {message}\n"
+
+
+def leaves(parser):
+    """Return the parsers of all commands and actions by their words."""
+    actions = [each for each in parser._actions if isinstance(each, argparse._SubParsersAction)]
+    if not actions:
+        return {parser.prog: parser}
+    return {prog: leaf for each in actions for child in each.choices.values() for prog, leaf in leaves(child).items()}
+
+
+def test_every_command_that_ends_has_json():
+    parsers = leaves(module.command_parser(list(find_entry_points(module.GROUP).values()), skip_missing=False))
+    without = {prog for prog, parser in parsers.items() if "--json" not in parser._option_string_actions}
+    assert without == {"void-bridge serve"}
+
+
+def test_every_option_has_a_help_without_a_full_stop():
+    parsers = leaves(module.command_parser(list(find_entry_points(module.GROUP).values()), skip_missing=False))
+    texts = [action.help for parser in parsers.values() for action in parser._actions if action.help]
+    assert not [text for text in texts if text.endswith(".")]
+    assert all(action.help for parser in parsers.values() for action in parser._actions if action.option_strings)
+
+
+def test_a_help_shows_its_examples(capsys):
+    assert main(["compare", "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.endswith("\n  void-bridge compare demo_out/clean/job.json -o before_after.mp4\n")
+    assert "Examples (after void-bridge demo --out demo_out):" in shown
 
 
 def test_an_error_is_one_line_with_its_exit_code(command, capsys):

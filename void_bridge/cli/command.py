@@ -7,13 +7,29 @@ from dataclasses import dataclass
 from typing import Any, Callable, NoReturn
 
 from void_bridge.errors import UsageError
+from void_bridge.typed import nearest
 
 
 class Parser(argparse.ArgumentParser):
     """A parser without abbreviations that raises UsageError instead of ending the process."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(allow_abbrev=False, **options)
+        super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **options)
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse as argparse does, and raise UsageError for an unknown option, with the nearest known ones."""
+        found, rest = super().parse_known_args(args, namespace)
+        unknown = next((word.partition("=")[0] for word in rest if word.startswith("-")), "")
+        if unknown:
+            self.error(f"unknown option {unknown}{nearest(unknown, self._option_string_actions)}")
+        return found, rest
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """Raise argparse.ArgumentError for a value that is not a choice, with the nearest choices."""
+        if action.choices is not None and value not in action.choices:
+            known = [str(choice) for choice in action.choices]
+            expected = f"expected one of {', '.join(known)}{nearest(str(value), known)}"
+            raise argparse.ArgumentError(action, f"got {value!r}, {expected}")
 
     def error(self, message: str) -> NoReturn:
         """Raise UsageError with the message of argparse."""
@@ -29,9 +45,22 @@ class Command:
         help: one line of help.
         configure: adds the command's options to its parser.
         run: runs the command and returns the exit code. A VoidBridgeError that it raises is printed and gives the code.
+        examples: lines of shell commands; those that name `demo_out` use the files of the demo.
     """
 
     name: str
     help: str
     configure: Callable[[argparse.ArgumentParser], None]
     run: Callable[[argparse.Namespace], int]
+    examples: str = ""
+
+
+def add_json_option(parser: argparse._ActionsContainer) -> None:
+    """Add --json."""
+    parser.add_argument("--json", action="store_true", help="end with one line of JSON on standard output")
+
+
+def examples_epilog(examples: str) -> str:
+    """Return the text below the options in a command's help: its examples, indented."""
+    after = " (after void-bridge demo --out demo_out)" if "demo_out" in examples else ""
+    return f"Examples{after}:\n" + "".join(f"  {line}\n" for line in examples.splitlines()) if examples else ""

@@ -50,5 +50,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 COMMAND = Command(
-    "compare", "write a movie of a job's frames before and after, through an OCIO display", configure, run
+    "compare",
+    "write a movie of a job's frames before and after, through an OCIO display",
+    configure,
+    run,
+    examples="void-bridge compare demo_out/clean/job.json -o before_after.mp4",
 )

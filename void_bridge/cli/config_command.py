@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 
-from void_bridge.cli.command import Command
+from void_bridge.cli.command import Command, add_json_option
 from void_bridge.config import load, site_file, user_file
 from void_bridge.typed import to_plain
 
@@ -14,7 +14,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the action `show`."""
     actions = parser.add_subparsers(dest="action", required=True, metavar="show")
     show = actions.add_parser("show", help="print every setting and where its value comes from")
-    show.add_argument("--json", action="store_true", help="print one line of JSON on standard output")
+    add_json_option(show)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Optional
 
-from void_bridge.cli.command import Command
+from void_bridge.cli.command import Command, add_json_option
 from void_bridge.cli.console import say
 from void_bridge.cli.progress import progress_bar
 from void_bridge.config import load
@@ -30,7 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quadmask", type=Path, metavar="VIDEO", help="quadmask movie that belongs to the movie")
     parser.add_argument("--colorspace", metavar="NAME", help="colour space of the EXR files (default: scene_linear)")
     parser.add_argument("--overwrite", action="store_true", help="replace the files of an earlier ingest in DIR")
-    parser.add_argument("--json", action="store_true", help="end with one line of JSON on standard output")
+    add_json_option(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -69,4 +69,10 @@ def _summary(folder: Path, written: FrameRange, job_file: Optional[JobFile]) -> 
     return f"{folder}: frames {written}; no quadmask, so no job.json: give mattes to void-bridge remove"
 
 
-COMMAND = Command("ingest", "convert a movie or a VOID sample folder to EXR sequences and a job.json", configure, run)
+COMMAND = Command(
+    "ingest",
+    "convert a movie or a VOID sample folder to EXR sequences and a job.json",
+    configure,
+    run,
+    examples="void-bridge ingest shot.mov -o shot/ --quadmask quadmask.mp4",
+)

@@ -19,6 +19,12 @@ _GROUP_HELP = {
     "model": "How the void engine computes.",
 }
 
+EXAMPLE_MATTES = """\
+    --remove demo_out/roto/roto.####.exr:void_bridge.remove \\
+    --affected demo_out/roto/roto.####.exr:void_bridge.affected \\
+    --colorspace 'Linear Rec.709 (sRGB)'"""
+"""The mattes and the colour space of the demo's footage, for the examples of helps."""
+
 
 def add_job_options(parser: argparse.ArgumentParser, job: Type[Job] = Job) -> None:
     """Add PLATE and the options of a job. Those not given are None, so that a job.json's own values stand."""

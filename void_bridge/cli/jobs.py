@@ -207,6 +207,12 @@ def _line(status: JobStatus) -> str:
 STATUS = Command("status", "show a job's status", add_job_argument, run_status)
 WATCH = Command("watch", "follow a job until it ends", add_job_argument, run_watch)
 CANCEL = Command("cancel", "cancel a job", add_job_argument, run_cancel)
-FETCH = Command("fetch", "fetch a job's frames, and wait for those that are not finished", configure_fetch, run_fetch)
+FETCH = Command(
+    "fetch",
+    "fetch a job's frames, and wait for those that are not finished",
+    configure_fetch,
+    run_fetch,
+    examples="void-bridge fetch demo_out/clean/job.json --paste-sequence paste/paste.####.exr",
+)
 JOBS = Command("jobs", "list the server's jobs", configure_jobs, run_jobs)
 FREE = Command("free", "release the GPU memory of idle workers", add_server_options, run_free)

@@ -16,7 +16,7 @@ from typing import Dict, Optional
 import zmq.auth
 
 from void_bridge.atomic import write_bytes
-from void_bridge.cli.command import Command
+from void_bridge.cli.command import Command, add_json_option
 from void_bridge.cli.console import say
 from void_bridge.client.endpoint import CLIENT_CERTIFICATE, SERVER_CERTIFICATE
 from void_bridge.config import load, login_name
@@ -46,7 +46,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     revoke.add_argument("name", metavar="NAME", help="name of the client, as keys list shows it")
     for action in (new, list_action, allow_action, revoke):
         action.add_argument("--keys", metavar="DIR", help="folder of the keys (default: from the configuration)")
-        action.add_argument("--json", action="store_true", help="end with one line of JSON on standard output")
+        add_json_option(action)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -216,4 +216,10 @@ def _parse_name(name: str) -> str:
     return name
 
 
-KEYS = Command("keys", "create keys, and list or change which clients may connect to this server", configure, run)
+KEYS = Command(
+    "keys",
+    "create keys, and list or change which clients may connect to this server",
+    configure,
+    run,
+    examples="void-bridge keys new --server\nvoid-bridge keys allow anna client.key",
+)

@@ -12,7 +12,7 @@ import traceback
 from importlib.metadata import EntryPoint
 from typing import Dict, List, Optional, Sequence
 
-from void_bridge.cli.command import Command, Parser
+from void_bridge.cli.command import Command, Parser, examples_epilog
 from void_bridge.cli.console import CommandOutcome, printable, say
 from void_bridge.entry_points import find_entry_points
 from void_bridge.errors import Cancelled, InternalError, UsageError, VoidBridgeError
@@ -108,7 +108,8 @@ def command_parser(entries: List[EntryPoint], skip_missing: bool) -> argparse.Ar
                 continue
             raise _import_failure(entry, exc) from exc
         description = f"{command.help[:1].upper()}{command.help[1:]}."
-        child = commands.add_parser(command.name, help=command.help, description=description)
+        epilog = examples_epilog(command.examples)
+        child = commands.add_parser(command.name, help=command.help, description=description, epilog=epilog)
         child.set_defaults(run=command.run)
         command.configure(child)
     return parser

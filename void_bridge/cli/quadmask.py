@@ -7,8 +7,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Tuple
 
-from void_bridge.cli.command import Command
-from void_bridge.cli.job_options import add_job_options, job_from_arguments
+from void_bridge.cli.command import Command, add_json_option
+from void_bridge.cli.job_options import EXAMPLE_MATTES, add_job_options, job_from_arguments
 from void_bridge.errors import OutputError, UsageError
 from void_bridge.job import Job
 from void_bridge.sequence import Sequence
@@ -27,7 +27,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="image or movie of the mattes over the plate: an MP4, name.####.png, or one PNG",
     )
     group.add_argument("--overwrite", action="store_true", help="replace existing frames and previews")
-    group.add_argument("--json", action="store_true", help="end with one line of JSON on standard output")
+    add_json_option(group)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -102,5 +102,9 @@ def _summary(shot: Shot) -> str:
 
 
 COMMAND = Command(
-    "quadmask", "write the quadmask that the model would get, and a preview of the mattes", configure, run
+    "quadmask",
+    "write the quadmask that the model would get, and a preview of the mattes",
+    configure,
+    run,
+    examples=f"void-bridge quadmask demo_out/plate/plate.####.exr -o quadmask/ --preview m.mp4 \\\n{EXAMPLE_MATTES}",
 )

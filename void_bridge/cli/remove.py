@@ -8,7 +8,7 @@ from typing import Optional
 from void_bridge.cli.command import Command
 from void_bridge.cli.console import say
 from void_bridge.cli.follow import ask_to_cancel, summarise
-from void_bridge.cli.job_options import add_job_options, job_from_arguments
+from void_bridge.cli.job_options import EXAMPLE_MATTES, add_job_options, job_from_arguments
 from void_bridge.cli.progress import ProgressView, progress_view
 from void_bridge.cli.server_options import add_server_options, load_config, open_client
 from void_bridge.client import Client
@@ -89,6 +89,16 @@ def _submit(client: Client, job: Job, arguments: argparse.Namespace, view: Progr
 
 
 REMOVE = Command(
-    "remove", "remove an object from a shot: submit a job, follow it, fetch its frames", configure, run_remove
+    "remove",
+    "remove an object from a shot: submit a job, follow it, fetch its frames",
+    configure,
+    run_remove,
+    examples=f"void-bridge remove demo_out/plate/plate.####.exr -o clean/ \\\n{EXAMPLE_MATTES}",
 )
-SUBMIT = Command("submit", "submit a job, print its id, and return", configure, run_submit)
+SUBMIT = Command(
+    "submit",
+    "submit a job, print its id, and return",
+    configure,
+    run_submit,
+    examples=f"void-bridge submit demo_out/plate/plate.####.exr -o submitted/ \\\n{EXAMPLE_MATTES}",
+)

@@ -163,5 +163,9 @@ def _settings(loaded: LoadedConfig) -> Any:
 
 
 COMMAND = Command(
-    "report", "pack logs and settings into one file for a bug report, without keys or images", configure, run
+    "report",
+    "pack logs and settings into one file for a bug report, without keys or images",
+    configure,
+    run,
+    examples="void-bridge report demo_out/clean/job.json -o fault.zip",
 )

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any, Optional
 
+from void_bridge.cli.command import add_json_option
 from void_bridge.cli.console import say
 from void_bridge.client import Client, connect
 from void_bridge.config import Config, load
@@ -14,11 +15,12 @@ from void_bridge.job import JOB_FILE_NAME, Job, JobFile
 
 def add_server_options(parser: argparse.ArgumentParser) -> None:
     """Add --connect, --no-autostart and --json."""
-    parser.add_argument("--connect", metavar="URL", help="server to use (default: the local server)")
-    parser.add_argument(
+    group = parser.add_argument_group("server")
+    group.add_argument("--connect", metavar="URL", help="server to use (default: the local server)")
+    group.add_argument(
         "--no-autostart", dest="autostart", action="store_false", default=None, help="do not start a local server"
     )
-    parser.add_argument("--json", action="store_true", help="end with one line of JSON on standard output")
+    add_json_option(parser)
 
 
 def add_job_argument(parser: argparse.ArgumentParser) -> None:
