@@ -128,4 +128,4 @@ def _commands(parser: argparse.ArgumentParser) -> Iterator[tuple[str, str, argpa
 
 def _sentence(help: str) -> str:
     """Return a line of help as a sentence."""
-    return f"{help[:1].upper()}{help[1:]}." if help else ""
+    return f"{help[:1].upper()}{help[1:].rstrip('.')}." if help else ""
