@@ -55,8 +55,9 @@ def _sections(parser: argparse.ArgumentParser, heading: str, help: str) -> Itera
     actions = list(_commands(parser))
     if not actions:
         yield f"\n```text\n{_usage(parser)}\n```\n"
-        yield from _groups(parser)
     yield from _epilog(parser.epilog or "")
+    if not actions:
+        yield from _groups(parser)
     for name, text, action in actions:
         yield from _sections(action, f"\n### {parser.prog.removeprefix('void-bridge ')} {name}\n", text)
 
@@ -84,7 +85,7 @@ def _groups(parser: argparse.ArgumentParser) -> Iterator[str]:
 
 
 def _epilog(text: str) -> Iterator[str]:
-    """Yield the text below a command's options: its indented lines are examples."""
+    """Yield the text that a command's help ends with: its indented lines are examples."""
     lines = [line for line in text.splitlines() if line.strip()]
     for is_example, block in groupby(lines, key=lambda line: line[:1].isspace()):
         words = "\n".join(line.removeprefix("  ") for line in block)
