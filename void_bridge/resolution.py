@@ -51,12 +51,11 @@ class Resolution(NamedTuple):
             UsageError: the text is no size, or not in multiples of 16.
         """
         size = cls(*_numbers(text, name, "WIDTHxHEIGHT in multiples of 16, such as 672x384", CANVAS_MULTIPLE))
-        if size.width >= size.height or "w" in text:
+        note = old_order_note(text, name)
+        if not note:
             return size
-        landscape = cls(size.height, size.width)
-        words = "%s: read %s in the old order, height x width; write %s, or %s for a portrait"
-        log.warning(words, name, text, landscape, size.canvas_text())
-        return landscape
+        log.warning(note)
+        return cls(size.height, size.width)
 
     @classmethod
     def from_stored(cls, text: str) -> Resolution:
@@ -84,6 +83,24 @@ class Resolution(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.width}x{self.height}"
+
+
+def old_order_note(text: str, name: str = "canvas") -> str:
+    """Return a line that says how a canvas in the old order, HEIGHTxWIDTH, is read; empty for every other text.
+
+    >>> old_order_note("384x672")
+    'canvas: read 384x672 in the old order, height x width; write 672x384, or 384wx672h for a portrait'
+
+    Args:
+        text: the canvas as it was written.
+        name: the option, for the line.
+    """
+    match = _WRITTEN.fullmatch(text.strip())
+    if not match or match[2] or int(match[1]) >= int(match[3]):
+        return ""
+    first, second = int(match[1]), int(match[3])
+    portrait = Resolution(first, second).canvas_text()
+    return f"{name}: read {text} in the old order, height x width; write {second}x{first}, or {portrait} for a portrait"
 
 
 def _numbers(text: str, name: str, expected: str, multiple: int) -> Tuple[int, int]:

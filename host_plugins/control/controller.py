@@ -15,7 +15,7 @@ from typing import Callable, Dict, List, NamedTuple, Sequence, Tuple
 
 from host_plugins.control.error_messages import artist_message
 from host_plugins.control.job_follower import FarmJobStatus, FarmStatusReader, JobFollower, OnState, config_of
-from host_plugins.control.request import Order
+from host_plugins.control.request import Order, settings_notes
 from host_plugins.control.settings import Settings
 from host_plugins.control.state import JobState, Phase
 from void_bridge.client import Client, connect
@@ -50,7 +50,8 @@ ToFarm = Callable[[Sequence[Path]], FarmHandover]  # takes job.json files
 
 def handed_over_state(order: Order) -> JobState:
     """Return the first state of a job for a farm."""
-    return JobState(order.id, "handed_over", "submitting", output=order.job.output, frames=str(order.job.frames))
+    job, notes = order.job, settings_notes(order.settings)
+    return JobState(order.id, "handed_over", "submitting", output=job.output, frames=str(job.frames), report=notes)
 
 
 class Controller:
@@ -85,7 +86,8 @@ class Controller:
         assert order.settings.where != "farm", "submit_to_farm takes those"
         server = order.settings.address if order.settings.where == "server" else ""
         job = order.job
-        state = JobState(order.id, "sending", output=job.output, frames=str(job.frames), server=server)
+        notes = settings_notes(order.settings)
+        state = JobState(order.id, "sending", output=job.output, frames=str(job.frames), server=server, report=notes)
         follower = self._new_follower(state, order.settings)
         self._start(order.id, lambda: follower.submit(order))
         return state

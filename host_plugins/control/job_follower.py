@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Callable, NamedTuple, Optional
 
 from host_plugins.control.error_messages import artist_message
-from host_plugins.control.request import Order
+from host_plugins.control.request import Order, settings_notes
 from host_plugins.control.settings import Settings
 from host_plugins.control.state import JobState
 from void_bridge.client import Client, connect
@@ -194,12 +194,13 @@ class JobFollower:
         self.update(ready=str(FrameRange([*held, frame])))
 
     def _report_end(self, client: Client, status: JobStatus) -> None:
+        notes = [note for note in settings_notes(self._settings) if note in self.state.report]
         lines = tuple(report_lines(client.result(status.id).report))
         warnings = "; read the warnings" if any(line.startswith("warning") for line in lines) else ""
         done = f"{status.frames_done} frames in {duration_text(status.seconds)} by {status.engine}{warnings}"
         failure = artist_message(status.error.to_error()) if status.error else "failed"
         line = {"done": done, "cancelled": "cancelled"}.get(status.state, failure)
-        self.update(phase=status.state, line=line, ready=str(frames_ready(self.state)), report=lines)
+        self.update(phase=status.state, line=line, ready=str(frames_ready(self.state)), report=(*notes, *lines))
 
     def _follow_disk(self) -> None:
         wanted = FrameRange.parse(self.state.frames)

@@ -6,13 +6,14 @@ import hashlib
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, Type
+from typing import Any, Dict, Tuple, Type
 
 from host_plugins.control.settings import Settings
 from void_bridge.errors import ColourError, MissingFrames, UsageError
 from void_bridge.frames import FrameRange
 from void_bridge.job import Colour, Job, MatteSource, new_job_id
 from void_bridge.options import options_of
+from void_bridge.resolution import old_order_note
 
 _COMMANDS = re.compile(r"\b(remov\w*|delet\w*|eras\w*|without|get rid of|take out|no more)\b", re.IGNORECASE)
 
@@ -109,6 +110,12 @@ def prompt_hint(prompt: str) -> str:
     """
     found = _COMMANDS.search(prompt)
     return f"'{found[0]}' is a command; describe the scene after the removal, such as 'an empty sofa'" if found else ""
+
+
+def settings_notes(settings: Settings) -> Tuple[str, ...]:
+    """Return what an artist should know about settings that are accepted, a line each."""
+    note = old_order_note(str(settings["canvas"]))
+    return (note,) if note else ()
 
 
 def _hash(config: str) -> str:

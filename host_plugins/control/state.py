@@ -40,7 +40,7 @@ class JobState:
         frames: the requested frames, as a range.
         ready: the frames on disk, as a range; may be empty.
         server: the address of the server that has the job; empty for the local one.
-        report: lines about a finished job.
+        report: lines about the settings and, once the job has ended, about its result.
         farm: the farm that has the job and its id for it, such as `deadline-cloud job-0123`; empty until it has it.
     """
 

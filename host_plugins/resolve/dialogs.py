@@ -66,6 +66,7 @@ class Dialogs:
         self.session = FusionSession(host, self, on_placed)
         self._messages: List[str] = []
         self._last_line = ""
+        self._report: Tuple[str, ...] = ()
         self._engines: Tuple[str, ...] = ()
 
     def run(self, choice: Optional[ToolChoice] = None) -> None:
@@ -103,8 +104,11 @@ class Dialogs:
 
     def show_state(self, token: str, state: JobState) -> None:
         """Print the state of a job."""
-        for line in (state.line, *state.report):
-            self._print(line)
+        self._print(state.line)
+        if state.report != self._report:
+            self._report = state.report
+            for line in state.report:
+                self._print(line)
 
     def show_picture(self, path: str) -> None:
         """Show the path of a PNG in the next dialog."""

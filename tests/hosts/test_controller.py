@@ -225,6 +225,16 @@ def test_a_refusal_of_the_farm_fails_every_job_and_keeps_its_files(tmp_path, mai
     assert (tmp_path / "out" / "job.json").is_file() and (tmp_path / "other" / "job.json").is_file()
 
 
+def test_a_canvas_in_the_old_order_is_reported_from_the_start(tmp_path, main, controller):
+    order = Order(make_job(tmp_path), Settings(where="farm", job={"canvas": "384x672"}))
+    (state,) = controller.submit_to_farm([order], lambda files: FarmHandover("openjd 1"))
+    main.until(lambda: main.last(order.id).farm)
+    note = "canvas: read 384x672 in the old order, height x width; write 672x384, or 384wx672h for a portrait"
+    assert state.report == main.last(order.id).report == (note,)
+    controller.cancel(state, order.settings, lambda line: None)
+    main.until(lambda: not controller.is_following(order.id))
+
+
 def test_an_unexpected_error_fails_the_job_with_its_name(tmp_path, main, controller):
     order = Order(make_job(tmp_path), Settings(where="farm"))
     controller.submit_to_farm([order], lambda files: {}["x"])

@@ -108,6 +108,12 @@ def test_roto_that_is_drawn_in_nuke_is_replaced(comp, footage):
     )
 
 
+def test_a_canvas_in_the_old_order_is_named_in_the_report(comp):
+    comp.node["canvas"].setValue("384x672")
+    comp.submit()
+    assert "canvas: read 384x672 in the old order, height x width; write 672x384" in comp.node["report"].value()
+
+
 def test_empty_roto_is_named_in_the_report(comp):
     empty = comp.nuke.nodes.Roto()
     comp.fake.draw(empty, {})

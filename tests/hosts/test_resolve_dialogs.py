@@ -47,13 +47,17 @@ def test_the_dialog_has_every_setting_under_its_own_name(shot):
 
 def test_submit_and_wait(shot):
     printed = run_dialogs(
-        shot, submission(prompt="remove the man", feather=2, seed="7", frames_from="custom", frames="1002-1004")
+        shot,
+        submission(
+            prompt="remove the man", feather=2, seed="7", frames_from="custom", frames="1002-1004", canvas="384x672"
+        ),
     )
     job = JobFile.read(shot.folder / "void" / V1 / "job.json").job
     assert (job.feather, job.seed, str(job.frames), job.prompt) == (2, 7, "1002-1004", "remove the man")
     assert shot.shows_result()
     assert any("'remove' is a command; describe" in line for line in printed)
     assert any("3 frames in" in line for line in printed)
+    assert any("canvas: read 384x672 in the old order" in line for line in printed)
     assert len(printed) == len(set(printed)), "no line is repeated"
 
 

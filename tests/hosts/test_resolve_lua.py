@@ -173,7 +173,7 @@ def test_the_artist_can_render_by_hand_where_render_does_nothing(shot):
     shot.comp.on_render = lambda frames: None
     run_script(shot, submission(), {})
     assert "Render All Savers" in message(shot) and len(shot.savers()) > 2
-    run_script(shot, {"action": "Look again later"})
+    run_script(shot, {"action": "Check again later"})
     shot.comp.attrs.update(COMPN_RenderStart=float(FRAMES[0]), COMPN_RenderEnd=float(FRAMES[-1]))
     shot.comp.render_all_savers()
     run_script(shot)
@@ -184,7 +184,7 @@ def test_the_artist_can_render_by_hand_where_render_does_nothing(shot):
 def test_giving_up_leaves_nothing(shot):
     shot.comp.on_render = lambda frames: None
     run_script(shot, submission(), {})
-    run_script(shot, {"action": "Give up"})
+    run_script(shot, {"action": "Cancel the submission"})
     assert_restored(shot)
     assert not [name for name in shot.comp.data if name.startswith("void_bridge_lua") and "space" not in name]
 

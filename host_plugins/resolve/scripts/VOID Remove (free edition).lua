@@ -27,7 +27,7 @@ local OPTIONS = {
   { name = "exposure", flag = "--exposure", label = "exposure", default = "auto" },
 }
 -- End of options
-local JOB_ACTIONS = { "Wait for the result", "Close", "Stop the run that is waiting", "Cancel the job" }
+local JOB_ACTIONS = { "Wait for the result", "Check again later", "Stop the run that is waiting", "Cancel the job" }
 local NONE = "(none)"
 local WINDOWS = package.config:sub(1, 1) == "\\"
 local QUIET = 524288 -- no dialog at the end of a render
@@ -506,7 +506,7 @@ local function check_frames(folder, name)
   if missing == 0 and not comp:IsRendering() then return start_job(folder, name, true) end
   local answer = comp:AskUser(TITLE, {
     text("message", missing .. " frames are missing", "Choose Fusion > Render All Savers to render them"),
-    dropdown("action", "do", { "Close", "Cancel the submission" }),
+    dropdown("action", "do", { "Check again later", "Cancel the submission" }),
   })
   if answer and answer.action == 1 then
     clean_up()
