@@ -65,3 +65,10 @@ def test_the_site_has_every_page():
     pages = {path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md")}
     listed = re.findall(r"([\w/-]+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.M)
     assert pages == set(listed) and len(pages) == len(listed)
+
+
+def test_files_that_pages_name_exist():
+    named = re.compile(r"`((?:void_bridge|gpu_server|host_plugins|tests|tools|examples|docs)/[\w./-]*(?:/|\.\w+))`")
+    for page in [ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]:
+        for path in named.findall(page.read_text(encoding="utf-8")):
+            assert (ROOT / path).exists(), f"{page.name} names {path}"
