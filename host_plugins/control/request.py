@@ -106,7 +106,7 @@ def prompt_hint(prompt: str) -> str:
     """Return a hint for a prompt that commands instead of describing; empty for one that describes.
 
     >>> prompt_hint("remove the man from the sofa")
-    "'remove' commands; describe what is there afterwards, such as 'an empty sofa'"
+    "'remove' is a command; describe the scene after the removal, such as 'an empty sofa'"
     """
     found = _COMMANDS.search(prompt)
     return f"'{found[0]}' is a command; describe the scene after the removal, such as 'an empty sofa'" if found else ""

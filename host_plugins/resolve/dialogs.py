@@ -105,10 +105,10 @@ class Dialogs:
     def show_state(self, token: str, state: JobState) -> None:
         """Print the state of a job."""
         self._print(state.line)
-        if state.report != self._report:
-            self._report = state.report
-            for line in state.report:
+        for line in state.report:
+            if line not in self._report:
                 self._print(line)
+        self._report = state.report
 
     def show_picture(self, path: str) -> None:
         """Show the path of a PNG in the next dialog."""
