@@ -160,7 +160,7 @@ class Job:
         group="Scene",
         help="describe the scene after the removal, such as 'an empty sofa in a living room'",
         label="Scene after removal",
-        tip="What is there once the object is gone: 'an empty sofa in a living room'. Describe, don't command.",
+        tip="Describe the scene after the removal, such as 'an empty sofa in a living room'. Do not write commands.",
         engines=("void",),
     )
     passes: Literal["auto", "1", "2"] = option(

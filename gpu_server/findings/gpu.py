@@ -47,7 +47,7 @@ def _no_gpu_finding(exc: NvidiaSmiError) -> Finding:
     if _has_card():
         detail = f"there is an NVIDIA card, but {exc.problem}"
         return Finding("gpu", "note", detail, "install NVIDIA's driver and restart; until then jobs run on the CPU")
-    return Finding("gpu", "note", f"no NVIDIA GPU here ({exc.problem})", _CPU_ONLY)
+    return Finding("gpu", "note", f"no NVIDIA GPU on this machine ({exc.problem})", _CPU_ONLY)
 
 
 def _has_card() -> bool:
@@ -103,7 +103,7 @@ def _plan_finding(name: str, summary: str, card: Card) -> Finding:
         fix = f"use another card; {_CPU_ONLY}"
         return Finding(name, "note", f"{summary}: too small for the void engine at 672x384", fix)
     if not empty:
-        detail = f"{summary}; {host / GIB:.1f} GiB of free memory beside it are too little for the void engine"
+        detail = f"{summary}; {host / GIB:.1f} GiB of free memory on this machine are too little for the void engine"
         return Finding(
             name, "note", detail, "close other programs; void-bridge models plan shows the memory of each part"
         )

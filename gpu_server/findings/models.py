@@ -54,7 +54,7 @@ def _room(folder: Path, needed_gb: float) -> Iterator[Finding]:
     there = next(path for path in (folder, *folder.parents) if path.exists())
     free_gb = shutil.disk_usage(there).free / 1e9
     if free_gb < needed_gb:
-        detail = f"what is missing takes {needed_gb:.1f} GB, and {there} has {free_gb:.1f} free"
+        detail = f"the missing files need {needed_gb:.1f} GB, and {there} has {free_gb:.1f} free"
         yield Finding(
             "models", "note", detail, "free some space first, or set VOID_BRIDGE_MODELS to a folder on another disk"
         )

@@ -174,7 +174,7 @@ def _query(subject: str, fields: Sequence[str]) -> tuple[int, str]:
         with suppress(subprocess.TimeoutExpired):  # one that waits for the kernel cannot even be killed
             process.communicate(timeout=1.0)
         raise NvidiaSmiError(
-            f"nvidia-smi does not answer in {LIMIT_S:g} s: the driver hangs, or is loaded anew for each call",
+            f"nvidia-smi does not answer in {LIMIT_S:g} s: the driver hangs, or is loaded again for each call",
             "look for Xid in dmesg and restart this machine; nvidia-persistenced keeps a driver loaded",
         ) from None
     return process.returncode, output

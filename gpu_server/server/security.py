@@ -58,7 +58,7 @@ def make_keys(settings: ServerSettings) -> Keys:
     if not (folder and certificate and certificate.exists() and any((folder / "clients").glob("*.key"))):
         raise Refused(
             f"{settings.bind} is open to other machines and {folder} holds no server.key_secret with clients/*.key; "
-            "make keys with void-bridge keys new, or listen on tcp://127.0.0.1:*"
+            "create keys with void-bridge keys new, or listen on tcp://127.0.0.1:*"
         )
     check_folder(folder)
     pair = read_pair(certificate)

@@ -132,7 +132,7 @@ class WorkerLoop:
         if self._finishing:
             self._finishing.join()
         self._conclude(run, command)
-        log.error("the device was lost; leaving, so that a new worker can look for it")
+        log.error("the device was lost; ending, so that a new worker can look for it")
         os._exit(_DEVICE_LOST_EXIT)
 
     def _send(self, message: WorkerMessage) -> None:

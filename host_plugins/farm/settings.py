@@ -70,7 +70,7 @@ class FarmSettings:
     chunk: int = option(
         0,
         label="frames per task (0: whole shot)",
-        tip="For engines that can split a shot. A shot of the void engine is never split.",
+        tip="Frames per task, for engines that can split a shot. A shot of the void engine is never split.",
         group="Farm",
         high=1_000_000,
     )

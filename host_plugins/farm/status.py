@@ -58,7 +58,7 @@ def _found(path: Path) -> Iterator[Found]:
     for folder in _folders(path):
         submission = read_submission(folder)
         if submission is None:
-            raise InputError(f"{folder} holds no farm submission; submit with void-bridge farm submit")
+            raise InputError(f"{folder} has no farm submission; submit with void-bridge farm submit")
         yield submission, read_tasks(folder, submission)
 
 

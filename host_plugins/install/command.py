@@ -119,7 +119,7 @@ def _uninstall(arguments: argparse.Namespace, root: Path) -> int:
     if is_line_out:
         lines.append(f"removed the line from {root / 'init.py'}")
     elif arguments.host == "nuke" and has_line(root / "init.py"):
-        lines.append(f"{root / 'init.py'} still names it, in a line that void-bridge did not write; remove that line")
+        lines.append(f"{root / 'init.py'} still loads it, in a line that void-bridge did not write; remove that line")
     left = [str(path) for path in removed.left]
     outcome: CommandOutcome = arguments.outcome
     outcome.set_without_job(host=arguments.host, state=state, folder=str(folder), files=removed.count, left=left)
@@ -134,7 +134,7 @@ def _build(arguments: argparse.Namespace, found: List[InstalledHost], **more: An
     pythons = tuple(dict.fromkeys(arguments.python or [host.python for host in found if host.python]))
     if not pythons:
         pythons = default_pythons(arguments.host)
-        why = "any version" if arguments.bundle or found else f"no {arguments.host.title()} found here"
+        why = "any version" if arguments.bundle or found else f"no {arguments.host.title()} found on this machine"
         say(f"{why}: packages for Python {', '.join(pythons)}")
     platforms = tuple(dict.fromkeys(arguments.platform)) or (platform_name(),)
     find_links = Path(arguments.find_links).absolute() if arguments.find_links else None

@@ -89,7 +89,7 @@ def _server_problem(record: Optional[Installation]) -> str:
     if not record:
         return ""  # a bundle has no record: its users name a server in the settings
     if not Path(record.executable).exists():
-        return f"the Python that starts its server has gone: {record.executable}"
+        return f"the Python that starts its server no longer exists: {record.executable}"
     if record.installation != installation_id():
         return f"its server is that of {record.executable}, not of this void-bridge"
     return ""

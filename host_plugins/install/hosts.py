@@ -110,7 +110,7 @@ def _nuke(major: int, folder: Path) -> InstalledHost:
     if major in NUKE_PYTHONS:
         return InstalledHost(name, folder, NUKE_PYTHONS[major])
     known = f"{min(NUKE_PYTHONS)} to {max(NUKE_PYTHONS)}"
-    problem = "is too old" if major < min(NUKE_PYTHONS) else "is unknown here: name its Python with --python"
+    problem = "is too old" if major < min(NUKE_PYTHONS) else "is unknown to this version: give its Python with --python"
     return InstalledHost(name, folder, note=f"{problem}; expected Nuke {known}")
 
 

@@ -59,7 +59,7 @@ def read_manifest(folder: Path) -> Optional[Manifest]:
     manifest = from_plain(Manifest, data, where=str(path), error=OutputError)
     for name in (*manifest.files, *manifest.outside):
         if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts or "\\" in name or ":" in name:
-            raise OutputError(f"{path} names {name!r}, which lies elsewhere; remove {folder} and install again")
+            raise OutputError(f"{path} names {name!r}, which is outside that folder; remove {folder} and install again")
     return manifest
 
 

@@ -166,7 +166,7 @@ def map_write_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as exc:
         if exc.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DiskFull(f"no space left for {path}; what was there stays; free some space and try again") from exc
+            raise DiskFull(f"no space left for {path}; nothing was changed; free some space and try again") from exc
         why = exc.strerror or str(exc)
         raise OutputError(f"cannot write {path}: {why}; quit the host, or choose another place with --dest") from exc
 

@@ -77,7 +77,9 @@ class WheelSet:
     def _failure(self, output: str, find_links: Optional[Path]) -> VoidBridgeError:
         """Return the error for pip's output."""
         if "No module named pip" in output:
-            return UsageError(f"{sys.executable} has no pip; run it with -m ensurepip, or copy a bundle made elsewhere")
+            return UsageError(
+                f"{sys.executable} has no pip; run it with -m ensurepip, or copy a bundle from another machine"
+            )
         missing = re.findall(r"No matching distribution found for (\S+)", output)
         if missing:
             hint = "no package index? --find-links names a folder of wheels"

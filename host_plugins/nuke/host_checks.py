@@ -324,7 +324,7 @@ def _saved_stays_saved(fixture: NukeCheckFixture) -> str:
 
 
 def _dialog_gives_back(fixture: NukeCheckFixture) -> str:
-    nuke.message("A dialog of the farm follows: leave it as it is, press OK.")
+    nuke.message("A farm dialog follows: change nothing and press OK.")
     expected = FarmSettings(shots=EVERY, farm=FARMS[2], pool="gpu", gpu_memory=0.0, comment="two words", comp=True)
     found = ask(expected, Config())
     assert found == expected, f"got {found}, expected {expected}"
@@ -338,23 +338,23 @@ HOST_CHECKS: Tuple[Tuple[str, str, Check], ...] = (
     ("panel", "every setting has a knob with its tooltip", _panel_is_whole),
     ("looks", "the panel looks like its picture", _panel_looks_right),
     ("inputs", "the group has the inputs plate, remove, affected and keep, in that order", _inputs_are_named),
-    ("undo", "making a node is one step to undo", _create_is_one_undo),
+    ("undo", "adding a node is one step to undo", _create_is_one_undo),
     ("colour", "the working space and the OCIO config of the script are found", _colour_is_found),
     ("export", "a Write in the group writes the plate in half float, values as they are", _plate_is_written_raw),
     ("layer", "mattes are written as the layer void_bridge", _mattes_are_a_layer),
     ("window", "the data window of what is written is the bounding box", _data_window_is_kept),
     ("clean", "no temporary node is left after an export", _nothing_is_left),
-    ("once", "what has not changed is not written again", _nothing_is_written_twice),
-    ("proxy", "an export is full size in proxy mode, which comes back on", _proxy_is_turned_off),
-    ("cancel", "an export that is cancelled in Nuke's bar says so", _cancel_is_reported),
-    ("views", "%V in a path stands for the view", _views_have_files_of_their_own),
+    ("once", "an unchanged plate is not written again", _nothing_is_written_twice),
+    ("proxy", "an export is full size in proxy mode, which is switched on again", _proxy_is_turned_off),
+    ("cancel", "an export that is cancelled in Nuke's bar is reported as cancelled", _cancel_is_reported),
+    ("views", "%V in a path is replaced by the view", _views_have_files_of_their_own),
     ("button", "a button's code has its node as nuke.thisNode()", _buttons_know_their_node),
     ("digest", "moving a node changes no digest, changing a pixel does", _digest_holds),
     ("linked", "nodes that are linked by expression count as inputs", _expressions_are_followed),
     ("own files", "a plain EXR Read is sent as its own files", _own_files_are_sent),
     (
         "keymix",
-        "the result lies over the plate where it was pasted, and the plate's alpha stays",
+        "the result is pasted over the plate, and the plate's alpha does not change",
         _result_lies_over_the_plate,
     ),
     ("ready", "a frame that is not ready shows the plate in the interface", _unready_frames_show_the_plate),
@@ -362,8 +362,8 @@ HOST_CHECKS: Tuple[Tuple[str, str, Check], ...] = (
     ("stale", "a changed setting or input makes a result stale", _changes_make_it_stale),
     ("copy", "a pasted copy shows the same result", _copies_show_the_same),
     ("background", "a second Nuke renders the export", _background_export_works),
-    ("read-only", "a read-only text knob takes what a script writes", _read_only_takes_text),
+    ("read-only", "a script can write into a read-only text knob", _read_only_takes_text),
     ("saved", "an export leaves a saved script saved", _saved_stays_saved),
-    ("farm", "the farm's dialog shows what was chosen last and gives it back", _dialog_gives_back),
+    ("farm", "the farm dialog shows and returns the last choices", _dialog_gives_back),
 )
-JOB_CHECK = HostCheck("job", "a job goes to a local server, and its news come on the main thread", lambda: "")
+JOB_CHECK = HostCheck("job", "a job runs on a local server, and its status arrives on the main thread", lambda: "")

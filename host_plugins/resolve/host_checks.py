@@ -215,7 +215,7 @@ def _modified_can_be_set(fixture: FusionCheckFixture) -> str:
 def _farm_dialog_returns_its_values(fixture: FusionCheckFixture) -> str:
     shown = FarmSettings(shots=EVERY, farm=FARMS[2], pool="gpu", gpu_memory=0.5, chunk=20_000, comment="two words")
     found = ask_farm_settings(fixture.comp, shown, Config())
-    assert found is not None, "the dialog was cancelled; leave it as it is and press OK"
+    assert found is not None, "the dialog was cancelled; change nothing and press OK"
     return _assert_equal(found, shown)
 
 
@@ -296,32 +296,32 @@ def _delete(fixture: FusionCheckFixture, tool: Any) -> None:
 Check = Callable[[FusionCheckFixture], str]
 HOST_CHECKS: Tuple[Tuple[str, str, Check], ...] = (
     ("packages", "the script's packages load in the Python that this host runs", _packages_load),
-    ("kinds", "a mask tool is told from a picture by the type of its output", _masks_are_known),
+    ("kinds", "a mask tool differs from an image by the type of its output", _masks_are_known),
     ("size", "the size of a picture is known without proxy scaling", _size_is_known),
-    ("depth", "float32 is told from float16 by the depth of a picture", _depth_is_known),
+    ("depth", "the depth of an image tells float32 from float16", _depth_is_known),
     ("render", "comp.Render writes the files of temporary Savers, and waits for them", _render_writes_files),
     ("half", "a Saver writes R, G, B and A, as half for half and as float for float", _plate_is_half),
     ("values", "a Saver writes values above 1 as they are, without a colour conversion", _values_are_unchanged),
-    ("mask", "a mask cuts a white Background out, and its alpha is the matte", _mask_is_alpha),
+    ("mask", "the alpha of a white Background behind a mask is the matte", _mask_is_alpha),
     ("zip", "OpenEXRFormat.Compression 3 is ZIP", _compression_is_zip),
-    ("overscan", "a Saver with Clipping Mode None writes what lies outside the frame", _overscan_is_kept),
+    ("overscan", "a Saver with Clipping Mode None writes pixels outside the frame", _overscan_is_kept),
     ("gaps", "comp.Render takes frames with gaps as FrameRange", _frames_with_gaps_are_rendered),
     ("clean", "no temporary tool is left after an export", _no_temporary_tools_are_left),
     (
         "rest",
-        "the artist's own Savers write nothing meanwhile and are on again afterwards",
+        "the artist's own Savers write nothing during an export and are switched on again",
         _other_savers_write_nothing,
     ),
-    ("loader", "a new Loader stands at the frames that its files are numbered with", _loader_starts_at_first_frame),
+    ("loader", "a new Loader starts at the frame number of its first file", _loader_starts_at_first_frame),
     ("trim", "a Loader keeps its trim and holds when it gets another version", _trim_is_kept),
-    ("data", "text that a script keeps in a tool and in the composition comes back as it was", _data_is_kept),
-    ("saved", "what a composition keeps is there when it was saved, closed and opened again", _data_is_saved),
+    ("data", "text that a script stores in a tool or the composition is read back unchanged", _data_is_kept),
+    ("saved", "data of a composition survives saving, closing and opening it", _data_is_saved),
     ("place", "a free place beside a tool is found in the flow", _free_position_is_found),
-    ("undo", "what one button does is one step to undo", _undo_is_one_step),
+    ("undo", "the changes of one button are one step to undo", _undo_is_one_step),
     ("dialog", "AskUser answers with numbers, and a dropdown counts from 0", _dialog_answers),
-    ("farm", "the farm's dialog shows what was chosen last and gives it back", _farm_dialog_returns_its_values),
-    ("modified", "a composition says whether it has unsaved changes, and can be told", _modified_can_be_set),
+    ("farm", "the farm dialog shows and returns the last choices", _farm_dialog_returns_its_values),
+    ("modified", "a composition reports unsaved changes, and a script can set that mark", _modified_can_be_set),
     ("windows", "this edition has a UI manager", _ui_manager_exists),
-    ("timer", "a timer of the UI manager reaches the script as disp.On.Timeout", _timer_ticks),
+    ("timer", "a timer of the UI manager calls disp.On.Timeout", _timer_ticks),
     ("looks", "the window looks like its picture, and closing it ends the script", _window_looks_right),
 )

@@ -177,7 +177,7 @@ def test_the_line_in_init_py_is_written_on_request_and_removed(install, installe
 
 def test_uninstalling_names_a_line_that_was_written_by_hand(install, installed, home):
     (home / ".nuke/init.py").write_text(f"import nuke\n{LINE}\n")
-    assert "still names it" in install("nuke", "--uninstall")
+    assert "still loads it" in install("nuke", "--uninstall")
     assert (home / ".nuke/init.py").read_text() == f"import nuke\n{LINE}\n"
 
 

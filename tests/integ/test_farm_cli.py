@@ -234,7 +234,7 @@ def test_site_hooks_are_called_once_a_job(farm, shot, tmp_path):
         (("bundle", "--shots", "shots.csv", "-o", "b", "--chunk", "-1"), "got chunk -1, expected 0 to"),
         (("submit", "--shots", "shots.csv", "--to", "openjd", "--depends-on", "7"), "one after the other"),
         (("bundle", "--shots", "shots.csv", "-o", "b", "--then-comp", "no.nk"), "save the script first"),
-        (("status", "show"), "holds no farm submission"),
+        (("status", "show"), "has no farm submission"),
     ],
 )
 def test_wrong_usage_is_told_and_leaves_nothing(farm, shot, tmp_path, words, reason):

@@ -102,7 +102,7 @@ def test_a_config_without_a_bridge_to_others_is_refused(tmp_path: Path) -> None:
     config.setRole("scene_linear", "house")
     path = tmp_path / "config.ocio"
     path.write_text(config.serialize())
-    with pytest.raises(ColourError, match=r"does not say how house relates.*aces_interchange"):
+    with pytest.raises(ColourError, match=r"does not define how house relates.*aces_interchange"):
         resolve(None, str(path))
 
 

@@ -222,7 +222,7 @@ def test_too_little_host_memory_is_noted(machine, monkeypatch):
     monkeypatch.setattr(gpu.psutil, "virtual_memory", lambda: type("Memory", (), {"available": 2**29}))
     machine.smi(ADA)
     finding = found("gpu 0")
-    assert finding.state == "note" and "0.5 GiB of free memory beside it are too little" in finding.detail
+    assert finding.state == "note" and "0.5 GiB of free memory on this machine are too little" in finding.detail
 
 
 def test_a_card_of_unknown_memory_is_in_order(machine):

@@ -249,7 +249,7 @@ def test_too_little_room_for_missing_weights_is_noted(tmp_path):
         assert list(disk.iterdir()) == []
     assert (
         room.state == "note"
-        and f"what is missing takes {models._ALL_GB:.1f} GB, and {disk} has 0.0 free" in room.detail
+        and f"the missing files need {models._ALL_GB:.1f} GB, and {disk} has 0.0 free" in room.detail
     )
     assert "free some space" in room.fix
 

@@ -78,7 +78,7 @@ def test_a_version_that_is_too_old_has_a_note(machine, installed, tmp_path):
     ("facts", "problem"),
     [
         ({"version": "0.0.9"}, f"of version 0.0.9, this is {__version__}"),
-        ({"executable": "/nowhere/python"}, "the Python that starts its server has gone: /nowhere/python"),
+        ({"executable": "/nowhere/python"}, "the Python that starts its server no longer exists: /nowhere/python"),
         ({"installation": "0123456789ab"}, f"its server is that of {sys.executable}, not of this void-bridge"),
         ({"python": "3.9"}, "it has no packages for Nuke 16.0v8 (Python 3.11)"),
     ],

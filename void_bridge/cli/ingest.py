@@ -27,7 +27,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--frames", metavar="RANGE", help="frames to convert; the movie's first frame is 1001 (default: all)"
     )
-    parser.add_argument("--quadmask", type=Path, metavar="VIDEO", help="quadmask movie that belongs to the movie")
+    parser.add_argument("--quadmask", type=Path, metavar="VIDEO", help="quadmask of the movie, as a movie")
     parser.add_argument("--colorspace", metavar="NAME", help="colour space of the EXR files (default: scene_linear)")
     parser.add_argument("--overwrite", action="store_true", help="replace the files of an earlier ingest in DIR")
     add_json_option(parser)

@@ -111,7 +111,7 @@ def _paste_sequence(arguments: argparse.Namespace) -> Optional[Sequence]:
     if not text:
         return None
     if arguments.no_wait:
-        raise UsageError("--paste-sequence needs every frame; leave --no-wait out")
+        raise UsageError("--paste-sequence needs every frame; remove --no-wait")
     sequence = Sequence.parse(text).absolute()
     if sequence.is_still or sequence.extension.lower() != ".exr":
         raise UsageError(f"got --paste-sequence {text!r}, expected a pattern such as paste.####.exr")

@@ -104,7 +104,7 @@ class Channel:
                 return _raise_if_error(envelope)
             if envelope.number == 0:
                 self._events.append(envelope)
-        raise NoServer(f"no answer from {self.endpoint.address} within {timeout_s:.0f} s; is the server running?")
+        raise NoServer(f"no answer from {self.endpoint.address} within {timeout_s:.0f} s; check that the server is running")
 
     def send(self, message: Message, buffers: Sequence[Any] = ()) -> int:
         """Send a message without waiting and return the number that its answer will carry."""
@@ -114,7 +114,9 @@ class Channel:
         try:
             self._socket.send_multipart(frames, flags=zmq.DONTWAIT, copy=not buffers)
         except zmq.Again as exc:
-            raise NoServer(f"{self.endpoint.address} takes no more messages; is the server running?") from exc
+            raise NoServer(
+                f"{self.endpoint.address} accepts no more messages; check that the server is running"
+            ) from exc
         return self._number
 
     def receive(self, timeout_s: float) -> Optional[Envelope]:
@@ -141,7 +143,7 @@ class Channel:
                 f"the server at {self.endpoint.address} does not know this user's key; "
                 "send the .key file next to client.key_secret to the server's administrator"
             )
-        raise NoServer(f"the connection to {self.endpoint.address} broke; is the server running?")
+        raise NoServer(f"the connection to {self.endpoint.address} broke; check that the server is running")
 
     def close(self) -> None:
         """Close the socket."""

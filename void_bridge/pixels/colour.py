@@ -183,7 +183,7 @@ def _processor(config: str, config_hash: str, space: str, way: str) -> ocio.CPUP
             processor = ocio.Config.GetProcessorFromBuiltinColorSpace(source, loaded, space)
     except ocio.Exception as exc:
         raise ColourError(
-            f"{config} does not say how {space} relates to other configs; give its reference space the role"
+            f"{config} does not define how {space} relates to other configs; give its reference space the role"
             f" aces_interchange, or use another config ({exc})"
         ) from exc
     return processor.getOptimizedCPUProcessor(ocio.OPTIMIZATION_LOSSLESS)

@@ -197,7 +197,7 @@ def _attributes(cursor: _Cursor) -> Dict[str, Tuple[str, bytes]]:
 
 def _check_count(what: str, count: int, most: int) -> None:
     if count > most:
-        raise ValueError(f"it has {count} {what} or more, where {most} are read")
+        raise ValueError(f"it has {count} {what} or more, expected at most {most}")
 
 
 def _part(raw: Dict[str, Tuple[str, bytes]], version: int) -> ExrPartInfo:

@@ -254,5 +254,5 @@ def _check_raster(raster: Box, plate: str) -> None:
     if raster.height * raster.width > MAX_PART_PIXELS:
         raise SizeMismatch(
             f"the data windows of {plate} lie within {raster.width}x{raster.height} pixels; expected at most "
-            f"{MAX_PART_PIXELS}: one frame is elsewhere, render it again"
+            f"{MAX_PART_PIXELS}: one frame has a data window far from the others, render it again"
         )

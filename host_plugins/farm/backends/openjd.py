@@ -52,7 +52,7 @@ class OpenJobDescription:
         """Return the advice to install openjd-cli, or an empty string."""
         if find_spec("openjd"):
             return ""
-        return "running a bundle here needs openjd-cli, which is not installed; install void-bridge[farm]"
+        return "running a bundle on this machine needs openjd-cli, which is not installed; install void-bridge[farm]"
 
     def status(self, id: str) -> str:
         """Return whether the job's process runs."""

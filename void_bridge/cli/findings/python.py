@@ -98,7 +98,7 @@ def _find_broken(modules: Sequence[str]) -> Tuple[str, str]:
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=_LOAD_S)
     except subprocess.TimeoutExpired as exc:
         loaded = (exc.stdout or b"").decode(errors="replace").split()
-        return modules[len(loaded)], f"it takes longer than {_LOAD_S:.0f} s"
+        return modules[len(loaded)], f"loading it takes longer than {_LOAD_S:.0f} s"
     if not done.returncode:
         return "", ""
     errors = done.stderr.strip().splitlines()

@@ -109,7 +109,7 @@ class Hub:
         try:
             yield
         except errors.RevisionNotFoundError as exc:
-            raise UsageError(f"{repository} has no revision {self._revision}; leave --revision out for main") from exc
+            raise UsageError(f"{repository} has no revision {self._revision}; remove --revision to use main") from exc
         except errors.GatedRepoError as exc:
             raise Refused(
                 f"{repository} asks for an agreement: accept it on {endpoint}, then run hf auth login"

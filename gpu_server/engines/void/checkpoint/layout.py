@@ -166,7 +166,7 @@ def read_json(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as exc:
         raise UnreadableFile(f"{path} is not JSON; download that file again") from exc
     if not isinstance(found, dict):
-        raise UnreadableFile(f"{path} holds no JSON object; download that file again")
+        raise UnreadableFile(f"{path} has no JSON object; download that file again")
     return found
 
 

@@ -155,7 +155,7 @@ def _base_patch_weight(layout: Layout) -> Tensor:
     for name, tensor in _tensors(layout.weight_files("transformer"), keep_mapped, only=PATCH_WEIGHT):
         if name == PATCH_WEIGHT:
             return tensor
-    raise UnreadableFile(f"{layout.part('transformer')} holds no {PATCH_WEIGHT}; run void-bridge models check")
+    raise UnreadableFile(f"{layout.part('transformer')} has no {PATCH_WEIGHT}; run void-bridge models check")
 
 
 def _empty(cls: type[Module], config: dict[str, Any]) -> Module:

@@ -131,7 +131,7 @@ def _tensor(name: str, entry: dict[str, Any], data_begin: int) -> TensorEntry:
     shape = entry["shape"]
     begin, end = entry["data_offsets"]
     if not all(type(value) is int and value >= 0 for value in (*shape, begin, end)):
-        raise ValueError(f"{name}: an offset or a size is no whole number of 0 or more")
+        raise ValueError(f"{name}: an offset or a size is not a whole number of 0 or more")
     bits = math.prod(shape) * _ITEM_BITS[entry["dtype"]]
     if bits != 8 * (end - begin):
         raise ValueError(f"{name}: {end - begin} bytes for shape {shape} of {entry['dtype']}")

@@ -59,7 +59,7 @@ def read_weights(files: Sequence[Path], index: Path | None = None) -> PartWeight
         twice = tensors.keys() & header.tensors.keys()
         if twice:
             raise UnreadableFile(
-                f"{name} holds {min(twice)}, which another shard holds, too; download the shards again"
+                f"{name} holds {min(twice)}, which another shard also holds; download the shards again"
             )
         tensors.update(header.tensors)
     if not tensors:

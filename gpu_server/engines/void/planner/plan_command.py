@@ -29,16 +29,24 @@ _WIDTH = 100
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of `plan`."""
-    parser.add_argument("folder", type=Path, nargs="?", metavar="DIR", help="models (default: the published sizes)")
+    parser.add_argument(
+        "folder",
+        type=Path,
+        nargs="?",
+        metavar="DIR",
+        help="models folder to plan for (default: weights of the published sizes)",
+    )
     device = parser.add_mutually_exclusive_group(required=True)
     device.add_argument("--vram", type=float, metavar="GIB", help="free memory of the GPU, in GiB")
     device.add_argument("--cpu", action="store_true", help="plan for a machine without a GPU")
     parser.add_argument("--host", type=float, metavar="GIB", help="free memory of the machine (with --cpu: this one's)")
-    parser.add_argument("--capability", default="8.9", metavar="X.Y", help="compute capability (default %(default)s)")
-    parser.add_argument("--canvas", default="672x384", metavar="WIDTHxHEIGHT", help="the frame (default %(default)s)")
-    parser.add_argument("--frames", type=int, default=85, help="frames of the shot (default %(default)s)")
-    parser.add_argument("--steps", type=int, default=30, help="denoising steps (default %(default)s)")
-    parser.add_argument("--passes", choices=("1", "2", "both"), default="both", help="(default %(default)s)")
+    parser.add_argument("--capability", default="8.9", metavar="X.Y", help="compute capability (default: %(default)s)")
+    parser.add_argument(
+        "--canvas", default="672x384", metavar="WIDTHxHEIGHT", help="size of the model's frame (default: %(default)s)"
+    )
+    parser.add_argument("--frames", type=int, default=85, help="frames of the shot (default: %(default)s)")
+    parser.add_argument("--steps", type=int, default=30, help="denoising steps (default: %(default)s)")
+    parser.add_argument("--passes", choices=("1", "2", "both"), default="both", help="(default: %(default)s)")
     parser.add_argument("--precision", default="auto", metavar="NAME", help=f"auto, {', '.join(PRECISIONS)}")
 
 

@@ -37,7 +37,7 @@ def keep_compiled_in(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as exc:
-        log.warning("what is compiled is not kept in %s: %s", folder, exc.strerror or exc)
+        log.warning("cannot keep compiled code in %s: %s", folder, exc.strerror or exc)
         return
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder)
     os.environ["TRITON_CACHE_DIR"] = str(folder / "triton")
