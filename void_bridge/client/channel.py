@@ -104,7 +104,7 @@ class Channel:
                 return _raise_if_error(envelope)
             if envelope.number == 0:
                 self._events.append(envelope)
-        raise NoServer(f"no answer from {self.endpoint.address} within {timeout_s:.0f} s; check that the server is running")
+        raise NoServer(f"no answer from {self.endpoint.address} within {timeout_s:.0f} s; check that it is running")
 
     def send(self, message: Message, buffers: Sequence[Any] = ()) -> int:
         """Send a message without waiting and return the number that its answer will carry."""

@@ -137,5 +137,5 @@ def _next(channel: Channel) -> Envelope:
     """Return the next message. Raises NoServer after a minute without one."""
     envelope = channel.receive(SILENCE_S)
     if envelope is None:
-        raise NoServer(f"no answer from {channel.endpoint.address} for {SILENCE_S:.0f} s; check that the server is running")
+        raise NoServer(f"no answer from {channel.endpoint.address} for {SILENCE_S:.0f} s; check that it is running")
     return envelope
