@@ -18,7 +18,7 @@ from void_bridge.cli.findings import Finding
 _LEAST_DRIVER = {11: 450, 12: 525, 13: 580}
 _BLACKWELL = (10, 0)
 _TURING = (7, 5)
-_INSTALL = "pip install 'void-bridge[void]'"
+_INSTALL = "install void-bridge[void]"
 
 
 @dataclass(frozen=True)

@@ -154,7 +154,7 @@ def _server_lines(build: PluginBuild) -> List[str]:
     assert build.installation
     lines = [f"it starts its server with {build.installation.executable}"]
     if sys.version_info < (3, 11) or not find_spec("OpenEXR"):
-        lines.append("which cannot run a server: that needs Python 3.11 or later and pip install 'void-bridge[server]'")
+        lines.append("which cannot run a server: that needs Python 3.11 or later and void-bridge[server]")
     return lines
 
 

@@ -123,7 +123,7 @@ def test_missing_packages_are_named(monkeypatch):
     monkeypatch.setattr(python, "_SERVER", lacking)
     finding = found(python.python_findings(), "server")
     assert (finding.state, finding.detail) == ("note", "missing no-such-package")
-    assert finding.fix == "pip install 'void-bridge[server]'"
+    assert finding.fix == "install void-bridge[server]"
 
 
 BROKEN = "raise ImportError('libGL.so.1: cannot open shared object file: No such file or directory')"

@@ -276,7 +276,7 @@ def test_a_torch_that_this_process_has_imported_is_not_asked(machine, monkeypatc
 def test_a_gpu_without_torch_is_noted(machine):
     machine.smi(ADA)
     finding = found("torch")
-    assert finding.state == "note" and finding.fix == "pip install 'void-bridge[void]'"
+    assert finding.state == "note" and finding.fix == "install void-bridge[void]"
 
 
 def test_a_torch_without_its_version_file_is_bad(machine):

@@ -31,7 +31,7 @@ class VoidEngine(Engine):
     def missing(self, models: Path, job: Job | None = None) -> str:
         """Return what the engine lacks on this machine; see `Engine.missing`."""
         if absent := super().missing(models, job):
-            return f"{absent}; run pip install 'void-bridge[void]'"
+            return f"{absent}; install void-bridge[void]"
         if job is None and not visible_gpus():
             return "a GPU"
         return readiness_problem(models, (1, 2) if job and job.passes == "2" else (1,))

@@ -92,4 +92,4 @@ def _import_fix(exc: Exception) -> str:
     missing = (getattr(exc, "name", None) or "void_bridge").partition(".")[0]
     if missing in ("void_bridge", "gpu_server", "host_plugins"):
         return "install void-bridge again"
-    return "on a client, nothing; a server needs Python 3.11 or later and pip install 'void-bridge[server]'"
+    return "on a client, nothing; a server needs Python 3.11 or later and void-bridge[server]"

@@ -33,7 +33,7 @@ def _executable(path: str) -> Finding:
 def _memory() -> Finding:
     """Return whether the free memory is enough for UHD."""
     if not find_spec("psutil"):
-        return Finding("memory", "note", "unknown without psutil", "pip install 'void-bridge[server]'")
+        return Finding("memory", "note", "unknown without psutil", "install void-bridge[server]")
     import psutil  # type: ignore[import-untyped]
 
     memory = psutil.virtual_memory()
@@ -47,7 +47,7 @@ def _memory() -> Finding:
 def colour_findings(config: Config) -> Iterator[Finding]:
     """Yield the OCIO config and working space, or the reason that there is none."""
     if not find_spec("PyOpenColorIO"):
-        yield Finding("colour", "note", "OpenColorIO is not installed", "pip install 'void-bridge[server]'")
+        yield Finding("colour", "note", "OpenColorIO is not installed", "install void-bridge[server]")
         return
     from void_bridge.pixels.colour import explain_colour
 

@@ -75,7 +75,7 @@ def _packages(name: str, packages: Sequence[Package], requirement: str, missing_
     """
     missing = [package for module, package in packages if not find_spec(module)]
     if missing:
-        return Finding(name, missing_state, f"missing {', '.join(missing)}", f"pip install '{requirement}'")
+        return Finding(name, missing_state, f"missing {', '.join(missing)}", f"install {requirement}")
     broken, why = _find_broken([module for module, _ in packages])
     if broken:
         package = dict(packages)[broken]
