@@ -181,6 +181,16 @@ def test_the_artist_can_render_by_hand_where_render_does_nothing(shot):
     assert_restored(shot)
 
 
+def test_a_canvas_in_the_old_order_is_printed(shot):
+    shot.comp.on_render = lambda frames: None
+    run_script(shot, submission(canvas="384x672"), {})
+    note = "VOID Remove: canvas: read 384x672 in the old order, height x width; write 672x384"
+    assert note in shot.lua.printed
+    run_script(shot, {"action": "Cancel the submission"})
+    run_script(shot, submission(canvas="768x448"), {})
+    assert sum("old order" in line for line in shot.lua.printed) == 1
+
+
 def test_giving_up_leaves_nothing(shot):
     shot.comp.on_render = lambda frames: None
     run_script(shot, submission(), {})

@@ -271,6 +271,14 @@ local function input_error(job)
   return nil
 end
 
+-- Prints how a canvas in the old order, HEIGHTxWIDTH, is read.
+local function print_canvas_note(canvas)
+  local height, width = (canvas or ""):match("^%s*(%d+)x(%d+)h?%s*$")
+  if height and tonumber(height) < tonumber(width) then
+    print(TITLE .. ": canvas: read " .. canvas .. " in the old order, height x width; write " .. width .. "x" .. height)
+  end
+end
+
 -- Returns the patterns of the sequences to render by role.
 local function export_patterns(exports, job)
   local found = { plate = exports .. "/plate.####.exr" }
@@ -473,6 +481,7 @@ local function submit()
   if not job then return end
   local problem = input_error(job)
   if problem then return show_message(problem) end
+  print_canvas_note(job.words.canvas)
   local stem = ((comp:GetAttrs().COMPS_Name or "comp"):gsub("%.comp$", "") .. "_" .. job.plate):gsub("[^%w_.-]+", "_")
   local name = new_version(job.folder, stem)
   local exports = job.folder .. "/exports/" .. name
