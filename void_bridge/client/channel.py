@@ -143,7 +143,8 @@ class Channel:
                 f"the server at {self.endpoint.address} does not know this user's key; "
                 "send the .key file next to client.key_secret to the server's administrator"
             )
-        raise NoServer(f"the connection to {self.endpoint.address} broke; check that the server is running")
+        hint = "" if self.endpoint.pid else ", and that server.key in the key folder is its key"
+        raise NoServer(f"the connection to {self.endpoint.address} broke; check that the server is running{hint}")
 
     def close(self) -> None:
         """Close the socket."""
