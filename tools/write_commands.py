@@ -8,6 +8,7 @@ from itertools import groupby
 
 from tools.page import NOTE, REFERENCE, table
 from tools.write_errors import EXIT_CODES
+from void_bridge.cli.command import short_usage, value_name
 from void_bridge.cli.main import GROUP, command_parser
 from void_bridge.entry_points import find_entry_points
 
@@ -54,23 +55,12 @@ def _sections(parser: argparse.ArgumentParser, heading: str, help: str) -> Itera
     yield f"{parser.description or _sentence(help)}\n"
     actions = list(_commands(parser))
     if not actions:
-        yield f"\n```text\n{_usage(parser)}\n```\n"
+        yield f"\n```text\n{short_usage(parser)}\n```\n"
     yield from _epilog(parser.epilog or "")
     if not actions:
         yield from _groups(parser)
     for name, text, action in actions:
         yield from _sections(action, f"\n### {parser.prog.removeprefix('void-bridge ')} {name}\n", text)
-
-
-def _usage(parser: argparse.ArgumentParser) -> str:
-    """Return a command's usage: its arguments, the options that it requires, and a word for the others."""
-    words = [parser.prog]
-    for action in _arguments(parser):
-        if action.option_strings and action.required:
-            words.append(f"{action.option_strings[-1]} {_value(action)}")
-        elif not action.option_strings:
-            words.append(f"[{_value(action)}]" if action.nargs in ("?", "*") else _value(action))
-    return " ".join([*words, "[OPTIONS]"])
 
 
 def _groups(parser: argparse.ArgumentParser) -> Iterator[str]:
@@ -96,16 +86,9 @@ def _epilog(text: str) -> Iterator[str]:
 def _name(action: argparse.Action) -> str:
     """Return an argument, or an option in all its spellings with its value."""
     if not action.option_strings:
-        return f"`{_value(action)}`"
-    value = "" if action.nargs == 0 else f" {_value(action)}"
+        return f"`{value_name(action)}`"
+    value = "" if action.nargs == 0 else f" {value_name(action)}"
     return ", ".join(f"`{text}{value}`" for text in action.option_strings)
-
-
-def _value(action: argparse.Action) -> str:
-    """Return the placeholder of an argument's value."""
-    name = action.metavar or ("|".join(map(str, action.choices)) if action.choices else action.dest.upper())
-    text = name if isinstance(name, str) else " ".join(name)
-    return f"{text} ..." if action.nargs in ("*", "+") else text
 
 
 def _help(parser: argparse.ArgumentParser, action: argparse.Action) -> str:

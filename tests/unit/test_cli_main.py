@@ -105,9 +105,12 @@ def test_every_option_has_a_help_without_a_full_stop():
     assert all(action.help for parser in parsers.values() for action in parser._actions if action.option_strings)
 
 
-def test_a_help_shows_its_examples(capsys):
+def test_a_help_shows_a_short_usage_and_examples(capsys):
     assert main(["compare", "--help"]) == 0
     shown = capsys.readouterr().out
+    assert shown.startswith(
+        "usage: void-bridge compare JOB --output MOVIE [OPTIONS]\n\nWrite a movie of a job's frames"
+    )
     assert shown.endswith("\n  void-bridge compare demo_out/clean/job.json -o before_after.mp4\n")
     assert "Examples (after void-bridge demo --out demo_out):" in shown
 

@@ -24,6 +24,11 @@ class Parser(argparse.ArgumentParser):
             self.error(f"unknown option {unknown}{nearest(unknown, self._option_string_actions)}")
         return found, rest
 
+    def format_help(self) -> str:
+        """Return the help, with a usage of one line: the groups below it list the options."""
+        self.usage = short_usage(self)
+        return super().format_help()
+
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         """Raise argparse.ArgumentError for a value that is not a choice, with the nearest choices."""
         if action.choices is not None and value not in action.choices:
@@ -53,6 +58,26 @@ class Command:
     configure: Callable[[argparse.ArgumentParser], None]
     run: Callable[[argparse.Namespace], int]
     examples: str = ""
+
+
+def short_usage(parser: argparse.ArgumentParser) -> str:
+    """Return a command's usage: its arguments, the options that it requires, and a word for the others."""
+    words = [parser.prog]
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            words.append(str(action.metavar))
+        elif action.option_strings and action.required:
+            words += [action.option_strings[-1], value_name(action)]
+        elif not action.option_strings and action.help != argparse.SUPPRESS:
+            words.append(f"[{value_name(action)}]" if action.nargs in ("?", "*") else value_name(action))
+    return " ".join([*words, "[OPTIONS]"])
+
+
+def value_name(action: argparse.Action) -> str:
+    """Return the placeholder of an argument's value."""
+    name = action.metavar or ("|".join(map(str, action.choices)) if action.choices else action.dest.upper())
+    text = name if isinstance(name, str) else " ".join(name)
+    return f"{text} ..." if action.nargs in ("*", "+") else text
 
 
 def add_json_option(parser: argparse._ActionsContainer) -> None:
