@@ -103,7 +103,9 @@ def check_config(colour: Colour, roots: Sequence[str] = ()) -> None:
             f"got OCIO config {colour.config} without its hash, outside the folders that this server may read"
         )
     if not stat.S_ISREG(facts.st_mode) or facts.st_size > _CONFIG_BYTES_MAX:
-        raise ColourError(f"{colour.config} is no OCIO config: it is not a file of up to {_CONFIG_BYTES_MAX >> 20} MB")
+        raise ColourError(
+            f"{colour.config} is not an OCIO config: expected a file of up to {_CONFIG_BYTES_MAX >> 20} MB"
+        )
 
 
 def _real(path: str) -> str:

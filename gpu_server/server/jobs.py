@@ -253,7 +253,7 @@ class JobTable:
             UnknownJob: there is none with this id.
         """
         if job_id not in self._records:
-            raise UnknownJob(f"this server knows no job {job_id[:80]!r}; void-bridge jobs lists those it has")
+            raise UnknownJob(f"this server knows no job {job_id[:80]!r}; void-bridge jobs lists its jobs")
         return self._records[job_id]
 
     def in_state(self, *states: JobState) -> list[JobRecord]:
@@ -282,8 +282,8 @@ def check_output_free(output: str, others: Iterable[JobRecord]) -> None:
     for other in others:
         if _normalized(other.job.output) == _normalized(output):
             raise Refused(
-                f"job {other.id} is {other.state} and writes to {output} too; "
-                f"choose another output, or wait for it or cancel it: void-bridge cancel {other.id}"
+                f"job {other.id} is {other.state} and also writes to {output}; "
+                f"choose another output, wait for it, or cancel it: void-bridge cancel {other.id}"
             )
 
 

@@ -94,4 +94,4 @@ def named_error(exc: Exception, job_id: str = "") -> VoidBridgeError:
     if isinstance(exc, VoidBridgeError):
         return exc
     log.error("unexpected", exc_info=exc, extra=of_job(job_id))
-    return InternalError(f"the server failed: {type(exc).__name__}: {exc}; see its log")
+    return InternalError(f"the server failed: {type(exc).__name__}: {exc}; look at its log")

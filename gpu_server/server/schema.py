@@ -102,7 +102,7 @@ def journal_error(exc: Exception, path: Path) -> VoidBridgeError:
         return exc
     if isinstance(exc, OSError):
         return DiskFull(f"cannot write to the server's spool: {exc}; free some space there and submit again")
-    return disk_error(exc, path) or InternalError(f"cannot write the server's journal: {exc}; see its log")
+    return disk_error(exc, path) or InternalError(f"cannot write the server's journal: {exc}; look at its log")
 
 
 def _has_room(folder: Path) -> bool:

@@ -83,7 +83,7 @@ class Controller:
 
     def submit(self, order: Order) -> JobState:
         """Send a job to a server and return its first state, for the host to remember."""
-        assert order.settings.where != "farm", "submit_to_farm takes those"
+        assert order.settings.where != "farm", "submit_to_farm takes farm orders"
         server = order.settings.address if order.settings.where == "server" else ""
         job = order.job
         notes = settings_notes(order.settings)

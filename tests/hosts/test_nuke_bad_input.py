@@ -148,11 +148,11 @@ def test_a_missing_server_fails_the_job(comp):
 
 
 def test_a_job_that_fails_at_the_server_shows_its_error(comp):
-    script(comp, fail=["colour", "got working space ARRI, which is not in the config"])
+    script(comp, fail=["colour", "got colour space ARRI, which is not in the config"])
     with running(settings(comp.folder, roots=("/",))):
         comp.press("submit")
         comp.fake.pump(lambda: "failed" in comp.node["label"].value(), WAIT_S)
-    assert "got working space ARRI" in comp.status()
+    assert "got colour space ARRI" in comp.status()
     assert comp.node["tile_color"].value() == 0xA33A2FFF
 
 

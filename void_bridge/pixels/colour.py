@@ -70,7 +70,7 @@ def explain_colour(
     wanted, space_origin = _wanted_space(loaded, space, header or {}, name)
     colour = Colour(_linear_space(loaded, wanted, name), name, config_hash)
     check_colour(colour)
-    return colour, f"working space {colour.space} ({space_origin}) of {name} ({config_origin})"
+    return colour, f"colour space {colour.space} ({space_origin}) of {name} ({config_origin})"
 
 
 def check_colour(colour: Colour) -> None:
@@ -246,8 +246,8 @@ def _linear_space(config: ocio.Config, wanted: str, config_name: str) -> str:
         known = [known for space in config.getColorSpaces() for known in (space.getName(), *space.getAliases())]
         known += [role for role, _ in config.getRoles()]
         hint = nearest(wanted, known) or f"; known are {', '.join(config.getColorSpaceNames())}"
-        raise ColourError(f"got working space {wanted!r}, which is not in {config_name}{hint}")
+        raise ColourError(f"got colour space {wanted!r}, which is not in {config_name}{hint}")
     if not config.isColorSpaceLinear(name, ocio.REFERENCE_SPACE_SCENE):
         linear = [n for n in config.getColorSpaceNames() if config.isColorSpaceLinear(n, ocio.REFERENCE_SPACE_SCENE)]
-        raise ColourError(f"got working space {name!r}, which is not scene-linear; expected one of {', '.join(linear)}")
+        raise ColourError(f"got colour space {name!r}, which is not scene-linear; expected one of {', '.join(linear)}")
     return name
