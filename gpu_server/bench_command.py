@@ -109,8 +109,11 @@ def _loop(folder: Path, options: argparse.Namespace) -> Iterator[str]:
         job = benchmark_job(plate, SHORT_FRAMES, folder / "pinged", engine="passthrough", feather=0)
         measurement = measure_loop(server, job)
         answers = np.array(measurement.answers_s) * 1000
-    yield "## The loop around an engine that changes nothing\n"
-    yield f"3840x2160 half RGBA with grain, ZIP, {SHORT_FRAMES} frames, {available_cores()} threads, {pairs} pairs.\n"
+    yield "## EXR loop\n"
+    yield (
+        f"Jobs with an engine that changes nothing: 3840x2160 half RGBA with grain, ZIP, {SHORT_FRAMES} frames,"
+        f" {available_cores()} threads, {pairs} pairs.\n"
+    )
     yield "| measurement | result | required |\n|---|---|---|"
     yield f"| wall time, relative to decoding and encoding with OpenEXR alone | {_ratio(measured)} | at most 1.25 x |"
     yield (
@@ -144,7 +147,7 @@ def _memory(folder: Path, _: argparse.Namespace) -> Iterator[str]:
 
 def _propagate(_: Path, __: argparse.Namespace) -> Iterator[str]:
     """Yield the section about the propagate engine."""
-    yield "## The propagate engine\n"
+    yield "## Propagate engine\n"
     yield (
         "960x540, 24 frames with grain and known background; PSNR of display-encoded values inside the matte against"
         " the clean background; grain and flicker inside the matte, relative to outside.\n"
@@ -188,7 +191,7 @@ def _morph(_: Path, __: argparse.Namespace) -> Iterator[str]:
     """Yield the section about the morph check."""
     from gpu_server.benchmarks.void.morph_check import measure
 
-    yield "## The morph check\n"
+    yield "## Morph check\n"
     yield "Generated clips, textures and objects drawn at random; area under the ROC curve. Required: 0.95 over all.\n"
     yield from (f"- {line}" for line in measure().lines())
 

@@ -61,7 +61,7 @@ def void_lines(folder: Path, options: argparse.Namespace) -> Iterator[str]:
     """
     device = this_device()
     on_gpu = device.type == "cuda"
-    yield "## The VOID engine"
+    yield "## Void engine"
     models, weights = _models(folder, options, on_gpu)
     problem = readiness_problem(models, (1,))
     if problem and options.models:
@@ -71,7 +71,7 @@ def void_lines(folder: Path, options: argparse.Namespace) -> Iterator[str]:
     else:
         canvas, frames = run_size(options, on_gpu)
         run = BenchmarkRun(models, canvas, frames, device, (HD, UHD) if on_gpu else (SMALL,), 30 if on_gpu else 4)
-        yield f"\n### The model alone, {weights}"
+        yield f"\n### Model only, {weights}"
         yield from model_lines(models, canvas, frames, device)
         yield from _job_lines(run, folder)
     if not on_gpu:
