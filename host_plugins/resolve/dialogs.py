@@ -175,7 +175,7 @@ def controls(comp: Composition, state: DialogState, messages: str, specs: Tuple[
         label = f"invert {role}"
         found.append({1: f"invert_{role}", 2: "Checkbox", "Name": label, "Default": is_inverted})
     found += [control(spec, state.settings[spec.name]) for spec in specs]
-    found.append(dropdown("depth", "written as", list(DEPTHS), DEPTHS.index(state.depth)))
+    found.append(dropdown("depth", "plate bit depth", list(DEPTHS), DEPTHS.index(state.depth)))
     return numbered(found)
 
 

@@ -63,8 +63,8 @@ def _page(ui: UIManager, page: Page) -> List[Element]:
             rows.append(_heading(ui, group))
         rows.append(_row(ui, spec))
         if spec.name == "folder":
-            options = {"ID": "depth", "ToolTip": "Pixel type of the plate's EXR files: half or float.", "Weight": 1}
-            rows.append(_labelled(ui, "written as", ui.ComboBox(options)))
+            options = {"ID": "depth", "ToolTip": "Bit depth of the plate's EXR files: half or float.", "Weight": 1}
+            rows.append(_labelled(ui, "plate bit depth", ui.ComboBox(options)))
         if spec.name == "prompt":
             rows.append(ui.Label({"ID": "prompt_hint", "Text": "", "Weight": 0}))
     buttons = [button for button in BUTTONS if button.page == page]

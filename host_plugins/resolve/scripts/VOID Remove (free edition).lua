@@ -237,7 +237,7 @@ local function ask_job()
     text("first", "first frame", tostring(math.floor(attrs.COMPN_RenderStart))),
     text("last", "last frame", tostring(math.floor(attrs.COMPN_RenderEnd))),
     { "folder", Name = "output folder", "PathBrowse", Default = saved and saved .. "/void" or "" },
-    { "float", Name = "written as float", "Checkbox", Default = 0 },
+    { "float", Name = "write the plate as 32-bit float", "Checkbox", Default = 0 },
     { "wait", Name = "wait for the result", "Checkbox", Default = 1 },
   }
   for _, option in ipairs(OPTIONS) do add_controls(controls, option) end
