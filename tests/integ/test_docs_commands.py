@@ -81,10 +81,9 @@ def environment(tmp_path_factory):
     folder = tmp_path_factory.mktemp("server")
     home = folder / "home"
     home.mkdir()
-    own = {"keys": folder / "keys", "idle_exit_s": 0.0}
     clean = {key: value for key, value in os.environ.items() if not key.startswith(("VOID_BRIDGE_", "OCIO"))}
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    with private_server(folder / "server", **own) as server:
+    with private_server(folder / "server", keys=folder / "keys") as server:
         yield {
             **clean,
             **{key: value for key, value in child_environment(server.config).items() if key.startswith("VOID_BRIDGE_")},
