@@ -164,7 +164,7 @@ def test_a_comment_cannot_add_keys(tmp_path):
 
 
 def test_what_deadline_cannot_pass_on_is_refused(tmp_path):
-    with pytest.raises(UsageError, match="without quotes"):
+    with pytest.raises(UsageError, match="cannot pass on quotes"):
         submit(farm_bundle(tmp_path / 'the "best" shots'))
     with pytest.raises(UsageError, match="Pool"):
         submit(farm_bundle(tmp_path / "b"), FarmOptions(pool="a\nb"))

@@ -88,7 +88,7 @@ def test_the_clients_own_queue_is_used_where_none_is_named(client, tmp_path):
             ("Job submission canceled (settings.auto_accept enabled and there were unknown paths).\n", 1),
             "unknown paths",
         ),
-        (("Submitting to Queue: Renders\n", 0), "named no job"),
+        (("Submitting to Queue: Renders\n", 0), "returned no job id"),
     ],
 )
 def test_a_client_that_takes_no_job_is_a_server_error(client, tmp_path, answer, words):

@@ -244,7 +244,7 @@ def test_a_manifest_that_names_files_elsewhere_is_refused(folder, name, where):
     path = folder / FILE_NAME
     path.write_text(json.dumps({**json.loads(path.read_text()), where: {name: ""}}))
     for call in (remove_folder, check_owner):
-        with pytest.raises(OutputError, match="lies elsewhere"):
+        with pytest.raises(OutputError, match="is outside that folder"):
             call(folder)
     assert content(folder) == OLD
 
