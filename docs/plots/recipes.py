@@ -153,8 +153,8 @@ def draw_holding() -> None:
     """Draw the recipe of a person who holds something."""
     page, lefts, tops = two_rows(
         ["start · 1001", "moving · 1008", "landed, and after · 1020"],
-        "the plate with its mattes: the person holds the guitar all the time; the white line is where it ought to be",
-        "what you ask the void engine for (a drawing, not a result): nobody holds the guitar, so it falls",
+        "the plate with its mattes: the white outline is the guitar without the person",
+        "the result to expect from the void engine (a drawing, not a result): without the person, the guitar falls",
     )
     upper, lower = [], []
     for left, x, at in zip(lefts, (66, 68, 65), ((65, 52, -18), (70, 66, 16), (70, 82, -3)), strict=True):
@@ -208,7 +208,7 @@ def draw_shadow() -> None:
     page, lefts, tops = two_rows(
         ["start · 1001", "moving · 1020", "after · 1044, the person has left"],
         "the plate with its mattes",
-        "where the pixels of a result come from (a drawing, not a result)",
+        "sources of a result's pixels (a drawing, not a result)",
     )
     upper, lower = [], []
     for left, x in zip(lefts, (104, 50, -15), strict=True):
@@ -219,11 +219,11 @@ def draw_shadow() -> None:
     callout(upper[0], "the shadow,\nto the edge\nof the frame", (133, 38), (140, 81))
     callout(upper[0], "the reflection", (72, 90), (99, 84))
     callout(upper[1], "no gap at the feet:\nthe mattes overlap", (116, 40), (58, 65))
-    callout(upper[2], "the person is gone,\nthe shadow is not: go on drawing", (94, 92), (20, 82))
+    callout(upper[2], "the person is gone,\nthe shadow is not: keep drawing", (94, 92), (20, 82))
     callout(lower[0], "behind the person:\nthe model's pixels", (56, 46), (101, 40))
-    callout(lower[1], "under the shadow:\nyour plate, relit", (122, 40), (82, 80))
-    callout(lower[2], "drawn, but nothing changed there:\nyour plate, bit for bit", (94, 92), (36, 88.5))
-    page.legend([*LEGEND[:3], ("the model's pixels", MODEL), ("your plate, relit", RELIT)], LEFT, page.height - 32)
+    callout(lower[1], "under the shadow:\nthe plate, brightened", (122, 40), (82, 80))
+    callout(lower[2], "drawn, but nothing changed there:\nthe plate, bit-identical", (94, 92), (36, 88.5))
+    page.legend([*LEGEND[:3], ("the model's pixels", MODEL), ("the plate, brightened", RELIT)], LEFT, page.height - 32)
     page.save("recipe_shadow.png")
 
 
@@ -283,7 +283,7 @@ def draw_passer_by() -> None:
         upper.append(page.panel(blend(preview, WHITE, rim(matte(*free), 0.6), 1), left, tops[0], PANEL))
         hole = generous(np.maximum(body, drawn), 2)
         lower.append(page.panel(blend(street(), WHITE, rim(hole), 1), left, tops[1], PANEL))
-    callout(upper[0], "roto to the pixel, then dilate:\nthe white line is what may change", (104, 12), (47, 40))
+    callout(upper[0], "roto to the pixel, then dilate:\nthe white line is the paste matte", (104, 12), (47, 40))
     callout(upper[0], "the shadow at the feet:\naffected", (104, 89), (56, 88))
     callout(upper[1], "1014 sees\nthe door", (66, 44))
     callout(upper[2], "1026 sees\nthe poster", (63, 44))
@@ -308,9 +308,9 @@ def draw_mattes() -> None:
     plate = blend(plate, FRONT, front, 1)
     remove, affected = holding_remove(STANDS), holding_affected()
     panels = (
-        ("remove", "the thing itself, to the pixel", (remove, None, None)),
-        ("affected", "where things start, move and land", (None, affected, None)),
-        ("keep", "who stands in front: wins over both", (None, None, front)),
+        ("remove", "the object, to the pixel", (remove, None, None)),
+        ("affected", "shadows, reflections, falling things", (None, affected, None)),
+        ("keep", "a foreground that must not change", (None, None, front)),
         ("together", "as Preview quadmask shows them", (remove, affected, front)),
     )
     size, gap = 334, 8
