@@ -41,7 +41,7 @@ from void_bridge.pixels.mattes import Plane
 PAGE, PANEL, GAP, LEFT = 1400, 446, 11, 20
 BODY, SLEEVE, FRONT = (150, 162, 182), (178, 188, 204), (186, 178, 190)
 WHITE = (255, 255, 255)
-MAY_CHANGE = ("may change", WHITE)
+MAY_CHANGE = ("paste matte", WHITE)
 
 
 def columns() -> list[int]:
