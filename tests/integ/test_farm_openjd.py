@@ -172,7 +172,7 @@ def test_a_server_that_dies_fails_its_task_and_leaves_nothing(farm, tmp_path, lo
     state = json.loads((out / "farm/1001-1024.json").read_text())
     assert state["state"] == "failed"
     assert "the session's server has ended" in state["line"]
-    assert "had ended" in ran.said, "the session tells the server's last words"
+    assert "had already ended" in ran.said, "the session tells the server's last words"
     kept = digests(out)
     ran = farm.run(*long_shot)
     assert ran.code == 0, ran.said
