@@ -28,7 +28,7 @@ from gpu_server.server.security import ClientAuthenticator, make_keys
 from gpu_server.server.server_status import StatusCollector
 from gpu_server.server.service import JobService
 from gpu_server.server.settings import ServerSettings, split_bind
-from gpu_server.server.sockets import Clients, Listener
+from gpu_server.server.sockets import Clients, Listener, RouterLoop
 from gpu_server.server.spool import Spool
 from gpu_server.server.watchers import Watchers
 from gpu_server.server.worker_process import WorkerProcess
@@ -77,6 +77,7 @@ class Server:
     def __init__(self, settings: ServerSettings) -> None:
         self.settings = settings
         self._stop_reasons: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._connection_paths: tuple[Path, ...] = ()
         self._keys = make_keys(settings)
         with ExitStack() as opened:
             self._build(opened)
@@ -256,14 +257,13 @@ class Server:
             remove_connection(path, self._connection)
         if self._metrics:
             self._metrics.stop()
-        self._end_workers(patience_s)
-        for loop in (self._data, self._control):
-            loop.stop()
-            loop.join()
+        if self._control.is_alive():
+            self._end_workers(patience_s)
+        for thread in (self._data, self._control):
+            _end(thread)
         self._pool.shutdown()
         self._client_disks.shutdown()
-        self._writer.stop()
-        self._writer.join()
+        _end(self._writer)
         self._opened.close()
 
     def _end_workers(self, patience_s: float) -> None:
@@ -281,6 +281,13 @@ class Server:
                 if not process.join(max(0.0, deadline - time.monotonic())):
                     process.kill()
                     process.join(patience_s)
+
+
+def _end(thread: RouterLoop | JournalThread) -> None:
+    """End a thread, unless it never ran."""
+    if thread.ident is not None:
+        thread.stop()
+        thread.join()
 
 
 def _metrics_port(settings: ServerSettings) -> MetricsPort | None:

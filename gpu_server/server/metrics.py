@@ -180,16 +180,30 @@ class MetricsPort(ThreadingMixIn, WSGIServer):
         """Return whether another connection may be served now."""
         return self._free.acquire(blocking=False)
 
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Serve a connection on a thread of its own."""
+        try:
+            super().process_request(request, client_address)
+        except BaseException:  # the thread cannot start
+            self._free.release()
+            raise
+
     def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """Serve a connection, and shut it when its time is over, however steadily its client trickles."""
-        timer = threading.Timer(_CONNECTION_S, _shut, [request])
-        timer.daemon = True
-        timer.start()
+        """Serve a connection, then let another one in."""
         try:
             super().process_request_thread(request, client_address)
         finally:
-            timer.cancel()
             self._free.release()
+
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        """Answer a connection, and shut it when its time is over, however steadily its client trickles."""
+        timer = threading.Timer(_CONNECTION_S, _shut, [request])
+        timer.daemon = True
+        try:
+            timer.start()
+            super().finish_request(request, client_address)
+        finally:
+            timer.cancel()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Log why a connection ended early."""

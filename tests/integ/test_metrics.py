@@ -7,7 +7,7 @@ import os
 import re
 import socket
 import threading
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import psutil
 import pytest
@@ -228,6 +228,25 @@ def test_a_connection_that_trickles_is_shut(served, port, monkeypatch):
     with socket.create_connection(("127.0.0.1", port), timeout=20) as slow:
         slow.sendall(b"GET /metrics HTTP/1.1\r\n")
         assert slow.recv(1) == b""
+
+
+@pytest.mark.parametrize("thread", ["Thread-", "timer"])
+def test_threads_that_cannot_start_do_not_use_up_the_connections(served, port, monkeypatch, thread):
+    start = threading.Thread.start
+
+    def refuse_some(self):
+        if thread == "timer" if isinstance(self, threading.Timer) else self.name.startswith(thread):
+            raise RuntimeError("can't start new thread")
+        start(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse_some)
+        for _ in range(metrics.CONNECTIONS_MAX + 1):
+            with socket.create_connection(("127.0.0.1", port), timeout=20) as refused:
+                refused.sendall(b"GET /metrics HTTP/1.1\r\n")
+                with suppress(ConnectionResetError):
+                    assert refused.recv(1) == b""
+    assert eventually(lambda: answered(port))[0] == 200
 
 
 def test_a_server_that_does_not_answer_in_time_gives_503(served, port, monkeypatch):

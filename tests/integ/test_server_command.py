@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from tests.support.live_server import DEADLINE_S, REPOSITORY, eventually
+from gpu_server.server.app import Server
+from tests.support.live_server import DEADLINE_S, REPOSITORY, eventually, running, settings
 from void_bridge.connection import connection_path, read_connection
 
 
@@ -66,6 +67,13 @@ def test_an_open_address_without_keys_says_so_and_ends(start, tmp_path):
     _, said = process.communicate(timeout=DEADLINE_S)
     assert process.returncode == 1 and "keys new" in said
     assert not (tmp_path / "run").exists()
+
+
+def test_a_server_that_never_started_can_be_stopped(tmp_path):
+    Server(settings(tmp_path)).stop()
+    with running(settings(tmp_path)) as server:  # it has let its spool go
+        pass
+    server.stop()
 
 
 def test_the_server_needs_no_arrays_and_no_torch():
