@@ -36,7 +36,7 @@ class LineFarm:
             files.append(str(path))
         return FarmReceipt(str(bundle.folder), f"run the lines of {' and then of '.join(files)}", files=tuple(files))
 
-    def lacks(self) -> str:
+    def missing_requirements(self) -> str:
         """Return an empty string: this farm needs nothing on the machine that submits."""
         return ""
 

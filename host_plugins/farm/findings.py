@@ -35,8 +35,8 @@ def _farm(name: str) -> Finding:
         return Finding("farm", "ok", "no farm is configured; choose one with void-bridge farm submit --to")
     try:
         farm = farm_of(name)
-        lacks = getattr(farm, "lacks", None)
-        problem = str(lacks()) if callable(lacks) else ""
+        missing_requirements = getattr(farm, "missing_requirements", None)
+        problem = str(missing_requirements()) if callable(missing_requirements) else ""
     except UsageError as exc:
         return Finding("farm", "bad", exc.message, "correct farm; void-bridge config show prints it")
     except VoidBridgeError as exc:

@@ -144,7 +144,7 @@ def submitter(settings: FarmSettings, comp: Optional[CompRender] = None) -> ToFa
     return to_farm
 
 
-def news(folder: Path) -> FarmJobStatus:
+def farm_status(folder: Path) -> FarmJobStatus:
     """Return the status of a farm job, as its tasks have written it beside their frames."""
     submission = read_submission(folder)
     if submission is None:

@@ -123,19 +123,19 @@ def from_sticky_text(text: str, config: Config) -> FarmSettings:
     """Return settings from the text of a sticky file; missing or invalid values take their defaults."""
     try:
         kept = json.loads(text or "{}")
-        return with_sound(farm_settings_from({}, config), kept, config)
+        return with_valid_values(farm_settings_from({}, config), kept, config)
     except (ValueError, AttributeError):
         return farm_settings_from({}, config)
 
 
-def with_sound(settings: FarmSettings, values: Mapping[str, object], config: Config) -> FarmSettings:
+def with_valid_values(settings: FarmSettings, values: Mapping[str, object], config: Config) -> FarmSettings:
     """Return `settings` with the valid ones of `values`, for a dialog that is shown again."""
     for name, value in values.items():
         try:
-            sound = getattr(farm_settings_from({name: value}, config), name)
+            valid = getattr(farm_settings_from({name: value}, config), name)
         except UsageError:
             continue
-        settings = dataclasses.replace(settings, **{name: sound})
+        settings = dataclasses.replace(settings, **{name: valid})
     return settings
 
 

@@ -30,7 +30,7 @@ def run_status(arguments: argparse.Namespace) -> int:
     """Print the status of a farm job."""
     found = list(_found(Path(arguments.job)))
     submission = found[0][0]
-    farm_says = _asked(submission)
+    farm_says = _status_at_farm(submission)
     tasks = tuple(task for _, tasks in found for task in tasks)
     shots = [{"shot": each.shot, "tasks": to_plain(tasks)} for each, tasks in found]
     arguments.outcome.set_without_job(farm=submission.farm, farm_job=submission.id, farm_says=farm_says, shots=shots)
@@ -72,7 +72,7 @@ def _folders(path: Path) -> List[Path]:
     return [path.absolute().parent]
 
 
-def _asked(submission: SubmissionRecord) -> str:
+def _status_at_farm(submission: SubmissionRecord) -> str:
     """Return the farm's own status of a job, or why the farm cannot be asked."""
     try:
         return farm_of(submission.farm).status(submission.id) if submission.id else ""

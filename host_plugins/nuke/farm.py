@@ -26,7 +26,7 @@ from host_plugins.farm.settings import (
     farm_settings_from,
     farm_specs,
     read_sticky,
-    with_sound,
+    with_valid_values,
     write_sticky,
 )
 from host_plugins.nuke.freshness import update_freshness
@@ -92,7 +92,7 @@ def ask(initial: FarmSettings, config: Config) -> Optional[FarmSettings]:
             return farm_settings_from(values, config)
         except UsageError as exc:
             nuke.message(artist_message(exc))
-            initial = with_sound(initial, values, config)
+            initial = with_valid_values(initial, values, config)
 
 
 def nodes_of(node: nuke.Node, settings: FarmSettings) -> Tuple[nuke.Node, ...]:

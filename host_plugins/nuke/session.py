@@ -18,7 +18,7 @@ from host_plugins.control.error_messages import artist_message
 from host_plugins.control.job_follower import OnState
 from host_plugins.control.state import JobState
 from host_plugins.control.tools import PixelTools
-from host_plugins.farm.host_submission import news
+from host_plugins.farm.host_submission import farm_status
 from host_plugins.nuke.background import SecondNuke
 from host_plugins.nuke.node import void_nodes
 from host_plugins.nuke.panel import server_settings, show_engines
@@ -38,7 +38,7 @@ class NukeSession:
     """
 
     def __init__(self) -> None:
-        self.controller = Controller(on_main_thread, self.show, farm_status=news, on_engines=offer_engines)
+        self.controller = Controller(on_main_thread, self.show, farm_status=farm_status, on_engines=offer_engines)
         self.tools = PixelTools(post=on_main_thread)
         self.exports: Dict[str, SecondNuke] = {}
         self._listeners: Dict[str, OnState] = {}

@@ -11,7 +11,7 @@ import nuke
 
 from host_plugins.control.controller import Controller
 from host_plugins.control.state import JobState
-from host_plugins.farm.host_submission import news
+from host_plugins.farm.host_submission import farm_status
 from host_plugins.farm.settings import read_sticky
 from host_plugins.nuke.export import write_export
 from host_plugins.nuke.farm import hand_to_farm, make_all_orders, prepare_for_farm
@@ -31,7 +31,7 @@ def render(node: nuke.Node) -> None:
         VoidBridgeError: the error that a button would have shown.
     """
     posted: queue.Queue[Callable[[], None]] = queue.Queue()
-    controller = Controller(posted.put, lambda state: _show(node, state), interactive=False, farm_status=news)
+    controller = Controller(posted.put, lambda state: _show(node, state), interactive=False, farm_status=farm_status)
     if node["where"].value() == "farm":
         _submit_to_farm(node, controller)
     else:

@@ -21,7 +21,7 @@ from host_plugins.farm.settings import (
     from_sticky_text,
     read_sticky,
     sticky_text,
-    with_sound,
+    with_valid_values,
     write_sticky,
 )
 from host_plugins.resolve.choice import ToolChoice
@@ -235,4 +235,4 @@ def ask_farm_settings(comp: Composition, settings: FarmSettings, config: Config)
             return farm_settings_from(values, config)
         except UsageError as exc:
             error = artist_message(exc)
-            settings = with_sound(settings, values, config)
+            settings = with_valid_values(settings, values, config)

@@ -18,7 +18,7 @@ from host_plugins.control.job_follower import job_file
 from host_plugins.control.settings import Page, Settings
 from host_plugins.control.state import JobState
 from host_plugins.control.tools import PixelTools
-from host_plugins.farm.host_submission import news
+from host_plugins.farm.host_submission import farm_status
 from host_plugins.resolve.choice import ToolChoice, plate_tool
 from host_plugins.resolve.comp_data import (
     ensure_shot_token,
@@ -118,7 +118,9 @@ class FusionSession:
     def __init__(self, host: FusionHost, view: SessionView, on_placed: Optional[OnPlaced] = None) -> None:
         self.host, self.comp, self.view = host, host.comp, view
         self._queue: queue.Queue[Callable[[], None]] = queue.Queue()
-        self.controller = Controller(self._queue.put, self._on_state, farm_status=news, on_engines=view.show_engines)
+        self.controller = Controller(
+            self._queue.put, self._on_state, farm_status=farm_status, on_engines=view.show_engines
+        )
         self.submission = FusionSubmission(self.comp, self._on_prepared, view.show_message)
         self.farm = FusionFarmSubmission(host, self.submission, self.controller, self._save_job)
         self._tools = PixelTools(self._queue.put)

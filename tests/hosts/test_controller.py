@@ -286,7 +286,7 @@ def test_a_farm_job_that_is_cancelled_as_the_waiting_begins_stays_cancelled(tmp_
     """Cancel while a state is on its way, on a thread that takes over from the one that submitted."""
     asked, cancelled = threading.Event(), threading.Event()
 
-    def news(folder):
+    def farm_status(folder):
         asked.set()
         cancelled.wait(DEADLINE_S)
         return FarmJobStatus("openjd 1", "0 of 2 tasks done")
@@ -297,7 +297,7 @@ def test_a_farm_job_that_is_cancelled_as_the_waiting_begins_stays_cancelled(tmp_
             cancelled.wait(0.5)
             super().__setitem__(id, thread)
 
-    controller = Controller(main.post, main.show, farm_status=news)
+    controller = Controller(main.post, main.show, farm_status=farm_status)
     controller._threads = SlowToChangeHands()
     order = Order(make_job(tmp_path), Settings(where="farm"))
     (state,) = controller.submit_to_farm([order], lambda files: FarmHandover("openjd 1"))
@@ -315,13 +315,13 @@ def test_a_session_that_ended_before_the_farm_answered_reads_the_status_from_dis
     folder.mkdir()
     asked = []
 
-    def news(where):
+    def farm_status(where):
         asked.append(where)
         return FarmJobStatus("deadline-cloud job-9", "0 of 2 tasks done") if len(asked) > 1 else FarmJobStatus()
 
     order = Order(make_job(tmp_path), Settings(where="farm"))
     remembered = JobState.from_text(handed_over_state(order).to_text())
-    later = Controller(main.post, main.show, farm_status=news)
+    later = Controller(main.post, main.show, farm_status=farm_status)
     later.follow(remembered, order.settings)
     main.until(lambda: main.last(order.id).farm)
     first, last = main.states[order.id][0], main.last(order.id)

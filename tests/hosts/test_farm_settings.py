@@ -10,7 +10,7 @@ import pytest
 from host_plugins.control.job_follower import FarmJobStatus
 from host_plugins.farm import host_submission
 from host_plugins.farm.backends import farm_names
-from host_plugins.farm.host_submission import check_saved, check_seen, listing, news, submit_words
+from host_plugins.farm.host_submission import check_saved, check_seen, farm_status, listing, submit_words
 from host_plugins.farm.options import CompRender
 from host_plugins.farm.settings import (
     EVERY,
@@ -21,7 +21,7 @@ from host_plugins.farm.settings import (
     from_sticky_text,
     read_sticky,
     sticky_file,
-    with_sound,
+    with_valid_values,
     write_sticky,
 )
 from host_plugins.farm.status_files import SubmissionRecord, TaskState, write_submission, write_task
@@ -106,7 +106,7 @@ def test_what_makes_no_sense_is_said(name, value, words):
 
 def test_a_dialog_that_is_shown_again_keeps_what_made_sense():
     values = {"pool": "gpu", "priority": "high", "chunk": "12"}
-    assert with_sound(ASKED, values, Config()) == FarmSettings(
+    assert with_valid_values(ASKED, values, Config()) == FarmSettings(
         EVERY, "deadline-cloud", "gpu", 80, 48.0, 12, "wire removal", True, "Write1"
     )
 
@@ -191,14 +191,14 @@ def test_what_the_farm_does_not_see_is_said_with_what_to_do(tmp_path):
 
 
 def test_news_of_a_farm_job_come_from_beside_its_frames(tmp_path):
-    assert news(tmp_path) == FarmJobStatus()
+    assert farm_status(tmp_path) == FarmJobStatus()
     write_submission(tmp_path, SubmissionRecord("opencue", "5", "void", "/b", "sh010", ("1001-1004", "1005-1008")))
-    assert news(tmp_path) == FarmJobStatus("opencue 5", "0 of 3 tasks done")
+    assert farm_status(tmp_path) == FarmJobStatus("opencue 5", "0 of 3 tasks done")
     write_task(tmp_path, TaskState("1001-1004", "done", 100.0))
     write_task(tmp_path, TaskState("1005-1008", "running", 42.0))
-    assert news(tmp_path) == FarmJobStatus("opencue 5", "1 of 3 tasks done, 1 running (42 %)")
+    assert farm_status(tmp_path) == FarmJobStatus("opencue 5", "1 of 3 tasks done, 1 running (42 %)")
     write_task(tmp_path, TaskState("1005-1008", "failed", 42.0, "no server answers", "farm07"))
-    assert news(tmp_path).line == "1 of 3 tasks done, 1 failed: 1005-1008 on farm07: no server answers"
+    assert farm_status(tmp_path).line == "1 of 3 tasks done, 1 failed: 1005-1008 on farm07: no server answers"
 
 
 def test_a_farm_that_gives_no_number_is_known_by_its_name(tmp_path, monkeypatch):

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from host_plugins.farm.host_submission import news
+from host_plugins.farm.host_submission import farm_status
 from host_plugins.farm.settings import FarmSettings, read_sticky, sticky_file
 from host_plugins.farm.status_files import TaskState, write_task
 from tests.hosts.fake_nuke.terminal import write_executable
@@ -392,7 +392,7 @@ def test_the_whole_way_through_openjd(comp):
     until_on_farm(comp)
     comp.fake.pump(lambda: V2 in comp.node["label"].value() and "done" in comp.node["label"].value(), OPENJD_S)
     until_openjd_has_ended(comp.node["farm_job"].value())
-    assert news(comp.folder / "void" / V2).line == "4 of 4 tasks done"
+    assert farm_status(comp.folder / "void" / V2).line == "4 of 4 tasks done"
     for frame in FRAMES:
         assert np.array_equal(comp.delivered(V2, frame), comp.delivered(V1, frame))
         assert np.array_equal(comp.fake.render(comp.node, frame).rgb(), comp.delivered(V1, frame))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from host_plugins.farm.host_submission import news
+from host_plugins.farm.host_submission import farm_status
 from host_plugins.farm.settings import FarmSettings, from_sticky_text, read_sticky, sticky_file
 from host_plugins.farm.status_files import TaskState, write_task
 from host_plugins.resolve.comp_data import FARM, FARM_JOB
@@ -360,7 +360,7 @@ def test_the_whole_way_through_openjd(shot):
 
     shot.run_window(on_farm)
     until_openjd_has_ended(shot.state().farm)
-    assert news(shot.folder / "void" / V2).line == "4 of 4 tasks done"
+    assert farm_status(shot.folder / "void" / V2).line == "4 of 4 tasks done"
     for frame in FRAMES:
         paths = [shot.folder / "void" / version / f"{version}.{frame}.exr" for version in (V1, V2)]
         one, other = (read_frame(path).picture.channels for path in paths)

@@ -86,8 +86,8 @@ def hole_context(survey: Survey, target: int) -> Box:
 
 def _hidden_in_source(unusable: Mask, motion: Map, residual: Array | None, box: Box) -> Mask:
     if residual is None:
-        place = motion @ np.array([[1, 0, box.x0], [0, 1, box.y0], [0, 0, 1]], np.float64)
-        return warped_mask(unusable, place, (box.width, box.height))
+        to_source = motion @ np.array([[1, 0, box.x0], [0, 1, box.y0], [0, 0, 1]], np.float64)
+        return warped_mask(unusable, to_source, (box.width, box.height))
     x, y = source_places(_pixels(box), motion, residual, box)
     bad = unusable.astype(np.uint8) * 255
     return np.asarray(cv2.remap(bad, x, y, cv2.INTER_LINEAR, borderValue=255) > 8, bool)

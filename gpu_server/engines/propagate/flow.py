@@ -51,13 +51,13 @@ def register_source(survey: Survey, target: int, source: int, motion: Map, box: 
     Each picture fills the hidden pixels of the other, so that neither the object nor the border of its matte moves
     anything.
     """
-    size, place = (box.width, box.height), motion @ _shift(box)
+    size, to_source = (box.width, box.height), motion @ _shift(box)
     here = survey.detail[target][box.slices]
     flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
-    there = cv2.warpPerspective(survey.detail[source], place, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
-    bad_there = warped_mask(survey.gone(source), place, size)
-    bad_here = survey.gone(target)[box.slices]
-    touched = survey.invalid(target)[box.slices] | warped_mask(survey.invalid(source), place, size)
+    there = cv2.warpPerspective(survey.detail[source], to_source, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    bad_there = warped_mask(survey.unseen(source), to_source, size)
+    bad_here = survey.unseen(target)[box.slices]
+    touched = survey.invalid(target)[box.slices] | warped_mask(survey.invalid(source), to_source, size)
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
     search.setFinestScale(1)
     flow = search.calc(np.where(bad_here, there, here), np.where(bad_there, here, there), None)
@@ -78,10 +78,10 @@ def residual_flow(survey: Survey, target: int, source: int, motion: Map, box: Bo
     return _trusted_flow(over, survey.hole(target)[box.slices])
 
 
-def warped_mask(mask: Mask, place: Map, size: tuple[int, int]) -> Mask:
+def warped_mask(mask: Mask, to_source: Map, size: tuple[int, int]) -> Mask:
     """Return the pixels that a mask touches after a warp, shape [size[1], size[0]]; pixels outside of it count, too."""
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    warped = cv2.warpPerspective(mask.astype(np.uint8) * 255, place, size, flags=flags, borderValue=255)
+    warped = cv2.warpPerspective(mask.astype(np.uint8) * 255, to_source, size, flags=flags, borderValue=255)
     return np.asarray(warped > 8, bool)
 
 

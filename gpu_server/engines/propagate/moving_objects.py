@@ -36,7 +36,7 @@ def find_moving_objects(survey: Survey, camera: Camera, frame: int) -> Mask:
             surely |= over.usable & (change > _VISIBLE) & (own > _MOVES_PX)
             maybe |= over.usable & (change > _VISIBLE / 2) & (own > _MOVES_A_LITTLE_PX)
     core = cv2.morphologyEx(surely.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)) > 0
-    if core.sum() > _AMBIENT * max(1, int((~survey.gone(frame)).sum())):
+    if core.sum() > _AMBIENT * max(1, int((~survey.unseen(frame)).sum())):
         return np.zeros_like(core)
     found = _touching(core, maybe | core)
     return grow_mask(found, _AROUND_PX)

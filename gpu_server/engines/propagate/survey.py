@@ -17,7 +17,7 @@ from void_bridge.pixels.mattes import matte_box
 
 PROXY_WIDTH = 960
 COLOUR_STEP = 4  # proxy pixels a side of one cell of the colour grid
-_HOLE, _INVALID, _GONE = np.uint8(1), np.uint8(2), np.uint8(4)
+_HOLE, _INVALID, _UNSEEN = np.uint8(1), np.uint8(2), np.uint8(4)
 _TOUCHED = 0.01
 _MARGIN = 2  # proxy pixels around everything that may not be a source
 _FEATHER_PX = 6  # by which the hole may reach beyond the affected area
@@ -46,7 +46,7 @@ class Survey:
 
     Attributes:
         detail: shape [T, h, w], uint8: encoded luminance without its low frequencies, 128 in the middle.
-        flags: shape [T, h, w], uint8: the masks of `hole`, `invalid` and `gone`.
+        flags: shape [T, h, w], uint8: the masks of `hole`, `invalid` and `unseen`.
         colour: shape [T, gh, gw, 3], float16, linear means.
         colour_valid: shape [T, gh, gw]: cells without invalid pixels.
         boxes: box of each frame's hole, in pixels of the plate; empty where nothing may change.
@@ -68,9 +68,9 @@ class Survey:
         """Return the pixels that are no sources, the hole among them: shape [h, w]."""
         return np.asarray(self.flags[frame] & _INVALID, bool)
 
-    def gone(self, frame: int) -> Mask:
+    def unseen(self, frame: int) -> Mask:
         """Return the pixels that show nothing of the background, shape [h, w]; affected areas still show some."""
-        return np.asarray(self.flags[frame] & _GONE, bool)
+        return np.asarray(self.flags[frame] & _UNSEEN, bool)
 
     def without(self, movers: Sequence[Mask]) -> Survey:
         """Return the survey with more pixels that are neither sources nor background.
@@ -83,7 +83,7 @@ class Survey:
             hidden = mask | self.invalid(i)
             # Pixels between a moving object and the hole were hidden in the frames that it was compared with.
             between = _close(hidden, _BETWEEN_PX) & grow_mask(mask, _BETWEEN_PX) if mask.any() else mask
-            flags[i] |= mask * (_INVALID | _GONE) | (_close(hidden, _SPECK_PX) | between) * _INVALID
+            flags[i] |= mask * (_INVALID | _UNSEEN) | (_close(hidden, _SPECK_PX) | between) * _INVALID
             colour_valid[i] &= ~_touched(mask, (colour_valid.shape[1], colour_valid.shape[2]))
         return replace(self, flags=flags, colour_valid=colour_valid)
 
@@ -141,8 +141,8 @@ def make_survey(clip: Clip, context: Context) -> Survey:
         paste = clip.matte("paste", i) > 0
         boxes.append(matte_box(paste))
         hole = _touched(paste, (h, w))
-        invalid, gone = _unusable(clip, i, hole)
-        flags[i] = hole * _HOLE | invalid * _INVALID | gone * _GONE
+        invalid, unseen = _unusable(clip, i, hole)
+        flags[i] = hole * _HOLE | invalid * _INVALID | unseen * _UNSEEN
         small = _shrink(clip.plate(i), (h, w))
         detail[i] = _detail(small, clip.exposure)
         colour[i] = np.clip(_shrink(small, (gh, gw)), -6e4, 6e4)
@@ -158,7 +158,7 @@ def proxy_shape(height: int, width: int) -> tuple[int, int]:
 
 
 def _unusable(clip: Clip, index: int, hole: Mask) -> tuple[Mask, Mask]:
-    """Return the pixels that are `invalid` and those that are `gone`."""
+    """Return the pixels that are `invalid` and those that are `unseen`."""
     shape = (hole.shape[0], hole.shape[1])
 
     def touched(role: PlaneRole, above: float) -> Mask:
@@ -170,8 +170,8 @@ def _unusable(clip: Clip, index: int, hole: Mask) -> tuple[Mask, Mask]:
     if keep.mean() < _KEEP_IS_AN_ACTOR:
         other |= keep
     invalid = grow_mask(hole | affected | other, _MARGIN)
-    gone = grow_mask(other | (hole & ~grow_mask(affected, _FEATHER_PX)), _MARGIN)
-    return invalid, gone
+    unseen = grow_mask(other | (hole & ~grow_mask(affected, _FEATHER_PX)), _MARGIN)
+    return invalid, unseen
 
 
 def _close(mask: Mask, radius: int) -> Mask:

@@ -121,8 +121,8 @@ class CachedStages:
     def _pass(self, number: int, make_noise: Callable[[], Tensor], noise_key: str) -> Latents:
         job, scale = self._job, guidance_scale(self._job.guidance, number)
         mask, plate = self._mask(), self._conditioning_plate()
-        asked = (job.prompt, NEGATIVE_PROMPT, scale, job.steps, job.seed)
-        how = (
+        requested = (job.prompt, NEGATIVE_PROMPT, scale, job.steps, job.seed)
+        computation = (
             self._models.pass_hash(number),
             self._models.build,
             self._plan.precision,
@@ -130,7 +130,7 @@ class CachedStages:
             job.attention,
             job.step_cache,
         )
-        key = content_key("pass", number, asked, how, mask.key, plate.key, noise_key)
+        key = content_key("pass", number, requested, computation, mask.key, plate.key, noise_key)
         conditioning = conditioning_latents(mask.values, plate.values)
         return self._cached(_PASS_STAGES[number], key, lambda: self._denoise(number, scale, make_noise(), conditioning))
 

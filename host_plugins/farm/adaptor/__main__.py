@@ -18,7 +18,7 @@ _FAIL = "openjd_fail: "
 
 def main() -> int:
     """Run the adaptor's command line and return 0 when done, 1 after a failure that was reported, 2 for wrong usage."""
-    action, connection = _asked()
+    action, connection = _requested_action()
     if action == "_serve":
         return _run_runtime(connection, _REQUEST_S)
     is_new = action == "start" and connection is not None and _make_folder(connection)
@@ -44,7 +44,7 @@ def _run_runtime(connection: Optional[Path], timeout_s: float) -> int:
     return 0
 
 
-def _asked() -> Tuple[str, Optional[Path]]:
+def _requested_action() -> Tuple[str, Optional[Path]]:
     """Return the action for the daemon, or an empty string, and its connection file."""
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("words", nargs="*")

@@ -56,7 +56,7 @@ class Farm(Protocol):
         """
         ...
 
-    def lacks(self) -> str:
+    def missing_requirements(self) -> str:
         """Return what this machine needs before it can submit there; empty if nothing. Contacts no farm."""
         ...
 
@@ -83,6 +83,6 @@ def farm_of(name: str) -> Farm:
     found = find_entry_points(GROUP)
     if name not in found:
         raise UsageError(f"no farm {name!r}{nearest(name, found)}; known: {', '.join(found)}")
-    made: Any = found[name].load()
-    farm: Farm = made()
+    back_end: Any = found[name].load()
+    farm: Farm = back_end()
     return farm

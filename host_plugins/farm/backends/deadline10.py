@@ -77,7 +77,7 @@ class Deadline10:
         jobs_by_name = ", ".join(f"the {name} as {id}" for name, id in ids.items())
         return FarmReceipt(ids[CHECK], f"submitted to Deadline: {jobs_by_name}{note}", files=files)
 
-    def lacks(self) -> str:
+    def missing_requirements(self) -> str:
         """Return a note that deadlinecommand is missing, or an empty string."""
         return (
             ""

@@ -62,7 +62,7 @@ class DeadlineCloud:
         id = f"{queue}/{found[-1]}" if queue else found[-1]
         return FarmReceipt(id, f"Deadline Cloud job {found[-1]}" + (f" in {queue}" if queue else ""))
 
-    def lacks(self) -> str:
+    def missing_requirements(self) -> str:
         """Return the advice to install the client, or an empty string."""
         try:
             _client()
@@ -110,8 +110,8 @@ def _folders(bundle: Bundle) -> Tuple[str, ...]:
 
 
 def _client() -> str:
-    beside = Path(sys.executable).with_name("deadline.exe" if os.name == "nt" else "deadline")
-    found = shutil.which("deadline") or (str(beside) if beside.is_file() else "")
+    in_environment = Path(sys.executable).with_name("deadline.exe" if os.name == "nt" else "deadline")
+    found = shutil.which("deadline") or (str(in_environment) if in_environment.is_file() else "")
     if not found:
         raise UsageError(
             "the client of Deadline Cloud, `deadline`, is not installed; pip install deadline, then `deadline config "

@@ -83,11 +83,11 @@ class OpenCue:
             except (opencue.CueException, _grpc().RpcError) as exc:
                 stays = "it stays paused; " if before else ""
                 raise ServerError(
-                    f"{name} was launched, but then: {_said(exc)}; {stays}resume or kill it in CueGUI"
+                    f"{name} was launched, but then: {_error_text(exc)}; {stays}resume or kill it in CueGUI"
                 ) from exc
         return FarmReceipt(name, f"OpenCue job {name}")
 
-    def lacks(self) -> str:
+    def missing_requirements(self) -> str:
         """Return which packages are missing, or an empty string."""
         missing = [package for package, module in _PACKAGES if not find_spec(module)]
         return f"needs {' and '.join(missing)}; install void-bridge[farm]" if missing else ""
@@ -237,7 +237,7 @@ def _cuebot() -> Iterator[Any]:
     try:
         yield opencue
     except (opencue.CueException, _grpc().RpcError) as exc:
-        raise ServerError(f"Cuebot refused: {_said(exc)}") from exc
+        raise ServerError(f"Cuebot refused: {_error_text(exc)}") from exc
     finally:
         cuebot.Timeout = held
         cuebot.closeChannel()
@@ -287,8 +287,8 @@ def _grpc() -> Any:
     return importlib.import_module("grpc")
 
 
-def _said(exc: Exception) -> str:
-    """Return an error in Cuebot's words."""
+def _error_text(exc: Exception) -> str:
+    """Return an error as Cuebot words it."""
     return str(exc.details() if isinstance(exc, _grpc().Call) else exc)
 
 

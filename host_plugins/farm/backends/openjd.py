@@ -39,16 +39,16 @@ class OpenJobDescription:
             raise UsageError(
                 "openjd runs a job at once on this machine; submit jobs one after the other instead of --depends-on"
             )
-        lacks = self.lacks()
-        if lacks:
-            raise UsageError(lacks)
+        missing = self.missing_requirements()
+        if missing:
+            raise UsageError(missing)
         command = [sys.executable, "-m", "openjd", "run", str(bundle.folder / TEMPLATE), "-p", _parameters(bundle)]
         log = bundle.folder / LOG
         if options.detach:
             return _in_background(command, log)
         return _in_foreground(command, log, say)
 
-    def lacks(self) -> str:
+    def missing_requirements(self) -> str:
         """Return the advice to install openjd-cli, or an empty string."""
         if find_spec("openjd"):
             return ""

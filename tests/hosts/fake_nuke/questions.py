@@ -139,12 +139,12 @@ def depends_on(node: Node, other: Node) -> bool:
 def hashes(node: Node) -> List[int]:
     """Return one number for the node and everything upstream that can change its image at this frame."""
     digest = hashlib.blake2b(digest_size=8)
-    for text in _said(node, set()):
+    for text in _texts_of(node, set()):
         digest.update(text.encode() + b"\0")
     return [int.from_bytes(digest.digest(), "big")]
 
 
-def _said(node: Node, seen: set[int]) -> Iterator[str]:
+def _texts_of(node: Node, seen: set[int]) -> Iterator[str]:
     if id(node) in seen:
         return
     seen.add(id(node))
@@ -157,6 +157,6 @@ def _said(node: Node, seen: set[int]) -> Iterator[str]:
             yield f"{name} {knob._script()}"
     yield f"drawing {node._drawing} {session.frame if node._drawing or node._spec.name == 'Read' else ''}"
     for source in (*dependencies(node, constants.INPUTS), *(node.nodes() if node._is_group else ())):  # type: ignore[attr-defined]
-        yield from _said(source, seen)
+        yield from _texts_of(source, seen)
     if node._spec.name == "Input" and node._group is not None:
-        yield from _said(node._group, seen)
+        yield from _texts_of(node._group, seen)

@@ -51,16 +51,16 @@ def _problems(folder: Path) -> Iterator[Finding]:
 
 def _check_pair(secret: Path) -> None:
     """Raise Refused if others can read a secret key, or if it does not belong to its public key."""
-    pair, beside = read_pair(secret), secret.with_suffix(".key")
-    if not beside.exists():
+    pair, public_file = read_pair(secret), secret.with_suffix(".key")
+    if not public_file.exists():
         return
     try:
-        public = read_public(beside)
+        public = read_public(public_file)
     except Refused:
         return  # reported for the public key
     if public != pair.public:
         raise Refused(
-            f"{beside.name} is not the public key of {secret.name} (it has {fingerprint(public)}, that "
+            f"{public_file.name} is not the public key of {secret.name} (it has {fingerprint(public)}, that "
             f"{fingerprint(pair.public)}): one of them is from another pair"
         )
 
