@@ -241,7 +241,7 @@ class Server:
             write_connection(path, self._connection)
 
     def ask_to_stop(self, reason: str) -> None:
-        """Have `wait` return. From any thread, and from a signal handler."""
+        """Make `wait` return; safe in threads and signal handlers."""
         self._stop_reasons.put(reason)
 
     def wait(self) -> str:
@@ -312,7 +312,7 @@ def recover(journal: Journal, spool: Spool) -> tuple[list[JobRecord], BlobIndex]
     journal.remove_blobs(damaged)
     blob_index = BlobIndex()
     for digest, size in journal.blobs().items():
-        blob_index.hold(digest, size)
+        blob_index.add(digest, size)
     for record in records:
         if record.is_final:
             record.forget_inputs()

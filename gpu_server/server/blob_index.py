@@ -43,15 +43,15 @@ class BlobIndex:
             for digest in digests:
                 self._wanted.pop(digest, None)
 
-    def hold(self, digest: str, size: int) -> None:
-        """Note that a blob is held now."""
+    def add(self, digest: str, size: int) -> None:
+        """Add a blob."""
         with self._lock:
             self._wanted.pop(digest, None)
             self._bytes += size - self._held.get(digest, 0)
             self._held[digest] = size
 
-    def drop(self, digests: set[str]) -> None:
-        """Note that these blobs are held no longer."""
+    def remove(self, digests: set[str]) -> None:
+        """Remove blobs."""
         with self._lock:
             for digest in digests:
                 self._bytes -= self._held.pop(digest, 0)

@@ -30,7 +30,7 @@ _EVENTS = zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED | zmq.EVENT_CLOSED
 class ConnectionLimiter:
     """The connections of one socket, for the thread that owns it.
 
-    Use as: poll `monitor`, call `read_events()` when it is ready, `note_message(fd)` for each message, and
+    Use as: poll `monitor`, call `read_events()` when it is ready, `mark_authenticated(fd)` for each message, and
     `check_memory(now)` often.
 
     Args:
@@ -50,7 +50,7 @@ class ConnectionLimiter:
         self._shut_known_at = 0.0
 
     def read_events(self) -> None:
-        """Follow the connections that came and went, and shut the oldest strangers beyond the limit."""
+        """Update the connection list; close the oldest unauthenticated ones over the limit."""
         with suppress(zmq.Again):
             while True:
                 event = parse_monitor_message(self.monitor.recv_multipart(zmq.NOBLOCK))
@@ -62,8 +62,8 @@ class ConnectionLimiter:
         if surplus > 0:
             self._shut(list(self._strangers)[:surplus])
 
-    def note_message(self, fd: int) -> None:
-        """Note that a whole message came over a connection: it is no stranger's."""
+    def mark_authenticated(self, fd: int) -> None:
+        """Mark a connection as authenticated by its first message."""
         if fd not in self._known:
             self.read_events()
             self._strangers.pop(fd, None)

@@ -111,7 +111,7 @@ class ControlLoop(RouterLoop):
     # --- time ------------------------------------------------------------------------------------
 
     def tick(self, now: float) -> None:
-        """Do what is due at monotonic time `now`."""
+        """Run the tasks due at monotonic time `now`."""
         self._clean_up_ended_jobs()
         self.dispatcher.tick(now)
         self.status.tick(now)

@@ -169,7 +169,7 @@ class DataLoop(RouterLoop):
         self._uploads.pop((upload.client, upload.digest), None)
 
         def stored(_: object, error: VoidBridgeError | None) -> None:
-            """Tell the job table first, then the client. On the journal's thread."""
+            """Update the job table, then answer the client. On the journal's thread."""
             if error:
                 self._writer.do(lambda journal: self._remove_unknown(journal, upload.digest))
             else:

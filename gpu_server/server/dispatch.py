@@ -74,8 +74,8 @@ class Dispatcher:
             if slot.process is None:
                 self._start(slot)
 
-    def warm_up(self) -> None:
-        """Have at least one worker, as a job is on its way."""
+    def ensure_worker(self) -> None:
+        """Start a worker if none runs."""
         if not self._is_closing and all(slot.process is None for slot in self.slots):
             self._start(self.slots[0])
 
@@ -130,7 +130,7 @@ class Dispatcher:
         self._store.begin(record, journaled)
 
     def _prepare(self, record: JobRecord, attempt: int) -> None:
-        """Look at the inputs and make the folders, in the pool."""
+        """Check the inputs and create the job's folders. On a thread of the pool."""
         check_config(record.job.colour, self._settings.allowed_roots)
         check_unchanged(record.path_inputs, record.files)
         self._spool.prepare_attempt(record.id, attempt)
@@ -190,7 +190,7 @@ class Dispatcher:
             self._on_ended(slot, record, message)
 
     def _update(self, record: JobRecord, message: worker.WorkerMessage) -> None:
-        """Take over what a worker says about its running attempt."""
+        """Store what a worker reports about its running attempt."""
         if isinstance(message, worker.Advance):
             progress = Progress(message.stage, message.done, message.total, message.seconds_left)
             self._store.advance(record, progress)
@@ -254,7 +254,7 @@ class Dispatcher:
         return frozenset(job_id for slot in self.slots for job_id in slot.assignments)
 
     def clean_up(self, record: JobRecord) -> None:
-        """Remove what engines left behind, once a job has ended and no worker holds it."""
+        """Delete the scratch files of an ended job, unless a worker still holds it."""
         if record.is_final and record.id not in self.held_jobs():
             record.forget_inputs()
             self._background.do(lambda: self._spool.remove_scratch(record.id), job_id=record.id)
@@ -262,7 +262,7 @@ class Dispatcher:
     # --- when workers end ------------------------------------------------------------------------
 
     def cancel(self, record: JobRecord) -> None:
-        """Tell the worker that holds a job, if any, to stop; it is killed if it does not."""
+        """Cancel a job on its worker; kill the worker after the grace period."""
         for slot in self.slots:
             assignment = slot.assignments.get(record.id)
             if assignment and slot.process and assignment.kill_at is None:
@@ -330,7 +330,7 @@ class Dispatcher:
             self._store.fail(record, error)
 
     def free(self, then: Callable[[int], object] = lambda _: None) -> None:
-        """End idle workers, which gives back all of their devices' memory; `then(count)` once they have gone."""
+        """End idle workers, which frees their devices' memory, then call `then(count)`."""
         idle = [slot for slot in self.slots if slot.is_idle]
         ending = {slot.process for slot in idle if slot.process}
         for slot in idle:

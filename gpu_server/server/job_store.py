@@ -56,7 +56,7 @@ class JobStore:
         self._writer.do(change, then and (lambda result, error: self._mailbox.post(then, result, error)))
 
     def barrier(self, then: Callable[[], object]) -> None:
-        """Have `then` called on the control thread once every change made before shows or has failed."""
+        """Call `then`, on the control thread, after all earlier changes have committed or failed."""
         self._writer.barrier(lambda: self._mailbox.post(then))
 
     def take_ended(self) -> list[JobRecord]:
@@ -84,7 +84,7 @@ class JobStore:
 
     def blob_stored(self, digest: str, size: int) -> None:
         """Note that a blob has become durable, and queue the jobs that waited for it alone."""
-        self.blob_index.hold(digest, size)
+        self.blob_index.add(digest, size)
         for record in self.table.in_state("receiving"):
             if digest in record.missing:
                 record.touched = time.monotonic()

@@ -281,7 +281,7 @@ class JournalThread(threading.Thread):
         self._owed: list[_Entry] = []
 
     def do(self, change: Change, then: Committed | None = None) -> None:
-        """Have a change made.
+        """Queue a change for the next commit.
 
         Args:
             change: called with the journal, on this thread.
@@ -290,7 +290,7 @@ class JournalThread(threading.Thread):
         self._entries.put(_Entry(change, then))
 
     def barrier(self, then: Callable[[], object]) -> None:
-        """Have `then` called, on this thread, once every change given before is durable or has failed."""
+        """Call `then`, on this thread, after all earlier changes have committed or failed."""
         self._entries.put(_Entry(None, lambda *_: then()))
 
     def stop(self) -> None:

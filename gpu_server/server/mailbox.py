@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 class Mailbox:
-    """Calls that other threads want made on the thread that polls `fileno()`."""
+    """A queue of calls for the thread that polls `fileno()`."""
 
     def __init__(self) -> None:
         self._calls: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
@@ -30,7 +30,7 @@ class Mailbox:
         return self._reader.fileno()
 
     def post(self, call: Callable[..., object], *args: Any) -> None:
-        """Have `call(*args)` made on the mailbox's thread. Never blocks."""
+        """Queue `call(*args)` for the mailbox's thread. Never blocks."""
         self._calls.append((call, args))
         with suppress(OSError):  # full: a wake-up is already on its way; closed: the loop has ended
             self._writer.send(b"\0")

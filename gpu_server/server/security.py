@@ -93,7 +93,10 @@ class AllowList:
         return key in self._names
 
     def refresh(self) -> None:
-        """Follow the folder. If it cannot be read for now the list stays as it is; if it is gone the list is empty."""
+        """Reload the key folder if it changed.
+
+        A folder that cannot be read leaves the list as it is; one that is gone empties it.
+        """
         if self._folder is None:
             return
         with self._reading:
@@ -184,7 +187,7 @@ class ClientAuthenticator:
         return self._list.admits(key)
 
     def protect(self, socket: zmq.Socket[bytes]) -> None:
-        """Demand CURVE and a known key of everyone who connects to a socket that is not bound yet."""
+        """Require CURVE and a known key on an unbound socket."""
         socket.curve_server = True
         socket.curve_secretkey = self._keys.server_secret
         socket.curve_publickey = self._keys.server_public

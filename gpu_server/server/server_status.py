@@ -78,7 +78,7 @@ class StatusCollector:
         self._process = psutil.Process()
 
     def tick(self, now: float) -> None:
-        """Do what is due at monotonic time `now`."""
+        """Run the tasks due at monotonic time `now`."""
         self._free_space.tick(now)
 
     def collect(self) -> ServerStatus:

@@ -161,7 +161,7 @@ class JobService:
                 extra=of_job(record.id),
             )
             self._store.admit(record)
-            self._dispatcher.warm_up()
+            self._dispatcher.ensure_worker()
             for request in pending.requests:
                 request.answer(_submitted(record))
         for request in pending.cancels:
@@ -247,7 +247,7 @@ class JobService:
         """Remove what is no longer needed until the spool is within a limit. Returns the bytes left."""
         jobs = [*self._store.table, *(pending.record for pending in self._pending.values()), *accepted]
         plan = plan_eviction(jobs, self._store.blob_index.held(), limit_bytes, self._dispatcher.held_jobs())
-        self._store.blob_index.drop(set(plan.blobs))
+        self._store.blob_index.remove(set(plan.blobs))
         for job_id in plan.jobs:
             self._store.remove(job_id)
             self._background.do(partial(self._spool.remove_job, job_id), job_id=job_id)

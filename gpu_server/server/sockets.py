@@ -46,8 +46,8 @@ class Clients:
     def __contains__(self, client: object) -> bool:
         return client in self._heard
 
-    def note(self, client: bytes) -> None:
-        """Note that a client said something just now."""
+    def record(self, client: bytes) -> None:
+        """Record that a client is alive."""
         self._heard[client] = self.last_heard = time.monotonic()
         self._heard.move_to_end(client)
         while len(self._heard) > _CLIENTS_MAX:
@@ -125,7 +125,7 @@ class ClientRequest:
 
 
 class RouterLoop(threading.Thread):
-    """A thread that answers the messages of one socket. Subclasses have handlers, and do what is due in `tick`."""
+    """A thread that answers one socket's messages. Subclasses have handlers and a `tick`."""
 
     def __init__(self, listener: Listener, mailbox: Mailbox) -> None:
         super().__init__(name=listener.name)
@@ -141,7 +141,7 @@ class RouterLoop(threading.Thread):
         raise NotImplementedError
 
     def tick(self, now: float) -> None:
-        """Do what is due at monotonic time `now`."""
+        """Run the tasks due at monotonic time `now`."""
 
     def takes_input(self) -> bool:
         """Return False while received messages fill the memory set aside for them."""
@@ -164,7 +164,7 @@ class RouterLoop(threading.Thread):
                 self._survive(self._limiter.read_events)
             if self._router in ready:
                 self._survive(self._take_messages)
-            self._survive(self._do_what_is_due)
+            self._survive(self._run_due_tasks)
         self._limiter.close()
         self._router.close(linger=200)
         self.mailbox.close()
@@ -176,7 +176,7 @@ class RouterLoop(threading.Thread):
         except Exception:
             log.exception("%s: %s failed", self.name, step.__name__)
 
-    def _do_what_is_due(self) -> None:
+    def _run_due_tasks(self) -> None:
         self._limiter.check_memory(time.monotonic())
         self.tick(time.monotonic())
 
@@ -218,7 +218,7 @@ class RouterLoop(threading.Thread):
             except zmq.Again:
                 return
             with self._answer_seconds.time():
-                self._limiter.note_message(connection)
+                self._limiter.mark_authenticated(connection)
                 self._answer(client, frames, self._listener.is_allowed(key))
 
     def _answer(self, client: bytes, frames: list[Any], is_allowed: bool) -> None:
@@ -236,7 +236,7 @@ class RouterLoop(threading.Thread):
 
     def _handle(self, message: Message, request: ClientRequest) -> Message | None:
         if request.client in self.clients:
-            self.clients.note(request.client)
+            self.clients.record(request.client)
         if isinstance(message, Ping):
             return Pong()
         if isinstance(message, Hello):
@@ -252,7 +252,7 @@ class RouterLoop(threading.Thread):
                 f"client {hello.client[:40]} speaks protocol {hello.protocol[:20]!r}, this server {PROTOCOL_VERSION}; "
                 "install the same version of void-bridge on both sides"
             )
-        self.clients.note(client)
+        self.clients.record(client)
         log.debug("%s: hello from %s of %s", self.name, hello.client[:80], hello.host[:80])
 
 

@@ -1,4 +1,4 @@
-"""The places for worker processes, as the dispatcher sees them. No I/O."""
+"""The slots for worker processes, as the dispatcher sees them. No I/O."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Assignment:
 
 @dataclass
 class WorkerSlot:
-    """A place for one worker process after another. Times are monotonic.
+    """A slot for one worker process at a time. Times are monotonic.
 
     Attributes:
         index: number of the slot.

@@ -130,10 +130,10 @@ def test_a_blob_is_wanted_until_it_is_held():
         blob_index.wanted_size("d")
     blob_index.want({"d": 5})
     assert blob_index.wanted_size("d") == 5 and blob_index.lacks("d")
-    blob_index.hold("d", 5)
+    blob_index.add("d", 5)
     assert blob_index.wanted_size("d") is None and not blob_index.lacks("d")
     blob_index.want({"d": 5})
-    blob_index.drop({"d"})
+    blob_index.remove({"d"})
     with pytest.raises(Refused):
         blob_index.wanted_size("d")
 
