@@ -181,7 +181,7 @@ def choose_detail(changes: Sequence[ModelChange], at: int) -> Detail:
 
 
 def shift_change(change: ModelChange, rows: float, columns: float) -> ModelChange:
-    """Return a change on the canvas of a frame whose crop lies so many canvas pixels further on."""
+    """Shift a change by the crop's motion between two frames, in pixels of the canvas."""
     if not (round(rows) or round(columns)):
         return change
     planes = np.dstack([change.size, change.shading, change.object, change.log_gain])

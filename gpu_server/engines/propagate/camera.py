@@ -53,7 +53,7 @@ class Camera:
         return normalise(np.linalg.inv(self.chain[source]) @ self.chain[target])
 
     def precise(self, target: int, source: int) -> Map:
-        """Return the map measured between these two frames, or the rough one if they show too little of the same."""
+        """Return the measured map between two frames, or the rough one without enough overlap."""
         guess = self.rough(target, source)
         if target == source or abs(target - source) == 1:
             return guess

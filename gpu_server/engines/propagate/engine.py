@@ -217,7 +217,7 @@ class _Pool:
                     raise
 
     def close(self) -> None:
-        """Let the work stop, and wait for it."""
+        """Stop the threads and wait for them."""
         self._ended.set()
         self._threads.shutdown(wait=True, cancel_futures=True)
 

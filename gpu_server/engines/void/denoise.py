@@ -32,7 +32,7 @@ class Denoiser(Protocol):
     """The transformer in any precision and placement."""
 
     def start(self, timesteps: Sequence[int]) -> None:
-        """Prepare a loop over these timesteps, each of which is asked for at least once."""
+        """Prepare a loop over these timesteps. Each of them occurs in the loop at least once."""
         ...
 
     def __call__(self, hidden: Tensor, prompt_embeds: Tensor, timestep: int, rotary: Rotary) -> Tensor:

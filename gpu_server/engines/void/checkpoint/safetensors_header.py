@@ -94,7 +94,7 @@ def _length(path: Path, start: bytes, size: int) -> int:
 
 
 def _foreign_kind(start: bytes, size: int) -> str:
-    """Return what kind of file another file is, and what to do."""
+    """Return the likely format of a non-safetensors file, and the fix."""
     if not size:
         return "is empty: its download did not start; download it again"
     if size <= _LENGTH_BYTES:
