@@ -170,11 +170,12 @@ def rng(seed: int, *keys: object) -> np.random.Generator:
     return np.random.default_rng(int.from_bytes(digest, "little"))
 
 
-class EngineStage(enum.StrEnum):
+class EngineStage(enum.Enum):
     """Base of the enumerations in which engines name their stages.
 
     The value is the name that clients see; `share` is the part of a job's time that the stage takes, about, in any
-    unit. The estimate of the time left is made from the shares.
+    unit. The estimate of the time left is made from the shares. Stages of two engines may have one name; two stages of
+    one enumeration may not, and raise ValueError.
 
         class MedianStage(EngineStage):
             READ = "read", 0.2
@@ -185,9 +186,12 @@ class EngineStage(enum.StrEnum):
 
     def __new__(cls, value: str, share: float = 1.0) -> EngineStage:
         """Make a member from its name and its share."""
-        member = str.__new__(cls, value)
+        member = object.__new__(cls)
         member._value_, member.share = value, share
         return member
+
+    def __init_subclass__(cls) -> None:
+        enum.unique(cls)
 
 
 @dataclass(frozen=True)

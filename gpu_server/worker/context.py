@@ -28,9 +28,9 @@ class WorkerStage(EngineStage):
     DECODE = "decode", 0.1
 
 
-def stage_shares(stages: type[EngineStage]) -> dict[str, float]:
-    """Return the share of a job's time that each stage takes, by its name."""
-    return {stage.value: stage.share for stage in stages}
+def stage_shares(stages: type[EngineStage]) -> dict[EngineStage, float]:
+    """Return the share of a job's time that each stage takes."""
+    return {stage: stage.share for stage in stages}
 
 
 class StageClock:
@@ -38,29 +38,34 @@ class StageClock:
 
     Args:
         shares: the share of the job's time that each stage takes, about, in the order of the stages.
+
+    Attributes:
+        seconds: seconds by the name of the stage. Stages of two engines that have one name are added up.
     """
 
-    def __init__(self, shares: Mapping[str, float]) -> None:
+    def __init__(self, shares: Mapping[EngineStage, float]) -> None:
         self.shares = shares
         self._started = self._stage_started = time.monotonic()
-        self.stage = ""
+        self.stage: EngineStage | None = None
         self.seconds: dict[str, float] = {}
 
-    def enter(self, stage: str) -> None:
+    def enter(self, stage: EngineStage | None) -> None:
         """End the stage before and begin this one."""
         now = time.monotonic()
         if self.stage:
-            self.seconds[self.stage] = round(self.seconds.get(self.stage, 0.0) + now - self._stage_started, 3)
+            name = self.stage.value
+            self.seconds[name] = round(self.seconds.get(name, 0.0) + now - self._stage_started, 3)
         self.stage, self._stage_started = stage, now
 
     def stop(self) -> None:
         """End the last stage."""
-        self.enter("")
+        self.enter(None)
 
     def seconds_left(self, done: int, total: int) -> float | None:
         """Estimate the seconds left from the steps done of the stage; None while less than 2 % of the job is done."""
-        names = list(self.shares)
-        before = sum(self.shares[name] for name in names[: names.index(self.stage)])
+        assert self.stage
+        stages = list(self.shares)
+        before = sum(self.shares[stage] for stage in stages[: stages.index(self.stage)])
         fraction = (before + self.shares[self.stage] * done / max(total, 1)) / sum(self.shares.values())
         elapsed = time.monotonic() - self._started
         return round(elapsed * (1 - fraction) / fraction, 1) if fraction > 0.02 else None
@@ -100,21 +105,22 @@ class RunContext:
     def progress(self, stage: EngineStage, done: int, total: int) -> None:
         """Tell the server how far a stage is; see `Context.progress`."""
         self.check()
-        name, clock = str(stage), self.clock
-        if name not in clock.shares:
+        clock = self.clock
+        if stage not in clock.shares:
+            declared = ", ".join(map(str, clock.shares))
             raise EngineError(
-                f"got the stage {name!r}, which the engine does not declare; "
-                f"expected one of {', '.join(clock.shares) or 'its `stages`, which are empty'}"
+                f"got the stage {stage!r}, which the engine does not declare; "
+                f"expected one of {declared or 'its `stages`, which are empty'}"
             )
         with self._lock:
-            now, fresh = time.monotonic(), name != clock.stage
+            now, fresh = time.monotonic(), stage != clock.stage
             if fresh:
-                clock.enter(name)
+                clock.enter(stage)
             if not fresh and done < total and now - self._last_progress < PROGRESS_INTERVAL_S:
                 return
             self._last_progress = now
             left = clock.seconds_left(done, total)
-        self._send(Advance(self._command.id, self._command.attempt, name, done, total, left))
+        self._send(Advance(self._command.id, self._command.attempt, stage.value, done, total, left))
 
     def preview(self, index: int, rgb_u8: NDArray[np.uint8]) -> None:
         """Send a preview of a frame to the server, at most one a second; see `Context.preview`."""

@@ -156,7 +156,7 @@ class JobRun:
         shares |= stage_shares(engine.stages)
         if job.fill == "hybrid" and engine.domain == "model":
             real = stage_shares(self._engines.named(REAL_PIXELS).stages)
-            shares |= {name: REAL_SHARE * share for name, share in real.items()}
+            shares |= {stage: REAL_SHARE * share for stage, share in real.items()}
         return RunContext(self._command, job, self._send, self._cancelled, StageClock(shares))
 
     def _report(self) -> dict[str, object]:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from gpu_server import picture_quality
-from gpu_server.engines.base import ArrayClip, SilentContext
+from gpu_server.engines.base import ArrayClip, EngineStage, SilentContext
 from gpu_server.engines.propagate.engine import PropagateEngine
 from gpu_server.footage import make_clip
 from tests.support.clips import Outcome, footage_clip, memory_job, outcome
@@ -193,8 +193,8 @@ class StoppingContext(SilentContext):
 
     stage = ""
 
-    def progress(self, stage: str, done: int, total: int) -> None:
-        if stage == self.stage and done:
+    def progress(self, stage: EngineStage, done: int, total: int) -> None:
+        if stage.value == self.stage and done:
             raise Cancelled("cancelled")
 
 

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from gpu_server.engines.base import ArrayClip, Clip, Context, Engine, EngineStage, Generated, Patch
+from gpu_server.engines.propagate.survey import PropagateStage
+from gpu_server.engines.void.stages import VoidStage
 from gpu_server.frame_files import FrameFiles
 from gpu_server.worker.clips import MatteCache
 from gpu_server.worker.context import RunContext, StageClock, stage_shares
@@ -43,22 +45,46 @@ def test_a_matte_that_was_never_cached_is_empty():
     assert not cache.get("keep", 0, Box(0, 0, 4, 5)).any()
 
 
-def test_time_left_follows_the_shares_of_the_stages(monkeypatch):
-    now = [100.0]
-    monkeypatch.setattr("gpu_server.worker.context.time.monotonic", lambda: now[0])
-    clock = StageClock({"camera": 1.0, "fill": 3.0})
-    clock.enter("camera")
-    now[0] += 10
-    assert clock.seconds_left(10, 10) == pytest.approx(30)
-    clock.enter("fill")
-    now[0] += 15
-    assert clock.seconds_left(1, 2) == pytest.approx(15)
-    assert clock.seconds == {"camera": 10}
-
-
 class _Stage(EngineStage):
     FLOW = "flow", 0.25
     FILL = "fill", 0.75
+
+
+def test_time_left_follows_the_shares_of_the_stages(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr("gpu_server.worker.context.time.monotonic", lambda: now[0])
+    clock = StageClock({_Stage.FLOW: 1.0, _Stage.FILL: 3.0})
+    clock.enter(_Stage.FLOW)
+    now[0] += 10
+    assert clock.seconds_left(10, 10) == pytest.approx(30)
+    clock.enter(_Stage.FILL)
+    now[0] += 15
+    assert clock.seconds_left(1, 2) == pytest.approx(15)
+    assert clock.seconds == {"flow": 10}
+
+
+def test_stages_of_two_engines_that_share_a_name_are_different_stages(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("gpu_server.worker.context.time.monotonic", lambda: now[0])
+    clock = StageClock({VoidStage.INPUTS: 1.0, VoidStage.DECODE_2: 6.0, PropagateStage.SURVEY: 1.0})
+    for stage, seconds, left in (
+        (VoidStage.INPUTS, 10, 70),
+        (VoidStage.DECODE_2, 60, 10),
+        (PropagateStage.SURVEY, 10, 0),
+    ):
+        clock.enter(stage)
+        now[0] += seconds
+        assert clock.seconds_left(1, 1) == pytest.approx(left)
+    clock.stop()
+    assert clock.seconds == {"look": 20, "decode 2": 60}
+
+
+def test_two_stages_of_one_engine_with_one_name_are_refused():
+    with pytest.raises(ValueError, match=r"duplicate values.*FILL_HOLES -> FILL"):
+
+        class _Doubled(EngineStage):
+            FILL = "fill", 0.5
+            FILL_HOLES = "fill", 0.5
 
 
 class _Forgetful(Engine):
@@ -87,7 +113,7 @@ def test_a_stage_that_the_engine_does_not_declare_is_refused():
     context, said = _context()
     context.progress(_Stage.FLOW, 0, 2)
     assert [message.stage for message in said] == ["flow"]
-    with pytest.raises(EngineError, match=r"got the stage 'flwo', .* expected one of flow, fill"):
+    with pytest.raises(EngineError, match=r"got the stage 'flwo', .* expected one of _Stage.FLOW, _Stage.FILL"):
         context.progress("flwo", 0, 2)
     with pytest.raises(EngineError, match="`stages`, which are empty"):
         _context(EngineStage)[0].progress(_Stage.FLOW, 0, 2)

@@ -14,17 +14,17 @@ from void_bridge.job import Job
 
 ON_DEVICE = frozenset(
     {
-        VoidStage.PROMPT,
-        VoidStage.MASK,
-        VoidStage.ENCODE,
-        VoidStage.RECONSTRUCTION,
-        VoidStage.PASS_1,
-        VoidStage.DECODE_1,
-        VoidStage.PASS_2,
-        VoidStage.DECODE_2,
+        VoidStage.PROMPT.value,
+        VoidStage.MASK.value,
+        VoidStage.ENCODE.value,
+        VoidStage.RECONSTRUCTION.value,
+        VoidStage.PASS_1.value,
+        VoidStage.DECODE_1.value,
+        VoidStage.PASS_2.value,
+        VoidStage.DECODE_2.value,
     }
 )
-"""Stages of the engine in which the model computes. In the others the CPU works."""
+"""Names of the stages in which the model computes. In the others the CPU works."""
 
 
 @dataclass(frozen=True)

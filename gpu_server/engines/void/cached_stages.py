@@ -114,7 +114,7 @@ class CachedStages:
                 if position == count:
                     break
                 if not np.isfinite(frame).all():
-                    raise self._not_finite(f"{stage}, frame {position + 1} of {count}")
+                    raise self._not_finite(f"{stage.value}, frame {position + 1} of {count}")
                 files.put(position, frame)
         return files
 
