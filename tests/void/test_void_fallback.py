@@ -12,11 +12,13 @@ import pytest
 import torch
 from diffusers import CogVideoXTransformer3DModel
 
-from gpu_server.engines.void.fallback import map_device_errors, with_fallback
+from gpu_server.engines.void.device_errors import map_device_errors
+from gpu_server.engines.void.fallback import with_fallback
 from gpu_server.engines.void.model_manager import ModelManager
 from gpu_server.engines.void.planner.memory_plans import AvailableMemory, all_plans
 from gpu_server.engines.void.planner.plan import PlanRequest
 from gpu_server.engines.void.planner.spec import read_spec
+from gpu_server.engines.void.precision.attention import KERNELS, AttentionKernel, try_kernel
 from gpu_server.engines.void.precision.compilation import keep_compiled_in
 from gpu_server.engines.void.random_checkpoints.tiny import write_tiny
 from gpu_server.worker.context import RunContext, StageClock
@@ -141,6 +143,24 @@ def test_device_errors_are_mapped(failure, named):
     with pytest.raises(named) as caught, map_device_errors():
         raise failure
     assert type(caught.value) is named and "\n" not in str(caught.value)
+
+
+def test_device_errors_of_an_attention_kernel_are_not_taken_for_a_refusal(manager, context, monkeypatch):
+    failures = [
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("CUDA error: device-side assert triggered"),
+    ]
+
+    def attend(query, key, value):
+        raise failures.pop(0)
+
+    monkeypatch.setitem(KERNELS, "sdpa", AttentionKernel(attend))
+    with pytest.raises(DeviceLost), map_device_errors():
+        with_fallback(
+            manager, REQUEST, context, lambda plan: try_kernel("sdpa", torch.device("cpu"), torch.float32, 64)
+        )
+    (warning,) = context.report["warnings"]
+    assert warning.startswith("out of memory with") and not failures
 
 
 def transformers():

@@ -44,7 +44,7 @@ class VoidEngine(Engine):
             DeviceLost: if the GPU no longer answers.
             NotFinite: if the model gave NaN or infinity, in a wider precision too.
         """
-        from gpu_server.engines.void.fallback import map_device_errors
+        from gpu_server.engines.void.device_errors import map_device_errors
         from gpu_server.engines.void.model_manager import ModelManager
         from gpu_server.engines.void.pipeline import VoidPipeline
 

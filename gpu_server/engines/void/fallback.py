@@ -1,30 +1,22 @@
-"""Fallbacks of a job: a smaller memory plan if memory runs out, and once a wider precision after NaN or infinity.
-
-The errors of torch and its devices are converted to ours here.
-"""
+"""Fallbacks of a job: a smaller memory plan if memory runs out, and once a wider precision after NaN or infinity."""
 
 from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TypeVar
 
-import torch
-
 from gpu_server.engines.base import Context
+from gpu_server.engines.void.device_errors import is_out_of_memory
 from gpu_server.engines.void.model_manager import ModelManager
 from gpu_server.engines.void.planner.plan import MemoryPlan, PlanRequest
-from void_bridge.errors import DeviceLost, NotFinite, OutOfMemory
+from void_bridge.errors import NotFinite, OutOfMemory
 from void_bridge.options import Precision
 
 log = logging.getLogger(__name__)
 
 WIDER: dict[Precision, Precision] = {"fp8": "bf16", "fp8-stored": "bf16", "bf16": "float32"}
-
-_NO_MEMORY = ("out of memory", "can't allocate memory", "STATUS_ALLOC_FAILED")
-_LOST = ("CUDA error", "CUDA driver error", "CUDA unknown error", "No CUDA GPUs are available")
 
 Result = TypeVar("Result")
 
@@ -73,41 +65,6 @@ def with_fallback(
         plan = following
 
 
-@contextmanager
-def map_device_errors() -> Iterator[None]:
-    """Convert errors of torch and its devices.
-
-    Raises:
-        OutOfMemory: if the device or the machine had too little memory.
-        DeviceLost: if the GPU no longer answers.
-    """
-    try:
-        yield
-    except Exception as exc:
-        if is_out_of_memory(exc):
-            raise OutOfMemory(f"out of memory: {_first_line(exc)}; free memory, or choose a smaller --canvas") from exc
-        if _is_device_lost(exc):
-            raise DeviceLost(
-                f"the GPU no longer answers ({_first_line(exc)}); submit the job again, and look at the driver's log if"
-                " this comes back"
-            ) from exc
-        raise
-
-
-def is_out_of_memory(exc: BaseException) -> bool:
-    """Return whether an exception, in any of torch's forms, says that a device or the machine had too little memory."""
-    if isinstance(exc, (MemoryError, torch.OutOfMemoryError)):
-        return True
-    return isinstance(exc, RuntimeError) and any(words in str(exc) for words in _NO_MEMORY)
-
-
-def _is_device_lost(exc: BaseException) -> bool:
-    """Return whether an exception says so: torch's start-up and its libraries raise plain RuntimeErrors."""
-    if isinstance(exc, torch.AcceleratorError):
-        return True
-    return isinstance(exc, RuntimeError) and any(words in str(exc) for words in _LOST)
-
-
 def _wider_plan(models: ModelManager, request: PlanRequest, plan: MemoryPlan, failure: NotFinite) -> MemoryPlan:
     """Return a plan in the next wider precision, or raise NotFinite if there is none or no room for it."""
     precision = WIDER.get(plan.precision)
@@ -117,8 +74,3 @@ def _wider_plan(models: ModelManager, request: PlanRequest, plan: MemoryPlan, fa
         return models.plan(dataclasses.replace(request, precision=precision))
     except OutOfMemory as exc:
         raise NotFinite(f"{failure.message}; in {precision}, {exc.message}") from exc
-
-
-def _first_line(exc: BaseException) -> str:
-    lines = str(exc).strip().splitlines()
-    return lines[0][:200] if lines else type(exc).__name__

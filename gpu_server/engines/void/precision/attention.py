@@ -19,6 +19,7 @@ from diffusers.models.embeddings import apply_rotary_emb
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from gpu_server.engines.void.device_errors import is_device_lost, is_out_of_memory
 from gpu_server.engines.void.precision.layers import check_name
 from void_bridge.errors import EngineError
 
@@ -109,15 +110,16 @@ def try_kernel(name: str, device: torch.device, dtype: torch.dtype, head_size: i
 
     Raises:
         EngineError: the kernel does not run here.
+        Exception: torch's own error, if the device had too little memory or no longer answers.
     """
     tokens = torch.zeros(1, 300, 2, head_size, device=device, dtype=dtype)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
             KERNELS[name].product(tokens, tokens, tokens)
-        except (torch.OutOfMemoryError, torch.AcceleratorError):
-            raise
         except Exception as exc:
+            if is_out_of_memory(exc) or is_device_lost(exc):
+                raise
             others = ", ".join(other for other in available_attention() if other != name)
             why = " ".join(" ".join([str(exc), *(str(warning.message) for warning in caught)]).split())
             raise EngineError(
