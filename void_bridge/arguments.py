@@ -31,7 +31,6 @@ JobArgument = Union[str, "os.PathLike[str]", JobStatus]
 """A job's id, the job.json beside its output, or its status."""
 
 _FRAMES = "a range such as '1001-1046', or whole numbers"
-_EXPECTED = {"text": "text", "lines": "text", "size": "WIDTHxHEIGHT such as '672x384'", "flag": "True or False"}
 
 
 def convert_job(
@@ -199,17 +198,11 @@ def _option(option: Option, value: object) -> object:
         value = str(value)
     if isinstance(value, str):
         return option.parse(_unicode(option.name, value))
-    number = _number(value)
-    accepted = {
-        "flag": isinstance(value, bool),
-        "integer": _whole(value) is not None,
-        "number": number is not None,
-        "auto": number is not None or value is None,
-    }
-    if not accepted.get(option.kind):
-        words = f"a whole number, {option.expected}" if option.kind == "integer" else option.expected
-        raise _wrong(option.name, value, _EXPECTED.get(option.kind, words))
-    return option.check(value)
+    if option.kind == "size":
+        raise _wrong(option.name, value, "WIDTHxHEIGHT such as '672x384'")
+    convert = {"integer": _whole, "number": _number, "auto": _number}.get(option.kind)
+    number = convert(value) if convert else None
+    return option.check(value if number is None else number)
 
 
 def _path(name: str, value: object, expected: str) -> str:

@@ -315,7 +315,6 @@ class Job:
     def __post_init__(self) -> None:
         for each in options_of(type(self)):
             each.check(getattr(self, each.name, each.default))  # the exposure is the colour's
-        self.canvas_size  # noqa: B018  raises if it cannot be read
         if self.quadmask and (self.remove or self.affected):
             raise UsageError("got a quadmask and mattes; give either --quadmask or --remove and --affected")
         if not (self.quadmask or self.remove or self.affected):
@@ -334,7 +333,7 @@ class Job:
         return {role: getattr(self, role) for role in MATTE_OPTIONS if getattr(self, role) is not None}
 
     def wants(self, frame: int) -> bool:
-        """Return whether a frame that would be delivered is to be made."""
+        """Return whether `only` includes a frame."""
         return self.only is None or frame in self.only
 
     def replace(self, **changes: object) -> Job:

@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Dict, Iterator, Literal, Optional, Tuple, Type, get_args, get_origin, get_type_hints
 
 from void_bridge.errors import UsageError
 from void_bridge.resolution import Resolution
+from void_bridge.typed import short_repr
 
 Precision = Literal["float32", "bf16", "fp8-stored", "fp8"]
 """`fp8`: 8-bit weights, multiplied as such. `fp8-stored`: 8-bit weights, widened where they are used."""
@@ -29,6 +31,13 @@ TEXT_KINDS = ("text", "lines", "auto", "size", "folder", "file")
 
 _KINDS = {bool: "flag", int: "integer", float: "number", Optional[float]: "auto", str: "text"}
 _NUMBERS = {"integer": int, "number": float, "auto": float}
+_TYPES: Dict[str, Tuple[type, ...]] = {
+    "flag": (bool,),
+    "integer": (int,),
+    "number": (int, float),
+    "auto": (int, float, type(None)),
+    "matte": (object,),
+}
 
 
 @dataclass(frozen=True)
@@ -78,6 +87,8 @@ class Option:
         """The values that are accepted, in words."""
         if self.values:
             return f"one of {', '.join(self.values)}"
+        if self.kind in TEXT_KINDS and self.kind != "auto":
+            return "text"
         limits = f"{self.low} to {self.high} {self.unit}".strip()
         limits = f"a number between {self.low} and {self.high}" if self.exclusive else limits
         return f"auto, or {limits}" if self.kind == "auto" else limits
@@ -94,33 +105,39 @@ class Option:
         """
         if self.kind == "size":
             return Resolution.parse_canvas(text, name or self.name).stored()
-        if self.kind == "flag" and text in self.values:
-            return text == "on"
-        return self.check(None if self.kind == "auto" and text in ("", "auto") else text, name)
+        value: Any = text
+        if self.kind == "flag":
+            value = {"on": True, "off": False}.get(text, text)
+        elif self.kind == "auto" and text in ("", "auto"):
+            value = None
+        elif self.kind in _NUMBERS:
+            with suppress(ValueError):
+                value = _NUMBERS[self.kind](text)
+        return self.check(value, name)
 
     def check(self, value: Any, name: str = "") -> Any:
-        """Return a value in the option's type.
+        """Return a value that the option can hold, as it is; only `parse` converts.
 
         Args:
-            value: a value of the right kind, or of one that converts to it.
+            value: a value of the option's type, as a job holds it.
             name: the option's name in messages, if it is another one.
 
         Raises:
-            UsageError: the value is of another kind, outside the limits, or none of the choices.
+            UsageError: the value is of another type, outside the limits, or none of the choices.
         """
-        try:
-            if self.kind in _NUMBERS and value is not None:
-                value = _NUMBERS[self.kind](value)
-                accepted = self.low < value < self.high if self.exclusive else self.low <= value <= self.high
-            elif self.kind == "choice":
-                accepted = value in self.values or (self.is_open and bool(value))
-            else:
-                accepted = isinstance(value, int) or self.kind != "flag"
-        except (TypeError, ValueError, OverflowError):
-            accepted = False
+        accepted = isinstance(value, _TYPES.get(self.kind, (str,))) and isinstance(value, bool) == (self.kind == "flag")
+        expected = self.expected
+        if not accepted and not isinstance(value, str):
+            expected = {"flag": "True or False", "integer": f"a whole number, {expected}"}.get(self.kind, expected)
+        elif accepted and self.kind in _NUMBERS and value is not None:
+            accepted = self.low < value < self.high if self.exclusive else self.low <= value <= self.high
+        elif self.kind == "choice":
+            accepted = value in self.values or (self.is_open and bool(value))
         if not accepted:
-            raise UsageError(f"{name or self.name}: got {value!r}, expected {self.expected}")
-        return bool(value) if self.kind == "flag" else value
+            raise UsageError(f"{name or self.name}: got {short_repr(value)}, expected {expected}")
+        if self.kind == "size":
+            Resolution.from_stored(value)
+        return value
 
     def text(self, value: Any) -> str:
         """Return a value as people type it."""

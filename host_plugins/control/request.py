@@ -12,7 +12,7 @@ from host_plugins.control.settings import Settings
 from void_bridge.errors import ColourError, MissingFrames, UsageError
 from void_bridge.frames import FrameRange
 from void_bridge.job import Colour, Job, MatteSource, new_job_id
-from void_bridge.options import options_of
+from void_bridge.options import TEXT_KINDS, options_of
 from void_bridge.resolution import old_order_note
 
 _COMMANDS = re.compile(r"\b(remov\w*|delet\w*|eras\w*|without|get rid of|take out|no more)\b", re.IGNORECASE)
@@ -74,9 +74,10 @@ def make_job(settings: Settings, shot: ShotRequest, output: str, job: Type[Job] 
     if not space:
         raise ColourError("the plate's colour space is unknown; set 'colour space'")
     values: Dict[str, Any] = {
-        each.name: each.parse(settings.job[each.name], each.label)
+        each.name: each.parse(value, each.label) if each.kind in TEXT_KINDS else value
         for each in options_of(job)
-        if each.name in settings.job
+        for value in (settings.job.get(each.name),)
+        if value is not None
     }
     values["prompt"] = " ".join(values.get("prompt", "").split())
     colour = Colour(space, config, _hash(config), exposure=values.pop("exposure", None))

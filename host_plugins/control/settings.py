@@ -149,14 +149,30 @@ def settings_from(values: Mapping[str, object], job: Type[Job] = Job) -> Setting
 
 
 def checked_values(specs: Sequence[Option], values: Mapping[str, object]) -> Dict[str, Any]:
-    """Return values in the types of their settings; raises UsageError, as `settings_from`."""
-    known, checked = {spec.name: spec for spec in specs}, {}
-    for name, value in values.items():
+    """Return values in the types of their settings; None counts as absent. Raises UsageError, as `settings_from`."""
+    known = {spec.name: spec for spec in specs}
+    for name in values:
         if name not in known:
             raise UsageError(f"unknown setting {name!r}{nearest(name, known)}")
-        typed = value.strip() if isinstance(value, str) else value
-        checked[name] = str(typed) if known[name].kind in TEXT_KINDS else known[name].check(typed, known[name].label)
-    return checked
+    return {name: _from_knob(known[name], value) for name, value in values.items() if value is not None}
+
+
+def _from_knob(spec: Option, value: Any) -> Any:
+    """Return the value of a knob in the type of its setting; raises UsageError rather than change a value.
+
+    Hosts give whole numbers as floats, and check boxes as 0 and 1. The text of a canvas or an exposure is read when a
+    job is made: a mistake there must not keep a panel from opening, or an artist from cancelling a job.
+    """
+    if isinstance(value, str):
+        return value.strip() if spec.kind in TEXT_KINDS else spec.parse(value.strip(), spec.label)
+    if spec.kind == "flag" and value in (0, 1):
+        value = bool(value)
+    elif spec.kind == "integer" and isinstance(value, float) and value.is_integer():
+        value = int(value)
+    checked = spec.check(value, spec.label)
+    if spec.kind == "auto":
+        return str(checked)
+    return float(checked) if spec.kind == "number" else checked
 
 
 def _as_setting(declared: Option) -> Option:

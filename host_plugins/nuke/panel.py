@@ -118,9 +118,8 @@ def views_of(group: nuke.Node) -> Tuple[str, ...]:
 
 def _value(knob: Any, spec: Option) -> object:
     if spec.kind in ("folder", "file"):
-        return knob.evaluate() or ""
-    value = knob.value()
-    return int(value) if spec.kind == "integer" else value
+        return knob.evaluate()
+    return knob.value()
 
 
 def _add(group: nuke.Node, knob: Any, tip: str, *flags: int) -> Any:

@@ -53,15 +53,7 @@ def dropdown(name: str, label: str, texts: Sequence[str], default: int) -> Contr
 
 
 def values_of(answer: Mapping[str, Any], specs: Sequence[Option]) -> Dict[str, object]:
-    """Return the settings in an answer as plain values; Fusion returns every number as a float."""
-    values: Dict[str, object] = {}
-    for spec in specs:
-        value = answer[spec.name]
-        if spec.kind == "choice":
-            value = spec.values[int(value)]
-        elif spec.kind == "flag":
-            value = bool(value)
-        elif spec.kind == "integer" and isinstance(value, float):
-            value = int(value)
-        values[spec.name] = value
-    return values
+    """Return the settings in an answer, the choices by name. Every other number is a float, as Fusion returns it."""
+    return {
+        spec.name: spec.values[int(answer[spec.name])] if spec.kind == "choice" else answer[spec.name] for spec in specs
+    }

@@ -208,7 +208,7 @@ def _read(item: Item, spec: Option) -> object:
     readers: Dict[str, Callable[[], object]] = {
         "flag": lambda: item.Checked,
         "choice": lambda: spec.values[int(item.CurrentIndex)],
-        "integer": lambda: int(item.Value),
+        "integer": lambda: item.Value,
         "number": lambda: item.Value,
         "lines": lambda: item.PlainText,
     }

@@ -56,7 +56,7 @@ def test_the_command_line_makes_a_job_with_it(tmp_path):
 def test_a_panel_holds_it_to_the_same_limits_as_the_job():
     (spec,) = (spec for spec in setting_specs("remove", SharpenedJob) if spec.name == "sharpen")
     assert (spec.kind, spec.default, spec.low, spec.high, spec.group) == ("number", 0.0, 0, 2, "Pixels")
-    with pytest.raises(UsageError, match=r"sharpen: got 3.0, expected 0 to 2"):
+    with pytest.raises(UsageError, match=r"sharpen: got 3, expected 0 to 2"):
         settings_from({"sharpen": 3}, SharpenedJob)
     with pytest.raises(UsageError, match=r"sharpen: got 3.0, expected 0 to 2"):
         SharpenedJob("p", None, "", Colour("", ""), MatteSource("m"), sharpen=3.0)

@@ -67,11 +67,37 @@ def test_settings_reach_the_job():
         ({"handles": "many"}, "handles: got 'many', expected 0 to 10000"),
         ({"seed": 2**31}, "seed: got 2147483648, expected 0 to 2147483647"),
         ({"engine": ""}, "engine: got ''"),
+        ({"steps": 2.7}, "steps: got 2.7, expected a whole number, 1 to 1000"),
+        ({"steps": True}, "steps: got True, expected a whole number"),
+        ({"grain": 5}, "grain: got 5, expected True or False"),
+        ({"prompt": 5}, "Scene after removal: got 5, expected text"),
+        ({"canvas": 384}, "canvas: got 384, expected text"),
+        ({"exposure": 21.0}, "exposure: got 21.0, expected auto, or -20 to 20 stops"),
+        ({"passes": 2}, "passes: got 2, expected one of auto, 1, 2"),
     ],
 )
 def test_a_wrong_setting_is_named(values, message):
     with pytest.raises(UsageError, match=message):
         settings_from(values)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("steps", 4.0, 4),
+        ("steps", "4", 4),
+        ("seed", " 7 ", 7),
+        ("grain", 0, False),
+        ("grain", 1.0, True),
+        ("exposure", -1.5, "-1.5"),
+        ("prompt", None, ""),
+        ("canvas", None, "672x384"),
+        ("steps", None, 30),
+    ],
+)
+def test_the_values_that_hosts_give_become_those_of_settings(name, value, expected):
+    found = settings_from({name: value})[name]
+    assert found == expected and type(found) is type(expected)
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,19 @@ def test_a_panel_has_the_limits_of_the_job(spec):
         ({"grain": "on"}, "grain: got 'on', expected one of on, off"),
         ({"engine": ""}, "engine: got ''"),
         ({"canvas": "384"}, "canvas: got '384', expected HEIGHTxWIDTH"),
+        ({"canvas": 384}, "canvas: got 384, expected text"),
+        ({"steps": "30"}, "steps: got '30', expected 1 to 1000"),
+        ({"steps": 2.7}, "steps: got 2.7, expected a whole number, 1 to 1000"),
+        ({"steps": True}, "steps: got True, expected a whole number"),
+        ({"steps": None}, "steps: got None, expected a whole number"),
+        ({"feather": 1.5}, "feather: got 1.5, expected a whole number, 0 to 1000 px"),
+        ({"threshold": "0.5"}, "threshold: got '0.5', expected a number between 0 and 1"),
+        ({"guidance": True}, "guidance: got True, expected auto, or 1 to 100"),
+        ({"grain": 1}, "grain: got 1, expected True or False"),
+        ({"engine": 5}, "engine: got 5, expected one of auto, propagate, void"),
+        ({"prompt": 5}, "prompt: got 5, expected text"),
+        ({"prompt": None}, "prompt: got None, expected text"),
+        ({"passes": 2}, "passes: got 2, expected one of auto, 1, 2"),
     ],
 )
 def test_a_job_outside_its_options_limits_is_refused(options, words):
@@ -91,6 +104,10 @@ def test_a_job_outside_its_options_limits_is_refused(options, words):
 )
 def test_text_becomes_a_value(name, text, value):
     assert OPTIONS[name].parse(text) == value
+
+
+def test_a_job_takes_whole_numbers_where_numbers_are_expected():
+    assert job(guidance=2).guidance == 2
 
 
 @pytest.mark.parametrize(("name", "text"), [("grain", "maybe"), ("steps", "1.5"), ("seed", "1e3"), ("passes", "both")])
