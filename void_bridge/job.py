@@ -16,7 +16,7 @@ from typing import Dict, Literal, Optional, Tuple, get_args
 from void_bridge.atomic import write_json
 from void_bridge.errors import InputError, UsageError
 from void_bridge.frames import FrameRange
-from void_bridge.options import Precision, option, options_of
+from void_bridge.options import Precision, StepCacheName, option, options_of
 from void_bridge.resolution import Resolution
 from void_bridge.typed import from_plain
 
@@ -280,11 +280,13 @@ class Job:
     )
     attention: str = option(
         "sdpa",
+        choices=tuple((name, name) for name in ("sdpa", "sdpa-cudnn")),
+        is_open=True,
         group="Model",
         help="attention kernel: sdpa, sdpa-cudnn, or another that is installed",
         engines=("void",),
     )
-    step_cache: str = option(
+    step_cache: StepCacheName = option(
         "off", group="Model", help="skip blocks of the model that hardly change between steps", engines=("void",)
     )
     flow: Literal["auto", "dis", "raft"] = option("auto", group="Model", help="optical flow method", engines=("void",))

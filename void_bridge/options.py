@@ -22,6 +22,8 @@ from void_bridge.typed import short_repr
 Precision = Literal["float32", "bf16", "fp8-stored", "fp8"]
 """`fp8`: 8-bit weights, multiplied as such. `fp8-stored`: 8-bit weights, widened where they are used."""
 PRECISIONS: Tuple[Precision, ...] = get_args(Precision)
+StepCacheName = Literal["off", "first-block"]
+STEP_CACHES: Tuple[StepCacheName, ...] = get_args(StepCacheName)
 
 GROUPS = ("Mattes", "Frames", "Scene", "Engine", "Model", "Pixels", "Colour", "Output", "Run", "Server", "Farm", "Comp")
 """The headings of a panel, in their order."""

@@ -1,23 +1,18 @@
-"""Engines by name. A package registers its own as entry points in the group `void_bridge.engines`."""
+"""Engines by name, loaded from their entry points."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib.metadata import entry_points
 from pathlib import Path
 
+from gpu_server.engines import GROUP, engine_names
 from gpu_server.engines.base import Engine
+from void_bridge.entry_points import find_entry_points
 from void_bridge.errors import EngineError, UsageError
 from void_bridge.job import Job
 from void_bridge.typed import nearest
 
-GROUP = "void_bridge.engines"
 AUTO_ORDER = ("void", "propagate")
-
-
-def engine_names() -> tuple[str, ...]:
-    """Return the name of every registered engine, without importing any."""
-    return tuple(sorted({point.name for point in entry_points(group=GROUP)}))
 
 
 class Engines:
@@ -64,7 +59,8 @@ class Engines:
 
 def _load(name: str) -> Engine:
     """Import a registered engine and make an object of it."""
-    for point in entry_points(group=GROUP, name=name):
-        engine: Engine = point.load()()
+    found = find_entry_points(GROUP)
+    if name in found:
+        engine: Engine = found[name].load()()
         return engine
-    raise UsageError(f"no engine {name!r}{nearest(name, engine_names())} known: {', '.join(engine_names())}")
+    raise UsageError(f"no engine {name!r}{nearest(name, found)} known: {', '.join(found)}")

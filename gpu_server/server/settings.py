@@ -5,19 +5,13 @@ from __future__ import annotations
 import re
 import sys
 from dataclasses import dataclass, field
-from importlib.metadata import entry_points
 from pathlib import Path
 
+from gpu_server.engines import engine_names
 from void_bridge.config import Config
 from void_bridge.errors import UsageError
 
-ENGINE_GROUP = "void_bridge.engines"
 _LOOPBACK_HOSTS = {"127.0.0.1", "localhost"}
-
-
-def engine_names() -> tuple[str, ...]:
-    """Return the engines that are installed, by their entry points. None is imported."""
-    return tuple(sorted({entry.name for entry in entry_points(group=ENGINE_GROUP)}))
 
 
 @dataclass(frozen=True)

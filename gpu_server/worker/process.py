@@ -19,7 +19,8 @@ from typing import BinaryIO, NoReturn
 import cv2
 
 from gpu_server.device import claim_device
-from gpu_server.engines.registry import Engines, engine_names
+from gpu_server.engines import engine_names
+from gpu_server.engines.registry import Engines
 from gpu_server.logs import about_job, handler_to_server
 from gpu_server.worker.messages import (
     CancelJob,

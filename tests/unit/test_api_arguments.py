@@ -235,7 +235,7 @@ def test_options_are_text_or_values(option, value, expected):
         ("passes", True, "passes: got True, expected one of auto, 1, 2"),
         ("canvas", (672, 384), "canvas: got (672, 384), expected WIDTHxHEIGHT such as '672x384'"),
         ("prompt", 5, "prompt: got 5, expected text"),
-        ("step_cache", None, "step_cache: got None, expected text"),
+        ("step_cache", None, "step_cache: got None, expected one of off, first-block"),
         ("feater", 2, "got an unknown option 'feater'; did you mean 'feather'?"),
         ("colourspace", "ACEScg", "got an unknown option 'colourspace'; did you mean 'colorspace'"),
         ("qqq", 1, "got an unknown option 'qqq'; docs/reference/options.md lists them"),

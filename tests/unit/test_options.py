@@ -81,6 +81,8 @@ def test_a_panel_has_the_limits_of_the_job(spec):
         ({"prompt": 5}, "prompt: got 5, expected text"),
         ({"prompt": None}, "prompt: got None, expected text"),
         ({"passes": 2}, "passes: got 2, expected one of auto, 1, 2"),
+        ({"step_cache": "second-block"}, "step_cache: got 'second-block', expected one of off, first-block"),
+        ({"attention": ""}, "attention: got ''"),
     ],
 )
 def test_a_job_outside_its_options_limits_is_refused(options, words):
@@ -99,6 +101,7 @@ def test_a_job_outside_its_options_limits_is_refused(options, words):
         ("canvas", "672x384", "384x672"),
         ("canvas", "384wx672h", "672x384"),
         ("engine", "acme", "acme"),
+        ("attention", "sage", "sage"),
         ("seed", " 7 ", 7),
     ],
 )

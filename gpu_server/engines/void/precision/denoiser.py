@@ -14,7 +14,8 @@ from gpu_server.engines.void.precision.attention import VoidAttention, attention
 from gpu_server.engines.void.precision.compilation import CompiledBlocks, CompileFailed, keep_compiled_in
 from gpu_server.engines.void.precision.layers import check_name
 from gpu_server.engines.void.precision.placement import offload_blocks, place_transformer
-from gpu_server.engines.void.precision.step_cache import STEP_CACHES, StepCache
+from gpu_server.engines.void.precision.step_cache import StepCache
+from void_bridge.options import STEP_CACHES
 
 
 class OptimisedDenoiser:

@@ -14,8 +14,8 @@ from diffusers.hooks import FirstBlockCacheConfig, HookRegistry
 
 from gpu_server.engines.void.precision.layers import check_name
 from void_bridge.errors import UsageError
+from void_bridge.options import STEP_CACHES
 
-STEP_CACHES = ("off", "first-block")
 THRESHOLD = 0.05
 
 
