@@ -20,6 +20,7 @@ from typing import ClassVar, Literal, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from void_bridge.errors import EngineError
 from void_bridge.job import Job
 from void_bridge.pixels.arrays import Array
 from void_bridge.pixels.box import Box
@@ -94,6 +95,9 @@ class Patch:
             `rgb` that differ from it were changed; the others are the plate's, whose detail comes back.
         full: shape as `rgb`: the generated pixels without any of the plate's detail; None if that is `rgb`.
         generated: False if the engine had nothing to change in this frame.
+
+    Raises:
+        EngineError: an array's shape is not that of the box.
     """
 
     index: int
@@ -103,6 +107,20 @@ class Patch:
     reconstruction: Array | None = None
     full: Array | None = None
     generated: bool = True
+
+    def __post_init__(self) -> None:
+        for name, values in self.arrays().items():
+            expected = self.box.shape if name == "confidence" else (*self.box.shape, 3)
+            if np.shape(values) != expected:
+                raise EngineError(
+                    f"the patch of index {self.index}: {name} has the shape {np.shape(values)}, expected {expected},"
+                    f" the shape of {self.box}"
+                )
+
+    def arrays(self) -> dict[str, Array]:
+        """Return the arrays of the patch by name."""
+        arrays = {name: getattr(self, name) for name in ("rgb", "confidence", "reconstruction", "full")}
+        return {name: values for name, values in arrays.items() if values is not None}
 
     @staticmethod
     def unchanged(index: int) -> Patch:

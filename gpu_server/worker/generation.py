@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 
+import numpy as np
+
 from gpu_server.engines.base import Clip, Engine, Generated, Patch
 from gpu_server.worker.context import RunContext
 from gpu_server.worker.hybrid import RealShare, mix_fills
@@ -15,7 +17,7 @@ def generate(engine: Engine, clip: Clip, context: RunContext) -> Iterable[Patch]
     """Run an engine and return its patches, which may be made as they are taken.
 
     Raises:
-        EngineError: the engine returned anything but a `Generated`, as a generator function does.
+        EngineError: the engine returned anything but a `Generated` of patches, as a generator function does.
         Exception: any failure of the engine.
     """
     generated = engine.generate(clip, context)
@@ -24,7 +26,45 @@ def generate(engine: Engine, clip: Clip, context: RunContext) -> Iterable[Patch]
             f"engine {engine.name}: generate() returned a {type(generated).__name__}, expected a Generated; "
             "where it is a generator function, move the `yield` to a method of its own and return Generated(that())"
         )
-    return generated.patches
+    if not isinstance(generated.patches, Iterable):
+        raise EngineError(
+            f"engine {engine.name}: got Generated({type(generated.patches).__name__}), expected an iterable of patches;"
+            " call the method that yields them"
+        )
+    return checked(generated.patches, clip, engine.name)
+
+
+def checked(patches: Iterable[Patch], clip: Clip, engine: str) -> Iterator[Patch]:
+    """Yield an engine's patches as they come.
+
+    Args:
+        patches: the patches.
+        clip: the clip that the engine got.
+        engine: the engine's name.
+
+    Raises:
+        EngineError: the patches are not those of `clip.wanted` in that order, or a value is not finite.
+    """
+    expected = iter(clip.wanted)
+    for patch in patches:
+        if not isinstance(patch, Patch):
+            raise EngineError(f"engine {engine}: got a {type(patch).__name__}, expected a Patch")
+        index = next(expected, None)
+        if patch.index != index:
+            wanted = "no more patches" if index is None else f"that of index {index}, as in clip.wanted"
+            raise EngineError(f"engine {engine}: got the patch of index {patch.index}, expected {wanted}")
+        for name, values in patch.arrays().items():
+            if not np.isfinite(values).all():
+                raise EngineError(
+                    f"engine {engine}: {name} of frame {clip.frames[index]} (index {index}) has NaN or infinity,"
+                    " expected finite values"
+                )
+        yield patch
+    if left := [*expected]:
+        raise EngineError(
+            f"engine {engine}: got {len(clip.wanted) - len(left)} patches, expected {len(clip.wanted)};"
+            f" index {left[0]} is the first that is missing"
+        )
 
 
 def model_patches(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -107,6 +108,53 @@ def test_a_generator_function_is_refused_as_an_engine():
     context, _ = _context()
     with pytest.raises(EngineError, match=r"forgetful: generate\(\) returned a generator, expected a Generated"):
         generate(_Forgetful(), ArrayClip(np.zeros((2, 4, 4, 3), np.float32), {}), context)
+
+
+def patch(index: int, value: float = 0.5) -> Patch:
+    return Patch(index, Box(0, 0, 2, 3), np.full((2, 3, 3), value, np.float32))
+
+
+class _Delivering(Engine):
+    """An engine that returns what a test gave it as its patches."""
+
+    name, version, summary = "delivering", "1", "returns what it was given"
+
+    def __init__(self, patches: object) -> None:
+        self.patches = patches
+
+    def generate(self, clip: Clip, context: Context) -> Generated:
+        return Generated(self.patches)
+
+
+@pytest.mark.parametrize(
+    ("patches", "error"),
+    [
+        (lambda: [], r"got Generated\(function\), expected an iterable of patches; call the method"),
+        ([None, patch(2)], "got a NoneType, expected a Patch"),
+        ([patch(2), patch(1)], "got the patch of index 2, expected that of index 1, as in clip.wanted"),
+        ([patch(1), patch(1)], "got the patch of index 1, expected that of index 2"),
+        ([patch(1), patch(2), patch(3)], "got the patch of index 3, expected no more patches"),
+        ([patch(1)], "got 1 patches, expected 2; index 2 is the first that is missing"),
+        ([patch(1), patch(2, np.nan)], r"rgb of frame 1003 \(index 2\) has NaN or infinity"),
+        ([replace(patch(1), confidence=np.full((2, 3), np.inf))], r"confidence of frame 1002 \(index 1\) has NaN"),
+    ],
+)
+def test_patches_other_than_the_wanted_ones_are_refused(patches, error):
+    clip = ArrayClip(np.zeros((4, 4, 4, 3), np.float32), {}, 1001, wanted=(1, 2))
+    with pytest.raises(EngineError, match=f"engine delivering: {error}"):
+        list(generate(_Delivering(patches), clip, _context()[0]))
+
+
+def test_wanted_patches_pass_as_they_are():
+    patches = [patch(0), Patch.unchanged(1)]
+    clip = ArrayClip(np.zeros((2, 4, 4, 3), np.float32), {})
+    assert list(generate(_Delivering(iter(patches)), clip, _context()[0])) == patches
+
+
+@pytest.mark.parametrize("name", ["rgb", "confidence", "reconstruction", "full"])
+def test_an_array_of_a_patch_whose_shape_differs_from_the_box_is_refused(name):
+    with pytest.raises(EngineError, match=rf"index 7: {name} has the shape \(2, 4, 3\), expected \(2, 3"):
+        replace(patch(7), **{name: np.zeros((2, 4, 3), np.float32)})
 
 
 def test_a_stage_that_the_engine_does_not_declare_is_refused():
