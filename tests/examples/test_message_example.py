@@ -4,27 +4,47 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from contextlib import contextmanager
+from functools import singledispatchmethod
 from importlib.util import module_from_spec, spec_from_file_location
 
 import pytest
 
+from gpu_server.server.control import ControlLoop
 from tests.support.live_server import DEADLINE_S, REPOSITORY, Client, make_plate, make_submit, running, settings
 from void_bridge.protocol.messages import MESSAGES
 
 EXAMPLE = REPOSITORY / "examples/message.py"
 
 
-@pytest.fixture
-def example():
-    """The module, for as long as a test lasts."""
-    before = dict(MESSAGES)
+@contextmanager
+def loaded_example():
+    """Load the module, and take its messages and its handler back at the end."""
+    before, handle = dict(MESSAGES), vars(ControlLoop)["handle"]
+    ControlLoop.handle = singledispatchmethod(handle.func)
+    for message_type, handler in handle.dispatcher.registry.items():
+        ControlLoop.handle.register(message_type, handler)
     spec = spec_from_file_location("message_example", EXAMPLE)
     module = sys.modules[spec.name] = module_from_spec(spec)
     spec.loader.exec_module(module)
     yield module
     del sys.modules[spec.name]
+    ControlLoop.handle = handle
     MESSAGES.clear()
     MESSAGES.update(before)
+
+
+@pytest.fixture
+def example():
+    with loaded_example() as module:
+        yield module
+
+
+def test_the_example_leaves_no_message_and_no_handler():
+    with loaded_example() as module:
+        assert module.GetUserWork in vars(ControlLoop)["handle"].dispatcher.registry
+    assert module.GetUserWork not in vars(ControlLoop)["handle"].dispatcher.registry
+    assert "get_user_work" not in MESSAGES
 
 
 def test_a_server_answers_a_message_with_one_dataclass_and_one_handler(tmp_path, example):
