@@ -27,7 +27,7 @@ from gpu_server.server.worker_process import WorkerExit, WorkerProcess
 from gpu_server.server.worker_slots import WorkerSlot
 from gpu_server.worker import messages as worker
 from void_bridge.errors import DeviceLost, InternalError, VoidBridgeError, WorkerLost
-from void_bridge.protocol.messages import Failure, Progress, ResultFrame
+from void_bridge.protocol.messages import Progress, ResultFrame
 
 log = logging.getLogger(__name__)
 
@@ -221,12 +221,9 @@ class Dispatcher:
                     lambda error: self._store.barrier(lambda: self._end_done(record, ended, error)),
                     record.id,
                 )
-            elif ended.state == "failed":
-                failure = Failure(ended.code or "engine", ended.message or "the engine failed")
-                self._store.end(record, "failed", failure)
             else:
-                self._store.end(record, "cancelled")
-        if ended.code == DeviceLost.code:
+                self._store.end(record, ended.state, ended.failure if ended.state == "failed" else None)
+        if ended.failure and ended.failure.code == DeviceLost.code:
             self._end(slot)
         self._release(slot, record)
 

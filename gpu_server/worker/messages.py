@@ -15,6 +15,7 @@ import msgpack
 
 from void_bridge.errors import ProtocolError
 from void_bridge.job import Job
+from void_bridge.protocol.messages import Failure
 from void_bridge.typed import from_plain, to_plain
 
 _LENGTH = struct.Struct("<I")
@@ -140,14 +141,21 @@ class DeviceFree(WorkerMessage):
 
 @dataclass(frozen=True)
 class Ended(WorkerMessage):
-    """The last message of an attempt. code and message are set unless it is done."""
+    """The last message of an attempt.
+
+    Attributes:
+        id: the job's id.
+        attempt: number of the attempt.
+        state: in which the job ends.
+        failure: with which it failed or was cancelled.
+        report: of a job that is done.
+    """
 
     type: ClassVar[str] = "ended"
     id: str
     attempt: int
     state: Literal["done", "failed", "cancelled"]
-    code: str = ""
-    message: str = ""
+    failure: Failure | None = None
     report: dict[str, object] = field(default_factory=dict)
 
 

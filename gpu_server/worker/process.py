@@ -121,7 +121,8 @@ class WorkerLoop:
     def _conclude(self, run: JobRun, command: RunJob) -> None:
         with about_job(command.id):
             ended = run.conclude()
-            log.info("attempt %d: %s", command.attempt, f"{ended.state} {ended.message}".strip())
+            message = ended.failure.message if ended.failure else ""
+            log.info("attempt %d: %s", command.attempt, f"{ended.state} {message}".strip())
         self._cancels.pop(command.id, None)
         self._send(ended)
 

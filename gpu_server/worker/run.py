@@ -32,6 +32,7 @@ from void_bridge.pixels.arrays import spread_indices
 from void_bridge.pixels.colour import check_colour
 from void_bridge.pixels.exposure import EXPOSURE_SAMPLES, measure_exposure
 from void_bridge.pixels.shot import Shot
+from void_bridge.protocol.messages import Failure
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +90,7 @@ class JobRun:
         if failure is None:
             shutil.rmtree(self._command.scratch, ignore_errors=True)
             return Ended(*key, "done", report=self._report())
-        return Ended(*key, "cancelled" if isinstance(failure, Cancelled) else "failed", failure.code, failure.message)
+        return Ended(*key, "cancelled" if isinstance(failure, Cancelled) else "failed", Failure.from_error(failure))
 
     def _attempt(self, work: Callable[[], None]) -> None:
         """Do some work and keep the first failure."""

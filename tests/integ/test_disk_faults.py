@@ -230,8 +230,9 @@ def test_a_worker_lives_through_a_full_disk_at_every_write_of_an_attempt(tmp_pat
         if not disk.failed:
             break
         failed += 1
-        assert (ended.state, ended.code) in (("failed", "disk_full"), ("done", "")), (number, ended, disk.refused)
-        assert ended.state == "done" or str(folder) in ended.message
+        code = ended.failure and ended.failure.code
+        assert (ended.state, code) in (("failed", "disk_full"), ("done", None)), (number, ended, disk.refused)
+        assert ended.state == "done" or str(folder) in ended.failure.message
         assert not temporaries(folder)
         for message in (m for m in messages if isinstance(m, FrameWritten)):
             assert digest_of(Path(message.path).read_bytes()) == message.digest

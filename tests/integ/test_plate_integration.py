@@ -94,7 +94,7 @@ def kind(request, known, tmp_path_factory):
 
 def test_a_job_that_was_interrupted_writes_the_same_bytes(known, kind, tmp_path):
     options, ended, _, whole = kind
-    assert ended.state == "done", ended.message
+    assert ended.state == "done", ended.failure
     _, _, rest = removed(known, tmp_path, finished=[1001, 1002, 1005], **options)
     assert digests(rest) == {frame: digests(whole)[frame] for frame in (1003, 1004, 1006, 1007)}
 
@@ -130,7 +130,7 @@ def results(large, tmp_path_factory):
     def run(**options):
         folder = tmp_path_factory.mktemp("run")
         ended, written, _ = removed(large, folder, confidence=True, canvas="192x336", **options)
-        assert ended.state == "done", ended.message
+        assert ended.state == "done", ended.failure
         return written
 
     return {"model": run(full_fill=True), "no grain": run(grain=False), "hybrid": run(fill="hybrid")}
@@ -188,7 +188,7 @@ def test_a_lamp_behind_the_object_shines_and_darkness_stays_below_zero(tmp_path,
             plate[box.slices][remove[box.slices] <= 0] = light
     shot = write_known(tmp_path, replace(footage, plates=plates, backgrounds=backgrounds))
     ended, written, _ = removed(shot, tmp_path / "run", fill=fill)
-    assert ended.state == "done", ended.message
+    assert ended.state == "done", ended.failure
     middle = rgb(written[FIRST + FRAMES // 2 + 1])
     assert 10 < middle[lamp.slices].max() < 41
     assert middle[dark.slices].max() < 0.005

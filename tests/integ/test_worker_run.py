@@ -186,9 +186,9 @@ def test_a_matte_of_another_format_is_refused_by_name(tmp_path):
     plate = write_plate(tmp_path, FRAMES, SHAPE)
     roto = write_matte(tmp_path, FRAMES, np.ones((20, 30), np.float16))
     ended, written, _ = run_job(make_job(plate, FRAMES, roto), files_of(plate, roto), tmp_path)
-    assert (ended.state, ended.code, written) == ("failed", "size_mismatch", {})
-    assert "30x20" in ended.message
-    assert "64x48" in ended.message
+    assert (ended.state, ended.failure.code, written) == ("failed", "size_mismatch", {})
+    assert "30x20" in ended.failure.message
+    assert "64x48" in ended.failure.message
 
 
 def test_a_truncated_frame_fails_the_job_by_name_and_leaves_nothing_half_written(shot, tmp_path):
@@ -196,8 +196,8 @@ def test_a_truncated_frame_fails_the_job_by_name_and_leaves_nothing_half_written
     whole = plate.path(1003).read_bytes()
     plate.path(1003).write_bytes(whole[: len(whole) // 2])
     ended, _, _ = run_job(make_job(plate, FRAMES, roto), files_of(plate, roto), tmp_path)
-    assert (ended.state, ended.code) == ("failed", "unreadable")
-    assert "plate.1003.exr" in ended.message
+    assert (ended.state, ended.failure.code) == ("failed", "unreadable")
+    assert "plate.1003.exr" in ended.failure.message
     assert [path.name for path in (tmp_path / "attempt-1").glob(".*")] == []
 
 
@@ -205,8 +205,8 @@ def test_a_missing_channel_fails_with_the_nearest_names(shot, tmp_path):
     plate, roto = shot
     job = make_job(plate, FRAMES, remove=None, affected=MatteSource(str(roto), "void_bridge.affected"))
     ended, _, _ = run_job(job, files_of(plate, roto), tmp_path)
-    assert ended.code == "no_channel"
-    assert "A" in ended.message
+    assert ended.failure.code == "no_channel"
+    assert "A" in ended.failure.message
 
 
 def test_a_cancelled_job_ends_as_cancelled(shot, tmp_path):

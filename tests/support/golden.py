@@ -98,7 +98,7 @@ def made_by(engine: str, folder: Path) -> dict[str, NDArray[Any]]:
     if engine == "void":
         write_tiny(models, seed=CHECKPOINT_SEED)
     ended, written, _ = run_job(golden_job(engine, plate, mattes), files_of(plate, mattes), folder, models=models)
-    assert ended.state == "done", ended.message
+    assert ended.state == "done", ended.failure
     parts = [written[frame].parts[0].channels for frame in FRAMES]
     pasted = np.stack([part["void_bridge.paste"] > 0 for part in parts])
     rgb = np.stack([np.stack([part[name] for name in "RGB"], -1) for part in parts])

@@ -37,6 +37,7 @@ from gpu_server.worker.messages import (
     receive,
     send,
 )
+from void_bridge.protocol.messages import Failure
 
 _send_lock = threading.Lock()
 _cancelled: dict[str, threading.Event] = {}
@@ -73,7 +74,7 @@ def run(command: RunJob) -> None:
         say(DeviceFree(*key))
         wait_for(script.get("end_gate", ""), _cancelled[command.id], script.get("stubborn", False))
         code, message = script.get("fail", ("", ""))
-        say(Ended(*key, "failed" if code else "done", code, message, {} if code else report))
+        say(Ended(*key, "failed" if code else "done", Failure(code, message) if code else None, {} if code else report))
     except Stopped:
         say(Ended(*key, "cancelled"))
 

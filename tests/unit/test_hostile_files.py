@@ -206,8 +206,8 @@ def worker_refusals() -> int:
             good = Path(plate.path(1002)).read_bytes()
             Path(plate.path(1002)).write_bytes(lie(good))
             ended, _, _ = run_job(make_job(plate, frames, roto), files_of(plate, roto), Path(folder))
-            assert ended.state == "failed" and ended.code in ("unreadable", "size_mismatch"), ended
-            assert "plate." in ended.message, ended
+            assert ended.state == "failed" and ended.failure.code in ("unreadable", "size_mismatch"), ended
+            assert "plate." in ended.failure.message, ended
             refused += 1
             Path(plate.path(1002)).write_bytes(good)
             ended, _, _ = run_job(make_job(plate, frames, roto), files_of(plate, roto), Path(folder))

@@ -116,7 +116,7 @@ def stages(messages):
 def test_out_of_memory_is_tried_again_on_a_smaller_plan_with_a_warning(removal, tmp_path, failure):
     with before_calls_of(CogVideoXTransformer3DModel, raising(failure, at=2)) as calls:
         ended, written, messages = removal(tmp_path, passes="2", steps=2)
-    assert (ended.state, len(written)) == ("done", len(FRAMES)), ended.message
+    assert (ended.state, len(written)) == ("done", len(FRAMES)), ended.failure
     (warning,) = [text for text in ended.report["warnings"] if "out of memory" in text]
     assert warning.endswith(f"repeated with '{ended.report['plan']}'")
     assert len(calls) == 2 + 2 + 2, "the first pass began again, once"
@@ -129,8 +129,8 @@ def test_out_of_memory_on_every_plan_fails_by_name_and_the_next_job_runs(removal
 
     with before_calls_of(CogVideoXTransformer3DModel, fail) as calls:
         ended, written, _ = removal(tmp_path / "a", precision="fp8-stored")
-    assert (ended.state, ended.code, written) == ("failed", "out_of_memory", {})
-    assert "the smallest plan" in ended.message and "--canvas" in ended.message
+    assert (ended.state, ended.failure.code, written) == ("failed", "out_of_memory", {})
+    assert "the smallest plan" in ended.failure.message and "--canvas" in ended.failure.message
     assert 2 <= len(calls) <= 20
     assert removal(tmp_path / "b")[0].state == "done"
 
@@ -139,7 +139,7 @@ def test_finished_stages_are_found_again_on_a_smaller_plan(removal, tmp_path):
     failure = torch.OutOfMemoryError("CUDA out of memory")
     with before_calls_of(CogVideoXTransformer3DModel, raising(failure, at=3)):
         ended, _, messages = removal(tmp_path, passes="2", steps=2)
-    assert ended.state == "done", ended.message
+    assert ended.state == "done", ended.failure
     order = list(dict.fromkeys(stages(messages)))
     again = stages(messages)[stages(messages).index("flow") :]
     assert order.index("pass 1") < order.index("flow")
@@ -169,7 +169,7 @@ def overflowing(models, tmp_path_factory):
 
 def test_nan_in_a_narrow_precision_is_tried_again_in_a_wider_one(removal, overflowing, tmp_path):
     ended, written, _ = removal(tmp_path, models=overflowing, precision="bf16")
-    assert (ended.state, len(written)) == ("done", len(FRAMES)), ended.message
+    assert (ended.state, len(written)) == ("done", len(FRAMES)), ended.failure
     assert ended.report["precision"] == "float32"
     (warning,) = [text for text in ended.report["warnings"] if "NaN" in text]
     assert "pass 1, step 1 of 2" in warning and warning.endswith("repeated in float32")
@@ -179,8 +179,8 @@ def test_nan_in_a_narrow_precision_is_tried_again_in_a_wider_one(removal, overfl
 def test_nan_is_tried_again_no_more_than_once(removal, overflowing, tmp_path):
     with before_calls_of(CogVideoXTransformer3DModel, lambda number: None) as calls:
         ended, written, _ = removal(tmp_path, models=overflowing, precision="fp8")
-    assert (ended.state, ended.code, written) == ("failed", "not_finite", {})
-    assert len({id(model) for model in calls}) == 2 and "pass 1, step 1 of 2" in ended.message
+    assert (ended.state, ended.failure.code, written) == ("failed", "not_finite", {})
+    assert len({id(model) for model in calls}) == 2 and "pass 1, step 1 of 2" in ended.failure.message
 
 
 def test_nan_of_the_autoencoder_is_named(removal, models, tmp_path):
@@ -191,8 +191,8 @@ def test_nan_of_the_autoencoder_is_named(removal, models, tmp_path):
     tensors["decoder.conv_out.conv.bias"][:] = float("nan")
     save_file(tensors, path)
     ended, written, _ = removal(tmp_path / "a", models=bad)
-    assert (ended.state, ended.code, written) == ("failed", "not_finite", {})
-    assert "trip, frame 1 of 5" in ended.message
+    assert (ended.state, ended.failure.code, written) == ("failed", "not_finite", {})
+    assert "trip, frame 1 of 5" in ended.failure.message
 
 
 # --- the device ----------------------------------------------------------------------------------
@@ -247,7 +247,7 @@ def test_damaged_cache_entries_count_as_missing(removal, tmp_path, damage):
     for path in entries:
         damage(path, others)
     ended, _, second = removal(tmp_path)
-    assert ended.state == "done", ended.message
+    assert ended.state == "done", ended.failure
     assert "pass 1" in stages(second)
     assert digests(second) == digests(first)
 
@@ -310,9 +310,9 @@ def test_weights_that_are_deleted_while_they_load_fail_the_job_by_name(removal, 
     assert removal(tmp_path / "a", models=own, engines=engines)[0].state == "done"
     with before_calls_of(CogVideoXTransformer3DModel, lambda number: shutil.rmtree(own, ignore_errors=True)):
         ended, _, _ = removal(tmp_path / "b", models=own, engines=engines, prompt="new", passes="2")
-    assert (ended.state, ended.code) == ("failed", "unreadable"), ended.message
+    assert (ended.state, ended.failure.code) == ("failed", "unreadable"), ended.failure
     ended, _, _ = removal(tmp_path / "c", models=own, engines=engines)
-    assert (ended.state, ended.code) == ("failed", "engine") and "models fetch" in ended.message
+    assert (ended.state, ended.failure.code) == ("failed", "engine") and "models fetch" in ended.failure.message
 
 
 # --- cancels -------------------------------------------------------------------------------------
@@ -350,6 +350,6 @@ def test_long_shots_run_in_windows(models, engines, tmp_path, count, padded):
     plate, roto = write_plate(tmp_path, range(count), SHAPE), write_matte(tmp_path, range(count), HOLE)
     job = make_job(plate, range(count), roto, engine="void", canvas="32x48", steps=1, passes="2")
     ended, written, _ = run_job(job, files_of(plate, roto), tmp_path, models=models, engines=engines)
-    assert (ended.state, sorted(written)) == ("done", list(range(count))), ended.message
+    assert (ended.state, sorted(written)) == ("done", list(range(count))), ended.failure
     assert ended.report["frames_with_padding"] == padded
     assert json.dumps(ended.report)

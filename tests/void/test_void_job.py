@@ -69,7 +69,7 @@ def stages(messages):
 
 def test_both_passes_change_every_frame_and_nothing_outside_the_matte(removal, shot, tmp_path):
     ended, written, messages = removal(tmp_path, passes="2")
-    assert (ended.state, sorted(written)) == ("done", list(FRAMES)), ended.message
+    assert (ended.state, sorted(written)) == ("done", list(FRAMES)), ended.failure
     assert ended.report["passes"] == 2
     assert {"look", "prompt", "encode", "pass 1", "decode 1", "flow", "pass 2", "decode 2"} <= stages(messages)
     for frame in FRAMES:
@@ -111,7 +111,7 @@ def test_two_fresh_spools_with_cold_caches_and_a_warm_one_give_the_same_bytes(re
 def test_a_changed_option_runs_only_the_stages_that_depend_on_it(removal, tmp_path, change, again):
     _, _, first = removal(tmp_path)
     ended, _, second = removal(tmp_path, **change)
-    assert ended.state == "done", ended.message
+    assert ended.state == "done", ended.failure
     ran = stages(second) & {"prompt", "encode", "pass 1", "pass 2"}
     assert ran == again
     assert digests(second) != digests(first)
@@ -126,7 +126,7 @@ def test_a_changed_matte_does_not_encode_the_plate_again(removal, shot, tmp_path
     ended, _, messages = run_job(
         job, files_of(plate, remove, other), tmp_path, attempt=2, models=models, engines=engines
     )
-    assert ended.state == "done", ended.message
+    assert ended.state == "done", ended.failure
     assert "pass 1" in stages(messages)
     assert not {"prompt", "encode", "trip"} & (stages(messages) - {"trip"})
 
@@ -146,7 +146,7 @@ def test_auto_decides_by_the_morph_check_and_reports_the_score(removal, tmp_path
 
 def test_twelve_frames_a_second_gives_the_model_fewer_frames_and_delivers_all(removal, tmp_path):
     ended, written, _ = removal(tmp_path, model_fps="12")
-    assert (ended.state, sorted(written)) == ("done", list(FRAMES)), ended.message
+    assert (ended.state, sorted(written)) == ("done", list(FRAMES)), ended.failure
     assert ended.report["frames_shown"] < len(FRAMES) + 1
 
 
@@ -177,7 +177,7 @@ def test_a_flow_on_the_device_is_not_called_once_the_device_is_free(
         engines=engines,
         freed=lambda _: calls_until_free.append(DeviceFlow.calls),
     )
-    assert ended.state == "done", ended.message
+    assert ended.state == "done", ended.failure
     assert "interpolate" in stages(messages)
     assert calls_until_free == [DeviceFlow.calls] != [0]
     assert digests(messages) == digests(expected)
@@ -188,7 +188,7 @@ def test_short_shots_deliver_every_frame(models, engines, tmp_path, frames):
     plate, roto = write_plate(tmp_path, range(frames), SHAPE), write_matte(tmp_path, range(frames), HOLE)
     job = make_job(plate, range(frames), roto, engine="void", canvas="48x80", steps=1, passes="2")
     ended, written, _ = run_job(job, files_of(plate, roto), tmp_path, models=models, engines=engines)
-    assert (ended.state, sorted(written)) == ("done", list(range(frames))), ended.message
+    assert (ended.state, sorted(written)) == ("done", list(range(frames))), ended.failure
 
 
 def test_a_cancelled_job_ends_and_the_next_one_runs(removal, tmp_path):
@@ -243,22 +243,22 @@ def mistype(folder):
 def test_bad_weights_fail_by_name_and_the_next_job_runs(removal, models, tmp_path, change, options, code, named):
     bad = broken_copy(models, tmp_path / "models", change)
     ended, written, _ = removal(tmp_path / "a", models=bad, **options)
-    assert (ended.state, ended.code, written) == ("failed", code, {})
-    assert named in ended.message
+    assert (ended.state, ended.failure.code, written) == ("failed", code, {})
+    assert named in ended.failure.message
     assert removal(tmp_path / "b")[0].state == "done"
 
 
 def test_a_wider_precision_embeds_the_prompt_again(removal, models, tmp_path):
     bad = broken_copy(models, tmp_path / "models", poison)
     ended, _, messages = removal(tmp_path / "a", models=bad, precision="bf16")
-    assert (ended.state, ended.code) == ("failed", "not_finite")
+    assert (ended.state, ended.failure.code) == ("failed", "not_finite")
     assert [m.done for m in messages if isinstance(m, Advance) and m.stage == "prompt"] == [0, 0]
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp8-stored", "fp8"])
 def test_every_precision_runs(removal, tmp_path, precision):
     ended, written, _ = removal(tmp_path, precision=precision, steps=1)
-    assert (ended.state, len(written)) == ("done", len(FRAMES)), ended.message
+    assert (ended.state, len(written)) == ("done", len(FRAMES)), ended.failure
     assert ended.report["precision"] == precision
 
 
