@@ -60,6 +60,30 @@ class Upload:
     parts: deque[ClientRequest] = field(default_factory=deque)
     hasher: Any = field(default_factory=lambda: hashlib.blake2b(digest_size=32))
 
+    def accept(self, request: ClientRequest, length: int) -> None:
+        """Queue a part that came."""
+        self.accepted += length
+        self.last_part = time.monotonic()
+        self.parts.append(request)
+
+    def write(self, part: Any) -> None:
+        """Append a part to the file. In the pool."""
+        with map_write_errors("the server's spool"):
+            self.path.parent.mkdir(mode=0o700, exist_ok=True)
+            with open(self.path, "ab") as file:
+                file.write(part)
+        self.hasher.update(part)
+        self.written += len(part)
+
+    def check_whole(self) -> None:
+        """Make the whole file durable, and compare its bytes with the digest. In the pool."""
+        with map_write_errors("the server's spool"):
+            sync_file(self.path)
+        if self.hasher.hexdigest() != self.digest:
+            raise InputError(
+                f"the bytes put as blob {self.digest[:16]} do not match its digest; the file has changed: submit again"
+            )
+
 
 class DataLoop(RouterLoop):
     """The thread that moves files.
@@ -120,9 +144,7 @@ class DataLoop(RouterLoop):
         if put.offset + length > size or (size and not length):
             self._drop(upload)
             raise ProtocolError(f"got {length} bytes at {put.offset} of a blob of {size} bytes")
-        upload.accepted += length
-        upload.last_part = time.monotonic()
-        upload.parts.append(request)
+        upload.accept(request, length)
         self._use_credit(request, length)
         self._write_next(upload)
         return None
@@ -147,7 +169,7 @@ class DataLoop(RouterLoop):
             upload.busy = True
             request = upload.parts.popleft()
             self._background.do(
-                lambda: _write_part(upload, request.buffers[0]), lambda error: self._written(upload, request, error)
+                lambda: upload.write(request.buffers[0]), lambda error: self._written(upload, request, error)
             )
 
     def _written(self, upload: Upload, request: ClientRequest, error: VoidBridgeError | None) -> None:
@@ -186,7 +208,7 @@ class DataLoop(RouterLoop):
             else:
                 self._writer.do(adopt, stored)
 
-        self._background.do(lambda: _check_whole(upload), checked)
+        self._background.do(upload.check_whole, checked)
 
     def _remove_unknown(self, journal: Journal, digest: str) -> None:
         """Remove a blob that could not be journaled, unless another upload of it was. On the journal's thread."""
@@ -258,25 +280,6 @@ class DataLoop(RouterLoop):
         self._credits_used[request.client] -= 1
         if not self._credits_used[request.client]:
             del self._credits_used[request.client]
-
-
-def _write_part(upload: Upload, part: Any) -> None:
-    with map_write_errors("the server's spool"):
-        upload.path.parent.mkdir(mode=0o700, exist_ok=True)
-        with open(upload.path, "ab") as file:
-            file.write(part)
-    upload.hasher.update(part)
-    upload.written += len(part)
-
-
-def _check_whole(upload: Upload) -> None:
-    """Make a whole upload durable, and compare its bytes with its digest."""
-    with map_write_errors("the server's spool"):
-        sync_file(upload.path)
-    if upload.hasher.hexdigest() != upload.digest:
-        raise InputError(
-            f"the bytes put as blob {upload.digest[:16]} do not match its digest; the file has changed: submit again"
-        )
 
 
 def _read_part(frame: ResultFrame, offset: int) -> bytes:

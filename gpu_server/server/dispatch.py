@@ -106,7 +106,6 @@ class Dispatcher:
         def on_exit(how: WorkerExit) -> None:
             self._mailbox.post(lambda: self._on_exit(slot, process, how))
 
-        slot.reset(time.monotonic())
         environment = {
             **_WORKER_ENVIRONMENT,
             **os.environ,
@@ -114,7 +113,8 @@ class Dispatcher:
             "VOID_BRIDGE_WORKER": str(slot.index),
         }
         command = self._settings.worker_command
-        process = slot.process = WorkerProcess(f"worker-{slot.index}", command, environment, on_message, on_exit)
+        process = WorkerProcess(f"worker-{slot.index}", command, environment, on_message, on_exit)
+        slot.start(process, time.monotonic())
 
     def _assign(self, slot: WorkerSlot, record: JobRecord) -> None:
         self._last_served[record.user] = time.monotonic()
@@ -143,8 +143,7 @@ class Dispatcher:
             return
         assert slot.process is not None
         log.info("attempt %d starts on worker-%d", attempt, slot.index, extra=of_job(record.id))
-        slot.assignments[record.id].last_message = time.monotonic()
-        slot.engine = record.engine
+        slot.record_progress(record.id, record.engine, time.monotonic())
         inline = {item.path: str(self._spool.blob_path(item.digest)) for item in record.inputs if item.digest}
         slot.process.send(
             worker.RunJob(
@@ -177,14 +176,12 @@ class Dispatcher:
         if assignment is None or assignment.attempt != attempt:
             log.debug("ignoring a late %s of attempt %s", message.type, attempt, extra=of_job(job_id))
             return
-        assignment.last_message = time.monotonic()
         record = self._store.table.get(job_id)
         if record.is_running_attempt(attempt):
             self._update(record, message)
-        if slot.on_device == job_id:
-            slot.engine = record.engine
-        if isinstance(message, worker.DeviceFree) and slot.on_device == job_id:
-            slot.on_device = None
+        slot.record_progress(job_id, record.engine, time.monotonic())
+        if isinstance(message, worker.DeviceFree):
+            slot.free_device(job_id)
             self.fill()
         elif isinstance(message, worker.Ended) and not self._is_closing:
             self._on_ended(slot, record, message)
@@ -275,7 +272,7 @@ class Dispatcher:
         for slot in self.slots:
             if slot.process is None or slot.hung:
                 continue
-            slot.hung = slot.late_jobs(now, self._settings.hang_s)
+            slot.mark_hung(now, self._settings.hang_s)
             for job_id in slot.hung:
                 log.warning("killing worker-%d: it made no progress in time", slot.index, extra=of_job(job_id))
             if slot.hung or slot.is_late(now, self._settings.hang_s):

@@ -7,7 +7,6 @@ are durable. Changes that merely stop work (cancelled, failed) show at once.
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable
 
 from gpu_server.logs import of_job
@@ -86,9 +85,7 @@ class JobStore:
         """Note that a blob has become durable, and queue the jobs that waited for it alone."""
         self.blob_index.add(digest, size)
         for record in self.table.in_state("receiving"):
-            if digest in record.missing:
-                record.touched = time.monotonic()
-            record.missing.discard(digest)
+            record.receive_blob(digest)
             if not record.missing:
                 self.queue(record)
 

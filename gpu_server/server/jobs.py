@@ -118,6 +118,7 @@ class JobRecord:
             submit.user[:80],
             submit.priority,
             created,
+            "receiving" if submit.transport == "inline" else "queued",
             client=client,
         )
         if not record.delivered:
@@ -160,6 +161,12 @@ class JobRecord:
         if self.inputs_digest:
             return self.inputs_digest == _digest_of(submit.inputs)
         return self.inputs == submit.inputs
+
+    def receive_blob(self, digest: str) -> None:
+        """Record that a blob is stored."""
+        if digest in self.missing:
+            self.missing.remove(digest)
+            self.touched = time.monotonic()
 
     def forget_inputs(self) -> None:
         """Keep only a digest of the inputs, once the job has ended: a long shot has hundreds of files."""

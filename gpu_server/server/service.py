@@ -112,7 +112,6 @@ class JobService:
             self._background.do(partial(self._resolve, record), partial(self._resolved, record), record.id)
         else:
             self._make_room(record)
-            record.state = "receiving"
             self._pending[record.id] = _Pending(record, [request])
             self._journal(record)
 

@@ -80,9 +80,9 @@ class WorkerSlot:
         """Whether there is a process without a job."""
         return self.process is not None and not self.assignments and self.end_by is None
 
-    def reset(self, now: float) -> None:
-        """Prepare for a new process."""
-        self.ready, self.end_by, self.hung, self.engine = False, None, set(), ""
+    def start(self, process: WorkerProcess, now: float) -> None:
+        """Take a new process."""
+        self.process, self.ready, self.end_by, self.hung, self.engine = process, False, None, set(), ""
         self.started = self.last_message = now
 
     def clear(self) -> None:
@@ -96,15 +96,25 @@ class WorkerSlot:
         assignment = self.assignments[job_id] = Assignment(attempt, now)
         return assignment
 
-    def release(self, job_id: str) -> None:
-        """Note that the process holds a job no longer."""
-        self.assignments.pop(job_id, None)
+    def record_progress(self, job_id: str, engine: str, now: float) -> None:
+        """Record that an assigned job makes progress with an engine."""
+        self.assignments[job_id].last_message = now
+        if self.on_device == job_id:
+            self.engine = engine
+
+    def free_device(self, job_id: str) -> None:
+        """Free the device if a job uses it."""
         if self.on_device == job_id:
             self.on_device = None
 
-    def late_jobs(self, now: float, patience_s: float) -> set[str]:
-        """Return the jobs without progress for `patience_s`, and those that were to be cancelled by now."""
-        return {
+    def release(self, job_id: str) -> None:
+        """Take a job from the process."""
+        self.assignments.pop(job_id, None)
+        self.free_device(job_id)
+
+    def mark_hung(self, now: float, patience_s: float) -> None:
+        """Record the jobs without progress for `patience_s`, and those that were to be cancelled by now."""
+        self.hung = {
             job_id
             for job_id, held in self.assignments.items()
             if now > (held.kill_at or held.last_message + patience_s)
