@@ -8,7 +8,9 @@ from typing import Any, Literal
 
 from gpu_server.engines.void.latent_geometry import WINDOW_LATENTS, latent_count, latent_shape, padded_length
 from void_bridge.errors import UsageError
+from void_bridge.job import Job
 from void_bridge.options import PRECISIONS, Precision
+from void_bridge.resolution import Resolution
 
 Phase = Literal["text", "encode", "denoise", "decode"]
 PHASES: tuple[Phase, ...] = ("text", "encode", "denoise", "decode")
@@ -44,13 +46,13 @@ class PlanRequest:
         UsageError: a value out of its range.
     """
 
-    canvas: tuple[int, int] = (384, 672)
+    canvas: tuple[int, int] = Resolution.from_stored(Job.canvas).shape
     frames: int = 85
     passes: tuple[int, ...] = (1, 2)
     guided: bool = True
-    steps: int = 30
-    precision: Precision | Literal["auto"] = "auto"
-    attention: str = "sdpa"
+    steps: int = Job.steps
+    precision: Precision | Literal["auto"] = Job.precision
+    attention: str = Job.attention
 
     def __post_init__(self) -> None:
         latent_shape(self.canvas)

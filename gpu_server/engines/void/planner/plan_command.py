@@ -18,6 +18,7 @@ from gpu_server.engines.void.planner.plan import PHASES, MemoryPlan, PlanRequest
 from gpu_server.engines.void.planner.spec import full_size, read_spec
 from void_bridge.cli.console import CommandOutcome
 from void_bridge.errors import UsageError
+from void_bridge.job import Job
 from void_bridge.options import PRECISIONS
 from void_bridge.resolution import Resolution
 from void_bridge.typed import to_plain
@@ -41,13 +42,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     device.add_argument("--cpu", action="store_true", help="plan for a machine without a GPU")
     parser.add_argument("--host", type=float, metavar="GIB", help="free memory of the machine (with --cpu: this one's)")
     parser.add_argument("--capability", default="8.9", metavar="X.Y", help="compute capability (default: %(default)s)")
-    parser.add_argument(
-        "--canvas", default="672x384", metavar="WIDTHxHEIGHT", help="size of the model's frame (default: %(default)s)"
-    )
+    canvas, words = Resolution.from_stored(Job.canvas).canvas_text(), "size of the model's frame (default: %(default)s)"
+    parser.add_argument("--canvas", default=canvas, metavar="WIDTHxHEIGHT", help=words)
     parser.add_argument("--frames", type=int, default=85, help="frames of the shot (default: %(default)s)")
-    parser.add_argument("--steps", type=int, default=30, help="denoising steps (default: %(default)s)")
+    parser.add_argument("--steps", type=int, default=Job.steps, help="denoising steps (default: %(default)s)")
     parser.add_argument("--passes", choices=("1", "2", "both"), default="both", help="(default: %(default)s)")
-    parser.add_argument("--precision", default="auto", metavar="NAME", help=f"auto, {', '.join(PRECISIONS)}")
+    parser.add_argument("--precision", default=Job.precision, metavar="NAME", help=f"auto, {', '.join(PRECISIONS)}")
 
 
 def run(arguments: argparse.Namespace) -> int:
