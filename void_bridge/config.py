@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Dict, FrozenSet, Iterator, List, Literal, Mapping, NamedTuple, Optional, Tuple, get_type_hints
 
 from void_bridge.errors import ConfigError
+from void_bridge.options import PRIORITY, PRIORITY_MAX, TransportChoice
 from void_bridge.paths import config_dir, data_dir, runtime_dir, site_config_dir, state_dir
 from void_bridge.typed import from_plain, nearest
 
@@ -94,7 +95,7 @@ class Config:
     )
     ocio: str = _setting("", "OCIO config of plates. Empty: `$OCIO`, else the built-in config.", "Jobs")
     user: str = _setting(login_name, "Name under which jobs are submitted.", "Jobs")
-    priority: int = _setting(50, "Priority of jobs. The highest runs first.", "Jobs", (0, 100))
+    priority: int = _setting(PRIORITY, "Priority of jobs. The highest runs first.", "Jobs", (0, PRIORITY_MAX))
     spool_limit_gb: float = _setting(
         50.0,
         "Size of the spool in GB. Above it, the server removes ended jobs whose results were fetched. 0: no limit.",
@@ -111,7 +112,7 @@ class Config:
     metrics_port: int = _setting(
         0, "Port on 127.0.0.1 of the server's Prometheus metrics. 0: none.", "Server", (0, 65535)
     )
-    transport: Literal["auto", "inline", "path"] = _setting(
+    transport: TransportChoice = _setting(
         "auto", "How frames reach the server: `inline` sends the files, `path` their names; `auto` chooses.", "Jobs"
     )
     autostart: bool = _setting(True, "Start a local server if none runs.", "Client")

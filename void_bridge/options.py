@@ -24,6 +24,11 @@ Precision = Literal["float32", "bf16", "fp8-stored", "fp8"]
 PRECISIONS: Tuple[Precision, ...] = get_args(Precision)
 StepCacheName = Literal["off", "first-block"]
 STEP_CACHES: Tuple[StepCacheName, ...] = get_args(StepCacheName)
+TransportName = Literal["inline", "path"]
+TransportChoice = Literal["auto", TransportName]
+TRANSPORTS: Tuple[TransportChoice, ...] = get_args(TransportChoice)
+PRIORITY, PRIORITY_MAX = 50, 100
+"""The default priority of a job, and the highest; the lowest is 0."""
 
 GROUPS = ("Mattes", "Frames", "Scene", "Engine", "Model", "Pixels", "Colour", "Output", "Run", "Server", "Farm", "Comp")
 """The headings of a panel, in their order."""

@@ -13,6 +13,7 @@ from typing import Any
 from void_bridge.errors import ProtocolError, Refused, UnknownJob
 from void_bridge.frames import FrameRange
 from void_bridge.job import Job
+from void_bridge.options import PRIORITY, PRIORITY_MAX, TransportName
 from void_bridge.protocol.messages import (
     FINAL_STATES,
     Failure,
@@ -22,7 +23,6 @@ from void_bridge.protocol.messages import (
     Progress,
     ResultFrame,
     Submit,
-    TransportName,
 )
 from void_bridge.sequence import Sequence
 
@@ -75,7 +75,7 @@ class JobRecord:
     inputs: tuple[InputFile, ...]
     transport: TransportName
     user: str = ""
-    priority: int = 50
+    priority: int = PRIORITY
     created: float = 0.0
     state: JobState = "queued"
     files: dict[str, str] = field(default_factory=dict)
@@ -103,8 +103,8 @@ class JobRecord:
         """
         if not _ID.fullmatch(submit.id):
             raise ProtocolError(f"got job id {submit.id[:80]!r}, expected up to 64 letters, digits, - and _")
-        if not 0 <= submit.priority <= 100:
-            raise ProtocolError(f"got priority {submit.priority}, expected 0 to 100")
+        if not 0 <= submit.priority <= PRIORITY_MAX:
+            raise ProtocolError(f"got priority {submit.priority}, expected 0 to {PRIORITY_MAX}")
         for item in submit.inputs:
             if item.size < 0 or (submit.transport == "inline" and not _DIGEST.fullmatch(item.digest)):
                 raise ProtocolError(f"got digest {item.digest[:80]!r} and size {item.size} for {item.path}")

@@ -20,6 +20,7 @@ from void_bridge.config import Config, load
 from void_bridge.errors import Cancelled, NoServer, VoidBridgeError
 from void_bridge.frames import FrameRange
 from void_bridge.job import JOB_FILE_NAME
+from void_bridge.options import PRIORITY
 from void_bridge.protocol.messages import FINAL_STATES, JobStatus
 from void_bridge.sequence import Sequence
 
@@ -59,7 +60,7 @@ def config_of(settings: Settings, interactive: bool) -> Config:
     values = {
         "connect": "" if settings.where == "local" else connect_to,
         "transport": settings.transport if settings.transport != "auto" else None,
-        "priority": settings.priority if settings.priority != 50 else None,
+        "priority": settings.priority if settings.priority != PRIORITY else None,
         "autostart": None if interactive and settings.autostart else False,
     }
     return load(values).config

@@ -15,7 +15,7 @@ from typing import Any, Dict, Literal, Mapping, Optional, Sequence, Tuple, Type
 
 from void_bridge.errors import UsageError
 from void_bridge.job import Job
-from void_bridge.options import GROUPS, TEXT_KINDS, Option, option, options_of
+from void_bridge.options import GROUPS, PRIORITY, PRIORITY_MAX, TEXT_KINDS, Option, TransportChoice, option, options_of
 from void_bridge.typed import nearest
 
 INTEGER_MAX = 2**31 - 1
@@ -77,15 +77,18 @@ class Settings:
         tip="Address of a server on another machine, such as tcp://gpu1:5570. Empty: the configured one.",
         group="Server",
     )
-    transport: str = option(
+    transport: TransportChoice = option(
         "auto",
         label="transport",
         tip="How frames reach the server. path: it reads them from shared disks. inline: they are sent. auto: either.",
         group="Server",
-        choices=(("auto", "auto"), ("path", "path"), ("inline", "inline")),
     )
     priority: int = option(
-        50, label="priority", tip="Priority of the job, 0 to 100. The highest runs first.", group="Server", high=100
+        PRIORITY,
+        label="priority",
+        tip=f"Priority of the job, 0 to {PRIORITY_MAX}. The highest runs first.",
+        group="Server",
+        high=PRIORITY_MAX,
     )
     autostart: bool = option(
         True,

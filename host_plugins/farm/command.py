@@ -22,6 +22,7 @@ from void_bridge.config import Config
 from void_bridge.errors import Cancelled, InputError, UsageError
 from void_bridge.frames import FrameRange
 from void_bridge.job_request import checked_job
+from void_bridge.options import PRIORITY, PRIORITY_MAX
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -67,7 +68,8 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("farm")
     group.add_argument("--name", default="", help="name of the job at the farm (default: the names of its shots)")
     group.add_argument("--pool", default="", metavar="NAME", help="pool, queue or tag of the farm")
-    group.add_argument("--priority", type=int, default=50, metavar="N", help="priority, 0 to 100 (default: 50)")
+    words = f"priority, 0 to {PRIORITY_MAX} (default: {PRIORITY})"
+    group.add_argument("--priority", type=int, default=PRIORITY, metavar="N", help=words)
     group.add_argument(
         "--gpus", type=int, default=1, metavar="N", help="GPUs of a host, for the void engine (default: 1)"
     )

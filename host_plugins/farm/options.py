@@ -8,6 +8,7 @@ from typing import Dict, Literal, Optional, Tuple
 
 from void_bridge.errors import UsageError
 from void_bridge.frames import FrameRange
+from void_bridge.options import PRIORITY, PRIORITY_MAX
 
 Runner = Literal["command", "adaptor"]
 
@@ -56,7 +57,7 @@ class FarmOptions:
 
     name: str = ""
     pool: str = ""
-    priority: int = 50
+    priority: int = PRIORITY
     gpus: int = 1
     gpu_memory_gb: float = GPU_MEMORY_GB
     memory_gb: float = 0.0
@@ -70,7 +71,7 @@ class FarmOptions:
 
     def __post_init__(self) -> None:
         for name, value, high in (
-            ("priority", self.priority, 100),
+            ("priority", self.priority, PRIORITY_MAX),
             ("gpus", self.gpus, 64),
             ("gpu-memory", self.gpu_memory_gb, 1024),
             ("memory", self.memory_gb, 65536),

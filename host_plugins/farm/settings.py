@@ -14,7 +14,7 @@ from host_plugins.farm.options import GPU_MEMORY_GB
 from void_bridge.atomic import write_bytes
 from void_bridge.config import Config
 from void_bridge.errors import UsageError, VoidBridgeError
-from void_bridge.options import Option, option, options_of
+from void_bridge.options import PRIORITY, PRIORITY_MAX, Option, option, options_of
 from void_bridge.typed import to_plain
 
 log = logging.getLogger(__name__)
@@ -58,7 +58,11 @@ class FarmSettings:
         "", label="pool or queue", tip="Pool or queue of the farm. Empty: the farm's default.", group="Farm"
     )
     priority: int = option(
-        50, label="priority", tip="Priority of the job, 0 to 100. The highest runs first.", group="Farm", high=100
+        PRIORITY,
+        label="priority",
+        tip=f"Priority of the job, 0 to {PRIORITY_MAX}. The highest runs first.",
+        group="Farm",
+        high=PRIORITY_MAX,
     )
     gpu_memory: float = option(
         GPU_MEMORY_GB,

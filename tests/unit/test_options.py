@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import argparse
+from typing import get_args, get_type_hints
 
 import pytest
 
 from host_plugins.control.settings import INTEGER_MAX, Settings, setting_specs, settings_from
 from tools.write_options import JOB_ROWS, LUA, LUA_LIST, PAGE, PROTOCOL, lua_list, options_page, protocol_rows
 from void_bridge.cli.job_options import add_job_options, flag_of
+from void_bridge.config import Config
 from void_bridge.errors import UsageError
 from void_bridge.frames import FrameRange
 from void_bridge.job import MATTE_OPTIONS, MATTE_ROLES, Colour, Job, MatteSource
-from void_bridge.options import GROUPS, options_of
+from void_bridge.options import GROUPS, PRIORITY, TRANSPORTS, options_of
 
 OPTIONS = {each.name: each for each in options_of(Job)}
 ENGINES = {"void", "propagate"}
@@ -131,6 +133,12 @@ def test_settings_keep_what_is_not_at_its_default():
     assert settings.values()["steps"] == 30 and settings["engine"] == "acme"
     assert settings_from(settings.values()) == settings
     assert settings.replace(seed=0, where="farm") == Settings(folder="/out", where="farm", job={"engine": "acme"})
+
+
+def test_a_panel_offers_the_transports_and_priorities_of_the_configuration():
+    specs, config = {spec.name: spec for spec in setting_specs()}, get_type_hints(Config)
+    assert specs["transport"].values == get_args(config["transport"]) == TRANSPORTS
+    assert specs["priority"].default == Config().priority == PRIORITY
 
 
 def test_the_pages_are_those_that_make_docs_writes():

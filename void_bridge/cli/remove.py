@@ -15,6 +15,7 @@ from void_bridge.client import Client
 from void_bridge.client.frame_writer import FrameWriter, follow
 from void_bridge.config import Config
 from void_bridge.job import Job
+from void_bridge.options import PRIORITY, PRIORITY_MAX, TRANSPORTS
 from void_bridge.protocol.messages import JobStatus
 
 
@@ -22,12 +23,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of both commands."""
     add_job_options(parser)
     group = parser.add_argument_group("running")
-    group.add_argument(
-        "--transport", choices=("auto", "inline", "path"), help="how frames reach the server (default: auto)"
-    )
-    group.add_argument(
-        "--priority", type=int, metavar="N", help="priority of the job, 0 to 100; the highest runs first (default: 50)"
-    )
+    group.add_argument("--transport", choices=TRANSPORTS, help="how frames reach the server (default: auto)")
+    words = f"priority of the job, 0 to {PRIORITY_MAX}; the highest runs first (default: {PRIORITY})"
+    group.add_argument("--priority", type=int, metavar="N", help=words)
     group.add_argument("--overwrite", action="store_true", help="replace the frames of another job in OUT")
     add_server_options(parser)
 

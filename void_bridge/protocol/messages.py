@@ -12,12 +12,12 @@ from typing import ClassVar, Dict, Literal, Optional, Tuple, Type, TypeVar
 
 from void_bridge.errors import VoidBridgeError, error_from_code
 from void_bridge.job import Job
+from void_bridge.options import PRIORITY, TransportName
 
 PROTOCOL_VERSION = "1.1"
 
 JobState = Literal["receiving", "queued", "running", "done", "failed", "cancelled"]
 FINAL_STATES: Tuple[JobState, ...] = ("done", "failed", "cancelled")
-TransportName = Literal["inline", "path"]
 WorkerState = Literal["stopped", "starting", "idle", "running", "ending"]
 MESSAGES: Dict[str, Type[Message]] = {}
 F = TypeVar("F", bound="Failure")
@@ -114,7 +114,7 @@ class JobStatus:
     frames: int
     frames_done: int
     user: str = ""
-    priority: int = 50
+    priority: int = PRIORITY
     attempt: int = 0
     created: float = 0.0
     seconds: float = 0.0
@@ -248,7 +248,7 @@ class Submit(Message, type="submit"):
     inputs: Tuple[InputFile, ...]
     transport: TransportName
     user: str = ""
-    priority: int = 50
+    priority: int = PRIORITY
 
 
 @dataclass(frozen=True)
