@@ -188,13 +188,6 @@ class MetricsPort(ThreadingMixIn, WSGIServer):
             self._free.release()
             raise
 
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """Serve a connection, then let another one in."""
-        try:
-            super().process_request_thread(request, client_address)
-        finally:
-            self._free.release()
-
     def finish_request(self, request: Any, client_address: Any) -> None:
         """Answer a connection, and shut it when its time is over, however steadily its client trickles."""
         timer = threading.Timer(_CONNECTION_S, _shut, [request])
@@ -204,6 +197,7 @@ class MetricsPort(ThreadingMixIn, WSGIServer):
             super().finish_request(request, client_address)
         finally:
             timer.cancel()
+            self._free.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Log why a connection ended early."""
