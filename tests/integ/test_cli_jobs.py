@@ -119,6 +119,20 @@ def test_ctrl_c_cancels_the_job_and_exits_130(tmp_path, server, shot):
     assert "Traceback" not in err
 
 
+@pytest.mark.parametrize("command", ["watch", "fetch"])
+def test_ctrl_c_leaves_a_watched_job_running(tmp_path, server, shot, command):
+    id = run(tmp_path, "submit", *shot[1:], *script(gate=str(tmp_path / "never")))[1].strip()
+    process = start(tmp_path, command, id, "--json")
+    eventually(lambda: process.stderr.readline().startswith("running"))
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=30)
+    found = json.loads(out)
+    assert set(found) >= FIELDS
+    assert (process.returncode, found["job"], found["state"]) == (130, id, "running")
+    assert found["error"] == {"code": "cancelled", "message": f"interrupted; job {id} continues"}
+    assert json.loads(run(tmp_path, "status", id, "--json")[1])["state"] == "running"
+
+
 def submitted_id(tmp_path):
     try:
         return JobFile.read(tmp_path / "out" / "job.json").id
@@ -164,6 +178,14 @@ def test_cancel_prints_the_state_of_the_job(tmp_path, server, shot):
     code, out, _ = run(tmp_path, "cancel", id, "--json")
     assert (code, json.loads(out)["state"]) == (0, "cancelled")
     assert run(tmp_path, "watch", id)[0] == 130
+
+
+def test_cancel_says_that_a_job_had_ended(tmp_path, server, shot):
+    id = json.loads(run(tmp_path, *shot, "--json")[1])["job"]
+    code, out, err = run(tmp_path, "cancel", id, "--json")
+    found = json.loads(out)
+    assert (code, found["state"], found["output"]) == (0, "done", str(tmp_path / "out" / "clean.####.exr"))
+    assert f"job {id} had ended; nothing was cancelled" in err
 
 
 def test_an_unknown_job_exits_2(tmp_path, server):

@@ -78,6 +78,13 @@ def test_every_option_reaches_the_job(shot):
     assert (job.confidence, job.colour.exposure, job.colour.space) == (True, -1.5, "ACEScg")
 
 
+def test_a_canvas_of_a_job_file_is_said_in_words(shot, capsys, monkeypatch):
+    monkeypatch.setenv("VOID_BRIDGE_RUNTIME_DIR", str(shot / "run"))
+    JobFile(job_of(*ROTO, "--canvas", "384wx672h")).write(shot / "kept" / "job.json")
+    assert main(["remove", "kept/job.json", "-o", "out", "--no-autostart"]) == NoServer.exit_code
+    assert "canvas 384 wide and 672 high" in capsys.readouterr().err
+
+
 def test_a_given_canvas_is_said_in_words(shot, capsys, monkeypatch):
     monkeypatch.setenv("VOID_BRIDGE_RUNTIME_DIR", str(shot / "run"))
     words = ["remove", "plate/plate.####.exr", "-o", "out", *ROTO, "--canvas", "336x192", "--no-autostart"]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import math
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Callable, NoReturn
 
@@ -83,6 +85,26 @@ def value_name(action: argparse.Action) -> str:
 def add_json_option(parser: argparse._ActionsContainer) -> None:
     """Add --json."""
     parser.add_argument("--json", action="store_true", help="end with one line of JSON on standard output")
+
+
+def number_in(kind: Callable[[str], float], low: float, high: float = math.inf) -> Callable[[str], float]:
+    """Return a type for argparse that reads a number within limits.
+
+    Args:
+        kind: int or float, which converts the text.
+        low: the least number.
+        high: the largest number.
+    """
+
+    def read(text: str) -> float:
+        with suppress(ValueError):
+            value = kind(text)
+            if low <= value <= high:  # not true of nan
+                return value
+        limits = f"{low:g} or more" if high == math.inf else f"from {low:g} to {high:g}"
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected {'a whole' if kind is int else 'a'} number {limits}")
+
+    return read
 
 
 def examples_epilog(examples: str) -> str:

@@ -68,9 +68,9 @@ class CommandOutcome:
             self.set(error={"code": status.error.code, "message": status.error.message})
 
     def fail(self, error: VoidBridgeError) -> None:
-        """Set the values of an error."""
+        """Set the values of an error. The state of a job whose command was interrupted stays its last one."""
         self.set(
-            state="cancelled" if isinstance(error, Cancelled) else "failed",
+            state=self._values.get("state", "cancelled") if isinstance(error, Cancelled) else "failed",
             error={"code": error.code, "message": error.message},
         )
 

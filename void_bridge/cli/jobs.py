@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Optional
 
@@ -12,18 +13,25 @@ from rich.table import Table
 from rich.text import Text
 
 from void_bridge.cli.command import Command
-from void_bridge.cli.console import print_result, printable
+from void_bridge.cli.console import CommandOutcome, print_result, printable, say
 from void_bridge.cli.follow import summarise
 from void_bridge.cli.progress import progress_view
-from void_bridge.cli.server_options import add_job_argument, add_server_options, load_config, open_client
+from void_bridge.cli.server_options import (
+    add_job_argument,
+    add_limit_option,
+    add_server_options,
+    load_config,
+    open_client,
+)
+from void_bridge.client import Client
 from void_bridge.client.formatting import duration_text, job_cells, status_text
 from void_bridge.client.frame_writer import FrameWriter, follow
 from void_bridge.client.output import fetch_output
-from void_bridge.errors import UsageError
+from void_bridge.errors import Cancelled, UnknownJob, UsageError
 from void_bridge.job import Job, JobFile
 from void_bridge.job_request import parse_job_id
 from void_bridge.pathmap import PathMap
-from void_bridge.protocol.messages import JobStatus
+from void_bridge.protocol.messages import FINAL_STATES, JobStatus
 from void_bridge.sequence import Sequence
 from void_bridge.typed import to_plain
 
@@ -45,18 +53,45 @@ def run_status(arguments: argparse.Namespace) -> int:
 def run_watch(arguments: argparse.Namespace) -> int:
     """Show a job until it ends."""
     with open_client(load_config(arguments)) as client:
-        with progress_view() as view:
-            status = follow(client, parse_job_id(arguments.job), view.show)
+        status = _follow(client, parse_job_id(arguments.job), None, arguments.outcome)
         return summarise(client, status, None, arguments.outcome)
 
 
 def run_cancel(arguments: argparse.Namespace) -> int:
     """Cancel a job."""
     with open_client(load_config(arguments)) as client:
-        status = client.cancel(parse_job_id(arguments.job))
+        id = parse_job_id(arguments.job)
+        had_ended = False
+        with suppress(UnknownJob):  # a submission whose files the server still reads can be cancelled, not shown
+            before = client.result(id)
+            had_ended = before.status.state in FINAL_STATES
+            arguments.outcome.set(output=before.job.output)
+        status = client.cancel(id)
     arguments.outcome.set_status(status)
     arguments.outcome.summary(_line(status))
+    if had_ended or status.state != "cancelled":
+        say(f"job {status.id} had ended; nothing was cancelled")
     return 0
+
+
+def _follow(client: Client, id: str, writer: Optional[FrameWriter], outcome: CommandOutcome) -> JobStatus:
+    """Follow a job until it ends and return its last status. Raises Cancelled on Ctrl-C, which the job outlives."""
+    result = client.result(id)
+    outcome.set(output=result.job.output)
+    status = result.status
+
+    def show(latest: JobStatus) -> None:
+        nonlocal status
+        status = latest
+        view.show(latest)
+
+    try:
+        with progress_view() as view:
+            return follow(client, id, show, writer)
+    except KeyboardInterrupt:
+        ended = status.state in FINAL_STATES
+        outcome.set_status(status)
+        raise Cancelled(f"interrupted; job {id} {f'is {status.state}' if ended else 'continues'}") from None
 
 
 def configure_fetch(parser: argparse.ArgumentParser) -> None:
@@ -94,8 +129,7 @@ def run_fetch(arguments: argparse.Namespace) -> int:
         if arguments.no_wait:
             writer.finish()
             return _summarise_so_far(client.status(id), writer, arguments)
-        with progress_view() as view:
-            status = follow(client, id, view.show, writer)
+        status = _follow(client, id, writer, arguments.outcome)
         code = summarise(client, status, writer, arguments.outcome)
         arguments.outcome.set(**({"output": output} if output else {}))
         if paste and code == 0:
@@ -148,9 +182,7 @@ def _summarise_so_far(status: JobStatus, writer: FrameWriter, arguments: argpars
 
 def configure_jobs(parser: argparse.ArgumentParser) -> None:
     """Add the options of the list."""
-    parser.add_argument(
-        "--limit", type=int, default=100, metavar="N", help="number of jobs, newest first (default: 100)"
-    )
+    add_limit_option(parser)
     add_server_options(parser)
 
 

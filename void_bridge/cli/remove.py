@@ -49,6 +49,7 @@ def run_remove(arguments: argparse.Namespace) -> int:
         except KeyboardInterrupt:
             if id is not None:
                 ask_to_cancel(client, id)
+            arguments.outcome.set(state="cancelled")
             raise
         return summarise(client, status, writer, arguments.outcome)
 
@@ -75,7 +76,7 @@ def _make_job(arguments: argparse.Namespace) -> tuple[Config, Job]:
     arguments.outcome.set(output=job.output)
     stops = f", exposure {job.colour.exposure:+g} stops" if job.colour.exposure else ""
     height, width = job.canvas_size
-    canvas = f", canvas {width} wide and {height} high" if arguments.canvas else ""
+    canvas = f", canvas {width} wide and {height} high" if job.canvas != Job.canvas else ""
     say(f"frames {job.frames}, {job.colour.space} of {job.colour.config}{stops}{canvas}")
     return config, job
 

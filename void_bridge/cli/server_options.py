@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any, Optional
 
-from void_bridge.cli.command import add_json_option
+from void_bridge.cli.command import add_json_option, number_in
 from void_bridge.cli.console import say
 from void_bridge.client import Client, connect
 from void_bridge.config import Config, load
@@ -21,6 +21,17 @@ def add_server_options(parser: argparse.ArgumentParser) -> None:
         "--no-autostart", dest="autostart", action="store_false", default=None, help="do not start a local server"
     )
     add_json_option(parser)
+
+
+def add_limit_option(parser: argparse.ArgumentParser) -> None:
+    """Add --limit, within what a server lists at once."""
+    parser.add_argument(
+        "--limit",
+        type=number_in(int, 1, 1000),
+        default=100,
+        metavar="N",
+        help="number of jobs, 1 to 1000, newest first (default: 100)",
+    )
 
 
 def add_job_argument(parser: argparse.ArgumentParser) -> None:

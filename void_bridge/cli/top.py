@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.live import Live
 
 from void_bridge.cli.command import Command
-from void_bridge.cli.server_options import add_server_options, load_config
+from void_bridge.cli.server_options import add_limit_option, add_server_options, load_config
 from void_bridge.cli.top_view import TopView, render
 from void_bridge.client import Client, connect
 from void_bridge.client.formatting import duration_text
@@ -25,9 +25,7 @@ _EVERY_S = 1.0
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add --limit and --once."""
-    parser.add_argument(
-        "--limit", type=int, default=100, metavar="N", help="number of jobs, newest first (default: 100)"
-    )
+    add_limit_option(parser)
     parser.add_argument("--once", action="store_true", help="print the view once, also without a terminal")
     add_server_options(parser)
 
