@@ -19,11 +19,11 @@ from rich.console import Console
 from gpu_server import picture_quality
 from gpu_server.footage import Scene
 from gpu_server.private_server import private_server
-from void_bridge.cli.command import Command, add_json_option
+from void_bridge.cli.command import Command, add_json_option, number_in
 from void_bridge.cli.main import main as command_line
 from void_bridge.client.launch import child_environment
 from void_bridge.config import Config
-from void_bridge.errors import EngineError
+from void_bridge.errors import EngineError, UsageError
 from void_bridge.pixels.box import Box
 from void_bridge.pixels.contact_sheet import contact_sheet
 from void_bridge.pixels.exr import ExrFrame, ExrPart, read_frame, write_frame
@@ -69,7 +69,9 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--size", default="960x540", metavar="WIDTHxHEIGHT", help="size of the footage (default: %(default)s)"
     )
-    parser.add_argument("--length", type=int, default=24, metavar="N", help="number of frames (default: %(default)s)")
+    parser.add_argument(
+        "--length", type=number_in(int, 1), default=24, metavar="N", help="number of frames (default: %(default)s)"
+    )
     add_json_option(parser)
 
 
@@ -77,6 +79,8 @@ def _run(args: argparse.Namespace) -> int:
     """Make footage, remove its object through a server, and report on the result."""
     console = Console(stderr=True)
     width, height = Resolution.parse(args.size)
+    if min(width, height) < 32 or max(width, height) > 8192:
+        raise UsageError(f"got size {args.size}, expected from 32x32 to 8192x8192")
     scene = Scene("pan_zoom_rotation", height, width, args.length, seed=1)
     sequences = DemoSequences(args.out.absolute())
     for folder in ("plate", "roto", "clean"):

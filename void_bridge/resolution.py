@@ -50,7 +50,9 @@ class Resolution(NamedTuple):
         Raises:
             UsageError: the text is no size, or not in multiples of 16.
         """
-        size = cls(*_numbers(text, name, "WIDTHxHEIGHT in multiples of 16, such as 672x384", CANVAS_MULTIPLE))
+        size = cls(
+            *_numbers(text, name, "WIDTHxHEIGHT in multiples of 16 up to 99984, such as 672x384", CANVAS_MULTIPLE)
+        )
         note = old_order_note(text, name)
         if not note:
             return size

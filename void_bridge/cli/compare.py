@@ -6,7 +6,7 @@ import argparse
 import time
 from pathlib import Path
 
-from void_bridge.cli.command import Command
+from void_bridge.cli.command import Command, number_in
 from void_bridge.cli.progress import progress_bar
 from void_bridge.cli.server_options import add_job_argument, read_job
 from void_bridge.errors import OutputError, UsageError
@@ -19,10 +19,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--display", default="", metavar="NAME", help="OCIO display (default: the config's)")
     parser.add_argument("--view", default="", metavar="NAME", help="OCIO view (default: the display's)")
     parser.add_argument(
-        "--exposure", type=float, default=0.0, metavar="STOPS", help="exposure, in stops, applied before the view"
+        "--exposure",
+        type=number_in(float, -32, 32),
+        default=0.0,
+        metavar="STOPS",
+        help="exposure, in stops, applied before the view",
     )
     parser.add_argument(
-        "--width", type=int, default=1920, metavar="PX", help="largest width of the movie, in pixels (default: 1920)"
+        "--width",
+        type=number_in(int, 64),
+        default=1920,
+        metavar="PX",
+        help="largest width of the movie, in pixels (default: 1920)",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace MOVIE if it exists")
 
@@ -35,8 +43,6 @@ def run(arguments: argparse.Namespace) -> int:
     movie: Path = arguments.output
     if movie.suffix.lower() != ".mp4":
         raise UsageError(f"got {movie}, expected the name of an .mp4")
-    if arguments.width < 64:
-        raise UsageError(f"got width {arguments.width}, expected 64 or more")
     if movie.exists() and not arguments.overwrite:
         raise OutputError(f"{movie} already exists; choose another name with -o, or give --overwrite")
     job = read_job(arguments.job, arguments)
