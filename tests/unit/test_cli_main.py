@@ -84,6 +84,30 @@ def test_a_misspelt_word_is_one_line_with_the_nearest(words, message, capsys):
     assert capsys.readouterr().err == f"void-bridge: {message}\n"
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["compare", "x", "-o", "w.mp4", "--exposure", "nan"], "got 'nan', expected a number from -32 to 32"),
+        (["compare", "x", "-o", "w.mp4", "--exposure", "inf"], "got 'inf', expected a number from -32 to 32"),
+        (["compare", "x", "-o", "w.mp4", "--width", "9"], "got '9', expected a whole number 64 or more"),
+        (["jobs", "--limit", "0"], "got '0', expected a whole number from 1 to 1000"),
+        (["top", "--limit", "-1"], "got '-1', expected a whole number from 1 to 1000"),
+        (["demo", "--length", "0"], "got '0', expected a whole number 1 or more"),
+        (["demo", "--length", "-3"], "got '-3', expected a whole number 1 or more"),
+        (["demo", "--size", "10x10"], "got size 10x10, expected from 32x32 to 8192x8192"),
+    ],
+)
+def test_a_number_out_of_its_limits_is_refused_with_them(words, message, capsys):
+    assert main(words) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("address", ["foo", "tcp://", "127.0.0.1:5570", "tcp://127.0.0.1:99999", "tcp://gpu1:0"])
+def test_an_address_that_is_no_url_of_a_server_is_refused(address, capsys):
+    assert main(["jobs", "--connect", address]) == 2
+    assert f"cannot connect to {address!r}; expected tcp://HOST:PORT" in capsys.readouterr().err
+
+
 def leaves(parser):
     """Return the parsers of all commands and actions by their words."""
     actions = [each for each in parser._actions if isinstance(each, argparse._SubParsersAction)]

@@ -7,15 +7,17 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from void_bridge.config import Config
 from void_bridge.connection import connection_path, read_connection
-from void_bridge.errors import NoServer
+from void_bridge.errors import NoServer, UsageError
 from void_bridge.keyfiles import check_folder, read_pair, read_public
 
 SERVER_CERTIFICATE = "server.key"
 CLIENT_CERTIFICATE = "client.key_secret"
+_ADDRESS = re.compile(r"tcp://(?:\[[^\s\[\]]+\]|[^\s/:\[\]]+):(\d{1,5})/?")  # an IPv6 address stands in brackets
 
 
 @dataclass(frozen=True)
@@ -42,9 +44,13 @@ def find_endpoint(config: Config) -> Endpoint:
     """Return the endpoint of the server at `config.connect`, or of the local server of this installation.
 
     Raises:
+        UsageError: the address is not `tcp://HOST:PORT`.
         NoServer: neither a connection file nor certificates for that address.
         Refused: a connection file or certificate that cannot be trusted or read.
     """
+    match = _ADDRESS.fullmatch(config.connect.strip())
+    if config.connect and not (match and 1 <= int(match[1]) <= 65535):
+        raise UsageError(f"cannot connect to {config.connect!r}; expected tcp://HOST:PORT, such as tcp://gpu1:5570")
     try:
         found = read_connection(connection_path(config.runtime_dir, config.connect or None))
     except NoServer:
