@@ -317,4 +317,4 @@ def map_write_errors(path: object) -> Iterator[None]:
     except OSError as exc:
         if exc.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DiskFull(f"no space left for {path}; free some space, then run the same again") from exc
-        raise OutputError(f"cannot write {path}: {exc.strerror or exc}; choose a writable place with -o") from exc
+        raise OutputError(f"cannot write {path}: {exc.strerror or exc}; choose a writable place") from exc

@@ -23,7 +23,7 @@ _OPTIONS = (
     (r"give other --frames", "set another frame range"),
     (r"choose another place with -o, or give --overwrite", "choose another output folder"),
     (r"choose another place with -o", "choose another output folder"),
-    (r"choose a writable place with -o", "choose an output folder that can be written"),
+    (r"choose a writable place(?: with -o)?", "choose an output folder that can be written"),
     (r"name (it|another|the plate's space) with --colorspace", "write it into 'colour space'"),
     (r"start one with void-bridge serve", "turn on 'start a local server', or ask the server's administrator"),
     (r"--(?:remove|affected|keep)\b", "the roto inputs"),

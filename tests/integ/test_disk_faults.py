@@ -327,7 +327,7 @@ def test_a_log_without_room_ends_nothing(tmp_path):
 def test_an_output_that_cannot_be_written_is_refused_before_anything_is_sent(tmp_path):
     with small_disk(tmp_path / "out-1") as out, running(settings(tmp_path)), connect(config_for(tmp_path)) as client:
         subprocess.run(["mount", "-o", "remount,ro", str(out)], check=True)
-        with pytest.raises(OutputError, match=r"out-1: Read-only file system; choose a writable place with -o"):
+        with pytest.raises(OutputError, match=r"out-1: Read-only file system; choose a writable place"):
             client.submit(scripted_job(tmp_path, 1))
         assert client.jobs() == ()
 
