@@ -28,8 +28,9 @@ HEAD = """# Options of a job
 
 These are options of `void-bridge remove`, `submit` and `quadmask`, next to PLATE, `-o`, `--frames` and `--colorspace`.
 In a shot list each option is a column, named without its dashes. In a `job.json` each is a field, with `_` in place of
-`-`. Sizes are WIDTHxHEIGHT; only the field `canvas` of a `job.json` is HEIGHTxWIDTH. Each matte has an option
-`--invert-...`, which inverts it. In the panels of Nuke, Fusion and Resolve seeds end at 2147483647.
+`-`. Sizes are WIDTHxHEIGHT, a portrait canvas with letters: `384wx672h`; only the field `canvas` of a `job.json` is
+HEIGHTxWIDTH. Each matte has an option `--invert-...`, which inverts it. In the panels of Nuke, Fusion and Resolve seeds
+end at 2147483647.
 """
 TYPES = {
     "matte": "MatteSource or nil",
