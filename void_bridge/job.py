@@ -11,7 +11,7 @@ import json
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, Literal, Optional, Tuple, get_args
+from typing import Dict, Iterable, Literal, Optional, Tuple, get_args
 
 from void_bridge.atomic import write_json
 from void_bridge.errors import InputError, UsageError
@@ -25,6 +25,11 @@ JOB_FILE_NAME = "job.json"
 
 MatteRole = Literal["remove", "affected", "keep", "exclude"]
 MATTE_ROLES: Tuple[MatteRole, ...] = get_args(MatteRole)
+
+
+def names_object(roles: Iterable[str]) -> bool:
+    """Return whether mattes of these roles say what to remove: `remove` or `affected` is among them."""
+    return not {"remove", "affected"}.isdisjoint(roles)
 
 
 @dataclass(frozen=True)
@@ -84,6 +89,10 @@ class Colour:
         tip="Stops that bring the plate to a normal exposure for the model. auto: measure them once.",
         engines=("void",),
     )
+
+    def __post_init__(self) -> None:
+        (exposure,) = options_of(Colour)
+        exposure.check(self.exposure)
 
 
 @dataclass(frozen=True)
@@ -317,9 +326,10 @@ class Job:
     def __post_init__(self) -> None:
         for each in options_of(type(self)):
             each.check(getattr(self, each.name, each.default))  # the exposure is the colour's
-        if self.quadmask and (self.remove or self.affected):
+        with_object = names_object(self.mattes)
+        if self.quadmask and with_object:
             raise UsageError("got a quadmask and mattes; give either --quadmask or --remove and --affected")
-        if not (self.quadmask or self.remove or self.affected):
+        if not (self.quadmask or with_object):
             raise UsageError("got no matte; give --remove, --affected or --quadmask")
         if self.only is not None and not self.deliver_handles and not set(self.only) <= set(self.frames):
             raise UsageError(f"got only {self.only}, expected frames of {self.frames}")

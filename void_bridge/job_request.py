@@ -17,7 +17,7 @@ from void_bridge.client.output import check_inputs_not_overwritten
 from void_bridge.config import Config
 from void_bridge.errors import MissingFrames, UsageError
 from void_bridge.frames import FrameRange
-from void_bridge.job import MATTE_OPTIONS, Colour, Job, JobFile
+from void_bridge.job import MATTE_OPTIONS, Colour, Job, JobFile, names_object
 from void_bridge.sequence import Sequence, output_sequence
 
 
@@ -155,7 +155,7 @@ def _mattes(values: Mapping[str, Any]) -> Dict[str, Any]:
     given: Dict[str, Any] = {role: values[role] for role in MATTE_OPTIONS if values.get(role)}
     for role, matte in given.items():
         given[role] = dataclasses.replace(matte, sequence=Sequence.parse(matte.sequence).absolute().pattern)
-    if "remove" in given or "affected" in given:
+    if names_object(given):
         return {"quadmask": None, **given}
     return {"remove": None, "affected": None, **given} if "quadmask" in given else given
 

@@ -11,7 +11,7 @@ from typing import Any, Dict, Tuple, Type
 from host_plugins.control.settings import Settings
 from void_bridge.errors import ColourError, MissingFrames, UsageError
 from void_bridge.frames import FrameRange
-from void_bridge.job import Colour, Job, MatteSource, new_job_id
+from void_bridge.job import Colour, Job, MatteSource, names_object, new_job_id
 from void_bridge.options import TEXT_KINDS, options_of
 from void_bridge.resolution import old_order_note
 
@@ -67,7 +67,7 @@ def make_job(settings: Settings, shot: ShotRequest, output: str, job: Type[Job] 
         UsageError: no matte, or an exposure or canvas that cannot be read.
         ColourError: the plate's colour space is unknown.
     """
-    if not (shot.mattes.get("remove") or shot.mattes.get("affected")):
+    if not names_object(shot.mattes):
         raise UsageError("nothing to remove: connect roto to the input 'remove' (or 'affected')")
     config = settings.ocio_config or shot.config
     space = settings.colorspace or shot.space

@@ -11,6 +11,7 @@ from host_plugins.control.settings import Settings, matte_specs
 from host_plugins.nuke.colour import space_of_read
 from void_bridge.errors import NoSuchChannel, SizeMismatch, UsageError
 from void_bridge.frames import FrameRange
+from void_bridge.job import names_object
 from void_bridge.sequence import Sequence
 
 ROLES = tuple(spec.name for spec in matte_specs())
@@ -42,7 +43,7 @@ def roto_of(group: nuke.Node) -> Dict[str, nuke.Node]:
     """
     nodes = {role: group.input(index) for index, role in enumerate(INPUTS) if index}
     found = {role: node for role, node in nodes.items() if node is not None}
-    if not ("remove" in found or "affected" in found):
+    if not names_object(found):
         raise UsageError("nothing to remove: connect roto to the input 'remove' (or 'affected')")
     for role, node in found.items():
         _check_channel(node, role, str(group[f"{role}_channel"].value()))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Dict, List, Tuple
 from host_plugins.control.settings import matte_specs
 from host_plugins.resolve.graph import all_tools, image_tools, is_image, is_mask, mask_tools
 from void_bridge.errors import InputError, UsageError
+from void_bridge.job import names_object
 from void_bridge.typed import from_plain, to_plain
 
 if TYPE_CHECKING:
@@ -75,9 +76,10 @@ def matte_tools(comp: Composition, choice: ToolChoice) -> Dict[str, Operator]:
     Raises:
         UsageError: neither 'remove' nor 'affected' is chosen, a tool is gone, or a tool cannot be a matte.
     """
-    if not (choice.mattes.get("remove") or choice.mattes.get("affected")):
+    names = {role: name for role, name in choice.mattes.items() if name}
+    if not names_object(names):
         raise UsageError("nothing to remove: choose a mask tool for 'remove' (or 'affected')")
-    tools = {role: _find_tool(comp, name, f"'{role}'") for role, name in choice.mattes.items() if name}
+    tools = {role: _find_tool(comp, name, f"'{role}'") for role, name in names.items()}
     for role, tool in tools.items():
         if not (is_mask(tool) or is_image(tool)):
             raise UsageError(f"{tool.Name} for '{role}' is neither a mask nor an image with an alpha; choose another")

@@ -111,6 +111,12 @@ def test_text_becomes_a_value(name, text, value):
     assert OPTIONS[name].parse(text) == value
 
 
+@pytest.mark.parametrize("exposure", ["1", True, 21, float("nan")])
+def test_a_colour_outside_its_limits_is_refused(exposure):
+    with pytest.raises(UsageError, match=r"exposure: got .*, expected auto, or -20 to 20 stops"):
+        Colour("ACEScg", "", exposure=exposure)
+
+
 def test_a_job_takes_whole_numbers_where_numbers_are_expected():
     assert job(guidance=2).guidance == 2
 
