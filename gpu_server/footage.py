@@ -4,7 +4,7 @@
     scene = Scene(camera="pan", height=2160, width=3840, frames=96, seed=1)
     scene.frame(12).plate
 
-Linear and scene-referred: ordinary surfaces lie between 0.01 and 1, lamps above 10, and a few dark, saturated spots
+Linear and scene-referred: ordinary surfaces are between 0.01 and 1, lamps above 10, and a few dark, saturated spots
 below 0. The world is one large picture, band-limited before it is sampled, so that it stays free of aliasing.
 """
 

@@ -1,6 +1,6 @@
 """The connection file, by which a client finds a server of the same user, with the keys for it.
 
-A server writes it when it starts and removes it when it ends. The file lies in a folder that only its user can enter.
+A server writes it when it starts and removes it when it ends. The file is in a folder that only its user can enter.
 Its name is made from the server's address, or for the local server from this installation, so that a client never
 connects to the local server of another installation.
 """

@@ -71,7 +71,7 @@ def _parse_entry(text: str) -> Tuple[str, str]:
 
 
 def _relative(folder: str, path: str) -> Optional[List[str]]:
-    """Return the names of `path` below `folder`, or None if it lies elsewhere."""
+    """Return the names of `path` below `folder`, or None if it is elsewhere."""
     prefix, names = _split(folder), _split(path)
     windows = bool(_WINDOWS.match(folder))
     if windows != bool(_WINDOWS.match(path)):

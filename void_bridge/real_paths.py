@@ -31,7 +31,7 @@ def read_small_file(path: Path, check: Callable[[os.stat_result], None]) -> byte
 
 
 def is_within(path: str, root: str) -> bool:
-    """Return whether `path` is `root` or lies below it. Links in both must have been followed."""
+    """Return whether `path` is `root` or is below it. Links in both must have been followed."""
     try:
         return os.path.commonpath((path, root)) == root
     except ValueError:  # on another drive

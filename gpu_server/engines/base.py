@@ -345,7 +345,7 @@ class SilentContext:
         self.report["warnings"] = [*self.report.get("warnings", ()), *texts]  # type: ignore[misc]
 
     def check(self) -> None:
-        """Do nothing: this context is never cancelled."""
+        """Return at once: this context is never cancelled."""
         pass
 
     def preview(self, index: int, rgb_u8: NDArray[np.uint8]) -> None:

@@ -88,7 +88,7 @@ def _listeners(port: int) -> str:
 
 
 def _listening(runtime_dir: Path) -> dict[int, int]:
-    """Return port -> process of the servers whose connection files lie in a folder."""
+    """Return port -> process of the servers whose connection files are in a folder."""
     found: dict[int, int] = {}
     for path in runtime_dir.glob("*.json"):
         try:

@@ -69,7 +69,7 @@ def mix_fills(model: Iterable[Patch], real: Iterable[Patch], clip: Clip, total: 
 def _real_weight(fill: Patch, real: Patch, clip: Clip) -> Array:
     """Return the weight of real pixels over the model's box: 1 where another frame shows an unaffected place.
 
-    It fades out inside the area and lies in [0, 1].
+    It fades out inside the area and is in [0, 1].
     """
     confidence = np.zeros(fill.box.shape, np.float32)
     if fill.box.empty:

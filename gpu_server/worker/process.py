@@ -63,7 +63,7 @@ def _claim_pipes() -> tuple[BinaryIO, BinaryIO]:
 
 
 def _die_with_parent() -> None:
-    """Let the kernel end this process with its server, on Linux, even while a library holds the interpreter."""
+    """Ask the kernel to end this process with its server, on Linux, even while a library holds the interpreter."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform == "linux":
         set_parent_death_signal = 1
@@ -89,7 +89,7 @@ class WorkerLoop:
         self._finishing: threading.Thread | None = None
 
     def serve(self) -> None:
-        """Do jobs until the server closes the pipe, which ends the process at once."""
+        """Run jobs until the server closes the pipe, which ends the process at once."""
         threading.Thread(target=self._read, name="commands", daemon=True).start()
         self._send(Ready(self._device, engines=engine_names()))
         with ThreadPoolExecutor(self._threads, "frames") as pool:

@@ -93,7 +93,7 @@ class JobRun:
         return Ended(*key, "cancelled" if isinstance(failure, Cancelled) else "failed", Failure.from_error(failure))
 
     def _attempt(self, work: Callable[[], None]) -> None:
-        """Do some work and keep the first failure."""
+        """Run some work and keep the first failure."""
         try:
             work()
         except BaseException as exc:

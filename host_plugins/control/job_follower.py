@@ -106,7 +106,7 @@ class JobFollower:
                 self._on_state(changed)
 
     def submit(self, order: Order) -> None:
-        """Submit a job and follow it to its end. Raises nothing: an error becomes the state."""
+        """Submit a job and track it to its end; report errors as its state."""
         try:
             self._submit(order)
         except Exception as exc:
@@ -115,7 +115,7 @@ class JobFollower:
             self.fail(exc)
 
     def follow(self) -> None:
-        """Follow a submitted job to its end. Raises nothing: an error becomes the state."""
+        """Track a job to its end; report errors as its state."""
         try:
             if self.state.at_farm:
                 self._follow_disk()

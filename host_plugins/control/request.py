@@ -94,7 +94,7 @@ def frames_to_read(frames: FrameRange, handles: int, plate: str, held: FrameRang
         held: the frames that the plate has.
 
     Raises:
-        MissingFrames: frames to deliver lie outside the plate.
+        MissingFrames: frames to deliver are outside the plate.
     """
     has = set(held)
     outside = FrameRange(frame for frame in frames if frame not in has)

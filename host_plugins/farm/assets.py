@@ -68,14 +68,14 @@ def assets_of(shots: Iterable[FarmShot]) -> Assets:
 
 
 def check_roots(paths: Iterable[str], roots: Sequence[str]) -> None:
-    """Check that paths lie in the folders that the farm's workers see.
+    """Check that paths are in the folders that the farm's workers see.
 
     Args:
         paths: files or folders.
         roots: the folders that workers see; empty allows any path.
 
     Raises:
-        InputError: a path lies outside.
+        InputError: a path is outside.
     """
     if not roots:
         return

@@ -122,7 +122,7 @@ def write_bundle(folder: Path, shots: Tuple[FarmShot, ...], assets: Assets, opti
 
 
 def read_bundle(folder: Path) -> Bundle:
-    """Read a bundle from the folder in which it lies now.
+    """Read a bundle from the folder in which it is now.
 
     Raises:
         InputError: a file of it is missing or cannot be read.

@@ -64,10 +64,10 @@ def check_seen(job: Job, config: Config, plate_advice: str = SCRATCH_OUTSIDE) ->
     Args:
         job: the job, in paths of this machine.
         config: the configuration; `farm_roots` lists the folders that workers see.
-        plate_advice: what to do about a plate that lies elsewhere.
+        plate_advice: what to do about a plate that is elsewhere.
 
     Raises:
-        InputError: a path lies outside `farm_roots`.
+        InputError: a path is outside `farm_roots`.
     """
     config_file = [(job.colour.config, CONFIG_OUTSIDE)] if Path(job.colour.config).is_absolute() else []
     mattes = [(matte.sequence, SCRATCH_OUTSIDE) for matte in job.mattes.values()]

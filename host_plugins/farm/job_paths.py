@@ -40,7 +40,7 @@ def job_on_this_host(jobs: Path, shot: str, rules: PathMap) -> Job:
         rules: the path mapping.
 
     Raises:
-        InputError: no such shot, or a path that lies outside every mapped root and is not here either.
+        InputError: no such shot, or a path that is outside every mapped root and is not here either.
     """
     job = mapped(shot_job(jobs, shot).job, rules)
     for pattern in (job.plate, *(matte.sequence for matte in job.mattes.values())):

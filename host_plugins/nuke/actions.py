@@ -147,7 +147,7 @@ def free_gpu(node: nuke.Node) -> None:
 
 @report_errors
 def find_jobs(node: nuke.Node) -> None:
-    """Let the artist choose one of the server's jobs, and show its result in this node."""
+    """Ask the artist for one of the server's jobs, and show its result in this node."""
     settings = settings_of(node)
 
     def choose(found: Tuple[JobStatus, ...], error: str) -> None:

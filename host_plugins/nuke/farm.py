@@ -175,7 +175,7 @@ def make_all_orders(
 def hand_to_farm(
     prepared: Sequence[NukeOrders], settings: FarmSettings, comp: Optional[CompRender], controller: Controller
 ) -> None:
-    """Let the nodes show their jobs, and submit. With a comp the script is saved first: the farm reads it from disk.
+    """Show the jobs in their nodes, and submit. With a comp the script is saved first: the farm reads it from disk.
 
     Args:
         prepared: the orders of each node.

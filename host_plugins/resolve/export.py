@@ -118,7 +118,7 @@ def plan_export(
     Raises:
         UsageError: a tool or a setting cannot be used.
         ColourError: no colour space is named.
-        MissingFrames: frames lie outside the plate.
+        MissingFrames: frames are outside the plate.
         InputError: the plate makes no picture.
     """
     frames, to_read = check_inputs(comp, choice, settings)
@@ -143,7 +143,7 @@ def check_inputs(comp: Composition, choice: ToolChoice, settings: Settings) -> T
     Raises:
         UsageError: a tool or a setting cannot be used.
         ColourError: no colour space is named.
-        MissingFrames: frames lie outside the plate.
+        MissingFrames: frames are outside the plate.
         InputError: the plate has no frames within the composition.
     """
     plate = plate_tool(comp, choice)

@@ -22,7 +22,7 @@ def server(tmp_path_factory):
 
 @pytest.fixture
 def served(server, monkeypatch):
-    """Let the hosts of this test find that server, and start none."""
+    """Point the hosts of this test at that server; they start none."""
     point_hosts_at(server, monkeypatch)
     return server
 

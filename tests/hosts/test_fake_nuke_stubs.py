@@ -147,7 +147,7 @@ def test_a_planted_method_and_parameter_are_found(nuke, stubs):
             """Take a parameter that the vendor calls `s`."""
 
         def nodez(self):
-            """Do nothing; the vendor has no such method."""
+            """Return nothing; the vendor has no such method."""
 
     nuke.Group = Group
     with pytest.raises(AssertionError):

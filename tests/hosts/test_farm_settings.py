@@ -1,4 +1,4 @@
-"""What an artist asks of a farm: kept beside the script, listed before it is sent, and turned into one command."""
+"""The settings of a farm submission: kept beside the script, listed before it is sent, and turned into one command."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def test_the_command_says_all_that_was_asked():
 
 
 def test_the_real_command_reads_it():
-    """Also what begins with a dash; no GPU is no GPU memory."""
+    """Include values that begin with a dash; without a GPU there is no GPU memory."""
     from host_plugins.farm.command import COMMAND
     from void_bridge.cli.command import Parser
 

@@ -343,7 +343,7 @@ def test_without_windows_the_same_dialogs_follow(served, footage, tmp_path, farm
 
 
 def test_the_whole_way_through_openjd(shot):
-    """openjd-cli runs the bundle in the background with its own server; the frames are those of the local server."""
+    """Run the bundle with openjd-cli and its own server; the frames equal those of the local server."""
     pytest.importorskip("openjd.cli")
 
     def locally(user):

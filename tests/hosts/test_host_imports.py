@@ -70,7 +70,7 @@ def test_a_menu_without_its_packages_does_not_keep_nuke_from_starting(tmp_path):
 
 
 def test_a_menu_that_cannot_be_made_does_not_keep_nuke_from_starting():
-    """Nuke is an empty module here, which has no menus."""
+    """Use an empty module as Nuke: it has no menus."""
     script = "import runpy, sys, types\nsys.modules['nuke'] = types.ModuleType('nuke')\nrunpy.run_path(sys.argv[1])"
     menu = ROOT / "host_plugins" / "nuke" / "plugin" / "menu.py"
     done = subprocess.run([sys.executable, "-c", script, str(menu)], capture_output=True, text=True, cwd=ROOT)

@@ -43,7 +43,7 @@ def wheelhouse(tmp_path_factory):
 
 @pytest.fixture
 def home(tmp_path, monkeypatch):
-    """The home folder of a user without settings of this machine."""
+    """Return the home folder of a user without settings of this machine."""
     for name in [name for name in os.environ if name.startswith(("PIP_", "XDG_", "VOID_BRIDGE_"))]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
@@ -68,7 +68,7 @@ def install(home, wheelhouse, capsys):
 
 @pytest.fixture(scope="module")
 def made_once(wheelhouse, tmp_path_factory):
-    """A plug-in's folder for Nuke, for tests that copy it and change it."""
+    """Return a plug-in's folder for Nuke, for tests that copy it and change it."""
     folder = tmp_path_factory.mktemp("made")
     assert run_command(COMMAND, "nuke", "--find-links", wheelhouse, *FOR_LINUX, "--dest", folder) == 0
     return folder / "void_bridge"
@@ -81,7 +81,7 @@ def installed(made_once, home):
 
 @pytest.fixture(scope="module")
 def bundle_once(wheelhouse, tmp_path_factory):
-    """A bundle for Nuke, for tests that copy it and change it."""
+    """Return a bundle for Nuke, for tests that copy it and change it."""
     folder = tmp_path_factory.mktemp("bundled") / "bundle"
     assert run_command(COMMAND, "nuke", "--find-links", wheelhouse, *FOR_LINUX, "--bundle", folder) == 0
     return folder
@@ -94,7 +94,7 @@ def bundle(bundle_once, tmp_path):
 
 @pytest.fixture
 def resolve_scripts(tmp_path, monkeypatch):
-    """Scripts for Resolve with the lines that are filled in."""
+    """Return scripts for Resolve with the lines that are filled in."""
     folder = tmp_path / "scripts"
     for name, text in SCRIPTS.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -313,7 +313,7 @@ def test_options_that_exclude_each_other_are_refused(install, home, tmp_path, ar
 
 
 def test_an_interrupt_leaves_no_file(home, wheelhouse, tmp_path):
-    """Ctrl-C while pip runs; a fake pip waits."""
+    """Send Ctrl-C while pip runs; a fake pip waits."""
     waiting = tmp_path / "pip"
     waiting.mkdir()
     (waiting / "__init__.py").write_text("")

@@ -103,7 +103,7 @@ def resolve_plugin(wheels, tmp_path_factory):
 
 @pytest.fixture
 def environment(tmp_path):
-    """The environment of a host's process. The server that it starts ends with the test."""
+    """Yield the environment of a host's process. The server that it starts ends with the test."""
     folders = {"RUNTIME_DIR": "run", "SPOOL": "spool", "CONFIG": "none.toml", "SITE_CONFIG": "none.toml"}
     yield {"HOME": str(tmp_path), **{f"VOID_BRIDGE_{name}": str(tmp_path / value) for name, value in folders.items()}}
     try:
@@ -189,7 +189,7 @@ def test_the_packages_of_the_host_are_preferred(nuke_plugin, environment, tmp_pa
 
 
 def test_the_name_of_the_folder_does_not_hide_the_package(nuke_plugin, environment):
-    """Nuke has ~/.nuke and the plug-in's folder on its path, and the latter has the name of a package."""
+    """Put ~/.nuke and the plug-in's folder on the path, as Nuke does; the latter has the name of a package."""
     own = [nuke_plugin.parent, nuke_plugin]
     report, _ = as_host(needed_python("3.11"), environment, nuke_plugin, "void_bridge", "void_bridge.client", own=own)
     assert report["modules"]["void_bridge"] == str(nuke_plugin / "python/void_bridge/__init__.py")

@@ -23,7 +23,7 @@ from void_bridge.pixels.colour import BUILTIN_CONFIG, resolve_colour
 
 @pytest.fixture
 def shot(footage, tmp_path, monkeypatch):
-    """A shot without any server."""
+    """Return a shot without any server."""
     monkeypatch.setenv("VOID_BRIDGE_RUNTIME_DIR", str(tmp_path / "run"))
     monkeypatch.setenv("VOID_BRIDGE_AUTOSTART", "false")
     return FusionShot(footage, tmp_path)
@@ -31,7 +31,7 @@ def shot(footage, tmp_path, monkeypatch):
 
 @pytest.fixture
 def served_shot(shot, server, monkeypatch):
-    """A shot with a server."""
+    """Return a shot with a server."""
     point_hosts_at(server, monkeypatch)
     return shot
 
@@ -262,7 +262,7 @@ def test_a_job_goes_on_when_its_composition_is_closed(served_shot):
 
 
 def test_renamed_copied_and_deleted_plates_keep_their_jobs_apart(served_shot):
-    """The job goes on under the new name. A copy shows it, and gets a job of its own at its next submission."""
+    """Check that the job goes on under the new name, and that a copy gets its own at its next submission."""
     shot = served_shot
 
     def first(user):

@@ -23,7 +23,7 @@ def shot(served, footage, tmp_path):
 
 @pytest.fixture(scope="module")
 def finished_job(server, footage, tmp_path_factory):
-    """A shot whose job has been run, the lines that its window has shown, and its saved composition."""
+    """Return a shot whose job has been run, the lines that its window has shown, and its saved composition."""
     shot = FusionShot(footage, tmp_path_factory.mktemp("finished"))
     shot.comp.tool("roto").position = (1.0, 0.0)
     lines = []
@@ -43,7 +43,7 @@ def finished_job(server, footage, tmp_path_factory):
 
 @pytest.fixture
 def finished(finished_job, served):
-    """The shot of `finished_job`, with its composition opened again."""
+    """Return the shot of `finished_job`, with its composition opened again."""
     shot, _, text = finished_job
     shot.fake.comp = read_text(shot.fake, text)
     shot.comp.selected = ["plate", "roto", "shadow"]

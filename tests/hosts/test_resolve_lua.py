@@ -106,7 +106,7 @@ def test_the_loaders_are_those_of_the_python_script(shot):
 
 @pytest.fixture
 def held(footage, tmp_path, monkeypatch):
-    """A shot whose server's worker finishes two frames and then waits."""
+    """Yield a shot whose server's worker finishes two frames and then waits."""
     monkeypatch.setenv("VOID_BRIDGE_RUNTIME_DIR", str(tmp_path / "run"))
     monkeypatch.setenv("VOID_BRIDGE_SPOOL", str(tmp_path / "spool"))
     monkeypatch.setenv("VOID_BRIDGE_AUTOSTART", "false")

@@ -88,9 +88,9 @@ def digests(folder: Path):
 def test_a_clean_plate_in_linear_light_with_everything_else_as_it_was(shot, server, tmp_path):
     scene, plate, _ = shot
     exact = ("--engine", "propagate", "--feather", 0, "--dilate", 0)
-    code, told = finished(command(server, *removal(shot, tmp_path / "clean.####.exr", *exact)))
-    assert (code, told["state"], told["frames"], told["engine"]) == (0, "done", len(FRAMES), "propagate")
-    result = Sequence.parse(told["output"])
+    code, outcome = finished(command(server, *removal(shot, tmp_path / "clean.####.exr", *exact)))
+    assert (code, outcome["state"], outcome["frames"], outcome["engine"]) == (0, "done", len(FRAMES), "propagate")
+    result = Sequence.parse(outcome["output"])
     quality, inpainted, lamps = [], [], []
     for index, frame in enumerate(FRAMES):
         made = scene.frame(index)
@@ -118,8 +118,8 @@ def test_a_killed_client_costs_nothing(shot, server, tmp_path):
     eventually((tmp_path / "job.json").exists)
     client.kill()
     client.communicate()
-    code, told = finished(command(server, "fetch", tmp_path / "job.json", "--json"))
-    assert (code, told["state"], told["frames"]) == (0, "done", len(FRAMES))
+    code, outcome = finished(command(server, "fetch", tmp_path / "job.json", "--json"))
+    assert (code, outcome["state"], outcome["frames"]) == (0, "done", len(FRAMES))
     assert len(digests(tmp_path)) == len(FRAMES)
 
 
@@ -131,8 +131,8 @@ def test_a_killed_worker_is_replaced_and_the_bytes_are_the_same(shot, server, tm
     eventually(lambda: list((tmp_path / "b").glob("*.exr")), deadline_s=60)
     for worker in psutil.Process(server.process.pid).children():
         worker.kill()
-    code, told = finished(client)
-    assert (code, told["state"]) == (0, "done")
+    code, outcome = finished(client)
+    assert (code, outcome["state"]) == (0, "done")
     assert digests(tmp_path / "b") == digests(tmp_path / "a")
 
 
@@ -145,8 +145,8 @@ def test_a_killed_server_goes_on_where_it_was(shot, tmp_path):
         client.kill()
         client.communicate()
     with private_server(tmp_path / "server") as server:
-        code, told = finished(command(server, "fetch", tmp_path / "job.json", "--json"))
-    assert (code, told["state"], len(digests(tmp_path))) == (0, "done", len(FRAMES))
+        code, outcome = finished(command(server, "fetch", tmp_path / "job.json", "--json"))
+    assert (code, outcome["state"], len(digests(tmp_path))) == (0, "done", len(FRAMES))
 
 
 def test_the_same_job_gives_the_same_bytes_over_either_transport_and_in_a_fresh_spool(shot, tmp_path):
@@ -165,8 +165,8 @@ def test_interrupting_the_command_cancels_the_job(shot, server, tmp_path):
     client = command(server, *removal(shot, tmp_path / "clean.####.exr", "--engine", "propagate"))
     eventually((tmp_path / "job.json").exists)
     client.send_signal(signal.SIGINT)
-    code, told = finished(client)
-    assert (code, told["state"], told["error"]["code"]) == (130, "cancelled", "cancelled")
+    code, outcome = finished(client)
+    assert (code, outcome["state"], outcome["error"]["code"]) == (130, "cancelled", "cancelled")
 
 
 def test_the_demo_leaves_frames_a_sheet_and_a_report(tmp_path):
@@ -191,5 +191,5 @@ def test_a_sample_shot_goes_from_movie_to_clean_plate(server, tmp_path):
     code, _ = finished(command(server, "ingest", sample("BigBen"), "-o", tmp_path, "--json"))
     assert code == 0
     words = ("remove", tmp_path / "job.json", "-o", tmp_path / "clean", "--frames", "1001-1012", "--json")
-    code, told = finished(command(server, *words))
-    assert (code, told["state"], told["frames"]) == (0, "done", 12)
+    code, outcome = finished(command(server, *words))
+    assert (code, outcome["state"], outcome["frames"]) == (0, "done", 12)

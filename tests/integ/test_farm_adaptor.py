@@ -28,7 +28,7 @@ SHORT, LONG = (range(1001, 1007), (32, 48)), (range(1001, 1025), (216, 384))
 
 @pytest.fixture(scope="module")
 def places(tmp_path_factory):
-    """HOME, where the runtime writes configuration files; TMPDIR, where its socket lies, whose name has to be short."""
+    """HOME, where the runtime writes configuration files; TMPDIR, where its socket is, whose name has to be short."""
     home, temporary = str(tmp_path_factory.mktemp("home")), Path(tempfile.mkdtemp(prefix="vb-"))
     yield {"HOME": home, "USERPROFILE": home, "TMPDIR": str(temporary)}
     left = {path.name for path in temporary.rglob("*")}
@@ -163,8 +163,8 @@ def test_data_that_is_wrong_fails_the_task_in_words_and_the_session_goes_on(farm
     for words, more in wrong.items():
         ran = daemon.call("run", *task(bundle, **{"frames": "1001", **more}))
         assert ran.returncode == 1
-        (told,) = [line for line in ran.stdout.splitlines() if line.startswith("openjd_fail: ")]
-        assert words in told
+        (failure,) = [line for line in ran.stdout.splitlines() if line.startswith("openjd_fail: ")]
+        assert words in failure
         assert "Traceback" not in ran.stdout
     assert daemon.call("run", *task(bundle, "1001")).returncode == 0
 

@@ -47,12 +47,12 @@ def test_a_broken_line_stops_the_list_before_anything_is_written_or_is_left_out(
     listed(shot, good, "sh020,show/nothing.####.exr,show/roto.####.exr,out/sh020/clean.####.exr", "sh030")
     ran = farm.run("farm", "submit", "--shots", shot, "--to", "openjd")
     assert ran.code == 2
-    assert "line 3: " in ran.told["error"]["message"]
-    assert "line 4: " in ran.told["error"]["message"]
+    assert "line 3: " in ran.result["error"]["message"]
+    assert "line 4: " in ran.result["error"]["message"]
     assert not (tmp_path / "out").exists()
     ran = farm.run("farm", "submit", "--shots", shot, "--to", "openjd", "--skip-broken")
-    assert (ran.code, ran.told["state"]) == (0, "done"), ran.said
-    assert [line.partition(":")[0] for line in ran.told["skipped"]] == ["line 3", "line 4"]
+    assert (ran.code, ran.result["state"]) == (0, "done"), ran.said
+    assert [line.partition(":")[0] for line in ran.result["skipped"]] == ["line 3", "line 4"]
     assert len(digests(tmp_path / "out/sh010")) == len(FRAMES)
     assert not (tmp_path / "out/sh020").exists()
 
@@ -61,13 +61,13 @@ def test_two_jobs_to_one_output_are_refused_in_one_list_and_one_after_the_other(
     line = "show/plate.####.exr,show/roto.####.exr,out/same/clean.####.exr"
     both = listed(tmp_path / "both.csv", f"sh010,{line}", f"sh020,{line}")
     ran = farm.run("farm", "bundle", "--shots", both, "-o", tmp_path / "bundle")
-    assert (ran.code, ran.told["error"]["code"]) == (2, "output")
+    assert (ran.code, ran.result["error"]["code"]) == (2, "output")
     assert "sh010 and sh020 would both write to" in ran.said
     assert farm.run("farm", "submit", "--shots", shot, "--to", "openjd").code == 0
     changed = JobFile.read(tmp_path / "out/sh010/job.json").job.replace(seed=5)
     JobFile(changed).write(tmp_path / "other.json")
     ran = farm.run("farm", "submit", tmp_path / "other.json", "--to", "openjd")
-    assert (ran.code, ran.told["error"]["code"]) == (2, "output")
+    assert (ran.code, ran.result["error"]["code"]) == (2, "output")
     assert "with other settings" in ran.said
     before = digests(tmp_path / "out/sh010")
     assert len(before) == len(FRAMES)
@@ -113,7 +113,7 @@ def test_a_host_without_a_gpu_says_so_before_anything_is_loaded(farm, shot, tmp_
     shot.write_text(shot.read_text().replace("propagate", "void"))
     farm.environment["PATH"] = str(Path(sys.executable).parent)  # no nvidia-smi
     ran = farm.run("farm", "submit", "--shots", shot, "--to", "openjd", "--gpu-memory", 16)
-    assert (ran.code, ran.told["state"]) == (1, "failed")
+    assert (ran.code, ran.result["state"]) == (1, "failed")
     assert "asks for 1 GPU with 16 GB, this one has none" in ran.said
     assert not digests(tmp_path / "out/sh010")
 
@@ -121,7 +121,7 @@ def test_a_host_without_a_gpu_says_so_before_anything_is_loaded(farm, shot, tmp_
 def test_paths_that_the_farm_does_not_see_are_refused_at_submission(farm, shot, tmp_path):
     farm.environment["VOID_BRIDGE_FARM_ROOTS"] = str(tmp_path / "out")
     ran = farm.run("farm", "submit", "--shots", shot, "--to", "openjd")
-    assert (ran.code, ran.told["error"]["code"]) == (2, "input")
+    assert (ran.code, ran.result["error"]["code"]) == (2, "input")
     assert "is outside the folders that the farm's workers see" in ran.said
     assert not (tmp_path / "out").exists()
 
@@ -148,7 +148,7 @@ def test_a_farm_without_sessions_gets_a_server_for_each_task(farm, shot, tmp_pat
     assert sorted(digests(tmp_path / "out/sh010")) == [1005, 1006]
     assert not farm.processes()
     ran = farm.run("farm", "check", "--bundle", tmp_path / "bundle")
-    assert (ran.code, ran.told["error"]["code"]) == (2, "missing_frames")
+    assert (ran.code, ran.result["error"]["code"]) == (2, "missing_frames")
     assert "1001-1004 of 1001-1006 are not in" in ran.said
     for words, reason in (
         (("--task", 7), "got task 7, expected 0 to 1"),
@@ -179,14 +179,14 @@ def test_a_task_that_is_terminated_ends_its_own_server(farm, tmp_path):
 
 def test_a_job_in_the_background_is_followed_by_its_files(farm, shot, tmp_path):
     ran = farm.run("farm", "submit", "--shots", shot, "--to", "openjd", "--detach")
-    assert (ran.code, ran.told["state"]) == (0, "queued"), ran.said
-    assert int(ran.told["farm_job"]) > 0
+    assert (ran.code, ran.result["state"]) == (0, "queued"), ran.said
+    assert int(ran.result["farm_job"]) > 0
 
-    def told():
-        return farm.run("farm", "status", tmp_path / "out/sh010").told
+    def status():
+        return farm.run("farm", "status", tmp_path / "out/sh010").result
 
-    assert eventually(lambda: told()["state"] == "done", 60)
-    assert told()["farm_job"] == ran.told["farm_job"]
+    assert eventually(lambda: status()["state"] == "done", 60)
+    assert status()["farm_job"] == ran.result["farm_job"]
     assert len(digests(tmp_path / "out/sh010")) == len(FRAMES)
 
 
@@ -241,5 +241,5 @@ def test_wrong_usage_is_told_and_leaves_nothing(farm, shot, tmp_path, words, rea
     before = sorted(tmp_path.rglob("*"))
     ran = farm.run("farm", *words)
     assert ran.code == 2
-    assert reason in ran.told["error"]["message"]
+    assert reason in ran.result["error"]["message"]
     assert not [path for path in tmp_path.rglob("*") if path.is_file() and path not in before]

@@ -62,7 +62,7 @@ def local_frames(folder: Path, job_file: Path, **settings) -> dict[int, str]:
 def test_two_shots_in_one_session_give_the_frames_of_the_local_job(farm, footage, tmp_path):
     ran = farm.run("farm", "submit", "--shots", shot_list(tmp_path, footage), "--to", "openjd", "--chunk", 3)
     assert ran.code == 0, ran.said
-    assert (ran.told["state"], ran.told["farm"], ran.told["frames"]) == ("done", "openjd", 2 * len(FRAMES))
+    assert (ran.result["state"], ran.result["farm"], ran.result["frames"]) == ("done", "openjd", 2 * len(FRAMES))
     assert ran.said.count("openjd_env: VOID_BRIDGE_CONNECT=") <= 1
     assert len(re.findall(r"starting a local server", ran.said)) == 1, "one server a session"
     assert ran.said.count("Shot(STRING) = sh010") == 3 + 1, "three chunks and a check"
@@ -72,7 +72,7 @@ def test_two_shots_in_one_session_give_the_frames_of_the_local_job(farm, footage
         assert {f"{name}_contact.png", f"{name}_compare.mp4", "report.json"} <= {path.name for path in folder.iterdir()}
         report = json.loads((folder / "report.json").read_text())
         assert (report["frames"], report["engine"]) == (len(FRAMES), "propagate")
-    status = farm.run("farm", "status", ran.told["bundle"]).told
+    status = farm.run("farm", "status", ran.result["bundle"]).result
     assert (status["state"], status["tasks"], status["tasks_done"]) == ("done", 8, 8)
 
 
@@ -114,17 +114,17 @@ def test_a_task_that_fails_says_why_and_a_rerun_does_what_is_missing(farm, tmp_p
     broken.write_bytes(whole[: len(whole) // 2])
     words = ("farm", "submit", "--shots", shot_list(tmp_path, footage), "--to", "openjd", "--chunk", 4)
     ran = farm.run(*words)
-    assert (ran.code, ran.told["state"]) == (1, "failed")
+    assert (ran.code, ran.result["state"]) == (1, "failed")
     assert "plate.1004.exr" in ran.said
     failed = json.loads((tmp_path / "out/sh020/farm/1001-1004.json").read_text())
     assert failed["state"] == "failed"
     assert "plate.1004.exr" in failed["line"]
-    assert farm.run("farm", "status", tmp_path / "out/sh020").told["state"] == "failed"
+    assert farm.run("farm", "status", tmp_path / "out/sh020").result["state"] == "failed"
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out/sh010").glob("*.exr")}
     assert len(before) == len(FRAMES)
     broken.write_bytes(whole)
     ran = farm.run(*words)
-    assert (ran.code, ran.told["state"]) == (0, "done"), ran.said
+    assert (ran.code, ran.result["state"]) == (0, "done"), ran.said
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert ran.said.count("frames already exist") == 2
 
@@ -147,7 +147,7 @@ def test_a_cancelled_job_keeps_what_is_finished(farm, tmp_path, long_shot):
     eventually(lambda: running.poll() is not None or len(digests(out)) >= 2, 120)
     running.send_signal(signal.SIGINT)
     ran = farm.ended(running)
-    assert (ran.code, ran.told["state"]) == (130, "cancelled"), ran.said
+    assert (ran.code, ran.result["state"]) == (130, "cancelled"), ran.said
     state = json.loads((out / "farm/1001-1024.json").read_text())
     assert state["state"] == "cancelled"
     kept = digests(out)
@@ -168,7 +168,7 @@ def test_a_server_that_dies_fails_its_task_and_leaves_nothing(farm, tmp_path, lo
     (server,) = farm.processes("serve --autostarted")
     server.kill()
     ran = farm.ended(running)
-    assert (ran.code, ran.told["state"]) == (1, "failed")
+    assert (ran.code, ran.result["state"]) == (1, "failed")
     state = json.loads((out / "farm/1001-1024.json").read_text())
     assert state["state"] == "failed"
     assert "the session's server has ended" in state["line"]

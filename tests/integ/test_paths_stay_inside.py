@@ -1,4 +1,4 @@
-"""The `path` transport: the files that a client names must lie inside the server's roots, links followed."""
+"""The `path` transport: the files that a client names must be inside the server's roots, links followed."""
 
 import os
 import socket

@@ -88,8 +88,8 @@ def test_frames_say_how_they_were_made(shot, tmp_path):
     job = make_job(plate, FRAMES, roto, prompt="an empty table", seed=2**40)
     _, written, _ = run_job(job, files_of(plate, roto), tmp_path)
     header = written[1001].parts[0].header
-    told = {name: header[f"void_bridge/{name}"] for name in ("engine", "prompt", "seed", "generated")}
-    assert told == {"engine": "passthrough", "prompt": "an empty table", "seed": str(2**40), "generated": "yes"}
+    stated = {name: header[f"void_bridge/{name}"] for name in ("engine", "prompt", "seed", "generated")}
+    assert stated == {"engine": "passthrough", "prompt": "an empty table", "seed": str(2**40), "generated": "yes"}
 
 
 def test_the_same_job_gives_the_same_bytes_also_when_it_was_resumed(shot, tmp_path):

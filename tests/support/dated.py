@@ -35,9 +35,9 @@ def main(folder: Path) -> None:
     job = golden.golden_job("propagate", plate, mattes).replace(
         output=str(made / "out/clean.####.exr"), prompt="Straße ohne Auto, 道路", confidence=True, full_fill=True
     )
-    told = settings(folder / "server", worker_command=(sys.executable, "-m", "gpu_server.worker"), roots=("/",))
-    config = Config(runtime_dir=told.runtime_dir, spool=told.spool, autostart=False)
-    with running(told), connect(config) as client:
+    server = settings(folder / "server", worker_command=(sys.executable, "-m", "gpu_server.worker"), roots=("/",))
+    config = Config(runtime_dir=server.runtime_dir, spool=server.spool, autostart=False)
+    with running(server), connect(config) as client:
         id = client.submit(job, id="same-number").id
         eventually(lambda: client.status(id).state == "done", 100)
         client.fetch(id)

@@ -18,10 +18,16 @@ MARK = "VOID_BRIDGE_USER"
 
 
 class Ran(NamedTuple):
-    """code: exit code. told: the JSON line. said: standard error."""
+    """A command that has ended.
+
+    Attributes:
+        code: exit code.
+        result: the JSON line.
+        said: standard error.
+    """
 
     code: int
-    told: Dict[str, Any]
+    result: Dict[str, Any]
     said: str
 
 
@@ -33,8 +39,8 @@ class Farm:
         self.user = f"farm-{uuid.uuid4().hex[:10]}"
         kept = {name: text for name, text in os.environ.items() if not name.startswith("VOID_BRIDGE_")}
         own = {"CONFIG": folder / "none.toml", "SITE_CONFIG": folder / "none.toml", "RUNTIME_DIR": folder / "run"}
-        told = {f"VOID_BRIDGE_{name}": str(value) for name, value in {**own, **variables}.items()}
-        self.environment = {**kept, **told, MARK: self.user, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+        settings = {f"VOID_BRIDGE_{name}": str(value) for name, value in {**own, **variables}.items()}
+        self.environment = {**kept, **settings, MARK: self.user, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
 
     def start(self, *words: object) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "void_bridge.cli", *map(str, words)]
@@ -51,7 +57,7 @@ class Farm:
         return Ran(process.returncode, json.loads(lines[-1]) if lines else {}, said)
 
     def processes(self, words: str = "") -> List[psutil.Process]:
-        """Those of this farm that run, whose command line has `words` in it."""
+        """Return the running processes of this farm whose command line contains `words`."""
         found = []
         for process in psutil.process_iter():
             try:
@@ -64,7 +70,7 @@ class Farm:
 
 
 def digests(folder: Path) -> Dict[int, str]:
-    """Frame number -> digest of the file."""
+    """Return the digest of each frame's file by frame number."""
     return {
         int(path.name.split(".")[-2]): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(folder.glob("*.exr"))
@@ -72,7 +78,7 @@ def digests(folder: Path) -> Dict[int, str]:
 
 
 def rules_file(path: Path, rules: Sequence[Sequence[str]]) -> Path:
-    """Path mapping rules as a worker gets them. rules: format, source, destination."""
+    """Write path mapping rules as a worker gets them; each is a format, a source and a destination."""
     names = ("source_path_format", "source_path", "destination_path")
     data = {"version": "pathmapping-1.0", "path_mapping_rules": [dict(zip(names, rule, strict=True)) for rule in rules]}
     path.write_text(json.dumps(data))
@@ -80,6 +86,6 @@ def rules_file(path: Path, rules: Sequence[Sequence[str]]) -> Path:
 
 
 def openjd(farm: Farm, *words: object, cwd: Optional[Path] = None) -> subprocess.CompletedProcess[str]:
-    """The vendor's own command."""
+    """Run the vendor's own command."""
     command = [sys.executable, "-m", "openjd", *map(str, words)]
     return subprocess.run(command, env=farm.environment, cwd=cwd, capture_output=True, text=True, timeout=240)

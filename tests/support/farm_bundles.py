@@ -1,4 +1,4 @@
-"""Small job bundles over made EXR sequences, and farms' programs that are fakes: they write down what they are told."""
+"""Small job bundles over made EXR sequences, and farms' programs that are fakes: they write down their arguments."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SHAPE = (8, 12)
 
 
 def farm_bundle(folder: Path, options: FarmOptions | None = None, shots: dict | None = None) -> Bundle:
-    """A bundle `<folder>/bundle` of shots: name -> frames, or (frames, engine); by default one, cut by `chunk`."""
+    """Write `<folder>/bundle` of shots: name -> frames, or (frames, engine); by default one, cut by `chunk`."""
     options = options or FarmOptions()
     jobs = [
         (name, shot_job(folder / f"in {name}", shot)) for name, shot in (shots or {"sh010": range(1001, 1007)}).items()
@@ -36,7 +36,7 @@ def shot_job(folder: Path, shot):
 
 
 def fake_program(path: Path, answers: list) -> Path:
-    """A program that is a fake. Its N-th run prints the text of answers[N] and exits with its code; every run is
+    """Write a fake program. Its N-th run prints the text of answers[N] and exits with its code; every run is
     written to `<path>.calls`, one list of arguments a line. Returns that file.
     """
     calls = path.with_suffix(".calls")
@@ -62,7 +62,7 @@ def calls_in(calls: Path) -> list[list[str]]:
 
 
 def as_worker_reads(words: list[str]) -> argparse.Namespace:
-    """What the command line of this program makes of a farm's command."""
+    """Parse a farm's command as the command line of VOID Bridge does."""
     parser = argparse.ArgumentParser()
     COMMAND.configure(parser)
     assert words[0] == "farm"

@@ -76,11 +76,11 @@ class FullDisk:
         return OSError(self._number, os.strerror(self._number), what)
 
     def database_error(self) -> sqlite3.OperationalError:
-        told = {
+        messages = {
             errno.ENOSPC: ("database or disk is full", 13),
             errno.EROFS: ("attempt to write a readonly database", 8),
         }
-        text, code = told[self._number]
+        text, code = messages[self._number]
         error = sqlite3.OperationalError(text)
         error.sqlite_errorcode = code  # as the library sets it
         return error
@@ -141,7 +141,7 @@ def _database(disk: FullDisk) -> type[sqlite3.Connection]:
 
 @contextmanager
 def simulated(disk: FullDisk, monkeypatch: pytest.MonkeyPatch) -> Iterator[FullDisk]:
-    """Have this process write to `disk` below its folders."""
+    """Send this process's writes below the folders of `disk` to it."""
     with monkeypatch.context() as patch:
         for name, value in _patches(disk).items():
             patch.setattr(os, name, value)

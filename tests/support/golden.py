@@ -156,8 +156,8 @@ def main() -> None:
         return
     for engine in OPTIONS:
         for how in ELSEWHERE:
-            told = {"engine": engine, "how": how, "apart": str(apart(elsewhere(engine, how), recorded(engine)["rgb"]))}
-            sys.stdout.write(json.dumps(told) + "\n")
+            line = {"engine": engine, "how": how, "apart": str(apart(elsewhere(engine, how), recorded(engine)["rgb"]))}
+            sys.stdout.write(json.dumps(line) + "\n")
             sys.stdout.flush()
 
 

@@ -17,7 +17,7 @@ HEIGHT, WIDTH = 192, 320
 
 
 def clip(kind: str, seed: int, frames: int = 24) -> tuple[Array, Array]:
-    """A result and its plate, shape [T, H, W, 3] each; kind: one of the benchmark's, rigid or morphing."""
+    """Return a result and its plate, shape [T, H, W, 3] each; kind: one of the benchmark's, rigid or morphing."""
     draw = rng(seed, "formula", kind)
     y, x = np.mgrid[:HEIGHT, :WIDTH].astype(np.float64)
     ground, skin, other = (_value_noise(draw) for _ in range(3))

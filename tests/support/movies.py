@@ -18,7 +18,7 @@ def write_planes(
     matrix: int = 2,
     color_range: int = 0,
 ) -> Path:
-    """A lossless H.264 movie whose stored planes are these, Y, U and V, with the tags given (2 and 0: none)."""
+    """Write a lossless H.264 movie whose stored planes are these, Y, U and V, with the tags given (2 and 0: none)."""
     height, width = frames[0][0].shape
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=rate, options={"qp": "0", "preset": "ultrafast"})
@@ -41,11 +41,11 @@ def _frame(planes: Sequence[np.ndarray], pix_fmt: str) -> av.VideoFrame:
 
 
 def flat(y: int, u: int, v: int, shape: tuple = (32, 48), dtype: type = np.uint8) -> list:
-    """One frame of one colour, 4:4:4."""
+    """Return one frame of one colour, 4:4:4."""
     return [np.full(shape, value, dtype) for value in (y, u, v)]
 
 
 def quadmask_planes(values: np.ndarray) -> list:
-    """A quadmask as the reference writes it: gray in limited range. values: shape [H, W], 0 to 255."""
+    """Return a quadmask as the reference writes it: gray in limited range. values: shape [H, W], 0 to 255."""
     luma = np.rint(16 + values.astype(float) * 219 / 255).astype(np.uint8)
     return [luma, np.full_like(luma, 128), np.full_like(luma, 128)]

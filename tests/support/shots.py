@@ -72,7 +72,7 @@ def files_of(*sequences: Sequence):
 def run_job(
     job: Job, files, folder: Path, finished=(), cancelled=None, attempt=1, models=Path(), engines=None, freed=None
 ):
-    """Do a job in this process, as a worker does, and return its last message and the decoded frames by number.
+    """Run a job in this process, as a worker does, and return its last message and the decoded frames by number.
 
     Args:
         freed: called with the messages that were sent until the device is free.

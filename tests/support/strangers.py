@@ -70,15 +70,15 @@ class User:
     def does(self, code: str, *words: object, **variables: object) -> Any:
         """Run `code`, and return the JSON that it prints last."""
         process = self.start(code, *words, **variables)
-        told, said = _ended(process)
+        output, said = _ended(process)
         assert process.returncode == 0, said
-        return json.loads(told.splitlines()[-1])
+        return json.loads(output.splitlines()[-1])
 
     def runs(self, *words: str, **variables: object) -> tuple[int, str]:
         """Run a command line, and return its exit code and output."""
         process = self.start("from void_bridge.cli.main import main; raise SystemExit(main())", *words, **variables)
-        told, said = _ended(process)
-        return process.returncode, told + said
+        output, said = _ended(process)
+        return process.returncode, output + said
 
 
 def _ended(process: subprocess.Popen[str]) -> tuple[str, str]:

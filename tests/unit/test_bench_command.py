@@ -32,5 +32,5 @@ def test_wrong_options_are_refused(words, named, capsys):
 
 def test_the_command_has_help_for_every_part(capsys):
     assert main(["bench", "--help"]) == 0
-    told = capsys.readouterr().out
-    assert all(part in told for part in ("loop", "memory", "propagate", "noise", "morph", "void", "--random-weights"))
+    output = capsys.readouterr().out
+    assert all(part in output for part in ("loop", "memory", "propagate", "noise", "morph", "void", "--random-weights"))

@@ -135,7 +135,7 @@ def test_exposure_is_measured_and_fixed(tmp_path, monkeypatch, grey, stops):
 
 @pytest.fixture
 def job_file(shot):
-    """A job.json with paths from where it lies."""
+    """A job.json with paths from where it is."""
     job = job_of(*ROTO, "--seed", "5", "--exposure", "1")
     relative = job.replace(
         plate="plate/plate.####.exr", remove=MatteSource("./roto/roto.####.exr"), output="out/clean.####.exr"

@@ -165,8 +165,8 @@ def test_a_defect_is_one_line_that_names_the_debug_variable(command, capsys, mon
     command(ZeroDivisionError("division by zero"))
     assert main(["try", "--json"]) == 1
     out, err = capsys.readouterr()
-    told = "this is a bug: set VOID_BRIDGE_DEBUG=1 to see the traceback"
-    assert err == f"void-bridge: ZeroDivisionError: division by zero; {told}\n"
+    advice = "this is a bug: set VOID_BRIDGE_DEBUG=1 to see the traceback"
+    assert err == f"void-bridge: ZeroDivisionError: division by zero; {advice}\n"
     assert json.loads(out)["error"]["code"] == "internal"
 
 

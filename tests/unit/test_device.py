@@ -30,7 +30,7 @@ print(json.dumps(answers))
 """
 
 
-def claims(folder, *cases):
+def claimed_devices(folder, *cases):
     """Return, for each case, the device of its worker, the environment after the claim, and the visible GPUs."""
     if sys.platform != "linux" or COMPILER is None:
         pytest.skip("needs Linux and a C compiler")
@@ -47,12 +47,12 @@ def claims(folder, *cases):
 
 def test_each_worker_gets_one_gpu(tmp_path):
     cases = [(2, worker, {}) for worker in range(3)]
-    assert claims(tmp_path, *cases) == [("cuda:0", "0", ["0"]), ("cuda:0", "1", ["1"]), ("cuda:0", "0", ["0"])]
+    assert claimed_devices(tmp_path, *cases) == [("cuda:0", "0", ["0"]), ("cuda:0", "1", ["1"]), ("cuda:0", "0", ["0"])]
 
 
 def test_visible_gpus_are_those_that_cuda_sees(tmp_path):
     listed = ["1", "3,2", "GPU-5ebe9f43,1", "0,-1,1", "-1", "", "9", " 1 , 0 "]
-    answers = claims(tmp_path, *((4, 1, {"CUDA_VISIBLE_DEVICES": names}) for names in listed))
+    answers = claimed_devices(tmp_path, *((4, 1, {"CUDA_VISIBLE_DEVICES": names}) for names in listed))
     given = [visible for _, visible, _ in answers]
     assert given[:4] == ["1", "2", "1", "0"] and given[7] == "0"
     for name, (device, _, usable) in zip(listed[4:7], answers[4:7], strict=True):
@@ -61,5 +61,5 @@ def test_visible_gpus_are_those_that_cuda_sees(tmp_path):
 
 def test_without_a_driver_that_answers_there_is_no_gpu(tmp_path):
     hidden = {"CUDA_VISIBLE_DEVICES": "0"}
-    answers = claims(tmp_path, (0, 0, {}), (0, 0, hidden), (4, 0, {"DRIVER_FAILS": "1"}), (4, 0, {**hidden}))
+    answers = claimed_devices(tmp_path, (0, 0, {}), (0, 0, hidden), (4, 0, {"DRIVER_FAILS": "1"}), (4, 0, {**hidden}))
     assert [device for device, _, _ in answers] == ["cpu", "cpu", "cpu", "cuda:0"]

@@ -165,7 +165,7 @@ def test_a_missing_ocio_config_is_bad(tmp_path):
     assert finding.state == "bad" and "none.ocio" in finding.detail and "VOID_BRIDGE_OCIO" in finding.fix
 
 
-# The folder of connection files, and what lies in it
+# The folder of connection files, and what is in it
 
 
 def runtime(config):

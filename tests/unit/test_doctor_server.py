@@ -132,7 +132,7 @@ def test_loopback_needs_no_list(tmp_path):
     assert [one.name for one in port_findings(config_for(tmp_path))] == ["port"]
 
 
-# What lies in the spool
+# What is in the spool
 
 
 def test_an_unused_spool_is_in_order(tmp_path):

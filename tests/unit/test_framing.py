@@ -21,7 +21,7 @@ def holds(outer, inner):
     return outer & inner == inner
 
 
-# --- where the crop lies ------------------------------------------------------------------------
+# --- where the crop is -------------------------------------------------------------------------
 
 
 def test_a_small_region_goes_through_the_model_one_to_one():

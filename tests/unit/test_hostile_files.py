@@ -30,7 +30,7 @@ FLIPS = 4000 if os.environ.get("VOID_BRIDGE_LONG_TESTS") else 300
 
 
 def with_table(header: bytes, chunks: int, behind: bytes = bytes(64)) -> bytes:
-    """Return a header, and a table of chunks that all lie at one place."""
+    """Return a header, and a table of chunks that are all at one place."""
     return header + struct.pack("<Q", len(header) + 8 * chunks) * chunks + behind
 
 

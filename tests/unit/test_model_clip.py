@@ -65,7 +65,7 @@ def returned(clip, index):
 
 
 def displacement(moved, still):
-    """Return how far `moved` lies from `still`, in pixels down and across, by least squares on its slopes."""
+    """Return how far `moved` is from `still`, in pixels down and across, by least squares on its slopes."""
     slopes = np.stack([*np.gradient(still, axis=(0, 1)), still - still.mean(), np.ones_like(still)], axis=-1)
     solution, *_ = np.linalg.lstsq(slopes.reshape(-1, 4), (moved - still).ravel(), rcond=None)
     return -solution[:2]

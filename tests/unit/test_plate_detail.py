@@ -173,7 +173,7 @@ def test_the_unmasked_fill_equals_the_frame_where_no_pixel_is_the_plates():
 
 
 def test_a_crop_that_moves_has_its_neighbours_decisions_in_place():
-    rolled = (3, -5)  # rows and columns by which the second crop lies further on
+    rolled = (3, -5)  # rows and columns by which the second crop is further on
     window, _ = prepared("moved")[1][1]
     here = window[0].change
     there = shift_change(here, *rolled)

@@ -48,8 +48,8 @@ def command(*words, environment=None, exit_code=0):
 def remove(server, shot, output, *options, exit_code=0):
     plate, roto = shot
     words = ("remove", plate, "-o", output, "--remove", roto, "--engine", "void", "--canvas", "80x48", "--steps", 2)
-    told = command(*words, *options, "--json", environment=child_environment(server.config), exit_code=exit_code)
-    return json.loads(told.strip().splitlines()[-1])
+    outcome = command(*words, *options, "--json", environment=child_environment(server.config), exit_code=exit_code)
+    return json.loads(outcome.strip().splitlines()[-1])
 
 
 def digests(folder: Path):
@@ -60,8 +60,8 @@ def test_both_passes_through_two_fresh_servers_give_the_same_bytes(models, shot,
     results = []
     for name in ("a", "b"):
         with private_server(tmp_path / name, models=models) as server:
-            told = remove(server, shot, tmp_path / name / "clean.####.exr", "--passes", 2, "--prompt", "a bare wall")
-        assert (told["state"], told["frames"], told["engine"]) == ("done", len(FRAMES), "void")
+            outcome = remove(server, shot, tmp_path / name / "clean.####.exr", "--passes", 2, "--prompt", "a bare wall")
+        assert (outcome["state"], outcome["frames"], outcome["engine"]) == ("done", len(FRAMES), "void")
         results.append(digests(tmp_path / name))
     assert results[0] == results[1]
     assert len(results[0]) == len(FRAMES)
@@ -71,12 +71,12 @@ def test_both_passes_through_two_fresh_servers_give_the_same_bytes(models, shot,
 
 def test_auto_chooses_another_engine_without_a_gpu(models, shot, tmp_path):
     with private_server(tmp_path / "server", models=models) as server:
-        told = remove(server, shot, tmp_path / "clean.####.exr", "--engine", "auto")
-    assert (told["state"], told["engine"]) == ("done", "propagate")
+        outcome = remove(server, shot, tmp_path / "clean.####.exr", "--engine", "auto")
+    assert (outcome["state"], outcome["engine"]) == ("done", "propagate")
 
 
 def test_a_job_without_weights_fails_and_says_how_to_get_them(shot, tmp_path):
     with private_server(tmp_path / "server", models=tmp_path / "nothing here") as server:
-        told = remove(server, shot, tmp_path / "out.####.exr", exit_code=1)
-    assert (told["state"], told["error"]["code"]) == ("failed", "engine")
-    assert "models fetch" in told["error"]["message"]
+        outcome = remove(server, shot, tmp_path / "out.####.exr", exit_code=1)
+    assert (outcome["state"], outcome["error"]["code"]) == ("failed", "engine")
+    assert "models fetch" in outcome["error"]["message"]

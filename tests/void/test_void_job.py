@@ -139,9 +139,9 @@ def test_a_resumed_job_writes_the_rest_with_the_same_bytes(removal, tmp_path):
 
 def test_auto_decides_by_the_morph_check_and_reports_the_score(removal, tmp_path):
     ended, _, _ = removal(tmp_path, passes="auto")
-    told = ended.report["morph"]
-    assert ended.report["passes"] == (2 if told["score"] >= told["threshold"] else 1)
-    assert set(told["worst_frames"]) <= set(FRAMES)
+    morph = ended.report["morph"]
+    assert ended.report["passes"] == (2 if morph["score"] >= morph["threshold"] else 1)
+    assert set(morph["worst_frames"]) <= set(FRAMES)
 
 
 def test_twelve_frames_a_second_gives_the_model_fewer_frames_and_delivers_all(removal, tmp_path):

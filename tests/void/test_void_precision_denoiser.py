@@ -299,13 +299,13 @@ def test_at_a_threshold_of_zero_no_step_is_skipped(models):
 
 @pytest.mark.parametrize("halves", ["together", "one by one"])
 def test_at_a_threshold_of_zero_a_guided_loop_over_two_windows_is_exact(models, halves):
-    start, told = initial_latents(3, 6, (4, 6)), torch.zeros(1, 6, 32, 4, 6)
+    start, conditioning = initial_latents(3, 6, (4, 6)), torch.zeros(1, 6, 32, 4, 6)
     guidance = make_guidance(torch.ones(1, 226, 24), torch.zeros(1, 226, 24), 6.0)
     results = []
     for denoiser in (cached(models, 0.0), build_denoiser(models, 1, precision="float32", device="cpu")):
         run = SequentialGuidance(denoiser) if halves == "one by one" else denoiser
         loop = DenoiseSettings(1, 3, equal_windows(6, 4, 2))
-        results += [denoise(run, load_scheduler(models), start, told, guidance, loop) for _job in range(2)]
+        results += [denoise(run, load_scheduler(models), start, conditioning, guidance, loop) for _job in range(2)]
     assert all(torch.equal(result, results[0]) for result in results)
 
 

@@ -86,7 +86,7 @@ def _add_option(group: argparse._ArgumentGroup, option: Option) -> None:
 def job_from_arguments(arguments: argparse.Namespace, config: Config, job: Type[Job] = Job) -> Job:
     """Return the job that options ask for, with every check that needs no server.
 
-    PLATE may be a job.json, whose values stand where no option says otherwise; its paths are read from where it lies.
+    PLATE may be a job.json, whose values stand where no option says otherwise; its paths are read from where it is.
 
     Raises:
         UsageError: an option that makes no sense.

@@ -22,15 +22,15 @@ from void_bridge.protocol.messages import JobStatus, Result, ServerStatus, Welco
 
 
 def _ignore_notice(text: str) -> None:
-    """Do nothing."""
+    """Ignore a notice."""
 
 
 def _ignore_progress(stage: str, done: int, total: int) -> None:
-    """Do nothing."""
+    """Ignore progress."""
 
 
 def ignore_frame(frame: int, path: Path) -> None:
-    """Do nothing."""
+    """Ignore a written frame."""
 
 
 def connect(

@@ -61,7 +61,7 @@ class Heartbeat:
         self._pinged = self._heard = clock()
 
     def mark_heard(self) -> None:
-        """Note that the server has sent a message."""
+        """Record that the server has sent a message."""
         self._heard = self._clock()
 
     def seconds_to_ping(self) -> float:

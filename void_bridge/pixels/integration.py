@@ -207,7 +207,7 @@ def make_full_fill(done: IntegratedFrame, frame: PlateFrame, draws: np.random.Ge
 
 
 def _beyond(now: CanvasMeasurement, other: CanvasMeasurement) -> Tuple[float, float]:
-    """Return rows and columns by which the crop of `now` lies beyond that of `other`."""
+    """Return rows and columns by which the crop of `now` is beyond that of `other`."""
     return now.corner[0] - other.corner[0], now.corner[1] - other.corner[1]
 
 

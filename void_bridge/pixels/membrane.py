@@ -140,7 +140,7 @@ def _solve(values: Array, rhs: Array, grids: list[Array]) -> Array:
 
 
 def _v_cycle(u: Array, rhs: Array, grids: list[Array]) -> None:
-    """Do one multigrid cycle, in place."""
+    """Run one multigrid cycle, in place."""
     weight = grids[0]
     if len(grids) == 1:
         _smooth(u, rhs, weight, sweeps=4 * max(u.shape) if max(u.shape) <= 64 else 8)

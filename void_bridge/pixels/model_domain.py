@@ -3,7 +3,7 @@
     working space -> linear Rec.709 -> x 2^exposure -> curve -> about [0, 1], and the inverse of each step
 
 A curve is an odd function, so that negatives (colours outside Rec.709) survive as mirrored values. Nothing is clamped
-on the way: highlights lie a little above 1, and come back (docs/reference/colour.md).
+on the way: highlights are a little above 1, and come back (docs/reference/colour.md).
 """
 
 from __future__ import annotations

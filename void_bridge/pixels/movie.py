@@ -150,7 +150,7 @@ def _planes(frame: av.VideoFrame) -> Tuple[NDArray[Any], NDArray[np.float64], ND
     """Return luma and colour differences as stored, and scale and offset of each.
 
     Returns:
-        Planes of shape [3, H, W] at the size of the luma; (stored + offset) x scale lies in [0, 1], and in [-0.5, 0.5]
+        Planes of shape [3, H, W] at the size of the luma; (stored + offset) x scale is in [0, 1], and in [-0.5, 0.5]
         for the
         differences.
     """

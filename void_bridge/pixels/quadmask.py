@@ -48,7 +48,7 @@ def make_quadmask(
         threshold: value from which on a matte counts.
         dilate: pixels of the plate by which remove grows first.
         clear_affected: for the pre-roll frame, which has no affected area, as in training.
-        from_quadmask: whether the planes come from a quadmask that already lies on a grid: an affected rim of one pixel
+        from_quadmask: whether the planes come from a quadmask that is already on a grid: an affected rim of one pixel
             is then rounding, or the soft edge of an object, and touches no cell.
     """
     cut = framing.inside.relative_to(framing.raster).slices

@@ -112,7 +112,7 @@ class MatteReader:
         job: names the mattes.
         raster: of the plate, in EXR pixel coordinates.
         display_window: of the plate, in EXR pixel coordinates.
-        locate: returns where a frame's file lies on this machine.
+        locate: returns where a frame's file is on this machine.
     """
 
     job: Job
@@ -153,7 +153,7 @@ class Shot:
     Args:
         job: the job.
         frames: the frames to read, handles included.
-        locate: returns where a frame's file lies on this machine.
+        locate: returns where a frame's file is on this machine.
 
     Attributes:
         job: the job.

@@ -67,7 +67,7 @@ def register_source(survey: Survey, target: int, source: int, motion: Map, box: 
 def residual_flow(survey: Survey, target: int, source: int, motion: Map, box: Box) -> Array | None:
     """Return the motion that the camera's leaves over: shape [box.height, box.width, 2], x and y in proxy pixels.
 
-    A point p of the target lies in the source at motion(p + residual(p)).
+    A point p of the target is at, in the source, motion(p + residual(p)).
 
     Returns:
         The flow, or None if the camera's motion explains everything.

@@ -57,7 +57,7 @@ class PlainDenoiser:
         self._transformer = transformer
 
     def start(self, timesteps: Sequence[int]) -> None:
-        """Do nothing: there is nothing to prepare."""
+        """Return at once: there is nothing to prepare."""
 
     @torch.no_grad()
     def __call__(self, hidden: Tensor, prompt_embeds: Tensor, timestep: int, rotary: Rotary) -> Tensor:

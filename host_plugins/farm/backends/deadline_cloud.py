@@ -4,7 +4,7 @@ The client uploads what the storage profile does not cover, and knows farm, queu
 (`deadline config`). A pool is the id of a queue.
 
 Read in the source of the client (PyPI deadline 0.60.10): the options of `bundle submit` and `job get`; the job's id is
-printed on a line of its own; errors are printed on standard output with exit status 1; `--yes` gives up where files lie
+printed on a line of its own; errors are printed on standard output with exit status 1; `--yes` gives up where files are
 outside every known folder; `job get` prints YAML. In the service's model (botocore, deadline/2023-10-12): CreateJob
 takes no dependency on another job. This code has never talked to the real service.
 """

@@ -241,7 +241,7 @@ class Composition(Api):
         self.is_modified = False
 
     def changed(self) -> None:
-        """Note a change; raise AssertionError if a script made it outside Lock and StartUndo."""
+        """Record a change; raise AssertionError if a script made it outside Lock and StartUndo."""
         self.is_modified = True
         if self.session.is_strict and not (self.open_undo and self.locks):
             raise AssertionError("tools were changed outside Lock and StartUndo")

@@ -244,7 +244,7 @@ class User:
         return str(self.item(id).Text)
 
     def type(self, id: str, text: str) -> None:
-        """Type into a text field."""
+        """Enter text into a text field."""
         item = self.item(id)
         setattr(item, "PlainText" if item.kind == "TextEdit" else "Text", text)
 
@@ -274,13 +274,13 @@ class User:
         self._fire(self.window.id, "Close")
 
     def tick(self) -> None:
-        """Fire every running timer once. Its event reaches the dispatcher, not the window."""
+        """Run every running timer once. Its event reaches the dispatcher, not the window."""
         for timer in self.dispatcher.ui.timers:
             if timer.is_running:
                 self.dispatcher.On.handlers["Timeout"]({"who": timer.id})
 
     def until(self, condition: Callable[[], Any], timeout_s: float = 90.0) -> None:
-        """Tick until a condition holds."""
+        """Wait until a condition holds."""
         end = time.monotonic() + timeout_s
         pause = threading.Event()
         while not condition():

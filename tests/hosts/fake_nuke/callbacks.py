@@ -106,7 +106,7 @@ def _callback(call: Callable[..., Any], args: Any, kwargs: Any, node_class: str,
 
 
 def in_context(node: Node, knob: Optional[Knob], call: Callable[[], Any]) -> Any:
-    """Run `call` with `node` as nuke.thisNode(), in the group that the node lies in."""
+    """Run `call` with `node` as nuke.thisNode(), in the group that the node is in."""
     context = current().context
     context.callers.append((node, knob))
     context.enter(node._group or current().root)

@@ -99,7 +99,7 @@ class OpenScript:
         _set_alive(node, True)
 
     def paste(self, text: str, group: Group) -> List[Node]:
-        """Create nodes from a text, under free names, and return those that lie directly in the group."""
+        """Create nodes from a text, under free names, and return those that are directly in the group."""
         nodes = script_text.read_nodes(text, group)
         for node in nodes:
             self.callbacks.run("OnCreate", node)

@@ -162,7 +162,7 @@ class FakeNuke(OpenScript):
         self.clear_script()
 
     def copy_paste(self, nodes: Union[Node, Iterable[Node]]) -> List[Node]:
-        """Copy nodes and paste them into the group they lie in; returns the new ones."""
+        """Copy nodes and paste them into the group that they are in; returns the new ones."""
         chosen = [nodes] if isinstance(nodes, Node) else list(nodes)
         assert chosen[0]._group is not None, "the root cannot be copied"
         return self.paste(script_text.nodes_text(chosen), chosen[0]._group)

@@ -154,12 +154,12 @@ class FileSystem(NamedTuple):
 
     @property
     def is_network(self) -> bool:
-        """Whether its files lie on another machine."""
+        """Whether its files are on another machine."""
         return bool(_NETWORK.match(self.kind)) or "remote" in self.options.split(",")
 
     @property
     def is_memory(self) -> bool:
-        """Whether its files lie in memory."""
+        """Whether its files are in memory."""
         return self.kind in _IN_MEMORY
 
 

@@ -126,7 +126,7 @@ class Hub:
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file to fetch. Its partial download lies beside the target, named after the content.
+    """A file to fetch. Its partial download is next to the target, named after the content.
 
     Attributes:
         repository: the hub's name of the repository.
@@ -145,7 +145,7 @@ class RemoteFile:
 
     @property
     def is_there(self) -> bool:
-        """Whether the whole file lies at its target."""
+        """Whether the whole file is at its target."""
         return self.target.is_file() and self.target.stat().st_size == self.hub_file.size
 
     @property
@@ -181,7 +181,7 @@ def wanted_files(
         NoServer: the hub cannot be reached.
         Refused: the hub refuses a repository, or the repository lacks a file.
         UsageError: no such repository or revision.
-        OutputError: the hub lists a file that could lie outside the folder.
+        OutputError: the hub lists a file that could be outside the folder.
     """
     layout = resolve(folder)
     parts = [*BASE_PARTS, *(["base weights"] if with_base_weights else [])]

@@ -1,8 +1,8 @@
-"""The files of a checkpoint: where they lie in a models folder, where they are published and under which licence.
+"""The files of a checkpoint: where they are in a models folder, where they are published and under which licence.
 
 A models folder holds the base directory of CogVideoX-Fun (`transformer/ vae/ text_encoder/ tokenizer/ scheduler/`) and
 the two VOID transformers beside it. The base may be a sub-folder of its published name, as a download makes it, or its
-parts may lie directly in the models folder.
+parts may be directly in the models folder.
 
 Source of repositories, file lists and licences: the model cards of netflix/void-model and
 alibaba-pai/CogVideoX-Fun-V1.5-5b-InP on the Hugging Face hub.

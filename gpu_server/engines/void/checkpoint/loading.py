@@ -38,7 +38,7 @@ _GROUP_BYTES = 256_000_000
 
 
 def keep_mapped(name: str, tensor: Tensor) -> Tensor:
-    """Return the tensor as it lies in the file."""
+    """Return the tensor as it is in the file."""
     return tensor
 
 

@@ -131,7 +131,7 @@ class PatchTracker:
 
 
 def _cut_patches(reference: ReferenceView) -> tuple[PatchGrid, PatchPoses]:
-    """Return patches on a square grid, without those that lie mostly beside the object."""
+    """Return patches on a square grid, without those that are mostly outside the object."""
     half = int(np.clip(round(_HALF * reference.radius), _LEAST_HALF, _MOST_HALF))
     axis = np.arange(-half, half + 1, dtype=np.float32)
     offsets = np.stack([a.ravel() for a in np.meshgrid(axis, axis)], axis=-1)

@@ -1,4 +1,4 @@
-"""The parts of a plan: their bytes, and where they lie in each phase."""
+"""The parts of a plan: their bytes, and where they are in each phase."""
 
 from __future__ import annotations
 
@@ -92,12 +92,12 @@ def _activations(plan: MemoryPlan, spec: ModelSpec, request: PlanRequest) -> Ite
 
 
 def _active_place(plan: MemoryPlan) -> Place:
-    """Return where a part lies while it computes."""
+    """Return where a part is while it computes."""
     return "device" if plan.device == "cuda" else "host"
 
 
 def _idle_place(plan: MemoryPlan) -> Place:
-    """Return where a part lies while others compute, unless the plan keeps it on the device."""
+    """Return where a part is while others compute, unless the plan keeps it on the device."""
     return "host" if plan.device == "cuda" else "disk"
 
 

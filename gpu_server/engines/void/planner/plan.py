@@ -1,4 +1,4 @@
-"""A memory plan: which part of the model lies where in each phase of a job, and the bytes that this takes."""
+"""A memory plan: where each part of the model is in each phase of a job, and the bytes that this takes."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class PartBytes:
         name: the part.
         bytes: its size.
         basis: whether the size is exact or an estimate.
-        places: where it lies in each of `PHASES`.
+        places: where it is in each of `PHASES`.
     """
 
     name: str
@@ -167,7 +167,7 @@ class MemoryPlan:
         return self._bytes_in("host")
 
     def _bytes_in(self, place: Place) -> dict[Phase, int]:
-        """Return the bytes that lie in a place, by phase."""
+        """Return the bytes that are in a place, by phase."""
         return {
             phase: sum(part.bytes for part in self.parts if part.places[i] == place) for i, phase in enumerate(PHASES)
         }

@@ -1,4 +1,4 @@
-"""`void-bridge models plan`: where each part of the model would lie, and its bytes; the table of docs/tds/memory.md."""
+"""`void-bridge models plan`: where each part of the model would be, and its bytes; the table of docs/tds/memory.md."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def _bytes(option: str, gib: float | None) -> int | None:
 
 
 def describe_plan(plan: MemoryPlan, smaller: MemoryPlan | None) -> str:
-    """Return a plan as text: where each part lies, the peaks, the reasons.
+    """Return a plan as text: where each part is, the peaks, the reasons.
 
     Args:
         plan: the plan.

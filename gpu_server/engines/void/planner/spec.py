@@ -41,7 +41,7 @@ class TransformerSizes:
         table: parameters of the AdaLN linears, whose outputs depend on the timestep alone.
         outputs: outputs of all AdaLN linears for one timestep.
         rest: all other parameters.
-        blocks_rest: those of `rest` that lie in the blocks.
+        blocks_rest: those of `rest` that are in the blocks.
     """
 
     width: int

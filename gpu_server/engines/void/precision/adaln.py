@@ -50,7 +50,7 @@ class AdaLNTable:
     Args:
         transformer: the transformer.
         reload: returns a tensor of the checkpoint by its name; called once for each linear and schedule.
-        device: where the table lies.
+        device: where the table is.
         dtype: the type of the table, and the type that the transformer computes in.
 
     Attributes:

@@ -80,5 +80,5 @@ class CompiledBlocks:
 
 
 def _packed(tokens: Tensor) -> Tensor:
-    """Return tokens, shape [B, S, C], with the strides of a new tensor; they are copied only if they lie apart."""
+    """Return tokens, shape [B, S, C], with the strides of a new tensor; copied only if not contiguous."""
     return tokens.flatten(0, 1).unflatten(0, tokens.shape[:2])

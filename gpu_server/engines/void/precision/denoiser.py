@@ -47,7 +47,7 @@ class OptimisedDenoiser:
         return sum(tensor.nbytes for tensor in self._weights()) + self._table.bytes
 
     def bytes_on(self, device: torch.device) -> int:
-        """Return the bytes of weights that lie on a device now, without the tables."""
+        """Return the bytes of weights that are on a device now, without the tables."""
         return sum(tensor.nbytes for tensor in self._weights() if tensor.device == device)
 
     def start(self, timesteps: Sequence[int]) -> None:
@@ -142,7 +142,7 @@ def build_denoiser(
         step_cache: off or first-block.
         compiled: whether to compile block by block, at the first call of each shape.
         compile_cache: a folder that keeps compiled code for later processes.
-        offload: none, or blocks: the blocks lie in host memory.
+        offload: none, or blocks: the blocks are in host memory.
 
     Raises:
         UsageError: a name is not known.

@@ -1,6 +1,6 @@
 """Placement of the transformer's tensors while its checkpoint is read: on which device, and in which type.
 
-Tensors are placed one at a time: the transformer never lies in memory at its published width unless that is asked for.
+Tensors are placed one at a time: the transformer is never in memory at its published width unless that is asked for.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class TensorPlacement:
     Attributes:
         precision: float32, bf16, fp8-stored or fp8.
         device: where the transformer computes.
-        offload: none, or blocks: the blocks lie in host memory.
-        mapped: the tensors of the AdaLN linears by name, as they lie in the file.
+        offload: none, or blocks: the blocks are in host memory.
+        mapped: the tensors of the AdaLN linears by name, as they are in the file.
         scales: the scales of quantised weights by module, shape [N, 1], float32.
 
     Raises:
@@ -107,7 +107,7 @@ def place_transformer(
         pass_number: 1 or 2.
         precision: float32, bf16, fp8-stored or fp8.
         device: where it computes.
-        offload: none, or blocks: the blocks lie in host memory.
+        offload: none, or blocks: the blocks are in host memory.
 
     Raises:
         UsageError: no precision or offload has this name.
@@ -126,7 +126,7 @@ def offload_blocks(transformer: CogVideoXTransformer3DModel, device: torch.devic
     On CUDA the host's copies are pinned and the next block is copied on a stream of its own while one computes;
     elsewhere each block is copied before it is used. The few layers outside the blocks are moved once for each call.
     AdaLN tables stay on the device. The host waits for each block, because copies are faster than blocks: without a
-    wait (`record_stream`) they would run ahead until all blocks lie on the device.
+    wait (`record_stream`) they would run ahead until all blocks are on the device.
     """
     streamed = device.type == "cuda"
     apply_group_offloading(

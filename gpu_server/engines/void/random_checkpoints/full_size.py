@@ -1,7 +1,7 @@
 """Random weights for measuring the model, of the published size or tiny, in BF16.
 
 One block of noise is drawn and copied to every matrix, starting at a different offset each time, so that 5.6 billion
-weights are written in seconds. Norm weights lie near 1, and matrices keep about the variance of their input: the
+weights are written in seconds. Norm weights are near 1, and matrices keep about the variance of their input: the
 values stay finite.
 """
 

@@ -1,6 +1,6 @@
 """A tiny random checkpoint in the published layout: the same seed gives the same bytes.
 
-The weights are drawn so that every layer keeps about the variance of its input and the VAE's pictures lie about
+The weights are drawn so that every layer keeps about the variance of its input and the VAE's pictures are about
 [-1, 1]. The result of a job is noise: the checkpoint is for tests and for trying a job without the published weights.
 """
 
