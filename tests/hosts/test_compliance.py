@@ -196,7 +196,7 @@ HOSTS = {"nuke": nuke_host, "fusion": fusion_host}
 
 @pytest.mark.parametrize("host", HOSTS)
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
-def test_every_host_does(scenario, host, served, footage, tmp_path, monkeypatch):
+def test_every_host_passes_the_scenario(scenario, host, served, footage, tmp_path, monkeypatch):
     FakeFarm(tmp_path / "farm", monkeypatch)  # what is not for the farm goes on to the real void-bridge
     with HOSTS[host](footage, tmp_path) as under_test:
         scenario(under_test)

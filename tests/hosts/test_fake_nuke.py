@@ -326,7 +326,7 @@ class TestValues:
             ("[value amount] + 1", 5),
         ],
     )
-    def test_expressions(self, fake, nuke, text, expected):
+    def test_an_expression_evaluates_to_its_value(self, fake, nuke, text, expected):
         group = nuke.nodes.Group()
         with group:
             node, other = nuke.nodes.NoOp(name="here"), nuke.nodes.NoOp(name="other")
@@ -378,7 +378,7 @@ class TestPixels:
         assert np.array_equal(image.plane(RED), np.where(in_box(), np.inf, 0.25).astype(np.float32))
         assert image.plane(ALPHA).min() == 1.0  # not among its channels
 
-    def test_copy_and_expression(self, fake, nuke):
+    def test_copy_and_expression_nodes_compute_their_channels(self, fake, nuke):
         source = nuke.nodes.Copy(inputs=[constant(nuke, 0.5), box_matte(fake)], to0="void_bridge.paste")
         solid = nuke.nodes.Expression(inputs=[source], channel0="alpha", expr0="void_bridge.paste > 0 ? r * 2 : 0")
         assert np.array_equal(fake.render(solid).plane(ALPHA), in_box())

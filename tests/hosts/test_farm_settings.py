@@ -63,7 +63,7 @@ def test_of_a_file_with_one_wrong_value_the_rest_is_kept(script):
     assert read_sticky(script, Config()) == FarmSettings(pool="gpu", chunk=5)
 
 
-def test_a_folder_that_cannot_be_written_keeps_nobody_from_submitting(tmp_path, caplog):
+def test_settings_that_cannot_be_stored_are_logged(tmp_path, caplog):
     (tmp_path / "file").touch()
     write_sticky(tmp_path / "file" / "shot.nk", ASKED)
     assert "cannot store the farm's settings" in caplog.text
@@ -190,7 +190,7 @@ def test_what_the_farm_does_not_see_is_said_with_what_to_do(tmp_path):
         said("out", "plate", "roto", job=job.replace(colour=ours))
 
 
-def test_news_of_a_farm_job_come_from_beside_its_frames(tmp_path):
+def test_the_status_of_a_farm_job_is_read_from_files_next_to_its_frames(tmp_path):
     assert farm_status(tmp_path) == FarmJobStatus()
     write_submission(tmp_path, SubmissionRecord("opencue", "5", "void", "/b", "sh010", ("1001-1004", "1005-1008")))
     assert farm_status(tmp_path) == FarmJobStatus("opencue 5", "0 of 3 tasks done")

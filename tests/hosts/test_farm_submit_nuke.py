@@ -156,7 +156,7 @@ def test_a_value_that_makes_no_sense_is_asked_for_again(comp, farm):
     assert (farm.options()["pool"], farm.options()["priority"]) == ("gpu", "60")
 
 
-def test_the_site_s_farm_comes_first(comp, farm, monkeypatch):
+def test_the_farm_of_the_site_comes_first(comp, farm, monkeypatch):
     monkeypatch.setenv("VOID_BRIDGE_FARM", "deadline10")
     submit(comp, None)
     assert comp.fake.panels[0].shown["farm"] == "deadline10"
@@ -381,7 +381,7 @@ def test_a_terminal_raises_the_error_of_the_farm(comp, farm):
             plugin.render(fake.nuke.toNode("VOIDRemove1"))
 
 
-def test_the_whole_way_through_openjd(comp):
+def test_a_submission_runs_through_openjd_and_gives_the_local_frames(comp):
     """Run the bundle through openjd-cli, with a server of its own; the frames equal those of the local server."""
     pytest.importorskip("openjd.cli")
     comp.node["where"].setValue("local")

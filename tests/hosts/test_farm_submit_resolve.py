@@ -342,7 +342,7 @@ def test_without_windows_the_same_dialogs_follow(served, footage, tmp_path, farm
     assert_restored(shot)
 
 
-def test_the_whole_way_through_openjd(shot):
+def test_a_submission_runs_through_openjd_and_gives_the_local_frames(shot):
     """Run the bundle with openjd-cli and its own server; the frames equal those of the local server."""
     pytest.importorskip("openjd.cli")
 

@@ -62,7 +62,7 @@ def test_stereo_is_one_job_for_each_chosen_view(served, footage, tmp_path):
         assert "%V" in comp.node.node("result")["file"].value()
 
 
-def test_one_view_of_two_never_lies_over_the_other(served, footage, tmp_path):
+def test_one_view_of_two_never_covers_the_other(served, footage, tmp_path):
     with started() as (fake, plugin):
         for view in ("left", "right"):
             fake.nuke.addView(view)

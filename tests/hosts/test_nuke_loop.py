@@ -29,7 +29,7 @@ def comp(nuke_run, footage, tmp_path):
     return Comp(fake, plugin, footage, tmp_path)
 
 
-def test_a_plain_read_goes_out_as_it_is_and_the_result_lies_over_it(comp, footage):
+def test_the_files_of_a_plain_read_are_sent_and_the_result_covers_it(comp, footage):
     comp.submit()
     job = JobFile.read(comp.folder / "void" / V1 / "job.json").job
     assert job.plate == str(footage.plate)
@@ -144,7 +144,7 @@ def test_the_unmasked_fill_and_the_overlay_are_shown(comp):
     assert np.array_equal(comp.fake.render(comp.node, frame).rgb(), comp.fake.render(comp.plate, frame).rgb())
 
 
-def test_the_comparison_is_a_movie_beside_the_frames(comp):
+def test_the_comparison_is_a_movie_next_to_the_frames(comp):
     comp.submit()
     comp.press("compare")
     comp.fake.pump(lambda: "The comparison was written to" in comp.status(), LAST_S)

@@ -82,7 +82,7 @@ def test_the_spaces_that_are_offered_are_linear_ones_of_the_servers_own_config()
     assert [resolve_colour(name, BUILTIN_CONFIG).space for name in names] == names
 
 
-def test_a_tool_that_was_deleted_while_the_window_was_open(shot):
+def test_a_tool_that_was_deleted_while_the_window_was_open_is_named(shot):
     def change(user):
         with shot.fake.building():
             shot.comp.remove(shot.comp.tool("roto"))
@@ -90,19 +90,19 @@ def test_a_tool_that_was_deleted_while_the_window_was_open(shot):
     assert submit_error(shot, change).startswith("Roto, chosen for 'remove', is no longer in this composition")
 
 
-def test_a_composition_that_was_never_saved(shot):
+def test_a_composition_that_was_never_saved_is_refused(shot):
     shot.comp.file = ""
     assert submit_error(shot).startswith("Set an output folder, or save the composition first")
 
 
-def test_a_plate_whose_files_are_gone(shot, tmp_path):
+def test_a_plate_whose_files_are_missing_is_refused(shot, tmp_path):
     with shot.fake.building():
         shot.comp.tool("plate").inputs["Clip"] = str(tmp_path / "gone" / "plate.1001.exr")
     assert submit_error(shot).startswith("Plate outputs no image at frame 1001")
 
 
 @pytest.mark.skipif(os.geteuid() == 0 if hasattr(os, "geteuid") else False, reason="root may write everywhere")
-def test_a_folder_without_permission(shot):
+def test_a_folder_without_permission_is_refused(shot):
     shot.folder.chmod(0o555)
     try:
         assert submit_error(shot).startswith("The output folder cannot be used")

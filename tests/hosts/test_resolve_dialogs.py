@@ -45,7 +45,7 @@ def test_the_dialog_has_every_setting_under_its_own_name(shot):
     assert dialog["tool_remove"]["Options"][1 + dialog["tool_remove"]["Default"]] == "roto"
 
 
-def test_submit_and_wait(shot):
+def test_a_submission_waits_and_shows_its_result(shot):
     printed = run_dialogs(
         shot,
         submission(

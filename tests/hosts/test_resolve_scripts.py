@@ -32,7 +32,7 @@ def run(tmp_path, monkeypatch):
     return run
 
 
-def test_the_scripts_of_the_menus():
+def test_menu_scripts_are_placed_and_name_the_command():
     placed = menu_scripts("/home/of/it", "/bin/void-bridge")
     assert set(placed) == {COMP, TIMELINE, SELFTEST, "Scripts/Comp/VOID Remove (free edition).lua"}
     assert 'local VOID_BRIDGE = "/bin/void-bridge"' in placed["Scripts/Comp/VOID Remove (free edition).lua"].decode()

@@ -112,7 +112,7 @@ def test_the_menu_script_shows_its_error_in_a_window():
     assert "no clip under the playhead" in messages[0]
 
 
-def test_a_sequence_as_the_media_pool_takes_it():
+def test_clip_info_has_the_form_that_the_media_pool_reads():
     info = clip_info("/r/sh_v001/sh_v001.####.exr", FrameRange([3, 4, 9]))
     assert info == {"FilePath": "/r/sh_v001/sh_v001.%04d.exr", "StartIndex": 3, "EndIndex": 9}
 
@@ -153,7 +153,7 @@ def test_resolve_studio_is_reached_from_outside(resolve_module):
     assert names["bmd"].__name__ == "DaVinciResolveScript"
 
 
-def test_a_resolve_that_does_not_answer(resolve_module, capsys):
+def test_a_resolve_that_does_not_answer_is_reported(resolve_module, capsys):
     resolve_module(None)
     with pytest.raises(InputError, match="Resolve does not answer"):
         timeline.external_globals()
@@ -161,7 +161,7 @@ def test_a_resolve_that_does_not_answer(resolve_module, capsys):
     assert capsys.readouterr().err.startswith("VOID Remove: Resolve does not answer")
 
 
-def test_a_machine_without_resolve(tmp_path, monkeypatch):
+def test_without_resolve_the_message_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setenv(timeline.API, str(tmp_path / "nowhere"))
     with pytest.raises(InputError, match="install Resolve Studio, or set RESOLVE_SCRIPT_API"):
         timeline.external_globals()

@@ -203,7 +203,7 @@ def test_errors_of_the_server_are_raised(tmp_path, server):
         void_bridge.jobs(config=replace(server, runtime_dir=tmp_path / "nowhere"), autostart=False)
 
 
-def test_wrong_arguments_are_told_before_a_server_is_asked(shot):
+def test_wrong_arguments_are_reported_before_a_server_is_asked(shot):
     calls = [
         (lambda: void_bridge.remove(**shot, frames=3.5), "frames: got 3.5"),
         (lambda: void_bridge.remove(**shot, feater=1), "unknown option 'feater'; did you mean 'feather'"),

@@ -215,7 +215,7 @@ def test_a_client_watches_and_fetches_through_a_jump(tmp_path, clock, gates, day
         assert len(client.fetch(id)) == 4
 
 
-def test_a_wrong_clock_does_not_take_another_machines_writing_for_abandoned(tmp_path, clock):
+def test_a_wrong_clock_keeps_files_that_another_machine_still_writes(tmp_path, clock):
     """The age of another machine's file is taken against the disk's own time."""
     at_work = tmp_path / f".frame.exr.0000beef-1-00000000{TEMPORARY_SUFFIX}"
     at_work.write_bytes(b"half")

@@ -370,7 +370,7 @@ def test_no_server_starts_on_a_read_only_spool(tmp_path):
             pass
 
 
-def test_an_output_on_another_device_than_the_spool(tmp_path):
+def test_an_output_on_another_device_than_the_spool_is_written(tmp_path):
     with small_disk(tmp_path / "out-1") as out, running(settings(tmp_path)), connect(config_for(tmp_path)) as client:
         assert out.stat().st_dev != (tmp_path / "spool").stat().st_dev
         for transport in ("path", "inline"):

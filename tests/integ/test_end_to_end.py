@@ -85,7 +85,7 @@ def digests(folder: Path):
     return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(folder.glob("*.exr"))}
 
 
-def test_a_clean_plate_in_linear_light_with_everything_else_as_it_was(shot, server, tmp_path):
+def test_a_clean_plate_is_close_to_the_background_and_keeps_everything_else(shot, server, tmp_path):
     scene, plate, _ = shot
     exact = ("--engine", "propagate", "--feather", 0, "--dilate", 0)
     code, outcome = finished(command(server, *removal(shot, tmp_path / "clean.####.exr", *exact)))

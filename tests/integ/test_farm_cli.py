@@ -237,7 +237,7 @@ def test_site_hooks_are_called_once_a_job(farm, shot, tmp_path):
         (("status", "show"), "has no farm submission"),
     ],
 )
-def test_wrong_usage_is_told_and_leaves_nothing(farm, shot, tmp_path, words, reason):
+def test_wrong_usage_is_reported_and_leaves_nothing(farm, shot, tmp_path, words, reason):
     before = sorted(tmp_path.rglob("*"))
     ran = farm.run("farm", *words)
     assert ran.code == 2

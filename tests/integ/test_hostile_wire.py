@@ -54,7 +54,7 @@ def attacked_alone(tmp_path):
         eventually(lambda: attacked.memory_bytes() < MEMORY + STARTS_WITH)
 
 
-def test_random_and_almost_valid_messages(attacked):
+def test_random_and_almost_valid_messages_do_not_stop_the_server(attacked):
     send_random_messages(attacked, 3000 if LONG else 160, start=None if LONG else 1)
     assert attacked.messages > 200 and attacked.answers["error"] == attacked.refusals.total()
     assert len(attacked.refusals) > 2 and len(attacked.answers) > 4, (attacked.refusals, attacked.answers)
@@ -143,7 +143,7 @@ def test_a_header_over_the_cap_ends_the_connection(attacked):
     attacked.check_serves()
 
 
-def test_a_message_of_very_many_parts(attacked_alone):
+def test_a_message_of_very_many_parts_does_not_stop_the_server(attacked_alone):
     """ZeroMQ hands a message over once it is whole, and has no limit for its parts."""
     attacked = attacked_alone
     with greeted(attacked.found, data=True) as peer:
@@ -154,7 +154,7 @@ def test_a_message_of_very_many_parts(attacked_alone):
     attacked.check_serves()
 
 
-def test_clients_that_read_nothing(attacked_alone, tmp_path):
+def test_clients_that_read_nothing_do_not_stop_the_server(attacked_alone, tmp_path):
     attacked = attacked_alone
     submit = make_submit(make_plate(tmp_path / "plate", "1-2", PART_BYTES), "inline", "1-2")
     with Client.of(attacked.settings) as client:
@@ -172,7 +172,7 @@ def test_clients_that_read_nothing(attacked_alone, tmp_path):
     attacked.check_serves()
 
 
-def test_a_flood_of_small_requests_from_one_client(attacked):
+def test_a_flood_of_small_requests_from_one_client_does_not_stop_the_server(attacked):
     with greeted(attacked.found) as control, greeted(attacked.found, data=True) as data:
         for number in range(20_000 if LONG else 4_000):
             control.send(GetStatus("none") if number % 2 else Ping())

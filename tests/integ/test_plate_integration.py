@@ -176,7 +176,7 @@ def test_unchanged_pixels_are_the_plates_with_confidence_1(large, results, kind)
 
 
 @pytest.mark.parametrize("fill", ["model", "hybrid"])
-def test_a_lamp_behind_the_object_shines_and_darkness_stays_below_zero(tmp_path, fill):
+def test_a_lamp_behind_the_object_shines_and_negative_values_stay(tmp_path, fill):
     lamp, dark = Box(90, 188, 98, 196), Box(150, 225, 156, 231)
     footage = make_clip("static", HEIGHT, WIDTH, FRAMES, seed=4, object_size=0.3)
     hidden = footage.remove[FRAMES // 2]

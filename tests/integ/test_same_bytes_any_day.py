@@ -48,7 +48,7 @@ def trees(tmp_path_factory):
     return found
 
 
-def test_the_clocks_were_unlike(trees):
+def test_both_runs_had_different_clocks(trees):
     first, second = (tree["clock.txt"].decode().split() for tree in trees)
     assert int(second[0]) - int(first[0]) in (400, 401)
     assert (first[1], second[1]) == ("UTC", "+0545")

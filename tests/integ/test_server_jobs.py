@@ -161,7 +161,7 @@ def test_watching_a_job_that_has_ended_answers_once(served, plate):
 # --- failing ------------------------------------------------------------------------------------
 
 
-def test_a_failure_of_the_engine_is_the_jobs(served, plate):
+def test_a_failure_of_the_engine_becomes_the_error_of_the_job(served, plate):
     submit = make_submit(plate, fail=["out_of_memory", "the clip is too large; use a smaller canvas"])
     served.upload(submit)
     error = served.reaches(submit.id, "failed").error

@@ -166,7 +166,7 @@ def test_a_journal_of_a_newer_version_is_refused_and_left_alone(ours, tmp_path):
         pass
 
 
-def test_a_journal_that_is_none_is_refused(ours, tmp_path):
+def test_a_file_that_is_no_journal_is_refused_at_the_start(ours, tmp_path):
     (tmp_path / "spool").mkdir()
     (tmp_path / "spool" / "journal.sqlite").write_bytes(b"not a database, certainly" * 100)
     with pytest.raises(Refused, match="cannot read the journal"), running(ours):

@@ -120,7 +120,7 @@ def test_an_address_in_use_is_refused_and_the_spool_let_go(tmp_path, server):
 @pytest.mark.parametrize(
     "bind", ["ipc:///tmp/x", "tcp://127.0.0.1", "127.0.0.1:5570", "tcp://:5570", "tcp://a:b", "tcp://h:0"]
 )
-def test_an_address_that_cannot_be_is_refused(tmp_path, bind):
+def test_an_invalid_address_is_refused(tmp_path, bind):
     with pytest.raises(UsageError, match="expected tcp://HOST:PORT"):
         Server(settings(tmp_path, bind=bind))
 
@@ -226,13 +226,13 @@ def header(**fields):
     ],
     ids=lambda frames: f"{len(frames)}x{bytes(frames[0])[:24]!r}",
 )
-def test_a_message_that_is_none_gets_an_error_and_the_server_goes_on(server, peer, frames):
+def test_an_invalid_message_gets_an_error_and_the_server_continues(server, peer, frames):
     peer.socket.send_multipart(frames)
     assert peer.receive().message.code == "protocol"
     assert peer.ask(Ping()) == Pong()
 
 
-def test_a_job_that_cannot_be_gets_an_error_and_the_server_goes_on(server):
+def test_an_invalid_job_gets_an_error_and_the_server_continues(server):
     job = {"plate": "p", "frames": "1", "output": "o", "colour": {"space": "a", "config": "b"}, "handles": -1}
     body = {"id": "x", "job": job, "inputs": [], "transport": "inline"}
     with Client.of(server.settings) as client:

@@ -146,7 +146,7 @@ def test_the_windows_recipe_is_marked_and_says_the_same():
     assert service.find("serviceaccount/password") is None
 
 
-def test_they_come_with_the_wheel():
+def test_the_service_files_come_with_the_wheel():
     """They are in a package; tests/integ/test_wheel.py checks that every file of the packages is in the wheel."""
     assert {path.name for path in FOLDER.iterdir() if path.suffix not in (".py", "")} == {
         "void-bridge.service",

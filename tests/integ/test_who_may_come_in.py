@@ -172,7 +172,7 @@ def test_a_runtime_folder_that_another_user_made_first_is_not_used(people, lock)
     assert victim.read_text() == "dear diary" and not victim.with_name("diary.caught").exists()
 
 
-def test_a_link_to_ones_own_folder_is_not_ones_own_folder(people):
+def test_a_link_to_a_folder_of_this_user_is_refused(people):
     anna, bob, shared = people
     bob.does("import os, sys; os.symlink(*sys.argv[1:]); print(0)", anna.home, shared / "void")
     code, said = anna.runs("serve", VOID_BRIDGE_RUNTIME_DIR=shared / "void")

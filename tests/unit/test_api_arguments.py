@@ -169,7 +169,7 @@ def test_a_colour_needs_no_plate_to_be_read(shot):
         ({"remove": None}, "got no matte"),
     ],
 )
-def test_a_wrong_type_is_told_with_the_name_of_the_argument(shot, arguments, message):
+def test_a_wrong_type_is_reported_with_the_name_of_the_argument(shot, arguments, message):
     with pytest.raises(UsageError) as caught:
         made(**arguments)
     assert message in str(caught.value)

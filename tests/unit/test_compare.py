@@ -80,7 +80,7 @@ def test_a_short_clip_is_repeated_at_its_own_rate(tmp_path: Path) -> None:
     assert len(list(read_rgb(movie))) == 2 * 36
 
 
-def test_what_lies_outside_the_data_window_is_black(tmp_path: Path) -> None:
+def test_pixels_outside_the_data_window_are_black(tmp_path: Path) -> None:
     job = make_job(tmp_path, box=Box(-8, 48, HEIGHT + 8, WIDTH + 16))
     *_, last = read_rgb(compare(job, *PLAIN))
     assert last[4:40, 2:44].max() < 0.15 and is_red(last[4:40, 52:94])

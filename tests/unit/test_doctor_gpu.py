@@ -293,7 +293,7 @@ def test_this_machines_own_torch_is_read_without_importing_it():
     assert build.version[0].isdecimal() and build.cuda_version >= (0, 0)
 
 
-def test_a_file_of_torch_as_it_is_published():
+def test_the_version_file_of_torch_is_parsed():
     """Its fields are assignments with and without a type."""
     text = "from typing import Optional\n__version__ = '2.11.0+cu128'\ncuda: Optional[str] = '12.8'\nhip = None\n"
     assert torch_build._constants(torch_build.ast.parse(text)) == {

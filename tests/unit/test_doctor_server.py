@@ -86,7 +86,7 @@ def test_an_unreadable_bind_is_bad(tmp_path):
     assert finding.state == "bad" and "expected tcp://HOST:PORT" in finding.detail and "correct bind" in finding.fix
 
 
-def test_the_metrics_port(tmp_path, pair):
+def test_a_metrics_port_in_use_is_bad(tmp_path, pair):
     config = config_for(tmp_path)
     if not hasattr(config, "metrics_port"):
         pytest.skip("this version has no metrics port")

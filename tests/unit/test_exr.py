@@ -93,12 +93,12 @@ def test_pxr24_stays_where_it_loses_nothing():
         (Box(0, 0, 37, 53), Box(100, 200, 137, 253)),
     ],
 )
-def test_windows_stay(data_window, display_window):
+def test_data_and_display_windows_are_unchanged(data_window, display_window):
     written = part(rgba(SHAPE), data_window=data_window, display_window=display_window)
     assert_same_pixels(round_trip(written), frame(written))
 
 
-def test_the_smallest_frame_is_one_pixel():
+def test_a_frame_of_one_pixel_is_written_and_read():
     written = part(planes((1, 1), R=UINT))
     assert_same_pixels(round_trip(written), frame(written))
 
@@ -222,7 +222,7 @@ def test_a_number_of_more_than_32_bits_is_written_as_text():
     assert (read["low"], read["high"], read["seed"]) == (-(2**31), str(2**31), str(2**63 - 1))
 
 
-def test_paths_with_spaces_and_letters_of_any_script(tmp_path):
+def test_paths_with_spaces_and_letters_of_any_script_are_written_and_read(tmp_path):
     path = tmp_path / "zweite Fassung ä 日本" / "plåt 001.exr"
     write_simple(path, rgba(SHAPE))
     assert_same_pixels(read_frame(path), frame(part(rgba(SHAPE))))

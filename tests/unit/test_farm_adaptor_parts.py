@@ -55,12 +55,12 @@ def test_data_that_does_not_fit_is_named_with_the_nearest_key(name, data, words)
         ("run_data", {**TASK, "frames": 1001}),
     ],
 )
-def test_data_that_fits(name, data):
+def test_data_that_fits_is_accepted(name, data):
     check(name, data)
 
 
 @pytest.mark.parametrize("jobs", ["/sessions/a b/Jobs ä", r"C:\sessions\a: b\jobs", "/a # b/'jobs'"])
-def test_what_a_bundle_hands_over_fits_whatever_the_names_are(jobs):
+def test_the_data_of_a_bundle_fits_with_any_names(jobs):
     (step,) = [step for step in yaml.safe_load(GOLDEN.read_text("utf-8"))["steps"] if "stepEnvironments" in step]
     (init,) = step["stepEnvironments"][0]["script"]["embeddedFiles"]
     check("init_data", yaml.safe_load(init["data"]))
@@ -82,7 +82,7 @@ def test_what_a_bundle_hands_over_fits_whatever_the_names_are(jobs):
         {"source_path_format": "POSIX", "source_path": "/a", "destination": "/b"},
     ],
 )
-def test_rules_that_cannot_be_read(rule):
+def test_rules_that_cannot_be_read_are_refused(rule):
     with pytest.raises(UsageError, match=r"cannot read path mapping rules: .*pathmapping-1\.0"):
         VoidBridgeAdaptor({}, path_mapping_data={"version": "pathmapping-1.0", "path_mapping_rules": [rule]})
 

@@ -113,7 +113,7 @@ def test_without_a_client_it_says_what_to_install(tmp_path, monkeypatch):
         DeadlineCloud().submit(farm_bundle(tmp_path), FarmOptions(), lambda line: None)
 
 
-def test_the_client_beside_this_python_serves_too(tmp_path, monkeypatch):
+def test_the_client_next_to_this_python_is_used(tmp_path, monkeypatch):
     fake_program(tmp_path / "venv" / ("deadline.exe" if os.name == "nt" else "deadline"), [(SUBMITTED, 0)])
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(sys, "executable", str(tmp_path / "venv" / "python"))
@@ -126,13 +126,13 @@ def test_status_is_one_line_with_the_tasks(client):
     assert calls_in(calls) == [["job", "get", f"--job-id={JOB}", f"--queue-id={QUEUE}"]]
 
 
-def test_status_of_a_job_that_is_not_made_yet(client):
+def test_a_job_that_failed_to_be_created_has_its_reason_as_status(client):
     client(("lifecycleStatus: CREATE_FAILED\nlifecycleStatusMessage: no fleet fits\nestimatedTimeRemaining: N/A\n", 0))
     assert DeadlineCloud().status(JOB) == "create_failed: no fleet fits"
 
 
 @pytest.mark.parametrize("answer", [("Failed to get Job from Deadline:\nno such job\n", 1), ("- a\n- list\n", 0)])
-def test_a_status_that_cannot_be_had(client, answer):
+def test_a_status_that_cannot_be_read_raises_a_server_error(client, answer):
     client(answer)
     with pytest.raises(ServerError):
         DeadlineCloud().status(JOB)

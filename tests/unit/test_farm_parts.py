@@ -97,7 +97,7 @@ def test_two_shots_must_differ_in_name_and_place(job):
     assert [shot.name for shot in plan_shots([("", job), ("sh 020/é", other)], FarmOptions())] == ["clean", "sh_020_é"]
 
 
-def test_the_views_of_a_stereo_shot_are_told_apart_by_their_folders(job):
+def test_the_views_of_a_stereo_shot_differ_by_their_folders(job):
     left, right = (job.replace(output=job.output.replace("/a/", f"/a/{view}/")) for view in ("left", "right"))
     shots = plan_shots([("", left), ("", right)], FarmOptions())
     assert [shot.name for shot in shots] == ["clean_left", "clean_right"]
@@ -133,7 +133,7 @@ def bundle_of(job, folder, **options):
     return write_bundle(folder, shots, assets_of(shots), FarmOptions(**options))
 
 
-def test_a_bundle_reads_back_wherever_it_lies(job, tmp_path):
+def test_a_bundle_is_read_from_any_folder(job, tmp_path):
     made = bundle_of(job, tmp_path / "bundle", chunk=5)
     (tmp_path / "bundle").rename(tmp_path / "else where ö")
     found = read_bundle(tmp_path / "else where ö")
@@ -361,7 +361,7 @@ def test_columns_are_checked(tmp_path, head, words):
         read_shot_list(written(tmp_path / "shots.csv", head), Config())
 
 
-def test_a_list_that_is_not_there_or_not_text(tmp_path):
+def test_a_list_that_is_missing_or_not_text_is_refused(tmp_path):
     with pytest.raises(InputError, match="cannot read shot list"):
         read_shot_list(tmp_path / "none.csv", Config())
     (tmp_path / "bytes.csv").write_bytes(b"\xff\xfe\x00plate")
@@ -372,7 +372,7 @@ def test_a_list_that_is_not_there_or_not_text(tmp_path):
 # --- what a farm hears ---------------------------------------------------------------------------
 
 
-def test_lines_as_each_farm_reads_them():
+def test_each_reporter_writes_lines_that_its_farm_reads():
     said = {}
     for kind in (OpenJobReporter, Deadline10Reporter, PlainReporter):
         stream = io.StringIO()
@@ -424,7 +424,7 @@ def test_tasks_are_followed_by_their_files(tmp_path):
     assert read_tasks(tmp_path, submission)[1].state == "waiting"
 
 
-def test_the_state_of_a_whole_job():
+def test_the_state_of_a_job_follows_from_its_tasks():
     def of(*states):
         return overall(tuple(TaskState(str(i), state) for i, state in enumerate(states)))
 

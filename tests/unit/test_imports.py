@@ -35,7 +35,7 @@ for module in modules:
         ("gpu_server.worker.run,gpu_server.engines.propagate.engine", BLOCKED_MODELS),
     ],
 )
-def test_imports_without(modules, blocked):
+def test_modules_import_without_optional_packages(modules, blocked):
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, ",".join(blocked), modules], capture_output=True, text=True, timeout=60
     )

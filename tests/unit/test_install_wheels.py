@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 CONSTRAINTS = (Path(__file__).parents[2] / "constraints.txt").read_text().lower().split()
 
 
-def test_a_folder_for_each_python_and_platform():
+def test_each_python_and_platform_has_its_own_folder():
     assert compiled_folder("3.11", "linux-x86_64") == "compiled/cp311-linux_x86_64"
     assert compiled_wheels("3.9", "macos-universal2").folder == "compiled/cp39-macos_universal2"
 

@@ -105,7 +105,7 @@ def test_blobs_are_remembered_until_they_are_removed(journal):
     assert journal.blobs() == {"b": 2}
 
 
-def test_uncommitted_changes_are_gone(path, journal):
+def test_uncommitted_changes_are_discarded(path, journal):
     journal.begin()
     journal.add_blob("a", 1)
     other = Journal(path)

@@ -156,7 +156,7 @@ class Stuck(io.StringIO):
         return super().write(text)
 
 
-def test_a_stream_that_stalls_holds_up_nobody_and_what_was_dropped_is_counted(log, monkeypatch):
+def test_a_stream_that_stalls_blocks_no_thread_and_dropped_lines_are_counted(log, monkeypatch):
     monkeypatch.setattr("gpu_server.logs._WAITING_MAX", 10)
     stream = Stuck()
     with ServerLogs("text", stream) as logs:

@@ -61,7 +61,7 @@ def test_windows_aspect_and_timecode_come_through_and_nothing_else(tmp_path, tar
     assert "owner" not in part.header
 
 
-def test_doing_it_again_completes_it(tmp_path, target):
+def test_a_second_run_writes_the_missing_files(tmp_path, target):
     delivered = deliver(tmp_path / "out")
     write_paste_sequence(delivered, FRAMES, target)
     kept = target.path(1001).stat().st_mtime_ns
@@ -70,7 +70,7 @@ def test_doing_it_again_completes_it(tmp_path, target):
     assert target.frames_on_disk() == FRAMES and target.path(1001).stat().st_mtime_ns == kept
 
 
-def test_other_files_stay_unless_told_otherwise(tmp_path, target):
+def test_other_files_stay_without_overwrite(tmp_path, target):
     delivered = deliver(tmp_path / "out")
     target.path(1001).parent.mkdir()
     target.path(1001).write_bytes(b"somebody's")

@@ -58,7 +58,7 @@ def test_grain_inside_is_that_outside(cleaned):
     assert 0.8 <= np.mean([picture_quality.grain_ratio(*row) for row in rows]) <= 1.25
 
 
-def test_it_does_not_flicker(cleaned):
+def test_propagated_pixels_do_not_flicker(cleaned):
     _, footage, result = cleaned
     inside = picture_quality.flicker(result.pasted, footage.to_world, matte_of(footage))
     outside = picture_quality.flicker(result.pasted, footage.to_world, outside_of(footage))

@@ -83,7 +83,7 @@ def test_every_pattern_reads_back(base, digits, frame):
     assert again.path(frame) == sequence.path(frame)
 
 
-def test_frames_on_disk(tmp_path):
+def test_frames_on_disk_are_those_that_match_the_pattern(tmp_path):
     touch(tmp_path, *(f"plate.{n:04d}.exr" for n in (-3, 0, 999, 1001, 1002, 10001)))
     touch(tmp_path, "plate.1003.exr.tmp", "xplate.1004.exr", "plate.1005.jpg", "plate.A006.exr", "plate.exr")
     found = Sequence.parse(f"{tmp_path}/plate.####.exr").frames_on_disk()
@@ -95,7 +95,7 @@ def test_numbers_of_another_padding_are_not_of_the_sequence(tmp_path):
     assert Sequence.parse(f"{tmp_path}/n.####.exr").frames_on_disk() == FrameRange([1001])
 
 
-def test_frames_without_padding_on_disk(tmp_path):
+def test_frames_without_padding_are_found_on_disk(tmp_path):
     touch(tmp_path, "n.-3.exr", "n.7.exr", "n.1001.exr", "n.08.exr")
     assert Sequence.parse(f"{tmp_path}/n.%d.exr").frames_on_disk() == FrameRange([-3, 7, 1001])
 
@@ -121,7 +121,7 @@ def test_a_folder_that_cannot_be_listed_is_named(tmp_path):
         Sequence.parse(f"{loop}/n.####.exr").frames_on_disk()
 
 
-def test_frames_in_the_current_folder(tmp_path, monkeypatch):
+def test_frames_in_the_current_folder_are_found(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     touch(tmp_path, "n.0007.exr")
     sequence = Sequence.parse("n.####.exr")

@@ -91,7 +91,7 @@ def test_delivered_handles_follow_the_step():
         ({"inputs": (InputFile("p", 1, "ab" * 32), InputFile("p", 1, "ab" * 32))}, "twice"),
     ],
 )
-def test_a_submission_that_cannot_be_is_refused(fields, words):
+def test_an_invalid_submission_is_refused(fields, words):
     submit = Submit(**{"id": "a", "job": job(), "inputs": (), "transport": "inline", **fields})
     with pytest.raises(ProtocolError, match=words):
         JobRecord.from_submit(submit, b"", 0.0)

@@ -93,7 +93,7 @@ def test_one_server_at_a_time_uses_it(spool):
     Spool(spool.root).close()
 
 
-def test_a_place_that_cannot_be_is_named(tmp_path):
+def test_an_unusable_folder_is_named(tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(OutputError, match="file/spool"):
         Spool(tmp_path / "file" / "spool")

@@ -50,7 +50,7 @@ FULL = Outer(
 LEAST = {"count": 3, "frames": "1-3"}
 
 
-def test_there_and_back():
+def test_a_dataclass_survives_conversion_to_plain_data():
     assert from_plain(Outer, to_plain(FULL)) == FULL
     assert from_plain(Outer, LEAST) == Outer(3, FrameRange([1, 2, 3]))
 

@@ -79,7 +79,7 @@ NO_PROMPT = Guidance(torch.zeros(1, 226, 8))
         (50, [(0, 22), (18, 40), (36, 50)], [(0, 22), (18, 40), (28, 50)]),
     ],
 )
-def test_windows_of_a_shot(latents, reference, equal):
+def test_windows_of_a_shot_start_and_stop_as_expected(latents, reference, equal):
     assert [(w.start, w.stop) for w in reference_windows(latents)] == reference
     assert [(w.start, w.stop) for w in equal_windows(latents)] == equal
 

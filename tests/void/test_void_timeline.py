@@ -25,7 +25,7 @@ from gpu_server.engines.void.timeline import make_timeline, sampled_frames
         (3, Fraction(1000), "12", (0, 2)),
     ],
 )
-def test_sampled_frames_of_short_clips(frames, rate, model_fps, expected):
+def test_short_clips_are_sampled_at_the_expected_frames(frames, rate, model_fps, expected):
     assert sampled_frames(frames, rate, model_fps) == expected
 
 
