@@ -104,9 +104,9 @@ def _remove(name: str, shots: Sequence[FarmShot], options: FarmOptions, gpu: boo
     requirements = _requirements(options, gpu)
     if requirements:
         step["hostRequirements"] = {"amounts": requirements}
-    asked = (options.gpus, options.gpu_memory_gb) if gpu else (0, 0.0)
+    requested = (options.gpus, options.gpu_memory_gb) if gpu else (0, 0.0)
     command = options.runner == "command"
-    step["stepEnvironments"] = [_server(*asked) if command else _daemon(*asked)]
+    step["stepEnvironments"] = [_server(*requested) if command else _daemon(*requested)]
     step["parameterSpace"] = {
         "taskParameterDefinitions": [
             _strings("Shot", [t[0] for t in tasks]),
@@ -144,8 +144,8 @@ def _with_notice() -> Plain:
 
 def _server(gpus: int, gpu_memory_gb: float) -> Plain:
     """Return the environment that starts and stops the session's server."""
-    asked = ["--gpus", str(gpus), "--gpu-memory", f"{gpu_memory_gb:g}"] if gpus else []
-    enter = _action(_COMMAND, ["farm", "session", "start", _SESSION, *asked], timeout=600)
+    requested = ["--gpus", str(gpus), "--gpu-memory", f"{gpu_memory_gb:g}"] if gpus else []
+    enter = _action(_COMMAND, ["farm", "session", "start", _SESSION, *requested], timeout=600)
     leave = _action(_COMMAND, ["farm", "session", "stop", _SESSION], timeout=120)
     return {"name": "Server", "script": {"actions": {"onEnter": enter, "onExit": leave}}}
 

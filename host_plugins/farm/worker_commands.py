@@ -111,8 +111,8 @@ def _asked_of_host(order: TaskOrder, arguments: argparse.Namespace) -> Tuple[int
     """Return the GPUs and the GB of each that the bundle asks for; farms without sessions do not all check them."""
     if not arguments.bundle:
         return arguments.gpus, arguments.gpu_memory
-    asked = host_requirements(read_bundle(arguments.bundle), order.shot)
-    return asked.gpus, asked.gpu_memory_mib * 2**20 / 1e9
+    requested = host_requirements(read_bundle(arguments.bundle), order.shot)
+    return requested.gpus, requested.gpu_memory_mib * 2**20 / 1e9
 
 
 def run_check(arguments: argparse.Namespace) -> int:

@@ -116,7 +116,7 @@ def _decoded(source: Union[str, io.BytesIO], info: ExrInfo, name: str) -> ExrFra
             # OpenEXR only warns about parts and pixels that it could not decode, and leaves them out.
             if len(parts) != len(info.parts):
                 raise ValueError(f"{len(parts)} of its {len(info.parts)} parts can be decoded")
-            return ExrFrame(tuple(_part(part, said) for part, said in zip(parts, info.parts)))
+            return ExrFrame(tuple(_part(part, header) for part, header in zip(parts, info.parts)))
     except (RuntimeError, ValueError, TypeError, ArithmeticError, OSError, MemoryError) as exc:
         reason = str(exc) or type(exc).__name__
         raise UnreadableFile(f"cannot decode {name}: {reason}; render or copy that file again") from exc

@@ -60,8 +60,8 @@ class VoidBridgeAdaptor(Adaptor[AdaptorConfiguration]):
         """Start the session's server."""
         check("init_data", self.init_data)
         self._folder = self.session_folder or Path(tempfile.mkdtemp(prefix="void-bridge-"))
-        asked = int(self.init_data.get("gpus", 0)), float(self.init_data.get("gpu_memory_gb", 0))
-        self._client_config = session.start(self._folder, *asked, say=log.info)
+        gpu_request = int(self.init_data.get("gpus", 0)), float(self.init_data.get("gpu_memory_gb", 0))
+        self._client_config = session.start(self._folder, *gpu_request, say=log.info)
         if self._stopping.is_set():
             raise Cancelled("cancelled while the session's server was started")
 

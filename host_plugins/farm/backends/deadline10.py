@@ -223,14 +223,14 @@ def _by_hand(bundle: Bundle, names: Tuple[str, ...]) -> str:
 
 def _note(bundle: Bundle, options: FarmOptions) -> str:
     """Return which options Deadline 10 cannot honour, to be added to the answer; empty if there are none."""
-    asked = [
+    requested = [
         needs
         for needs in (numbered_tasks.host_requirements(bundle, shot) for shot in bundle.shot_names())
         if needs.gpus
     ]
-    if not asked:
+    if not requested:
         return ""
-    gpus, memory = max(each.gpus for each in asked), max(each.gpu_memory_mib for each in asked)
+    gpus, memory = max(each.gpus for each in requested), max(each.gpu_memory_mib for each in requested)
     held = f" with {memory} MiB" if memory else ""
     pool = f"pool {options.pool} has to hold" if options.pool else "choose with --pool"
     return f". Deadline 10 does not look for GPUs: {pool} machines with {gpus} of them{held}"

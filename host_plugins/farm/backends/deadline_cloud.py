@@ -31,7 +31,7 @@ _QUEUE = re.compile(r"^queue-[0-9a-f]{32}$")
 _KEPT_LINES = 200
 _GET_TIMEOUT_S = 120
 _DONE = ("SUCCEEDED",)
-_TOLD = (("RUNNING", "running"), ("FAILED", "failed"), ("CANCELED", "cancelled"), ("SUSPENDED", "suspended"))
+_COUNTED_STATES = (("RUNNING", "running"), ("FAILED", "failed"), ("CANCELED", "cancelled"), ("SUSPENDED", "suspended"))
 
 
 class DeadlineCloud:
@@ -161,7 +161,7 @@ def _status_line(job: Dict[str, Any]) -> str:
         return str(job.get("lifecycleStatus", "unknown")).lower() + (f": {words}" if words else "")
     done = sum(counts.get(each, 0) for each in _DONE)
     parts = [f"{done} of {sum(counts.values())} tasks done"]
-    parts += [f"{counts[state]} {word}" for state, word in _TOLD if counts.get(state)]
+    parts += [f"{counts[state]} {word}" for state, word in _COUNTED_STATES if counts.get(state)]
     return f"{str(job['taskRunStatus']).lower()}: {', '.join(parts)}"
 
 

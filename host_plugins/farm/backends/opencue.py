@@ -38,7 +38,7 @@ _PACKAGES = (("pyoutline", "outline"), ("pycue", "opencue"))
 _CONNECT_S = 5.0
 # pycue means milliseconds by its default of 10000, but passes it on to gRPC, which takes seconds.
 _CALL_S = 60.0
-_TOLD = (("running", "running"), ("dead", "dead"), ("eaten", "eaten"), ("waiting", "waiting"), ("depend", "depending"))
+_WORDS = (("running", "running"), ("dead", "dead"), ("eaten", "eaten"), ("waiting", "waiting"), ("depend", "depending"))
 
 
 class OpenCue:
@@ -137,17 +137,17 @@ def _outline(outline: Any, bundle: Bundle, options: FarmOptions) -> Any:
 
 def _frames_layer(bundle: Bundle, options: FarmOptions, shot: str, name: str) -> Any:
     needs = numbered_tasks.host_requirements(bundle, shot)
-    asked: Dict[str, Any] = {}
+    requested: Dict[str, Any] = {}
     if needs.memory_mib:
-        asked["memory"] = f"{needs.memory_mib}m"
+        requested["memory"] = f"{needs.memory_mib}m"
     if needs.gpus:
-        asked["gpus"] = needs.gpus
+        requested["gpus"] = needs.gpus
         if needs.gpu_memory_mib:
-            asked["gpu_memory"] = f"{needs.gpu_memory_mib}m"
+            requested["gpu_memory"] = f"{needs.gpu_memory_mib}m"
     program = numbered_tasks.parameter(bundle, "VoidBridge")
     command = [program, "farm", "task", "--own-session", "--bundle", str(bundle.folder)]
     numbers = FrameRange(numbered_tasks.task_numbers(bundle, shot))
-    return _shell(name, [*command, "--task", "#IFRAME#", "--lines", "plain"], str(numbers), options, **asked)
+    return _shell(name, [*command, "--task", "#IFRAME#", "--lines", "plain"], str(numbers), options, **requested)
 
 
 def _check_layer(bundle: Bundle, options: FarmOptions, shot: str, name: str) -> Any:
@@ -156,11 +156,11 @@ def _check_layer(bundle: Bundle, options: FarmOptions, shot: str, name: str) -> 
     return _shell(name, command, "1", options)
 
 
-def _shell(name: str, command: Sequence[str], frames: str, options: FarmOptions, **asked: Any) -> Any:
+def _shell(name: str, command: Sequence[str], frames: str, options: FarmOptions, **requested: Any) -> Any:
     shell = importlib.import_module("outline.modules.shell")
     if options.pool:
-        asked["tags"] = _tags(options.pool)
-    return shell.Shell(name, command=[_quoted(each) for each in command], range=frames, chunk=1, **asked)
+        requested["tags"] = _tags(options.pool)
+    return shell.Shell(name, command=[_quoted(each) for each in command], range=frames, chunk=1, **requested)
 
 
 def _after(layer: Any, others: Sequence[Any]) -> None:
@@ -297,7 +297,7 @@ def _status_line(job: Any) -> str:
     states = importlib.import_module("opencue_proto.job_pb2").JobState
     stats = job.job_stats
     parts = [f"{stats.succeeded_frames} of {stats.total_frames} frames done"]
-    counts = [(getattr(stats, f"{field}_frames"), word) for field, word in _TOLD]
+    counts = [(getattr(stats, f"{field}_frames"), word) for field, word in _WORDS]
     parts += [f"{count} {word}" for count, word in counts if count]
     paused = ", paused" if job.is_paused else ""
     return f"{states.Name(job.state).lower()}{paused}: {', '.join(parts)}"
