@@ -19,8 +19,9 @@ HEAD = f"""# Commands
 
 `void-bridge --help` lists the commands, `void-bridge COMMAND --help` shows the options of one.
 
-PLATE and SEQ are sequences such as `plate.####.exr` or `plate.%04d.exr`. JOB is a job's id, or the `job.json` next to
-its output. An option with a value is written `--handles 8` or `--handles=8`; options are not abbreviated.
+PLATE and SEQ are sequences such as `plate.####.exr` or `plate.%04d.exr`. JOB is a job's id, the `job.json` next to
+its output, or the folder of that file. An option with a value is written `--handles 8` or `--handles=8`; options are
+not abbreviated.
 
 ## Exit codes
 

@@ -17,7 +17,7 @@ from void_bridge.client.output import check_inputs_not_overwritten
 from void_bridge.config import Config
 from void_bridge.errors import MissingFrames, UsageError
 from void_bridge.frames import FrameRange
-from void_bridge.job import MATTE_OPTIONS, Colour, Job, JobFile, names_object
+from void_bridge.job import JOB_FILE_NAME, MATTE_OPTIONS, Colour, Job, JobFile, names_object
 from void_bridge.sequence import Sequence, output_sequence
 
 
@@ -79,10 +79,21 @@ def job_seen_from(folder: Path, job: Job) -> Job:
     return job.replace(plate=_from(folder, job.plate), output=output, **mattes)
 
 
+def find_job_file(text: str) -> Optional[Path]:
+    """Return the path of the job.json that the argument JOB or its folder names, or None for an id."""
+    path = os.path.join(text, JOB_FILE_NAME) if os.path.isdir(text) else text  # noqa: PTH112, PTH118  any text
+    return Path(path) if os.path.isfile(path) or path.lower().endswith(".json") else None  # noqa: PTH113
+
+
 def parse_job_id(text: str) -> str:
-    """Return the id of a job from the id itself or a job.json. Raises UsageError, InputError for one without an id."""
-    path = Path(text)
-    if not text.lower().endswith(".json") and not path.is_file():
+    """Return the id of a job from the id itself, a job.json or its folder.
+
+    Raises:
+        UsageError: the job.json holds no id.
+        InputError: it cannot be read.
+    """
+    path = find_job_file(text)
+    if not path:
         return text
     found = JobFile.read(path).id
     if not found:

@@ -17,11 +17,11 @@ from host_plugins.farm.submission import JobToSubmit, PreparedSubmission, prepar
 from void_bridge.cli.command import Command, add_json_option
 from void_bridge.cli.console import say
 from void_bridge.cli.job_options import job_from_words
-from void_bridge.cli.server_options import add_server_options, find_job_file, load_config, read_job
+from void_bridge.cli.server_options import add_server_options, load_config, read_job
 from void_bridge.config import Config
 from void_bridge.errors import Cancelled, InputError, UsageError
 from void_bridge.frames import FrameRange
-from void_bridge.job_request import checked_job
+from void_bridge.job_request import checked_job, find_job_file
 from void_bridge.options import PRIORITY, PRIORITY_MAX
 
 

@@ -88,7 +88,7 @@ def test_a_job_is_named_by_id_or_file(tmp_path):
     job = Job("p.####.exr", FrameRange([1]), "o.####.exr", Colour("ACEScg", "x"), remove=MatteSource("r.####.exr"))
     JobFile(job, "abc123").write(tmp_path / "job.json")
     assert parse_job_id("abc123") == "abc123"
-    assert parse_job_id(str(tmp_path / "job.json")) == "abc123"
+    assert parse_job_id(str(tmp_path / "job.json")) == parse_job_id(str(tmp_path)) == "abc123"
     JobFile(job).write(tmp_path / "job.json")
     with pytest.raises(UsageError, match="has not been submitted"):
         parse_job_id(str(tmp_path / "job.json"))

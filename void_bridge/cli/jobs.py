@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 from contextlib import suppress
-from pathlib import Path
 from typing import Optional
 
 from rich.console import Console
@@ -29,7 +28,7 @@ from void_bridge.client.frame_writer import FrameWriter, follow
 from void_bridge.client.output import fetch_output
 from void_bridge.errors import Cancelled, UnknownJob, UsageError
 from void_bridge.job import Job, JobFile
-from void_bridge.job_request import parse_job_id
+from void_bridge.job_request import find_job_file, parse_job_id
 from void_bridge.pathmap import PathMap
 from void_bridge.protocol.messages import FINAL_STATES, JobStatus
 from void_bridge.sequence import Sequence
@@ -154,8 +153,8 @@ def _paste_sequence(arguments: argparse.Namespace) -> Optional[Sequence]:
 
 def _complete_job(arguments: argparse.Namespace) -> Optional[Job]:
     """Return the job of a job.json whose frames are all on disk, so that no server is needed."""
-    path = Path(arguments.job)
-    if arguments.output or not path.is_file():
+    path = find_job_file(arguments.job)
+    if arguments.output or not path or not path.is_file():
         return None
     job = JobFile.read(path).job
     output = Sequence.parse(os.path.join(path.parent.absolute(), job.output))  # noqa: PTH118  a pattern is no path

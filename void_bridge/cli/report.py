@@ -50,7 +50,9 @@ give it away.
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the jobs and the output file."""
-    parser.add_argument("jobs", metavar="JOB", nargs="*", help="jobs to include in full: an id or a job.json")
+    parser.add_argument(
+        "jobs", metavar="JOB", nargs="*", help="jobs to include in full: an id, a job.json or its folder"
+    )
     parser.add_argument(
         "-o", "--output", metavar="FILE", help="ZIP file to write (default: void-bridge-report-TIME.zip in this folder)"
     )

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 from void_bridge.cli.command import add_json_option, number_in
 from void_bridge.cli.console import say
 from void_bridge.client import Client, connect
 from void_bridge.config import Config, load
-from void_bridge.job import JOB_FILE_NAME, Job, JobFile
+from void_bridge.job import Job, JobFile
+from void_bridge.job_request import find_job_file
 
 
 def add_server_options(parser: argparse.ArgumentParser) -> None:
@@ -36,7 +36,7 @@ def add_limit_option(parser: argparse.ArgumentParser) -> None:
 
 def add_job_argument(parser: argparse.ArgumentParser) -> None:
     """Add the argument JOB and the options of `add_server_options`."""
-    parser.add_argument("job", metavar="JOB", help="job id, or the job.json next to the output")
+    parser.add_argument("job", metavar="JOB", help="job id, the job.json next to the output, or its folder")
     add_server_options(parser)
 
 
@@ -48,12 +48,6 @@ def load_config(arguments: argparse.Namespace, **more: Any) -> Config:
 def open_client(config: Config) -> Client:
     """Return a client whose notices are printed. Raises NoServer, VersionMismatch, Refused."""
     return connect(config, notice=say)
-
-
-def find_job_file(text: str) -> Optional[Path]:
-    """Return the path of the job.json that the argument JOB or its folder names, or None for an id."""
-    path = Path(text) / JOB_FILE_NAME if Path(text).is_dir() else Path(text)
-    return path if path.is_file() or path.suffix.lower() == ".json" else None
 
 
 def read_job(text: str, arguments: argparse.Namespace) -> Job:
