@@ -12,17 +12,24 @@ from pathlib import Path
 import void_bridge
 
 
-def submit_all(shots: Path, out: Path) -> None:
-    """Submit each shot and return when the server has all files."""
+def submit_all(shots: Path, out: Path) -> int:
+    """Submit each shot, and return how many were refused once the server has all files."""
+    refused = 0
     for shot in sorted(path for path in shots.iterdir() if path.is_dir()):
-        status = void_bridge.submit(
-            shot / "plate.####.exr",
-            out / shot.name,
-            remove=f"{shot / 'roto.####.exr'}:A",
-            engine="propagate",
-            priority=20,
-        )
-        print(f"{shot.name} is job {status.id}, {status.frames} frames")
+        try:
+            status = void_bridge.submit(
+                shot / "plate.####.exr",
+                out / shot.name,
+                remove=f"{shot / 'roto.####.exr'}:A",
+                engine="propagate",
+                priority=20,
+            )
+        except void_bridge.VoidBridgeError as error:
+            print(f"{shot.name} was refused: {error}")
+            refused += 1
+        else:
+            print(f"{shot.name} is job {status.id}, {status.frames} frames")
+    return refused
 
 
 def fetch_all(out: Path) -> int:
@@ -30,10 +37,10 @@ def fetch_all(out: Path) -> int:
     failed = 0
     for job_file in sorted(out.glob("*/job.json")):  # each holds the id of its job
         shot = job_file.parent.name
-        for status in void_bridge.watch(job_file):
-            frames = f"{status.frames_done} of {status.frames} frames"
-            print(f"{shot} {status.state}, {frames}")
         try:
+            for status in void_bridge.watch(job_file):
+                frames = f"{status.frames_done} of {status.frames} frames"
+                print(f"{shot} {status.state}, {frames}")
             result = void_bridge.fetch(job_file)
         except void_bridge.VoidBridgeError as error:
             print(f"{shot} failed: {error}")
@@ -45,11 +52,11 @@ def fetch_all(out: Path) -> int:
 
 def main(shots: Path, out: Path) -> int:
     """Submit, fetch, and list the server's jobs."""
-    submit_all(shots, out)
+    refused = submit_all(shots, out)
     failed = fetch_all(out)
     for status in void_bridge.jobs(limit=10):
         print(status.id, status.state, status.engine)
-    return min(failed, 1)
+    return min(refused + failed, 1)
 
 
 if __name__ == "__main__":

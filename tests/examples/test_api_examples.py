@@ -37,13 +37,13 @@ def run(tmp_path_factory):
     """A function that runs an example and returns what it prints."""
     with private_server(tmp_path_factory.mktemp("server")) as server:
 
-        def run(name, *words):
+        def run(name, *words, code=0):
             command = [sys.executable, f"examples/{name}.py", *map(str, words)]
             environment = child_environment(server.config)
             done = subprocess.run(
                 command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=DEADLINE_S
             )
-            assert done.returncode == 0, done.stdout + done.stderr
+            assert done.returncode == code, done.stdout + done.stderr
             return done.stdout
 
         yield run
@@ -60,14 +60,16 @@ def test_remove_shows_its_progress_and_says_where_the_frames_are(tmp_path, run, 
 
 
 def test_several_shots_are_submitted_and_fetched(tmp_path, run, shot):
+    (tmp_path / "shots" / "sh005").mkdir(parents=True)  # without a plate
     for name in ("sh010", "sh020"):
         folder = tmp_path / "shots" / name
-        folder.mkdir(parents=True)
+        folder.mkdir()
         for frame in FRAMES[:4] if name == "sh010" else FRAMES[4:]:
             (folder / f"plate.{frame}.exr").symlink_to(shot.plate.path(frame))
             (folder / f"roto.{frame}.exr").symlink_to(shot.out / "alpha" / f"roto.{frame}.exr")
-    lines = run("api_submit_fetch", tmp_path / "shots", tmp_path / "clean").splitlines()
-    assert [line.split()[0] for line in lines[:2]] == ["sh010", "sh020"]
+    lines = run("api_submit_fetch", tmp_path / "shots", tmp_path / "clean", code=1).splitlines()
+    assert lines[0].startswith("sh005 was refused: found no frames of ")
+    assert [line.split()[:3] for line in lines[1:3]] == [["sh010", "is", "job"], ["sh020", "is", "job"]]
     assert "sh010 done, 4 of 4 frames" in lines
     assert f"sh020 has 1005-1008, the first in {tmp_path / 'clean/sh020/plate_void.1005.exr'}" in lines
     assert {line.split()[1] for line in lines[-2:]} == {"done"}
