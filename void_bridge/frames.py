@@ -12,6 +12,7 @@ from fileseq.exceptions import FileSeqException
 from fileseq.frameset import FrameSet
 
 from void_bridge.errors import FrameRangeError
+from void_bridge.typed import short_repr
 
 MAX_FRAMES = 100_000  # more than an hour
 _MAX_TEXT = 2**16
@@ -42,8 +43,10 @@ class FrameRange:
         """Read a range in fileseq's syntax: `A`, `A-B`, `A-BxSTEP`, `A-BySTEP`, `A-B:STEP`, and lists of them.
 
         Raises:
-            FrameRangeError: there is text behind the range, or it is empty, too long or holds fractions of frames.
+            FrameRangeError: there is text behind the range, or it is empty, too long, no text or holds fractions.
         """
+        if not isinstance(text, str):
+            raise FrameRangeError(f"got {short_repr(text)}, expected text such as '1001-1046'")
         stripped = text.strip()
         _check_expansion(stripped)
         try:

@@ -20,6 +20,7 @@ from fileseq.filesequence import FileSequence
 
 from void_bridge.errors import MissingFrames, UnreadableFile, UsageError
 from void_bridge.frames import FrameRange
+from void_bridge.typed import short_repr
 
 _FRAME_TOKEN = re.compile(r"#+|@+|%\d*d|\$F\d*")
 _TOO_MANY_DIGITS = re.compile(r"%\d{3,}d|\$F\d{3,}")  # which would be written out
@@ -54,8 +55,10 @@ class Sequence:
         """Read a pattern.
 
         Raises:
-            UsageError: the text is empty, a folder, or has frame tokens that cannot be read.
+            UsageError: the text is empty, a folder, no text, or has frame tokens that cannot be read.
         """
+        if not isinstance(text, str):
+            raise UsageError(f"got {short_repr(text)}, expected text such as 'name.####.exr'")
         folder, name = _split(text)
         if not name or name in (".", ".."):
             raise UsageError(f"got the folder {text!r}, expected files in it, such as name.####.exr")

@@ -38,6 +38,9 @@ def test_ranges_are_read(text, frames):
 @pytest.mark.parametrize(
     "text",
     [
+        5,
+        None,
+        b"1001",
         "",
         " ",
         "a",

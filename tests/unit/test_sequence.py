@@ -55,7 +55,20 @@ def test_patterns_are_read(text, pattern, frame_1001):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "/p/", "/p/..", ".", "C:\\shots\\", "/p/a#b.####.exr", "/p/%04d.####.exr", "/p/n.<UDIM>.exr"]
+    "text",
+    [
+        5,
+        None,
+        b"name.exr",
+        "",
+        "/p/",
+        "/p/..",
+        ".",
+        "C:\\shots\\",
+        "/p/a#b.####.exr",
+        "/p/%04d.####.exr",
+        "/p/n.<UDIM>.exr",
+    ],
 )
 def test_what_names_no_files_is_refused(text):
     with pytest.raises(UsageError, match=r"name.####.exr"):
