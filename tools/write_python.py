@@ -45,14 +45,17 @@ exposure is measured. They are typed, and run on Python 3.9 and later.
 | `remove` and the other mattes | `"roto.####.exr"`, `"roto.####.exr:layer.A"` | `Path`, `Sequence`, `MatteSource` |
 | `frames` | `"1001-1046"`, `"1-9x2,20"` | a number, a `range` or other numbers, `FrameRange` |
 | `colorspace` | `"ACEScg"` | `Colour`, with which no OpenColorIO is needed |
-| `job` of `watch`, `fetch`, `status`, `cancel` | an id, `"clean/job.json"` | `Path`, `JobStatus` |
+| `job` of `watch`, `fetch`, `status`, `cancel` | an id, `"clean/job.json"`, `"clean/"` | `Path`, `JobStatus` |
 
 The other mattes are `affected`, `keep`, `exclude` and `quadmask`. `MatteSource("roto.####.exr", "A", invert=True)`
 inverts a matte. All other [options of a job](options.md) are keywords
 of `remove` and `submit`, with `_` for `-`: `handles=8`, `condition_dilate=2`, `grain=False`, `exposure=None` for
-`auto`. Text is read as on the command line, so that `canvas="672x384"` is a width and a height.
+`auto`. The text of an option is read as on the command line, so that `canvas="672x384"` is a width and a height, and
+`seed="12"` a number. The text of `priority` and `autostart` is read as in the environment: `priority="5"`,
+`autostart="off"`.
 
-An argument of a wrong type raises `UsageError`, which names it, before a server is asked:
+An argument of a wrong type raises `UsageError`, which names it, before a server is asked. An unknown keyword
+raises Python's `TypeError` in functions that take no options; `remove` and `submit` raise `UsageError`:
 
 ```text
 frames: got 3.5, expected a range such as '1001-1046', or whole numbers

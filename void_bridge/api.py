@@ -37,7 +37,7 @@ from void_bridge.client.client import connect as open_client
 from void_bridge.client.frame_writer import FrameWriter, follow
 from void_bridge.client.output import fetch_output
 from void_bridge.config import Config
-from void_bridge.errors import Cancelled, ServerError, VoidBridgeError
+from void_bridge.errors import Cancelled, ServerError, UsageError, VoidBridgeError
 from void_bridge.frames import FrameRange
 from void_bridge.job import Colour, Job, MatteSource
 from void_bridge.pathmap import PathMap
@@ -234,6 +234,8 @@ def submit(
         NoServer: no server answers.
         Refused: the server does not accept the job.
     """
+    if "on_frame" in options:
+        raise UsageError("submit takes no on_frame, as it does not wait for frames; remove and fetch take it")
     settings = convert_config(config, connect=connect, autostart=autostart, transport=transport, priority=priority)
     show, _, notice = map(convert_callback, _CALLBACKS, (on_progress, None, on_notice))
     check_flags(overwrite=overwrite)
@@ -260,7 +262,7 @@ def fetch(
     """Write a job's frames that are not on disk yet. An interrupted fetch leaves the job alone.
 
     Args:
-        job: a job's id, the job.json beside its output, or its status.
+        job: a job's id, the job.json beside its output, the folder of that file, or the job's status.
         output: a folder, or files such as `clean.####.exr`; default: as submitted.
         wait: wait for the job to end; otherwise take the frames that are there.
         on_progress: called with a `RemovalProgress`.
@@ -300,7 +302,7 @@ def watch(
     A job that fails raises nothing here: its last status holds the error.
 
     Args:
-        job: a job's id, the job.json beside its output, or its status.
+        job: a job's id, the job.json beside its output, the folder of that file, or the job's status.
         on_notice: called with a line of text when a server is started or does not answer.
         connect: URL of the server; default: as configured, else the local one.
         autostart: whether a local server may be started; default: as configured.
@@ -330,7 +332,7 @@ def status(
     """Return the status of a job.
 
     Args:
-        job: a job's id, the job.json beside its output, or its status.
+        job: a job's id, the job.json beside its output, the folder of that file, or the job's status.
         connect: URL of the server; default: as configured, else the local one.
         autostart: whether a local server may be started; default: as configured.
         config: the configuration; default: files and environment, as the command line reads them.
@@ -377,7 +379,7 @@ def cancel(
     """Cancel a job and return its status. Its finished frames stay.
 
     Args:
-        job: a job's id, the job.json beside its output, or its status.
+        job: a job's id, the job.json beside its output, the folder of that file, or the job's status.
         connect: URL of the server; default: as configured, else the local one.
         autostart: whether a local server may be started; default: as configured.
         config: the configuration; default: files and environment, as the command line reads them.
@@ -395,7 +397,7 @@ def _make_job(
     plate: object, output: object, frames: object, colorspace: object, options: Mapping[str, Any], config: Config
 ) -> Job:
     """Return the job of the arguments of `remove`; see `convert_job`."""
-    arguments = inspect.signature(remove).parameters
+    *arguments, _ = inspect.signature(remove).parameters  # the last are the options
     return convert_job(plate, output, frames, colorspace, options, config, others=arguments)
 
 

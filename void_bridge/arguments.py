@@ -9,10 +9,10 @@ from numbers import Real
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, Mapping, Optional, Type, Union
 
-from void_bridge.config import Config, convert_settings, load
+from void_bridge.config import Config, convert_settings, load, setting_from_text
 from void_bridge.errors import FrameRangeError, UsageError
 from void_bridge.frames import MAX_FRAMES, FrameRange
-from void_bridge.job import Colour, Job, MatteSource
+from void_bridge.job import MATTE_OPTIONS, Colour, Job, MatteSource
 from void_bridge.job_request import job_seen_from, make_job, parse_job_id, read_plate
 from void_bridge.options import Option, options_of
 from void_bridge.protocol.messages import JobStatus
@@ -28,7 +28,7 @@ MatteArgument = Union[str, "os.PathLike[str]", Sequence, MatteSource]
 FramesArgument = Union[str, int, Iterable[int], FrameRange]
 """A range such as `1001-1046`, one frame, or several."""
 JobArgument = Union[str, "os.PathLike[str]", JobStatus]
-"""A job's id, the job.json beside its output, or its status."""
+"""A job's id, the job.json beside its output, the folder of that file, or the job's status."""
 
 _FRAMES = "a range such as '1001-1046', or whole numbers"
 
@@ -60,6 +60,8 @@ def convert_job(
     """
     if not isinstance(colorspace, (str, Colour, type(None))):
         raise _wrong("colorspace", colorspace, "the name of a colour space, or a Colour")
+    if isinstance(colorspace, Colour):
+        colorspace = from_plain(Colour, to_plain(colorspace), where="colorspace")
     source = _plate(plate)
     return make_job(
         source,
@@ -106,6 +108,8 @@ def convert_options(options: Mapping[str, Any], job: Type[Job] = Job, others: It
     for name in options:
         if name not in known:
             hint = nearest(name, [*known, *others], limit=1) or "; docs/reference/options.md lists them"
+            role = name.partition("invert_")[2]
+            hint = f"; give {role}=MatteSource(..., invert=True)" if role in MATTE_OPTIONS else hint
             raise UsageError(f"got an unknown option {name!r}{hint}")
     return {
         name: _matte(name, value) if known[name].kind == "matte" else _option(known[name], value)
@@ -115,7 +119,7 @@ def convert_options(options: Mapping[str, Any], job: Type[Job] = Job, others: It
 
 
 def convert_config(config: Optional[Config], **settings: object) -> Config:
-    """Return a configuration with further settings; None counts as absent.
+    """Return a configuration with further settings. None counts as absent, text is read as in the environment.
 
     Args:
         config: the configuration; None: the one that the command line reads.
@@ -125,19 +129,23 @@ def convert_config(config: Optional[Config], **settings: object) -> Config:
         ConfigError: a setting is of a wrong type or value, or locked by the site.
         UsageError: the configuration is of a wrong type.
     """
+    given = {
+        name: setting_from_text(name, value) if isinstance(value, str) else value
+        for name, value in settings.items()
+        if value is not None
+    }
     if config is None:
-        return load(settings, "arguments").config
+        return load(given, "arguments").config
     if not isinstance(config, Config):
         raise _wrong("config", config, "a Config, as void_bridge.config.load().config returns")
-    given = {name: value for name, value in settings.items() if value is not None}
     return config.replace(**convert_settings(given, "arguments"))
 
 
 def convert_job_id(value: object) -> str:
-    """Return the id in a `JobArgument`. Raises UsageError, InputError for a job.json without one."""
+    """Return the id in a `JobArgument`. Raises UsageError, InputError for a job.json that cannot be read."""
     if isinstance(value, JobStatus):
         return value.id
-    return parse_job_id(_path("job", value, "a job's id, a job.json or a JobStatus"))
+    return parse_job_id(_path("job", value, "a job's id, a job.json, its folder or a JobStatus"))
 
 
 def convert_output(value: Optional[object]) -> Optional[str]:
@@ -194,7 +202,7 @@ def _option(option: Option, value: object) -> object:
     """Return the value of an option that is no matte. Text is read as the command line reads it. Raises UsageError."""
     if isinstance(value, Resolution) and option.kind == "size":
         value = value.canvas_text()
-    elif option.kind == "choice" and _whole(value) is not None:
+    elif option.kind == "choice" and _whole(value) is not None and str(value) in option.values:
         value = str(value)
     if isinstance(value, str):
         return option.parse(_unicode(option.name, value))

@@ -192,6 +192,21 @@ def convert_settings(values: Mapping[str, Any], source: str) -> Dict[str, Any]:
     return _layer(source, values).values
 
 
+def setting_from_text(name: str, text: str) -> Any:
+    """Convert a variable's text to the value that a file would hold. Text that cannot be converted stays as it is."""
+    hint = _hints()[name]
+    if hint == Tuple[str, ...]:
+        return [entry.strip() for entry in text.split(";") if entry.strip()]
+    if hint is bool:
+        return _BOOLEANS.get(text.lower(), text)
+    if hint in (int, float):
+        try:
+            return hint(text)
+        except ValueError:
+            return text
+    return text
+
+
 def as_environment(config: Config) -> Dict[str, str]:
     """Return the environment variables that give a child process this configuration."""
     values = {spec.name: getattr(config, spec.name) for spec in dataclasses.fields(config)}
@@ -256,23 +271,9 @@ def _environment_layers() -> Iterator[_Layer]:
         if not variable.startswith(PREFIX) or name in OTHER_VARIABLES:
             continue
         if name.lower() in names:
-            yield _layer(variable, {name.lower(): _from_text(names[name.lower()], os.environ[variable])})
+            yield _layer(variable, {name.lower(): setting_from_text(name.lower(), os.environ[variable])})
         elif close := difflib.get_close_matches(name.lower(), names, n=1, cutoff=_TYPO):
             raise ConfigError(f"unknown variable {variable}; did you mean {PREFIX}{close[0].upper()}?")
-
-
-def _from_text(hint: Any, text: str) -> Any:
-    """Convert a variable's text to the value that a file would hold. Text that cannot be converted stays as it is."""
-    if hint == Tuple[str, ...]:
-        return [entry.strip() for entry in text.split(";") if entry.strip()]
-    if hint is bool:
-        return _BOOLEANS.get(text.lower(), text)
-    if hint in (int, float):
-        try:
-            return hint(text)
-        except ValueError:
-            return text
-    return text
 
 
 def _layer(source: str, data: Mapping[str, Any]) -> _Layer:

@@ -90,7 +90,7 @@ def test_a_job_is_submitted_watched_and_fetched(tmp_path, server, shot):
     assert next(watching).state == "running"
     watching.close()
     gate.touch()
-    *_, last = void_bridge.watch(tmp_path / "out" / "job.json", config=server)
+    *_, last = void_bridge.watch(tmp_path / "out", config=server)
     assert last.state == "done"
     result = void_bridge.fetch(tmp_path / "out" / "job.json", config=server)
     assert str(result.frames) == "1001-1004" and all(path.is_file() for path in result.paths)
@@ -208,6 +208,8 @@ def test_wrong_arguments_are_reported_before_a_server_is_asked(shot):
         (lambda: void_bridge.remove(**shot, frames=3.5), "frames: got 3.5"),
         (lambda: void_bridge.remove(**shot, feater=1), "unknown option 'feater'; did you mean 'feather'"),
         (lambda: void_bridge.remove(**shot, prioritty=1), "unknown option 'prioritty'; did you mean 'priority'"),
+        (lambda: void_bridge.remove(**shot, options={}), "unknown option 'options'"),
+        (lambda: void_bridge.submit(**shot, on_frame=print), "submit takes no on_frame"),
         (lambda: void_bridge.submit(**shot, overwrite="yes"), "overwrite: got 'yes', expected True or False"),
         (lambda: void_bridge.remove(**shot, on_frame=5), "on_frame: got 5, expected a function"),
         (lambda: void_bridge.fetch("abc", wait=None), "wait: got None, expected True or False"),
@@ -219,4 +221,4 @@ def test_wrong_arguments_are_reported_before_a_server_is_asked(shot):
     for call, message in calls:
         with pytest.raises(UsageError) as caught:
             call()
-        assert message in str(caught.value)
+        assert message in str(caught.value) and "did you mean 'options'" not in str(caught.value)

@@ -30,7 +30,7 @@ from void_bridge.cli.job_options import add_job_options, job_from_arguments
 from void_bridge.config import Config
 from void_bridge.errors import ConfigError, FrameRangeError, InputError, MissingFrames, UsageError
 from void_bridge.frames import FrameRange
-from void_bridge.job import Job, JobFile, MatteSource
+from void_bridge.job import Colour, Job, JobFile, MatteSource
 from void_bridge.options import options_of
 from void_bridge.protocol.messages import JobStatus
 from void_bridge.resolution import Resolution
@@ -162,6 +162,8 @@ def test_a_colour_needs_no_plate_to_be_read(shot):
         ({"output": ["a", "b"]}, "output: got ['a', 'b'], expected"),
         ({"output": None}, "got no output"),
         ({"colorspace": 5}, "colorspace: got 5, expected the name of a colour space, or a Colour"),
+        ({"colorspace": Colour(5, 5)}, "colorspace.space: got int 5, expected text"),
+        ({"colorspace": Colour("ACEScg", "c", exposure="1")}, "colorspace.exposure: got str '1', expected a number"),
         ({"remove": 5}, "remove: got 5, expected files such as 'roto.####.exr:A', or a MatteSource"),
         ({"remove": ["roto.####.exr"]}, "remove: got ['roto.####.exr'], expected"),
         ({"remove": MatteSource(Path("roto.####.exr"), invert=1)}, "remove.invert: got int 1, expected true or false"),
@@ -231,13 +233,16 @@ def test_options_are_text_or_values(option, value, expected):
         ("exposure", float("nan"), "exposure: got nan, expected auto, or -20 to 20 stops"),
         ("exposure", True, "exposure: got True, expected auto, or -20 to 20 stops"),
         ("grain", 1, "grain: got 1, expected True or False"),
-        ("passes", 3, "passes: got '3', expected one of auto, 1, 2"),
+        ("passes", 3, "passes: got 3, expected one of auto, 1, 2"),
         ("passes", True, "passes: got True, expected one of auto, 1, 2"),
+        ("engine", 5, "engine: got 5, expected one of auto, propagate, void"),
         ("canvas", (672, 384), "canvas: got (672, 384), expected WIDTHxHEIGHT such as '672x384'"),
         ("prompt", 5, "prompt: got 5, expected text"),
         ("step_cache", None, "step_cache: got None, expected one of off, first-block"),
         ("feater", 2, "got an unknown option 'feater'; did you mean 'feather'?"),
         ("colourspace", "ACEScg", "got an unknown option 'colourspace'; did you mean 'colorspace'"),
+        ("invert_remove", True, "got an unknown option 'invert_remove'; give remove=MatteSource(..., invert=True)"),
+        ("invert_qqq", True, "got an unknown option 'invert_qqq'; docs/reference/options.md lists them"),
         ("qqq", 1, "got an unknown option 'qqq'; docs/reference/options.md lists them"),
     ],
 )
@@ -281,7 +286,7 @@ def test_any_frames_job_or_colour_are_converted_or_refused(value):
     for convert in (convert_frames, convert_job_id, convert_output):
         try:
             convert(value)
-        except UsageError as error:
+        except (UsageError, InputError) as error:
             assert error.message
     for arguments in ({"plate": value}, {"colorspace": value}, {"output": value}):
         given = {"plate": "none.####.exr", "output": "out", "frames": 1, "colorspace": COLOUR, **arguments}
@@ -301,10 +306,17 @@ def test_settings_are_added_to_the_configuration(monkeypatch, tmp_path):
     assert convert_config(None, transport="inline").replace(transport="auto").priority == 30
 
 
+@pytest.mark.parametrize("config", [None, Config()])
+def test_text_of_a_setting_is_read_as_in_the_environment(config):
+    found = convert_config(config, priority="5", autostart="off", connect="tcp://gpu1:5570")
+    assert (found.priority, found.autostart, found.connect) == (5, False, "tcp://gpu1:5570")
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
         ({"priority": True}, "arguments: priority: got True, expected a whole number"),
+        ({"priority": "high"}, "arguments: priority: got str 'high', expected a whole number"),
         ({"priority": 200}, "got priority 200, expected 0 to 100"),
         ({"transport": "fast"}, "arguments: transport: got 'fast', expected one of auto, inline, path"),
         ({"autostart": 1}, "arguments: autostart: got int 1, expected true or false"),
@@ -323,11 +335,16 @@ def test_a_job_is_an_id_its_file_or_its_status(tmp_path):
     JobFile(job, "abc").write(tmp_path / "job.json")
     assert convert_job_id("abc") == "abc"
     assert convert_job_id(tmp_path / "job.json") == convert_job_id(str(tmp_path / "job.json")) == "abc"
+    assert convert_job_id(tmp_path) == convert_job_id(f"{tmp_path}/") == "abc"
+    assert convert_job_id("x" * 300) == "x" * 300
     assert convert_job_id(JobStatus("abc", "done", "propagate", 1, 1)) == "abc"
-    with pytest.raises(UsageError, match=r"job: got 5, expected a job's id, a job\.json or a JobStatus"):
+    with pytest.raises(UsageError, match=r"job: got 5, expected a job's id, a job\.json, its folder or a JobStatus"):
         convert_job_id(5)
     with pytest.raises(InputError, match="cannot read"):
         convert_job_id(tmp_path / "no" / "job.json")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match=r"cannot read .*empty/job\.json"):
+        convert_job_id(tmp_path / "empty")
 
 
 @pytest.mark.parametrize(
