@@ -113,7 +113,7 @@ class Sequence:
             UnreadableFile: the folder cannot be listed.
         """
         if self.is_still:
-            return (self.frames_in_name or FrameRange([1])) if self.path(1).is_file() else FrameRange([])
+            return (self.frames_in_name or FrameRange([1])) if self._is_file() else FrameRange([])
         number = re.compile(re.escape(self.base) + r"(-?\d+)" + re.escape(self.extension))
         matches = (number.fullmatch(name) for name in self._listing())
         frames = ((int(match[1]), match[0]) for match in matches if match)
@@ -125,7 +125,7 @@ class Sequence:
         Raises:
             MissingFrames: one of them is not.
         """
-        on_disk = set(frames) if self.is_still and self.path(1).is_file() else set(self.frames_on_disk())
+        on_disk = set(frames) if self.is_still and self._is_file() else set(self.frames_on_disk())
         missing = FrameRange(frame for frame in frames if frame not in on_disk)
         if not missing:
             return
@@ -135,6 +135,9 @@ class Sequence:
     def frames_among(self, paths: Container[str]) -> Container[int]:
         """Return the frames of this sequence whose paths are among `paths`."""
         return _FramesAmong(self, paths)
+
+    def _is_file(self) -> bool:
+        return os.path.isfile(self.path(1))  # noqa: PTH113  a name that is too long is none either
 
     def _name(self, frame: int) -> str:
         number = f"{frame:0{self.digits}d}" if self.digits else ""

@@ -222,3 +222,10 @@ def test_output_that_cannot_hold_the_frames_is_refused(argument):
 def test_sequences_are_values():
     assert hash(Sequence.parse("/p/n.%04d.exr")) == hash(Sequence.parse("/p/n.1-9#.exr"))
     assert len({Sequence.parse("/p/n.%04d.exr"), Sequence.parse("/p/n.1-9#.exr")}) == 1
+
+
+def test_a_still_whose_name_is_too_long_is_missing():
+    still = Sequence.parse("ä" * 200 + ".exr")
+    assert not still.frames_on_disk()
+    with pytest.raises(MissingFrames):
+        still.require(FrameRange([1]))
