@@ -177,8 +177,8 @@ class JobFollower:
             if isinstance(event, JobStatus):
                 last = event
                 if event.state not in FINAL_STATES:
-                    writer.fetch_published(event.frames_done)
                     self._report_status(event)
+                    writer.fetch_published(event.frames_done)
         if last is None:
             return
         if last.frames_done:
