@@ -397,6 +397,8 @@ class JobFile:
         except (OSError, ValueError, RecursionError) as exc:
             raise InputError(f"cannot read {path} as a job: {exc}; expected a job.json of void-bridge") from exc
         schema = data.get("schema") if isinstance(data, dict) else None
+        if not isinstance(schema, int):
+            raise InputError(f"{path} is no job.json of void-bridge: got no schema number, expected {JOB_SCHEMA}")
         if schema != JOB_SCHEMA:
             raise InputError(
                 f"{path} has job schema {str(schema)[:40]}, this void-bridge reads {JOB_SCHEMA}; use its version"

@@ -232,3 +232,18 @@ def test_a_file_that_is_no_exr_is_named(shot):
     (shot / "roto" / "roto.1002.exr").write_bytes(b"not an EXR")
     with pytest.raises(UnreadableFile, match=r"roto.1002.exr"):
         job_of(*ROTO)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[]", "is no job.json of void-bridge"),
+        ('{"frames": 3}', "is no job.json"),
+        ('{"schema": 99}', "has job schema 99"),
+    ],
+)
+def test_a_file_that_is_no_job_of_this_version_is_refused(tmp_path, text, message):
+    path = tmp_path / "report.json"
+    path.write_text(text)
+    with pytest.raises(InputError, match=message):
+        JobFile.read(path)
