@@ -16,6 +16,7 @@ from tests.support.client_jobs import FRAMES, config_for, expected, make_job
 from tests.support.live_server import ServerProcess, eventually, running, settings
 from void_bridge.cli.keys import allow, make_pair
 from void_bridge.client import connect
+from void_bridge.client.connector import Connector
 from void_bridge.client.launch import child_environment
 from void_bridge.connection import (
     Connection,
@@ -207,3 +208,13 @@ def test_a_server_does_not_inherit_the_hosts_python(monkeypatch, tmp_path):
     assert not {"PYTHONHOME", "QT_PLUGIN_PATH"} & set(environment)
     assert environment["KEPT"] == "1"
     assert environment["VOID_BRIDGE_SPOOL"] == str(tmp_path / "spool")
+
+
+def test_a_socket_that_an_interrupt_left_open_does_not_hold_up_the_end(tmp_path, monkeypatch):
+    monkeypatch.setattr("void_bridge.client.connector._CLOSE_S", 0.1)
+    connector = Connector(config_for(tmp_path), False, print)
+    left = zmq.Socket(connector._context, zmq.DEALER)  # as if Ctrl-C fell before the context knew of it
+    connector.close()
+    left.close(linger=0)
+    ending = [thread for thread in threading.enumerate() if thread.name == "void-close"]
+    eventually(lambda: not any(thread.is_alive() for thread in ending))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from typing import Callable
 from urllib.parse import urlsplit
@@ -16,6 +17,7 @@ from void_bridge.errors import NoServer
 from void_bridge.processes import has_ended
 
 _LOCAL_ANSWER_S = 5.0
+_CLOSE_S = 5.0  # far more than closing takes
 
 
 class Connector:
@@ -57,8 +59,13 @@ class Connector:
         return Channel(self._context, replace(control.endpoint, address=address))
 
     def close(self) -> None:
-        """Close all channels."""
-        self._context.destroy(linger=0)
+        """Close all channels.
+
+        The wait has a limit: a socket that an interrupt left open would hold up the end of its context for ever.
+        """
+        ending = threading.Thread(target=self._context.destroy, args=(0,), name="void-close", daemon=True)
+        ending.start()
+        ending.join(_CLOSE_S)
 
     def _open(self) -> Channel:
         """Return a channel to the control socket of a running server. Raises NoServer."""
